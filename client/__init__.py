@@ -1,0 +1,1 @@
+"""The center: trainer, evaluation, report, and the thin ClientApp."""

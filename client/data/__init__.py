@@ -1,0 +1,1 @@
+"""Images and cases: reading, checking, splitting, preprocessing, phantoms."""

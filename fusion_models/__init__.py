@@ -1,0 +1,1 @@
+"""The mathematics of the models: tensors in, tensors out."""

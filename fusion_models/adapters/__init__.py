@@ -1,0 +1,1 @@
+"""LoRA and DoRA through peft, and the parameter groups they define."""

@@ -1,0 +1,1 @@
+"""PEMMA: a CT-pretrained UNETR with a PET pathway."""

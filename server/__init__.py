@@ -1,0 +1,1 @@
+"""The coordinator: round loop, adapter bank, tracking, report."""

@@ -1,0 +1,44 @@
+"""What happened in a study so far: one record per center and round, one row of test scores per stage."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from strategies.instruction import Score
+from strategies.settings import ModalitySetting
+
+Scores = Mapping[ModalitySetting, Score]
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One center in one round; `validation` scores the state the center received, before it trained.
+
+    seconds: wall time at the center; bytes_*: tensor bytes of the message down to and up from the center.
+    """
+
+    stage: str
+    server_round: int
+    center: str
+    error: str = ""
+    loss: float | None = None
+    cases: int = 0
+    seconds: float = 0.0
+    bytes_down: int = 0
+    bytes_up: int = 0
+    validation: Scores = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """Test scores of every center that answered after a stage; a row of the evaluation matrix."""
+
+    stage: str
+    test: Mapping[str, Scores]
+
+
+@dataclass(frozen=True)
+class History:
+    """Rounds and rows in the order in which they were completed."""
+
+    rounds: tuple[RoundRecord, ...] = ()
+    rows: tuple[StageRow, ...] = ()

@@ -1,0 +1,1 @@
+"""What happens to adapters across centers and over time."""

@@ -1,0 +1,1 @@
+"""Aggregation schemes, one file each."""

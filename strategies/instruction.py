@@ -1,0 +1,66 @@
+"""What travels between coordinator and center: one instruction out, one reply back, in every engine.
+
+Both are plain values; `strategies.wire` is the only module that turns them into Flower records.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from strategies.payload import Payload
+from strategies.settings import ModalitySetting, StudySettings, Training
+from strategies.tensors import Tensors
+
+Kind = Literal["register", "train", "evaluate"]
+Part = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One message to one center.
+
+    register: no tensors; the center says what it has.
+    train:    load `tensors`, score them on validation cases, then train `training.groups` and return them.
+    evaluate: load `tensors`, score them on test cases.
+
+    `tensors` is the state to load: adapter and pathway tensors, and the backbone too while a stage trains it.
+    An empty DoRA magnitude set means a fresh adapter, whose magnitudes the frozen weights define.
+    `backbone` holds the frozen backbone only when the center does not have `backbone_hash` yet.
+    """
+
+    kind: Kind
+    settings: StudySettings
+    stage: str = ""
+    server_round: int = 0
+    backbone_hash: str = ""
+    training: Training | None = None
+    tensors: Tensors = field(default_factory=dict)
+    backbone: Tensors = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean scores of one modality setting over cases; None where no case defines the metric.
+
+    dice in [0, 1]; hd95 in mm; `*_undefined` counts the cases left out of each mean.
+    """
+
+    cases: int
+    dice: float | None
+    hd95_mm: float | None
+    dice_undefined: int = 0
+    hd95_undefined: int = 0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a center answers. `error` is a code ("" when all went well); details stay at the center."""
+
+    center: str
+    kind: Kind
+    error: str = ""
+    payload: Payload | None = None
+    scores: Mapping[ModalitySetting, Score] = field(default_factory=dict)
+    loss: float | None = None
+    seconds: float = 0.0
+    facts: Mapping[str, int | float | str] = field(default_factory=dict)
