@@ -1,5 +1,6 @@
 """The study file: what a consortium agreed to run, parsed and checked once."""
 
+import math
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
@@ -65,11 +66,15 @@ class Stage(Settings):
 
     @property
     def training(self) -> Training:
-        """The stage as the centers see it."""
+        """The stage as the centers see it in its first round."""
+        return self.training_in(0)
+
+    def training_in(self, completed: int) -> Training:
+        """The stage as the centers see it after `completed` of its rounds; the rate falls along half a cosine."""
         return Training(
             groups=self.groups or TRAINED[self.kind],
             local_steps=self.local_steps,
-            learning_rate=self.learning_rate,
+            learning_rate=self.learning_rate * (1 + math.cos(math.pi * completed / self.rounds)) / 2,
             batch_size=self.batch_size,
             weight_decay=self.weight_decay,
             modality_shares=self.modality_shares or MODALITY_SHARES[self.kind],

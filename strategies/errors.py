@@ -16,6 +16,12 @@ class StudyError(ConciliumError):
     code = "study"
 
 
+class QuorumError(ConciliumError):
+    """Too few centers answered; the last completed round stands and the study can be resumed."""
+
+    code = "quorum"
+
+
 class PayloadError(ConciliumError):
     """A center's tensors that do not match what the study agreed on."""
 
@@ -44,3 +50,9 @@ class ModelError(ConciliumError):
     """A model, adapter or input that does not fit."""
 
     code = "model"
+
+
+class BackboneMissingError(ConciliumError):
+    """A center that does not hold the frozen backbone yet; the coordinator answers by sending it."""
+
+    code = "backbone-missing"

@@ -1,0 +1,132 @@
+"""The `concilium-center` command: what an engineer at a hospital runs."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from client.data.manifest import Modality, raise_if_unusable, scan_center
+from strategies.errors import CaseError, ConciliumError
+from strategies.settings import SETTINGS, ModalitySetting
+
+app = typer.Typer(no_args_is_help=True, help="One center of a federation.", pretty_exceptions_show_locals=False)
+
+Data = Annotated[Path, typer.Option(help="Folder with one folder per case: ct.nii.gz, pet.nii.gz, gtv.nii.gz.")]
+Modalities = Annotated[str, typer.Option(help='What the center offers: "ct", "pet" or "ct+pet".')]
+Home = Annotated[Path, typer.Option(help="Where the center keeps manifest, cache, scores and outgoing log.")]
+Device = Annotated[str, typer.Option(help='"cpu" or "cuda".')]
+
+
+@app.command("check")
+def check(data: Data, modalities: Modalities = "ct+pet") -> None:
+    """Read every case and list all issues; exits with 1 when no case can be used."""
+    manifest = scan_center(data.name, [data], parsed(modalities))
+    table = Table("case", "modalities", "contour", "usable", "issues")
+    for case in manifest.cases:
+        issues = "\n".join(issue.message for issue in case.issues)
+        table.add_row(
+            case.name,
+            "+".join(case.modalities),
+            "yes" if case.labelled else "no",
+            "yes" if case.usable else "NO",
+            issues,
+        )
+    Console().print(table)
+    raise_if_unusable(manifest)
+    typer.echo(f"{len(manifest.usable)} of {len(manifest.cases)} case(s) can be used; digest {manifest.digest}")
+
+
+@app.command("evaluate")
+def evaluate(
+    bank: Annotated[Path, typer.Option(help="An adapter bank, OUT/bank after a run.")],
+    adapter: Annotated[str, typer.Option(help='"shared" or the name of a center.')],
+    data: Data,
+    modalities: Annotated[str, typer.Option(help='"ct", "pet", "ct+pet", or all that each case has.')] = "",
+    version: Annotated[int | None, typer.Option(min=1, help="A version; the one in use where none is given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: Device = "cpu",
+) -> None:
+    """Score an adapter of the bank on any folder of cases."""
+    from client.bank_evaluation import evaluate_folder, evaluation_table, load_adapter
+    from strategies.bank import AdapterBank
+
+    store = AdapterBank(bank)
+    model = load_adapter(store, adapter, version, device=device)
+    wanted = (setting(modalities),) if modalities else SETTINGS
+    scores = []
+    for score in evaluate_folder(model, store.settings, data, wanted):
+        scores.append(score)
+        typer.echo(f"{score.case} {score.modalities}: Dice {score.dice}, HD95 {score.hd95_mm} mm", err=True)
+    found = evaluation_table(scores)
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    for name, mean in found["mean"].items():
+        typer.echo(f"{name}: mean Dice {mean['dice']}, HD95 {mean['hd95_mm']} mm over {mean['cases']} case(s)")
+    typer.echo(f"undefined scores: {found['undefined']}")
+
+
+@app.command("report")
+def report(
+    home: Home,
+    out: Annotated[Path | None, typer.Option(help="The page; HOME/report.html by default.")] = None,
+    center: Annotated[str, typer.Option(help="The center's name; the home's folder name by default.")] = "",
+) -> None:
+    """Write the center's own page. It shows patients' images and stays at the center."""
+    from client.report import write_center_report
+
+    if not (home / "manifest.json").exists():
+        raise CaseError(f"{home} is no center's home: manifest.json not found; give the home of a trainer that has run")
+    path = out or home / "report.html"
+    write_center_report(home, path, center=center or home.name)
+    typer.echo(str(path))
+
+
+@app.command("trainer")
+def trainer(
+    center: Annotated[str, typer.Option(help="The name the center registered with.")],
+    data: Data,
+    home: Home,
+    socket: Annotated[Path, typer.Option(help="Socket that the ClientApp connects to.")],
+    modalities: Modalities = "ct+pet",
+    device: Device = "cpu",
+    minimum_cases: Annotated[int, typer.Option(min=1, help="Fewest cases behind a tensor that leaves.")] = 1,
+) -> None:
+    """Start the warm trainer: it holds the data, has no network, and answers the ClientApp over a local socket."""
+    from client.trainer import Trainer
+    from client.trainer_link import key_path
+    from client.trainer_service import provide_key, serve
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    made = Trainer(center, [data], parsed(modalities), home, device=device, minimum_cases=minimum_cases)
+    made.manifest()
+    serve(made, socket, provide_key(key_path(socket)))
+
+
+def parsed(modalities: str) -> tuple[Modality, ...]:
+    """The modalities of a setting such as "ct+pet"."""
+    names: tuple[Modality, ...] = ("ct", "pet")
+    wanted = setting(modalities).split("+")
+    return tuple(name for name in names if name in wanted)
+
+
+def setting(text: str) -> ModalitySetting:
+    """A modality setting from the command line."""
+    for name in SETTINGS:
+        if text == name:
+            return name
+    raise typer.BadParameter(f"found '{text}', expected one of {', '.join(SETTINGS)}")
+
+
+def main() -> None:
+    """Entry point of the console script: one clear message, no traceback, for what a user can act on."""
+    try:
+        app()
+    except ConciliumError as error:
+        typer.echo(f"error ({error.code}): {error}", err=True)
+        sys.exit(1)

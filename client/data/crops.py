@@ -1,0 +1,58 @@
+"""Random training crops: drawn in one function, applied in another, so that the second is deterministic.
+
+A crop never looks at the contour: the data set's contours lie near the middle of each volume, and a crop
+centered on them would teach the network where to look instead of what to look for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.data.preprocessing import PreparedCase
+
+T = TypeVar("T", bound=np.generic)
+SCALE, SHIFT = 0.1, 0.05
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Where to cut and how to vary: first voxel per axis (negative: padding before), flipped axes, intensities."""
+
+    start_zyx: tuple[int, int, int]
+    size_zyx: tuple[int, int, int]
+    flipped: tuple[int, ...]
+    ct_scale: float
+    ct_shift: float
+    pet_scale: float
+
+
+def draw_crop(shape_zyx: Sequence[int], size_zyx: Sequence[int], rng: np.random.Generator) -> Crop:
+    """A crop of `size_zyx`, uniformly placed in the volume, or the volume uniformly placed in the crop."""
+    starts = [
+        int(rng.integers(min(0, n - size), max(0, n - size) + 1)) for n, size in zip(shape_zyx, size_zyx, strict=True)
+    ]
+    flipped = tuple(axis for axis in range(3) if rng.random() < 0.5)
+    scales = rng.uniform(1 - SCALE, 1 + SCALE, size=2)
+    z, y, x = starts
+    depth, height, width = size_zyx
+    shift = float(rng.uniform(-SHIFT, SHIFT))
+    return Crop((z, y, x), (depth, height, width), flipped, float(scales[0]), shift, float(scales[1]))
+
+
+def apply_crop(case: PreparedCase, crop: Crop) -> PreparedCase:
+    """The crop of a case; voxels outside the volume take the window's low end (0)."""
+    ct = None if case.ct is None else _cut(case.ct * np.float32(crop.ct_scale) + np.float32(crop.ct_shift), crop)
+    pet = None if case.pet is None else _cut(case.pet * np.float32(crop.pet_scale), crop)
+    return PreparedCase(case.name, ct, pet, None if case.gtv is None else _cut(case.gtv, crop))
+
+
+def _cut(array: NDArray[T], crop: Crop) -> NDArray[T]:
+    inside, before_after = [], []
+    for n, start, size in zip(array.shape, crop.start_zyx, crop.size_zyx, strict=True):
+        low, high = max(0, start), min(n, start + size)
+        inside.append(slice(low, high))
+        before_after.append((low - start, start + size - high))
+    return np.ascontiguousarray(np.flip(np.pad(array[tuple(inside)], before_after), crop.flipped))

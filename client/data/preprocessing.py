@@ -1,0 +1,105 @@
+"""From volumes on their own grids to arrays on one grid: resampled in physical space, then windowed.
+
+The grid of a case is its CT's (or its PET's where there is no CT): same origin and axes, the study's spacing,
+the same extent. Images are smoothed before they are made coarser, so that no detail folds back; a contour is
+resampled as a smoothed fraction and cut at one half, which keeps its volume. Intensities map a window to [0, 1].
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save
+
+from client.data.volume import read_volume, to_image
+from strategies.atomic_files import write_bytes
+from strategies.settings import Preprocessing
+
+QUANTITY = {"ct": "ct_hu", "pet": "pet_suv", "gtv": "mask"}
+OUTSIDE = {"ct": -1000.0, "pet": 0.0, "gtv": 0.0}
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """One case on the study grid: arrays (z, y, x); ct and pet scaled to [0, 1], gtv 0 or 1; None where absent."""
+
+    name: str
+    ct: NDArray[np.float32] | None
+    pet: NDArray[np.float32] | None
+    gtv: NDArray[np.uint8] | None
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The image modalities that are present."""
+        return tuple(name for name in ("ct", "pet") if getattr(self, name) is not None)
+
+
+def prepare_case(name: str, paths: Mapping[str, Path], settings: Preprocessing) -> PreparedCase:
+    """Read, resample and window one case; `paths` maps "ct", "pet" and "gtv" to files, any may be absent."""
+    images = {key: to_image(read_volume(path, QUANTITY[key])) for key, path in paths.items()}
+    grid = study_grid(images["ct"] if "ct" in images else images["pet"], settings.spacing_zyx_mm)
+    arrays = {key: resample(image, grid, outside=OUTSIDE[key]) for key, image in images.items()}
+    windows = {"ct": settings.ct_window_hu, "pet": settings.pet_window_suv}
+    scaled = {key: rescale(arrays[key], windows[key]) for key in windows if key in arrays}
+    gtv = (arrays["gtv"] >= 0.5).astype(np.uint8) if "gtv" in arrays else None
+    return PreparedCase(name, scaled.get("ct"), scaled.get("pet"), gtv)
+
+
+def cached_case(
+    name: str, paths: Mapping[str, Path], checksums: Mapping[str, str], settings: Preprocessing, cache: Path
+) -> PreparedCase:
+    """The prepared case, from the cache when the files' contents and the settings are the same."""
+    entry = cache / f"{cache_key(checksums, settings)}.safetensors"
+    if entry.exists():
+        arrays = load_file(entry)
+        return PreparedCase(name, arrays.get("ct"), arrays.get("pet"), arrays.get("gtv"))
+    case = prepare_case(name, paths, settings)
+    found = {key: getattr(case, key) for key in QUANTITY if getattr(case, key) is not None}
+    write_bytes(entry, save(found))
+    return case
+
+
+def cache_key(checksums: Mapping[str, str], settings: Preprocessing) -> str:
+    """SHA-256 of what a prepared case depends on: the files' contents and the preprocessing settings."""
+    facts = {
+        "files": dict(sorted(checksums.items())),
+        "settings": settings.model_dump(mode="json", exclude={"crop_zyx"}),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def study_grid(image: sitk.Image, spacing_zyx_mm: Sequence[float]) -> sitk.Image:
+    """An empty image over the extent of `image` with the study's spacing."""
+    spacing_xyz = tuple(reversed(spacing_zyx_mm))
+    extent_xyz = [size * step for size, step in zip(image.GetSize(), image.GetSpacing(), strict=True)]
+    size_xyz = [max(1, math.floor(extent / step + 0.5)) for extent, step in zip(extent_xyz, spacing_xyz, strict=True)]
+    first = [(new - old) / (2 * old) for new, old in zip(spacing_xyz, image.GetSpacing(), strict=True)]
+    grid = sitk.Image(size_xyz, sitk.sitkFloat32)
+    grid.SetSpacing(spacing_xyz)
+    grid.SetOrigin(image.TransformContinuousIndexToPhysicalPoint(first))
+    grid.SetDirection(image.GetDirection())
+    return grid
+
+
+def resample(image: sitk.Image, grid: sitk.Image, *, outside: float) -> NDArray[np.float32]:
+    """`image` on `grid`, (z, y, x) float32: smoothed where the grid is coarser, then linear interpolation."""
+    smooth = sitk.Cast(image, sitk.sitkFloat32)
+    for axis, (new, old) in enumerate(zip(grid.GetSpacing(), image.GetSpacing(), strict=True)):
+        if new > old and image.GetSize()[axis] >= 4:
+            sigma_mm = 0.5 * math.sqrt(new**2 - old**2) / math.sqrt(2 * math.log(2))
+            smooth = sitk.RecursiveGaussian(smooth, sigma=sigma_mm, direction=axis)
+    moved = sitk.Resample(smooth, grid, sitk.Transform(), sitk.sitkLinear, outside)
+    array: NDArray[np.float32] = sitk.GetArrayFromImage(moved)
+    return array
+
+
+def rescale(array: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.float32]:
+    """Clip to the window and map it to [0, 1]."""
+    low, high = window
+    return ((np.clip(array, low, high) - low) / (high - low)).astype(np.float32)

@@ -1,0 +1,188 @@
+"""One image in physical space: array, grid and quantity; the only module that reads and writes image files.
+
+Arrays are ordered z, y, x; origin and direction keep SimpleITK's x, y, z order, in millimeters (LPS).
+"""
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from client.data.nifti_values import stored_floats
+from strategies.errors import CaseError, StorageError
+
+Quantity = Literal["ct_hu", "pet_suv", "mask"]
+IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+GRID_TOLERANCE_VOXELS = 0.1
+
+
+class OnGrid(Protocol):
+    """Anything that lies on a regular grid in physical space."""
+
+    @property
+    def shape_zyx(self) -> tuple[int, int, int]:
+        """Voxels along z, y, x."""
+
+    @property
+    def spacing_zyx_mm(self) -> tuple[float, float, float]:
+        """Distance of voxel centers along z, y, x."""
+
+    @property
+    def origin_xyz_mm(self) -> tuple[float, float, float]:
+        """Center of the first voxel."""
+
+    @property
+    def direction(self) -> tuple[float, ...]:
+        """Nine direction cosines, SimpleITK order."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where voxels lie: shape, spacing, center of the first voxel, and nine direction cosines (SimpleITK order)."""
+
+    shape_zyx: tuple[int, int, int]
+    spacing_zyx_mm: tuple[float, float, float]
+    origin_xyz_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    direction: tuple[float, ...] = IDENTITY
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """Voxels (z, y, x) of one quantity on one grid: HU, SUV by body weight, or a mask."""
+
+    array_zyx: NDArray[Any]
+    spacing_zyx_mm: tuple[float, float, float]
+    origin_xyz_mm: tuple[float, float, float]
+    direction: tuple[float, ...]
+    quantity: Quantity
+
+    @property
+    def shape_zyx(self) -> tuple[int, int, int]:
+        """Voxels along z, y, x."""
+        depth, height, width = self.array_zyx.shape
+        return depth, height, width
+
+    @property
+    def grid(self) -> Grid:
+        """The grid without the voxels."""
+        return Grid(self.shape_zyx, self.spacing_zyx_mm, self.origin_xyz_mm, self.direction)
+
+
+def read_volume(path: Path, quantity: Quantity) -> Volume:
+    """Read one 3D scalar image; CT and PET come as float32, a mask as it is stored; NaN stays NaN.
+
+    Raises:
+        CaseError: the file is missing, not an image, not 3D, or has more than one value a voxel.
+    """
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
+    _refuse_unless_scalar_3d(image.GetDimension(), image.GetNumberOfComponentsPerPixel(), path)
+    volume = from_image(image, quantity)
+    return replace(volume, array_zyx=_with_non_finite(volume.array_zyx, path))
+
+
+def read_grid(path: Path) -> Grid:
+    """The grid in a file's header; no voxel is read.
+
+    Raises:
+        CaseError: as `read_volume`.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
+    _refuse_unless_scalar_3d(reader.GetDimension(), reader.GetNumberOfComponents(), path)
+    return _grid(reader)
+
+
+def from_image(image: sitk.Image, quantity: Quantity) -> Volume:
+    """A 3D SimpleITK image as a volume that owns its voxels."""
+    array = sitk.GetArrayFromImage(image)
+    if quantity != "mask":
+        array = array.astype(np.float32, copy=False)
+    grid = _grid(image)
+    return Volume(array, grid.spacing_zyx_mm, grid.origin_xyz_mm, grid.direction, quantity)
+
+
+def to_image(volume: Volume) -> sitk.Image:
+    """The volume as a SimpleITK image with the same grid and dtype."""
+    image = sitk.GetImageFromArray(volume.array_zyx)
+    image.SetSpacing(volume.spacing_zyx_mm[::-1])
+    image.SetOrigin(volume.origin_xyz_mm)
+    image.SetDirection(volume.direction)
+    return image
+
+
+def write_volume(volume: Volume, path: Path) -> None:
+    """Write the volume as its dtype (NIfTI by the suffix); the file appears whole or not at all.
+
+    Raises:
+        StorageError: the folder cannot be written or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as folder:
+            part = Path(folder) / path.name
+            sitk.WriteImage(to_image(volume), str(part))
+            part.replace(path)
+    except (OSError, RuntimeError) as error:
+        raise StorageError(f"image {path} could not be written: {error}. Check space and permissions") from error
+
+
+def same_grid(a: OnGrid, b: OnGrid) -> bool:
+    """Whether two grids have one shape and no corner of one lies a tenth of a voxel away from the other's."""
+    if a.shape_zyx != b.shape_zyx:
+        return False
+    tolerance_mm = GRID_TOLERANCE_VOXELS * min(*a.spacing_zyx_mm, *b.spacing_zyx_mm)
+    return bool(np.abs(_corners_xyz_mm(a) - _corners_xyz_mm(b)).max() < tolerance_mm)
+
+
+def bounds_xyz_mm(grid: OnGrid) -> NDArray[np.float64]:
+    """Lowest and highest physical coordinate of the grid's outer voxel faces, (2, 3)."""
+    corners = _corners_xyz_mm(grid)
+    return np.stack([corners.min(axis=0), corners.max(axis=0)])
+
+
+def _corners_xyz_mm(grid: OnGrid) -> NDArray[np.float64]:
+    """Physical positions of the eight outer corners, (8, 3)."""
+    size_xyz = np.array(grid.shape_zyx[::-1], dtype=float)
+    steps_mm = np.reshape(grid.direction, (3, 3)) * np.array(grid.spacing_zyx_mm[::-1])
+    indices = np.indices((2, 2, 2)).reshape(3, 8).T * size_xyz - 0.5
+    return np.asarray(np.array(grid.origin_xyz_mm) + indices @ steps_mm.T)
+
+
+def _grid(image: sitk.Image | sitk.ImageFileReader) -> Grid:
+    width, height, depth = image.GetSize()
+    x_mm, y_mm, z_mm = image.GetSpacing()
+    return Grid((depth, height, width), (z_mm, y_mm, x_mm), tuple(image.GetOrigin()), tuple(image.GetDirection()))
+
+
+def _with_non_finite(array_zyx: NDArray[Any], path: Path) -> NDArray[Any]:
+    """The array with the NaN and infinite values that ITK's reader replaced by 0."""
+    if array_zyx.dtype.kind != "f":
+        return array_zyx
+    stored = stored_floats(path)
+    if stored is None or stored.size != array_zyx.size or np.isfinite(stored).all():
+        return array_zyx
+    return np.where(np.isfinite(stored), array_zyx.ravel(), stored).reshape(array_zyx.shape).astype(array_zyx.dtype)
+
+
+def _refuse_unless_scalar_3d(dimensions: int, values: int, path: Path) -> None:
+    if dimensions != 3 or values != 1:
+        raise CaseError(
+            f"image {path} has {dimensions} dimensions and {values} value(s) a voxel, expected 3 and 1; "
+            "write one 3D volume a file"
+        )
+
+
+def _unreadable(path: Path, error: RuntimeError) -> CaseError:
+    reason = str(error).strip().splitlines()[-1] if path.exists() else "the file does not exist"
+    return CaseError(f"image {path} cannot be read: {reason}. Replace it with a readable NIfTI file")

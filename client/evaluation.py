@@ -1,0 +1,54 @@
+"""Prediction over whole volumes and scores per case. No step here sees a label before the prediction is final."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from client.data.preprocessing import PreparedCase
+from client.metrics import CaseScore, dice, hd95_mm
+from fusion_models.modality import restrict, settings_of
+
+OVERLAP = 0.25
+
+
+def predict(model: nn.Module, case: PreparedCase, setting: str, crop_zyx: Sequence[int]) -> NDArray[np.uint8]:
+    """Class index per voxel (z, y, x) from sliding windows with Gaussian weights.
+
+    Volumes smaller than the window are padded with the window's low end, as in training.
+    """
+    names = setting.split("+")
+    image = torch.from_numpy(np.stack([getattr(case, name) for name in names]))[None]
+
+    def forward(window: Tensor) -> Tensor:
+        channels = dict(zip(names, window.split(1, dim=1), strict=True))
+        logits: Tensor = model(*restrict(setting, channels.get("ct"), channels.get("pet")))
+        return logits
+
+    model.eval()
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        logits = sliding_window_inference(
+            image.to(device), tuple(crop_zyx), 2, forward, overlap=OVERLAP, mode="gaussian"
+        )
+    return logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+
+def score_case(
+    model: nn.Module, case: PreparedCase, setting: str, *, crop_zyx: Sequence[int], spacing_zyx_mm: Sequence[float]
+) -> tuple[CaseScore, NDArray[np.uint8]]:
+    """The scores of one case and the prediction they belong to. The case must have a contour."""
+    if case.gtv is None:
+        raise ValueError(f"case '{case.name}' has no contour and cannot be scored")
+    predicted = predict(model, case, setting, crop_zyx)
+    score = CaseScore(case.name, setting, dice(predicted, case.gtv), hd95_mm(predicted, case.gtv, spacing_zyx_mm))
+    return score, predicted
+
+
+def runnable_settings(case: PreparedCase, model_settings: Iterable[str]) -> tuple[str, ...]:
+    """The settings that both the case's modalities and the model allow."""
+    allowed = set(model_settings)
+    return tuple(setting for setting in settings_of(case.modalities) if setting in allowed)

@@ -1,0 +1,110 @@
+"""Local training of one round: which tensors move, on which modalities, and which cases really moved them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from client.data.crops import apply_crop, draw_crop
+from client.data.preprocessing import PreparedCase
+from fusion_models.losses import dice_cross_entropy
+from fusion_models.modality import draw_setting, renormalised, restrict, settings_of
+from strategies.errors import ModelError
+from strategies.settings import Training
+
+WARM_UP_STEPS = 5
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Mean loss over the steps, and per modality the names of the cases whose forward pass used it."""
+
+    loss: float
+    used: Mapping[str, frozenset[str]]
+
+
+def train_locally(
+    model: nn.Module,
+    parameters: Mapping[str, nn.Parameter],
+    cases: Sequence[PreparedCase],
+    *,
+    training: Training,
+    model_settings: Sequence[str],
+    crop_zyx: Sequence[int],
+    rng: np.random.Generator,
+) -> Trained:
+    """Run `training.local_steps` steps of AdamW on `parameters`; everything else of the model stays.
+
+    The optimiser starts afresh each round, with a short warm-up: no state of a center outlives a round, so that
+    a resumed study repeats it exactly. Each step draws one modality setting for its whole batch (PEMMA).
+
+    Raises:
+        ModelError: no case serves any modality share, or the loss is no longer finite.
+    """
+    by_setting = cases_by_setting(cases, training, model_settings)
+    shares = renormalised(training.modality_shares, by_setting)
+    optimiser = torch.optim.AdamW(
+        list(parameters.values()), lr=training.learning_rate, weight_decay=training.weight_decay
+    )
+    used: dict[str, set[str]] = {"ct": set(), "pet": set()}
+    losses = []
+    model.train()
+    for step in range(training.local_steps):
+        setting = draw_setting(shares, rng)
+        batch = draw_batch(by_setting[setting], training.batch_size, crop_zyx, rng)
+        for group in optimiser.param_groups:
+            group["lr"] = training.learning_rate * min(1.0, (step + 1) / WARM_UP_STEPS)
+        losses.append(_step(model, optimiser, setting, batch))
+        for modality in setting.split("+"):
+            used[modality].update(case.name for case in batch)
+    return Trained(float(np.mean(losses)), {name: frozenset(cases) for name, cases in used.items()})
+
+
+def cases_by_setting(
+    cases: Sequence[PreparedCase], training: Training, model_settings: Sequence[str]
+) -> dict[str, list[PreparedCase]]:
+    """The cases that can serve each setting which the stage trains on and the model can run."""
+    wanted = {setting for setting, share in training.modality_shares.items() if share > 0} & set(model_settings)
+    found = {setting: [case for case in cases if setting in settings_of(case.modalities)] for setting in sorted(wanted)}
+    served = {setting: able for setting, able in found.items() if able}
+    if not served:
+        raise ModelError(f"no training case serves any of the stage's modality settings {sorted(wanted)}")
+    return served
+
+
+def draw_batch(
+    cases: Sequence[PreparedCase], size: int, crop_zyx: Sequence[int], rng: np.random.Generator
+) -> list[PreparedCase]:
+    """`size` random crops of randomly drawn cases."""
+    drawn = [cases[int(rng.integers(len(cases)))] for _ in range(size)]
+    return [apply_crop(case, draw_crop(shape_of(case), crop_zyx, rng)) for case in drawn]
+
+
+def shape_of(case: PreparedCase) -> tuple[int, ...]:
+    """The grid of a case, voxels along z, y, x."""
+    image = case.ct if case.ct is not None else case.pet
+    if image is None:
+        raise ValueError(f"case '{case.name}' has neither CT nor PET")
+    return image.shape
+
+
+def _step(model: nn.Module, optimiser: torch.optim.Optimizer, setting: str, batch: Sequence[PreparedCase]) -> float:
+    device = next(model.parameters()).device
+    ct, pet, label = (_stack(batch, name, device) for name in ("ct", "pet", "gtv"))
+    optimiser.zero_grad(set_to_none=True)
+    loss = dice_cross_entropy(model(*restrict(setting, ct, pet)), label)
+    if not torch.isfinite(loss):
+        raise ModelError(f"training loss became {loss.item()} on cases {[case.name for case in batch]}; lower the rate")
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+    return float(loss.item())
+
+
+def _stack(batch: Sequence[PreparedCase], name: str, device: torch.device) -> Tensor | None:
+    arrays = [getattr(case, name) for case in batch]
+    if any(array is None for array in arrays):
+        return None
+    stacked = torch.from_numpy(np.stack(arrays)[:, None].astype(np.float32))
+    return stacked.to(device, memory_format=torch.channels_last_3d)

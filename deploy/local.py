@@ -1,0 +1,89 @@
+"""A whole federation on one machine: the coordinator's round loop and every center's trainer, through Flower's apps."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from flwr.serverapp import Grid
+from rich.console import Console
+
+from client.app import build_client_app
+from client.report import write_center_report
+from client.trainer import Trainer
+from deploy.in_process import InProcessGrid
+from deploy.prepare import prepare
+from deploy.ray_engine import run_with_ray
+from server.directory import StudyDirectory
+from server.fleet import Fleet
+from server.progress import Display
+from server.rounds import run_study
+from server.study import Study
+from strategies.errors import StudyError
+
+Engine = Callable[[Callable[[Grid], None], Callable[[str], Trainer], Study], None]
+
+
+def simulate(
+    study_file: Path, data: Path, out: Path, *, engine: str, device: str, resume: bool, console: Console
+) -> StudyDirectory:
+    """Run a study over folders of cases on this machine, or continue it, and leave its outputs in `out`.
+
+    Raises:
+        StudyError: the study file cannot be run, `out` holds a study and `resume` was not asked for, or the engine
+            is unknown.
+        CaseError: a center's data cannot be used; raised before anything is trained.
+    """
+    if engine not in ENGINES:
+        raise StudyError(f"unknown engine '{engine}'; known: {sorted(ENGINES)}")
+    directory = StudyDirectory(out)
+    if directory.study_file.exists() and not resume:
+        raise StudyError(f"{out} holds a study already; continue it with --resume or give another --out")
+    study = prepare(study_file, out)
+    trainer_for = partial(make_trainer, study, data, out, device_named(device))
+    for center in study.centers:
+        with console.status(f"checking the cases of {center}"):
+            trainer_for(center).manifest()
+    with Display(study, console) as display:
+        ENGINES[engine](lambda grid: run_study(Fleet(grid, poll_s=0.2), out, listener=display), trainer_for, study)
+    for center in study.centers:
+        home = center_home(out, center)
+        write_center_report(home, home / "report.html", center=center)
+    return directory
+
+
+def make_trainer(study: Study, data: Path, out: Path, device: str, center: str) -> Trainer:
+    """The trainer of one center of a study."""
+    entry = study.centers[center]
+    folders = [data / folder for folder in (entry.folders or (center,))]
+    return Trainer(center, folders, entry.modalities, center_home(out, center), device=device)
+
+
+def center_home(out: Path, center: str) -> Path:
+    """Where a simulated center keeps what is its own."""
+    return out / "centers" / center
+
+
+def device_named(name: str) -> str:
+    """The device to use; "auto" is the GPU where there is one."""
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def run_in_process(coordinate: Callable[[Grid], None], trainer_for: Callable[[str], Trainer], study: Study) -> None:
+    """Every center in this process, one after another."""
+    coordinate(InProcessGrid({center: build_client_app(trainer_for(center).perform) for center in study.centers}))
+
+
+def run_in_ray(coordinate: Callable[[Grid], None], trainer_for: Callable[[str], Trainer], study: Study) -> None:
+    """Every center in a worker process of Flower's simulation engine."""
+    run_with_ray(coordinate, partial(performer, trainer_for), list(study.centers))
+
+
+def performer(trainer_for: Callable[[str], Trainer], center: str) -> Callable[..., object]:
+    """What performs for a center, made where it is needed."""
+    return trainer_for(center).perform
+
+
+ENGINES: Mapping[str, Engine] = {"in-process": run_in_process, "ray": run_in_ray}

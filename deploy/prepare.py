@@ -1,0 +1,65 @@
+"""A study directory from a study file: the one place where a coordinator needs torch, once, before the first round."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.assembly import arrays_of, build, inject_adapter, tensor_specs
+from fusion_models.adapters.injection import parameters_by_key
+from fusion_models.registry import model_row
+from server.directory import StudyDirectory, write_prepared
+from server.study import Study, read_study
+from strategies.errors import StudyError
+from strategies.tensors import PEFT
+
+
+def prepare(study_file: Path, root: Path) -> Study:
+    """Make the directory of a study: ledger, initial state and adapter configuration, all from the study's seed.
+
+    A directory that holds the same study already is left as it is.
+
+    Raises:
+        StudyError: the study file cannot be run, or `root` holds another study.
+    """
+    study, text = read_study(study_file), study_file.read_text()
+    existing = StudyDirectory(root).study_file
+    if existing.exists():
+        if existing.read_text() != text:
+            raise StudyError(f"{root} holds another study than {study_file}; give another directory with --out")
+        return study
+    try:
+        specs, initial, config = initial_state(study)
+    except ValueError as error:
+        raise StudyError(f"study file {study_file}: {error}") from error
+    write_prepared(root, text, specs, initial, config)
+    return study
+
+
+def initial_state(study: Study) -> tuple[Any, dict[str, NDArray[np.float32]], dict[str, Any]]:
+    """Ledger, initial tensors and peft configuration.
+
+    DoRA's magnitudes are not among the initial tensors: they are the row norms of a backbone that may still train.
+    """
+    settings = study.settings
+    model = build(settings)
+    config: dict[str, Any] = {}
+    if any(PEFT in stage.training.groups for stage in study.stages):
+        pathways = model_row(settings.model.name).pathways
+        prefixes = sorted(prefix for modules in pathways.values() for prefix in modules)
+        config = json_ready({**inject_adapter(model, settings).to_dict(), "modules_to_save": prefixes or None})
+    specs = tensor_specs(model, settings.model.name)
+    tensors = arrays_of(parameters_by_key(model))
+    return specs, {key: array for key, array in tensors.items() if not key.endswith("#magnitude")}, config
+
+
+def json_ready(value: Any) -> Any:
+    """Sets as sorted lists and enumerations as their values, all the way down."""
+    if isinstance(value, dict):
+        return {str(key): json_ready(part) for key, part in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if isinstance(value, list | tuple):
+        return [json_ready(part) for part in value]
+    return getattr(value, "value", value)

@@ -1,0 +1,37 @@
+"""The last lines of a run: scores of every center, forgetting, and where everything lies."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local import center_home
+from server.directory import StudyDirectory
+
+
+def print_summary(directory: StudyDirectory, result: Mapping[str, Any], console: Console) -> None:
+    """Print the final per-center table and the paths of report and MLflow store."""
+    matrices = result["matrices"]
+    table = Table("center", "cases", *(f"Dice {name}" for name in matrices), *(f"HD95 {name}, mm" for name in matrices))
+    kind = "synthetic cohort" if result["synthetic"] else result["formed_by"]
+    table.title = f"test cases after the last stage ({kind})"
+    for column, center in enumerate(next(iter(matrices.values()))["centers"]):
+        cells = [[matrix[key][-1][column] for matrix in matrices.values()] for key in ("dice", "hd95_mm", "cases")]
+        table.add_row(center, str(max(cells[2])), *(shown(x, 3) for x in cells[0]), *(shown(x, 1) for x in cells[1]))
+    averages = [shown(result["transfer"][name]["average"], 3) for name in matrices]
+    table.add_row("mean of centers", "", *averages, *("" for _ in matrices), style="bold")
+    console.print(table)
+    for name, transfer in result["transfer"].items():
+        console.print(f"forgetting {name}: {shown(transfer['forgetting'], 3)}")
+    console.print(f"report        {directory.report}")
+    for center in result["centers"]:
+        console.print(f"center page   {center_home(directory.root, center) / 'report.html'}")
+    console.print(f"result        {directory.result}")
+    console.print(f"adapter bank  {directory.bank}")
+    console.print(f"MLflow        mlflow ui --backend-store-uri sqlite:///{directory.root / 'mlflow.db'}")
+
+
+def shown(value: float | None, digits: int) -> str:
+    """A number, or the word for its absence."""
+    return "undefined" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,38 @@
+"""Which modalities a case has, and modality dropout over them. Absent is never zero: it is None all the way down."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from torch import Tensor
+
+
+def settings_of(modalities: Iterable[str]) -> tuple[str, ...]:
+    """The settings a set of modalities can serve: its single modalities, and "ct+pet" when both are there."""
+    present = set(modalities)
+    single = tuple(name for name in ("ct", "pet") if name in present)
+    return (*single, "ct+pet") if present >= {"ct", "pet"} else single
+
+
+def renormalised(shares: Mapping[str, float], available: Iterable[str]) -> dict[str, float]:
+    """Shares restricted to the available settings, scaled to sum to one (PEMMA: ct+pet 0.6, ct 0.2, pet 0.2).
+
+    Raises:
+        ValueError: no available setting has a positive share.
+    """
+    allowed = set(available)
+    kept = {name: share for name, share in sorted(shares.items()) if name in allowed and share > 0}
+    if not kept:
+        raise ValueError(f"modality shares {dict(shares)} leave nothing to train on; available: {sorted(allowed)}")
+    total = sum(kept.values())
+    return {name: share / total for name, share in kept.items()}
+
+
+def draw_setting(shares: Mapping[str, float], rng: np.random.Generator) -> str:
+    """One modality setting, drawn with the given shares."""
+    names = sorted(shares)
+    return str(rng.choice(names, p=[shares[name] for name in names]))
+
+
+def restrict(setting: str, ct: Tensor | None, pet: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """The inputs that `setting` admits; the others become None."""
+    return (ct if "ct" in setting.split("+") else None, pet if "pet" in setting.split("+") else None)

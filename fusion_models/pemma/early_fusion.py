@@ -1,0 +1,58 @@
+"""Early-fusion UNETR, the baseline that PEMMA is measured against: CT and PET as two input channels.
+
+Same widths and decoder as PEMMA-UNETR, so that the comparison is capacity-matched. It needs both modalities:
+its first convolution mixes them, so an absent one cannot be dropped and is refused, never filled with zeros.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from monai.networks.nets.vit import ViT
+from torch import Tensor, nn
+
+from fusion_models.pemma.unetr import (
+    add_convolution_stack,
+    check_inputs,
+    check_sizes,
+    decode,
+    hidden_taps,
+    levels_of,
+    skip_block,
+)
+
+
+class EarlyFusionUnetr(nn.Module):
+    """UNETR over a two-channel input [CT, PET]; arguments as in `PemmaUnetr`, without a PET pathway."""
+
+    def __init__(
+        self,
+        *,
+        crop_zyx: Sequence[int],
+        patch: int,
+        width: int,
+        depth: int,
+        heads: int,
+        mlp: int,
+        features: int,
+        classes: int = 2,
+    ) -> None:
+        super().__init__()
+        check_sizes(crop_zyx, patch=patch, width=width, heads=heads)
+        self.crop_zyx, self.patch = tuple(crop_zyx), patch
+        self.taps = hidden_taps(depth, levels_of(patch))
+        self.vit = ViT(2, self.crop_zyx, (patch,) * 3, width, mlp, depth, heads)
+        self.encoder1 = skip_block(2, features)
+        add_convolution_stack(self, width=width, features=features, classes=classes, levels=levels_of(patch))
+
+    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+        """Logits (b, classes, z, y, x) from CT and PET, each (b, 1, z, y, x).
+
+        Raises:
+            ValueError: a modality is absent, or a size is not the network's crop.
+        """
+        if ct is None or pet is None:
+            raise ValueError("early fusion needs CT and PET; found only one. Use a model with modality pathways")
+        check_inputs(ct, pet, self.crop_zyx)
+        image = torch.cat([ct, pet], dim=1)
+        last, states = self.vit(image)
+        return decode(self, [*(states[tap] for tap in self.taps), last], self.encoder1(image))

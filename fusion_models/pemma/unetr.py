@@ -1,0 +1,156 @@
+"""PEMMA-UNETR: a CT-pretrained UNETR that learns PET through tokens and a skip (arXiv 2404.13704, section 2).
+
+Symbols, with the shapes beside them (b batch, n tokens a modality, d width, f convolution width):
+
+    T_C, T_P   (b, n, d)    patch embeddings of CT and PET, each with its own kernel and positions
+    T          (b, 2n, d)   [T_C ; T_P] along the token axis, CT first; all blocks attend over all tokens
+    H_l        (b, n, d)    output of block l, first n rows only: the decoder reads CT's tokens
+    z          (b, f, z y x)  z_C + beta * z_P, the full-resolution skip
+
+A missing modality drops its tokens and its skip; it is never replaced by zeros. Without CT the n PET tokens
+take the decoder's place. CT-only output therefore equals the CT network's bit for bit.
+
+Parameter names of the CT network are those of `monai.networks.nets.UNETR`, so that its checkpoints load as they are;
+patch size, depth and width are free here, because a small network needs finer patches than 16.
+Not done: a modality-type embedding and an attention mask, which the paper does not have either.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from monai.networks.blocks.dynunet_block import UnetOutBlock
+from monai.networks.blocks.patchembedding import PatchEmbeddingBlock
+from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrPrUpBlock, UnetrUpBlock
+from monai.networks.nets.vit import ViT
+from torch import Tensor, nn
+
+
+class PemmaUnetr(nn.Module):
+    """UNETR with a PET pathway (`pet_embedding`, `pet_skip`) beside the CT network.
+
+    Args:
+        crop_zyx: input size in voxels, a multiple of `patch` on each axis.
+        patch: patch edge in voxels, a power of two; log2(patch) levels of upsampling follow.
+        width: token width d. depth: transformer blocks. heads: attention heads. mlp: hidden width of each MLP.
+        features: convolution width f at full resolution.
+        classes: output channels, background included.
+        beta: weight of the PET skip.
+
+    Raises:
+        ValueError: crop, patch, width and heads do not fit each other.
+    """
+
+    def __init__(
+        self,
+        *,
+        crop_zyx: Sequence[int],
+        patch: int,
+        width: int,
+        depth: int,
+        heads: int,
+        mlp: int,
+        features: int,
+        classes: int = 2,
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__()
+        check_sizes(crop_zyx, patch=patch, width=width, heads=heads)
+        self.crop_zyx, self.patch, self.beta = tuple(crop_zyx), patch, beta
+        self.taps = hidden_taps(depth, levels_of(patch))
+        self.vit = ViT(1, self.crop_zyx, (patch,) * 3, width, mlp, depth, heads)
+        self.encoder1 = skip_block(1, features)
+        add_convolution_stack(self, width=width, features=features, classes=classes, levels=levels_of(patch))
+        self.pet_embedding = PatchEmbeddingBlock(1, self.crop_zyx, (patch,) * 3, width, heads)
+        self.pet_skip = skip_block(1, features)
+
+    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+        """Logits (b, classes, z, y, x) from CT and PET, each (b, 1, z, y, x) or absent.
+
+        Raises:
+            ValueError: both are absent, or a size is not the network's crop.
+        """
+        check_inputs(ct, pet, self.crop_zyx)
+        tokens = self.tokens(ct, pet)
+        hidden = self.hidden_states(tokens)
+        return decode(self, hidden, self.skip(ct, pet))
+
+    def tokens(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+        """Patch tokens of the present modalities, CT first: (b, n, d) or (b, 2n, d)."""
+        embedded = [] if ct is None else [self.vit.patch_embedding(ct)]
+        if pet is not None:
+            embedded.append(self.pet_embedding(pet))
+        return torch.cat(embedded, dim=1)
+
+    def hidden_states(self, tokens: Tensor) -> list[Tensor]:
+        """The decoder's inputs, finest tap first, last the normalised output: each (b, n, d), the first n rows."""
+        n, states = self.vit.patch_embedding.n_patches, []
+        for index, block in enumerate(self.vit.blocks):
+            tokens = block(tokens)
+            if index in self.taps:
+                states.append(tokens[:, :n])
+        return [*states, self.vit.norm(tokens)[:, :n]]
+
+    def skip(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+        """z = z_C + beta * z_P over the present modalities: (b, f, z, y, x)."""
+        if pet is None:
+            return self.encoder1(ct)
+        z_pet = self.beta * self.pet_skip(pet)
+        return z_pet if ct is None else self.encoder1(ct) + z_pet
+
+
+def levels_of(patch: int) -> int:
+    """Number of factor-two upsamplings from the token grid to full resolution."""
+    return patch.bit_length() - 1
+
+
+def hidden_taps(depth: int, levels: int) -> tuple[int, ...]:
+    """0-based blocks whose outputs feed the encoders: 3, 6, 9 for the paper's 12 blocks and patch 16."""
+    return tuple(depth * level // levels for level in range(1, levels))
+
+
+def skip_block(channels: int, features: int) -> UnetrBasicBlock:
+    """Full-resolution residual block of a skip: (b, channels, z, y, x) -> (b, features, z, y, x)."""
+    return UnetrBasicBlock(3, channels, features, kernel_size=3, stride=1, norm_name="instance", res_block=True)
+
+
+def add_convolution_stack(net: nn.Module, *, width: int, features: int, classes: int, levels: int) -> None:
+    """Add encoder2.., decoder.. and out with MONAI's names; level k works at 1/2^(k-1) of full resolution."""
+    for k in range(2, levels + 1):
+        block = UnetrPrUpBlock(
+            3, width, features * 2 ** (k - 1), levels - k, 3, 1, 2, "instance", conv_block=True, res_block=True
+        )
+        net.add_module(f"encoder{k}", block)
+    channels = [width, *(features * 2 ** (k - 1) for k in range(levels, 0, -1))]
+    for k, (inputs, outputs) in zip(range(levels + 1, 1, -1), pairwise(channels), strict=True):
+        net.add_module(f"decoder{k}", UnetrUpBlock(3, inputs, outputs, 3, 2, "instance", res_block=True))
+    net.add_module("out", UnetOutBlock(3, features, classes))
+
+
+def decode(net: nn.Module, hidden: Sequence[Tensor], skip: Tensor) -> Tensor:
+    """UNETR's decoder: hidden states (b, n, d), finest first, and the skip -> logits (b, classes, z, y, x)."""
+    grid = tuple(size // net.patch for size in net.crop_zyx)
+    maps = [state.transpose(1, 2).unflatten(2, grid).contiguous() for state in hidden]
+    x = maps[-1]
+    for k in range(len(maps) + 1, 2, -1):
+        x = net.get_submodule(f"decoder{k}")(x, net.get_submodule(f"encoder{k - 1}")(maps[k - 3]))
+    return net.get_submodule("out")(net.get_submodule("decoder2")(x, skip))
+
+
+def check_sizes(crop_zyx: Sequence[int], *, patch: int, width: int, heads: int) -> None:
+    """Refuse sizes that cannot be built, naming what was found and what fits."""
+    if patch < 4 or patch & (patch - 1):
+        raise ValueError(f"patch must be a power of two of at least 4, found {patch}")
+    if len(crop_zyx) != 3 or any(size % patch or size <= 0 for size in crop_zyx):
+        raise ValueError(f"crop_zyx must be three positive multiples of patch {patch}, found {tuple(crop_zyx)}")
+    if width % heads:
+        raise ValueError(f"width must be a multiple of heads {heads}, found {width}")
+
+
+def check_inputs(ct: Tensor | None, pet: Tensor | None, crop_zyx: Sequence[int]) -> None:
+    """Refuse a forward pass without any modality or on another size than the positions were made for."""
+    if ct is None and pet is None:
+        raise ValueError("a case needs CT, PET or both; found neither")
+    for name, image in (("ct", ct), ("pet", pet)):
+        if image is not None and tuple(image.shape[1:]) != (1, *crop_zyx):
+            raise ValueError(f"{name} must have shape (b, 1, {crop_zyx}), found {tuple(image.shape)}")

@@ -1,0 +1,121 @@
+"""What a running study shows: the events it reports, and a live display of them with rich."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from server.history import RoundRecord, StageRow
+from server.study import Stage, Study
+from strategies.instruction import Score
+from strategies.settings import SETTINGS
+
+
+class Listener(Protocol):
+    """Hears what a study does."""
+
+    def resumed(self, server_round: int) -> None:
+        """The study continues after this many completed rounds."""
+
+    def round_started(self, stage: Stage, number: int, centers: Sequence[str]) -> None:
+        """Round `number` of a stage, from 1, goes out."""
+
+    def center_answered(self, record: RoundRecord) -> None:
+        """One center's round is in."""
+
+    def scoring_started(self, stage: str, centers: Sequence[str]) -> None:
+        """The centers score their test cases after a stage."""
+
+    def stage_scored(self, row: StageRow) -> None:
+        """A row of the evaluation matrix is complete."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def resumed(self, server_round: int) -> None: ...
+    def round_started(self, stage: Stage, number: int, centers: Sequence[str]) -> None: ...
+    def center_answered(self, record: RoundRecord) -> None: ...
+    def scoring_started(self, stage: str, centers: Sequence[str]) -> None: ...
+    def stage_scored(self, row: StageRow) -> None: ...
+
+
+class Display:
+    """A bar over all rounds, a line per center and round, a table per stage."""
+
+    def __init__(self, study: Study, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task(study.name, total=sum(stage.rounds for stage in study.stages))
+        self._waiting = 0
+
+    def __enter__(self) -> "Display":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def resumed(self, server_round: int) -> None:
+        """Start the bar where the study stands."""
+        if server_round:
+            self._console.print(f"resumed after round {server_round}")
+        self._progress.update(self._task, completed=server_round)
+
+    def round_started(self, stage: Stage, number: int, centers: Sequence[str]) -> None:
+        """Say which round is under way."""
+        self._waiting = len(centers)
+        self._progress.update(self._task, description=f"{stage.name} {number}/{stage.rounds}")
+
+    def center_answered(self, record: RoundRecord) -> None:
+        """One line a center; the bar moves when the last one is in."""
+        what = record.error or f"loss {record.loss:.3f}" if record.loss is not None else record.error or "no loss"
+        scores = "  ".join(f"{name} {_dice(score)}" for name, score in record.validation.items())
+        self._console.print(
+            f"{record.server_round:3d} {record.stage:<10} {record.center:<12} {what:<14} "
+            f"validation Dice {scores or '-'}  {record.seconds:.0f} s"
+        )
+        self._waiting -= 1
+        if self._waiting == 0:
+            self._progress.advance(self._task)
+
+    def scoring_started(self, stage: str, centers: Sequence[str]) -> None:
+        """Say that test cases are being scored."""
+        self._progress.update(self._task, description=f"{stage}: test cases of {len(centers)} centers")
+
+    def stage_scored(self, row: StageRow) -> None:
+        """Show the new row of the evaluation matrix."""
+        self._console.print(score_table(f"test Dice after {row.stage}", row))
+
+
+def score_table(title: str, row: StageRow) -> Table:
+    """Per-center test scores of one stage; undefined stays undefined."""
+    table = Table("center", "cases", *(f"Dice {name}" for name in SETTINGS), *(f"HD95 {name}, mm" for name in SETTINGS))
+    table.title = title
+    for center, scores in row.test.items():
+        cases = max((score.cases for score in scores.values()), default=0)
+        dices = [_dice(scores.get(name)) for name in SETTINGS]
+        distances = [_millimeters(scores.get(name)) for name in SETTINGS]
+        table.add_row(center, str(cases), *dices, *distances)
+    return table
+
+
+def _dice(score: Score | None) -> str:
+    if score is None:
+        return "-"
+    return "undefined" if score.dice is None else f"{score.dice:.3f}"
+
+
+def _millimeters(score: Score | None) -> str:
+    if score is None:
+        return "-"
+    return "undefined" if score.hd95_mm is None else f"{score.hd95_mm:.1f}"

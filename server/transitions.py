@@ -1,0 +1,62 @@
+"""How the state of a study changes at stage borders and rounds: pure functions from checkpoint to checkpoint."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.checkpoint import Checkpoint
+from server.directory import Prepared
+from server.study import Stage
+from strategies.aggregation.schemes import SCHEMES
+from strategies.bank import AdapterBank
+from strategies.payload import Payload
+from strategies.tensors import BACKBONE, Tensors, content_hash
+
+
+def enter_stage(state: Checkpoint, stage: Stage, prepared: Prepared, bank: AdapterBank) -> Checkpoint:
+    """The state with which a stage starts; entering a stage again changes nothing.
+
+    A stage that trains the backbone exchanges it; any other stage freezes it under its content hash. Tensor groups
+    that a stage is the first to train start from the study's initial state.
+    """
+    trained = set(stage.training.groups)
+    backbone = of_groups(state.shared, prepared.groups, {BACKBONE})
+    if not backbone:
+        initial = of_groups(prepared.initial, prepared.groups, {BACKBONE})
+        backbone = bank.backbone(state.backbone_hash) if state.backbone_hash else initial
+    rest = without(state.shared, prepared.groups)
+    missing = of_groups(prepared.initial, prepared.groups, trained - {BACKBONE})
+    if BACKBONE in trained:
+        return replace(state, shared={**missing, **rest, **backbone})
+    own = {center: without(tensors, prepared.groups) for center, tensors in state.own.items()}
+    return replace(state, shared={**missing, **rest}, own=own, backbone_hash=bank.put_backbone(backbone))
+
+
+def tensors_for(state: Checkpoint, stage: Stage, center: str) -> Tensors:
+    """What a center loads."""
+    return SCHEMES[stage.aggregation].start_from(state.shared, state.own.get(center))
+
+
+def hash_for(state: Checkpoint, tensors: Tensors, groups: Mapping[str, str]) -> str:
+    """Content hash of the backbone that goes with `tensors`: the one among them, or the frozen one."""
+    moving = of_groups(tensors, groups, {BACKBONE})
+    return content_hash(moving) if moving else state.backbone_hash
+
+
+def after_round(state: Checkpoint, stage: Stage, payloads: Sequence[Payload], groups: Mapping[str, str]) -> Checkpoint:
+    """The state after one round's admitted payloads."""
+    shared = SCHEMES[stage.aggregation].aggregate(state.shared, payloads, groups)
+    own = {**state.own, **{payload.center: payload.tensors for payload in payloads}}
+    return replace(state, shared=shared, own=own, server_round=state.server_round + 1)
+
+
+def of_groups(tensors: Tensors, groups: Mapping[str, str], wanted: set[str]) -> dict[str, NDArray[np.float32]]:
+    """The tensors whose group is wanted."""
+    return {key: array for key, array in tensors.items() if groups[key] in wanted}
+
+
+def without(tensors: Tensors, groups: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
+    """The tensors that do not belong to the backbone."""
+    return {key: array for key, array in tensors.items() if groups[key] != BACKBONE}

@@ -1,0 +1,62 @@
+"""What every test shares: one thread, no call home, no file in the user's home, and where real data lies.
+
+The environment is set before a test module imports torch or ITK, which read it once.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+ENVIRONMENT = {
+    # One thread sums in one order: numbers repeat on every machine.
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
+    "MPLBACKEND": "Agg",
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+os.environ.update(ENVIRONMENT)
+
+settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _home_untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Point Flower's home and matplotlib's cache into the session's own folder, also for subprocesses."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("FLWR_HOME", "MPLCONFIGDIR"):
+            patch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
+        yield
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of real data: CONCILIUM_DATA, or ../shared/data beside the checkout; skips where absent."""
+    folder = Path(os.environ.get("CONCILIUM_DATA") or REPOSITORY.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"real data: no folder {folder}; set CONCILIUM_DATA to the folder that holds sts/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sts_root(data_root: Path) -> Path:
+    """Soft-tissue sarcoma PET/CT, one folder a center (center-a .. center-d); skips where absent."""
+    folder = data_root / "sts"
+    if not folder.is_dir():
+        pytest.skip(f"real data: {data_root} holds no sts/ folder")
+    return folder

@@ -1,0 +1,260 @@
+"""Instructions and replies come back equal from Flower records and from a local frame; tensors bit for bit."""
+
+import json
+import struct
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, MessageType, MetricRecord, RecordDict
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from safetensors.numpy import save
+
+from strategies import frames, wire
+from strategies.errors import PayloadError
+from strategies.instruction import Instruction, Reply, Score
+from strategies.payload import Payload
+from strategies.settings import SETTINGS, Adapter, Model, StudySettings, Training
+
+Through = Callable[[Any], Any]
+
+COUNTS = st.integers(0, 10**6)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+NAMES = st.text(max_size=12)
+KEYS = st.sampled_from(["blocks.0.attn.qkv#lora_a", "tensors/a", "/"]) | st.text(min_size=1, max_size=20)
+TENSORS = st.dictionaries(
+    KEYS, arrays(np.float32, array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)), max_size=4
+)
+STUDIES = st.builds(
+    StudySettings,
+    study=NAMES,
+    seed=st.integers(0, 2**63),
+    model=st.builds(
+        Model,
+        name=NAMES,
+        options=st.dictionaries(NAMES, st.booleans() | COUNTS | FINITE | NAMES | st.tuples(COUNTS, COUNTS), max_size=4),
+    ),
+    adapter=st.builds(Adapter, targets=st.lists(NAMES, max_size=2).map(tuple)),
+)
+TRAININGS = st.builds(
+    Training,
+    groups=st.sampled_from([("backbone",), ("pet", "peft")]),
+    local_steps=st.integers(1, 999),
+    learning_rate=st.floats(1e-9, 1),
+    modality_shares=st.dictionaries(st.sampled_from(SETTINGS), st.floats(0, 1)),
+)
+INSTRUCTIONS = st.builds(
+    Instruction,
+    kind=st.sampled_from(["register", "train", "evaluate"]),
+    settings=STUDIES,
+    stage=NAMES,
+    server_round=COUNTS,
+    backbone_hash=NAMES,
+    training=st.none() | TRAININGS,
+    tensors=TENSORS,
+    backbone=TENSORS,
+)
+SCORES = st.builds(Score, cases=COUNTS, dice=st.none() | FINITE, hd95_mm=st.none() | FINITE, dice_undefined=COUNTS)
+PAYLOADS = st.builds(
+    Payload,
+    center=NAMES,
+    backbone_hash=NAMES,
+    stage=NAMES,
+    server_round=COUNTS,
+    tensors=TENSORS,
+    support=st.dictionaries(NAMES, COUNTS, max_size=3),
+)
+REPLIES = st.builds(
+    Reply,
+    center=NAMES,
+    kind=st.sampled_from(["register", "train", "evaluate"]),
+    error=NAMES,
+    payload=st.none() | PAYLOADS,
+    scores=st.dictionaries(st.sampled_from(SETTINGS), SCORES),
+    loss=st.none() | FINITE,
+    seconds=FINITE,
+    facts=st.dictionaries(NAMES, COUNTS | FINITE | NAMES, max_size=4),
+)
+SETTINGS_SMALL = StudySettings(study="s", seed=1, model=Model(name="pemma-unetr"))
+INSTRUCTION = Instruction(kind="train", settings=SETTINGS_SMALL, tensors={"a": np.arange(6, dtype=np.float32)})
+PAYLOAD = Payload("hgj", "abc", "adapt", 3, {"a": np.ones((2, 2), np.float32)}, {"peft": 12})
+REPLY = Reply(center="hgj", kind="train", payload=PAYLOAD, scores={"ct": Score(3, 0.5, None, 0, 3)}, loss=0.25)
+
+
+def through_flower(value: Any) -> Any:
+    if isinstance(value, Instruction):
+        return wire.read_instruction(wire.to_message_content(value))
+    return wire.read_reply(wire.reply_content(value))
+
+
+def through_a_frame(value: Any) -> Any:
+    if isinstance(value, Instruction):
+        return frames.unpack_instruction(frames.pack_instruction(value))
+    return frames.unpack_reply(frames.pack_reply(value))
+
+
+def changed(value: Any, **new: Any) -> Any:
+    """`value` with fields that its type forbids."""
+    return replace(value, **new)
+
+
+ENCODINGS = [through_flower, through_a_frame]
+
+
+def exactly(value: Any) -> Any:
+    """A value with arrays replaced by shape, dtype and bytes, so that `==` means bit for bit."""
+    if isinstance(value, Instruction | Reply | Payload):
+        return {field.name: exactly(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {key: exactly(item) for key, item in value.items()}
+    return (value.shape, value.dtype, value.tobytes()) if isinstance(value, np.ndarray) else (type(value), value)
+
+
+@pytest.mark.parametrize("through", ENCODINGS)
+@given(value=INSTRUCTIONS | REPLIES)
+def test_round_trip(through: Through, value: Any) -> None:
+    assert exactly(through(value)) == exactly(value)
+
+
+@pytest.mark.parametrize("through", ENCODINGS)
+def test_arrays_that_are_views_keep_their_values(through: Through) -> None:
+    view = np.arange(12, dtype=np.float32).reshape(3, 4).T[::2]
+    assert through(replace(INSTRUCTION, tensors={"a": view})).tensors["a"].tolist() == view.tolist()
+
+
+@pytest.mark.parametrize("through", ENCODINGS)
+def test_big_endian_arrays_keep_their_values(through: Through) -> None:
+    tensors = through(replace(INSTRUCTION, tensors={"a": np.array([1, 2], ">f4")})).tensors
+    assert (tensors["a"].tolist(), tensors["a"].dtype.str) == ([1.0, 2.0], "<f4")
+
+
+@pytest.mark.parametrize("through", ENCODINGS)
+def test_what_arrives_can_be_written_to(through: Through) -> None:
+    """Libraries warn about read-only arrays."""
+    assert through(REPLY).payload.tensors["a"].flags.writeable
+
+
+@pytest.mark.parametrize("through", ENCODINGS)
+def test_other_dtypes_are_refused_by_name(through: Through) -> None:
+    wrong: Any = {"x": np.ones(2), "y": np.ones(2, np.float16)}
+    with pytest.raises(PayloadError, match="'x' has dtype float64, expected float32; tensor 'y' has dtype float16"):
+        through(replace(INSTRUCTION, tensors=wrong))
+
+
+@pytest.mark.parametrize("through", ENCODINGS)
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        (changed(REPLY, loss=float("nan")), "loss"),
+        (changed(REPLY, scores={"ct": Score(3, float("inf"), None)}), "scores.ct.dice"),
+        (changed(REPLY, facts={"cases": True}), "facts.cases"),
+        (changed(REPLY, payload=changed(PAYLOAD, support={"peft": 1.5})), "payload.support.peft"),
+        (changed(REPLY, kind="spy"), "kind"),
+        (changed(INSTRUCTION, server_round="3"), "server_round"),
+    ],
+)
+def test_a_wrong_field_is_refused_before_it_travels(through: Through, value: Any, field: str) -> None:
+    with pytest.raises(PayloadError, match=field.replace(".", r"\.")):
+        through(value)
+
+
+def reply_json(**changes: Any) -> str:
+    """The text of `REPLY` with fields replaced, or removed where the new value is `...`."""
+    text = json.loads(str(wire.reply_content(REPLY)["header"]["json"]))
+    return json.dumps({key: value for key, value in {**text, **changes}.items() if value is not ...})
+
+
+@pytest.mark.parametrize(
+    ("changes", "finding"),
+    [
+        ({"center": ...}, "center: Field required"),
+        ({"seconds": "1.0"}, "seconds: Input should be a valid number"),
+        ({"path": "/data"}, "path: Extra inputs are not permitted"),
+        ({"scores": {"ct": {"cases": 1, "dice": None, "hd95_mm": None, "names": 1}}}, "scores.ct.names: Unexpected"),
+        ({"payload": None}, "field payload is null beside 1 tensor"),
+    ],
+)
+def test_a_text_not_as_agreed_is_refused_with_the_fields_name(changes: dict[str, Any], finding: str) -> None:
+    header, tensors = reply_json(**changes), dict(PAYLOAD.tensors)
+    content = wire.reply_content(REPLY)
+    content["header"] = ConfigRecord({"json": header})
+    frame = save({f"payload/{key}": array for key, array in tensors.items()}, metadata={"header": header})
+    with pytest.raises(PayloadError, match=finding):
+        wire.read_reply(content)
+    with pytest.raises(PayloadError, match=finding):
+        frames.unpack_reply(frame)
+
+
+def test_a_missing_field_of_an_instruction_is_named() -> None:
+    content = wire.to_message_content(INSTRUCTION)
+    text = json.loads(str(content["header"]["json"]))
+    del text["settings"]["seed"]
+    content["header"] = ConfigRecord({"json": json.dumps(text)})
+    with pytest.raises(PayloadError, match=r"instruction.*\n  settings\.seed: Field required"):
+        wire.read_instruction(content)
+
+
+def test_a_refused_value_is_not_repeated_in_the_error() -> None:
+    with pytest.raises(PayloadError) as caught:
+        frames.unpack_reply(save({}, metadata={"header": reply_json(seconds="DOE^JOHN")}))
+    assert "DOE" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "finding"),
+    [
+        (RecordDict({}), r"has records \[\], expected \['header', 'tensors'\]"),
+        (RecordDict({"header": MetricRecord({}), "tensors": ArrayRecord({})}), "record 'header' has no text"),
+        (RecordDict({"header": ConfigRecord({"json": 1}), "tensors": ArrayRecord({})}), "no text in field 'json'"),
+        (RecordDict({"header": ConfigRecord({"json": ""}), "tensors": MetricRecord({})}), "'tensors' is a MetricRec"),
+        (
+            RecordDict(
+                {
+                    "header": ConfigRecord({"json": reply_json()}),
+                    "tensors": ArrayRecord({"a": Array("float32", (1,), "numpy.ndarray", b"\x80pickle")}),
+                }
+            ),
+            "tensor 'a' does not hold NumPy array bytes",
+        ),
+    ],
+)
+def test_records_not_as_agreed_are_refused(content: RecordDict, finding: str) -> None:
+    with pytest.raises(PayloadError, match=finding):
+        wire.read_reply(content)
+
+
+@pytest.mark.parametrize(
+    ("frame", "finding"),
+    [
+        (b"", "0 bytes are not a safetensors blob"),
+        (struct.pack("<Q", 2**40) + b"{}", "not a safetensors blob"),
+        (frames.pack_reply(REPLY)[:-1], "not a safetensors blob"),
+        (save({}), r"blob has metadata \[\], expected only 'header'"),
+        (save({"scan/ct": np.ones(1, np.float32)}, metadata={"header": "{}"}), "'scan/ct' is in no known part"),
+        (save({"payload/a": np.ones(1, np.int32)}, metadata={"header": reply_json()}), "'a' has dtype int32"),
+        (frames.pack_instruction(replace(INSTRUCTION, tensors={})), "center: Field required"),
+    ],
+)
+def test_frames_not_as_agreed_are_refused(frame: bytes, finding: str) -> None:
+    with pytest.raises(PayloadError, match=finding):
+        frames.unpack_reply(frame)
+
+
+def test_frames_of_equal_replies_are_equal_bytes() -> None:
+    assert frames.pack_reply(REPLY) == frames.pack_reply(replace(REPLY))
+
+
+def test_message_types_are_those_of_flower() -> None:
+    assert [wire.message_type(kind) for kind in ("register", "train", "evaluate")] == [
+        MessageType.QUERY,
+        MessageType.TRAIN,
+        MessageType.EVALUATE,
+    ]
+
+
+def test_tensor_bytes_are_four_an_element() -> None:
+    assert wire.tensor_bytes({"a": np.ones((2, 3), np.float32), "b": np.ones(5, np.float32)}) == 44
