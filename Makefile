@@ -42,7 +42,7 @@ $(BIN)/uv: constraints.txt
 	@touch $@
 
 $(STAMP): $(BIN)/uv pyproject.toml constraints.txt
-	@rm -f $(VENV)/.installed-*
+	$(if $(TORCH_BACKEND),@rm -f $(VENV)/.installed-*)
 	$(UV_INSTALL) -c constraints.txt -e ".[dev]"
 	@touch $@
 

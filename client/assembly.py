@@ -6,7 +6,6 @@ from functools import cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft import LoraConfig
 from torch import nn
 
 from fusion_models.adapters.injection import (
@@ -41,7 +40,7 @@ def assemble(settings: StudySettings, backbone: Tensors, tensors: Tensors, *, de
         load(model, {key: torch.from_numpy(np.ascontiguousarray(array)) for key, array in tensors.items()})
     except ValueError as error:
         raise ModelError(f"model '{settings.model.name}': {error}") from error
-    return model.to(device=device, memory_format=torch.channels_last_3d)
+    return model.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
 @cache
@@ -69,13 +68,12 @@ def build(settings: StudySettings) -> nn.Module:
     return build_model(name, settings.model.options, crop_zyx=crop_zyx, seed=settings.seed)
 
 
-def inject_adapter(model: nn.Module, settings: StudySettings) -> LoraConfig:
-    """Wrap the study's adapter targets in place and return peft's configuration of them."""
+def inject_adapter(model: nn.Module, settings: StudySettings) -> None:
+    """Wrap the study's adapter targets in place; A is drawn from the study's seed."""
     adapter = settings.adapter
     targets = adapter.targets or model_row(settings.model.name).adapter_targets
     config = adapter_config(method=adapter.method, rank=adapter.rank, alpha=adapter.alpha, targets=targets)
     inject(model, config, seed=settings.seed)
-    return config
 
 
 def arrays_of(parameters: Mapping[str, nn.Parameter]) -> dict[str, NDArray[np.float32]]:

@@ -8,10 +8,11 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
@@ -27,7 +28,8 @@ CT_WINDOW_HU = (-160.0, 240.0)
 LOWEST_SUV_SCALE = 5.0
 PET_OPACITY = 0.85
 TRUE, PREDICTED = "#19d3ff", "#7dff3c"
-TRUE_LINE, PREDICTED_LINE = "-", "--"
+TRUE_LINE: Final = "-"
+PREDICTED_LINE: Final = "--"
 LARGEST_WIDTH, LARGEST_HEIGHT = 10.4, 3.6
 GAP, TOP, RIGHT = 0.06, 0.3, 0.75
 DOTS_PER_INCH = 110
@@ -103,13 +105,10 @@ def oriented(prediction: Prediction, direction: Sequence[float]) -> Prediction:
     along_xyz = np.diag(np.reshape(direction, (3, 3)))
     if np.abs(along_xyz).min() < 0.9:
         return prediction
-    flipped = [axis for axis, cosine in enumerate(along_xyz[::-1]) if cosine < 0]
-    arrays = {
-        key: None if array is None else np.flip(array, flipped)
-        for key in ("ct", "pet", "truth", "predicted")
-        for array in [getattr(prediction, key)]
-    }
-    return replace(prediction, oriented=True, **arrays)
+    flipped = tuple(axis for axis, cosine in enumerate(along_xyz[::-1]) if cosine < 0)
+    held = (key for key in ("ct", "pet", "truth", "predicted") if getattr(prediction, key) is not None)
+    turned: dict[str, Any] = {key: np.flip(getattr(prediction, key), flipped) for key in held}
+    return replace(prediction, oriented=True, **turned)
 
 
 def slices_zyx(mask: Array) -> tuple[int, int, int]:
@@ -130,9 +129,7 @@ def case_png(prediction: Prediction) -> bytes:
     for name, row in zip(rows, panels, strict=True):
         for plane, panel in row.items():
             if prediction.ct is not None:
-                panel.imshow(
-                    _cut(prediction, prediction.ct, plane), cmap="gray", **_window(), **_placed(prediction, plane)
-                )
+                _draw_ct(panel, _cut(prediction, prediction.ct, plane), _placed(prediction, plane))
             if name == "pet":
                 shown = _draw_pet(panel, prediction, plane)
             _draw_contours(panel, prediction, plane)
@@ -146,7 +143,7 @@ def case_png(prediction: Prediction) -> bytes:
     return buffer.getvalue()
 
 
-def _panels(prediction: Prediction, rows: int) -> tuple[Figure, list[Mapping[str, Axes]]]:
+def _panels(prediction: Prediction, rows: int) -> tuple[Figure, list[dict[str, Axes]]]:
     """One row of three panels per image, all at one scale; sizes in inches."""
     sizes_mm = {plane: _size_mm(prediction, plane) for plane in PLANES}
     widest, highest = sum(width for width, _ in sizes_mm.values()), max(height for _, height in sizes_mm.values())
@@ -184,15 +181,16 @@ def _placed(prediction: Prediction, plane: str) -> dict[str, Any]:
     return {"extent": extent, "origin": "upper" if axial else "lower", "interpolation": "bilinear", "aspect": "equal"}
 
 
-def _window() -> dict[str, float]:
-    return {"vmin": CT_WINDOW_HU[0], "vmax": CT_WINDOW_HU[1]}
+def _draw_ct(panel: Axes, cut_hu: Array, placed: Mapping[str, Any]) -> None:
+    panel.imshow(cut_hu, cmap="gray", vmin=CT_WINDOW_HU[0], vmax=CT_WINDOW_HU[1], **placed)
 
 
 def _draw_pet(panel: Axes, prediction: Prediction, plane: str) -> AxesImage:
-    """PET in `hot`; over a CT the opacity grows with uptake, so that cold tissue shows the CT."""
+    """PET in `hot`, scaled to the tumour's uptake, not to a bladder's; over a CT only uptake is opaque."""
     if prediction.pet is None:
         raise CaseError(f"case '{prediction.name}' has no PET to draw")
-    top = max(LOWEST_SUV_SCALE, float(np.ceil(np.percentile(prediction.pet, 99.5))))
+    inside = prediction.pet[prediction.reference > 0] if prediction.reference.any() else prediction.pet
+    top = max(LOWEST_SUV_SCALE, float(np.ceil(np.percentile(inside, 99))))
     suv = _cut(prediction, prediction.pet, plane)
     opacity = 1.0 if prediction.ct is None else np.clip(suv / top * 2, 0, PET_OPACITY)
     return panel.imshow(suv, cmap="hot", vmin=0, vmax=top, alpha=opacity, **_placed(prediction, plane))
@@ -217,8 +215,8 @@ def _draw_contours(panel: Axes, prediction: Prediction, plane: str) -> None:
 
 def _letter(panel: Axes, plane: str, prediction: Prediction) -> None:
     """Name of the plane, and where the grid is known to follow the patient's axes, the sides."""
-    places = ((0.012, 0.5, "left", "center"), (0.988, 0.5, "right", "center"))
-    places += ((0.5, 0.985, "center", "top"), (0.5, 0.015, "center", "bottom"))
+    beside = [(0.012, 0.5, "left", "center"), (0.988, 0.5, "right", "center")]
+    places = [*beside, (0.5, 0.985, "center", "top"), (0.5, 0.015, "center", "bottom")]
     style: dict[str, Any] = {
         "transform": panel.transAxes,
         "color": "white",
@@ -234,7 +232,8 @@ def _draw_scale(figure: Figure, shown: AxesImage, beside: Axes) -> None:
     box = beside.get_position()
     width = figure.get_size_inches()[0]
     bar = figure.add_axes((box.x1 + 0.1 / width, box.y0 + 0.05 * box.height, 0.12 / width, 0.8 * box.height))
-    figure.colorbar(shown, cax=bar).solids.set_alpha(1)
+    opaque = ScalarMappable(norm=shown.norm, cmap=shown.cmap)
+    figure.colorbar(opaque, cax=bar, extend="max")
     bar.set_title("SUV", fontsize=8)
     bar.tick_params(labelsize=8)
 
@@ -261,8 +260,8 @@ def _draw_legend(figure: Figure, prediction: Prediction) -> None:
     outline = [Stroke(linewidth=3.4, foreground="black"), Normal()]
     true = Line2D([], [], color=TRUE, linestyle=TRUE_LINE, linewidth=1.8, path_effects=outline)
     predicted = Line2D([], [], color=PREDICTED, linestyle=PREDICTED_LINE, linewidth=1.8, path_effects=outline)
-    titles = {True: "true contour", False: "no true contour"}
-    labels = [titles[prediction.truth is not None], "predicted contour"]
-    if not prediction.predicted.any():
-        labels[1] = "predicted: nothing"
+    labels = (
+        "no true contour" if prediction.truth is None else "true contour",
+        "predicted contour" if prediction.predicted.any() else "predicted: nothing",
+    )
     figure.legend([true, predicted], labels, loc="upper left", ncols=2, frameon=False, fontsize=9, borderaxespad=0.1)

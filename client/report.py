@@ -14,24 +14,27 @@ from matplotlib.colors import to_hex
 from client.data.manifest import Manifest
 from client.data.manifest_file import read_manifest
 from client.data.synthetic import PREFIX
-from client.data.volume import IDENTITY, Grid
-from client.metrics import CaseScore
+from client.data.volume import Grid
 from client.pictures import CT_WINDOW_HU, Prediction, case_png, oriented, read_prediction
 from strategies.atomic_files import write_text
 from strategies.errors import CaseError
 
 UNDEFINED = "undefined"
 NOT_SCORED = "not scored"
+UNKNOWN = (0.0,) * 9
 LABELS = {"ct": "CT", "pet": "PET", "ct+pet": "CT+PET"}
 READING_ORDER = ("ct+pet", "ct", "pet")
 
 
 @dataclass(frozen=True)
 class StageScore:
-    """The score of one test case after one stage."""
+    """The score of one test case after one stage, under one modality setting; None where undefined."""
 
     stage: str
-    score: CaseScore
+    case: str
+    modalities: str
+    dice: float | None
+    hd95_mm: float | None
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class CasePicture:
 
     case: str
     rank: str
-    score: CaseScore | None
+    score: StageScore | None
     png: str
     modalities: str
     volumes: str
@@ -103,8 +106,7 @@ def read_scores(path: Path) -> tuple[StageScore, ...]:
     try:
         rows = [row for row in json.loads(path.read_text(encoding="utf-8")) if row["part"] == "test"]
         return tuple(
-            StageScore(row["stage"], CaseScore(row["case"], row["modalities"], row["dice"], row["hd95_mm"]))
-            for row in rows
+            StageScore(row["stage"], row["case"], row["modalities"], row["dice"], row["hd95_mm"]) for row in rows
         )
     except (ValueError, TypeError, KeyError) as error:
         raise CaseError(f"scores {path} cannot be read ({error!r}); evaluate again to replace them") from error
@@ -115,9 +117,9 @@ def center_html(
 ) -> str:
     """The page of one center."""
     stages = list(dict.fromkeys(row.stage for row in scores))
-    latest = [row.score for row in scores if row.stage == stages[-1]]
-    settings = sorted({row.score.modalities for row in scores}, key=_reading_place)
-    cases = list(dict.fromkeys(row.score.case for row in scores))
+    latest = [row for row in scores if row.stage == stages[-1]]
+    settings = sorted({row.modalities for row in scores}, key=_reading_place)
+    cases = list(dict.fromkeys(row.case for row in scores))
     environment = Environment(loader=PackageLoader("client"), autoescape=True, undefined=StrictUndefined)
     environment.filters.update(score=dice_text, millimetres=millimetres, label=label, grid=grid_text)
     return environment.get_template("center_report.html").render(
@@ -157,7 +159,7 @@ def grid_text(grid: Grid) -> str:
     return f"{voxels} voxels of {' × '.join(f'{step:.2f}' for step in grid.spacing_zyx_mm)} mm"
 
 
-def means(scores: Sequence[CaseScore]) -> Means:
+def means(scores: Sequence[StageScore]) -> Means:
     """Mean scores of cases, undefined ones left out and counted."""
     dices = [score.dice for score in scores if score.dice is not None]
     distances = [score.hd95_mm for score in scores if score.hd95_mm is not None]
@@ -171,13 +173,15 @@ def means(scores: Sequence[CaseScore]) -> Means:
 
 def course(scores: Sequence[StageScore], case: str, setting: str, stages: Sequence[str]) -> Course:
     """The Dice of one case in one modality setting after every stage."""
-    found = {row.stage: row.score.dice for row in scores if (row.score.case, row.score.modalities) == (case, setting)}
-    defined = [found[stage] for stage in stages if found.get(stage) is not None]
+    found = {row.stage: row.dice for row in scores if (row.case, row.modalities) == (case, setting)}
+    defined = [dice for dice in (found.get(stage) for stage in stages) if dice is not None]
     change = f"{defined[-1] - defined[0]:+.3f}" if len(defined) > 1 else UNDEFINED
     return Course(case, tuple(_cell(found[stage]) if stage in found else Cell(NOT_SCORED) for stage in stages), change)
 
 
-def pictures(folder: Path, latest: Sequence[CaseScore], directions: Mapping[str, Sequence[float]]) -> list[CasePicture]:
+def pictures(
+    folder: Path, latest: Sequence[StageScore], directions: Mapping[str, Sequence[float]]
+) -> list[CasePicture]:
     """Every scored or predicted test case: the best, the worst, then the others from worst to best, unscored last.
 
     A case is ranked by its Dice in the modality setting its stored prediction was made from.
@@ -187,7 +191,7 @@ def pictures(folder: Path, latest: Sequence[CaseScore], directions: Mapping[str,
     by_setting = {(score.case, score.modalities): score for score in latest}
     found = [(item, by_setting.get((item.name, item.modalities))) for item in read if isinstance(item, Prediction)]
     shown = [
-        _picture(oriented(prediction, directions.get(prediction.name, IDENTITY)), score, rank)
+        _picture(oriented(prediction, directions.get(prediction.name, UNKNOWN)), score, rank)
         for prediction, score, rank in _ranked(found)
     ]
     return shown + [item for item in read if isinstance(item, CasePicture)]
@@ -201,8 +205,8 @@ def _read(folder: Path, case: str) -> Prediction | CasePicture:
 
 
 def _ranked(
-    found: Sequence[tuple[Prediction, CaseScore | None]],
-) -> list[tuple[Prediction, CaseScore | None, str]]:
+    found: Sequence[tuple[Prediction, StageScore | None]],
+) -> list[tuple[Prediction, StageScore | None, str]]:
     """Cases in the order of the page, with the word that says which is best and which worst."""
     defined = [(score.dice, item, score) for item, score in found if score is not None and score.dice is not None]
     rising = [(item, score) for _, item, score in sorted(defined, key=lambda row: (row[0], row[1].name))]
@@ -213,7 +217,7 @@ def _ranked(
     return [*ends, *((item, score, "") for item, score in rising[1:-1]), *rest]
 
 
-def _picture(prediction: Prediction, score: CaseScore | None, rank: str) -> CasePicture:
+def _picture(prediction: Prediction, score: StageScore | None, rank: str) -> CasePicture:
     predicted = f"predicted {prediction.millilitres(prediction.predicted):.1f} ml"
     true = "no true contour" if prediction.truth is None else f"true {prediction.millilitres(prediction.truth):.1f} ml"
     png = base64.b64encode(case_png(prediction)).decode()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,16 +33,17 @@ def record_prediction(
 ) -> None:
     """Write images, contour and prediction on the study grid to `predictions/<case>.npz` (HU, SUV, 0/1)."""
     windows = {"ct": settings.ct_window_hu, "pet": settings.pet_window_suv}
-    arrays = {
+    arrays: dict[str, Any] = {"predicted": predicted}
+    arrays |= {
         name: (getattr(case, name) * (high - low) + low).astype(np.float32)
         for name, (low, high) in windows.items()
         if getattr(case, name) is not None
     }
     if case.gtv is not None:
         arrays["gtv"] = case.gtv
-    facts = {"spacing_zyx_mm": np.asarray(settings.spacing_zyx_mm), "modalities": np.asarray(setting)}
+    arrays |= {"spacing_zyx_mm": np.asarray(settings.spacing_zyx_mm), "modalities": np.asarray(setting)}
     buffer = BytesIO()
-    np.savez_compressed(buffer, predicted=predicted, **arrays, **facts)
+    np.savez_compressed(buffer, **arrays)
     path = home / "predictions" / f"{case.name}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, buffer.getvalue())

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from client.data.crops import apply_crop, draw_crop
@@ -66,7 +68,7 @@ def cases_by_setting(
     cases: Sequence[PreparedCase], training: Training, model_settings: Sequence[str]
 ) -> dict[str, list[PreparedCase]]:
     """The cases that can serve each setting which the stage trains on and the model can run."""
-    wanted = {setting for setting, share in training.modality_shares.items() if share > 0} & set(model_settings)
+    wanted = {str(setting) for setting, share in training.modality_shares.items() if share > 0} & set(model_settings)
     found = {setting: [case for case in cases if setting in settings_of(case.modalities)] for setting in sorted(wanted)}
     served = {setting: able for setting, able in found.items() if able}
     if not served:
@@ -92,19 +94,23 @@ def shape_of(case: PreparedCase) -> tuple[int, ...]:
 
 def _step(model: nn.Module, optimiser: torch.optim.Optimizer, setting: str, batch: Sequence[PreparedCase]) -> float:
     device = next(model.parameters()).device
-    ct, pet, label = (_stack(batch, name, device) for name in ("ct", "pet", "gtv"))
+    ct, pet = (_stacked([getattr(case, name) for case in batch], device) for name in ("ct", "pet"))
+    label = _stacked([case.gtv for case in batch], device)
+    if label is None:
+        raise ModelError(f"training case(s) {[case.name for case in batch]} have no contour")
     optimiser.zero_grad(set_to_none=True)
     loss = dice_cross_entropy(model(*restrict(setting, ct, pet)), label)
     if not torch.isfinite(loss):
         raise ModelError(f"training loss became {loss.item()} on cases {[case.name for case in batch]}; lower the rate")
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     optimiser.step()
     return float(loss.item())
 
 
-def _stack(batch: Sequence[PreparedCase], name: str, device: torch.device) -> Tensor | None:
-    arrays = [getattr(case, name) for case in batch]
-    if any(array is None for array in arrays):
+def _stacked(arrays: Sequence[NDArray[Any] | None], device: torch.device) -> Tensor | None:
+    """Arrays (z, y, x) as one batch (b, 1, z, y, x); None where any is absent."""
+    present = [array for array in arrays if array is not None]
+    if len(present) < len(arrays):
         return None
-    stacked = torch.from_numpy(np.stack(arrays)[:, None].astype(np.float32))
+    stacked = torch.from_numpy(np.stack(present)[:, None].astype(np.float32))
     return stacked.to(device, memory_format=torch.channels_last_3d)

@@ -9,6 +9,7 @@ from flwr.serverapp import Grid
 from rich.console import Console
 
 from client.app import build_client_app
+from client.egress import Perform
 from client.report import write_center_report
 from client.trainer import Trainer
 from deploy.in_process import InProcessGrid
@@ -81,7 +82,7 @@ def run_in_ray(coordinate: Callable[[Grid], None], trainer_for: Callable[[str], 
     run_with_ray(coordinate, partial(performer, trainer_for), list(study.centers))
 
 
-def performer(trainer_for: Callable[[str], Trainer], center: str) -> Callable[..., object]:
+def performer(trainer_for: Callable[[str], Trainer], center: str) -> Perform:
     """What performs for a center, made where it is needed."""
     return trainer_for(center).perform
 

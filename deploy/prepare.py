@@ -12,7 +12,8 @@ from fusion_models.registry import model_row
 from server.directory import StudyDirectory, write_prepared
 from server.study import Study, read_study
 from strategies.errors import StudyError
-from strategies.tensors import PEFT
+from strategies.peft_format import adapter_config
+from strategies.tensors import PEFT, TensorSpec
 
 
 def prepare(study_file: Path, root: Path) -> Study:
@@ -37,29 +38,19 @@ def prepare(study_file: Path, root: Path) -> Study:
     return study
 
 
-def initial_state(study: Study) -> tuple[Any, dict[str, NDArray[np.float32]], dict[str, Any]]:
-    """Ledger, initial tensors and peft configuration.
+def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], dict[str, NDArray[np.float32]], dict[str, Any]]:
+    """Ledger, initial tensors and peft configuration; without adapters where no stage trains any.
 
     DoRA's magnitudes are not among the initial tensors: they are the row norms of a backbone that may still train.
     """
-    settings = study.settings
+    settings, row = study.settings, model_row(study.model.name)
     model = build(settings)
     config: dict[str, Any] = {}
     if any(PEFT in stage.training.groups for stage in study.stages):
-        pathways = model_row(settings.model.name).pathways
-        prefixes = sorted(prefix for modules in pathways.values() for prefix in modules)
-        config = json_ready({**inject_adapter(model, settings).to_dict(), "modules_to_save": prefixes or None})
-    specs = tensor_specs(model, settings.model.name)
+        inject_adapter(model, settings)
+        whole = [prefix for modules in row.pathways.values() for prefix in modules]
+        targets = study.adapter.targets or row.adapter_targets
+        config = adapter_config(study.adapter, targets=targets, modules_to_save=whole)
     tensors = arrays_of(parameters_by_key(model))
-    return specs, {key: array for key, array in tensors.items() if not key.endswith("#magnitude")}, config
-
-
-def json_ready(value: Any) -> Any:
-    """Sets as sorted lists and enumerations as their values, all the way down."""
-    if isinstance(value, dict):
-        return {str(key): json_ready(part) for key, part in value.items()}
-    if isinstance(value, set | frozenset):
-        return sorted(value)
-    if isinstance(value, list | tuple):
-        return [json_ready(part) for part in value]
-    return getattr(value, "value", value)
+    initial = {key: array for key, array in tensors.items() if not key.endswith("#magnitude")}
+    return tensor_specs(model, study.model.name), initial, config

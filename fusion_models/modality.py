@@ -1,9 +1,12 @@
 """Which modalities a case has, and modality dropout over them. Absent is never zero: it is None all the way down."""
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import numpy as np
 from torch import Tensor
+
+Setting = TypeVar("Setting", bound=str)
 
 
 def settings_of(modalities: Iterable[str]) -> tuple[str, ...]:
@@ -13,7 +16,7 @@ def settings_of(modalities: Iterable[str]) -> tuple[str, ...]:
     return (*single, "ct+pet") if present >= {"ct", "pet"} else single
 
 
-def renormalised(shares: Mapping[str, float], available: Iterable[str]) -> dict[str, float]:
+def renormalised(shares: Mapping[Setting, float], available: Iterable[str]) -> dict[Setting, float]:
     """Shares restricted to the available settings, scaled to sum to one (PEMMA: ct+pet 0.6, ct 0.2, pet 0.2).
 
     Raises:
@@ -27,10 +30,10 @@ def renormalised(shares: Mapping[str, float], available: Iterable[str]) -> dict[
     return {name: share / total for name, share in kept.items()}
 
 
-def draw_setting(shares: Mapping[str, float], rng: np.random.Generator) -> str:
+def draw_setting(shares: Mapping[Setting, float], rng: np.random.Generator) -> Setting:
     """One modality setting, drawn with the given shares."""
     names = sorted(shares)
-    return str(rng.choice(names, p=[shares[name] for name in names]))
+    return names[int(rng.choice(len(names), p=[shares[name] for name in names]))]
 
 
 def restrict(setting: str, ct: Tensor | None, pet: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

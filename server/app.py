@@ -9,8 +9,12 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 from pydantic import Field, ValidationError
+from rich.console import Console
 
 from server.fleet import Fleet
+from server.progress import Display
+from server.rounds import run_study
+from server.study import read_study
 from strategies.errors import StudyError
 from strategies.settings import Settings
 
@@ -44,7 +48,7 @@ def read_options(run_config: Mapping[str, bool | int | float | str]) -> RunOptio
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the study named in the options, from its last completed round on."""
-    from server.rounds import run_study
-
-    run_study(Fleet(grid), read_options(context.run_config).study_directory)
+    """Run the study named in the options, from its last completed round on; `flwr log` shows a line an answer."""
+    directory = read_options(context.run_config).study_directory
+    with Display(read_study(directory / "study.toml"), Console()) as display:
+        run_study(Fleet(grid), directory, listener=display)

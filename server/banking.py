@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 
 from server.checkpoint import Checkpoint
-from server.study import Stage
+from server.study import SHARED, Stage
 from server.transitions import of_groups, without
 from strategies.bank import AdapterBank, Entry
 from strategies.errors import BankError
 from strategies.tensors import BACKBONE, Tensors
-
-SHARED = "shared"
 
 
 def bank_stage(bank: AdapterBank, state: Checkpoint, stage: Stage, groups: Mapping[str, str]) -> list[Entry]:

@@ -1,7 +1,7 @@
 """What a running study shows: the events it reports, and a live display of them with rich."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -13,8 +13,8 @@ from strategies.instruction import Score
 from strategies.settings import SETTINGS
 
 
-class Listener(Protocol):
-    """Hears what a study does."""
+class Listener:
+    """Hears what a study does; this one keeps it to itself."""
 
     def resumed(self, server_round: int) -> None:
         """The study continues after this many completed rounds."""
@@ -32,17 +32,7 @@ class Listener(Protocol):
         """A row of the evaluation matrix is complete."""
 
 
-class Silent:
-    """Shows nothing."""
-
-    def resumed(self, server_round: int) -> None: ...
-    def round_started(self, stage: Stage, number: int, centers: Sequence[str]) -> None: ...
-    def center_answered(self, record: RoundRecord) -> None: ...
-    def scoring_started(self, stage: str, centers: Sequence[str]) -> None: ...
-    def stage_scored(self, row: StageRow) -> None: ...
-
-
-class Display:
+class Display(Listener):
     """A bar over all rounds, a line per center and round, a table per stage."""
 
     def __init__(self, study: Study, console: Console) -> None:
@@ -58,7 +48,7 @@ class Display:
         self._task = self._progress.add_task(study.name, total=sum(stage.rounds for stage in study.stages))
         self._waiting = 0
 
-    def __enter__(self) -> "Display":
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 

@@ -8,7 +8,6 @@ from statistics import median
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from server.charts import COLOURS, Curves, Tint, curves_svg, dice_range, gradient, tint
 from strategies.atomic_files import write_text
@@ -60,7 +59,7 @@ class CenterCurves:
 
     center: str
     rounds: int
-    svg: Markup
+    svg: str
 
 
 def write_report(result: Mapping[str, object], path: Path) -> None:
@@ -207,7 +206,7 @@ def center_curves(study: Table) -> list[CenterCurves]:
             up=tuple(row and row["bytes_up"] for row in rows),
             failed=tuple(bool(row and row["error"]) for row in rows),
         )
-        drawn.append(CenterCurves(center, len(records), Markup(curves_svg(curves, f"curves-{number}"))))
+        drawn.append(CenterCurves(center, len(records), curves_svg(curves, f"curves-{number}")))
     return drawn
 
 

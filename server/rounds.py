@@ -18,7 +18,7 @@ from server.directory import Prepared, StudyDirectory, read_prepared
 from server.fleet import Fleet
 from server.history import RoundRecord, StageRow
 from server.outputs import write_outputs
-from server.progress import Listener, Silent
+from server.progress import Listener
 from server.result import INITIAL, Status
 from server.study import Stage
 from server.tracking import Tracker
@@ -32,6 +32,7 @@ from strategies.settings import Training
 
 logger = logging.getLogger(__name__)
 
+FRESH = Checkpoint(stage_index=0, server_round=0, stage_scored=False, backbone_hash="", shared={})
 EXPECTED_FACTS = ("train_cases", "validation_cases", "test_cases")
 
 
@@ -43,7 +44,7 @@ def run_study(fleet: Fleet, root: Path, *, listener: Listener | None = None, tra
         QuorumError: too few centers answered a round; everything before it is kept.
         StorageError: the disk refuses; the last checkpoint is untouched.
     """
-    Coordinator(fleet, root, listener or Silent(), tracking_uri).run()
+    Coordinator(fleet, root, listener or Listener(), tracking_uri).run()
 
 
 class Coordinator:
@@ -55,7 +56,7 @@ class Coordinator:
         self.prepared: Prepared = read_prepared(root)
         self.study = self.prepared.study
         self.bank = AdapterBank.create(self.directory.bank, self.study.settings, self.prepared.adapter_config)
-        self.state = checkpoints.load(self.directory.checkpoint) or Checkpoint(0, 0, False, "", {})
+        self.state = checkpoints.load(self.directory.checkpoint) or FRESH
         self.cases: dict[str, dict[str, int]] = {}
         self._clock = time.monotonic()
 
@@ -136,12 +137,10 @@ class Coordinator:
         for center in stage.centers:
             take(*answered.get(center, (Reply(center=center, kind="train", error="no-answer"), 0, 0)))
         if len(payloads) < min(self.study.quorum, len(stage.centers)):
+            found = ", ".join(f"{name}: {record.error or 'ok'}" for name, record in records.items())
             raise QuorumError(
-                f"stage '{stage.name}', round {number}: {len(payloads)} of {len(stage.centers)} center(s) answered with "
-                f"usable tensors, quorum is {self.study.quorum} ("
-                + ", ".join(f"{name}: {record.error or 'ok'}" for name, record in records.items())
-                + "). Round "
-                f"{number - 1} is kept; resume when the centers are back"
+                f"stage '{stage.name}', round {number}: {len(payloads)} of {len(stage.centers)} center(s) sent usable "
+                f"tensors, quorum is {self.study.quorum} ({found}). Round {number - 1} is kept; resume then"
             )
         history = replace(self.state.history, rounds=(*self.state.history.rounds, *records.values()))
         self.state = replace(after_round(self.state, stage, payloads, self.prepared.groups), history=history)
@@ -208,7 +207,7 @@ class Coordinator:
                 registered_cases=self.cases[reply.center]["train"],
             )
         except PayloadError as error:
-            logger.error("%s", error)
+            logger.warning("%s", error)
             return None, error.code
         return reply.payload, ""
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from strategies.aggregation.schemes import SCHEMES
+from strategies.bank import NAME
 from strategies.errors import StudyError
 from strategies.settings import (
     Adapter,
@@ -21,6 +22,7 @@ from strategies.settings import (
     Training,
 )
 
+SHARED = "shared"
 Group = Literal["backbone", "pet", "peft"]
 StageKind = Literal["pretrain", "adapt", "arrive"]
 Modality = Literal["ct", "pet"]
@@ -112,6 +114,11 @@ class Study(Settings):
 
     @model_validator(mode="after")
     def _names_resolve(self) -> "Study":
+        unfit = [name for name in self.centers if name == SHARED or not NAME.fullmatch(name)]
+        if unfit:
+            raise ValueError(
+                f"center name(s) {unfit} cannot be used: letters, digits, '.', '_' and '-', at most 64, not '{SHARED}'"
+            )
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"stage names must differ, found {names}")

@@ -1,6 +1,7 @@
 """How the state of a study changes at stage borders and rounds: pure functions from checkpoint to checkpoint."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 import numpy as np
@@ -52,7 +53,7 @@ def after_round(state: Checkpoint, stage: Stage, payloads: Sequence[Payload], gr
     return replace(state, shared=shared, own=own, server_round=state.server_round + 1)
 
 
-def of_groups(tensors: Tensors, groups: Mapping[str, str], wanted: set[str]) -> dict[str, NDArray[np.float32]]:
+def of_groups(tensors: Tensors, groups: Mapping[str, str], wanted: AbstractSet[str]) -> dict[str, NDArray[np.float32]]:
     """The tensors whose group is wanted."""
     return {key: array for key, array in tensors.items() if groups[key] in wanted}
 

@@ -18,17 +18,17 @@ from strategies.instruction import Score
 from strategies.tensors import TensorSpec
 
 CENTERS = {"center-a": ("ct", "pet"), "center-b": ("ct", "pet"), "center-d": ("ct",)}
-STAGES = {
+STAGES: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], int]] = {
     "pretrain": ("pretrain", ("center-a", "center-b"), ("backbone",), 4),
     "adapt": ("adapt", ("center-a", "center-b"), ("pet", "peft"), 5),
     "arrive-d": ("arrive", ("center-d",), ("peft",), 3),
 }
-DICE = {
+DICE: dict[str, list[list[float | None]]] = {
     "ct": [[0.511, 0.472, 0.433], [0.624, 0.595, 0.456], [0.617, 0.588, 0.559]],
     "pet": [[0.021, 0.032, None], [0.543, 0.514, None], [0.535, 0.506, None]],
     "ct+pet": [[0.508, 0.461, None], [0.702, 0.673, None], [0.694, 0.665, None]],
 }
-HD95 = {
+HD95: dict[str, list[list[float | None]]] = {
     "ct": [[31.4, 33.5, None], [22.6, 24.7, 29.8], [22.1, 24.2, 26.3]],
     "pet": [[None, None, None], [25.5, 27.6, None], [25.7, 27.8, None]],
     "ct+pet": [[31.9, 34.1, None], [14.2, 16.3, None], [14.4, 16.5, None]],
@@ -151,7 +151,7 @@ def example() -> dict[str, Any]:
             "backbone": 801_232,
             "pet": 24_816,
             "peft": 36_864,
-            "definition": "Trainable: tensors that receive a gradient. Percent: of backbone, PET pathway and adapter together.",
+            "definition": "Trainable: tensors that receive a gradient. Percent: of all three groups together.",
         },
         "matrices": {setting: matrix(setting) for setting in ("ct", "pet", "ct+pet")},
         "transfer": {
@@ -235,7 +235,7 @@ def test_synthetic_and_how_the_centers_were_formed_stand_wherever_results_are_sh
 
 
 def test_a_real_study_is_not_called_synthetic():
-    assert "synthetic" not in report_html(example() | {"synthetic": False}).lower()
+    assert "synthetic" not in report_html(example() | {"synthetic": False, "rounds": []}).lower()
 
 
 def test_verdict_states_average_forgetting_and_worst_center():
@@ -250,6 +250,12 @@ def test_trainable_parameters_stand_in_number_and_percent_with_their_definition(
     assert "61,680" in page
     assert "7.15 %" in page
     assert "Trainable: tensors that receive a gradient." in page
+
+
+def test_bytes_stand_in_total_and_for_every_center(page: str):
+    text = visible_text(page)
+    assert "41.5 MB of tensors went to the centers and 32.1 MB came back." in text
+    assert "center-d 4.2 MB 1.2 MB 410.0 kB 410.0 kB" in text
 
 
 def test_hashes_of_bank_and_backbone_are_whole(page: str):
@@ -289,7 +295,7 @@ def test_the_same_result_gives_the_same_page(page: str):
 
 
 def test_a_study_without_a_finished_round_has_a_page_that_says_so():
-    empty = {"stages": [], "centers": list(CENTERS), **dict.fromkeys(("dice", "hd95_mm", "cases"), [])}
+    empty: dict[str, Any] = {"stages": [], "centers": list(CENTERS), "dice": [], "hd95_mm": [], "cases": []}
     empty |= {"dice_undefined": [], "hd95_undefined": []}
     nothing = transfer(0.0, None, None) | {"average": None, "learning_accuracy": None, "forgetting_after": {}}
     study = example() | {"rounds": [], "bank": [], "status": "interrupted"}
@@ -300,8 +306,8 @@ def test_a_study_without_a_finished_round_has_a_page_that_says_so():
 
 
 def test_writing_replaces_the_page_whole(tmp_path: Path):
-    write_report(example(), tmp_path / "report.html")
-    write_report(example() | {"title": "Second"}, tmp_path / "report.html")
+    write_report(example() | {"rounds": []}, tmp_path / "report.html")
+    write_report(example() | {"rounds": [], "title": "Second"}, tmp_path / "report.html")
     assert "<title>Second</title>" in (tmp_path / "report.html").read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
@@ -309,7 +315,7 @@ def test_writing_replaces_the_page_whole(tmp_path: Path):
 def test_a_page_that_cannot_be_written_is_a_storage_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"report\.html"):
-        write_report(example(), tmp_path / "file" / "report.html")
+        write_report(example() | {"rounds": []}, tmp_path / "file" / "report.html")
 
 
 def test_values_read_as_people_write_them():
@@ -352,7 +358,7 @@ def luminance(colour: str) -> float:
 
 def test_no_case_identifier_can_reach_the_page():
     study: Mapping[str, Any] = example()
-    assert "STS_005" not in report_html({**study, "case_scores": [{"case": "STS_005", "dice": 0.5}]})
+    assert "STS_005" not in report_html({**study, "rounds": [], "case_scores": [{"case": "STS_005", "dice": 0.5}]})
 
 
 def test_a_result_as_the_coordinator_builds_it_has_a_page():

@@ -17,11 +17,12 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 
-from client.data.volume import read_volume, to_image
+from client.data.manifest import File
+from client.data.volume import Quantity, read_volume, to_image
 from strategies.atomic_files import write_bytes
 from strategies.settings import Preprocessing
 
-QUANTITY = {"ct": "ct_hu", "pet": "pet_suv", "gtv": "mask"}
+QUANTITY: Mapping[str, Quantity] = {"ct": "ct_hu", "pet": "pet_suv", "gtv": "mask"}
 OUTSIDE = {"ct": -1000.0, "pet": 0.0, "gtv": 0.0}
 
 
@@ -40,7 +41,7 @@ class PreparedCase:
         return tuple(name for name in ("ct", "pet") if getattr(self, name) is not None)
 
 
-def prepare_case(name: str, paths: Mapping[str, Path], settings: Preprocessing) -> PreparedCase:
+def prepare_case(name: str, paths: Mapping[File, Path], settings: Preprocessing) -> PreparedCase:
     """Read, resample and window one case; `paths` maps "ct", "pet" and "gtv" to files, any may be absent."""
     images = {key: to_image(read_volume(path, QUANTITY[key])) for key, path in paths.items()}
     grid = study_grid(images["ct"] if "ct" in images else images["pet"], settings.spacing_zyx_mm)
@@ -52,7 +53,7 @@ def prepare_case(name: str, paths: Mapping[str, Path], settings: Preprocessing) 
 
 
 def cached_case(
-    name: str, paths: Mapping[str, Path], checksums: Mapping[str, str], settings: Preprocessing, cache: Path
+    name: str, paths: Mapping[File, Path], checksums: Mapping[File, str], settings: Preprocessing, cache: Path
 ) -> PreparedCase:
     """The prepared case, from the cache when the files' contents and the settings are the same."""
     entry = cache / f"{cache_key(checksums, settings)}.safetensors"
@@ -65,7 +66,7 @@ def cached_case(
     return case
 
 
-def cache_key(checksums: Mapping[str, str], settings: Preprocessing) -> str:
+def cache_key(checksums: Mapping[File, str], settings: Preprocessing) -> str:
     """SHA-256 of what a prepared case depends on: the files' contents and the preprocessing settings."""
     facts = {
         "files": dict(sorted(checksums.items())),

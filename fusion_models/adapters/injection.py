@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 ROLES = {"lora_A": "lora_a", "lora_B": "lora_b", "lora_magnitude_vector": "magnitude"}
@@ -85,7 +86,9 @@ def load(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def reset_magnitudes(model: nn.Module) -> None:
     """Set DoRA's magnitudes to the row norms of W by peft's own rule: with B = 0 the adapter is then the identity."""
     for module in model.modules():
-        for name, layer in getattr(module, "lora_magnitude_vector", {}).items():
+        if not isinstance(module, LoraLayer):
+            continue
+        for name, layer in module.lora_magnitude_vector.items():
             weight = module.get_base_layer().weight
             with torch.no_grad():
                 layer.weight.copy_(layer.get_weight_norm(weight, torch.zeros_like(weight), module.scaling[name]))

@@ -38,7 +38,8 @@ class EarlyFusionUnetr(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(crop_zyx, patch=patch, width=width, heads=heads)
-        self.crop_zyx, self.patch = tuple(crop_zyx), patch
+        self.crop_zyx = tuple(crop_zyx)
+        self.grid_zyx = tuple(size // patch for size in crop_zyx)
         self.taps = hidden_taps(depth, levels_of(patch))
         self.vit = ViT(2, self.crop_zyx, (patch,) * 3, width, mlp, depth, heads)
         self.encoder1 = skip_block(2, features)
@@ -55,4 +56,4 @@ class EarlyFusionUnetr(nn.Module):
         check_inputs(ct, pet, self.crop_zyx)
         image = torch.cat([ct, pet], dim=1)
         last, states = self.vit(image)
-        return decode(self, [*(states[tap] for tap in self.taps), last], self.encoder1(image))
+        return decode(self, [*(states[tap] for tap in self.taps), last], self.encoder1(image), self.grid_zyx)

@@ -56,7 +56,8 @@ class PemmaUnetr(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(crop_zyx, patch=patch, width=width, heads=heads)
-        self.crop_zyx, self.patch, self.beta = tuple(crop_zyx), patch, beta
+        self.crop_zyx, self.beta = tuple(crop_zyx), beta
+        self.grid_zyx = tuple(size // patch for size in crop_zyx)
         self.taps = hidden_taps(depth, levels_of(patch))
         self.vit = ViT(1, self.crop_zyx, (patch,) * 3, width, mlp, depth, heads)
         self.encoder1 = skip_block(1, features)
@@ -73,7 +74,7 @@ class PemmaUnetr(nn.Module):
         check_inputs(ct, pet, self.crop_zyx)
         tokens = self.tokens(ct, pet)
         hidden = self.hidden_states(tokens)
-        return decode(self, hidden, self.skip(ct, pet))
+        return decode(self, hidden, self.skip(ct, pet), self.grid_zyx)
 
     def tokens(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
         """Patch tokens of the present modalities, CT first: (b, n, d) or (b, 2n, d)."""
@@ -84,8 +85,9 @@ class PemmaUnetr(nn.Module):
 
     def hidden_states(self, tokens: Tensor) -> list[Tensor]:
         """The decoder's inputs, finest tap first, last the normalised output: each (b, n, d), the first n rows."""
-        n, states = self.vit.patch_embedding.n_patches, []
-        for index, block in enumerate(self.vit.blocks):
+        n: int = self.vit.patch_embedding.n_patches
+        states: list[Tensor] = []
+        for index, block in enumerate(self.vit.blocks.children()):
             tokens = block(tokens)
             if index in self.taps:
                 states.append(tokens[:, :n])
@@ -127,10 +129,9 @@ def add_convolution_stack(net: nn.Module, *, width: int, features: int, classes:
     net.add_module("out", UnetOutBlock(3, features, classes))
 
 
-def decode(net: nn.Module, hidden: Sequence[Tensor], skip: Tensor) -> Tensor:
+def decode(net: nn.Module, hidden: Sequence[Tensor], skip: Tensor, grid_zyx: Sequence[int]) -> Tensor:
     """UNETR's decoder: hidden states (b, n, d), finest first, and the skip -> logits (b, classes, z, y, x)."""
-    grid = tuple(size // net.patch for size in net.crop_zyx)
-    maps = [state.transpose(1, 2).unflatten(2, grid).contiguous() for state in hidden]
+    maps = [state.transpose(1, 2).unflatten(2, tuple(grid_zyx)).contiguous() for state in hidden]
     x = maps[-1]
     for k in range(len(maps) + 1, 2, -1):
         x = net.get_submodule(f"decoder{k}")(x, net.get_submodule(f"encoder{k - 1}")(maps[k - 3]))
