@@ -155,7 +155,10 @@ class Trainer:
         pathways = model_row(instruction.settings.model.name).pathways
         tensors = instruction.tensors
         moving = {key: array for key, array in tensors.items() if group_of(key, pathways) == BACKBONE}
-        if moving:
+        if moving and instruction.kind == "evaluate":
+            # What is scored at the end of a stage is what the next one freezes: kept, it need not travel again.
+            self._backbones.add(moving, instruction.backbone_hash)
+        elif moving:
             check_hash(moving, instruction.backbone_hash)
         elif instruction.backbone:
             self._backbones.add(instruction.backbone, instruction.backbone_hash)

@@ -126,7 +126,8 @@ def _draw_loss(panel: Axes, curves: Curves) -> None:
     if failed:
         marks = [0.06] * len(failed)
         panel.plot(failed, marks, "x", color=FAILED, transform=panel.get_xaxis_transform(), clip_on=False)
-    panel.set_ylim(bottom=min(value or 0.0 for value in (0.0, *curves.loss)))
+    known = [0.0, *(value for value in curves.loss if value is not None)]
+    panel.set_ylim(min(known), 1.08 * max(known) or 1.0)
     panel.set_ylabel("training loss")
 
 

@@ -206,6 +206,13 @@ def test_a_second_image_adds_a_second_row_of_slices():
     assert two.shape[0] > 1.7 * one.shape[0]
 
 
+@pytest.mark.parametrize("ct", [CT, None])
+def test_uptake_is_drawn_hot_with_and_without_a_ct(ct: np.ndarray | None):
+    cold, hot = (rgb(case_png(prediction(ct=ct, pet=pet)))[:, :700] for pet in (PET * 0, PET))
+    assert red(cold) == 0
+    assert red(hot) > 1000
+
+
 def test_a_sphere_in_mm_is_drawn_round_on_an_anisotropic_grid():
     z, y, x = (np.arange(count) * step for count, step in zip((20, 40, 40), (4.0, 2.0, 1.0), strict=True))
     sphere = ((z[:, None, None] - 38) ** 2 + (y[:, None] - 39) ** 2 + (x - 20) ** 2 <= 15**2).astype(np.uint8)
@@ -259,6 +266,11 @@ def rgb(png: bytes) -> np.ndarray:
 
 def distance(pixels: np.ndarray, colour: str) -> np.ndarray:
     return np.linalg.norm(pixels - 255 * np.asarray(to_rgb(colour)), axis=-1)
+
+
+def red(pixels: np.ndarray) -> int:
+    """Pixels of strong uptake: much red, little blue."""
+    return int(((pixels[..., 0] > 180) & (pixels[..., 2] < 60)).sum())
 
 
 def near(pixels: np.ndarray, colour: str) -> int:

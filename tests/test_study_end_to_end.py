@@ -1,0 +1,327 @@
+"""A whole federated continual study on synthetic centers, and what it must leave behind."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mlflow.tracking import MlflowClient
+from peft import PeftModel
+
+from client.assembly import assemble, build
+from client.bank_evaluation import evaluate_folder, evaluation_table, load_adapter
+from deploy.local import simulate
+from server import checkpoint as checkpoints
+from server.directory import StudyDirectory, read_prepared
+from server.progress import Listener
+from server.rounds import Coordinator
+from strategies.bank import AdapterBank
+from strategies.errors import CaseError, QuorumError, StudyError
+from tests.small_study import STUDY, run, write_cohort, write_study
+
+Result = Mapping[str, Any]
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_cohort(tmp_path_factory.mktemp("cohort"))
+
+
+@pytest.fixture(scope="module")
+def study_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_study(tmp_path_factory.mktemp("study") / "study.toml")
+
+
+@pytest.fixture(scope="module")
+def finished(cohort: Path, study_file: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyDirectory:
+    """The uninterrupted run that most tests look at."""
+    return run(study_file, cohort, tmp_path_factory.mktemp("run") / "out")
+
+
+@pytest.fixture(scope="module")
+def result(finished: StudyDirectory) -> Result:
+    loaded: Result = json.loads(finished.result.read_text())
+    return loaded
+
+
+def hashes(directory: StudyDirectory) -> dict[str, str]:
+    return {entry.reference: entry.sha256 + entry.backbone for entry in AdapterBank(directory.bank).entries()}
+
+
+def test_every_output_is_there(finished: StudyDirectory) -> None:
+    pages = [finished.root / "centers" / center / "report.html" for center in ("center-a", "center-d")]
+    for path in (finished.result, finished.report, finished.matrix, finished.root / "mlflow.db", *pages):
+        assert path.stat().st_size > 0, path
+
+
+def test_the_matrix_has_a_row_per_stage_and_no_pet_at_a_center_without_pet(result: Result) -> None:
+    matrix = result["matrices"]["ct+pet"]
+    assert (matrix["stages"], matrix["centers"]) == (["pretrain", "adapt", "arrive"], ["center-a", "center-d"])
+    assert [row[1] for row in matrix["dice"]] == [None, None, None]
+    assert all(0 <= row[0] <= 1 for row in matrix["dice"])
+    assert all(0 <= value <= 1 for row in result["matrices"]["ct"]["dice"] for value in row)
+
+
+def test_every_center_answered_every_round_it_was_asked(result: Result) -> None:
+    asked = [(record["stage"], record["server_round"], record["center"]) for record in result["rounds"]]
+    assert asked == [
+        ("pretrain", 1, "center-a"),
+        ("pretrain", 1, "center-d"),
+        ("pretrain", 2, "center-a"),
+        ("pretrain", 2, "center-d"),
+        ("adapt", 3, "center-a"),
+        ("adapt", 3, "center-d"),
+        ("adapt", 4, "center-a"),
+        ("adapt", 4, "center-d"),
+        ("arrive", 5, "center-d"),
+    ]
+    assert [record["error"] for record in result["rounds"]] == [""] * 9
+
+
+def test_the_pet_pathway_is_a_third_of_what_a_center_without_pet_saves(
+    finished: StudyDirectory, result: Result
+) -> None:
+    """In the adapt stage center-a sends pathway and adapters, center-d the adapters alone: four bytes a parameter."""
+    sizes = result["parameters"]
+    up = {record["center"]: record["bytes_up"] for record in result["rounds"] if record["server_round"] == 3}
+    assert up == {"center-a": 4 * (sizes["pet"] + sizes["peft"]), "center-d": 4 * sizes["peft"]}
+
+
+def test_the_backbone_is_sent_once_and_stays_as_it_was_frozen(finished: StudyDirectory, result: Result) -> None:
+    sizes = result["parameters"]
+    down = [record["bytes_down"] for record in result["rounds"] if record["center"] == "center-a"]
+    fresh = 4 * (sizes["pet"] + sizes["peft"])
+    magnitudes = [spec for spec in read_prepared(finished.root).specs if spec.key.endswith("#magnitude")]
+    fresh -= 4 * sum(int(np.prod(spec.shape)) for spec in magnitudes)
+    assert down[:2] == [4 * sizes["backbone"]] * 2
+    assert down[2] == fresh
+    assert {entry["backbone"] for entry in result["bank"]} == {result["backbone"]}
+
+
+def test_a_center_without_pet_never_moves_a_pet_tensor(finished: StudyDirectory) -> None:
+    bank = AdapterBank(finished.bank)
+    shared, own = bank.tensors(bank.entry("shared", 2)), bank.tensors(bank.entry("center-a", 1 + 1))
+    for key, array in shared.items():
+        if key.startswith("pet_"):
+            np.testing.assert_array_equal(array, own[key])
+
+
+def test_arriving_trains_only_adapters(finished: StudyDirectory) -> None:
+    bank = AdapterBank(finished.bank)
+    before, after = (bank.tensors(bank.entry("shared", version)) for version in (2, 3))
+    moved = {key for key in after if not np.array_equal(before[key], after[key])}
+    assert moved
+    assert all("#" in key for key in moved)
+
+
+def test_the_bank_names_each_version_by_stage_and_parent(finished: StudyDirectory) -> None:
+    entries = {e.reference: (e.stage, e.server_round, e.parent) for e in AdapterBank(finished.bank).entries()}
+    assert entries["shared/0003"] == ("arrive", 5, "shared/0002")
+    assert entries["center-a/0002"] == ("adapt", 4, "center-a/0001")
+    assert entries["center-d/0003"] == ("arrive", 5, "center-d/0002")
+
+
+def test_an_exported_adapter_loads_with_peft_alone(finished: StudyDirectory, tmp_path: Path) -> None:
+    bank = AdapterBank(finished.bank)
+    entry = bank.export("shared", tmp_path / "exported")
+    backbone, tensors = bank.backbone(entry.backbone), bank.tensors(entry)
+    ours = assemble(bank.settings, backbone, tensors).eval()
+    bare = build(bank.settings)
+    bare.load_state_dict({key: torch.from_numpy(array) for key, array in backbone.items()}, strict=False)
+    theirs = PeftModel.from_pretrained(bare, str(tmp_path / "exported")).eval()
+    image = torch.rand(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(image, image), ours(image, image))
+
+
+def test_mlflow_holds_a_parent_run_and_one_for_each_center(finished: StudyDirectory, result: Result) -> None:
+    client = MlflowClient(f"sqlite:///{finished.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    parent = runs["A small synthetic study"]
+    assert {runs[name].data.tags["mlflow.parentRunId"] for name in ("center-a", "center-d")} == {parent.info.run_id}
+    assert parent.data.tags["backbone_hash"] == result["backbone"]
+    history = client.get_metric_history(runs["center-a"].info.run_id, "validation/dice/ct")
+    assert [metric.step for metric in history] == [1, 2, 3, 4]
+    assert {artifact.path for artifact in client.list_artifacts(parent.info.run_id)} == {
+        "bank",
+        "evaluation_matrix.json",
+        "report.html",
+        "result.json",
+    }
+
+
+def test_no_case_name_reaches_the_coordinator(finished: StudyDirectory) -> None:
+    """Case names of the cohort start with "synthetic-center-"; nothing outside the centers' homes holds one."""
+    own = finished.root / "centers"
+    files = [path for path in finished.root.rglob("*") if path.is_file() and own not in path.parents]
+    assert len(files) > 20
+    for path in files:
+        assert b"synthetic-center-" not in path.read_bytes(), path
+
+
+def test_an_adapter_of_the_bank_scores_a_folder_as_the_study_did(finished: StudyDirectory, cohort: Path) -> None:
+    bank = AdapterBank(finished.bank)
+    model = load_adapter(bank, "shared", None, device="cpu")
+    table = evaluation_table(list(evaluate_folder(model, bank.settings, cohort / "center-a", ("ct+pet",))))
+    rows = json.loads((finished.root / "centers" / "center-a" / "scores.json").read_text())
+    seen = {row["case"]: row["dice"] for row in rows if row["stage"] == "arrive" and row["modalities"] == "ct+pet"}
+    found = {row["case"]: row["dice"] for row in table["cases"]}
+    assert len(found) == 3
+    assert {case: found[case] for case in seen} == seen
+    assert table["mean"]["ct+pet"]["cases"] == 3
+
+
+class StopAt(Listener):
+    """Interrupts a run when a named event comes for the n-th time."""
+
+    def __init__(self, event: str, count: int) -> None:
+        self.event, self.left = event, count
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == object.__getattribute__(self, "event"):
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return object.__getattribute__(self, name)
+
+
+@pytest.mark.parametrize(
+    ("event", "count"),
+    [("center_answered", 1), ("round_started", 4), ("center_answered", 6), ("scoring_started", 2), ("stage_scored", 3)],
+)
+def test_an_interrupted_study_ends_with_the_same_bank(
+    event: str,
+    count: int,
+    finished: StudyDirectory,
+    cohort: Path,
+    study_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("deploy.local.Display", lambda *_: Shown(StopAt(event, count)))
+        with pytest.raises(KeyboardInterrupt):
+            run(study_file, cohort, tmp_path / "out")
+    interrupted = StudyDirectory(tmp_path / "out")
+    assert json.loads(interrupted.result.read_text())["status"] == "interrupted"
+    resumed = run(study_file, cohort, tmp_path / "out", resume=True)
+    assert hashes(resumed) == hashes(finished)
+    assert json.loads(resumed.result.read_text())["matrices"] == json.loads(finished.result.read_text())["matrices"]
+
+
+class Shown:
+    """A listener in the place of the live display."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+
+    def __enter__(self) -> Listener:
+        return self.listener
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def test_a_crash_between_bank_and_checkpoint_adds_no_version_twice(
+    finished: StudyDirectory, cohort: Path, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saves = {"count": 0}
+    save = Coordinator._save
+
+    def crash(self: Coordinator) -> None:
+        saves["count"] += 1
+        if saves["count"] >= 4:
+            raise KeyboardInterrupt
+        save(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Coordinator, "_save", crash)
+        with pytest.raises(KeyboardInterrupt):
+            run(study_file, cohort, tmp_path / "out")
+    assert AdapterBank(tmp_path / "out" / "bank").names() == ["center-a", "center-d", "shared"]
+    assert hashes(run(study_file, cohort, tmp_path / "out", resume=True)) == hashes(finished)
+
+
+def test_a_finished_study_resumed_changes_nothing(finished: StudyDirectory, cohort: Path, study_file: Path) -> None:
+    before = hashes(finished)
+    state = checkpoints.load(finished.checkpoint)
+    run(study_file, cohort, finished.root, resume=True)
+    after = checkpoints.load(finished.checkpoint)
+    assert hashes(finished) == before
+    assert state is not None
+    assert after is not None
+    assert after.history == state.history
+
+
+def test_a_study_directory_is_not_overwritten(finished: StudyDirectory, cohort: Path, study_file: Path) -> None:
+    with pytest.raises(StudyError, match=r"holds a study already; continue it with --resume"):
+        run(study_file, cohort, finished.root)
+
+
+def test_another_study_file_cannot_resume(finished: StudyDirectory, cohort: Path, tmp_path: Path) -> None:
+    other = write_study(tmp_path / "other.toml", STUDY.replace("seed = 5", "seed = 6"))
+    with pytest.raises(StudyError, match="holds another study"):
+        run(other, cohort, finished.root, resume=True)
+
+
+def test_a_center_without_a_folder_is_named_before_anything_is_trained(cohort: Path, tmp_path: Path) -> None:
+    study = write_study(
+        tmp_path / "study.toml", STUDY.replace("[centers.center-d]", '[centers.center-d]\nfolders = ["x"]')
+    )
+    with pytest.raises(CaseError, match=r"center 'center-d'.*no such folder"):
+        run(study, cohort, tmp_path / "out")
+    assert not (tmp_path / "out" / "checkpoint.safetensors").exists()
+
+
+def test_an_unknown_engine_is_refused(study_file: Path, cohort: Path, tmp_path: Path) -> None:
+    from rich.console import Console
+
+    with pytest.raises(StudyError, match=r"unknown engine 'spark'; known: \['in-process', 'ray'\]"):
+        simulate(study_file, cohort, tmp_path, engine="spark", device="cpu", resume=False, console=Console(quiet=True))
+
+
+def test_a_center_whose_training_fails_is_left_out_while_the_quorum_holds(
+    cohort: Path, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from client.trainer import Trainer
+    from strategies.instruction import Instruction, Reply
+
+    perform = Trainer.perform
+
+    def failing(self: Trainer, instruction: Instruction) -> Reply:
+        if self.center == "center-d" and instruction.server_round == 1:
+            raise RuntimeError("/data/PAT0001 is on fire")
+        return perform(self, instruction)
+
+    monkeypatch.setattr(Trainer, "perform", failing)
+    directory = run(study_file, cohort, tmp_path / "out")
+    rounds = json.loads(directory.result.read_text())["rounds"]
+    assert [(row["center"], row["error"]) for row in rounds[:2]] == [("center-a", ""), ("center-d", "internal")]
+    assert b"PAT0001" not in directory.result.read_bytes()
+
+
+def test_below_the_quorum_the_last_round_stands(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from client.trainer import Trainer
+
+    study = write_study(tmp_path / "study.toml", STUDY.replace("seed = 5", "seed = 5\nquorum = 2"))
+    train = Trainer._train
+
+    def failing(self: Trainer, instruction: Any) -> Any:
+        if self.center == "center-d" and instruction.server_round == 2:
+            raise RuntimeError
+        return train(self, instruction)
+
+    monkeypatch.setattr(Trainer, "_train", failing)
+    with pytest.raises(
+        QuorumError, match=r"round 2: 1 of 2 center\(s\) .* quorum is 2 \(center-a: ok, center-d: internal\)"
+    ):
+        run(study, cohort, tmp_path / "out")
+    state = checkpoints.load(tmp_path / "out" / "checkpoint.safetensors")
+    assert state is not None
+    assert state.server_round == 1
+    assert json.loads((tmp_path / "out" / "result.json").read_text())["status"] == "failed"
