@@ -49,7 +49,7 @@ def simulate(
         ENGINES[engine](lambda grid: run_study(Fleet(grid, poll_s=0.2), out, listener=display), trainer_for, study)
     for center in study.centers:
         home = center_home(out, center)
-        write_center_report(home, home / "report.html", center=center)
+        write_center_report(home, home / "report.html", center=center, formed_by=study.formed_by)
     return directory
 
 
