@@ -102,7 +102,7 @@ class Loopback:
     def start_superlink(self) -> None:
         """A SuperLink with TLS and authenticated SuperNodes, up when this returns."""
         folder = self.folder
-        command = [BIN / "flower-superlink", "--host", "127.0.0.1", "--port", str(self.port)]
+        command: list[str | Path] = [BIN / "flower-superlink", "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--ssl-ca-certfile", folder / "ca.crt", "--ssl-certfile", folder / "server.pem"]
         command += ["--ssl-keyfile", folder / "server.key", "--enable-supernode-auth"]
         command += ["--database", folder / "link.db", "--disable-runtime-dependency-installation"]
@@ -120,7 +120,13 @@ class Loopback:
 
     def start_supernode(self, center: str, trainer_socket: Path) -> None:
         """The center's SuperNode; it knows where its trainer listens and nothing else of the center."""
-        command = [BIN / "flower-supernode", "--superlink", f"localhost:{self.port}", "--port", str(free_port())]
+        command: list[str | Path] = [
+            BIN / "flower-supernode",
+            "--superlink",
+            f"localhost:{self.port}",
+            "--port",
+            str(free_port()),
+        ]
         command += ["--root-certificates", self.folder / "ca.crt", "--auth-supernode-private-key", self.folder / center]
         command += ["--node-config", f'trainer="{trainer_socket}"']
         self.start(f"supernode-{center}", command, FLWR_HOME=str(self.folder / f"flwr-{center}"))
