@@ -105,13 +105,14 @@ def test_register_waits_for_expected_centers_no_longer_than_the_deadline() -> No
 
 
 def test_center_outside_the_study_is_left_alone() -> None:
+    """Center '0' would be first to run."""
     asked: list[str] = []
 
     def perform(_: Instruction) -> Reply:
-        asked.append("z")
-        return Reply("z", "register")
+        asked.append("0")
+        return Reply("0", "register")
 
-    fleet = Fleet(InProcessGrid({"a": _says("a"), "z": build_client_app(perform)}))
+    fleet = Fleet(InProcessGrid({"a": _says("a"), "0": build_client_app(perform)}))
     assert sorted(fleet.register(REGISTER, deadline_s=5, expected=["a"])) == ["a"]
     assert asked == []
 

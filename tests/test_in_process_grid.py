@@ -85,6 +85,13 @@ def test_newer_message_replaces_an_unanswered_one(grid: InProcessGrid, calls: li
     assert calls == ["a"]
 
 
+def test_replacement_queues_behind_what_was_sent_before(grid: InProcessGrid, calls: list[str]) -> None:
+    """To a, to b, to a again: b's message is the older one now."""
+    _, to_b, to_a = grid.push_messages([_message(2), _message(3), _message(2)])
+    grid.pull_messages([to_a, to_b])
+    assert calls == ["b"]
+
+
 def test_sides_share_no_memory(grid: InProcessGrid) -> None:
     """The center overwrites its copy with 100; what the server sent still holds 1."""
     (reply,) = grid.send_and_receive([_message(2)])
