@@ -47,7 +47,7 @@ $(STAMP): $(BIN)/uv pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/concilium simulate --study studies/demo.toml --synthetic --out runs/demo
+	$(BIN)/concilium simulate --study studies/demo.toml --synthetic --out runs/demo --resume
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)

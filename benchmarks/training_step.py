@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from fusion_models.adapters.injection import adapter_config, inject, train_only
+from fusion_models.adapters.injection import inject, lora_config, train_only
 from fusion_models.losses import dice_cross_entropy
 from fusion_models.registry import SMALL, build_model, model_row
 
@@ -65,7 +65,7 @@ def arms(crop: int) -> dict[str, tuple[Callable[[], None], int]]:
         model = build_model(MODEL, {}, crop_zyx=(crop,) * 3, seed=0)
         if "peft" in groups:
             inject(
-                model, adapter_config(method="lora", rank=8, alpha=16, targets=model_row(MODEL).adapter_targets), seed=0
+                model, lora_config(method="lora", rank=8, alpha=16, targets=model_row(MODEL).adapter_targets), seed=0
             )
         model = model.to(memory_format=torch.channels_last_3d)
         trained = list(train_only(model, groups, model_row(MODEL).pathways).values())

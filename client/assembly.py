@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fusion_models.adapters.injection import (
-    adapter_config,
     group_of,
     inject,
     load,
+    lora_config,
     parameters_by_key,
     reset_magnitudes,
 )
@@ -72,7 +72,7 @@ def inject_adapter(model: nn.Module, settings: StudySettings) -> None:
     """Wrap the study's adapter targets in place; A is drawn from the study's seed."""
     adapter = settings.adapter
     targets = adapter.targets or model_row(settings.model.name).adapter_targets
-    config = adapter_config(method=adapter.method, rank=adapter.rank, alpha=adapter.alpha, targets=targets)
+    config = lora_config(method=adapter.method, rank=adapter.rank, alpha=adapter.alpha, targets=targets)
     inject(model, config, seed=settings.seed)
 
 

@@ -1,6 +1,6 @@
 """Scores of an adapter of the bank on any folder of cases, also ones that no study has seen."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -8,14 +8,14 @@ from typing import Any
 from torch import nn
 
 from client.assembly import assemble
-from client.data.manifest import raise_if_unusable, scan_center
+from client.data.manifest import Manifest, Modality, raise_if_unusable, scan_center
 from client.data.preprocessing import prepare_case
 from client.evaluation import runnable_settings, score_case
 from client.metrics import CaseScore, summarise
 from fusion_models.registry import model_row
 from strategies.bank import AdapterBank
 from strategies.errors import CaseError
-from strategies.settings import SETTINGS, ModalitySetting, StudySettings
+from strategies.settings import ModalitySetting, StudySettings
 
 
 def load_adapter(bank: AdapterBank, name: str, version: int | None, *, device: str) -> nn.Module:
@@ -24,34 +24,50 @@ def load_adapter(bank: AdapterBank, name: str, version: int | None, *, device: s
     return assemble(bank.settings, bank.backbone(entry.backbone), bank.tensors(entry), device=device)
 
 
-def evaluate_folder(
-    model: nn.Module, settings: StudySettings, data: Path, wanted: Sequence[ModalitySetting]
-) -> Iterator[CaseScore]:
-    """Score every usable case with a contour, under each wanted setting that it has the images for.
+def scan_folder(data: Path, wanted: ModalitySetting | None) -> Manifest:
+    """The cases of a folder, read only as far as the wanted setting needs.
 
     Raises:
-        CaseError: no case can be used, or none has a contour and the wanted images; the message lists the issues.
+        CaseError: no case can be used; the message lists the issues.
     """
-    manifest = scan_center(data.name, [data], ("ct", "pet"))
+    modalities: tuple[Modality, ...] = ("ct", "pet")
+    asked = [name for name in modalities if wanted is None or name in wanted.split("+")]
+    manifest = scan_center(data.resolve().name, [data], asked)
     raise_if_unusable(manifest)
-    grid = settings.preprocessing
-    able = set(model_row(settings.model.name).settings) & set(wanted)
+    return manifest
+
+
+def evaluate_cases(
+    model: nn.Module, settings: StudySettings, manifest: Manifest, wanted: ModalitySetting | None
+) -> Iterator[CaseScore]:
+    """Score each usable case with a contour once: under `wanted`, or under the fullest setting it has images for.
+
+    Raises:
+        CaseError: no case has a contour and the images.
+    """
+    grid, able = settings.preprocessing, set(model_row(settings.model.name).settings)
     scored = 0
     for found in manifest.usable:
-        if not found.labelled:
+        runnable = runnable_settings(found.modalities, able if wanted is None else able & {wanted})
+        if not found.labelled or not runnable:
             continue
         case = prepare_case(found.name, found.paths, grid)
-        for setting in runnable_settings(case, able):
-            scored += 1
-            yield score_case(model, case, setting, crop_zyx=grid.crop_zyx, spacing_zyx_mm=grid.spacing_zyx_mm)[0]
+        scored += 1
+        yield score_case(model, case, runnable[-1], crop_zyx=grid.crop_zyx, spacing_zyx_mm=grid.spacing_zyx_mm)[0]
     if not scored:
-        raise CaseError(f"{data}: none of {len(manifest.usable)} case(s) has a contour and images for {sorted(able)}")
+        raise CaseError(
+            f"center '{manifest.center}': none of {len(manifest.usable)} usable case(s) has a contour and images for "
+            f"{wanted or 'any setting'}; model '{settings.model.name}' runs {sorted(able)}"
+        )
 
 
-def evaluation_table(scores: Sequence[CaseScore]) -> dict[str, Any]:
-    """Cases, means per modality setting, and how many scores are undefined, ready for JSON."""
-    rows: list[Mapping[str, Any]] = [asdict(score) for score in scores]
-    by_setting = {name: [score for score in scores if score.modalities == name] for name in SETTINGS}
-    means = {name: asdict(summarise(found)) for name, found in by_setting.items() if found}
-    undefined = sum((row["dice"] is None) + (row["hd95_mm"] is None) for row in rows)
-    return {"cases": rows, "mean": means, "undefined": undefined}
+def evaluation_table(scores: Sequence[CaseScore], manifest: Manifest) -> dict[str, Any]:
+    """Scores per case, their means, how many cases lack a metric, and which cases could not be scored."""
+    mean = summarise(scores)
+    scored = {score.case for score in scores}
+    return {
+        "cases": [asdict(score) for score in scores],
+        "mean": {"dice": mean.dice, "hd95_mm": mean.hd95_mm},
+        "undefined": sum(score.dice is None or score.hd95_mm is None for score in scores),
+        "left_out": sorted({case.name for case in manifest.cases} - scored),
+    }

@@ -46,29 +46,37 @@ def evaluate(
     bank: Annotated[Path, typer.Option(help="An adapter bank, OUT/bank after a run.")],
     adapter: Annotated[str, typer.Option(help='"shared" or the name of a center.')],
     data: Data,
-    modalities: Annotated[str, typer.Option(help='"ct", "pet", "ct+pet", or all that each case has.')] = "",
+    modalities: Annotated[str, typer.Option(help='"ct", "pet" or "ct+pet"; what each case has where left out.')] = "",
     version: Annotated[int | None, typer.Option(min=1, help="A version; the one in use where none is given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     device: Device = "cpu",
 ) -> None:
-    """Score an adapter of the bank on any folder of cases."""
-    from client.bank_evaluation import evaluate_folder, evaluation_table, load_adapter
+    """Score an adapter of the bank on any folder of cases, each case once."""
+    from client.bank_evaluation import evaluate_cases, evaluation_table, load_adapter, scan_folder
     from strategies.bank import AdapterBank
 
     store = AdapterBank(bank)
+    wanted = setting(modalities) if modalities else None
+    manifest = scan_folder(data, wanted)
+    for issue in manifest.all_issues:
+        typer.echo(issue.message, err=True)
     model = load_adapter(store, adapter, version, device=device)
-    wanted = (setting(modalities),) if modalities else SETTINGS
     scores = []
-    for score in evaluate_folder(model, store.settings, data, wanted):
+    for score in evaluate_cases(model, store.settings, manifest, wanted):
         scores.append(score)
-        typer.echo(f"{score.case} {score.modalities}: Dice {score.dice}, HD95 {score.hd95_mm} mm", err=True)
-    found = evaluation_table(scores)
+        typer.echo(
+            f"{score.case} {score.modalities}: Dice {shown(score.dice)}, HD95 {shown(score.hd95_mm)} mm", err=True
+        )
+    found = evaluation_table(scores, manifest)
     if as_json:
         typer.echo(json.dumps(found))
         return
-    for name, mean in found["mean"].items():
-        typer.echo(f"{name}: mean Dice {mean['dice']}, HD95 {mean['hd95_mm']} mm over {mean['cases']} case(s)")
-    typer.echo(f"undefined scores: {found['undefined']}")
+    typer.echo(
+        f"mean Dice {shown(found['mean']['dice'])}, HD95 {shown(found['mean']['hd95_mm'])} mm, {len(scores)} case(s)"
+    )
+    typer.echo(
+        f"cases with an undefined score: {found['undefined']}; left out: {', '.join(found['left_out']) or 'none'}"
+    )
 
 
 @app.command("report")
@@ -106,6 +114,11 @@ def trainer(
     made = Trainer(center, [data], parsed(modalities), home, device=device, minimum_cases=minimum_cases)
     made.manifest()
     serve(made, socket, provide_key(key_path(socket)))
+
+
+def shown(value: float | None) -> str:
+    """A score, or the word for its absence."""
+    return "undefined" if value is None else f"{value:.3f}"
 
 
 def parsed(modalities: str) -> tuple[Modality, ...]:

@@ -48,7 +48,7 @@ def score_case(
     return score, predicted
 
 
-def runnable_settings(case: PreparedCase, model_settings: Iterable[str]) -> tuple[str, ...]:
-    """The settings that both the case's modalities and the model allow."""
+def runnable_settings(modalities: Iterable[str], model_settings: Iterable[str]) -> tuple[str, ...]:
+    """The settings that both a case's modalities and the model allow, the fullest one last."""
     allowed = set(model_settings)
-    return tuple(setting for setting in settings_of(case.modalities) if setting in allowed)
+    return tuple(setting for setting in settings_of(modalities) if setting in allowed)

@@ -17,19 +17,19 @@ from client.backbone_store import BackboneStore, check_hash
 from client.data.manifest import Manifest, Modality, raise_if_unusable, scan_center
 from client.data.manifest_file import write_manifest
 from client.data.preprocessing import PreparedCase, cached_case
-from client.data.split import parts
-from client.egress import check_and_log
+from client.data.split_file import fixed_parts
+from client.egress import answer, check_and_log
 from client.evaluation import runnable_settings, score_case
 from client.metrics import CaseScore, summarise
 from client.score_log import record_prediction, record_scores
 from client.training import Trained, train_locally
-from fusion_models.adapters.injection import group_of, train_only
+from fusion_models.adapters.injection import group_of, parameters_by_key, train_only
 from fusion_models.registry import model_row
 from strategies.errors import ModelError
 from strategies.instruction import Instruction, Kind, Part, Reply, Score
 from strategies.payload import Payload
 from strategies.settings import SETTINGS, ModalitySetting, Preprocessing, StudySettings
-from strategies.tensors import BACKBONE, GROUPS, PET, select
+from strategies.tensors import BACKBONE, GROUPS, PET, TensorSpec, content_hash, select
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +68,12 @@ class Trainer:
         self._prepared = lru_cache(maxsize=PREPARED_CASES)(self._prepare)
 
     def perform(self, instruction: Instruction) -> Reply:
-        """Do what the coordinator asks and return what may leave.
+        """Do what the coordinator asks and return what may leave, after it is in the outgoing log.
+
+        What fails becomes an error code; its text stays in this center's log.
 
         Raises:
-            CaseError: the data cannot be used. ModelError: model, tensors or training failed.
-            BackboneMissingError: the frozen backbone has to be sent first.
+            StorageError: the outgoing log could not be written; nothing may leave then.
         """
         handlers: Mapping[Kind, Callable[[Instruction], Reply]] = {
             "register": self._register,
@@ -80,10 +81,10 @@ class Trainer:
             "evaluate": self._evaluate,
         }
         start = time.perf_counter()
-        reply = replace(handlers[instruction.kind](instruction), seconds=time.perf_counter() - start)
+        answered = answer(handlers[instruction.kind], instruction)
         return check_and_log(
-            reply,
-            specs=ledger(instruction.settings.model_dump_json()),
+            replace(answered, center=self.center, seconds=time.perf_counter() - start),
+            specs=ledger(instruction.settings.model_dump_json()) if answered.payload else (),
             owned_groups=self._owned(GROUPS),
             minimum_cases=self._minimum_cases,
             maximum_bytes=self._maximum_bytes,
@@ -91,7 +92,7 @@ class Trainer:
         )
 
     def _register(self, instruction: Instruction) -> Reply:
-        split = parts(self.manifest(), seed=instruction.settings.seed, split=instruction.settings.split)
+        split = self._parts(instruction.settings)
         facts: dict[str, int | float | str] = {
             f"{part}_cases": sum(1 for found in split.values() if found == part)
             for part in ("train", "validation", "test")
@@ -121,9 +122,8 @@ class Trainer:
         support = support_of(trained, self._owned(training.groups))
         specs = tensor_specs(model, instruction.settings.model.name)
         moved = select(arrays_of(parameters), [spec for spec in specs if support.get(spec.group)])
-        payload = Payload(
-            self.center, instruction.backbone_hash, instruction.stage, instruction.server_round, moved, support
-        )
+        backbone_hash = instruction.backbone_hash if BACKBONE in training.groups else backbone_hash_of(model, specs)
+        payload = Payload(self.center, backbone_hash, instruction.stage, instruction.server_round, moved, support)
         return Reply(
             center=self.center, kind="train", payload=payload, scores=by_setting(validation), loss=trained.loss
         )
@@ -144,7 +144,7 @@ class Trainer:
         grid = settings.preprocessing
         able = set(model_row(settings.model.name).settings) & set(wanted)
         for case in self._cases(settings, part):
-            for setting in runnable_settings(case, able):
+            for setting in runnable_settings(case.modalities, able):
                 score, predicted = score_case(
                     model, case, setting, crop_zyx=grid.crop_zyx, spacing_zyx_mm=grid.spacing_zyx_mm
                 )
@@ -179,14 +179,28 @@ class Trainer:
             logger.warning("%s", issue.message)
         return manifest
 
+    def _parts(self, settings: StudySettings) -> Mapping[str, Part]:
+        return fixed_parts(self.manifest(), seed=settings.seed, split=settings.split, folder=self.home)
+
     def _cases(self, settings: StudySettings, part: Part) -> list[PreparedCase]:
         """The prepared cases of a part, in name order."""
-        found = parts(self.manifest(), seed=settings.seed, split=settings.split)
+        found = self._parts(settings)
         return [self._prepared(settings.preprocessing, name) for name in sorted(found) if found[name] == part]
 
     def _prepare(self, settings: Preprocessing, name: str) -> PreparedCase:
-        case = next(case for case in self.manifest().cases if case.name == name)
-        return cached_case(name, case.paths, case.checksums, settings, self.home / "cache")
+        found = next(case for case in self.manifest().cases if case.name == name)
+        case = cached_case(name, found.paths, found.checksums, settings, self.home / "cache")
+        if case.gtv is not None and not case.gtv.any():
+            logger.warning(
+                "case '%s': no voxel of its contour is left on a grid of %s mm", name, settings.spacing_zyx_mm
+            )
+        return case
+
+
+def backbone_hash_of(model: nn.Module, specs: Sequence[TensorSpec]) -> str:
+    """Content hash of the backbone as it is now: training that moved a frozen tensor cannot hide it."""
+    frozen = [spec for spec in specs if spec.group == BACKBONE]
+    return content_hash(select(arrays_of(parameters_by_key(model)), frozen))
 
 
 def by_setting(scores: Sequence[CaseScore]) -> dict[ModalitySetting, Score]:

@@ -10,6 +10,13 @@ from rich.console import Console
 
 from server.cli import app
 
+NOBODY_IS_CALLED = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+
 
 @app.command("simulate")
 def simulate_command(
@@ -24,7 +31,8 @@ def simulate_command(
     """Run a whole federated continual study on this machine."""
     if (data is None) != synthetic:
         raise typer.BadParameter("give either --data DIR or --synthetic")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name, value in NOBODY_IS_CALLED.items():
+        os.environ.setdefault(name, value)
     from deploy.local import simulate
     from deploy.summary import print_summary
 

@@ -22,7 +22,8 @@ from server.rounds import run_study
 from server.study import Study
 from strategies.errors import StudyError
 
-Engine = Callable[[Callable[[Grid], None], Callable[[str], Trainer], Study], None]
+MakeTrainer = Callable[[str], Trainer]
+Engine = Callable[[Callable[[Grid], None], Mapping[str, Trainer], MakeTrainer], None]
 
 
 def simulate(
@@ -41,15 +42,20 @@ def simulate(
     if directory.study_file.exists() and not resume:
         raise StudyError(f"{out} holds a study already; continue it with --resume or give another --out")
     study = prepare(study_file, out)
-    trainer_for = partial(make_trainer, study, data, out, device_named(device))
-    for center in study.centers:
+    trainer_for = partial(make_trainer, study, data, out, checked_device(device))
+    trainers = {center: trainer_for(center) for center in study.centers}
+    for center, trainer in trainers.items():
         with console.status(f"checking the cases of {center}"):
-            trainer_for(center).manifest()
-    with Display(study, console) as display:
-        ENGINES[engine](lambda grid: run_study(Fleet(grid, poll_s=0.2), out, listener=display), trainer_for, study)
-    for center in study.centers:
-        home = center_home(out, center)
-        write_center_report(home, home / "report.html", center=center, formed_by=study.formed_by)
+            trainer.manifest()
+    try:
+        with Display(study, console) as display:
+            ENGINES[engine](
+                lambda grid: run_study(Fleet(grid, poll_s=0.2), out, listener=display), trainers, trainer_for
+            )
+    finally:
+        for center in study.centers:
+            home = center_home(out, center)
+            write_center_report(home, home / "report.html", center=center, formed_by=study.formed_by)
     return directory
 
 
@@ -65,24 +71,35 @@ def center_home(out: Path, center: str) -> Path:
     return out / "centers" / center
 
 
-def device_named(name: str) -> str:
-    """The device to use; "auto" is the GPU where there is one."""
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+def checked_device(name: str) -> str:
+    """The device to use; "auto" is the GPU where there is one.
+
+    Raises:
+        StudyError: this machine does not have it.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in {"cpu", "cuda"} or (name == "cuda" and not torch.cuda.is_available()):
+        raise StudyError(
+            f"device '{name}' is not on this machine; use --device auto, cpu, or cuda where torch finds a GPU"
+        )
+    return name
 
 
-def run_in_process(coordinate: Callable[[Grid], None], trainer_for: Callable[[str], Trainer], study: Study) -> None:
+def run_in_process(
+    coordinate: Callable[[Grid], None], trainers: Mapping[str, Trainer], _trainer_for: MakeTrainer
+) -> None:
     """Every center in this process, one after another."""
-    coordinate(InProcessGrid({center: build_client_app(trainer_for(center).perform) for center in study.centers}))
+    coordinate(InProcessGrid({center: build_client_app(trainer.perform) for center, trainer in trainers.items()}))
 
 
-def run_in_ray(coordinate: Callable[[Grid], None], trainer_for: Callable[[str], Trainer], study: Study) -> None:
-    """Every center in a worker process of Flower's simulation engine."""
-    run_with_ray(coordinate, partial(performer, trainer_for), list(study.centers))
+def run_in_ray(coordinate: Callable[[Grid], None], trainers: Mapping[str, Trainer], trainer_for: MakeTrainer) -> None:
+    """Every center in a worker process of Flower's simulation engine, which makes its trainer there."""
+    gpus = 1.0 if any(trainer.device == "cuda" for trainer in trainers.values()) else 0.0
+    run_with_ray(coordinate, partial(performer, trainer_for), list(trainers), gpus_per_center=gpus)
 
 
-def performer(trainer_for: Callable[[str], Trainer], center: str) -> Perform:
+def performer(trainer_for: MakeTrainer, center: str) -> Perform:
     """What performs for a center, made where it is needed."""
     return trainer_for(center).perform
 

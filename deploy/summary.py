@@ -24,6 +24,8 @@ def print_summary(directory: StudyDirectory, result: Mapping[str, Any], console:
     console.print(table)
     for name, transfer in result["transfer"].items():
         console.print(f"forgetting {name}: {shown(transfer['forgetting'], 3)}")
+    failed = sum(bool(record["error"]) for record in result["rounds"])
+    console.print(f"rounds without a center's update: {failed} of {len(result['rounds'])}")
     console.print(f"report        {directory.report}")
     for center in result["centers"]:
         console.print(f"center page   {center_home(directory.root, center) / 'report.html'}")

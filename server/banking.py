@@ -1,28 +1,33 @@
 """What enters the adapter bank at the end of a stage: the shared adapter, and each center's own."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from server.checkpoint import Checkpoint
-from server.study import SHARED, Stage
+from server.history import RoundRecord
+from server.study import Stage
 from server.transitions import of_groups, without
-from strategies.bank import AdapterBank, Entry
-from strategies.errors import BankError
+from strategies.bank import SHARED, AdapterBank, Entry
 from strategies.tensors import BACKBONE, Tensors
 
 
 def bank_stage(bank: AdapterBank, state: Checkpoint, stage: Stage, groups: Mapping[str, str]) -> list[Entry]:
-    """Add a version of the shared adapter and of the adapter of every center that trained in the stage.
+    """Add a version of the shared adapter and of the adapter of every center that trained one in the stage.
 
     A center's version is what it sent last, over the shared tensors it did not train. Adding again after an
     interruption finds the versions that are there.
     """
     last = {record.center: record for record in state.history.rounds if record.stage == stage.name and not record.error}
-    supported = sum(record.cases for record in last.values())
-    entries = [_add(bank, SHARED, state.shared, state, stage, groups, supported)]
+    entries = [_add(bank, SHARED, state.shared, state, stage, groups, summed_support(list(last.values())))]
     for center, record in sorted(last.items()):
-        tensors = {**state.shared, **state.own.get(center, {})}
-        entries.append(_add(bank, center, tensors, state, stage, groups, record.cases))
+        if own := state.own.get(center):
+            entries.append(_add(bank, center, {**state.shared, **own}, state, stage, groups, record.support))
     return entries
+
+
+def summed_support(records: Sequence[RoundRecord]) -> dict[str, int]:
+    """Training cases behind each tensor group, over centers."""
+    names = sorted({group for record in records for group in record.support})
+    return {group: sum(record.support.get(group, 0) for record in records) for group in names}
 
 
 def _add(
@@ -32,7 +37,7 @@ def _add(
     state: Checkpoint,
     stage: Stage,
     groups: Mapping[str, str],
-    cases: int,
+    support: Mapping[str, int],
 ) -> Entry:
     moving = of_groups(tensors, groups, {BACKBONE})
     return bank.add(
@@ -42,18 +47,16 @@ def _add(
         stage=stage.name,
         server_round=state.server_round,
         backbone=bank.put_backbone(moving) if moving else state.backbone_hash,
-        support=dict.fromkeys(stage.training.groups, cases),
+        support=support,
         parent=_parent(bank, name, stage),
     )
 
 
 def _parent(bank: AdapterBank, name: str, stage: Stage) -> str | None:
-    """The entry this one grew from: the name's last, or for a center's first one the shared adapter."""
+    """The newest version from an earlier stage: of this name, or for a center's first one of the shared adapter."""
+    earlier = [entry for entry in bank.entries() if entry.stage != stage.name]
     for candidate in (name, SHARED):
-        try:
-            head = bank.head(candidate)
-        except BankError:
-            continue
-        if head.stage != stage.name:
-            return head.reference
+        versions = [entry for entry in earlier if entry.name == candidate]
+        if versions:
+            return versions[-1].reference
     return None

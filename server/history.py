@@ -13,7 +13,8 @@ Scores = Mapping[ModalitySetting, Score]
 class RoundRecord:
     """One center in one round; `validation` scores the state the center received, before it trained.
 
-    seconds: wall time at the center; bytes_*: tensor bytes of the message down to and up from the center.
+    cases: training cases behind the update; support: the same for each tensor group that was sent.
+    seconds: wall time at the center; bytes_*: tensor bytes of the messages down to and up from the center.
     """
 
     stage: str
@@ -26,14 +27,21 @@ class RoundRecord:
     bytes_down: int = 0
     bytes_up: int = 0
     validation: Scores = field(default_factory=dict)
+    support: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class StageRow:
-    """Test scores of every center that answered after a stage; a row of the evaluation matrix."""
+    """Test scores of every center that answered after a stage; a row of the evaluation matrix.
+
+    bytes_down, seconds, errors: what scoring cost and where it failed, by center.
+    """
 
     stage: str
     test: Mapping[str, Scores]
+    bytes_down: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from server.history import History, RoundRecord, StageRow
-from server.study import Stage, Study
+from server.history import History, StageRow
+from server.study import INITIAL, Stage, Study
 from strategies.atomic_files import write_text
 from strategies.bank import Entry
 from strategies.evaluation_matrix import EvaluationMatrix
@@ -21,7 +21,6 @@ from strategies.settings import SETTINGS, ModalitySetting
 from strategies.tensors import GROUPS, TensorSpec
 
 SCHEMA = 1
-INITIAL = "initial"
 PARTS = ("train", "validation", "test")
 PACKAGES = ("concilium", "flwr", "numpy", "mlflow", "torch", "monai", "peft", "SimpleITK")
 NO_SCORE = Score(cases=0, dice=None, hd95_mm=None)
@@ -74,8 +73,9 @@ def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]
         "matrices": matrices,
         "transfer": {setting: _transfer(study, matrix) for setting, matrix in matrices.items()},
         "rounds": [asdict(record) for record in history.rounds],
-        "bytes": _bytes(study, history.rounds),
-        "seconds": {"total": facts.seconds, "by_center": _seconds(study, history.rounds)},
+        "evaluations": [_evaluation(row) for row in history.rows],
+        "bytes": _bytes(study, history),
+        "seconds": {"total": facts.seconds, "by_center": _seconds(study, history)},
         "backbone": facts.backbone,
         "bank": [_entry(entry) for entry in facts.entries],
         "versions": dict(facts.versions),
@@ -223,23 +223,33 @@ def _stage(stage: Stage, sizes: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _bytes(study: Study, rounds: Sequence[RoundRecord]) -> dict[str, Any]:
+def _evaluation(row: StageRow) -> dict[str, Any]:
+    return {"stage": row.stage, "bytes_down": row.bytes_down, "seconds": row.seconds, "errors": row.errors}
+
+
+def _bytes(study: Study, history: History) -> dict[str, Any]:
+    """Tensor bytes of all messages, those that asked for test scores included."""
     by_center = {
         name: {
-            "down": sum(record.bytes_down for record in rounds if record.center == name),
-            "up": sum(record.bytes_up for record in rounds if record.center == name),
+            "down": sum(record.bytes_down for record in history.rounds if record.center == name)
+            + sum(row.bytes_down.get(name, 0) for row in history.rows),
+            "up": sum(record.bytes_up for record in history.rounds if record.center == name),
         }
         for name in study.centers
     }
     return {
-        "down": sum(record.bytes_down for record in rounds),
-        "up": sum(record.bytes_up for record in rounds),
+        "down": sum(center["down"] for center in by_center.values()),
+        "up": sum(center["up"] for center in by_center.values()),
         "by_center": by_center,
     }
 
 
-def _seconds(study: Study, rounds: Sequence[RoundRecord]) -> dict[str, float]:
-    return {name: sum(record.seconds for record in rounds if record.center == name) for name in study.centers}
+def _seconds(study: Study, history: History) -> dict[str, float]:
+    return {
+        name: sum(record.seconds for record in history.rounds if record.center == name)
+        + sum(row.seconds.get(name, 0.0) for row in history.rows)
+        for name in study.centers
+    }
 
 
 def _entry(entry: Entry) -> dict[str, Any]:

@@ -7,8 +7,8 @@ One message a center and round: the center scores the state it received on valid
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from server import checkpoint as checkpoints
@@ -19,13 +19,13 @@ from server.fleet import Fleet
 from server.history import RoundRecord, StageRow
 from server.outputs import write_outputs
 from server.progress import Listener
-from server.result import INITIAL, Status
-from server.study import Stage
+from server.result import Status
+from server.study import INITIAL, Stage
 from server.tracking import Tracker
-from server.transitions import after_round, enter_stage, hash_for, tensors_for
+from server.transitions import after_round, enter_stage, hash_for, leave_stage, tensors_for
 from strategies.admission import admit
 from strategies.bank import AdapterBank
-from strategies.errors import BackboneMissingError, PayloadError, QuorumError, StudyError
+from strategies.errors import BackboneMissingError, ConciliumError, PayloadError, QuorumError, StudyError
 from strategies.instruction import Instruction, Kind, Reply
 from strategies.payload import Payload
 from strategies.settings import Training
@@ -45,6 +45,15 @@ def run_study(fleet: Fleet, root: Path, *, listener: Listener | None = None, tra
         StorageError: the disk refuses; the last checkpoint is untouched.
     """
     Coordinator(fleet, root, listener or Listener(), tracking_uri).run()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One center's reply, with the tensor bytes of the messages it took."""
+
+    reply: Reply
+    bytes_down: int = 0
+    bytes_up: int = 0
 
 
 class Coordinator:
@@ -67,18 +76,15 @@ class Coordinator:
             self.directory.root, self.study, run_ids=tracking, tracking_uri=self.tracking_uri
         ) as self.tracker:
             self.state = replace(self.state, tracking=self.tracker.run_ids)
-            status: Status = "interrupted"
+            self._save()
+            self._register()
+            self.listener.resumed(self.state.server_round)
             try:
-                self._register()
-                self.listener.resumed(self.state.server_round)
                 self._run_stages()
-                status = "complete"
-            except Exception:
-                status = "failed"
+            except BaseException as error:
+                self._leave_what_is_there("failed" if isinstance(error, Exception) else "interrupted")
                 raise
-            finally:
-                self._save()
-                write_outputs(self.directory, self.prepared, self.state, self.bank, self.tracker, self.cases, status)
+            self._write_outputs("complete")
 
     def _register(self) -> None:
         """Learn what each center has; a center that is missing or has no usable data ends the run before it starts."""
@@ -96,7 +102,6 @@ class Coordinator:
         if first.kind != "pretrain" and not self.state.history.rows and self.state.server_round == 0:
             self.state = enter_stage(self.state, first, self.prepared, self.bank)
             self._score(first, INITIAL)
-            self._save()
         for index in range(self.state.stage_index, len(self.study.stages)):
             stage = self.study.stages[index]
             self.state = enter_stage(self.state, stage, self.prepared, self.bank)
@@ -105,17 +110,15 @@ class Coordinator:
             before = sum(earlier.rounds for earlier in self.study.stages[:index])
             for completed in range(self.state.server_round - before, stage.rounds):
                 self._round(stage, completed)
-                self._save()
             if not self.state.stage_scored:
                 self._score(stage, stage.name)
-                self.state = replace(self.state, stage_scored=True)
-                self._save()
             bank_stage(self.bank, self.state, stage, self.prepared.groups)
-            self.state = replace(self.state, stage_index=index + 1, stage_scored=False)
+            following = self.study.stages[index + 1] if index + 1 < len(self.study.stages) else None
+            self.state = leave_stage(self.state, stage, following)
             self._save()
 
     def _round(self, stage: Stage, completed: int) -> None:
-        """One round: instruct, collect, admit, aggregate.
+        """One round: instruct, collect, admit, aggregate, checkpoint.
 
         Raises:
             QuorumError: fewer payloads than the study's quorum could be admitted.
@@ -125,58 +128,83 @@ class Coordinator:
         records: dict[str, RoundRecord] = {}
         payloads: list[Payload] = []
 
-        def take(reply: Reply, bytes_down: int, bytes_up: int) -> None:
-            payload, error = self._admitted(reply, stage, number)
+        def take(answer: Answer) -> None:
+            payload, error = self._admitted(answer.reply, stage, number)
             if payload is not None:
                 payloads.append(payload)
-            records[reply.center] = record_of(reply, stage, number, error, bytes_down, bytes_up)
-            self.listener.center_answered(records[reply.center])
-            self.tracker.log_round(records[reply.center])
+            records[answer.reply.center] = record_of(answer, stage, number, error)
+            self.listener.center_answered(records[answer.reply.center])
 
-        answered = self._ask("train", stage, stage.name, stage.centers, stage.training_in(completed), number)
-        for center in stage.centers:
-            take(*answered.get(center, (Reply(center=center, kind="train", error="no-answer"), 0, 0)))
-        if len(payloads) < min(self.study.quorum, len(stage.centers)):
-            found = ", ".join(f"{name}: {record.error or 'ok'}" for name, record in records.items())
-            raise QuorumError(
-                f"stage '{stage.name}', round {number}: {len(payloads)} of {len(stage.centers)} center(s) sent usable "
-                f"tensors, quorum is {self.study.quorum} ({found}). Round {number - 1} is kept; resume then"
-            )
-        history = replace(self.state.history, rounds=(*self.state.history.rounds, *records.values()))
+        self._ask("train", stage, stage.name, stage.centers, stage.training_in(completed), number, take)
+        for center in [center for center in stage.centers if center not in records]:
+            take(Answer(Reply(center=center, kind="train", error="no-answer")))
+        self._check_quorum(stage, number, records, len(payloads))
+        new = tuple(records[center] for center in stage.centers)
+        history = replace(self.state.history, rounds=(*self.state.history.rounds, *new))
         self.state = replace(after_round(self.state, stage, payloads, self.prepared.groups), history=history)
+        self._save()
+        for record in new:
+            self.tracker.log_round(record)
+
+    def _check_quorum(self, stage: Stage, number: int, records: Mapping[str, RoundRecord], usable: int) -> None:
+        if usable >= min(self.study.quorum, len(stage.centers)):
+            return
+        found = ", ".join(f"{name}: {record.error or 'ok'}" for name, record in sorted(records.items()))
+        raise QuorumError(
+            f"stage '{stage.name}', round {number}: {usable} of {len(stage.centers)} center(s) sent usable tensors, "
+            f"quorum is {self.study.quorum} ({found}). Round {number - 1} is kept; resume when they are back"
+        )
 
     def _score(self, stage: Stage, row_name: str) -> None:
         """A row of the evaluation matrix: every evaluated center scores its test cases."""
         centers = [name for name, center in self.study.centers.items() if center.evaluated]
         self.listener.scoring_started(row_name, centers)
-        answered = self._ask("evaluate", stage, row_name, centers, None, self.state.server_round)
-        for center, (reply, _, _) in answered.items():
-            if reply.error:
-                logger.warning("center '%s' could not score stage '%s': %s", center, row_name, reply.error)
-        row = StageRow(row_name, {center: reply.scores for center, (reply, _, _) in sorted(answered.items())})
+        answers: dict[str, Answer] = {}
+
+        def take(answer: Answer) -> None:
+            answers[answer.reply.center] = answer
+
+        self._ask("evaluate", stage, row_name, centers, None, self.state.server_round, take)
+        absent = {center: "no-answer" for center in centers if center not in answers}
+        failed = {center: answer.reply.error for center, answer in answers.items() if answer.reply.error}
+        row = StageRow(
+            row_name,
+            test={center: answers[center].reply.scores for center in centers if center in answers},
+            bytes_down={center: answers[center].bytes_down for center in centers if center in answers},
+            seconds={center: answers[center].reply.seconds for center in centers if center in answers},
+            errors={**absent, **failed},
+        )
         history = replace(self.state.history, rows=(*self.state.history.rows, row))
-        self.state = replace(self.state, history=history)
+        self.state = replace(self.state, history=history, stage_scored=row_name == stage.name)
+        self._save()
         self.tracker.log_row(row, self.state.server_round)
         self.listener.stage_scored(row)
 
     def _ask(
-        self, kind: Kind, stage: Stage, name: str, centers: Sequence[str], training: Training | None, number: int
-    ) -> dict[str, tuple[Reply, int, int]]:
-        """Replies with bytes down and up; a center without the frozen backbone is sent it and asked once more."""
-        answered: dict[str, tuple[Reply, int, int]] = {}
+        self,
+        kind: Kind,
+        stage: Stage,
+        name: str,
+        centers: Sequence[str],
+        training: Training | None,
+        number: int,
+        take: Callable[[Answer], None],
+    ) -> None:
+        """Hand each answer on as it comes; a center without the frozen backbone is sent it and asked once more."""
+        lacking: dict[str, int] = {}
 
         def note(center: str, reply: Reply, bytes_down: int, bytes_up: int) -> None:
-            _, down, up = answered.get(center, (reply, 0, 0))
-            answered[center] = (reply, down + bytes_down, up + bytes_up)
+            if reply.error == BackboneMissingError.code and center not in lacking:
+                lacking[center] = bytes_down
+            else:
+                take(Answer(reply, bytes_down + lacking.get(center, 0), bytes_up))
 
         asked = {center: self._instruction(kind, stage, name, center, training, number) for center in centers}
         self.fleet.ask(asked, deadline_s=self.study.deadline_s, on_reply=note)
-        lacking = [center for center, (reply, _, _) in answered.items() if reply.error == BackboneMissingError.code]
         if lacking:
             backbone = self.bank.backbone(self.state.backbone_hash)
             again = {center: replace(asked[center], backbone=backbone) for center in lacking}
             self.fleet.ask(again, deadline_s=self.study.deadline_s, on_reply=note)
-        return answered
 
     def _instruction(
         self, kind: Kind, stage: Stage, name: str, center: str, training: Training | None, number: int
@@ -217,10 +245,21 @@ class Coordinator:
         self._clock = now
         checkpoints.save(self.directory.checkpoint, self.state)
 
+    def _write_outputs(self, status: Status) -> None:
+        write_outputs(self.directory, self.prepared, self.state, self.bank, self.tracker, self.cases, status)
 
-def record_of(reply: Reply, stage: Stage, number: int, error: str, bytes_down: int, bytes_up: int) -> RoundRecord:
-    """One center's line in the history of a round."""
-    support: Mapping[str, int] = {} if reply.payload is None else reply.payload.support
+    def _leave_what_is_there(self, status: Status) -> None:
+        """The outputs of a run that ends early; trouble here must not hide why it ended."""
+        try:
+            self._write_outputs(status)
+        except ConciliumError as error:
+            logger.warning("the outputs of the %s run could not be written: %s", status, error)
+
+
+def record_of(answer: Answer, stage: Stage, number: int, error: str) -> RoundRecord:
+    """One center's line in the history of a round; a payload that was refused supports nothing."""
+    reply = answer.reply
+    support = {} if reply.payload is None or error else dict(reply.payload.support)
     return RoundRecord(
         stage=stage.name,
         server_round=number,
@@ -228,8 +267,9 @@ def record_of(reply: Reply, stage: Stage, number: int, error: str, bytes_down: i
         error=error,
         loss=reply.loss,
         cases=max(support.values(), default=0),
+        support=support,
         seconds=reply.seconds,
-        bytes_down=bytes_down,
-        bytes_up=bytes_up,
+        bytes_down=answer.bytes_down,
+        bytes_up=answer.bytes_up,
         validation=reply.scores,
     )

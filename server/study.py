@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from strategies.aggregation.schemes import SCHEMES
-from strategies.bank import NAME
+from strategies.bank import NAME, SHARED
 from strategies.errors import StudyError
 from strategies.settings import (
     Adapter,
@@ -22,11 +22,11 @@ from strategies.settings import (
     Training,
 )
 
-SHARED = "shared"
 Group = Literal["backbone", "pet", "peft"]
 StageKind = Literal["pretrain", "adapt", "arrive"]
 Modality = Literal["ct", "pet"]
 
+INITIAL = "initial"
 TRAINED: dict[StageKind, tuple[Group, ...]] = {
     "pretrain": ("backbone",),
     "adapt": ("pet", "peft"),
@@ -92,7 +92,7 @@ class Study(Settings):
     seed: int = 0
     synthetic: bool = False
     quorum: PositiveInt = 1
-    deadline_s: PositiveFloat = 3600
+    deadline_s: PositiveFloat = 21600
     model: Model
     adapter: Adapter = Adapter()
     preprocessing: Preprocessing = Preprocessing()
@@ -129,25 +129,44 @@ class Study(Settings):
                     f"stage '{stage.name}' names center(s) {unknown} that the study does not define; "
                     f"defined: {sorted(self.centers)}. Add [centers.{unknown[0]}] or correct the name"
                 )
+            if stage.name == INITIAL:
+                raise ValueError(f"a stage cannot be called '{INITIAL}': that is the row before the first stage")
             if stage.aggregation not in SCHEMES:
                 raise ValueError(
                     f"stage '{stage.name}' asks for aggregation '{stage.aggregation}'; known: {sorted(SCHEMES)}"
                 )
+        if not any(center.evaluated for center in self.centers.values()):
+            raise ValueError("no center is evaluated; leave `evaluated = false` out of at least one")
+        self._refuse_backbones_of_their_own()
         return self
+
+    def _refuse_backbones_of_their_own(self) -> None:
+        """Adapters need one frozen backbone; centers that exchange nothing would each have another."""
+        for index, stage in enumerate(self.stages):
+            later = [other.name for other in self.stages[index:] if "backbone" not in other.training.groups]
+            if stage.aggregation == "local-only" and "backbone" in stage.training.groups and later:
+                raise ValueError(
+                    f"stage '{stage.name}' trains a backbone at each center alone, but stage '{later[0]}' needs one "
+                    "frozen backbone; aggregate the backbone or train it in all stages"
+                )
 
 
 def read_study(path: Path) -> Study:
     """Parse a study file.
 
     Raises:
-        StudyError: the file is missing, is not TOML, or holds an unknown key, a wrong value or a center that
+        StudyError: the file cannot be read, is not TOML, or holds an unknown key, a wrong value or a center that
             does not exist; the message lists every finding.
     """
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise StudyError(f"study file {path} does not exist; give the path of a study.toml") from error
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise StudyError(
+            f"study file {path} cannot be read: {error.strerror}; give the path of a study.toml"
+        ) from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StudyError(f"study file {path} is not valid TOML: {error}") from error
     try:
         return Study.model_validate(table)

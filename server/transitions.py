@@ -49,8 +49,20 @@ def hash_for(state: Checkpoint, tensors: Tensors, groups: Mapping[str, str]) -> 
 def after_round(state: Checkpoint, stage: Stage, payloads: Sequence[Payload], groups: Mapping[str, str]) -> Checkpoint:
     """The state after one round's admitted payloads."""
     shared = SCHEMES[stage.aggregation].aggregate(state.shared, payloads, groups)
-    own = {**state.own, **{payload.center: payload.tensors for payload in payloads}}
+    remember = SCHEMES[stage.aggregation].remember
+    sent = {
+        payload.center: remember(state.own.get(payload.center, {}), payload.tensors, groups) for payload in payloads
+    }
+    own = {**state.own, **sent}
     return replace(state, shared=shared, own=own, server_round=state.server_round + 1)
+
+
+def leave_stage(state: Checkpoint, stage: Stage, following: Stage | None) -> Checkpoint:
+    """The state after a stage: tensors of single centers go on only where both schemes carry them."""
+    own = SCHEMES[stage.aggregation].carry(state.own)
+    if following is not None:
+        own = SCHEMES[following.aggregation].carry(own)
+    return replace(state, stage_index=state.stage_index + 1, stage_scored=False, own=own)
 
 
 def of_groups(tensors: Tensors, groups: Mapping[str, str], wanted: AbstractSet[str]) -> dict[str, NDArray[np.float32]]:

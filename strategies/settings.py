@@ -11,7 +11,7 @@ OptionValue = bool | int | float | str | tuple[int, ...]
 
 
 class Settings(BaseModel):
-    """Base of every settings table: frozen, strict, unknown keys refused."""
+    """Base of every settings table: frozen, unknown keys and non-finite numbers refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -53,6 +53,12 @@ class Split(Settings):
 
     validation: Fraction = 0.16
     test: Fraction = 0.2
+
+    @model_validator(mode="after")
+    def _something_trains(self) -> "Split":
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation {self.validation} and test {self.test} leave nobody to train on")
+        return self
 
 
 class Training(Settings):

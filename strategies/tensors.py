@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from strategies.atomic_files import write_text
+
 Tensors = Mapping[str, NDArray[np.float32]]
 
 BACKBONE, PET, PEFT = "backbone", "pet", "peft"
@@ -50,7 +52,7 @@ def select(tensors: Tensors, specs: Iterable[TensorSpec]) -> dict[str, NDArray[n
 
 def write_ledger(path: Path, specs: Iterable[TensorSpec]) -> None:
     """Write the tensor ledger of a study as JSON, one object a tensor."""
-    path.write_text(json.dumps([asdict(spec) for spec in specs], indent=1))
+    write_text(path, json.dumps([asdict(spec) for spec in specs], indent=1))
 
 
 def read_ledger(path: Path) -> tuple[TensorSpec, ...]:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from fusion_models.adapters.injection import (
-    adapter_config,
     group_of,
     inject,
     load,
+    lora_config,
     parameters_by_key,
     reset_magnitudes,
     train_only,
@@ -66,7 +66,7 @@ def test_a_fresh_adapter_is_the_identity_and_only_adapters_learn(name: str, meth
     model = build_model(name, SHRUNK, crop_zyx=CROP, seed=0).eval()
     before = model(*inputs("ct+pet"))
     keys = set(parameters_by_key(model))
-    inject(model, adapter_config(method=method, rank=2, alpha=4, targets=row.adapter_targets), seed=0)
+    inject(model, lora_config(method=method, rank=2, alpha=4, targets=row.adapter_targets), seed=0)
     reset_magnitudes(model)
     assert torch.equal(model.eval()(*inputs("ct+pet")), before)
     assert set(train_only(model, ("peft",), row.pathways)) == set(parameters_by_key(model)) - keys
@@ -75,7 +75,7 @@ def test_a_fresh_adapter_is_the_identity_and_only_adapters_learn(name: str, meth
 @pytest.mark.parametrize("name", ROWS)
 def test_state_goes_out_and_comes_back(name: str) -> None:
     row = MODELS[name]
-    config = adapter_config(method="dora", rank=2, alpha=4, targets=row.adapter_targets)
+    config = lora_config(method="dora", rank=2, alpha=4, targets=row.adapter_targets)
     source = inject(build_model(name, SHRUNK, crop_zyx=CROP, seed=1), config, seed=1)
     target = inject(build_model(name, SHRUNK, crop_zyx=CROP, seed=2), config, seed=2)
     arrays = {key: np.array(p.detach().numpy() + 0.5) for key, p in parameters_by_key(source).items()}
@@ -104,7 +104,7 @@ def test_an_unknown_option_is_refused_with_the_known_ones() -> None:
 def test_a_target_that_matches_nothing_is_refused() -> None:
     model = build_model("pemma-unetr-tiny", {}, crop_zyx=CROP, seed=0)
     with pytest.raises(ValueError, match=r"target 'attn.proj' matches no module"):
-        inject(model, adapter_config(method="lora", rank=2, alpha=4, targets=("attn.proj",)), seed=0)
+        inject(model, lora_config(method="lora", rank=2, alpha=4, targets=("attn.proj",)), seed=0)
 
 
 def test_a_tensor_that_does_not_fit_is_refused() -> None:

@@ -54,7 +54,7 @@ def row(stage, dice, setting="ct"):
 
 HISTORY = History(
     rounds=(
-        RoundRecord("ct1", 1, "a", "", 0.5, 7, 2.0, 100, 10, {"ct": Score(2, None, None, 2, 2)}),
+        RoundRecord("ct1", 1, "a", "", 0.5, 7, 2.0, 100, 10, {"ct": Score(2, None, None, 2, 2)}, {"backbone": 7}),
         RoundRecord("first", 2, "a", "", math.nan, 7, 3.0, 200, 20),
         RoundRecord("first", 2, "b", "cases", None, 0, 0.5, 5, 0),
     ),
@@ -63,7 +63,7 @@ HISTORY = History(
         row("ct2", R[0]),
         row("first", R[1]),
         row("second", R[2]),
-        row("third", R[3]),
+        replace(row("third", R[3]), bytes_down={"b": 40}, seconds={"b": 1.5}, errors={"c": "cases"}),
     ),
 )
 LEDGER = (
@@ -142,12 +142,12 @@ def test_parameters_are_counted_from_the_ledger():
     assert result["stages"][2]["trainable"]["percent"] == 10.0
 
 
-def test_bytes_and_seconds_add_up_over_rounds():
+def test_bytes_and_seconds_add_up_over_rounds_and_evaluations():
     result = build_result(STUDY, HISTORY, FACTS)
-    assert result["bytes"]["down"] == 305
+    assert result["bytes"]["down"] == 345
     assert result["bytes"]["by_center"]["a"] == {"down": 300, "up": 30}
     assert result["seconds"]["total"] == 9.5
-    assert result["seconds"]["by_center"] == {"a": 5.0, "b": 0.5, "c": 0, "union": 0}
+    assert result["seconds"]["by_center"] == {"a": 5.0, "b": 2.0, "c": 0, "union": 0}
 
 
 def test_what_is_not_a_number_is_null(tmp_path):
@@ -173,6 +173,10 @@ NAMED = {
     "transfer": "setting",
     "undefined": "setting",
     "rounds[].validation": "setting",
+    "rounds[].support": "group",
+    "evaluations[].bytes_down": "center",
+    "evaluations[].seconds": "center",
+    "evaluations[].errors": "center",
     "bytes.by_center": "center",
     "seconds.by_center": "center",
     "versions": "package",

@@ -95,5 +95,13 @@ def test_a_center_that_never_sent_starts_from_the_shared_tensors(scheme: Scheme,
     assert bits(scheme.start_from(shared, None)) == bits(shared)
 
 
+def test_what_is_remembered_of_a_center_can_be_started_from(
+    scheme: Scheme, shared: Tensors, payloads: list[Payload]
+) -> None:
+    own = scheme.remember({}, payloads[0].tensors, GROUPS)
+    assert scheme.start_from(shared, own).keys() == shared.keys()
+    assert set(scheme.carry({"a": own})) <= {"a"}
+
+
 def test_a_center_starts_with_every_shared_key(scheme: Scheme, shared: Tensors, payloads: list[Payload]) -> None:
     assert scheme.start_from(shared, payloads[2].tensors).keys() == shared.keys()

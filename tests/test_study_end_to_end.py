@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from peft import PeftModel
 
 from client.assembly import assemble, build
-from client.bank_evaluation import evaluate_folder, evaluation_table, load_adapter
+from client.bank_evaluation import evaluate_cases, evaluation_table, load_adapter, scan_folder
 from deploy.local import simulate
 from server import checkpoint as checkpoints
 from server.directory import StudyDirectory, read_prepared
@@ -103,7 +103,7 @@ def test_the_backbone_is_sent_once_and_stays_as_it_was_frozen(finished: StudyDir
 
 def test_a_center_without_pet_never_moves_a_pet_tensor(finished: StudyDirectory) -> None:
     bank = AdapterBank(finished.bank)
-    shared, own = bank.tensors(bank.entry("shared", 2)), bank.tensors(bank.entry("center-a", 1 + 1))
+    shared, own = bank.tensors(bank.entry("shared", 2)), bank.tensors(bank.entry("center-a", 1))
     for key, array in shared.items():
         if key.startswith("pet_"):
             np.testing.assert_array_equal(array, own[key])
@@ -120,8 +120,16 @@ def test_arriving_trains_only_adapters(finished: StudyDirectory) -> None:
 def test_the_bank_names_each_version_by_stage_and_parent(finished: StudyDirectory) -> None:
     entries = {e.reference: (e.stage, e.server_round, e.parent) for e in AdapterBank(finished.bank).entries()}
     assert entries["shared/0003"] == ("arrive", 5, "shared/0002")
-    assert entries["center-a/0002"] == ("adapt", 4, "center-a/0001")
-    assert entries["center-d/0003"] == ("arrive", 5, "center-d/0002")
+    assert entries["center-a/0001"] == ("adapt", 4, "shared/0001")
+    assert entries["center-d/0002"] == ("arrive", 5, "center-d/0001")
+    assert len(entries) == 6
+
+
+def test_the_bank_counts_pet_cases_only_where_there_is_pet(finished: StudyDirectory) -> None:
+    support = {entry.reference: dict(entry.support) for entry in AdapterBank(finished.bank).entries()}
+    assert support["center-d/0001"] == {"peft": 1}
+    assert support["shared/0002"]["pet"] == 1
+    assert support["shared/0002"]["peft"] == 2
 
 
 def test_an_exported_adapter_loads_with_peft_alone(finished: StudyDirectory, tmp_path: Path) -> None:
@@ -167,13 +175,15 @@ def test_no_case_name_reaches_the_coordinator(finished: StudyDirectory) -> None:
 def test_an_adapter_of_the_bank_scores_a_folder_as_the_study_did(finished: StudyDirectory, cohort: Path) -> None:
     bank = AdapterBank(finished.bank)
     model = load_adapter(bank, "shared", None, device="cpu")
-    table = evaluation_table(list(evaluate_folder(model, bank.settings, cohort / "center-a", ("ct+pet",))))
+    manifest = scan_folder(cohort / "center-a", "ct+pet")
+    table = evaluation_table(list(evaluate_cases(model, bank.settings, manifest, "ct+pet")), manifest)
     rows = json.loads((finished.root / "centers" / "center-a" / "scores.json").read_text())
     seen = {row["case"]: row["dice"] for row in rows if row["stage"] == "arrive" and row["modalities"] == "ct+pet"}
     found = {row["case"]: row["dice"] for row in table["cases"]}
     assert len(found) == 3
     assert {case: found[case] for case in seen} == seen
-    assert table["mean"]["ct+pet"]["cases"] == 3
+    assert table["mean"]["dice"] == pytest.approx(sum(found.values()) / 3)
+    assert table["left_out"] == []
 
 
 class StopAt(Listener):

@@ -7,6 +7,7 @@ resampled as a smoothed fraction and cut at one half, which keeps its volume. In
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +16,17 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from client.data.manifest import File
-from client.data.volume import Quantity, read_volume, to_image
+from client.data.manifest import QUANTITIES, File
+from client.data.volume import read_volume, to_image
 from strategies.atomic_files import write_bytes
 from strategies.settings import Preprocessing
 
-QUANTITY: Mapping[str, Quantity] = {"ct": "ct_hu", "pet": "pet_suv", "gtv": "mask"}
+logger = logging.getLogger(__name__)
+
+ALGORITHM = 1
 OUTSIDE = {"ct": -1000.0, "pet": 0.0, "gtv": 0.0}
 
 
@@ -43,7 +47,7 @@ class PreparedCase:
 
 def prepare_case(name: str, paths: Mapping[File, Path], settings: Preprocessing) -> PreparedCase:
     """Read, resample and window one case; `paths` maps "ct", "pet" and "gtv" to files, any may be absent."""
-    images = {key: to_image(read_volume(path, QUANTITY[key])) for key, path in paths.items()}
+    images = {key: to_image(read_volume(path, QUANTITIES[key])) for key, path in paths.items()}
     grid = study_grid(images["ct"] if "ct" in images else images["pet"], settings.spacing_zyx_mm)
     arrays = {key: resample(image, grid, outside=OUTSIDE[key]) for key, image in images.items()}
     windows = {"ct": settings.ct_window_hu, "pet": settings.pet_window_suv}
@@ -58,17 +62,22 @@ def cached_case(
     """The prepared case, from the cache when the files' contents and the settings are the same."""
     entry = cache / f"{cache_key(checksums, settings)}.safetensors"
     if entry.exists():
-        arrays = load_file(entry)
-        return PreparedCase(name, arrays.get("ct"), arrays.get("pet"), arrays.get("gtv"))
+        try:
+            arrays = load_file(entry)
+        except SafetensorError:
+            logger.warning("cache entry %s is damaged; case '%s' is prepared again", entry, name)
+        else:
+            return PreparedCase(name, arrays.get("ct"), arrays.get("pet"), arrays.get("gtv"))
     case = prepare_case(name, paths, settings)
-    found = {key: getattr(case, key) for key in QUANTITY if getattr(case, key) is not None}
+    found = {str(key): getattr(case, key) for key in QUANTITIES if getattr(case, key) is not None}
     write_bytes(entry, save(found))
     return case
 
 
 def cache_key(checksums: Mapping[File, str], settings: Preprocessing) -> str:
-    """SHA-256 of what a prepared case depends on: the files' contents and the preprocessing settings."""
+    """SHA-256 of what a prepared case depends on: the files' contents, the settings, and the version of this code."""
     facts = {
+        "algorithm": ALGORITHM,
         "files": dict(sorted(checksums.items())),
         "settings": settings.model_dump(mode="json", exclude={"crop_zyx"}),
     }

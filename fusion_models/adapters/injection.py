@@ -19,7 +19,7 @@ ROLES = {"lora_A": "lora_a", "lora_B": "lora_b", "lora_magnitude_vector": "magni
 BACKBONE, PEFT = "backbone", "peft"
 
 
-def adapter_config(*, method: str, rank: int, alpha: float, targets: Sequence[str]) -> LoraConfig:
+def lora_config(*, method: str, rank: int, alpha: float, targets: Sequence[str]) -> LoraConfig:
     """peft's own configuration of an adapter; `method` is "lora" or "dora"."""
     return LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets), use_dora=method == "dora", bias="none")
 

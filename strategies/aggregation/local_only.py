@@ -19,3 +19,13 @@ def aggregate(
 def start_from(shared: Tensors, own: Tensors | None) -> Tensors:
     """The center's own tensors laid over the shared ones; the shared ones alone before its first round."""
     return {**shared, **(own or {})}
+
+
+def remember(own: Tensors, sent: Tensors, _groups: Mapping[str, str]) -> Tensors:
+    """What the center sent over what it had: a round that did not touch a tensor leaves it."""
+    return {**own, **sent}
+
+
+def carry(own: Mapping[str, Tensors]) -> Mapping[str, Tensors]:
+    """Everything: a center's tensors stay its own from stage to stage."""
+    return own

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from strategies.errors import PayloadError
 from strategies.payload import Payload
-from strategies.tensors import Tensors
+from strategies.tensors import BACKBONE, Tensors
 
 
 def aggregate(
@@ -46,6 +46,16 @@ def aggregate(
 def start_from(shared: Tensors, _own: Tensors | None) -> Tensors:
     """The shared tensors: every center goes on from the same state."""
     return shared
+
+
+def remember(_own: Tensors, sent: Tensors, groups: Mapping[str, str]) -> Tensors:
+    """What the center sent last, for the bank; nothing while the backbone is averaged, which is nobody's own."""
+    return {} if any(groups[key] == BACKBONE for key in sent) else sent
+
+
+def carry(_own: Mapping[str, Tensors]) -> Mapping[str, Tensors]:
+    """Nothing: the next stage starts from the shared state alone."""
+    return {}
 
 
 def _supporters(

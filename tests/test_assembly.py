@@ -1,0 +1,148 @@
+"""A network from what travels: the identity at first, whatever the backbone; nothing unknown or damaged gets in."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from client.assembly import arrays_of, assemble, build, inject_adapter, ledger, tensor_specs
+from client.backbone_store import BackboneStore, check_hash
+from fusion_models.adapters.injection import BACKBONE, group_of, parameters_by_key
+from fusion_models.registry import MODELS, model_row
+from strategies.errors import BackboneMissingError, ModelError
+from strategies.settings import Adapter, Model, OptionValue, Preprocessing, StudySettings
+from strategies.tensors import content_hash
+
+CROP = (16, 16, 16)
+SHRUNK: dict[str, OptionValue] = {"patch": 4, "width": 12, "depth": 4, "heads": 2, "mlp": 16, "features": 2}
+IMAGES = torch.rand(2, 1, 1, *CROP, generator=torch.Generator().manual_seed(0))
+Arrays = dict[str, NDArray[np.float32]]
+
+
+def settings_for(model: str = "pemma-unetr-tiny", method: str = "dora") -> StudySettings:
+    return StudySettings(
+        study="small",
+        seed=5,
+        model=Model(name=model, options=SHRUNK),
+        adapter=Adapter.model_validate({"method": method, "rank": 2, "alpha": 4}),
+        preprocessing=Preprocessing(crop_zyx=CROP),
+    )
+
+
+def tensors_of(settings: StudySettings, *, adapted: bool) -> Arrays:
+    model = build(settings)
+    if adapted:
+        inject_adapter(model, settings)
+    return arrays_of(parameters_by_key(model))
+
+
+def split(settings: StudySettings) -> tuple[Arrays, Arrays]:
+    """A backbone that has moved away from the seed's, and the initial adapter and pathway without magnitudes."""
+    pathways, rng = model_row(settings.model.name).pathways, np.random.default_rng(0)
+    backbone, rest = {}, {}
+    for key, array in tensors_of(settings, adapted=True).items():
+        if group_of(key, pathways) == BACKBONE:
+            backbone[key] = array + rng.normal(0, 0.05, array.shape).astype(np.float32)
+        elif not key.endswith("#magnitude"):
+            rest[key] = array
+    return backbone, rest
+
+
+def output(model: nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        found: torch.Tensor = model.eval()(*IMAGES)
+    return found
+
+
+@pytest.mark.parametrize("method", ["lora", "dora"])
+def test_a_fresh_adapter_on_a_trained_backbone_is_the_identity_bit_for_bit(method: str) -> None:
+    settings = settings_for(method=method)
+    backbone, rest = split(settings)
+    pathway = {key: array for key, array in rest.items() if "#" not in key}
+    plain, adapted = assemble(settings, backbone, pathway), assemble(settings, backbone, rest)
+    assert torch.equal(output(adapted), output(plain))
+    assert not torch.equal(output(build(settings)), output(plain))
+    assert len(parameters_by_key(adapted)) > len(parameters_by_key(plain))
+
+
+def test_fresh_magnitudes_are_the_row_norms_of_the_backbone_that_arrived() -> None:
+    settings = settings_for()
+    backbone, rest = split(settings)
+    found = arrays_of(parameters_by_key(assemble(settings, backbone, rest)))
+    key = "vit.blocks.0.attn.qkv"
+    expected = np.linalg.norm(backbone[f"{key}.weight"], axis=1)
+    np.testing.assert_allclose(found[f"{key}#magnitude"], expected, rtol=1e-6)
+
+
+def test_magnitudes_that_travel_are_kept() -> None:
+    settings = settings_for()
+    backbone, rest = split(settings)
+    key = "vit.blocks.0.attn.qkv#magnitude"
+    rest[key] = np.full(36, 3, np.float32)
+    found = arrays_of(parameters_by_key(assemble(settings, backbone, rest)))
+    np.testing.assert_array_equal(found[key], rest[key])
+
+
+def test_what_went_in_comes_out() -> None:
+    settings = settings_for()
+    backbone, rest = split(settings)
+    found = arrays_of(parameters_by_key(assemble(settings, backbone, rest)))
+    for key, array in {**backbone, **rest}.items():
+        np.testing.assert_array_equal(found[key], array)
+        assert not np.shares_memory(found[key], array)
+
+
+def test_an_unknown_tensor_is_refused_by_name() -> None:
+    settings = settings_for()
+    with pytest.raises(ModelError, match=r"model 'pemma-unetr-tiny': tensor nowhere.weight belongs to no parameter"):
+        assemble(settings, {}, {"nowhere.weight": np.zeros(1, np.float32)})
+
+
+def test_a_tensor_of_another_shape_is_refused_by_name() -> None:
+    backbone, _ = split(settings_for())
+    key = "vit.norm.weight"
+    with pytest.raises(ModelError, match=r"tensor vit.norm.weight has shape \(1,\), expected \(12,\)"):
+        assemble(settings_for(), backbone | {key: np.zeros(1, np.float32)}, {})
+
+
+def test_a_model_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ModelError, match="unknown model 'unet'"):
+        assemble(StudySettings(study="s", seed=0, model=Model(name="unet")), {}, {})
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_ledger_without_memory_is_that_of_the_model(name: str) -> None:
+    settings = settings_for(name)
+    model = build(settings)
+    inject_adapter(model, settings)
+    specs = ledger(settings.model_dump_json())
+    assert specs == tensor_specs(model, name)
+    assert {spec.group for spec in specs} == {"backbone", "peft", *MODELS[name].pathways}
+
+
+def test_a_backbone_on_disk_is_found_by_its_hash_alone(tmp_path: Path) -> None:
+    store, tensors = BackboneStore(tmp_path / "backbones"), {"w": np.array([1, 2], np.float32)}
+    with pytest.raises(BackboneMissingError, match="the coordinator sends it"):
+        store.get(content_hash(tensors))
+    store.add(tensors, content_hash(tensors))
+    np.testing.assert_array_equal(store.get(content_hash(tensors))["w"], tensors["w"])
+
+
+def test_a_backbone_with_another_hash_is_not_kept(tmp_path: Path) -> None:
+    agreed, sent = {"w": np.array([1, 2], np.float32)}, {"w": np.array([1, 3], np.float32)}
+    with pytest.raises(ModelError, match=f"hash {content_hash(sent)}, expected {content_hash(agreed)}"):
+        BackboneStore(tmp_path / "backbones").add(sent, content_hash(agreed))
+    assert not (tmp_path / "backbones").exists()
+    check_hash(agreed, content_hash(agreed))
+
+
+def test_a_backbone_damaged_on_disk_is_refused(tmp_path: Path) -> None:
+    store, tensors = BackboneStore(tmp_path), {"w": np.array([1, 2], np.float32)}
+    store.add(tensors, content_hash(tensors))
+    (path,) = tmp_path.glob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
+    with pytest.raises(ModelError, match="nothing was trained on it"):
+        store.get(content_hash(tensors))

@@ -1,0 +1,204 @@
+"""Local training: which cases serve which setting, what moves, what counts as used, and when it stops."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from client.data.preprocessing import PreparedCase
+from client.training import Trained, cases_by_setting, draw_batch, shape_of, train_locally
+from fusion_models.adapters.injection import train_only
+from fusion_models.registry import MODELS, build_model
+from strategies.errors import ModelError
+from strategies.settings import Training
+
+CROP = (16, 16, 16)
+ROW = MODELS["pemma-unetr-tiny"]
+SHARES: dict[str, float] = {"ct+pet": 0.6, "ct": 0.2, "pet": 0.2}
+
+
+def made(name: str, modalities: str, seed: int = 0, *, labelled: bool = True) -> PreparedCase:
+    rng = np.random.default_rng(seed)
+    ct, pet = (rng.random((18, 18, 18), dtype=np.float32) for _ in range(2))
+    gtv = (ct > 0.7).astype(np.uint8) if labelled else None
+    return PreparedCase(name, ct if "ct" in modalities else None, pet if "pet" in modalities else None, gtv)
+
+
+BOTH, CT, PET = made("both", "ct+pet", 1), made("only-ct", "ct", 2), made("only-pet", "pet", 3)
+
+
+class Pathways(nn.Module):
+    """The smallest network with a pathway per modality, and one parameter that no forward pass uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ct_pathway, self.pet_pathway = (nn.Conv3d(1, 2, kernel_size=1) for _ in range(2))
+        self.unused = nn.Parameter(torch.ones(3))
+        self.inputs: list[tuple[bool, bool]] = []
+
+    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+        self.inputs.append((ct is not None, pet is not None))
+        paths = [path(x) for path, x in ((self.ct_pathway, ct), (self.pet_pathway, pet)) if x is not None]
+        return torch.stack(paths).sum(dim=0)
+
+
+def stage(**changes: Any) -> Training:
+    asked = {"groups": ["peft"], "local_steps": 6, "learning_rate": 1e-2, "modality_shares": SHARES}
+    return Training.model_validate(asked | changes)
+
+
+def train(
+    model: nn.Module, cases: Sequence[PreparedCase], training: Training, *, names: Sequence[str] = (), seed: int = 0
+) -> Trained:
+    parameters = {name: p for name, p in model.named_parameters() if not names or name.startswith(tuple(names))}
+    return train_locally(
+        model,
+        parameters,
+        cases,
+        training=training,
+        model_settings=ROW.settings,
+        crop_zyx=CROP,
+        rng=np.random.default_rng(seed),
+    )
+
+
+def fresh(seed: int = 0) -> Pathways:
+    torch.manual_seed(seed)
+    return Pathways()
+
+
+def state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def moved(before: dict[str, Tensor], model: nn.Module) -> set[str]:
+    return {name for name, parameter in model.named_parameters() if not torch.equal(before[name], parameter)}
+
+
+def test_each_setting_gets_the_cases_that_have_its_images() -> None:
+    found = cases_by_setting([BOTH, CT, PET], stage(), ROW.settings)
+    names = {setting: [case.name for case in cases] for setting, cases in found.items()}
+    assert names == {"ct": ["both", "only-ct"], "ct+pet": ["both"], "pet": ["both", "only-pet"]}
+
+
+def test_a_setting_with_no_share_or_that_the_model_cannot_run_gets_none() -> None:
+    shares = {"ct": 0.0, "pet": 0.5, "ct+pet": 0.5}
+    assert set(cases_by_setting([BOTH], stage(modality_shares=shares), ROW.settings)) == {"pet", "ct+pet"}
+    assert set(cases_by_setting([BOTH], stage(modality_shares=shares), ["ct+pet"])) == {"ct+pet"}
+
+
+@pytest.mark.parametrize(("cases", "shares"), [([], SHARES), ([CT], {"pet": 1.0}), ([PET, CT], {"ct+pet": 1.0})])
+def test_no_case_to_train_on_is_refused(cases: list[PreparedCase], shares: dict[str, float]) -> None:
+    with pytest.raises(ModelError, match=r"no training case serves any of the stage's modality settings \['"):
+        train(fresh(), cases, stage(modality_shares=shares))
+
+
+def test_a_center_with_ct_alone_draws_ct_alone() -> None:
+    model = fresh()
+    trained = train(model, [CT], stage(local_steps=12))
+    assert model.inputs == [(True, False)] * 12
+    assert trained.used == {"ct": {"only-ct"}, "pet": frozenset()}
+
+
+def test_a_step_feeds_one_setting_and_both_modalities_only_to_it() -> None:
+    model = fresh()
+    train(model, [BOTH], stage(local_steps=40))
+    assert set(model.inputs) == {(True, True), (True, False), (False, True)}
+
+
+def test_used_counts_the_cases_whose_forward_pass_saw_the_modality() -> None:
+    """PET-only input uses PET of both its cases and CT of none, although one of them has a CT."""
+    trained = train(fresh(), [BOTH, CT, PET], stage(modality_shares={"pet": 1.0}, local_steps=10))
+    assert trained.used == {"ct": frozenset(), "pet": {"both", "only-pet"}}
+
+
+def test_a_case_that_is_never_drawn_is_not_used() -> None:
+    many = [made(f"case-{n}", "ct", n) for n in range(20)]
+    trained = train(fresh(), many, stage(local_steps=2, batch_size=1))
+    assert len(trained.used["ct"]) == 2
+
+
+def test_only_the_named_parameters_move() -> None:
+    model = fresh()
+    before = state(model)
+    train(model, [BOTH], stage(), names=["ct_pathway"])
+    assert moved(before, model) == {"ct_pathway.weight", "ct_pathway.bias"}
+
+
+def test_weight_decay_leaves_a_tensor_without_gradient_alone() -> None:
+    """CT-only batches give the PET pathway no gradient: a decay of 0.5 a step must not shrink it."""
+    model = fresh()
+    before = state(model)
+    train(model, [BOTH], stage(modality_shares={"ct": 1.0}, weight_decay=0.5))
+    assert moved(before, model) == {"ct_pathway.weight", "ct_pathway.bias"}
+
+
+def test_a_gradient_of_an_earlier_step_moves_nothing_later() -> None:
+    """After one step with PET, AdamW's momentum would go on moving the PET pathway if gradients were zeros."""
+    model = fresh()
+    train(model, [PET], stage(local_steps=1))
+    before = state(model)
+    train(model, [CT], stage(local_steps=3))
+    assert moved(before, model) == {"ct_pathway.weight", "ct_pathway.bias"}
+
+
+def test_the_first_step_warms_up_at_a_fifth_of_the_rate() -> None:
+    """AdamW's first step is the rate times the gradient's sign: 1e-2 / 5."""
+    model = fresh()
+    before = state(model)
+    train(model, [CT], stage(local_steps=1, weight_decay=0))
+    step = state(model)["ct_pathway.bias"] - before["ct_pathway.bias"]
+    np.testing.assert_allclose(step.abs().numpy(), 2e-3, rtol=1e-3)
+
+
+def test_training_repeats_from_its_generator() -> None:
+    first, again, other = fresh(), fresh(), fresh()
+    losses = [train(model, [BOTH, CT], stage(), seed=s).loss for model, s in ((first, 1), (again, 1), (other, 2))]
+    assert losses[0] == losses[1] != losses[2]
+    assert moved(state(first), again) == set()
+    assert moved(state(first), other)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_stops_and_names_the_cases(value: float) -> None:
+    broken = PreparedCase("broken", np.full((18, 18, 18), value, np.float32), None, CT.gtv)
+    with pytest.raises(ModelError, match=r"training loss became nan on cases \['broken', 'broken'\]; lower the rate"):
+        train(fresh(), [broken], stage())
+
+
+def test_a_case_without_a_contour_is_named() -> None:
+    with pytest.raises(ModelError, match=r"training case\(s\) \['bare', 'bare'\] have no contour"):
+        train(fresh(), [made("bare", "ct", labelled=False)], stage())
+
+
+def test_the_tiny_model_learns_its_pet_pathway_and_leaves_the_backbone() -> None:
+    model = build_model("pemma-unetr-tiny", {}, crop_zyx=CROP, seed=0)
+    before = state(model)
+    parameters = train_only(model, ("pet",), ROW.pathways)
+    trained = train_locally(
+        model,
+        parameters,
+        [BOTH, PET],
+        training=stage(local_steps=3),
+        model_settings=ROW.settings,
+        crop_zyx=CROP,
+        rng=np.random.default_rng(0),
+    )
+    assert np.isfinite(trained.loss)
+    names = moved(before, model)
+    assert names
+    assert all(name.startswith(("pet_embedding.", "pet_skip.")) for name in names)
+
+
+def test_a_batch_holds_crops_of_the_cases() -> None:
+    batch = draw_batch([BOTH, CT], 3, (4, 5, 6), np.random.default_rng(0))
+    assert [shape_of(case) for case in batch] == [(4, 5, 6)] * 3
+    assert {case.name for case in batch} <= {"both", "only-ct"}
+
+
+def test_a_case_without_images_has_no_shape() -> None:
+    with pytest.raises(ValueError, match=r"case 'none' has neither CT nor PET"):
+        shape_of(PreparedCase("none", None, None, None))
