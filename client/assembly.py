@@ -19,7 +19,7 @@ from fusion_models.adapters.injection import (
 from fusion_models.registry import build_model, model_row
 from strategies.errors import ModelError
 from strategies.settings import StudySettings
-from strategies.tensors import Tensors, TensorSpec
+from strategies.tensors import Tensors, TensorSpec, role_of
 
 
 def assemble(settings: StudySettings, backbone: Tensors, tensors: Tensors, *, device: str = "cpu") -> nn.Module:
@@ -33,7 +33,7 @@ def assemble(settings: StudySettings, backbone: Tensors, tensors: Tensors, *, de
     """
     try:
         model = build(settings)
-        if any("#" in key for key in tensors):
+        if any(role_of(key) for key in tensors):
             inject_adapter(model, settings)
         load(model, {key: torch.from_numpy(np.ascontiguousarray(array)) for key, array in backbone.items()})
         reset_magnitudes(model)

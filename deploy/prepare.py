@@ -13,7 +13,7 @@ from server.directory import StudyDirectory, write_prepared
 from server.study import Study, read_study
 from strategies.errors import StudyError
 from strategies.peft_format import adapter_config
-from strategies.tensors import PEFT, TensorSpec
+from strategies.tensors import PEFT, TensorSpec, role_of
 
 
 def prepare(study_file: Path, root: Path) -> Study:
@@ -52,5 +52,5 @@ def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], dict[str, NDArr
         targets = study.adapter.targets or row.adapter_targets
         config = adapter_config(study.adapter, targets=targets, modules_to_save=whole)
     tensors = arrays_of(parameters_by_key(model))
-    initial = {key: array for key, array in tensors.items() if not key.endswith("#magnitude")}
+    initial = {key: array for key, array in tensors.items() if role_of(key) != "magnitude"}
     return tensor_specs(model, study.model.name), initial, config

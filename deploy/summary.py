@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from deploy.local import center_home
 from server.directory import StudyDirectory
@@ -13,14 +13,15 @@ from server.directory import StudyDirectory
 def print_summary(directory: StudyDirectory, result: Mapping[str, Any], console: Console) -> None:
     """Print the final per-center table and the paths of report and MLflow store."""
     matrices = result["matrices"]
-    table = Table("center", "cases", *(f"Dice {name}" for name in matrices), *(f"HD95 {name}, mm" for name in matrices))
     kind = "synthetic cohort" if result["synthetic"] else result["formed_by"]
-    table.title = f"test cases after the last stage ({kind})"
+    table = Table(Column("center", no_wrap=True), "cases", *matrices)
+    table.title = f"test cases after the last stage: Dice / HD95 in mm\n({kind})"
     for column, center in enumerate(next(iter(matrices.values()))["centers"]):
-        cells = [[matrix[key][-1][column] for matrix in matrices.values()] for key in ("dice", "hd95_mm", "cases")]
-        table.add_row(center, str(max(cells[2])), *(shown(x, 3) for x in cells[0]), *(shown(x, 1) for x in cells[1]))
+        last = [{key: matrix[key][-1][column] for key in ("dice", "hd95_mm", "cases")} for matrix in matrices.values()]
+        cells = [f"{shown(cell['dice'], 3)} / {shown(cell['hd95_mm'], 1)}" if cell["cases"] else "-" for cell in last]
+        table.add_row(center, str(max(cell["cases"] for cell in last)), *cells)
     averages = [shown(result["transfer"][name]["average"], 3) for name in matrices]
-    table.add_row("mean of centers", "", *averages, *("" for _ in matrices), style="bold")
+    table.add_row("mean of centers", "", *averages, style="bold")
     console.print(table)
     for name, transfer in result["transfer"].items():
         console.print(f"forgetting {name}: {shown(transfer['forgetting'], 3)}")

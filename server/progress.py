@@ -5,7 +5,7 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from server.history import RoundRecord, StageRow
 from server.study import Stage, Study
@@ -84,19 +84,21 @@ class Display(Listener):
 
     def stage_scored(self, row: StageRow) -> None:
         """Show the new row of the evaluation matrix."""
-        self._console.print(score_table(f"test Dice after {row.stage}", row))
+        self._console.print(score_table(f"after {row.stage}", row))
 
 
 def score_table(title: str, row: StageRow) -> Table:
     """Per-center test scores of one stage; undefined stays undefined."""
-    table = Table("center", "cases", *(f"Dice {name}" for name in SETTINGS), *(f"HD95 {name}, mm" for name in SETTINGS))
-    table.title = title
+    settings = [name for name in SETTINGS if any(name in scores for scores in row.test.values())]
+    table = Table(Column("center", no_wrap=True), "cases", *settings, title=f"{title}: Dice / HD95 in mm")
     for center, scores in row.test.items():
         cases = max((score.cases for score in scores.values()), default=0)
-        dices = [_dice(scores.get(name)) for name in SETTINGS]
-        distances = [_millimeters(scores.get(name)) for name in SETTINGS]
-        table.add_row(center, str(cases), *dices, *distances)
+        table.add_row(center, str(cases), *(_both(scores.get(name)) for name in settings))
     return table
+
+
+def _both(score: Score | None) -> str:
+    return "-" if score is None else f"{_dice(score)} / {_millimeters(score)}"
 
 
 def _dice(score: Score | None) -> str:
@@ -105,7 +107,5 @@ def _dice(score: Score | None) -> str:
     return "undefined" if score.dice is None else f"{score.dice:.3f}"
 
 
-def _millimeters(score: Score | None) -> str:
-    if score is None:
-        return "-"
+def _millimeters(score: Score) -> str:
     return "undefined" if score.hd95_mm is None else f"{score.hd95_mm:.1f}"

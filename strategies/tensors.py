@@ -34,6 +34,11 @@ class TensorSpec:
     shape: tuple[int, ...]
 
 
+def role_of(key: str) -> str:
+    """The role of an adapter tensor: lora_a, lora_b or magnitude; empty for a plain parameter."""
+    return key.partition("#")[2]
+
+
 def content_hash(tensors: Tensors) -> str:
     """SHA-256 over keys, shapes and little-endian float32 bytes in key order, as hex."""
     digest = hashlib.sha256()

@@ -93,15 +93,15 @@ def test_evaluate_prints_one_json_object_on_its_last_line(place: Path, cohort: P
     assert found.exit_code == 0, found.output
     table = json.loads(found.stdout.splitlines()[-1])
     assert len(found.stdout.splitlines()) == 1
-    assert list(table) == ["cases", "mean", "undefined"]
-    assert len(table["cases"]) == 9
+    assert list(table) == ["cases", "mean", "undefined", "left_out"]
+    assert [(row["case"][-2:], row["modalities"]) for row in table["cases"]] == [
+        (n, "ct+pet") for n in ("01", "02", "03")
+    ]
     assert {tuple(row) for row in table["cases"]} == {("case", "modalities", "dice", "hd95_mm")}
-    assert set(table["mean"]) == {"ct", "pet", "ct+pet"}
-    for name, mean in table["mean"].items():
-        dices = [row["dice"] for row in table["cases"] if row["modalities"] == name]
-        assert mean["cases"] == 3
-        assert mean["dice"] == pytest.approx(np.mean(dices))
-    assert table["undefined"] == sum((row[key] is None) for row in table["cases"] for key in ("dice", "hd95_mm"))
+    assert list(table["mean"]) == ["dice", "hd95_mm"]
+    assert table["mean"]["dice"] == pytest.approx(np.mean([row["dice"] for row in table["cases"]]))
+    assert table["undefined"] == sum(None in (row["dice"], row["hd95_mm"]) for row in table["cases"])
+    assert table["left_out"] == []
 
 
 def test_evaluate_scores_a_center_without_pet_on_ct(place: Path, cohort: Path) -> None:
@@ -114,18 +114,19 @@ def test_evaluate_speaks_to_people_without_json(place: Path, cohort: Path) -> No
     arguments = ("--data", cohort / "center-a", "--modalities", "ct", "--version", 1)
     found = run("evaluate", "--bank", place / "bank", "--adapter", "shared", *arguments)
     first, last = found.stdout.splitlines()
-    assert first.startswith("ct: mean Dice ")
-    assert first.endswith("over 3 case(s)")
-    assert last.startswith("undefined scores: ")
+    assert first.startswith("mean Dice ")
+    assert first.endswith("mm, 3 case(s)")
+    assert last.startswith("cases with an undefined score: ")
+    assert last.endswith("left out: none")
 
 
 @pytest.mark.parametrize(
     ("adapter", "bank", "center", "modalities", "message"),
     [
-        ("nobody", "bank", "center-a", "ct", r"nobody"),
-        ("shared", "nowhere", "center-a", "ct", r"nowhere"),
-        ("shared", "bank", "center-x", "ct", r"no such folder"),
-        ("shared", "bank", "center-d", "pet", r"has a contour and images for ['pet']"),
+        ("nobody", "bank", "center-a", "ct", "nobody"),
+        ("shared", "nowhere", "center-a", "ct", "nowhere"),
+        ("shared", "bank", "center-x", "ct", "no such folder"),
+        ("shared", "bank", "center-d", "pet", "center 'center-d': 0 of 3 case(s) can be used, and 3 issue(s)"),
     ],
 )
 def test_evaluate_says_what_is_missing(

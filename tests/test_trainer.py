@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from client.egress import answer
 from client.trainer import Trainer, round_generator, support_of
 from client.training import Trained
 from deploy.prepare import initial_state
 from server.study import Study, read_study
 from strategies.admission import admit
-from strategies.errors import BackboneMissingError, CaseError, ModelError, StorageError
+from strategies.errors import StorageError
 from strategies.instruction import Instruction, Kind
 from strategies.tensors import BACKBONE, TensorSpec, content_hash
 from tests.small_study import write_cohort, write_study
@@ -123,21 +122,21 @@ def _same(array: NDArray[np.float32], before: NDArray[np.float32] | None) -> boo
 
 def test_it_asks_for_the_backbone_once_and_keeps_it(both: Trainer, start: Start) -> None:
     lacking = start.instruction("evaluate", send=False)
-    with pytest.raises(BackboneMissingError, match="the coordinator sends it"):
-        both.perform(lacking)
-    assert answer(both.perform, lacking).error == "backbone-missing"
+    assert both.perform(lacking).error == "backbone-missing"
     assert both.perform(start.instruction("evaluate")).error == ""
     assert both.perform(lacking).error == ""
     assert [path.stem for path in (both.home / "backbones").iterdir()] == [start.hash]
 
 
-def test_it_refuses_a_backbone_with_another_hash(both: Trainer, start: Start) -> None:
+def test_it_refuses_a_backbone_with_another_hash(both: Trainer, start: Start, caplog: pytest.LogCaptureFixture) -> None:
     other = {key: array + 1 for key, array in start.backbone.items()}
-    with pytest.raises(ModelError, match="nothing was trained on it"):
-        both.perform(replace(start.instruction(), backbone=other))
-    with pytest.raises(ModelError, match="nothing was trained on it"):
-        both.perform(replace(start.instruction(), tensors={**start.rest, **other}))
-    assert not (both.home / "outgoing.jsonl").exists()
+    asked = start.instruction()
+    for wrong in (replace(asked, backbone=other), replace(asked, tensors={**start.rest, **other})):
+        caplog.clear()
+        reply = both.perform(wrong)
+        assert (reply.error, reply.payload) == ("model", None)
+        assert "nothing was trained on it" in caplog.text
+    assert not (both.home / "backbones").exists()
 
 
 def test_a_stage_that_trains_the_backbone_keeps_none_on_disk_until_it_is_scored(ct_only: Trainer, start: Start) -> None:
@@ -185,15 +184,18 @@ def test_scoring_a_stage_again_replaces_its_rows(both: Trainer, start: Start) ->
     assert len(list((both.home / "predictions").glob("*.npz"))) == 1
 
 
-def test_training_without_settings_is_refused(both: Trainer, start: Start) -> None:
-    with pytest.raises(ModelError, match="center 'center-a': an instruction to train came without training settings"):
-        both.perform(replace(start.instruction(), training=None))
+def test_training_without_settings_is_refused(both: Trainer, start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    assert both.perform(replace(start.instruction(), training=None)).error == "model"
+    assert "center 'center-a': an instruction to train came without training settings" in caplog.text
 
 
-def test_a_folder_without_cases_stops_before_anything(tmp_path: Path, study: Study) -> None:
+def test_a_folder_without_cases_sends_a_code_and_keeps_the_reason(
+    tmp_path: Path, study: Study, caplog: pytest.LogCaptureFixture
+) -> None:
     trainer = Trainer("center-x", [tmp_path / "none"], ("ct",), tmp_path / "home")
-    with pytest.raises(CaseError, match=r"center 'center-x'.*no such folder"):
-        trainer.perform(Instruction(kind="register", settings=study.settings))
+    reply = trainer.perform(Instruction(kind="register", settings=study.settings))
+    assert (reply.error, dict(reply.facts)) == ("cases", {})
+    assert "center 'center-x': folder: found no such folder" in caplog.text
     assert (tmp_path / "home" / "manifest.json").exists()
 
 

@@ -137,7 +137,7 @@ def test_weight_decay_leaves_a_tensor_without_gradient_alone() -> None:
 
 
 def test_a_gradient_of_an_earlier_step_moves_nothing_later() -> None:
-    """After one step with PET, AdamW's momentum would go on moving the PET pathway if gradients were zeros."""
+    """Gradients kept as zeros instead of none would let weight decay shrink the PET pathway in CT-only steps."""
     model = fresh()
     train(model, [PET], stage(local_steps=1))
     before = state(model)

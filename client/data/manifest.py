@@ -206,7 +206,7 @@ def _with_duplicates_told(center: str, cases: Sequence[Case]) -> list[Case]:
         if names[case.name] > 1:
             found = f"{names[case.name]} cases with one id in the center's folders"
             issues.append(subject.issue("duplicate", "", found, "one", "rename or remove the others"))
-        elif case.checksums and images[_image_key(case)] > 1:
+        elif _image_key(case) and images[_image_key(case)] > 1:
             found = "images equal to another case's, byte for byte"
             step = "name the patient of both in participants.csv (case,patient), or remove one"
             issues.append(subject.issue("same-images", "", found, "different images", step, fatal=False))
