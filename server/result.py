@@ -128,10 +128,11 @@ def _leading(study: Study) -> list[str]:
 
 
 def _settings(study: Study, history: History) -> list[ModalitySetting]:
-    """The modality settings that an evaluated center offers, or that were scored."""
-    offered = [set(center.modalities) for center in study.centers.values() if center.evaluated]
+    """The modality settings that were scored; before the first row, those that an evaluated center offers."""
     scored = {setting for row in history.rows for scores in row.test.values() for setting in scores}
-    return [s for s in SETTINGS if s in scored or any(set(s.split("+")) <= modalities for modalities in offered)]
+    offered = [set(center.modalities) for center in study.centers.values() if center.evaluated]
+    able = {name for name in SETTINGS if any(set(name.split("+")) <= modalities for modalities in offered)}
+    return [name for name in SETTINGS if name in (scored or able)]
 
 
 def _columns(study: Study) -> tuple[str, ...]:

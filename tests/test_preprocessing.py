@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from client.data.manifest import File
-from client.data.preprocessing import cache_key, cached_case, prepare_case, rescale, study_grid
+from client.data.preprocessing import cache_key, cached_case, prepare_case, rescale, spacing_along, study_grid
 from client.data.volume import IDENTITY, Quantity, Volume, bounds_xyz_mm, from_image, to_image, write_volume
 from strategies.settings import Preprocessing
 
@@ -164,3 +165,12 @@ def test_the_cache_key_follows_contents_and_settings_but_not_the_crop() -> None:
         cache_key({"ct": "aa", "gtv": "bb"}, SETTINGS.model_copy(update={"ct_window_hu": (-100.0, 250.0)})),
     ]
     assert len({key, *others}) == 7
+
+
+def test_smoothing_follows_axes_stored_in_another_order() -> None:
+    """A coronal image of 1 x 2 x 3 mm along its own axes, on a grid of 4 x 5 x 6 mm along x, y, z."""
+    image = sitk.Image(4, 4, 4, sitk.sitkFloat32)
+    image.SetDirection((1, 0, 0, 0, 0, 1, 0, 1, 0))
+    grid = sitk.Image(4, 4, 4, sitk.sitkFloat32)
+    grid.SetSpacing((4.0, 5.0, 6.0))
+    assert spacing_along(image, grid) == [4.0, 6.0, 5.0]

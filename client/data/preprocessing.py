@@ -2,7 +2,7 @@
 
 The grid of a case is its CT's (or its PET's where there is no CT): same origin and axes, the study's spacing,
 the same extent. Images are smoothed before they are made coarser, so that no detail folds back; a contour is
-resampled as a smoothed fraction and cut at one half, which keeps its volume. Intensities map a window to [0, 1].
+resampled as a smoothed fraction and cut at one half, which nearly keeps its volume (a sphere of 15 mm at 4 mm: -6 %). Intensities map a window to [0, 1].
 """
 
 import hashlib
@@ -100,13 +100,19 @@ def study_grid(image: sitk.Image, spacing_zyx_mm: Sequence[float]) -> sitk.Image
 def resample(image: sitk.Image, grid: sitk.Image, *, outside: float) -> NDArray[np.float32]:
     """`image` on `grid`, (z, y, x) float32: smoothed where the grid is coarser, then linear interpolation."""
     smooth = sitk.Cast(image, sitk.sitkFloat32)
-    for axis, (new, old) in enumerate(zip(grid.GetSpacing(), image.GetSpacing(), strict=True)):
+    for axis, (new, old) in enumerate(zip(spacing_along(image, grid), image.GetSpacing(), strict=True)):
         if new > old and image.GetSize()[axis] >= 4:
             sigma_mm = 0.5 * math.sqrt(new**2 - old**2) / math.sqrt(2 * math.log(2))
             smooth = sitk.RecursiveGaussian(smooth, sigma=sigma_mm, direction=axis)
     moved = sitk.Resample(smooth, grid, sitk.Transform(), sitk.sitkLinear, outside)
     array: NDArray[np.float32] = sitk.GetArrayFromImage(moved)
     return array
+
+
+def spacing_along(image: sitk.Image, grid: sitk.Image) -> list[float]:
+    """The grid's spacing in mm along each axis of the image, whose axes may be stored in another order."""
+    alignment = np.abs(np.reshape(grid.GetDirection(), (3, 3)).T @ np.reshape(image.GetDirection(), (3, 3)))
+    return [grid.GetSpacing()[axis] for axis in alignment.argmax(axis=0)]
 
 
 def rescale(array: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.float32]:
