@@ -15,13 +15,13 @@ def print_summary(directory: StudyDirectory, result: Mapping[str, Any], console:
     matrices = result["matrices"]
     kind = "synthetic cohort" if result["synthetic"] else result["formed_by"]
     table = Table(Column("center", no_wrap=True), "cases", *matrices)
-    table.title = f"test cases after the last stage: Dice / HD95 in mm\n({kind})"
     for column, center in enumerate(next(iter(matrices.values()))["centers"]):
         last = [{key: matrix[key][-1][column] for key in ("dice", "hd95_mm", "cases")} for matrix in matrices.values()]
         cells = [f"{shown(cell['dice'], 3)} / {shown(cell['hd95_mm'], 1)}" if cell["cases"] else "-" for cell in last]
         table.add_row(center, str(max(cell["cases"] for cell in last)), *cells)
     averages = [shown(result["transfer"][name]["average"], 3) for name in matrices]
     table.add_row("mean of centers", "", *averages, style="bold")
+    console.print(f"test cases after the last stage, Dice / HD95 in mm ({kind})")
     console.print(table)
     for name, transfer in result["transfer"].items():
         console.print(f"forgetting {name}: {shown(transfer['forgetting'], 3)}")

@@ -6,9 +6,13 @@ The environment is set before a test module imports torch or ITK, which read it 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from server.directory import StudyDirectory
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {
@@ -60,3 +64,27 @@ def sts_root(data_root: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data: {data_root} holds no sts/ folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The synthetic cases of the small study."""
+    from tests.small_study import write_cohort
+
+    return write_cohort(tmp_path_factory.mktemp("cohort"))
+
+
+@pytest.fixture(scope="session")
+def study_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small study's file."""
+    from tests.small_study import write_study
+
+    return write_study(tmp_path_factory.mktemp("study") / "study.toml")
+
+
+@pytest.fixture(scope="session")
+def finished(cohort: Path, study_file: Path, tmp_path_factory: pytest.TempPathFactory) -> "StudyDirectory":
+    """The uninterrupted run of the small study that many tests look at."""
+    from tests.small_study import run
+
+    return run(study_file, cohort, tmp_path_factory.mktemp("run") / "out")

@@ -62,9 +62,10 @@ def test_a_run_ends_with_the_paths_of_all_it_left(finished: tuple[Path, Result])
 def test_the_summary_says_that_the_cohort_is_synthetic_and_shows_the_scores(finished: tuple[Path, Result]) -> None:
     out, found = finished
     matrix = json.loads((out / "result.json").read_text())["matrices"]["ct"]
-    assert "test cases after the last stage (synthetic cohort)" in found.stdout
+    assert "test cases after the last stage, Dice / HD95 in mm (synthetic cohort)" in found.stdout
     rows = [line for line in found.stdout.splitlines() if line.startswith("│ center-d")]
-    assert [cell.strip() for cell in rows[-1].split("│")[2:4]] == ["1", shown(matrix["dice"][-1][0], 3)]
+    both = f"{shown(matrix['dice'][-1][0], 3)} / {shown(matrix['hd95_mm'][-1][0], 1)}"
+    assert [cell.strip() for cell in rows[-1].split("│")[2:4]] == ["1", both]
 
 
 def test_a_folder_that_holds_a_study_is_left_alone(

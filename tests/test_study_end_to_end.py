@@ -16,39 +16,17 @@ from client.bank_evaluation import evaluate_cases, evaluation_table, load_adapte
 from deploy.local import simulate
 from server import checkpoint as checkpoints
 from server.directory import StudyDirectory, read_prepared
-from server.progress import Listener
-from server.rounds import Coordinator
 from strategies.bank import AdapterBank
 from strategies.errors import CaseError, QuorumError, StudyError
-from tests.small_study import STUDY, run, write_cohort, write_study
+from tests.small_study import STUDY, run, write_study
 
 Result = Mapping[str, Any]
-
-
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_cohort(tmp_path_factory.mktemp("cohort"))
-
-
-@pytest.fixture(scope="module")
-def study_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_study(tmp_path_factory.mktemp("study") / "study.toml")
-
-
-@pytest.fixture(scope="module")
-def finished(cohort: Path, study_file: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyDirectory:
-    """The uninterrupted run that most tests look at."""
-    return run(study_file, cohort, tmp_path_factory.mktemp("run") / "out")
 
 
 @pytest.fixture(scope="module")
 def result(finished: StudyDirectory) -> Result:
     loaded: Result = json.loads(finished.result.read_text())
     return loaded
-
-
-def hashes(directory: StudyDirectory) -> dict[str, str]:
-    return {entry.reference: entry.sha256 + entry.backbone for entry in AdapterBank(directory.bank).entries()}
 
 
 def test_every_output_is_there(finished: StudyDirectory) -> None:
@@ -184,99 +162,6 @@ def test_an_adapter_of_the_bank_scores_a_folder_as_the_study_did(finished: Study
     assert {case: found[case] for case in seen} == seen
     assert table["mean"]["dice"] == pytest.approx(sum(found.values()) / 3)
     assert table["left_out"] == []
-
-
-class StopAt(Listener):
-    """Interrupts a run when a named event comes for the n-th time."""
-
-    def __init__(self, event: str, count: int) -> None:
-        self.event, self.left = event, count
-
-    def __getattribute__(self, name: str) -> Any:
-        if name == object.__getattribute__(self, "event"):
-            self.left -= 1
-            if self.left == 0:
-                raise KeyboardInterrupt
-        return object.__getattribute__(self, name)
-
-
-@pytest.mark.parametrize(
-    ("event", "count"),
-    [("center_answered", 1), ("round_started", 4), ("center_answered", 6), ("scoring_started", 2), ("stage_scored", 3)],
-)
-def test_an_interrupted_study_ends_with_the_same_bank(
-    event: str,
-    count: int,
-    finished: StudyDirectory,
-    cohort: Path,
-    study_file: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr("deploy.local.Display", lambda *_: Shown(StopAt(event, count)))
-        with pytest.raises(KeyboardInterrupt):
-            run(study_file, cohort, tmp_path / "out")
-    interrupted = StudyDirectory(tmp_path / "out")
-    assert json.loads(interrupted.result.read_text())["status"] == "interrupted"
-    resumed = run(study_file, cohort, tmp_path / "out", resume=True)
-    assert hashes(resumed) == hashes(finished)
-    assert json.loads(resumed.result.read_text())["matrices"] == json.loads(finished.result.read_text())["matrices"]
-
-
-class Shown:
-    """A listener in the place of the live display."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.listener = listener
-
-    def __enter__(self) -> Listener:
-        return self.listener
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-def test_a_crash_between_bank_and_checkpoint_adds_no_version_twice(
-    finished: StudyDirectory, cohort: Path, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    saves = {"count": 0}
-    save = Coordinator._save
-
-    def crash(self: Coordinator) -> None:
-        saves["count"] += 1
-        if saves["count"] >= 4:
-            raise KeyboardInterrupt
-        save(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Coordinator, "_save", crash)
-        with pytest.raises(KeyboardInterrupt):
-            run(study_file, cohort, tmp_path / "out")
-    assert AdapterBank(tmp_path / "out" / "bank").names() == ["center-a", "center-d", "shared"]
-    assert hashes(run(study_file, cohort, tmp_path / "out", resume=True)) == hashes(finished)
-
-
-def test_a_finished_study_resumed_changes_nothing(finished: StudyDirectory, cohort: Path, study_file: Path) -> None:
-    before = hashes(finished)
-    state = checkpoints.load(finished.checkpoint)
-    run(study_file, cohort, finished.root, resume=True)
-    after = checkpoints.load(finished.checkpoint)
-    assert hashes(finished) == before
-    assert state is not None
-    assert after is not None
-    assert after.history == state.history
-
-
-def test_a_study_directory_is_not_overwritten(finished: StudyDirectory, cohort: Path, study_file: Path) -> None:
-    with pytest.raises(StudyError, match=r"holds a study already; continue it with --resume"):
-        run(study_file, cohort, finished.root)
-
-
-def test_another_study_file_cannot_resume(finished: StudyDirectory, cohort: Path, tmp_path: Path) -> None:
-    other = write_study(tmp_path / "other.toml", STUDY.replace("seed = 5", "seed = 6"))
-    with pytest.raises(StudyError, match="holds another study"):
-        run(other, cohort, finished.root, resume=True)
 
 
 def test_a_center_without_a_folder_is_named_before_anything_is_trained(cohort: Path, tmp_path: Path) -> None:

@@ -132,9 +132,10 @@ def test_each_trainer_logged_what_left(finished: tuple[Loopback, str], center: s
     """Register, backbone missing, initial scores, one payload, final scores; nothing was held back."""
     folder = finished[0].folder
     lines = [json.loads(line) for line in (folder / f"home-{center}" / "outgoing.jsonl").read_text().splitlines()]
-    assert [line["kind"] for line in lines] == ["register", "evaluate", "train", "evaluate"]
-    assert [line["held_back"] for line in lines] == [[]] * 4
-    sent = lines[2]
+    assert [line["kind"] for line in lines] == ["register", "evaluate", "evaluate", "train", "evaluate"]
+    assert [line["held_back"] for line in lines] == [[]] * 5
+    assert [line["error"] for line in lines] == ["", "backbone-missing", "", "", ""]
+    sent = lines[3]
     assert (sent["stage"], sent["server_round"], sent["error"]) == ("adapt", 1, "")
     assert sent["bytes"] > 0
 

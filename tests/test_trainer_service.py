@@ -3,6 +3,7 @@
 import os
 import pickle
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -36,10 +37,16 @@ def _in_stage(stage: str) -> Instruction:
 
 
 def _wait_for(path: Path) -> None:
+    """Until somebody listens: the socket's file is there a moment earlier."""
     ends_at = time.monotonic() + 20
-    while not path.exists():
-        assert time.monotonic() < ends_at, f"{path} did not appear"
+    while not _listens(path):
+        assert time.monotonic() < ends_at, f"nobody listens at {path}"
         time.sleep(0.01)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _started(socket_path: Path, repository: Path) -> subprocess.Popen[bytes]:

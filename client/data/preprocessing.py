@@ -2,7 +2,8 @@
 
 The grid of a case is its CT's (or its PET's where there is no CT): same origin and axes, the study's spacing,
 the same extent. Images are smoothed before they are made coarser, so that no detail folds back; a contour is
-resampled as a smoothed fraction and cut at one half, which nearly keeps its volume (a sphere of 15 mm at 4 mm: -6 %). Intensities map a window to [0, 1].
+resampled as a smoothed fraction and cut at one half, which nearly keeps its volume (a sphere of 15 mm loses 6 %
+at 4 mm). Intensities map a window to [0, 1].
 """
 
 import hashlib
