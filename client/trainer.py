@@ -110,6 +110,11 @@ class Trainer:
         wanted = [setting for setting, share in training.modality_shares.items() if share > 0]
         validation = [score for _, score, _ in self._predictions(model, instruction.settings, "validation", wanted)]
         parameters = train_only(model, self._owned(training.groups), row.pathways)
+        if not parameters:
+            raise ModelError(
+                f"center '{self.center}' has nothing to train in stage '{instruction.stage}': it owns none of the "
+                f"groups {list(training.groups)} of model '{instruction.settings.model.name}'"
+            )
         trained = train_locally(
             model,
             parameters,

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 from server import checkpoint as checkpoints
@@ -79,6 +80,7 @@ class Coordinator:
             self._save()
             self._register()
             self.listener.resumed(self.state.server_round)
+            self._log_again()
             try:
                 self._run_stages()
             except BaseException as error:
@@ -96,6 +98,15 @@ class Coordinator:
                 reason = "did not register" if reply is None else f"registered with error '{reply.error}'"
                 raise StudyError(f"center '{center}' {reason}; see its own log, then run the study again")
             self.cases[center] = {fact.removesuffix("_cases"): int(reply.facts[fact]) for fact in EXPECTED_FACTS}
+
+    def _log_again(self) -> None:
+        """Bring MLflow up to the checkpoint: an interruption may have come between the two; what is there stays."""
+        ends = accumulate(stage.rounds for stage in self.study.stages)
+        steps = dict(zip((stage.name for stage in self.study.stages), ends, strict=True))
+        for record in self.state.history.rounds:
+            self.tracker.log_round(record)
+        for row in self.state.history.rows:
+            self.tracker.log_row(row, steps.get(row.stage, 0))
 
     def _run_stages(self) -> None:
         first = self.study.stages[0]

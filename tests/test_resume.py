@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from server import checkpoint as checkpoints
 from server.directory import StudyDirectory
@@ -57,7 +58,20 @@ def test_an_interrupted_study_ends_with_the_same_bank(
     assert json.loads(interrupted.result.read_text())["status"] == "interrupted"
     resumed = run(study_file, cohort, tmp_path / "out", resume=True)
     assert hashes(resumed) == hashes(finished)
+    assert steps_in_mlflow(resumed) == steps_in_mlflow(finished)
     assert json.loads(resumed.result.read_text())["matrices"] == json.loads(finished.result.read_text())["matrices"]
+
+
+def steps_in_mlflow(directory: StudyDirectory) -> dict[str, list[int]]:
+    """Center -> the rounds whose loss stands in its run."""
+    client = MlflowClient(f"sqlite:///{directory.root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.center != ''")
+    return {
+        str(run.info.run_name): [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")]
+        for run in runs
+    }
 
 
 class Shown:

@@ -189,6 +189,16 @@ def test_training_without_settings_is_refused(both: Trainer, start: Start, caplo
     assert "center 'center-a': an instruction to train came without training settings" in caplog.text
 
 
+def test_a_stage_that_leaves_a_center_nothing_to_train_says_so(
+    ct_only: Trainer, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    instruction = start.instruction()
+    assert instruction.training is not None
+    pathway_only = instruction.training.model_copy(update={"groups": ("pet",)})
+    assert ct_only.perform(replace(instruction, training=pathway_only)).error == "model"
+    assert "has nothing to train in stage 'adapt'" in caplog.text
+
+
 def test_a_folder_without_cases_sends_a_code_and_keeps_the_reason(
     tmp_path: Path, study: Study, caplog: pytest.LogCaptureFixture
 ) -> None:
