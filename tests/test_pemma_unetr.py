@@ -68,7 +68,13 @@ def test_1_tokens_are_ct_first_and_the_decoder_reads_the_ct_half(net: PemmaUnetr
     assert tokens.shape[1] == 2 * n
     assert torch.equal(tokens[:, :n], net.vit.patch_embedding(ct))
     assert torch.equal(tokens[:, n:], net.pet_embedding(pet))
-    assert [state.shape[1] for state in net.hidden_states(tokens)] == [n] * (len(net.taps) + 1)
+    outputs, running = [], tokens
+    for block in net.vit.blocks.children():
+        running = block(running)
+        outputs.append(running)
+    ct_rows = [outputs[tap][:, :n] for tap in net.taps] + [net.vit.norm(running)[:, :n]]
+    states = net.hidden_states(tokens)
+    assert all(torch.equal(state, rows) for state, rows in zip(states, ct_rows, strict=True))
 
 
 def test_1_the_paper_size_has_432_tokens_and_taps_3_6_9() -> None:
