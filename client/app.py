@@ -9,7 +9,6 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
@@ -17,8 +16,8 @@ from flwr.clientapp import ClientApp
 from client.egress import Perform, answer
 from client.trainer_link import START_IT, TrainerLink, TrainerUnavailableError, key_path, read_key
 from strategies.errors import ConciliumError
-from strategies.instruction import Instruction, Kind, Reply
-from strategies.wire import message_type, read_instruction, reply_content
+from strategies.instruction import Instruction, Reply
+from strategies.wire import claimed_kind, read_instruction, reply_content
 
 logger = logging.getLogger(__name__)
 
@@ -63,16 +62,13 @@ def _reply(perform_at: Callable[[Context], Perform], message: Message, context: 
         instruction = read_instruction(message.content)
     except Exception:
         logger.exception("a message of type '%s' is no instruction", message.metadata.message_type)
-        return Reply(center="", kind=_kind(message), error="unreadable")
+        kind = claimed_kind(message.content, message.metadata.message_type)
+        return Reply(center="", kind=kind, error="unreadable")
 
     def perform_here(instruction: Instruction) -> Reply:
         return perform_at(context)(instruction)
 
     return answer(perform_here, instruction)
-
-
-def _kind(message: Message) -> Kind:
-    return next(kind for kind in get_args(Kind) if message_type(kind) == message.metadata.message_type)
 
 
 def perform_with_trainer(context: Context) -> Perform:

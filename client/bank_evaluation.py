@@ -1,6 +1,6 @@
 """Scores of an adapter of the bank on any folder of cases, also ones that no study has seen."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from torch import nn
 
 from client.assembly import assemble
 from client.data.manifest import Manifest, Modality, raise_if_unusable, scan_center
-from client.data.preprocessing import prepare_case
+from client.data.preprocessing import PreparedCase, prepare_case
 from client.evaluation import runnable_settings, score_case
 from client.metrics import CaseScore, summarise
 from fusion_models.registry import model_row
@@ -22,6 +22,11 @@ def load_adapter(bank: AdapterBank, name: str, version: int | None, *, device: s
     """The network of an entry of the bank; the one in use when no version is given."""
     entry = bank.head(name) if version is None else bank.entry(name, version)
     return assemble(bank.settings, bank.backbone(entry.backbone), bank.tensors(entry), device=device)
+
+
+def one_for_all(model: nn.Module) -> Callable[[PreparedCase], nn.Module]:
+    """The same network for every case."""
+    return lambda _case: model
 
 
 def scan_folder(data: Path, wanted: ModalitySetting | None) -> Manifest:
@@ -38,9 +43,14 @@ def scan_folder(data: Path, wanted: ModalitySetting | None) -> Manifest:
 
 
 def evaluate_cases(
-    model: nn.Module, settings: StudySettings, manifest: Manifest, wanted: ModalitySetting | None
+    model_for: Callable[[PreparedCase], nn.Module],
+    settings: StudySettings,
+    manifest: Manifest,
+    wanted: ModalitySetting | None,
 ) -> Iterator[CaseScore]:
     """Score each usable case with a contour once: under `wanted`, or under the fullest setting it has images for.
+
+    `model_for` gives the network for a case: one for all, or the one a router chooses.
 
     Raises:
         CaseError: no case has a contour and the images.
@@ -53,6 +63,7 @@ def evaluate_cases(
             continue
         case = prepare_case(found.name, found.paths, grid)
         scored += 1
+        model = model_for(case)
         yield score_case(model, case, runnable[-1], crop_zyx=grid.crop_zyx, spacing_zyx_mm=grid.spacing_zyx_mm)[0]
     if not scored:
         raise CaseError(

@@ -14,6 +14,8 @@ from client.data.manifest import Modality, raise_if_unusable, scan_center
 from strategies.errors import CaseError, ConciliumError
 from strategies.settings import SETTINGS, ModalitySetting
 
+ROUTED = "routed"
+
 app = typer.Typer(no_args_is_help=True, help="One center of a federation.", pretty_exceptions_show_locals=False)
 
 Data = Annotated[Path, typer.Option(help="Folder with one folder per case: ct.nii.gz, pet.nii.gz, gtv.nii.gz.")]
@@ -44,7 +46,7 @@ def check(data: Data, modalities: Modalities = "ct+pet") -> None:
 @app.command("evaluate")
 def evaluate(
     bank: Annotated[Path, typer.Option(help="An adapter bank, OUT/bank after a run.")],
-    adapter: Annotated[str, typer.Option(help='"shared" or the name of a center.')],
+    adapter: Annotated[str, typer.Option(help='"shared", a center, or "routed": per scan, by the router.')],
     data: Data,
     modalities: Annotated[str, typer.Option(help='"ct", "pet" or "ct+pet"; what each case has where left out.')] = "",
     version: Annotated[int | None, typer.Option(min=1, help="A version; the one in use where none is given.")] = None,
@@ -52,7 +54,8 @@ def evaluate(
     device: Device = "cpu",
 ) -> None:
     """Score an adapter of the bank on any folder of cases, each case once."""
-    from client.bank_evaluation import evaluate_cases, evaluation_table, load_adapter, scan_folder
+    from client.bank_evaluation import evaluate_cases, evaluation_table, load_adapter, one_for_all, scan_folder
+    from client.routing import RoutedModels
     from strategies.bank import AdapterBank
 
     store = AdapterBank(bank)
@@ -60,14 +63,17 @@ def evaluate(
     manifest = scan_folder(data, wanted)
     for issue in manifest.all_issues:
         typer.echo(issue.message, err=True)
-    model = load_adapter(store, adapter, version, device=device)
+    routed = RoutedModels(store, device=device) if adapter == ROUTED else None
+    model_for = routed.model_for if routed else one_for_all(load_adapter(store, adapter, version, device=device))
     scores = []
-    for score in evaluate_cases(model, store.settings, manifest, wanted):
+    for score in evaluate_cases(model_for, store.settings, manifest, wanted):
         scores.append(score)
         typer.echo(
             f"{score.case} {score.modalities}: Dice {shown(score.dice)}, HD95 {shown(score.hd95_mm)} mm", err=True
         )
     found = evaluation_table(scores, manifest)
+    if routed:
+        found["routes"] = routed.routes
     if as_json:
         typer.echo(json.dumps(found))
         return

@@ -1,9 +1,10 @@
 """What may leave a center: an allow-list that can be read here, and a log of everything that passed.
 
 A reply may carry the study's tensors of the groups the center owns (right shape, float32, finite, each backed by
-enough cases, all under one cap of bytes), mean scores by modality setting, the facts named in FACTS, and an error
-code. Anything else stops the whole reply; the coordinator then learns `egress-refused` and the reasons stay in the
-log. Each line of the log is written through to the disk before its reply is returned.
+enough cases, all under one cap of bytes), the statistics that `strategies.admission.statistic_spec` lists, mean scores
+by modality setting, a comparison that stands on enough cases, the facts named in FACTS, and an error code. Anything
+else stops the whole reply; the coordinator then learns `egress-refused` and the reasons stay in the log. A comparison
+on too few cases is withheld alone. Each line of the log is on the disk before its reply is returned.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from strategies.admission import OBSERVED, statistic_spec
+from strategies.envelope import comparison_findings
 from strategies.errors import BackboneMissingError, ConciliumError, StorageError
-from strategies.instruction import Instruction, Reply, Score
+from strategies.instruction import Comparison, Instruction, Reply, Score
 from strategies.payload import Payload
-from strategies.settings import SETTINGS
-from strategies.tensors import GROUPS, TensorSpec, content_hash
+from strategies.settings import ROLES, SETTINGS
+from strategies.tensors import GROUPS, PEFT, PET, TensorSpec, content_hash, is_statistic
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +46,8 @@ FACTS: Mapping[str, type] = {
 }
 FACT_TEXT = re.compile(r"[a-z0-9.+:-]{0,40}")
 HASH_TEXT = re.compile(r"([0-9a-f]{64})?")
+FEATURE_OWNERS: Mapping[str, str] = {"features.ct": "", "features.pet": PET}
+SUPPORTED = (*GROUPS, *OBSERVED)
 REFUSED, INTERNAL, UNREADABLE = "egress-refused", "internal", "unreadable"
 
 
@@ -69,6 +74,7 @@ def check_and_log(
     minimum_cases: int,
     maximum_bytes: int,
     log: Path,
+    sketch_rank: int = 32,
 ) -> Reply:
     """The reply that may leave in place of `reply`, after a line about it is safe in the file `log`.
 
@@ -76,9 +82,11 @@ def check_and_log(
         reply: what the trainer wants to send.
         specs: every tensor the study may exchange.
         owned_groups: tensor groups this center may send; a center without PET does not own `pet`.
-        minimum_cases: training cases that must stand behind every group of tensors sent.
+        minimum_cases: training cases that must stand behind every group of tensors sent, and validation cases
+            behind a comparison.
         maximum_bytes: cap on the values of all tensors together.
         log: file of JSON lines, appended to.
+        sketch_rank: most rows of a Gram sketch.
 
     Raises:
         StorageError: the line could not be written; nothing may leave then.
@@ -89,9 +97,13 @@ def check_and_log(
     else:
         reasons = [*reply_findings(reply)]
         if reply.payload is not None:
-            reasons += payload_findings(reply.payload, reply.center, specs, owned_groups, minimum_cases)
+            known = specs_by_key(reply.payload, specs, sketch_rank)
+            reasons += payload_findings(reply.payload, reply.center, known, owned_groups, minimum_cases)
             reasons += size_findings(reply.payload, maximum_bytes)
         leaving = _bare(reply, REFUSED) if reasons else reply
+        if leaving.comparison is not None and leaving.comparison.cases < minimum_cases:
+            leaving = replace(leaving, comparison=None)
+            reasons = [_too_few(reply.comparison, minimum_cases)]
     append_line(log, _line(leaving, reply, reasons))
     return leaving
 
@@ -111,31 +123,53 @@ def reply_findings(reply: Reply) -> Iterator[str]:
     for name, value in reply.facts.items():
         if not _is_fact(name, value):
             yield f"fact '{name}' has value {value!r}, allowed: {_allowed_facts()}"
+    if reply.comparison is not None:
+        for finding in _comparison_findings(reply.comparison):
+            yield f"comparison: {finding}"
     for name, number in (("loss", reply.loss), ("seconds", reply.seconds)):
         if number is not None and not math.isfinite(number):
             yield f"{name} is {number}, expected a finite number"
 
 
+def specs_by_key(payload: Payload, specs: Sequence[TensorSpec], sketch_rank: int) -> dict[str, TensorSpec]:
+    """The study's tensors, and those statistics of `payload` that may travel beside them."""
+    known = {spec.key: spec for spec in specs}
+    found = [
+        statistic_spec(key, np.shape(array), known, sketch_rank)
+        for key, array in payload.tensors.items()
+        if is_statistic(key)
+    ]
+    return known | {spec.key: spec for spec in found if spec is not None}
+
+
 def payload_findings(
-    payload: Payload, center: str, specs: Sequence[TensorSpec], owned_groups: Collection[str], minimum_cases: int
+    payload: Payload, center: str, known: Mapping[str, TensorSpec], owned_groups: Collection[str], minimum_cases: int
 ) -> Iterator[str]:
     """What of a payload is not the study's, not the center's to send, or stands on too few cases."""
+    yield from _field_findings(payload, center)
+    for key, array in sorted(payload.tensors.items()):
+        if key not in known:
+            yield f"tensor '{key}' is not one of the study's {sum(not is_statistic(other) for other in known)}"
+        else:
+            yield from _tensor_findings(known[key], array, _owner(key, known), owned_groups)
+    for group in sorted({known[key].group for key in payload.tensors if key in known}):
+        if (cases := payload.support.get(group, 0)) < minimum_cases:
+            yield f"tensors of group '{group}' stand on {cases} case(s), this center sends from {minimum_cases} on"
+
+
+def _field_findings(payload: Payload, center: str) -> Iterator[str]:
+    """What of a payload's fields, its tensors aside, is not on the allow-list."""
     if payload.center != center:
         yield f"payload is of center '{payload.center}', reply of '{center}'"
     if not HASH_TEXT.fullmatch(payload.backbone_hash):
         yield "backbone_hash is not 64 hexadecimal digits"
+    if not HASH_TEXT.fullmatch(payload.frozen_hash):
+        yield "frozen_hash is not 64 hexadecimal digits"
+    if payload.phase and not set(payload.phase.split("+")) <= set(ROLES):
+        yield f"phase names something else than {list(ROLES)}"
     for group, cases in payload.support.items():
-        if group not in GROUPS or type(cases) is not int or cases < 0:
-            yield f"support of group '{group}' is {cases!r}, expected a count for one of {list(GROUPS)}"
-    known = {spec.key: spec for spec in specs}
-    for key, array in sorted(payload.tensors.items()):
-        if key not in known:
-            yield f"tensor '{key}' is not one of the study's {len(known)}"
-        else:
-            yield from _tensor_findings(known[key], array, owned_groups)
-    for group in sorted({known[key].group for key in payload.tensors if key in known}):
-        if (cases := payload.support.get(group, 0)) < minimum_cases:
-            yield f"tensors of group '{group}' stand on {cases} case(s), this center sends from {minimum_cases} on"
+        if group not in SUPPORTED or type(cases) is not int or cases < 0:
+            yield f"support of group '{group}' is {cases!r}, expected a count for one of {list(SUPPORTED)}"
 
 
 def size_findings(payload: Payload, maximum_bytes: int) -> Iterator[str]:
@@ -163,15 +197,36 @@ def append_line(log: Path, line: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _tensor_findings(spec: TensorSpec, array: NDArray[Any], owned_groups: Collection[str]) -> Iterator[str]:
-    if spec.group not in owned_groups:
-        yield f"tensor '{spec.key}' is of group '{spec.group}', this center sends {sorted(owned_groups)}"
+def _owner(key: str, known: Mapping[str, TensorSpec]) -> str:
+    """The group that a center must own to send a tensor; "" where any center may. A Gram matrix belongs to PEFT."""
+    about = key.partition("@")[0]
+    if about in FEATURE_OWNERS:
+        return FEATURE_OWNERS[about]
+    return known[about].group if about in known else PEFT
+
+
+def _tensor_findings(spec: TensorSpec, array: NDArray[Any], owner: str, owned_groups: Collection[str]) -> Iterator[str]:
+    if owner and owner not in owned_groups:
+        yield f"tensor '{spec.key}' is of group '{owner}', this center sends {sorted(owned_groups)}"
     if array.shape != spec.shape:
         yield f"tensor '{spec.key}' has shape {array.shape}, the study's is {spec.shape}"
     if array.dtype != np.float32:
         yield f"tensor '{spec.key}' is {array.dtype}, expected float32"
     elif not np.isfinite(array).all():
         yield f"tensor '{spec.key}' holds a value that is not finite"
+
+
+def _comparison_findings(comparison: Comparison) -> Iterator[str]:
+    numbers = (0 if comparison.difference is None else comparison.difference, *comparison.replicates)
+    if type(comparison.cases) is int and all(isinstance(number, float | int) for number in numbers):
+        yield from comparison_findings(comparison)
+    else:
+        yield "holds something else than a count and numbers"
+
+
+def _too_few(comparison: Comparison | None, minimum_cases: int) -> str:
+    cases = 0 if comparison is None else comparison.cases
+    return f"comparison stands on {cases} case(s), this center sends from {minimum_cases} on"
 
 
 def _is_mean_score(score: Score) -> bool:
@@ -216,6 +271,7 @@ def _line(leaving: Reply, asked: Reply, reasons: Sequence[str]) -> dict[str, Any
         "kind": leaving.kind,
         "error": leaving.error,
         "scores": {setting: asdict(score) for setting, score in leaving.scores.items()},
+        "comparison": _comparison_line(leaving.comparison),
         "facts": dict(leaving.facts),
         "held_back": list(reasons),
     }
@@ -227,7 +283,15 @@ def _line(leaving: Reply, asked: Reply, reasons: Sequence[str]) -> dict[str, Any
     return line | {
         "tensors": len(payload.tensors),
         "bytes": _size(payload),
+        "phase": payload.phase,
+        "statistics": sorted({key.partition("@")[2] for key in payload.tensors if is_statistic(key)}),
         "support": dict(payload.support),
         "names_sha256": hashlib.sha256("\n".join(sorted(payload.tensors)).encode()).hexdigest(),
         "content_sha256": content_hash(payload.tensors),
     }
+
+
+def _comparison_line(comparison: Comparison | None) -> dict[str, Any] | None:
+    if comparison is None:
+        return None
+    return asdict(comparison) | {"replicates": len(comparison.replicates)}

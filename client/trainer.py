@@ -1,35 +1,33 @@
 """The warm trainer of one center: it holds data and device, takes instructions, and decides what leaves."""
 
-import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
-from client.assembly import arrays_of, assemble, ledger, tensor_specs
+from client.assembly import ledger, tensor_specs
 from client.backbone_store import BackboneStore, check_hash
 from client.data.manifest import Manifest, Modality, raise_if_unusable, scan_center
 from client.data.manifest_file import write_manifest
 from client.data.preprocessing import PreparedCase, cached_case
 from client.data.split_file import fixed_parts
 from client.egress import answer, check_and_log
-from client.evaluation import runnable_settings, score_case
-from client.metrics import CaseScore, summarise
+from client.local_terms.table import build_terms
+from client.observation import observe
+from client.outcome import moved_of, payload_of, round_generator, support_of
 from client.score_log import record_prediction, record_scores
-from client.training import Trained, train_locally
-from fusion_models.adapters.injection import group_of, parameters_by_key, train_only
+from client.scoring import Network, ScoreBook, by_setting, comparison_of
+from client.training import train_locally
+from fusion_models.adapters.injection import group_of, train_only
 from fusion_models.registry import model_row
 from strategies.errors import ModelError
-from strategies.instruction import Instruction, Kind, Part, Reply, Score
-from strategies.payload import Payload
-from strategies.settings import SETTINGS, ModalitySetting, Preprocessing, StudySettings
-from strategies.tensors import BACKBONE, GROUPS, PET, TensorSpec, content_hash, select
+from strategies.instruction import Instruction, Kind, Part, Reply
+from strategies.settings import Preprocessing, StudySettings, Training
+from strategies.tensors import BACKBONE, GROUPS, PET, Tensors, is_statistic
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +62,7 @@ class Trainer:
         self._folders, self._modalities = tuple(folders), tuple(modalities)
         self._minimum_cases, self._maximum_bytes = minimum_cases, maximum_bytes
         self._backbones = BackboneStore(home / "backbones")
+        self._book = ScoreBook()
         self.manifest = cache(self._scan)
         self._prepared = lru_cache(maxsize=PREPARED_CASES)(self._prepare)
 
@@ -79,6 +78,8 @@ class Trainer:
             "register": self._register,
             "train": self._train,
             "evaluate": self._evaluate,
+            "compare": self._compare,
+            "observe": self._observe,
         }
         start = time.perf_counter()
         answered = answer(handlers[instruction.kind], instruction)
@@ -89,6 +90,7 @@ class Trainer:
             minimum_cases=self._minimum_cases,
             maximum_bytes=self._maximum_bytes,
             log=self.home / "outgoing.jsonl",
+            sketch_rank=instruction.settings.sketch_rank,
         )
 
     def _register(self, instruction: Instruction) -> Reply:
@@ -106,70 +108,109 @@ class Trainer:
         training = instruction.training
         if training is None:
             raise ModelError(f"center '{self.center}': an instruction to train came without training settings")
-        model, row = self._model(instruction), model_row(instruction.settings.model.name)
+        network, row = self._network(instruction, instruction.tensors), model_row(instruction.settings.model.name)
         wanted = [setting for setting, share in training.modality_shares.items() if share > 0]
-        validation = [score for _, score, _ in self._predictions(model, instruction.settings, "validation", wanted)]
-        parameters = train_only(model, self._owned(training.groups), row.pathways)
-        if not parameters:
-            raise ModelError(
-                f"center '{self.center}' has nothing to train in stage '{instruction.stage}': it owns none of the "
-                f"groups {list(training.groups)} of model '{instruction.settings.model.name}'"
-            )
+        cases = self._cases(network.settings, "validation") if training.validate_first else []
+        validation = [scored.score for scored in self._book.scores(network, cases, wanted)]
+        parameters = self._live(network.model, instruction, training)
+        terms = build_terms(
+            network.model,
+            training,
+            instruction.tensors,
+            instruction.reference,
+            network.settings,
+            network.variant,
+            training.local_steps,
+        )
         trained = train_locally(
-            model,
+            network.model,
             parameters,
-            self._cases(instruction.settings, "train"),
+            self._cases(network.settings, "train"),
             training=training,
             model_settings=row.settings,
-            crop_zyx=instruction.settings.preprocessing.crop_zyx,
+            crop_zyx=network.settings.preprocessing.crop_zyx,
             rng=round_generator(instruction, self.center),
+            terms=terms,
         )
         support = support_of(trained, self._owned(training.groups))
-        specs = tensor_specs(model, instruction.settings.model.name)
-        moved = select(arrays_of(parameters), [spec for spec in specs if support.get(spec.group)])
-        backbone_hash = instruction.backbone_hash if BACKBONE in training.groups else backbone_hash_of(model, specs)
-        payload = Payload(self.center, backbone_hash, instruction.stage, instruction.server_round, moved, support)
+        moved = moved_of(parameters, terms, tensor_specs(network.model, network.settings.model.name), support)
         return Reply(
-            center=self.center, kind="train", payload=payload, scores=by_setting(validation), loss=trained.loss
+            center=self.center,
+            kind="train",
+            payload=payload_of(network.model, instruction, self.center, moved, support),
+            scores=by_setting(validation),
+            loss=trained.loss,
         )
 
+    def _live(self, model: nn.Module, instruction: Instruction, training: Training) -> dict[str, nn.Parameter]:
+        """What trains here, by key; everything else is frozen.
+
+        Raises:
+            ModelError: nothing does.
+        """
+        name = instruction.settings.model.name
+        live = train_only(model, self._owned(training.groups), model_row(name).pathways, training.roles)
+        if not live:
+            raise ModelError(
+                f"center '{self.center}' has nothing to train in stage '{instruction.stage}': it owns none of the "
+                f"groups {list(training.groups)} of model '{name}'"
+            )
+        return live
+
     def _evaluate(self, instruction: Instruction) -> Reply:
-        settings, row = instruction.settings, model_row(instruction.settings.model.name)
-        scores = []
-        for case, score, predicted in self._predictions(self._model(instruction), settings, "test", row.settings):
-            scores.append(score)
-            record_prediction(self.home, case, score.modalities, predicted, settings.preprocessing)
+        network = self._network(instruction, instruction.tensors)
+        row, scores = model_row(network.settings.model.name), []
+        for case in self._cases(network.settings, "test"):
+            found = list(self._book.scores(network, [case], row.settings))
+            scores += [scored.score for scored in found]
+            for fullest in found[-1:]:
+                grid = network.settings.preprocessing
+                record_prediction(self.home, case, fullest.score.modalities, fullest.predicted, grid)
         record_scores(self.home, instruction.stage, scores)
         return Reply(center=self.center, kind="evaluate", scores=by_setting(scores))
 
-    def _predictions(
-        self, model: nn.Module, settings: StudySettings, part: Part, wanted: Sequence[str]
-    ) -> Iterator[tuple[PreparedCase, CaseScore, NDArray[np.uint8]]]:
-        """Cases of a part with score and prediction, one per setting that case, model and `wanted` allow."""
-        grid = settings.preprocessing
-        able = set(model_row(settings.model.name).settings) & set(wanted)
-        for case in self._cases(settings, part):
-            for setting in runnable_settings(case.modalities, able):
-                score, predicted = score_case(
-                    model, case, setting, crop_zyx=grid.crop_zyx, spacing_zyx_mm=grid.spacing_zyx_mm
-                )
-                yield case, score, predicted
+    def _compare(self, instruction: Instruction) -> Reply:
+        """Dice under `tensors` minus Dice under `reference`, paired by validation case."""
+        cases = self._cases(instruction.settings, "validation")
+        new, old = (
+            self._book.fullest(self._network(instruction, tensors), cases)
+            for tensors in (instruction.tensors, instruction.reference)
+        )
+        rng = round_generator(instruction, self.center)
+        return Reply(center=self.center, kind="compare", comparison=comparison_of(new, old, rng))
 
-    def _model(self, instruction: Instruction) -> nn.Module:
-        """The model an instruction describes; its backbone travels with it, was just sent, or is on disk."""
-        pathways = model_row(instruction.settings.model.name).pathways
-        tensors = instruction.tensors
-        moving = {key: array for key, array in tensors.items() if group_of(key, pathways) == BACKBONE}
+    def _observe(self, instruction: Instruction) -> Reply:
+        network = self._network(instruction, instruction.tensors)
+        found, support = observe(
+            network.model,
+            self._cases(network.settings, "train"),
+            statistics=instruction.statistics,
+            settings=network.settings,
+            rng=round_generator(instruction, self.center),
+        )
+        payload = payload_of(network.model, instruction, self.center, found, support)
+        return Reply(center=self.center, kind="observe", payload=payload)
+
+    def _network(self, instruction: Instruction, tensors: Tensors) -> Network:
+        """The network of `tensors`; its backbone is among them, was just sent, or is on disk."""
+        settings = instruction.settings
+        pathways = model_row(settings.model.name).pathways
+        moving = {
+            key: array
+            for key, array in tensors.items()
+            if not is_statistic(key) and group_of(key, pathways) == BACKBONE
+        }
+        backbone_hash = instruction.backbone_hash
         if moving and instruction.kind == "evaluate":
             # What is scored at the end of a stage is what the next one freezes: kept, it need not travel again.
-            self._backbones.add(moving, instruction.backbone_hash)
+            self._backbones.add(moving, backbone_hash)
         elif moving:
-            check_hash(moving, instruction.backbone_hash)
+            check_hash(moving, backbone_hash)
         elif instruction.backbone:
-            self._backbones.add(instruction.backbone, instruction.backbone_hash)
-        backbone = moving or self._backbones.get(instruction.backbone_hash)
+            self._backbones.add(instruction.backbone, backbone_hash)
+        backbone = moving or self._backbones.get(backbone_hash)
         rest = {key: array for key, array in tensors.items() if key not in moving}
-        return assemble(instruction.settings, backbone, rest, device=self.device)
+        return Network(settings, backbone, backbone_hash, rest, self.device)
 
     def _owned(self, groups: Iterable[str]) -> tuple[str, ...]:
         """The groups this center may train and send: the PET pathway only where there is PET."""
@@ -185,7 +226,8 @@ class Trainer:
         return manifest
 
     def _parts(self, settings: StudySettings) -> Mapping[str, Part]:
-        return fixed_parts(self.manifest(), seed=settings.seed, split=settings.split, folder=self.home)
+        seed = settings.seed if settings.split.seed is None else settings.split.seed
+        return fixed_parts(self.manifest(), seed=seed, split=settings.split, folder=self.home)
 
     def _cases(self, settings: StudySettings, part: Part) -> list[PreparedCase]:
         """The prepared cases of a part, in name order."""
@@ -200,28 +242,3 @@ class Trainer:
                 "case '%s': no voxel of its contour is left on a grid of %s mm", name, settings.spacing_zyx_mm
             )
         return case
-
-
-def backbone_hash_of(model: nn.Module, specs: Sequence[TensorSpec]) -> str:
-    """Content hash of the backbone as it is now: training that moved a frozen tensor cannot hide it."""
-    frozen = [spec for spec in specs if spec.group == BACKBONE]
-    return content_hash(select(arrays_of(parameters_by_key(model)), frozen))
-
-
-def by_setting(scores: Sequence[CaseScore]) -> dict[ModalitySetting, Score]:
-    """Mean scores for each modality setting that any case was scored under."""
-    found = {name: [score for score in scores if score.modalities == name] for name in SETTINGS}
-    return {name: summarise(rows) for name, rows in found.items() if rows}
-
-
-def support_of(trained: Trained, groups: Iterable[str]) -> dict[str, int]:
-    """Training cases behind each trained group: those whose PET was used for the PET pathway, all for the rest."""
-    anyone = trained.used["ct"] | trained.used["pet"]
-    counts = {group: len(trained.used["pet"] if group == PET else anyone) for group in groups}
-    return {group: cases for group, cases in counts.items() if cases}
-
-
-def round_generator(instruction: Instruction, center: str) -> np.random.Generator:
-    """The randomness of one round at one center, the same whenever that round is repeated."""
-    name = f"{instruction.settings.seed}|{instruction.stage}|{instruction.server_round}|{center}"
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))

@@ -3,6 +3,7 @@
 The ClientApp has the network and no data, the trainer has the data and no network; this socket is all they share.
 """
 
+from dataclasses import replace
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client
 from pathlib import Path
@@ -50,6 +51,8 @@ class TrainerLink:
     def perform(self, instruction: Instruction) -> Reply:
         """Hand an instruction to the trainer and wait for its reply.
 
+        An error code answers the kind that was asked: a trainer that cannot read the frame does not know it.
+
         Raises:
             TrainerUnavailableError: no trainer listens, it has another key, or it stopped before it replied.
             PayloadError: the reply is not a frame this version knows.
@@ -57,7 +60,8 @@ class TrainerLink:
         try:
             with Client(str(self._socket_path), family="AF_UNIX", authkey=self._authkey) as connection:
                 connection.send_bytes(pack_instruction(instruction))
-                return unpack_reply(connection.recv_bytes(MAXIMUM_FRAME_BYTES))
+                reply = unpack_reply(connection.recv_bytes(MAXIMUM_FRAME_BYTES))
+                return replace(reply, kind=instruction.kind) if reply.error else reply
         except AuthenticationError as error:
             raise TrainerUnavailableError(
                 f"the trainer at {self._socket_path} has another key; give the ClientApp {key_path(self._socket_path)}"

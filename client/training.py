@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from client.data.crops import apply_crop, draw_crop
 from client.data.preprocessing import PreparedCase
+from client.local_terms.contract import LocalTerm, warmed_up
+from fusion_models.adapters.gain import pinned_gain
 from fusion_models.losses import dice_cross_entropy
 from fusion_models.modality import draw_setting, renormalised, restrict, settings_of
 from strategies.errors import ModelError
 from strategies.settings import Training
-
-WARM_UP_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,14 @@ def train_locally(
     model_settings: Sequence[str],
     crop_zyx: Sequence[int],
     rng: np.random.Generator,
+    terms: Sequence[LocalTerm] = (),
 ) -> Trained:
     """Run `training.local_steps` steps of AdamW on `parameters`; everything else of the model stays.
 
     The optimiser starts afresh each round, with a short warm-up: no state of a center outlives a round, so that
     a resumed study repeats it exactly. Each step draws one modality setting for its whole batch (PEMMA).
+    `terms` add to the objective; the reported loss is the segmentation's alone. A DoRA magnitude that does not train
+    while its factors do follows them, so that the row gain stays.
 
     Raises:
         ModelError: no case serves any modality share, or the loss is no longer finite.
@@ -51,14 +54,17 @@ def train_locally(
         list(parameters.values()), lr=training.learning_rate, weight_decay=training.weight_decay
     )
     used: dict[str, set[str]] = {"ct": set(), "pet": set()}
-    losses = []
+    losses, pinned = [], pinned_gain(model)
     model.train()
     for step in range(training.local_steps):
         setting = draw_setting(shares, rng)
         batch = draw_batch(by_setting[setting], training.batch_size, crop_zyx, rng)
         for group in optimiser.param_groups:
-            group["lr"] = training.learning_rate * min(1.0, (step + 1) / WARM_UP_STEPS)
-        losses.append(_step(model, optimiser, setting, batch))
+            group["lr"] = warmed_up(training.learning_rate, step)
+        losses.append(_step(model, optimiser, setting, batch, terms))
+        pinned.restore()
+        for term in terms:
+            term.after_step()
         for modality in setting.split("+"):
             used[modality].update(case.name for case in batch)
     return Trained(float(np.mean(losses)), {name: frozenset(cases) for name, cases in used.items()})
@@ -92,19 +98,49 @@ def shape_of(case: PreparedCase) -> tuple[int, ...]:
     return image.shape
 
 
-def _step(model: nn.Module, optimiser: torch.optim.Optimizer, setting: str, batch: Sequence[PreparedCase]) -> float:
+def _step(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    setting: str,
+    batch: Sequence[PreparedCase],
+    terms: Sequence[LocalTerm],
+) -> float:
     device = next(model.parameters()).device
-    ct, pet = (_stacked([getattr(case, name) for case in batch], device) for name in ("ct", "pet"))
+    ct, pet = restrict(setting, *(_stacked([getattr(case, name) for case in batch], device) for name in ("ct", "pet")))
     label = _stacked([case.gtv for case in batch], device)
     if label is None:
         raise ModelError(f"training case(s) {[case.name for case in batch]} have no contour")
+    for term in terms:
+        term.remember(ct, pet, label)
     optimiser.zero_grad(set_to_none=True)
-    loss = dice_cross_entropy(model(*restrict(setting, ct, pet)), label)
-    if not torch.isfinite(loss):
-        raise ModelError(f"training loss became {loss.item()} on cases {[case.name for case in batch]}; lower the rate")
-    loss.backward()
+    logits = model(ct, pet)
+    loss = dice_cross_entropy(logits, label)
+    found = [term.penalty(setting, ct, pet, logits) for term in terms]
+    penalties = [penalty for penalty in found if penalty is not None]
+    objective = loss.detach() + sum(penalty.detach() for penalty in penalties)
+    if not torch.isfinite(objective):
+        names = [case.name for case in batch]
+        raise ModelError(f"training loss became {objective.item()} on cases {names}; lower the rate")
+    _backward(loss, penalties, optimiser)
+    for term in terms:
+        term.adjust_gradients()
     optimiser.step()
     return float(loss.item())
+
+
+def _backward(loss: Tensor, penalties: Sequence[Tensor], optimiser: torch.optim.Optimizer) -> None:
+    """Gradients of the whole objective, for the tensors that the batch's forward pass used.
+
+    A penalty reaches the PET pathway in a CT-only step too; a gradient there, even of zeros, would let weight decay
+    move a tensor that has no case behind it.
+    """
+    loss.backward(retain_graph=bool(penalties))
+    if penalties:
+        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+        idle = [parameter for parameter in parameters if parameter.grad is None]
+        torch.stack(tuple(penalties)).sum().backward()
+        for parameter in idle:
+            parameter.grad = None
 
 
 def _stacked(arrays: Sequence[NDArray[Any] | None], device: torch.device) -> Tensor | None:

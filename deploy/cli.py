@@ -17,6 +17,8 @@ NOBODY_IS_CALLED = {
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 
+Device = Annotated[str, typer.Option(help='"cpu", "cuda" or "auto".')]
+
 
 @app.command("simulate")
 def simulate_command(
@@ -26,20 +28,49 @@ def simulate_command(
     synthetic: Annotated[bool, typer.Option("--synthetic", help="Make a synthetic cohort and run on it.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue after the last completed round.")] = False,
     engine: Annotated[str, typer.Option(help='"in-process", or "ray" for Flower\'s simulation engine.')] = "in-process",
-    device: Annotated[str, typer.Option(help='"cpu", "cuda" or "auto".')] = "auto",
+    device: Device = "auto",
+    backbone: Annotated[Path | None, typer.Option(help="Safetensors file of a backbone to start from.")] = None,
 ) -> None:
     """Run a whole federated continual study on this machine."""
     if (data is None) != synthetic:
         raise typer.BadParameter("give either --data DIR or --synthetic")
-    for name, value in NOBODY_IS_CALLED.items():
-        os.environ.setdefault(name, value)
+    call_nobody()
     from deploy.local import simulate
     from deploy.summary import print_summary
 
     console = Console()
     folder = data or synthetic_cohort(out / "synthetic-cohort", console)
-    directory = simulate(study, folder, out, engine=engine, device=device, resume=resume, console=console)
+    directory = simulate(
+        study, folder, out, engine=engine, device=device, resume=resume, console=console, backbone=backbone
+    )
     print_summary(directory, json.loads(directory.result.read_text()), console)
+
+
+@app.command("benchmark")
+def benchmark_command(
+    file: Annotated[Path, typer.Argument(help="The benchmark file.")],
+    out: Annotated[Path, typer.Option(help="Where runs and results go; what is there already is not run again.")],
+    data: Annotated[Path | None, typer.Option(help="Folder with one folder per center.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at the same time; one a core if not given.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="An arm to run; may be given several times.")] = None,
+    report_only: Annotated[bool, typer.Option("--report-only", help="Run nothing; write the tables again.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Compare strategies: every arm with every seed and order of centers, then tables, tests and drawings."""
+    if data is None and not report_only:
+        raise typer.BadParameter("give --data DIR, or --report-only to write the tables of what was run")
+    call_nobody()
+    from deploy.benchmark.command import benchmark
+
+    unfinished = benchmark(file, data, out, jobs=jobs, only=tuple(only or ()), device=device, console=Console())
+    if unfinished:
+        raise typer.Exit(1)
+
+
+def call_nobody() -> None:
+    """Turn off what the libraries would report to their makers."""
+    for name, value in NOBODY_IS_CALLED.items():
+        os.environ.setdefault(name, value)
 
 
 def synthetic_cohort(root: Path, console: Console) -> Path:

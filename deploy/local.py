@@ -27,13 +27,24 @@ Engine = Callable[[Callable[[Grid], None], Mapping[str, Trainer], MakeTrainer], 
 
 
 def simulate(
-    study_file: Path, data: Path, out: Path, *, engine: str, device: str, resume: bool, console: Console
+    study_file: Path,
+    data: Path,
+    out: Path,
+    *,
+    engine: str,
+    device: str,
+    resume: bool,
+    console: Console,
+    backbone: Path | None = None,
 ) -> StudyDirectory:
     """Run a study over folders of cases on this machine, or continue it, and leave its outputs in `out`.
 
+    Args:
+        backbone: safetensors file with the backbone to start from in place of one drawn from the study's seed.
+
     Raises:
-        StudyError: the study file cannot be run, `out` holds a study and `resume` was not asked for, or the engine
-            is unknown.
+        StudyError: the study file cannot be run, `out` holds a study and `resume` was not asked for, the engine is
+            unknown, or the backbone does not fit.
         CaseError: a center's data cannot be used; raised before anything is trained.
     """
     if engine not in ENGINES:
@@ -41,7 +52,7 @@ def simulate(
     directory = StudyDirectory(out)
     if directory.study_file.exists() and not resume:
         raise StudyError(f"{out} holds a study already; continue it with --resume or give another --out")
-    study = prepare(study_file, out)
+    study = prepare(study_file, out, backbone)
     trainer_for = partial(make_trainer, study, data, out, checked_device(device))
     trainers = {center: trainer_for(center) for center in study.centers}
     for center, trainer in trainers.items():

@@ -1,56 +1,134 @@
 """A study directory from a study file: the one place where a coordinator needs torch, once, before the first round."""
 
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
 from client.assembly import arrays_of, build, inject_adapter, tensor_specs
 from fusion_models.adapters.injection import parameters_by_key
 from fusion_models.registry import model_row
 from server.directory import StudyDirectory, write_prepared
 from server.study import Study, read_study
+from strategies.atomic_files import write_text
 from strategies.errors import StudyError
 from strategies.peft_format import adapter_config
-from strategies.tensors import PEFT, TensorSpec, role_of
+from strategies.tensors import BACKBONE, NORM, PEFT, ROLE_GROUPS, Tensors, TensorSpec, content_hash, role_of
+
+Arrays = dict[str, NDArray[np.float32]]
+
+BACKBONE_FILE = "backbone.json"
 
 
-def prepare(study_file: Path, root: Path) -> Study:
+def prepare(study_file: Path, root: Path, backbone: Path | None = None) -> Study:
     """Make the directory of a study: ledger, initial state and adapter configuration, all from the study's seed.
 
     A directory that holds the same study already is left as it is.
 
+    Args:
+        study_file: the study file.
+        root: the directory.
+        backbone: safetensors file with the backbone to start from in place of one drawn from the seed; its content
+            hash is kept in `backbone.json`.
+
     Raises:
-        StudyError: the study file cannot be run, or `root` holds another study.
+        StudyError: the study file cannot be run, `root` holds another study or was prepared with another backbone, or
+            the backbone does not fit the model.
     """
     study, text = read_study(study_file), study_file.read_text()
     existing = StudyDirectory(root).study_file
     if existing.exists():
         if existing.read_text() != text:
             raise StudyError(f"{root} holds another study than {study_file}; give another directory with --out")
+        _refuse_another_backbone(root, backbone)
         return study
     try:
         specs, initial, config = initial_state(study)
     except ValueError as error:
         raise StudyError(f"study file {study_file}: {error}") from error
+    if backbone is not None:
+        given = read_backbone(backbone, specs)
+        initial |= given
+        root.mkdir(parents=True, exist_ok=True)
+        write_text(root / BACKBONE_FILE, json.dumps({"content_sha256": content_hash(given)}))
     write_prepared(root, text, specs, initial, config)
     return study
 
 
-def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], dict[str, NDArray[np.float32]], dict[str, Any]]:
+def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], Arrays, dict[str, Any]]:
     """Ledger, initial tensors and peft configuration; without adapters where no stage trains any.
 
-    DoRA's magnitudes are not among the initial tensors: they are the row norms of a backbone that may still train.
+    DoRA's magnitudes and local normalisations are not among the initial tensors: they are the row norms and the affine
+    parameters of a backbone that may still train.
     """
     settings, row = study.settings, model_row(study.model.name)
     model = build(settings)
     config: dict[str, Any] = {}
-    if any(PEFT in stage.training.groups for stage in study.stages):
+    if any(PEFT in stage.trained for stage in study.stages):
         inject_adapter(model, settings)
         whole = [prefix for modules in row.pathways.values() for prefix in modules]
         targets = study.adapter.targets or row.adapter_targets
         config = adapter_config(study.adapter, targets=targets, modules_to_save=whole)
     tensors = arrays_of(parameters_by_key(model))
-    initial = {key: array for key, array in tensors.items() if role_of(key) != "magnitude"}
+    initial = {key: array for key, array in tensors.items() if not _follows_the_backbone(key)}
     return tensor_specs(model, study.model.name), initial, config
+
+
+def read_backbone(path: Path, specs: Sequence[TensorSpec]) -> Arrays:
+    """The backbone of a safetensors file, whole and in the shapes of the ledger.
+
+    Raises:
+        StudyError: the file cannot be read, or a tensor is missing, unknown, of another shape or type, or not finite;
+            the message lists every finding.
+    """
+    found = _read(path)
+    findings = list(_backbone_findings(found, specs))
+    if findings:
+        lines = "\n".join(f"  {finding}" for finding in findings)
+        raise StudyError(f"backbone file {path} does not fit the study's model, {len(findings)} finding(s):\n{lines}")
+    return dict(sorted(found.items()))
+
+
+def _backbone_findings(found: Tensors, specs: Sequence[TensorSpec]) -> Iterator[str]:
+    expected = {spec.key: spec.shape for spec in specs if spec.group == BACKBONE}
+    for key in sorted(expected.keys() - found.keys()):
+        yield f"tensor '{key}' is missing, expected shape {expected[key]}"
+    for key in sorted(found.keys() - expected.keys()):
+        yield f"tensor '{key}' is unknown, expected only the model's {len(expected)} backbone tensors"
+    for key in sorted(found.keys() & expected.keys()):
+        if found[key].shape != expected[key]:
+            yield f"tensor '{key}' has shape {found[key].shape}, expected {expected[key]}"
+        if found[key].dtype != np.float32:
+            yield f"tensor '{key}' is {found[key].dtype}, expected float32"
+        elif not np.isfinite(found[key]).all():
+            yield f"tensor '{key}' holds a value that is not finite"
+
+
+def _refuse_another_backbone(root: Path, backbone: Path | None) -> None:
+    if backbone is None:
+        return
+    kept = root / BACKBONE_FILE
+    before = json.loads(kept.read_text())["content_sha256"] if kept.exists() else "one drawn from the seed"
+    found = content_hash(_read(backbone))
+    if found != before:
+        raise StudyError(
+            f"{root} was prepared with another backbone than {backbone}: content hash {before}, found {found}; give "
+            "the backbone it was prepared with, or another directory"
+        )
+
+
+def _follows_the_backbone(key: str) -> bool:
+    role = role_of(key)
+    return role == "magnitude" or ROLE_GROUPS.get(role) == NORM
+
+
+def _read(path: Path) -> Arrays:
+    try:
+        return load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise StudyError(f"backbone file {path} cannot be read ({error}); give a safetensors file") from error

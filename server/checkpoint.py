@@ -1,7 +1,10 @@
 """Where a study stands after a completed round: one file, replaced atomically, from which a run continues exactly.
 
 FILE (safetensors)   shared/<key>            the shared state: adapters, pathway, and the backbone while it trains
-                     own/<position>/<key>    the private state of the center at that position in `own`
+                     accepted/<key>          the shared state before the current stage
+                     memory/<key>            what the strategy remembers: anchors, moments, control variates
+                     own/<position>/<key>    the private state of the center at that position in `own`;
+                                             likewise accepted_own and branches
                      metadata                everything else as JSON, and a SHA-256 over JSON and tensors
 """
 
@@ -23,7 +26,8 @@ from strategies.atomic_files import write_bytes
 from strategies.errors import StorageError
 from strategies.tensors import Tensors, content_hash
 
-SHARED, OWN = "shared", "own"
+WHOLE = ("shared", "accepted", "memory")
+BY_CENTER = ("own", "accepted_own", "branches")
 
 
 @dataclass(frozen=True)
@@ -32,20 +36,28 @@ class Checkpoint:
 
     stage_index:   position of the current stage in the study; the number of stages once all are done.
     server_round:  rounds completed so far, counted over the whole study; 0 before training.
-    stage_scored:  whether the test row of the current stage is in `history` already.
+    done:          which closing steps of the current stage are behind: "gate", "observe", "score".
     backbone_hash: content hash of the frozen backbone in use.
     shared:        the state every center receives; it holds the backbone too while a stage trains it.
-    own:           center -> the state only that center receives.
+    accepted:      the shared state before the current stage: teacher, anchor and fallback of the gate.
+    memory:        statistics by key (`strategies.tensors`) that outlive a round.
+    own:           center -> what it sent last, of which it receives again what is its own.
+    accepted_own:  `own` before the current stage.
+    branches:      center -> shared tensors that the gate kept private to it; it is served these.
     tracking:      what the tracker needs to continue the same runs.
     elapsed_s:     wall time of the study so far, over all its starts.
     """
 
     stage_index: int
     server_round: int
-    stage_scored: bool
     backbone_hash: str
     shared: Tensors
+    done: tuple[str, ...] = ()
+    accepted: Tensors = field(default_factory=dict)
+    memory: Tensors = field(default_factory=dict)
     own: Mapping[str, Tensors] = field(default_factory=dict)
+    accepted_own: Mapping[str, Tensors] = field(default_factory=dict)
+    branches: Mapping[str, Tensors] = field(default_factory=dict)
     history: History = field(default_factory=History)
     tracking: Mapping[str, str] = field(default_factory=dict)
     elapsed_s: float = 0.0
@@ -85,8 +97,10 @@ def load(path: Path) -> Checkpoint | None:
 
 
 def _joined(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
-    parts = {SHARED: checkpoint.shared}
-    parts.update({f"{OWN}/{position}": own for position, own in enumerate(checkpoint.own.values())})
+    parts: dict[str, Tensors] = {part: getattr(checkpoint, part) for part in WHOLE}
+    for part in BY_CENTER:
+        centers: Mapping[str, Tensors] = getattr(checkpoint, part)
+        parts |= {f"{part}/{position}": tensors for position, tensors in enumerate(centers.values())}
     return {
         f"{part}/{key}": np.array(array, dtype="<f4", order="C")
         for part, tensors in parts.items()
@@ -94,17 +108,25 @@ def _joined(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
     }
 
 
-def _part(tensors: Tensors, part: str) -> dict[str, NDArray[np.float32]]:
-    return {key.removeprefix(f"{part}/"): array for key, array in tensors.items() if key.startswith(f"{part}/")}
+def _split(tensors: Tensors) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """Tensors by part, keys as they were; a part is a name, or a name and a position."""
+    found: dict[str, dict[str, NDArray[np.float32]]] = {}
+    for name, array in tensors.items():
+        part, _, key = name.partition("/")
+        if part in BY_CENTER:
+            position, _, key = key.partition("/")
+            part = f"{part}/{position}"
+        found.setdefault(part, {})[key] = array
+    return found
 
 
 def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "stage_index": checkpoint.stage_index,
         "server_round": checkpoint.server_round,
-        "stage_scored": checkpoint.stage_scored,
+        "done": list(checkpoint.done),
         "backbone_hash": checkpoint.backbone_hash,
-        "own": list(checkpoint.own),
+        **{part: list(getattr(checkpoint, part)) for part in BY_CENTER},
         "history": asdict(checkpoint.history),
         "tracking": dict(checkpoint.tracking),
         "elapsed_s": checkpoint.elapsed_s,
@@ -112,10 +134,13 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _checkpoint(facts: dict[str, Any], tensors: Tensors) -> Checkpoint:
-    centers = facts.pop("own")
+    parts = _split(tensors)
+    fields: dict[str, Any] = {part: parts.get(part, {}) for part in WHOLE}
+    for part in BY_CENTER:
+        centers = facts.pop(part)
+        fields[part] = {center: parts.get(f"{part}/{position}", {}) for position, center in enumerate(centers)}
     history = TypeAdapter(History).validate_python(facts.pop("history"))
-    own = {center: _part(tensors, f"{OWN}/{position}") for position, center in enumerate(centers)}
-    return Checkpoint(**facts, history=history, own=own, shared=_part(tensors, SHARED))
+    return Checkpoint(**{**facts, **fields, "done": tuple(facts["done"]), "history": history})
 
 
 def _digest(facts: str, tensors: Tensors) -> str:

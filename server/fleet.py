@@ -2,6 +2,7 @@
 
 Works over any Flower `Grid`: SuperLink, Ray or in-process. A node belongs to the center whose name it was registered
 with; where nodes are nameless (Ray), the reply to a `register` instruction names it. Never by what a later reply says.
+A message that missed its deadline stays known until its time to live ends: its answer is handed on apart, as late.
 """
 
 import logging
@@ -13,13 +14,14 @@ from dataclasses import dataclass, replace
 from flwr.app import DEFAULT_TTL, Message
 from flwr.serverapp import Grid
 
-from strategies.errors import ConciliumError
+from strategies.errors import ConciliumError, QuorumError
 from strategies.instruction import Instruction, Kind, Reply
 from strategies.wire import message_type, read_reply, tensor_bytes, to_message_content
 
 logger = logging.getLogger(__name__)
 
 OnReply = Callable[[str, Reply, int, int], None]
+OnLate = Callable[[str, Reply], None]
 UNAVAILABLE, UNREADABLE, OTHER_CENTER = "node-unavailable", "unreadable", "other-center"
 
 
@@ -31,12 +33,17 @@ class FleetError(ConciliumError):
 
 @dataclass(frozen=True)
 class _Asked:
-    """One message under way; `center` is empty until a nameless node has said whose it is."""
+    """One message under way; `center` is empty until a nameless node has said whose it is.
+
+    about: stage and round, for messages. expires_at: on the monotonic clock, when no answer can come any more.
+    """
 
     center: str
     node_id: int
     kind: Kind
     bytes_down: int
+    about: str
+    expires_at: float
 
 
 class Fleet:
@@ -50,6 +57,7 @@ class Fleet:
     def __init__(self, grid: Grid, *, poll_s: float = 1.0) -> None:
         self._grid = grid
         self._poll_s = poll_s
+        self._overdue: dict[str, _Asked] = {}
         self._names: dict[int, str] = {}
 
     def centers(self) -> dict[str, int]:
@@ -60,8 +68,22 @@ class Fleet:
         """
         return _by_center(self._connected())
 
+    def connected(self) -> tuple[str, ...]:
+        """The names of the centers connected now, sorted.
+
+        Raises:
+            FleetError: two connected nodes have one center's name.
+        """
+        return tuple(self.centers())
+
     def register(
-        self, instruction: Instruction, *, deadline_s: float, expected: Collection[str] = ()
+        self,
+        instruction: Instruction,
+        *,
+        deadline_s: float,
+        expected: Collection[str] = (),
+        quorum: int | None = None,
+        on_late: OnLate | None = None,
     ) -> dict[str, Reply]:
         """Ask nodes to introduce themselves; those that connect meanwhile are asked too.
 
@@ -70,12 +92,15 @@ class Fleet:
             deadline_s: seconds to wait at most.
             expected: centers to wait for; nodes with other names are left alone. Empty means all nodes that are
                 connected at the first look.
+            quorum: fewest centers that must have answered without error by the deadline; None asks for none.
+            on_late: as in `ask`.
 
         Returns:
             The reply of each center that answered, by center.
 
         Raises:
             FleetError: two nodes introduce themselves as one center.
+            QuorumError: fewer than `quorum` answered without error by the deadline.
         """
         replies: dict[str, Reply] = {}
         asked: set[int] = set()
@@ -93,19 +118,32 @@ class Fleet:
                     replies[reply.center] = reply
             done = set(expected) <= set(replies) if expected else not waiting
             if done or time.monotonic() >= ends_at:
+                self._hear_late(on_late)
+                self._overdue |= waiting
+                _check_quorum(replies, expected, quorum, deadline_s)
                 return replies
             if not arrived:
+                self._hear_late(on_late)
                 self._pause(ends_at)
 
     def ask(
-        self, instructions: Mapping[str, Instruction], *, deadline_s: float, on_reply: OnReply | None = None
+        self,
+        instructions: Mapping[str, Instruction],
+        *,
+        deadline_s: float,
+        on_reply: OnReply | None = None,
+        on_late: OnLate | None = None,
     ) -> dict[str, Reply]:
         """Send each center its instruction and collect replies until all are there or the deadline has passed.
 
+        A center that connects only after the instructions were sent is not asked by this call.
+
         Args:
             instructions: one a center; they are sent in this order.
-            deadline_s: seconds to wait at most; what arrives later is dropped.
+            deadline_s: seconds to wait at most; what arrives later is heard by later calls as late.
             on_reply: called for each reply with center, reply, tensor bytes sent and tensor bytes received.
+            on_late: called once for each answer that arrived meanwhile to a message of an earlier call that missed its
+                deadline, with center and reply; such an answer is never among the replies of this call.
 
         Returns:
             The replies that arrived, by center. A center that is not connected or vanished has the error
@@ -118,20 +156,49 @@ class Fleet:
             if not self._push(waiting, instruction, center, nodes.get(center), deadline_s):
                 _take(replies, on_reply, center, Reply(center=center, kind=instruction.kind, error=UNAVAILABLE), 0)
         ends_at = time.monotonic() + deadline_s
+        self._hear_late(on_late)
         while waiting and time.monotonic() < ends_at:
             arrived = self._pull(waiting)
             for question, reply in arrived:
                 _take(replies, on_reply, question.center, reply, question.bytes_down)
             if not arrived:
+                self._hear_late(on_late)
                 self._pause(ends_at)
         for question in waiting.values():
             logger.warning(
-                "center '%s' did not answer '%s' within %g s; a later answer is dropped",
+                "center '%s' did not answer '%s' (%s) within %g s; a later answer does not count",
                 question.center,
                 question.kind,
+                question.about,
                 deadline_s,
             )
+        self._overdue |= waiting
         return replies
+
+    def _hear_late(self, on_late: OnLate | None) -> None:
+        """Hand on what has arrived for messages that missed their deadline, and forget those that expired."""
+        for question, reply in self._pull(self._overdue):
+            center = question.center or reply.center
+            logger.warning(
+                "center '%s' answered '%s' (%s) after the deadline%s; the answer is put aside",
+                center,
+                question.kind,
+                question.about,
+                f" with error '{reply.error}'" if reply.error else "",
+            )
+            self._introduce_late(question, reply)
+            if on_late is not None:
+                on_late(center, reply)
+        now = time.monotonic()
+        self._overdue = {key: question for key, question in self._overdue.items() if question.expires_at > now}
+
+    def _introduce_late(self, question: _Asked, reply: Reply) -> None:
+        """As `_introduce`; a second node of one center is left nameless, since a round is under way."""
+        try:
+            if question.kind == "register":
+                self._introduce(question, reply)
+        except FleetError:
+            logger.exception("node %d is not taken for center '%s'", question.node_id, reply.center)
 
     def _connected(self) -> dict[int, str]:
         """Center name of every connected node by node id; empty for a nameless one that has not registered."""
@@ -153,18 +220,14 @@ class Fleet:
         """Send one message and note it in `waiting`; False where the node is not there to take it."""
         if node_id is None:
             return False
-        message = Message(
-            to_message_content(instruction),
-            node_id,
-            message_type(instruction.kind),
-            ttl=max(DEFAULT_TTL, 2 * deadline_s),
-            group_id=f"{instruction.stage}/{instruction.server_round}",
-        )
+        about, ttl = f"{instruction.stage}/{instruction.server_round}", max(DEFAULT_TTL, 2 * deadline_s)
+        content, kind = to_message_content(instruction), instruction.kind
+        message = Message(content, node_id, message_type(kind), ttl=ttl, group_id=about)
         message_id = next(iter(self._grid.push_messages([message])), None)
         if not message_id:
             return False
-        sent = tensor_bytes(instruction.tensors) + tensor_bytes(instruction.backbone)
-        waiting[message_id] = _Asked(center, node_id, instruction.kind, sent)
+        sent = sum(map(tensor_bytes, (instruction.tensors, instruction.backbone, instruction.reference)))
+        waiting[message_id] = _Asked(center, node_id, kind, sent, about, time.monotonic() + ttl)
         return True
 
     def _pull(self, waiting: dict[str, _Asked]) -> list[tuple[_Asked, Reply]]:
@@ -195,6 +258,18 @@ def _by_center(names: Mapping[int, str]) -> dict[str, int]:
     return {name: node_id for node_id, name in sorted(names.items(), key=lambda item: item[1]) if name}
 
 
+def _check_quorum(
+    replies: Mapping[str, Reply], expected: Collection[str], quorum: int | None, deadline_s: float
+) -> None:
+    usable = [center for center, reply in replies.items() if not reply.error]
+    if quorum is not None and len(usable) < quorum:
+        silent = ", ".join(sorted(set(expected) - set(usable))) or "none known by name"
+        raise QuorumError(
+            f"{len(usable)} center(s) registered within {deadline_s:g} s, quorum is {quorum}; missing: {silent}. Start "
+            "their nodes or correct their data, then run the study again"
+        )
+
+
 def _take(replies: dict[str, Reply], on_reply: OnReply | None, center: str, reply: Reply, bytes_down: int) -> None:
     replies[center] = reply
     if on_reply is not None:
@@ -219,4 +294,6 @@ def _read(question: _Asked, message: Message) -> Reply:
     if reply.kind != question.kind and not reply.error:
         logger.error("center '%s' answers '%s' to '%s'", question.center, reply.kind, question.kind)
         return replace(failed, error=UNREADABLE)
-    return replace(reply, center=question.center or reply.center, kind=question.kind)
+    center = question.center or reply.center
+    payload = None if reply.payload is None else replace(reply.payload, center=center)
+    return replace(reply, center=center, kind=question.kind, payload=payload)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from strategies.continual.gate import Verdict
 from strategies.instruction import Score
 from strategies.settings import ModalitySetting
 
@@ -14,6 +15,7 @@ class RoundRecord:
     """One center in one round; `validation` scores the state the center received, before it trained.
 
     cases: training cases behind the update; support: the same for each tensor group that was sent.
+    phase: adapter roles that trained; update_norm: L2 norm of what was sent minus what was received.
     seconds: wall time at the center; bytes_*: tensor bytes of the messages down to and up from the center.
     """
 
@@ -28,6 +30,27 @@ class RoundRecord:
     bytes_up: int = 0
     validation: Scores = field(default_factory=dict)
     support: Mapping[str, int] = field(default_factory=dict)
+    phase: str = ""
+    update_norm: float | None = None
+
+
+@dataclass(frozen=True)
+class AggregationRecord:
+    """What one round's aggregation said about itself, by name (dropped energy, rank of the carry, ...)."""
+
+    stage: str
+    server_round: int
+    scheme: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GateRecord:
+    """What the no-harm gate decided about the candidate of a stage, and which centers keep it as their own branch."""
+
+    stage: str
+    verdict: Verdict
+    branches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,8 +68,24 @@ class StageRow:
 
 
 @dataclass(frozen=True)
+class ErrandRecord:
+    """One center's answer to a question that neither trains nor scores: `compare` or `observe`, after a stage."""
+
+    stage: str
+    kind: str
+    center: str
+    error: str = ""
+    seconds: float = 0.0
+    bytes_down: int = 0
+    bytes_up: int = 0
+
+
+@dataclass(frozen=True)
 class History:
-    """Rounds and rows in the order in which they were completed."""
+    """Rounds, rows and decisions in the order in which they were completed."""
 
     rounds: tuple[RoundRecord, ...] = ()
     rows: tuple[StageRow, ...] = ()
+    aggregations: tuple[AggregationRecord, ...] = ()
+    gates: tuple[GateRecord, ...] = ()
+    errands: tuple[ErrandRecord, ...] = ()

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from server.history import RoundRecord, StageRow
+from server.history import GateRecord, RoundRecord, StageRow
 from server.study import Stage, Study
 from strategies.instruction import Score
 from strategies.settings import SETTINGS
@@ -24,6 +24,9 @@ class Listener:
 
     def center_answered(self, record: RoundRecord) -> None:
         """One center's round is in."""
+
+    def gate_decided(self, record: GateRecord) -> None:
+        """The no-harm gate has let a stage's candidate through, or not."""
 
     def scoring_started(self, stage: str, centers: Sequence[str]) -> None:
         """The centers score their test cases after a stage."""
@@ -45,7 +48,7 @@ class Display(Listener):
             TimeElapsedColumn(),
             console=console,
         )
-        self._task = self._progress.add_task(study.name, total=sum(stage.rounds for stage in study.stages))
+        self._task = self._progress.add_task(study.name, total=sum(stage.all_rounds for stage in study.stages))
         self._waiting = 0
 
     def __enter__(self) -> Self:
@@ -64,7 +67,7 @@ class Display(Listener):
     def round_started(self, stage: Stage, number: int, centers: Sequence[str]) -> None:
         """Say which round is under way."""
         self._waiting = len(centers)
-        self._progress.update(self._task, description=f"{stage.name} {number}/{stage.rounds}")
+        self._progress.update(self._task, description=f"{stage.name} {number}/{stage.all_rounds}")
 
     def center_answered(self, record: RoundRecord) -> None:
         """One line a center; the bar moves when the last one is in."""
@@ -77,6 +80,13 @@ class Display(Listener):
         self._waiting -= 1
         if self._waiting == 0:
             self._progress.advance(self._task)
+
+    def gate_decided(self, record: GateRecord) -> None:
+        """Say what became of the candidate, and why."""
+        verdict = record.verdict
+        kept = f"; kept by {', '.join(record.branches)}" if record.branches else ""
+        what = "shared" if verdict.promoted else f"not shared{kept}"
+        self._console.print(f"gate: the adapter of stage {record.stage} is {what} ({verdict.reason})")
 
     def scoring_started(self, stage: str, centers: Sequence[str]) -> None:
         """Say that test cases are being scored."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from server.history import History, StageRow
+from server.history import ErrandRecord, GateRecord, History, RoundRecord, StageRow
 from server.study import INITIAL, Stage, Study
 from strategies.atomic_files import write_text
 from strategies.bank import Entry
@@ -27,7 +27,8 @@ NO_SCORE = Score(cases=0, dice=None, hd95_mm=None)
 DEFINITION = (
     "Parameters are counted once each; frozen copies that peft keeps of a module it trains are not counted. "
     "Trainable: the parameters of the tensor groups a stage trains. Percent: of all parameters of the model with its "
-    "PET pathway and adapters. Groups: backbone (pre-trained on CT), pet (PET pathway), peft (LoRA or DoRA)."
+    "PET pathway and adapters. Groups: backbone (pre-trained on CT), pet (PET pathway), peft (LoRA or DoRA), center "
+    "(a center's own adapter), norm (a center's own normalisation)."
 )
 
 Status = Literal["complete", "interrupted", "failed"]
@@ -68,12 +69,16 @@ def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]
         "adapter": study.adapter.model_dump(mode="json"),
         "preprocessing": study.preprocessing.model_dump(mode="json"),
         "centers": {name: _center(study, name, facts.cases.get(name, {})) for name in study.centers},
-        "stages": [_stage(stage, sizes) for stage in study.stages],
+        "strategy": study.strategy.model_dump(mode="json"),
+        "stages": [_stage(study, stage, sizes) for stage in study.stages],
         "parameters": {"total": sum(sizes.values()), **sizes, "definition": DEFINITION},
         "matrices": matrices,
         "transfer": {setting: _transfer(study, matrix) for setting, matrix in matrices.items()},
         "rounds": [asdict(record) for record in history.rounds],
         "evaluations": [_evaluation(row) for row in history.rows],
+        "aggregations": [asdict(record) for record in history.aggregations],
+        "gates": [_gate(record) for record in history.gates],
+        "errands": [asdict(record) for record in history.errands],
         "bytes": _bytes(study, history),
         "seconds": {"total": facts.seconds, "by_center": _seconds(study, history)},
         "backbone": facts.backbone,
@@ -207,8 +212,8 @@ def _center(study: Study, name: str, cases: Mapping[str, int]) -> dict[str, Any]
     }
 
 
-def _stage(stage: Stage, sizes: Mapping[str, int]) -> dict[str, Any]:
-    groups = stage.training.groups
+def _stage(study: Study, stage: Stage, sizes: Mapping[str, int]) -> dict[str, Any]:
+    groups = stage.trained
     trainable, total = sum(sizes[group] for group in groups), sum(sizes.values())
     return {
         "name": stage.name,
@@ -217,8 +222,10 @@ def _stage(stage: Stage, sizes: Mapping[str, int]) -> dict[str, Any]:
         "rounds": stage.rounds,
         "local_steps": stage.local_steps,
         "learning_rate": stage.learning_rate,
-        "aggregation": stage.aggregation,
-        "modality_shares": dict(stage.training.modality_shares),
+        "warm_up_rounds": stage.warm_up_rounds,
+        "settle_rounds": stage.settle_rounds,
+        "aggregation": study.scheme_name(stage),
+        "modality_shares": dict(study.training_in(stage, stage.warm_up_rounds).modality_shares),
         "trained_groups": list(groups),
         "trainable": {"parameters": trainable, "percent": 100 * trainable / total if total else 0.0},
     }
@@ -228,13 +235,18 @@ def _evaluation(row: StageRow) -> dict[str, Any]:
     return {"stage": row.stage, "bytes_down": row.bytes_down, "seconds": row.seconds, "errors": row.errors}
 
 
+def _gate(record: GateRecord) -> dict[str, Any]:
+    return {"stage": record.stage, **asdict(record.verdict), "branches": list(record.branches)}
+
+
 def _bytes(study: Study, history: History) -> dict[str, Any]:
     """Tensor bytes of all messages, those that asked for test scores included."""
+    records: tuple[RoundRecord | ErrandRecord, ...] = (*history.rounds, *history.errands)
     by_center = {
         name: {
-            "down": sum(record.bytes_down for record in history.rounds if record.center == name)
+            "down": sum(record.bytes_down for record in records if record.center == name)
             + sum(row.bytes_down.get(name, 0) for row in history.rows),
-            "up": sum(record.bytes_up for record in history.rounds if record.center == name),
+            "up": sum(record.bytes_up for record in records if record.center == name),
         }
         for name in study.centers
     }
@@ -246,8 +258,9 @@ def _bytes(study: Study, history: History) -> dict[str, Any]:
 
 
 def _seconds(study: Study, history: History) -> dict[str, float]:
+    records: tuple[RoundRecord | ErrandRecord, ...] = (*history.rounds, *history.errands)
     return {
-        name: sum(record.seconds for record in history.rounds if record.center == name)
+        name: sum(record.seconds for record in records if record.center == name)
         + sum(row.seconds.get(name, 0.0) for row in history.rows)
         for name in study.centers
     }

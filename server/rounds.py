@@ -1,40 +1,49 @@
 """The round loop: stages in order, rounds in each, and after every round a checkpoint from which a run continues.
 
-    enter stage -> [ instruct -> collect -> admit -> aggregate -> checkpoint ] x rounds -> score test cases -> bank
+    enter stage -> [ instruct -> collect -> admit -> aggregate -> checkpoint ] x rounds
+                -> no-harm gate -> observe -> score test cases -> bank
 
 One message a center and round: the center scores the state it received on validation cases, trains, and replies.
+Admitted payloads wait on disk and are aggregated from there one at a time, in the order of center names.
 """
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
 from server import checkpoint as checkpoints
-from server.banking import bank_stage
+from server.banking import bank_stage, rolled_back
 from server.checkpoint import Checkpoint
+from server.closing import gated, observations, observed, scored
+from server.correspondence import Answer, Correspondence, median_norm
 from server.directory import Prepared, StudyDirectory, read_prepared
 from server.fleet import Fleet
-from server.history import RoundRecord, StageRow
+from server.history import RoundRecord
+from server.inbox import Inbox
+from server.messages import Desk
 from server.outputs import write_outputs
 from server.progress import Listener
 from server.result import Status
 from server.study import INITIAL, Stage
 from server.tracking import Tracker
-from server.transitions import after_round, enter_stage, hash_for, leave_stage, tensors_for
-from strategies.admission import admit
+from server.transitions import after_round, base_of, enter_stage, hash_for, leave_stage, without_backbone
+from strategies.admission import admit, update_norm
+from strategies.aggregation.contract import Base
+from strategies.aggregation.linear_form import linear_form, modules_of
 from strategies.bank import AdapterBank
-from strategies.errors import BackboneMissingError, ConciliumError, PayloadError, QuorumError, StudyError
-from strategies.instruction import Instruction, Kind, Reply
-from strategies.payload import Payload
+from strategies.errors import ConciliumError, PayloadError, QuorumError
+from strategies.instruction import Reply
+from strategies.payload import Payload, frozen_hash, phase_of
 from strategies.settings import Training
+from strategies.tensors import BACKBONE, PEFT, Tensors, role_of
 
 logger = logging.getLogger(__name__)
 
-FRESH = Checkpoint(stage_index=0, server_round=0, stage_scored=False, backbone_hash="", shared={})
-EXPECTED_FACTS = ("train_cases", "validation_cases", "test_cases")
+FRESH = Checkpoint(stage_index=0, server_round=0, backbone_hash="", shared={})
 
 
 def run_study(fleet: Fleet, root: Path, *, listener: Listener | None = None, tracking_uri: str | None = None) -> None:
@@ -48,26 +57,18 @@ def run_study(fleet: Fleet, root: Path, *, listener: Listener | None = None, tra
     Coordinator(fleet, root, listener or Listener(), tracking_uri).run()
 
 
-@dataclass(frozen=True)
-class Answer:
-    """One center's reply, with the tensor bytes of the messages it took."""
-
-    reply: Reply
-    bytes_down: int = 0
-    bytes_up: int = 0
-
-
 class Coordinator:
     """One run of one study; its state is `state`, everything else is fixed."""
 
     def __init__(self, fleet: Fleet, root: Path, listener: Listener, tracking_uri: str | None) -> None:
-        self.fleet, self.listener, self.tracking_uri = fleet, listener, tracking_uri
+        self.listener, self.tracking_uri = listener, tracking_uri
         self.directory = StudyDirectory(root)
         self.prepared: Prepared = read_prepared(root)
         self.study = self.prepared.study
         self.bank = AdapterBank.create(self.directory.bank, self.study.settings, self.prepared.adapter_config)
+        self.inbox = Inbox(root / "inbox")
+        self.letters = Correspondence(fleet, self.study, self.bank, on_late=self._set_aside)
         self.state = checkpoints.load(self.directory.checkpoint) or FRESH
-        self.cases: dict[str, dict[str, int]] = {}
         self._clock = time.monotonic()
 
     def run(self) -> None:
@@ -78,7 +79,6 @@ class Coordinator:
         ) as self.tracker:
             self.state = replace(self.state, tracking=self.tracker.run_ids)
             self._save()
-            self._register()
             self.listener.resumed(self.state.server_round)
             self._log_again()
             try:
@@ -88,167 +88,180 @@ class Coordinator:
                 raise
             self._write_outputs("complete")
 
-    def _register(self) -> None:
-        """Learn what each center has; a center that is missing or has no usable data ends the run before it starts."""
-        instruction = Instruction(kind="register", settings=self.study.settings)
-        replies = self.fleet.register(instruction, deadline_s=self.study.deadline_s, expected=self.study.centers)
-        for center in self.study.centers:
-            reply = replies.get(center)
-            if reply is None or reply.error:
-                reason = "did not register" if reply is None else f"registered with error '{reply.error}'"
-                raise StudyError(f"center '{center}' {reason}; see its own log, then run the study again")
-            self.cases[center] = {fact.removesuffix("_cases"): int(reply.facts[fact]) for fact in EXPECTED_FACTS}
-
     def _log_again(self) -> None:
         """Bring MLflow up to the checkpoint: an interruption may have come between the two; what is there stays."""
-        ends = accumulate(stage.rounds for stage in self.study.stages)
+        ends = accumulate(stage.all_rounds for stage in self.study.stages)
         steps = dict(zip((stage.name for stage in self.study.stages), ends, strict=True))
         for record in self.state.history.rounds:
             self.tracker.log_round(record)
         for row in self.state.history.rows:
             self.tracker.log_row(row, steps.get(row.stage, 0))
+        for figures in self.state.history.aggregations:
+            self.tracker.log_aggregation(figures)
+        for gate in self.state.history.gates:
+            self.tracker.log_gate(gate, steps.get(gate.stage, 0))
 
     def _run_stages(self) -> None:
-        first = self.study.stages[0]
-        if first.kind != "pretrain" and not self.state.history.rows and self.state.server_round == 0:
-            self.state = enter_stage(self.state, first, self.prepared, self.bank)
-            self._score(first, INITIAL)
         for index in range(self.state.stage_index, len(self.study.stages)):
             stage = self.study.stages[index]
-            self.state = enter_stage(self.state, stage, self.prepared, self.bank)
+            self.letters.register(stage.name, stage.centers)
+            before = sum(earlier.all_rounds for earlier in self.study.stages[:index])
+            if self.state.server_round == before and not self.state.done:
+                self._enter(stage)
             if self.state.backbone_hash:
                 self.tracker.log_backbone(self.state.backbone_hash)
-            before = sum(earlier.rounds for earlier in self.study.stages[:index])
-            for completed in range(self.state.server_round - before, stage.rounds):
-                self._round(stage, completed)
-            if not self.state.stage_scored:
-                self._score(stage, stage.name)
-            bank_stage(self.bank, self.state, stage, self.prepared.groups)
+            desk = self._desk(stage)
+            for completed in range(self.state.server_round - before, stage.all_rounds):
+                self._round(desk, completed)
+            self._close(desk)
             following = self.study.stages[index + 1] if index + 1 < len(self.study.stages) else None
-            self.state = leave_stage(self.state, stage, following)
+            self.state = leave_stage(self.state, stage, following, self.study)
             self._save()
 
-    def _round(self, stage: Stage, completed: int) -> None:
+    def _enter(self, stage: Stage) -> None:
+        """Start a stage from the version of the shared adapter in use; without pretraining, score it first."""
+        shared = rolled_back(self.bank, self.state, self.prepared.groups)
+        self.state = enter_stage(replace(self.state, shared=shared), stage, self.prepared, self.bank)
+        first = stage is self.study.stages[0] and stage.kind != "pretrain"
+        if first and not self.state.history.rows:
+            self._score(self._desk(stage), INITIAL)
+
+    def _desk(self, stage: Stage) -> Desk:
+        backbone = {} if BACKBONE in stage.trained else self.bank.backbone(self.state.backbone_hash)
+        return Desk(self.prepared, stage, backbone)
+
+    def _round(self, desk: Desk, completed: int) -> None:
         """One round: instruct, collect, admit, aggregate, checkpoint.
 
         Raises:
-            QuorumError: fewer payloads than the study's quorum could be admitted.
+            QuorumError: fewer payloads than the quorum could be admitted.
         """
-        self.listener.round_started(stage, completed + 1, stage.centers)
-        number = self.state.server_round + 1
-        records: dict[str, RoundRecord] = {}
-        payloads: list[Payload] = []
-
-        def take(answer: Answer) -> None:
-            payload, error = self._admitted(answer.reply, stage, number)
-            if payload is not None:
-                payloads.append(payload)
-            records[answer.reply.center] = record_of(answer, stage, number, error)
-            self.listener.center_answered(records[answer.reply.center])
-
-        self._ask("train", stage, stage.name, stage.centers, stage.training_in(completed), number, take)
-        for center in [center for center in stage.centers if center not in records]:
-            take(Answer(Reply(center=center, kind="train", error="no-answer")))
-        self._check_quorum(stage, number, records, len(payloads))
-        new = tuple(records[center] for center in stage.centers)
+        stage, number = desk.stage, self.state.server_round + 1
+        training, centers = self.study.training_in(stage, completed), self.study.takes_part(stage, completed)
+        self.listener.round_started(stage, completed + 1, centers)
+        self.inbox.clear(stage.name, number)
+        records = self._collected(desk, training, [name for name in centers if name in self.letters.cases], number)
+        for center in [center for center in centers if center not in records]:
+            records[center] = RoundRecord(stage.name, number, center, error="no-answer")
+            self.listener.center_answered(records[center])
+        self._check_quorum(stage, number, records)
+        new = tuple(records[center] for center in centers)
         history = replace(self.state.history, rounds=(*self.state.history.rounds, *new))
-        self.state = replace(after_round(self.state, stage, payloads, self.prepared.groups), history=history)
+        base = self._base(desk, training, number)
+        payloads = self.inbox.payloads(stage.name, number)
+        self.state = after_round(replace(self.state, history=history), stage, training, payloads, base, self.study)
         self._save()
+        self.inbox.clear(stage.name, number)
         for record in new:
             self.tracker.log_round(record)
+        for figures in self.state.history.aggregations[-1:]:
+            self.tracker.log_aggregation(figures)
 
-    def _check_quorum(self, stage: Stage, number: int, records: Mapping[str, RoundRecord], usable: int) -> None:
-        if usable >= min(self.study.quorum, len(stage.centers)):
-            return
-        found = ", ".join(f"{name}: {record.error or 'ok'}" for name, record in sorted(records.items()))
-        raise QuorumError(
-            f"stage '{stage.name}', round {number}: {usable} of {len(stage.centers)} center(s) sent usable tensors, "
-            f"quorum is {self.study.quorum} ({found}). Round {number - 1} is kept; resume when they are back"
-        )
-
-    def _score(self, stage: Stage, row_name: str) -> None:
-        """A row of the evaluation matrix: every evaluated center scores its test cases."""
-        centers = [name for name, center in self.study.centers.items() if center.evaluated]
-        self.listener.scoring_started(row_name, centers)
-        answers: dict[str, Answer] = {}
+    def _collected(
+        self, desk: Desk, training: Training, centers: Collection[str], number: int
+    ) -> dict[str, RoundRecord]:
+        """Ask the centers; what may be aggregated goes to the inbox, what happened into a record for each."""
+        records: dict[str, RoundRecord] = {}
+        beside = self._observed_beside(desk, training, centers)
 
         def take(answer: Answer) -> None:
-            answers[answer.reply.center] = answer
+            center, payload = answer.reply.center, answer.reply.payload
+            norm, error = self._admitted(answer.reply, desk, training, number)
+            if not error and payload is not None:
+                self.inbox.put(replace(payload, tensors={**payload.tensors, **beside.get(center, {})}))
+            records[center] = record_of(answer, desk.stage, number, error, norm)
+            self.listener.center_answered(records[center])
 
-        self._ask("evaluate", stage, row_name, centers, None, self.state.server_round, take)
-        absent = {center: "no-answer" for center in centers if center not in answers}
-        failed = {center: answer.reply.error for center, answer in answers.items() if answer.reply.error}
-        row = StageRow(
-            row_name,
-            test={center: answers[center].reply.scores for center in centers if center in answers},
-            bytes_down={center: answers[center].bytes_down for center in centers if center in answers},
-            seconds={center: answers[center].reply.seconds for center in centers if center in answers},
-            errors={**absent, **failed},
-        )
-        history = replace(self.state.history, rows=(*self.state.history.rows, row))
-        self.state = replace(self.state, history=history, stage_scored=row_name == stage.name)
-        self._save()
-        self.tracker.log_row(row, self.state.server_round)
-        self.listener.stage_scored(row)
+        self.letters.ask({name: desk.training(self.state, name, training, number) for name in centers}, take)
+        return records
 
-    def _ask(
-        self,
-        kind: Kind,
-        stage: Stage,
-        name: str,
-        centers: Sequence[str],
-        training: Training | None,
-        number: int,
-        take: Callable[[Answer], None],
-    ) -> None:
-        """Hand each answer on as it comes; a center without the frozen backbone is sent it and asked once more."""
-        lacking: dict[str, int] = {}
+    def _observed_beside(self, desk: Desk, training: Training, centers: Collection[str]) -> dict[str, Tensors]:
+        """The statistics that the scheme weighs payloads by, by center; asked for before the round trains."""
+        wanted = self.study.scheme_of(desk.stage).observes
+        if not wanted or PEFT not in training.groups:
+            return {}
+        answers = observations(self.state, desk, self.letters, wanted, centers)
+        return {name: answer.reply.payload.tensors for name, answer in answers.items() if answer.reply.payload}
 
-        def note(center: str, reply: Reply, bytes_down: int, bytes_up: int) -> None:
-            if reply.error == BackboneMissingError.code and center not in lacking:
-                lacking[center] = bytes_down
-            else:
-                take(Answer(reply, bytes_down + lacking.get(center, 0), bytes_up))
-
-        asked = {center: self._instruction(kind, stage, name, center, training, number) for center in centers}
-        self.fleet.ask(asked, deadline_s=self.study.deadline_s, on_reply=note)
-        if lacking:
-            backbone = self.bank.backbone(self.state.backbone_hash)
-            again = {center: replace(asked[center], backbone=backbone) for center in lacking}
-            self.fleet.ask(again, deadline_s=self.study.deadline_s, on_reply=note)
-
-    def _instruction(
-        self, kind: Kind, stage: Stage, name: str, center: str, training: Training | None, number: int
-    ) -> Instruction:
-        tensors = tensors_for(self.state, stage, center)
-        return Instruction(
-            kind=kind,
-            settings=self.study.settings,
-            stage=name,
-            server_round=number,
-            backbone_hash=hash_for(self.state, tensors, self.prepared.groups),
-            training=training,
-            tensors=tensors,
-        )
-
-    def _admitted(self, reply: Reply, stage: Stage, number: int) -> tuple[Payload | None, str]:
-        """The payload if it may enter the arithmetic, and the error code that stands in the record otherwise."""
+    def _admitted(self, reply: Reply, desk: Desk, training: Training, number: int) -> tuple[float | None, str]:
+        """The norm of an update that may enter the arithmetic, or the error code that stands in the record."""
         if reply.error or reply.payload is None:
             return None, reply.error or "no-payload"
-        tensors = tensors_for(self.state, stage, reply.center)
+        start = desk.to_train(self.state, reply.center)
+        phase = phase_of(training.roles) if PEFT in training.groups else ""
+        earlier = [
+            record.update_norm
+            for record in self.state.history.rounds
+            if record.stage == desk.stage.name and record.phase == phase and record.update_norm is not None
+        ]
         try:
             admit(
                 reply.payload,
-                specs=[spec for spec in self.prepared.specs if spec.group in stage.training.groups],
-                backbone_hash=hash_for(self.state, tensors, self.prepared.groups),
-                stage=stage.name,
+                specs=desk.expected(training, reply.center),
+                backbone_hash=hash_for(self.state, start, self.prepared.groups),
+                stage=desk.stage.name,
                 server_round=number,
-                registered_cases=self.cases[reply.center]["train"],
+                phase=phase,
+                frozen_hash=frozen_hash(self._rest(start), start, reply.payload.tensors),
+                registered_cases=self.letters.cases[reply.center]["train"],
+                gains=partial(gain_findings, start=start, base=self._base(desk, training, number)),
+                start=start,
+                median=median_norm(earlier),
             )
         except PayloadError as error:
             logger.warning("%s", error)
             return None, error.code
-        return reply.payload, ""
+        return update_norm(reply.payload, start), ""
+
+    def _base(self, desk: Desk, training: Training, number: int) -> Base:
+        return base_of(self.prepared, desk.backbone, roles=training.roles, seed=number)
+
+    def _rest(self, tensors: Tensors) -> Tensors:
+        """What of a center's tensors is not the backbone: what a phase may be asked to leave alone."""
+        return without_backbone(tensors, self.prepared.groups)
+
+    def _check_quorum(self, stage: Stage, number: int, records: Mapping[str, RoundRecord]) -> None:
+        usable, needed = sum(not record.error for record in records.values()), self.study.quorum_of(len(records))
+        if usable >= needed:
+            return
+        found = ", ".join(f"{name}: {record.error or 'ok'}" for name, record in sorted(records.items()))
+        raise QuorumError(
+            f"stage '{stage.name}', round {number}: {usable} of {len(records)} center(s) sent usable tensors, "
+            f"quorum is {needed} ({found}). Round {number - 1} is kept; resume when they are back"
+        )
+
+    def _set_aside(self, _center: str, reply: Reply) -> None:
+        """A late payload is kept for who wants to look at it; it belongs to no round any more."""
+        if reply.payload is not None:
+            self.inbox.put_aside(reply.payload, "late")
+
+    def _close(self, desk: Desk) -> None:
+        """The closing steps of a stage that are not behind yet, each with its checkpoint."""
+        if "gate" not in self.state.done:
+            self.state = gated(self.state, desk, self.letters)
+            self._save()
+            for record in self.state.history.gates:
+                if record.stage == desk.stage.name:
+                    self.tracker.log_gate(record, self.state.server_round)
+                    self.listener.gate_decided(record)
+        if "observe" not in self.state.done:
+            self.state = observed(self.state, desk, self.letters)
+            self._save()
+        if "score" not in self.state.done:
+            self._score(desk, desk.stage.name)
+        bank_stage(self.bank, self.state, desk, self.study)
+
+    def _score(self, desk: Desk, row_name: str) -> None:
+        """A row of the evaluation matrix."""
+        centers = [name for name, center in self.study.centers.items() if center.evaluated]
+        self.listener.scoring_started(row_name, centers)
+        row = scored(self.state, desk, self.letters, row_name, centers)
+        history = replace(self.state.history, rows=(*self.state.history.rows, row))
+        done = ("score",) if row_name == desk.stage.name else ()
+        self.state = replace(self.state, history=history, done=(*self.state.done, *done))
+        self._save()
+        self.tracker.log_row(row, self.state.server_round)
+        self.listener.stage_scored(row)
 
     def _save(self) -> None:
         now = time.monotonic()
@@ -257,7 +270,7 @@ class Coordinator:
         checkpoints.save(self.directory.checkpoint, self.state)
 
     def _write_outputs(self, status: Status) -> None:
-        write_outputs(self.directory, self.prepared, self.state, self.bank, self.tracker, self.cases, status)
+        write_outputs(self.directory, self.prepared, self.state, self.bank, self.tracker, self.letters.cases, status)
 
     def _leave_what_is_there(self, status: Status) -> None:
         """The outputs of a run that ends early; trouble here must not hide why it ended."""
@@ -267,7 +280,7 @@ class Coordinator:
             logger.warning("the outputs of the %s run could not be written: %s", status, error)
 
 
-def record_of(answer: Answer, stage: Stage, number: int, error: str) -> RoundRecord:
+def record_of(answer: Answer, stage: Stage, number: int, error: str, norm: float | None) -> RoundRecord:
     """One center's line in the history of a round; a payload that was refused supports nothing."""
     reply = answer.reply
     support = {} if reply.payload is None or error else dict(reply.payload.support)
@@ -283,4 +296,16 @@ def record_of(answer: Answer, stage: Stage, number: int, error: str) -> RoundRec
         bytes_down=answer.bytes_down,
         bytes_up=answer.bytes_up,
         validation=reply.scores,
+        phase="" if reply.payload is None or error else reply.payload.phase,
+        update_norm=norm,
     )
+
+
+def gain_findings(payload: Payload, *, start: Tensors, base: Base) -> Iterator[str]:
+    """The modules whose row gain d would leave no room to divide by it; nothing where no magnitude was sent."""
+    sent = [key for key in payload.tensors if role_of(key) == "magnitude"]
+    for module in modules_of(sent):
+        try:
+            linear_form(module, {**start, **payload.tensors}, base, payload.center)
+        except PayloadError as error:
+            yield str(error)

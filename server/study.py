@@ -7,26 +7,30 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from strategies.aggregation.schemes import SCHEMES
+from strategies.aggregation.schemes import SCHEMES, Scheme
 from strategies.bank import NAME, SHARED
 from strategies.errors import StudyError
 from strategies.settings import (
     Adapter,
     Fraction,
+    Group,
+    LocalTerms,
     ModalitySetting,
     Model,
     Preprocessing,
     Settings,
     Split,
+    Strategy,
     StudySettings,
     Training,
 )
 
-Group = Literal["backbone", "pet", "peft"]
 StageKind = Literal["pretrain", "adapt", "arrive"]
 Modality = Literal["ct", "pet"]
 
 INITIAL = "initial"
+RESERVED = frozenset({SHARED, "routed"})
+MIXED_RANKS = frozenset({"product-exact"})
 TRAINED: dict[StageKind, tuple[Group, ...]] = {
     "pretrain": ("backbone",),
     "adapt": ("pet", "peft"),
@@ -43,16 +47,24 @@ class Center(Settings):
     """A center of the study: which modalities it offers and which data folders it owns (its name by default).
 
     `evaluated = false` keeps a center out of the matrix: the pooled baseline trains on a union of centers
-    whose patients are already scored one by one.
+    whose patients are already scored one by one. `rank` is the center's own rank of the shared adapter where it
+    cannot afford, or wants more than, the study's.
     """
 
     modalities: tuple[Modality, ...] = Field(default=("ct", "pet"), min_length=1)
     folders: tuple[str, ...] = ()
     evaluated: bool = True
+    rank: PositiveInt | None = None
 
 
 class Stage(Settings):
-    """One step of the continual sequence; `groups` and `modality_shares` default by kind."""
+    """One step of the continual sequence; `groups` and `modality_shares` default by kind.
+
+    Rounds come in this order: `warm_up_rounds`, in which newcomers to the adapters fit what is personal to them
+    while the shared tensors stand still; `rounds`, which train the shared tensors; `settle_rounds`, in which all
+    centers of the stage fit what is personal to the new shared tensors. `aggregation` overrides the study's scheme.
+    `validate_every`: rounds between two scorings of the received state on validation cases; 0 never scores.
+    """
 
     name: str
     kind: StageKind
@@ -64,23 +76,20 @@ class Stage(Settings):
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     groups: tuple[Group, ...] = ()
     modality_shares: dict[ModalitySetting, Fraction] = {}
-    aggregation: str = "support-mean"
+    aggregation: str = ""
+    warm_up_rounds: Annotated[int, Field(ge=0)] = 0
+    settle_rounds: Annotated[int, Field(ge=0)] = 0
+    validate_every: Annotated[int, Field(ge=0)] = 1
 
     @property
-    def training(self) -> Training:
-        """The stage as the centers see it in its first round."""
-        return self.training_in(0)
+    def trained(self) -> tuple[Group, ...]:
+        """The groups of shared tensors that the stage trains."""
+        return self.groups or TRAINED[self.kind]
 
-    def training_in(self, completed: int) -> Training:
-        """The stage as the centers see it after `completed` of its rounds; the rate falls along half a cosine."""
-        return Training(
-            groups=self.groups or TRAINED[self.kind],
-            local_steps=self.local_steps,
-            learning_rate=self.learning_rate * (1 + math.cos(math.pi * completed / self.rounds)) / 2,
-            batch_size=self.batch_size,
-            weight_decay=self.weight_decay,
-            modality_shares=self.modality_shares or MODALITY_SHARES[self.kind],
-        )
+    @property
+    def all_rounds(self) -> int:
+        """Rounds of the stage, personal ones included."""
+        return self.warm_up_rounds + self.rounds + self.settle_rounds
 
 
 class Study(Settings):
@@ -91,12 +100,13 @@ class Study(Settings):
     formed_by: str
     seed: int = 0
     synthetic: bool = False
-    quorum: PositiveInt = 1
+    quorum: PositiveInt | None = None
     deadline_s: PositiveFloat = 21600
     model: Model
     adapter: Adapter = Adapter()
     preprocessing: Preprocessing = Preprocessing()
     split: Split = Split()
+    strategy: Strategy = Strategy()
     centers: Annotated[dict[str, Center], Field(min_length=1)]
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
 
@@ -110,14 +120,82 @@ class Study(Settings):
             adapter=self.adapter,
             preprocessing=self.preprocessing,
             split=self.split,
+            personal=self.strategy.personal,
+            center_rank=self.strategy.center_rank,
+            sketch_rank=self.strategy.sketch_rank,
         )
+
+    def settings_for(self, center: str) -> StudySettings:
+        """The settings as one center sees them: with its own rank, where it has one."""
+        rank = self.centers[center].rank
+        if rank is None:
+            return self.settings
+        return self.settings.model_copy(update={"adapter": self.adapter.model_copy(update={"rank": rank})})
+
+    def scheme_name(self, stage: Stage) -> str:
+        """The aggregation scheme of a stage; a backbone that trains is averaged unless the stage says otherwise."""
+        return stage.aggregation or ("fedit" if "backbone" in stage.trained else self.strategy.aggregation.scheme)
+
+    def scheme_of(self, stage: Stage) -> Scheme:
+        """The row of the stage's aggregation scheme."""
+        return SCHEMES[self.scheme_name(stage)]
+
+    def quorum_of(self, centers: int) -> int:
+        """Fewest centers whose tensors a round of that many needs; half of them, and two, unless the study says."""
+        return min(self.quorum or max(2, math.ceil(centers / 2)), centers)
+
+    def newcomers(self, stage: Stage) -> tuple[str, ...]:
+        """The centers of a stage that no earlier stage named to train adapters."""
+        before = [stage for stage in self.stages[: self.stages.index(stage)] if "backbone" not in stage.trained]
+        earlier = {center for stage in before for center in stage.centers}
+        return tuple(center for center in stage.centers if center not in earlier)
+
+    def takes_part(self, stage: Stage, completed: int) -> tuple[str, ...]:
+        """The centers that train in the round after `completed` rounds of a stage."""
+        return self.newcomers(stage) if completed < stage.warm_up_rounds else stage.centers
+
+    def training_in(self, stage: Stage, completed: int) -> Training:
+        """A stage as its centers see it after `completed` of its rounds.
+
+        The learning rate of the shared rounds falls along half a cosine; personal rounds keep the stage's rate.
+        """
+        shared = completed - stage.warm_up_rounds
+        if 0 <= shared < stage.rounds:
+            groups, roles = stage.trained, self.scheme_of(stage).live(shared, self.strategy.aggregation)
+            rate = stage.learning_rate * (1 + math.cos(math.pi * shared / stage.rounds)) / 2
+        else:
+            groups, roles, rate = self.strategy.personal, (), stage.learning_rate
+        return Training(
+            groups=groups,
+            roles=roles,
+            terms=self.strategy.terms if roles else LocalTerms(),
+            local_steps=stage.local_steps,
+            learning_rate=rate,
+            batch_size=stage.batch_size,
+            weight_decay=stage.weight_decay,
+            modality_shares=stage.modality_shares or MODALITY_SHARES[stage.kind],
+            validate_first=bool(stage.validate_every) and completed % stage.validate_every == 0,
+        )
+
+    def steps_by_center(self) -> dict[str, int]:
+        """Local steps that each center takes over the whole study when it misses no round."""
+        return {
+            center: sum(
+                stage.local_steps
+                for stage in self.stages
+                for completed in range(stage.all_rounds)
+                if center in self.takes_part(stage, completed)
+            )
+            for center in self.centers
+        }
 
     @model_validator(mode="after")
     def _names_resolve(self) -> "Study":
-        unfit = [name for name in self.centers if name == SHARED or not NAME.fullmatch(name)]
+        unfit = [name for name in self.centers if name in RESERVED or not NAME.fullmatch(name)]
         if unfit:
             raise ValueError(
-                f"center name(s) {unfit} cannot be used: letters, digits, '.', '_' and '-', at most 64, not '{SHARED}'"
+                f"center name(s) {unfit} cannot be used: letters, digits, '.', '_' and '-', at most 64, none of "
+                f"{sorted(RESERVED)}"
             )
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
@@ -131,20 +209,40 @@ class Study(Settings):
                 )
             if stage.name == INITIAL:
                 raise ValueError(f"a stage cannot be called '{INITIAL}': that is the row before the first stage")
-            if stage.aggregation not in SCHEMES:
-                raise ValueError(
-                    f"stage '{stage.name}' asks for aggregation '{stage.aggregation}'; known: {sorted(SCHEMES)}"
-                )
+            self._refuse_unfit_strategy(stage)
         if not any(center.evaluated for center in self.centers.values()):
             raise ValueError("no center is evaluated; leave `evaluated = false` out of at least one")
         self._refuse_backbones_of_their_own()
         return self
 
+    def _refuse_unfit_strategy(self, stage: Stage) -> None:
+        """A scheme that does not exist, or settings that it cannot follow."""
+        name = self.scheme_name(stage)
+        if name not in SCHEMES:
+            raise ValueError(f"stage '{stage.name}' asks for aggregation '{name}'; known: {sorted(SCHEMES)}")
+        optimiser = self.strategy.aggregation.server_optimiser.name
+        if optimiser != "mean" and "backbone" not in stage.trained and not SCHEMES[name].optimised:
+            raise ValueError(
+                f"stage '{stage.name}': server optimiser '{optimiser}' needs a scheme that averages tensor by tensor, "
+                f"and '{name}' re-factors; use one of {sorted(key for key, row in SCHEMES.items() if row.optimised)}"
+            )
+        if stage.warm_up_rounds + stage.settle_rounds and not self.strategy.personal:
+            raise ValueError(
+                f"stage '{stage.name}' has personal rounds, but strategy.personal names nothing to train in them; "
+                'name "center", "norm" or both'
+            )
+        ranked = [center for center in stage.centers if self.centers[center].rank is not None]
+        if ranked and "peft" in stage.trained and name not in MIXED_RANKS:
+            raise ValueError(
+                f"stage '{stage.name}': center(s) {ranked} have ranks of their own, which '{name}' cannot combine; "
+                f"use one of {sorted(MIXED_RANKS)}"
+            )
+
     def _refuse_backbones_of_their_own(self) -> None:
         """Adapters need one frozen backbone; centers that exchange nothing would each have another."""
         for index, stage in enumerate(self.stages):
-            later = [other.name for other in self.stages[index:] if "backbone" not in other.training.groups]
-            if stage.aggregation == "local-only" and "backbone" in stage.training.groups and later:
+            later = [other.name for other in self.stages[index:] if "backbone" not in other.trained]
+            if stage.aggregation == "local-only" and "backbone" in stage.trained and later:
                 raise ValueError(
                     f"stage '{stage.name}' trains a backbone at each center alone, but stage '{later[0]}' needs one "
                     "frozen backbone; aggregate the backbone or train it in all stages"

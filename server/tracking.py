@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from server.history import RoundRecord, Scores, StageRow
+from server.history import AggregationRecord, GateRecord, RoundRecord, Scores, StageRow
 from server.study import Study
 from strategies.errors import StorageError
 
@@ -121,6 +121,24 @@ class Tracker:
                 self._log(self.run_ids[_center_key(center)], metrics, step)
             self._log(self.run_ids[STUDY_RUN], means, step)
             self._client.set_tag(self.run_ids[STUDY_RUN], f"stage/{step:04d}", row.stage)
+
+    def log_aggregation(self, record: AggregationRecord) -> None:
+        """Log what a round's aggregation said about itself, in the study's run."""
+        metrics = {f"aggregation/{name}": value for name, value in record.figures.items() if math.isfinite(value)}
+        if metrics:
+            with _trouble(self.uri):
+                self._log(self.run_ids[STUDY_RUN], metrics, record.server_round)
+
+    def log_gate(self, record: GateRecord, step: int) -> None:
+        """Log the gate's decision: the change of each center in its run, the verdict in the study's."""
+        verdict = record.verdict
+        found = {"gate/mean": verdict.mean, "gate/lower_bound": verdict.lower_bound}
+        metrics = {name: value for name, value in found.items() if value is not None}
+        with _trouble(self.uri):
+            self._log(self.run_ids[STUDY_RUN], {**metrics, "gate/promoted": float(verdict.promoted)}, step)
+            self._client.set_tag(self.run_ids[STUDY_RUN], f"gate/{step:04d}", verdict.reason)
+            for center, difference in verdict.differences.items():
+                self._log(self.run_ids[_center_key(center)], {"gate/difference": difference}, step)
 
     def log_artifacts(self, paths: Iterable[Path], folder: str | None = None) -> None:
         """Copy files and directories to the study's run, optionally into a folder there."""

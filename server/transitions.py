@@ -1,6 +1,6 @@
 """How the state of a study changes at stage borders and rounds: pure functions from checkpoint to checkpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
@@ -9,35 +9,66 @@ from numpy.typing import NDArray
 
 from server.checkpoint import Checkpoint
 from server.directory import Prepared
-from server.study import Stage
-from strategies.aggregation.schemes import SCHEMES
+from server.history import AggregationRecord, GateRecord, History
+from server.study import Stage, Study
+from strategies.aggregation.contract import Base
+from strategies.aggregation.fold import fold
+from strategies.aggregation.schemes import Scheme
 from strategies.bank import AdapterBank
+from strategies.continual.gate import Verdict
+from strategies.continual.memory import merge_controls
 from strategies.payload import Payload
-from strategies.tensors import BACKBONE, Tensors, content_hash
+from strategies.settings import Role, Training
+from strategies.tensors import BACKBONE, PERSONAL, Tensors, content_hash, group_in, is_statistic
+
+SERVER_MOMENTS = ("@momentum", "@variance")
 
 
 def enter_stage(state: Checkpoint, stage: Stage, prepared: Prepared, bank: AdapterBank) -> Checkpoint:
-    """The state with which a stage starts; entering a stage again changes nothing.
+    """The state with which a stage starts; entering a stage again before its first round changes nothing.
 
     A stage that trains the backbone exchanges it; any other stage freezes it under its content hash. Tensor groups
-    that a stage is the first to train start from the study's initial state.
+    that a stage is the first to train start from the study's initial state. What the stage may be taken back to is
+    kept as `accepted`. With O-LoRA, earlier stages' directions go into the frozen carry and the adapter starts anew.
     """
-    trained = set(stage.training.groups)
+    trained = set(stage.trained)
     backbone = of_groups(state.shared, prepared.groups, {BACKBONE})
     if not backbone:
         initial = of_groups(prepared.initial, prepared.groups, {BACKBONE})
         backbone = bank.backbone(state.backbone_hash) if state.backbone_hash else initial
-    rest = without(state.shared, prepared.groups)
+    rest = without_backbone(state.shared, prepared.groups)
     missing = of_groups(prepared.initial, prepared.groups, trained - {BACKBONE})
+    memory = {key: array for key, array in state.memory.items() if not key.endswith(SERVER_MOMENTS)}
     if BACKBONE in trained:
-        return replace(state, shared={**missing, **rest, **backbone})
-    own = {center: without(tensors, prepared.groups) for center, tensors in state.own.items()}
-    return replace(state, shared={**missing, **rest}, own=own, backbone_hash=bank.put_backbone(backbone))
+        return replace(state, shared={**missing, **rest, **backbone}, memory=memory)
+    own = {center: without_backbone(tensors, prepared.groups) for center, tensors in state.own.items()}
+    shared = {**missing, **rest}
+    if prepared.study.strategy.terms.orthogonality and "peft" in trained and rest:
+        shared = fold(shared, prepared.initial, base_of(prepared, backbone, roles=(), seed=state.server_round))
+    return replace(
+        state,
+        shared=shared,
+        accepted=shared,
+        own=own,
+        accepted_own=own,
+        memory=memory,
+        backbone_hash=bank.put_backbone(backbone),
+    )
 
 
-def tensors_for(state: Checkpoint, stage: Stage, center: str) -> Tensors:
-    """What a center loads."""
-    return SCHEMES[stage.aggregation].start_from(state.shared, state.own.get(center))
+def base_of(prepared: Prepared, backbone: Tensors, *, roles: tuple[Role, ...], seed: int) -> Base:
+    """What stands fixed in a round, as aggregation wants it."""
+    study = prepared.study
+    return Base(
+        groups=prepared.groups,
+        frozen=backbone,
+        alpha=study.adapter.alpha,
+        rank=study.adapter.rank,
+        settings=study.strategy.aggregation,
+        roles=roles,
+        ranks={name: center.rank for name, center in study.centers.items() if center.rank is not None},
+        seed=study.seed * 1_000_003 + seed,
+    )
 
 
 def hash_for(state: Checkpoint, tensors: Tensors, groups: Mapping[str, str]) -> str:
@@ -46,30 +77,127 @@ def hash_for(state: Checkpoint, tensors: Tensors, groups: Mapping[str, str]) -> 
     return content_hash(moving) if moving else state.backbone_hash
 
 
-def after_round(state: Checkpoint, stage: Stage, payloads: Sequence[Payload], groups: Mapping[str, str]) -> Checkpoint:
-    """The state after one round's admitted payloads."""
-    shared = SCHEMES[stage.aggregation].aggregate(state.shared, payloads, groups)
-    remember = SCHEMES[stage.aggregation].remember
-    sent = {
-        payload.center: remember(state.own.get(payload.center, {}), payload.tensors, groups) for payload in payloads
+def after_round(
+    state: Checkpoint, stage: Stage, training: Training, payloads: Iterable[Payload], base: Base, study: Study
+) -> Checkpoint:
+    """The state after one round's admitted payloads, which are read once, in the order of center names."""
+    sent: dict[str, Tensors] = {}
+    number = state.server_round + 1
+
+    def passing() -> Iterator[Payload]:
+        for payload in payloads:
+            sent[payload.center] = payload.tensors
+            yield replace(payload, tensors=_shared_part(payload.tensors, study))
+
+    if set(training.groups) <= set(PERSONAL):
+        for _ in passing():
+            pass
+        own = _remembered(state.own, sent, study.scheme_of(stage), base.groups)
+        return replace(state, own=own, server_round=number)
+    moments = {key: array for key, array in state.memory.items() if key.endswith(SERVER_MOMENTS)}
+    result = study.scheme_of(stage).aggregate(state.shared, passing(), base, moments)
+    record = AggregationRecord(stage.name, number, study.scheme_name(stage), dict(result.log))
+    return replace(
+        state,
+        shared=result.shared,
+        own=_remembered(state.own, sent, study.scheme_of(stage), base.groups),
+        memory={**state.memory, **result.moments, **_controls(state, stage, sent)},
+        history=replace(state.history, aggregations=(*state.history.aggregations, record)),
+        server_round=number,
+    )
+
+
+def after_gate(state: Checkpoint, stage: Stage, study: Study, verdict: Verdict) -> Checkpoint:
+    """The state after the no-harm gate: the candidate is shared, or shared tensors and old centers are as before.
+
+    What fails stays private to its center: a center of the stage that the candidate serves better than what it had,
+    or a newcomer that could not be heard, keeps the candidate as its own branch.
+    """
+    done = (*state.done, "gate")
+    branches = {center: tensors for center, tensors in state.branches.items() if center not in stage.centers}
+    if verdict.promoted:
+        history = _with_gate(state, GateRecord(stage.name, verdict))
+        return replace(state, done=done, branches=branches, history=history)
+    newcomers = study.newcomers(stage)
+    gaining = tuple(
+        center
+        for center in stage.centers
+        if verdict.differences.get(center, 0.0) > 0 or (center in newcomers and center not in verdict.differences)
+    )
+    kept = dict.fromkeys(gaining, state.shared)
+    own = {center: state.own[center] for center in gaining if center in state.own}
+    return replace(
+        state,
+        done=done,
+        shared=state.accepted,
+        branches={**state.branches, **kept},
+        own={**state.accepted_own, **own},
+        history=_with_gate(state, GateRecord(stage.name, verdict, gaining)),
+    )
+
+
+def leave_stage(state: Checkpoint, stage: Stage, following: Stage | None, study: Study) -> Checkpoint:
+    """The state after a stage: of a center's own tensors those go on that are personal or that both schemes keep."""
+    schemes = [study.scheme_of(stage)] + ([] if following is None else [study.scheme_of(following)])
+    own = {
+        center: {
+            key: array
+            for key, array in tensors.items()
+            if is_personal(key, study) or is_statistic(key) or all(scheme.keeps(key) for scheme in schemes)
+        }
+        for center, tensors in state.own.items()
     }
-    own = {**state.own, **sent}
-    return replace(state, shared=shared, own=own, server_round=state.server_round + 1)
+    own = {center: tensors for center, tensors in own.items() if tensors}
+    return replace(state, stage_index=state.stage_index + 1, done=(), own=own)
 
 
-def leave_stage(state: Checkpoint, stage: Stage, following: Stage | None) -> Checkpoint:
-    """The state after a stage: tensors of single centers go on only where both schemes carry them."""
-    own = SCHEMES[stage.aggregation].carry(state.own)
-    if following is not None:
-        own = SCHEMES[following.aggregation].carry(own)
-    return replace(state, stage_index=state.stage_index + 1, stage_scored=False, own=own)
+def is_personal(key: str, study: Study) -> bool:
+    """Whether a tensor belongs to a group that stays each center's own."""
+    return not is_statistic(key) and group_in(key, {key: ""}) in study.strategy.personal
 
 
 def of_groups(tensors: Tensors, groups: Mapping[str, str], wanted: AbstractSet[str]) -> dict[str, NDArray[np.float32]]:
-    """The tensors whose group is wanted."""
-    return {key: array for key, array in tensors.items() if groups[key] in wanted}
+    """The tensors whose group is wanted; statistics are of no group."""
+    return {key: array for key, array in tensors.items() if not is_statistic(key) and group_in(key, groups) in wanted}
 
 
-def without(tensors: Tensors, groups: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
+def without_backbone(tensors: Tensors, groups: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
     """The tensors that do not belong to the backbone."""
-    return {key: array for key, array in tensors.items() if groups[key] != BACKBONE}
+    return {key: array for key, array in tensors.items() if is_statistic(key) or group_in(key, groups) != BACKBONE}
+
+
+def _shared_part(tensors: Tensors, study: Study) -> dict[str, NDArray[np.float32]]:
+    """What of a payload the aggregation sees: no personal tensors, no control variates, no copies of a center's own."""
+    return {
+        key: array
+        for key, array in tensors.items()
+        if not is_personal(key, study) and not key.endswith(("@control", "@own"))
+    }
+
+
+def _remembered(
+    own: Mapping[str, Tensors], sent: Mapping[str, Tensors], scheme: Scheme, groups: Mapping[str, str]
+) -> dict[str, Tensors]:
+    """What is known of each center after a round; of a backbone that is averaged nothing, it is nobody's own."""
+    new: dict[str, Tensors] = {}
+    for center, tensors in sent.items():
+        averaged = [key for key in of_groups(tensors, groups, {BACKBONE}) if not scheme.keeps(key)]
+        lasting = {key: array for key, array in tensors.items() if not key.endswith("@gram")}
+        new[center] = {} if averaged else {**own.get(center, {}), **lasting}
+    return {**own, **new}
+
+
+def _controls(state: Checkpoint, stage: Stage, sent: Mapping[str, Tensors]) -> dict[str, NDArray[np.float32]]:
+    """SCAFFOLD's shared control variate after a round; nothing where no center sent one."""
+    after = {
+        center: {key: array for key, array in tensors.items() if key.endswith("@control")}
+        for center, tensors in sent.items()
+    }
+    if not any(after.values()):
+        return {}
+    before = {center: state.own.get(center, {}) for center in after}
+    return merge_controls(state.memory, before, after, len(stage.centers))
+
+
+def _with_gate(state: Checkpoint, record: GateRecord) -> History:
+    return replace(state.history, gates=(*state.history.gates, record))

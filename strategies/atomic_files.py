@@ -46,8 +46,10 @@ def write_directory(path: Path, files: Mapping[str, bytes]) -> None:
     try:
         unfinished.mkdir(parents=True)
         for name, data in files.items():
+            (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
             _write_through(unfinished / name, data)
-        _sync_directory(unfinished)
+        for folder in {(unfinished / name).parent for name in files} | {unfinished}:
+            _sync_directory(folder)
         unfinished.rename(path)
         _sync_directory(path.parent)
     except OSError as error:

@@ -3,7 +3,8 @@
     ROOT/study.json                      the study's settings and peft's adapter_config
     ROOT/backbones/<hash>.safetensors    backbones by content hash
     ROOT/adapters/<name>/HEAD            the version in use; a rollback moves it and nothing else
-    ROOT/adapters/<name>/<version>/      adapter_config.json, adapter_model.safetensors, entry.json; never changed
+    ROOT/adapters/<name>/<version>/      adapter_config.json, adapter_model.safetensors, entry.json; never changed.
+                                         What an adapter has beside peft's first one: strategies.adapter_parts
 
 `name` is "shared" or a center. A version appears whole (one rename) before HEAD names it.
 """
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strategies import atomic_files, peft_format
+from strategies.adapter_parts import default_part, part_files, read_parts
 from strategies.errors import BankError
 from strategies.peft_format import CONFIG_FILE, TENSOR_FILE
 from strategies.sealed_json import read_sealed, sealed
@@ -204,7 +206,12 @@ class AdapterBank:
             raise BankError(f"{folder / CONFIG_FILE} differs from the study's adapter_config; restore it from a copy")
         path = folder / TENSOR_FILE
         tensors = peft_format.from_peft(peft_format.read_tensors(_read(path), str(path)))
-        return _verified(tensors, entry.sha256, str(path))
+        files = {
+            str(file.relative_to(folder)): _read(file)
+            for file in sorted(folder.rglob("*.safetensors"))
+            if file.name != TENSOR_FILE or file.parent != folder
+        }
+        return _verified({**tensors, **read_parts(files, str(folder))}, entry.sha256, str(path))
 
     def rollback(self, name: str, version: int) -> Entry:
         """Point HEAD at an earlier or later version whose files are whole; nothing is deleted."""
@@ -231,8 +238,9 @@ class AdapterBank:
     def _files(self, entry: Entry, tensors: Tensors) -> dict[str, bytes]:
         return {
             CONFIG_FILE: peft_format.config_bytes(self.adapter_config),
-            TENSOR_FILE: peft_format.tensor_bytes(peft_format.to_peft(tensors)),
+            TENSOR_FILE: peft_format.tensor_bytes(peft_format.to_peft(default_part(tensors))),
             ENTRY_FILE: sealed(asdict(entry)),
+            **part_files(tensors, self.adapter_config),
         }
 
     def _set_head(self, entry: Entry) -> None:

@@ -5,18 +5,42 @@ both read it back here. Text and tensors are checked whole: an unknown, missing 
 that is not finite and a tensor that is not float32 are refused by name.
 """
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from strategies.errors import PayloadError
-from strategies.instruction import Instruction, Kind, Reply, Score
+from strategies.instruction import Comparison, Instruction, Kind, Reply, Score
 from strategies.payload import Payload
-from strategies.settings import ModalitySetting, StudySettings, Training
+from strategies.settings import ModalitySetting, Statistic, StudySettings, Training
 from strategies.tensors import Tensors
+
+MAXIMUM_REPLICATES = 1000
+
+
+def comparison_findings(comparison: Comparison) -> Iterator[str]:
+    """What of a comparison cannot be: a negative count, a difference of two Dice outside [-1, 1], too many replicates.
+
+    The values stay out of the findings, since they may be a center's own.
+    """
+    if comparison.cases < 0:
+        yield "cases is negative, expected a count"
+    if comparison.difference is not None and not -1 <= comparison.difference <= 1:
+        yield "difference is outside [-1, 1]"
+    if len(comparison.replicates) > MAXIMUM_REPLICATES:
+        yield f"has {len(comparison.replicates)} replicates, expected at most {MAXIMUM_REPLICATES}"
+    outside = sum(1 for replicate in comparison.replicates if not -1 <= replicate <= 1)
+    if outside:
+        yield f"{outside} of {len(comparison.replicates)} replicate(s) are outside [-1, 1]"
+
+
+def _possible(comparison: Comparison) -> Comparison:
+    if findings := list(comparison_findings(comparison)):
+        raise ValueError("; ".join(findings))
+    return comparison
 
 
 class _Header(BaseModel):
@@ -34,6 +58,7 @@ class _InstructionHeader(_Header):
     server_round: int
     backbone_hash: str
     training: Training | None
+    statistics: tuple[Statistic, ...]
 
 
 class _PayloadHeader(_Header):
@@ -42,6 +67,8 @@ class _PayloadHeader(_Header):
     stage: str
     server_round: int
     support: Mapping[str, int]
+    phase: str
+    frozen_hash: str
 
 
 class _ReplyHeader(_Header):
@@ -50,6 +77,7 @@ class _ReplyHeader(_Header):
     error: str
     payload: _PayloadHeader | None
     scores: Mapping[ModalitySetting, Score]
+    comparison: Annotated[Comparison, AfterValidator(_possible)] | None
     loss: float | None
     seconds: float
     facts: Mapping[str, int | float | str]
@@ -68,7 +96,7 @@ def instruction_text(instruction: Instruction) -> str:
     return _written("instruction", _InstructionHeader, fields)
 
 
-def instruction_from(text: str, tensors: Tensors, backbone: Tensors) -> Instruction:
+def instruction_from(text: str, tensors: Tensors, backbone: Tensors, reference: Tensors) -> Instruction:
     """Put an instruction together again.
 
     Raises:
@@ -84,6 +112,8 @@ def instruction_from(text: str, tensors: Tensors, backbone: Tensors) -> Instruct
         training=header.training,
         tensors=float32_only(tensors),
         backbone=float32_only(backbone),
+        reference=float32_only(reference),
+        statistics=header.statistics,
     )
 
 
@@ -114,6 +144,7 @@ def reply_from(text: str, tensors: Tensors) -> Reply:
         error=header.error,
         payload=_payload(header.payload, tensors),
         scores=header.scores,
+        comparison=header.comparison,
         loss=header.loss,
         seconds=header.seconds,
         facts=header.facts,

@@ -28,6 +28,54 @@ class PayloadError(ConciliumError):
     code = "payload"
 
 
+class NonFiniteError(PayloadError):
+    """A payload that holds NaN or infinity."""
+
+    code = "non-finite"
+
+
+class OtherBackboneError(PayloadError):
+    """A payload made on another backbone, or on one that moved."""
+
+    code = "other-backbone"
+
+
+class LateError(PayloadError):
+    """A payload of an earlier round."""
+
+    code = "late"
+
+
+class PhaseError(PayloadError):
+    """A payload of another phase, or one that carries a factor its phase freezes."""
+
+    code = "phase"
+
+
+class FrozenMovedError(PayloadError):
+    """A payload whose center changed a tensor that must stand still in the round."""
+
+    code = "frozen-moved"
+
+
+class GainError(PayloadError):
+    """A payload whose DoRA row gain d = m / ||W0 + s B A|| is not positive."""
+
+    code = "gain"
+
+
+class SupportError(PayloadError):
+    """A payload whose support contradicts its tensors or exceeds the cases the center registered."""
+
+    code = "support"
+
+
+class NormError(PayloadError):
+    """A payload that moved much further than the study's payloads do."""
+
+    code = "norm"
+
+
 class BankError(ConciliumError):
     """An adapter bank that lacks, or cannot verify, what was asked of it."""
 

@@ -1,6 +1,6 @@
 """Instructions and replies as one safetensors blob: what passes between a center's two processes.
 
-    instruction   tensors/<key>, backbone/<key>
+    instruction   tensors/<key>, backbone/<key>, reference/<key>
     reply         payload/<key>
 
 Everything that is no tensor is one JSON text (`strategies.envelope`) under `header` in the blob's metadata. This
@@ -21,7 +21,7 @@ from strategies.instruction import Instruction, Reply
 from strategies.tensors import Tensors
 
 HEADER = "header"
-TENSORS, BACKBONE, PAYLOAD = "tensors/", "backbone/", "payload/"
+TENSORS, BACKBONE, REFERENCE, PAYLOAD = "tensors/", "backbone/", "reference/", "payload/"
 LENGTH_BYTES = 8
 
 
@@ -31,7 +31,7 @@ def pack_instruction(instruction: Instruction) -> bytes:
     Raises:
         PayloadError: a tensor that is not float32, a field that is not as declared.
     """
-    parts = {TENSORS: instruction.tensors, BACKBONE: instruction.backbone}
+    parts = {TENSORS: instruction.tensors, BACKBONE: instruction.backbone, REFERENCE: instruction.reference}
     return _packed(envelope.instruction_text(instruction), parts)
 
 
@@ -41,8 +41,8 @@ def unpack_instruction(frame: bytes) -> Instruction:
     Raises:
         PayloadError: the bytes are no safetensors blob, or a field or tensor name is unknown or missing.
     """
-    text, parts = _unpacked(frame, (TENSORS, BACKBONE))
-    return envelope.instruction_from(text, parts[TENSORS], parts[BACKBONE])
+    text, parts = _unpacked(frame, (TENSORS, BACKBONE, REFERENCE))
+    return envelope.instruction_from(text, parts[TENSORS], parts[BACKBONE], parts[REFERENCE])
 
 
 def pack_reply(reply: Reply) -> bytes:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from strategies.payload import Payload
-from strategies.settings import ModalitySetting, StudySettings, Training
+from strategies.settings import ModalitySetting, Statistic, StudySettings, Training
 from strategies.tensors import Tensors
 
-Kind = Literal["register", "train", "evaluate"]
+Kind = Literal["register", "train", "evaluate", "compare", "observe"]
 Part = Literal["train", "validation", "test"]
 
 
@@ -22,9 +22,13 @@ class Instruction:
     register: no tensors; the center says what it has.
     train:    load `tensors`, score them on validation cases, then train `training.groups` and return them.
     evaluate: load `tensors`, score them on test cases.
+    compare:  score `tensors` and `reference` on the same validation cases; what the no-harm gate decides on.
+    observe:  load `tensors` and return `statistics` of the training cases.
 
-    `tensors` is the state to load: adapter and pathway tensors, and the backbone too while a stage trains it.
+    `tensors` is the state to load: adapter and pathway tensors, and the backbone too while a stage trains it; and
+    statistics (keys with `@`) that local terms need, which are not loaded.
     An empty DoRA magnitude set means a fresh adapter, whose magnitudes the frozen weights define.
+    `reference` is the shared state accepted before the stage: teacher, anchor, or what a candidate is compared with.
     `backbone` holds the frozen backbone only when the center does not have `backbone_hash` yet.
     """
 
@@ -36,6 +40,8 @@ class Instruction:
     training: Training | None = None
     tensors: Tensors = field(default_factory=dict)
     backbone: Tensors = field(default_factory=dict)
+    reference: Tensors = field(default_factory=dict)
+    statistics: tuple[Statistic, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,19 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Dice of a candidate minus Dice of the reference, paired per validation case, under the fullest setting.
+
+    difference: the mean over `cases`; None where no case defines it. replicates: means of bootstrap resamples of the
+    cases, in the order drawn.
+    """
+
+    cases: int
+    difference: float | None
+    replicates: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
 class Reply:
     """What a center answers. `error` is a code ("" when all went well); details stay at the center."""
 
@@ -61,6 +80,7 @@ class Reply:
     error: str = ""
     payload: Payload | None = None
     scores: Mapping[ModalitySetting, Score] = field(default_factory=dict)
+    comparison: Comparison | None = None
     loss: float | None = None
     seconds: float = 0.0
     facts: Mapping[str, int | float | str] = field(default_factory=dict)

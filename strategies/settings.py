@@ -7,6 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 ModalitySetting = Literal["ct", "pet", "ct+pet"]
 SETTINGS: tuple[ModalitySetting, ...] = ("ct", "pet", "ct+pet")
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Role = Literal["lora_a", "lora_b", "magnitude"]
+ROLES: tuple[Role, ...] = ("lora_a", "lora_b", "magnitude")
+Group = Literal["backbone", "pet", "peft", "center", "norm"]
+Personal = Literal["center", "norm"]
+Statistic = Literal["gram", "fisher", "prototype"]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 OptionValue = bool | int | float | str | tuple[int, ...]
 
 
@@ -49,10 +55,11 @@ class Preprocessing(Settings):
 
 
 class Split(Settings):
-    """Shares of a center's patients; the rest after validation and test trains."""
+    """Shares of a center's patients; the rest after validation and test trains. Drawn from the study's seed, or `seed`."""
 
     validation: Fraction = 0.16
     test: Fraction = 0.2
+    seed: int | None = None
 
     @model_validator(mode="after")
     def _something_trains(self) -> "Split":
@@ -61,15 +68,94 @@ class Split(Settings):
         return self
 
 
-class Training(Settings):
-    """How one stage trains at a center: which tensor groups, how long, on which modalities."""
+class LocalTerms(Settings):
+    """What is added to the local objective, by its weight; 0 leaves a term out.
 
-    groups: tuple[Literal["backbone", "pet", "peft"], ...]
+    proximal: mu of FedProx. scaffold: control variates. gram_anchor: lambda of the output drift on earlier centers'
+    inputs. ewc: lambda of online EWC. distillation: beta of LwF. orthogonality: lambda of O-LoRA. ditto: lambda of the
+    pull of a center's own copy towards the shared tensors.
+    """
+
+    proximal: NonNegative = 0
+    scaffold: bool = False
+    gram_anchor: NonNegative = 0
+    ewc: NonNegative = 0
+    distillation: NonNegative = 0
+    orthogonality: NonNegative = 0
+    ditto: NonNegative = 0
+
+
+class Training(Settings):
+    """How one stage trains at a center: which tensor groups, how long, on which modalities.
+
+    roles: the tensors of the shared adapter that move. A DoRA magnitude that is not among them follows the others so
+        that the row gain d = m / ||W0 + s B A|| stays.
+    validate_first: score the received state on validation cases before training.
+    """
+
+    groups: tuple[Group, ...]
+    roles: tuple[Role, ...] = ROLES
+    terms: LocalTerms = LocalTerms()
+    validate_first: bool = True
     local_steps: PositiveInt
     learning_rate: PositiveFloat
     batch_size: PositiveInt = 2
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     modality_shares: dict[ModalitySetting, Fraction]
+
+
+class ServerOptimiser(Settings):
+    """What the coordinator does with a round's mean change: `mean` takes it as it is (Reddi et al. 2021 for the rest)."""
+
+    name: str = "mean"
+    rate: PositiveFloat = 1.0
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.99
+    tau: PositiveFloat = 1e-3
+
+
+class Aggregation(Settings):
+    """How payloads become the next shared tensors.
+
+    scheme: a row of the scheme table. weight_exponent: a in w = n^a. phases: the factor that each round of a stage
+    trains in the alternating schemes, over and over. gauge_step: orthonormalise A after a phase B. carry_rank: cap of
+    the carry per module. ridge: lambda of LoRA-FAIR and of RegMean. density: share of entries TIES keeps.
+    """
+
+    scheme: str = "alt-exact"
+    weight_exponent: NonNegative = 0.5
+    phases: tuple[Literal["a", "b"], ...] = Field(default=("b", "a"), min_length=1)
+    gauge_step: bool = False
+    carry_rank: PositiveInt = 64
+    ridge: PositiveFloat = 1e-2
+    density: Annotated[float, Field(gt=0, le=1)] = 0.2
+    server_optimiser: ServerOptimiser = ServerOptimiser()
+
+
+class Gate(Settings):
+    """When a stage's candidate becomes the shared adapter (strategies.continual.gate)."""
+
+    tolerance: NonNegative = 0.01
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
+    replicates: Annotated[int, Field(ge=1, le=1000)] = 1000
+
+
+class Strategy(Settings):
+    """What happens to adapters across centers and over time.
+
+    personal: groups that stay each center's own. center_rank: rank of a center's own adapter. sketch_rank: rows of a
+    Gram sketch. decay: gamma by which what was remembered fades with each stage. gate: none lets every stage through.
+    router: gather prototypes of the centers, so that an unknown center finds its adapter.
+    """
+
+    aggregation: Aggregation = Aggregation()
+    terms: LocalTerms = LocalTerms()
+    personal: tuple[Personal, ...] = ()
+    center_rank: PositiveInt = 4
+    sketch_rank: PositiveInt = 32
+    decay: Fraction = 0.9
+    gate: Gate | None = None
+    router: bool = False
 
 
 class StudySettings(Settings):
@@ -81,3 +167,6 @@ class StudySettings(Settings):
     adapter: Adapter = Adapter()
     preprocessing: Preprocessing = Preprocessing()
     split: Split = Split()
+    personal: tuple[Personal, ...] = ()
+    center_rank: PositiveInt = 4
+    sketch_rank: PositiveInt = 32

@@ -5,7 +5,15 @@ A key is a module path; an adapter key ends in its role after `#`:
     blocks.0.attn.qkv#lora_a        (rank, d_in)
     blocks.0.attn.qkv#lora_b        (d_out, rank)
     blocks.0.attn.qkv#magnitude     (d_out,)            DoRA only
+    blocks.0.attn.qkv#center_a, #center_b               a center's own adapter E_c, beside the shared one
+    blocks.0.attn.qkv#carry_a, #carry_b                 frozen low-rank carry C = carry_b carry_a, scale 1
+    blocks.0.norm1#norm_weight, #norm_bias              a center's own copy of a normalisation's affine parameters
     pet_embedding.projection.weight plain parameter of a modality pathway
+
+What a strategy remembers about a tensor or module is a statistic, named after `@`; it is never loaded into a model:
+
+    blocks.0.attn.qkv@gram          (q, d_in)           rows R with R'R = sketch of the module's input Gram matrix
+    blocks.0.attn.qkv#lora_b@fisher, @control, @own     diagonal Fisher, SCAFFOLD's control variate, Ditto's own copy
 """
 
 import hashlib
@@ -22,7 +30,20 @@ from strategies.atomic_files import write_text
 Tensors = Mapping[str, NDArray[np.float32]]
 
 BACKBONE, PET, PEFT = "backbone", "pet", "peft"
-GROUPS = (BACKBONE, PET, PEFT)
+CENTER, NORM, CARRY = "center", "norm", "carry"
+GROUPS = (BACKBONE, PET, PEFT, CENTER, NORM)
+PERSONAL = (CENTER, NORM)
+ROLE_GROUPS = {
+    "lora_a": PEFT,
+    "lora_b": PEFT,
+    "magnitude": PEFT,
+    "center_a": CENTER,
+    "center_b": CENTER,
+    "norm_weight": NORM,
+    "norm_bias": NORM,
+    "carry_a": CARRY,
+    "carry_b": CARRY,
+}
 
 
 @dataclass(frozen=True)
@@ -35,8 +56,27 @@ class TensorSpec:
 
 
 def role_of(key: str) -> str:
-    """The role of an adapter tensor: lora_a, lora_b or magnitude; empty for a plain parameter."""
-    return key.partition("#")[2]
+    """The role of an adapter tensor, one of ROLE_GROUPS; empty for a plain parameter."""
+    return key.partition("@")[0].partition("#")[2]
+
+
+def module_of(key: str) -> str:
+    """The module path of an adapter tensor's key."""
+    return key.partition("@")[0].partition("#")[0]
+
+
+def group_in(key: str, groups: Mapping[str, str]) -> str:
+    """The group of a key or of the key a statistic is about: by its role, else as the ledger has it.
+
+    Raises:
+        KeyError: a plain parameter that the ledger does not know.
+    """
+    return ROLE_GROUPS.get(role_of(key)) or groups[key.partition("@")[0]]
+
+
+def is_statistic(key: str) -> bool:
+    """Whether a key names what a strategy remembers, not a parameter of the model."""
+    return "@" in key
 
 
 def content_hash(tensors: Tensors) -> str:

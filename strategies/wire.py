@@ -1,12 +1,14 @@
 """Instructions and replies as Flower records: the only module of `strategies` that knows Flower.
 
-    instruction   header: ConfigRecord   tensors: ArrayRecord   backbone: ArrayRecord
+    instruction   header: ConfigRecord   tensors, backbone, reference: ArrayRecord
     reply         header: ConfigRecord   tensors: ArrayRecord
 
 `header` holds one JSON text (`strategies.envelope`); arrays travel as NumPy bytes. Nothing is pickled.
 """
 
+import json
 from collections.abc import Iterable
+from contextlib import suppress
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, MessageType, RecordDict
@@ -17,17 +19,31 @@ from strategies.errors import PayloadError
 from strategies.instruction import Instruction, Kind, Reply
 from strategies.tensors import Tensors
 
-HEADER, TEXT, TENSORS, BACKBONE = "header", "json", "tensors", "backbone"
+HEADER, TEXT, TENSORS, BACKBONE, REFERENCE = "header", "json", "tensors", "backbone", "reference"
 MESSAGE_TYPES: dict[Kind, str] = {
     "register": MessageType.QUERY,
     "train": MessageType.TRAIN,
     "evaluate": MessageType.EVALUATE,
+    "compare": MessageType.EVALUATE,
+    "observe": MessageType.QUERY,
 }
 
 
 def message_type(kind: Kind) -> str:
     """Flower's type of the message that carries this kind of instruction."""
     return MESSAGE_TYPES[kind]
+
+
+def claimed_kind(content: RecordDict, of_type: str) -> Kind:
+    """The kind a message says it has, also where nothing else of it can be read.
+
+    Without a readable kind that travels in messages of Flower's type `of_type`: the first kind that does.
+    """
+    kinds: list[Kind] = [kind for kind, found in MESSAGE_TYPES.items() if found == of_type]
+    with suppress(PayloadError, KeyError, ValueError, TypeError):
+        claimed = json.loads(_text(content))["kind"]
+        return next((kind for kind in kinds if kind == claimed), kinds[0])
+    return kinds[0]
 
 
 def tensor_bytes(tensors: Tensors) -> int:
@@ -46,6 +62,7 @@ def to_message_content(instruction: Instruction) -> RecordDict:
             HEADER: ConfigRecord({TEXT: envelope.instruction_text(instruction)}),
             TENSORS: _arrays(instruction.tensors),
             BACKBONE: _arrays(instruction.backbone),
+            REFERENCE: _arrays(instruction.reference),
         }
     )
 
@@ -56,8 +73,9 @@ def read_instruction(content: RecordDict) -> Instruction:
     Raises:
         PayloadError: a record or field is missing, unknown or of another type; names it.
     """
-    _expect_records(content, {HEADER, TENSORS, BACKBONE})
-    return envelope.instruction_from(_text(content), _tensors(content, TENSORS), _tensors(content, BACKBONE))
+    _expect_records(content, {HEADER, TENSORS, BACKBONE, REFERENCE})
+    parts = [_tensors(content, name) for name in (TENSORS, BACKBONE, REFERENCE)]
+    return envelope.instruction_from(_text(content), *parts)
 
 
 def reply_content(reply: Reply) -> RecordDict:

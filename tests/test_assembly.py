@@ -13,8 +13,8 @@ from client.backbone_store import BackboneStore, check_hash
 from fusion_models.adapters.injection import BACKBONE, group_of, parameters_by_key
 from fusion_models.registry import MODELS, model_row
 from strategies.errors import BackboneMissingError, ModelError
-from strategies.settings import Adapter, Model, OptionValue, Preprocessing, StudySettings
-from strategies.tensors import content_hash
+from strategies.settings import Adapter, Model, OptionValue, Personal, Preprocessing, StudySettings
+from strategies.tensors import ROLE_GROUPS, content_hash, role_of
 
 CROP = (16, 16, 16)
 SHRUNK: dict[str, OptionValue] = {"patch": 4, "width": 12, "depth": 4, "heads": 2, "mlp": 16, "features": 2}
@@ -22,13 +22,17 @@ IMAGES = torch.rand(2, 1, 1, *CROP, generator=torch.Generator().manual_seed(0))
 Arrays = dict[str, NDArray[np.float32]]
 
 
-def settings_for(model: str = "pemma-unetr-tiny", method: str = "dora") -> StudySettings:
+def settings_for(
+    model: str = "pemma-unetr-tiny", method: str = "dora", personal: tuple[Personal, ...] = (), seed: int = 5
+) -> StudySettings:
     return StudySettings(
         study="small",
-        seed=5,
+        seed=seed,
         model=Model(name=model, options=SHRUNK),
         adapter=Adapter.model_validate({"method": method, "rank": 2, "alpha": 4}),
         preprocessing=Preprocessing(crop_zyx=CROP),
+        personal=personal,
+        center_rank=3,
     )
 
 
@@ -93,6 +97,98 @@ def test_what_went_in_comes_out() -> None:
     for key, array in {**backbone, **rest}.items():
         np.testing.assert_array_equal(found[key], array)
         assert not np.shares_memory(found[key], array)
+
+
+def roles_of(model: nn.Module) -> set[str]:
+    return {role_of(key) for key in parameters_by_key(model)} - {""}
+
+
+KEY = "vit.blocks.0.attn.qkv"
+
+
+def test_what_is_personal_comes_with_adapters_and_only_when_asked_for() -> None:
+    backbone, rest = split(settings_for())
+    asked = settings_for(personal=("center", "norm"))
+    shared = {"lora_a", "lora_b", "magnitude"}
+    assert roles_of(assemble(settings_for(), backbone, rest)) == shared
+    assert roles_of(assemble(asked, backbone, rest)) == set(ROLE_GROUPS) - {"carry_a", "carry_b"}
+    assert roles_of(assemble(asked, backbone, {})) == set()
+
+
+def test_fresh_personal_tensors_are_those_of_seed_and_backbone() -> None:
+    """Rank 3 on a projection from 12 to 36; the center's A is not the shared adapter's."""
+    asked = settings_for(personal=("center", "norm"))
+    backbone, rest = split(settings_for())
+    found, again = (arrays_of(parameters_by_key(assemble(asked, backbone, rest))) for _ in range(2))
+    other = arrays_of(parameters_by_key(assemble(asked.model_copy(update={"seed": 6}), backbone, rest)))
+    assert found[f"{KEY}#center_a"].shape == (3, 12)
+    np.testing.assert_array_equal(found[f"{KEY}#center_a"], again[f"{KEY}#center_a"])
+    assert not np.array_equal(found[f"{KEY}#center_a"], other[f"{KEY}#center_a"])
+    assert not np.array_equal(found[f"{KEY}#center_a"][:2], found[f"{KEY}#lora_a"])
+    np.testing.assert_array_equal(found[f"{KEY}#center_b"], np.zeros((36, 3)))
+    np.testing.assert_array_equal(found["vit.norm#norm_weight"], backbone["vit.norm.weight"])
+    np.testing.assert_array_equal(found["vit.norm#norm_bias"], backbone["vit.norm.bias"])
+
+
+def test_tensors_that_arrive_decide_the_rank_module_by_module() -> None:
+    """A merged adapter of rank 5 on one module; the others have the study's rank 3. A carry only where it came."""
+    backbone, rest = split(settings_for())
+    sent = {
+        f"{KEY}#center_a": np.ones((5, 12), np.float32),
+        f"{KEY}#center_b": np.full((36, 5), 2, np.float32),
+        f"{KEY}#carry_a": np.full((7, 12), 3, np.float32),
+        f"{KEY}#carry_b": np.full((36, 7), 4, np.float32),
+    }
+    model = assemble(settings_for(personal=("center",)), backbone, rest | sent)
+    found = arrays_of(parameters_by_key(model))
+    for key, array in sent.items():
+        np.testing.assert_array_equal(found[key], array)
+    assert found["vit.blocks.1.attn.qkv#center_a"].shape == (3, 12)
+    assert [key for key in found if role_of(key) == "carry_a"] == [f"{KEY}#carry_a"]
+
+
+def test_personal_tensors_that_arrive_are_loaded_also_where_the_study_has_none() -> None:
+    backbone, rest = split(settings_for())
+    sent = {f"{KEY}#center_a": np.ones((5, 12), np.float32), f"{KEY}#center_b": np.ones((36, 5), np.float32)}
+    found = arrays_of(parameters_by_key(assemble(settings_for(), backbone, rest | sent)))
+    assert [key for key in found if role_of(key) == "center_a"] == [f"{KEY}#center_a"]
+    norm = {"vit.norm#norm_bias": np.full(12, 9, np.float32)}
+    found = arrays_of(parameters_by_key(assemble(settings_for(), backbone, rest | norm)))
+    np.testing.assert_array_equal(found["vit.norm#norm_bias"], norm["vit.norm#norm_bias"])
+    np.testing.assert_array_equal(found["vit.norm#norm_weight"], backbone["vit.norm.weight"])
+
+
+def test_the_backbone_reads_the_same_under_adapters_and_local_norms() -> None:
+    backbone, rest = split(settings_for())
+    model = assemble(settings_for(personal=("center", "norm")), backbone, rest)
+    specs = tensor_specs(model, "pemma-unetr-tiny")
+    found = arrays_of(parameters_by_key(model))
+    kept = {spec.key: found[spec.key] for spec in specs if spec.group == BACKBONE}
+    assert content_hash(kept) == content_hash(backbone)
+
+
+def test_statistics_are_not_loaded() -> None:
+    backbone, rest = split(settings_for())
+    remembered = {f"{KEY}@gram": np.ones((2, 12), np.float32), f"{KEY}#lora_b@own": np.ones((36, 2), np.float32)}
+    found, plain = (
+        arrays_of(parameters_by_key(assemble(settings_for(), backbone, tensors)))
+        for tensors in (rest | remembered, rest)
+    )
+    assert content_hash(found) == content_hash(plain)
+    assert not roles_of(assemble(settings_for(), backbone, {f"{KEY}#lora_b@own": remembered[f"{KEY}#lora_b@own"]}))
+
+
+def test_the_ledger_has_what_is_personal_when_the_study_asks_for_it() -> None:
+    """Blocks 4: 8 projections with A and B; norms 2 a block and the last one, with weight and bias."""
+    specs = ledger(settings_for(personal=("center", "norm")).model_dump_json())
+    counts = {group: sum(spec.group == group for spec in specs) for group in ("center", "norm", "carry")}
+    assert counts == {"center": 16, "norm": 18, "carry": 0}
+
+
+def test_a_center_adapter_of_an_unknown_module_is_refused_by_name() -> None:
+    sent = {"nowhere#center_a": np.ones((1, 2), np.float32)}
+    with pytest.raises(ModelError, match="module 'nowhere' has a 'center' adapter but no shared one"):
+        assemble(settings_for(), {}, sent)
 
 
 def test_an_unknown_tensor_is_refused_by_name() -> None:

@@ -27,9 +27,13 @@ def full() -> Checkpoint:
     return Checkpoint(
         stage_index=1,
         server_round=4,
-        stage_scored=True,
+        done=("gate", "observe"),
         backbone_hash="ab" * 32,
         shared={"blocks.0#lora_a": rng.random((2, 3), dtype=np.float32), "scalar": np.array(0.1, np.float32)},
+        accepted={"blocks.0#lora_a": rng.random((2, 3), dtype=np.float32)},
+        memory={"blocks.0@gram": rng.random((2, 3), dtype=np.float32)},
+        accepted_own={"center-b": {"blocks.0#center_b": rng.random((3, 1), dtype=np.float32)}},
+        branches={"center/1": {"blocks.0#lora_a": rng.random((2, 3), dtype=np.float32)}},
         own={"center/1": {"blocks.0#lora_a": rng.random((2, 3), dtype=np.float32).T}, "center-b": {}},
         history=HISTORY,
         tracking={"study": "0f"},
@@ -56,12 +60,16 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path):
     assert loaded.history == HISTORY
     assert loaded.history.rounds[0].loss == 1 / 3
     assert loaded.history.rows[0].test["center-a"]["ct"].hd95_mm is None
-    assert (loaded.stage_index, loaded.server_round, loaded.stage_scored) == (1, 4, True)
+    assert (loaded.stage_index, loaded.server_round, loaded.done) == (1, 4, ("gate", "observe"))
     assert (loaded.backbone_hash, loaded.tracking) == ("ab" * 32, {"study": "0f"})
     assert_same(loaded.shared, saved.shared)
     assert list(loaded.own) == ["center/1", "center-b"]
     assert_same(loaded.own["center/1"], saved.own["center/1"])
     assert loaded.own["center-b"] == {}
+    for part in ("accepted", "memory"):
+        assert_same(getattr(loaded, part), getattr(saved, part))
+    assert_same(loaded.accepted_own["center-b"], saved.accepted_own["center-b"])
+    assert_same(loaded.branches["center/1"], saved.branches["center/1"])
 
 
 def test_saving_what_was_loaded_gives_the_same_bytes(tmp_path):
@@ -72,7 +80,7 @@ def test_saving_what_was_loaded_gives_the_same_bytes(tmp_path):
 
 def test_more_than_ten_centers_keep_their_own_tensors(tmp_path):
     own = {f"c{number}": {"w": np.full((1,), number, np.float32)} for number in range(12)}
-    checkpoint.save(tmp_path / "c", Checkpoint(0, 0, False, "", {}, own))
+    checkpoint.save(tmp_path / "c", Checkpoint(0, 0, "", {}, own=own))
     loaded = saved_at(tmp_path / "c")
     assert {center: tensors["w"].item() for center, tensors in loaded.own.items()} == {
         f"c{number}": number for number in range(12)
@@ -105,7 +113,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
 def test_every_float_survives(tmp_path_factory, array, number):
     path = tmp_path_factory.mktemp("c") / "c"
     record = RoundRecord("s", 1, "a", loss=number)
-    checkpoint.save(path, Checkpoint(0, 1, False, "", {"w": array}, history=History((record,))))
+    checkpoint.save(path, Checkpoint(0, 1, "", {"w": array}, history=History((record,))))
     loaded = saved_at(path)
     assert loaded.shared["w"].tobytes() == array.tobytes()
     assert loaded.history.rounds[0].loss == number

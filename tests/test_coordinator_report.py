@@ -140,7 +140,7 @@ def example() -> dict[str, Any]:
                 "rounds": count,
                 "local_steps": 40,
                 "learning_rate": 0.0004,
-                "aggregation": "support-mean",
+                "aggregation": "fedit",
                 "trained_groups": list(groups),
                 "trainable": trainable(groups),
             }
@@ -151,6 +151,8 @@ def example() -> dict[str, Any]:
             "backbone": 801_232,
             "pet": 24_816,
             "peft": 36_864,
+            "center": 0,
+            "norm": 0,
             "definition": "Trainable: tensors that receive a gradient. Percent: of all three groups together.",
         },
         "matrices": {setting: matrix(setting) for setting in ("ct", "pet", "ct+pet")},
@@ -160,6 +162,10 @@ def example() -> dict[str, Any]:
             "ct+pet": transfer(0.6795, 0.008, ("center-b", 0.665)),
         },
         "rounds": records,
+        "aggregations": [
+            {"stage": "adapt", "server_round": 9, "scheme": "fedit", "figures": {"tail_dropped": 0.0125}},
+        ],
+        "gates": [gate("arrive-c", promoted=True), gate("arrive-d", promoted=False)],
         "bytes": {
             "up": sum(total["up"] for total in by_center.values()),
             "down": sum(total["down"] for total in by_center.values()),
@@ -180,6 +186,19 @@ def example() -> dict[str, Any]:
     }
 
 
+def gate(stage: str, *, promoted: bool) -> dict[str, Any]:
+    return {
+        "stage": stage,
+        "promoted": promoted,
+        "provisional": promoted,
+        "differences": {"center-a": -0.031, "center-b": 0.004},
+        "mean": -0.0135,
+        "lower_bound": None if promoted else -0.04,
+        "unheard": ["center-c"] if promoted else [],
+        "branches": [] if promoted else ["center-d"],
+    }
+
+
 def visible_text(page: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", re.sub(r"(?s)<style>.*?</style>", " ", page)))
 
@@ -194,6 +213,16 @@ def test_page_loads_nothing_from_elsewhere_and_runs_no_script(page: str):
     assert re.findall(r"url\((?!#)", page) == []
     assert "<script" not in page
     assert "@import" not in page
+
+
+def test_the_gate_says_what_it_decided_and_for_whom(page: str):
+    text = visible_text(page)
+    assert "arrive-c shared, provisionally center-a -0.031 , center-b +0.004 -0.013 undefined center-c" in text
+    assert "arrive-d not shared center-a -0.031 , center-b +0.004 -0.013 -0.040 center-d" in text
+
+
+def test_the_last_figures_of_the_aggregation_are_shown(page: str):
+    assert "adapt fedit 1 tail dropped 0.0125" in visible_text(page)
 
 
 @pytest.mark.parametrize("center", CENTERS)

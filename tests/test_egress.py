@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from client.egress import FACTS, answer, check_and_log, known_codes
 from strategies.errors import CaseError, StorageError
-from strategies.instruction import Instruction, Reply, Score
+from strategies.instruction import Comparison, Instruction, Reply, Score
 from strategies.payload import Payload
 from strategies.settings import Model, StudySettings
 from strategies.tensors import TensorSpec, content_hash
@@ -20,7 +20,11 @@ from strategies.tensors import TensorSpec, content_hash
 SPECS = (
     TensorSpec(key="a#lora_a", group="peft", shape=(1, 2)),
     TensorSpec(key="pet.weight", group="pet", shape=(2,)),
+    TensorSpec(key="a#center_a", group="center", shape=(1, 2)),
+    TensorSpec(key="norm#norm_bias", group="norm", shape=(2,)),
+    TensorSpec(key="conv#lora_a", group="peft", shape=(4, 2, 3, 3, 3)),
 )
+GROUPS_AND_STATISTICS = ["backbone", "pet", "peft", "center", "norm", "gram", "fisher", "features.ct", "features.pet"]
 TENSORS = {"a#lora_a": np.array([[1, 2]], np.float32)}
 PAYLOAD = Payload(
     center="a", backbone_hash="0" * 64, stage="adapt", server_round=3, tensors=TENSORS, support={"peft": 5}
@@ -65,9 +69,12 @@ def test_agreed_reply_leaves_unchanged_and_is_logged(tmp_path: Path) -> None:
         "server_round": 3,
         "tensors": 1,
         "bytes": 8,
+        "phase": "",
+        "statistics": [],
         "support": {"peft": 5},
         "content_sha256": content_hash(TENSORS),
         "scores": {"ct+pet": {"cases": 2, "dice": 0.7, "hd95_mm": 4.0, "dice_undefined": 0, "hd95_undefined": 0}},
+        "comparison": None,
         "facts": {"train_cases": 5, "modalities": "ct+pet"},
         "held_back": [],
     }
@@ -76,7 +83,7 @@ def test_agreed_reply_leaves_unchanged_and_is_logged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reply", "limits", "reason"),
     [
-        (_with(tensors={"image": np.array([1], np.float32)}), {}, "tensor 'image' is not one of the study's 2"),
+        (_with(tensors={"image": np.array([1], np.float32)}), {}, "tensor 'image' is not one of the study's 5"),
         (
             _with(tensors={"pet.weight": np.array([1, 2], np.float32)}, support={"pet": 9}),
             {},
@@ -105,7 +112,21 @@ def test_agreed_reply_leaves_unchanged_and_is_logged(tmp_path: Path) -> None:
         (
             _with(support={"peft": 5, "DOE": 1}),
             {},
-            "support of group 'DOE' is 1, expected a count for one of ['backbone', 'pet', 'peft']",
+            f"support of group 'DOE' is 1, expected a count for one of {GROUPS_AND_STATISTICS}",
+        ),
+        (_with(frozen_hash="DOE^JOHN"), {}, "frozen_hash is not 64 hexadecimal digits"),
+        (_with(phase="lora_b+DOE"), {}, "phase names something else than ['lora_a', 'lora_b', 'magnitude']"),
+        (replace(REPLY, comparison=Comparison(9, 1.5)), {}, "comparison: difference is outside [-1, 1]"),
+        (replace(REPLY, comparison=Comparison(9, float("nan"))), {}, "comparison: difference is outside [-1, 1]"),
+        (
+            replace(REPLY, comparison=Comparison(9, 0.5, (0.0,) * 1001)),
+            {},
+            "comparison: has 1001 replicates, expected at most 1000",
+        ),
+        (
+            replace(REPLY, comparison=Comparison(9, "DOE")),  # type: ignore[arg-type]
+            {},
+            "comparison: holds something else than a count and numbers",
         ),
         (replace(REPLY, loss=float("inf")), {}, "loss is inf, expected a finite number"),
     ],
@@ -117,6 +138,121 @@ def test_what_is_not_agreed_stops_the_reply(tmp_path: Path, reply: Reply, limits
     (line,) = _lines(log)
     assert line["held_back"] == [reason]
     assert (line["error"], line["tensors"], line["bytes"]) == ("egress-refused", 0, 0)
+
+
+def _sends(key: str, shape: tuple[int, ...], **support: int) -> Reply:
+    """The reply with one more tensor of ones and what stands behind it."""
+    tensors = {**TENSORS, key: np.ones(shape, np.float32)}
+    return _with(tensors=tensors, support={"peft": 5} | {name.replace("_", "."): n for name, n in support.items()})
+
+
+ALL = {"owned_groups": ("pet", "peft", "center", "norm"), "maximum_bytes": 1 << 30, "sketch_rank": 3}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        _with(phase="lora_b+magnitude", frozen_hash="f" * 64),
+        _sends("a#center_a", (1, 2), center=5),
+        _sends("norm#norm_bias", (2,), norm=5),
+        _sends("a#lora_a@control", (1, 2)),
+        _sends("a#lora_a@own", (1, 2)),
+        _sends("a#lora_a@fisher", (1, 2), fisher=5),
+        _sends("a@gram", (3, 2), gram=5),
+        _sends("a@gram", (1, 2), gram=5),
+        _sends("conv@gram", (3, 54), gram=5),
+        _sends("features.ct@mean", (7,), features_ct=5),
+        _sends("features.ct@scatter", (7, 7), features_ct=5),
+        _sends("features.pet@mean", (4096,), features_pet=5),
+    ],
+)
+def test_agreed_groups_and_statistics_leave(tmp_path: Path, reply: Reply) -> None:
+    """A convolution of 2 channels and 3 x 3 x 3 voxels has 54 inputs."""
+    log = tmp_path / "log"
+    assert _leave(reply, log, **ALL) is reply
+    assert reply.payload is not None
+    names = {key.partition("@")[2] for key in reply.payload.tensors} - {""}
+    assert _lines(log)[0]["statistics"] == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("reply", "limits", "reason"),
+    [
+        (_sends("a#lora_a@moment", (1, 2)), {}, "tensor 'a#lora_a@moment' is not one of the study's 5"),
+        (_sends("b#lora_a@control", (1, 2)), {}, "tensor 'b#lora_a@control' is not one of the study's 5"),
+        (_sends("pet.weight@gram", (1, 2), gram=5), {}, "tensor 'pet.weight@gram' is not one of the study's 5"),
+        (_sends("features.mr@mean", (7,)), {}, "tensor 'features.mr@mean' is not one of the study's 5"),
+        (_sends("a#lora_a@own@control", (1, 2)), {}, "tensor 'a#lora_a@own@control' is not one of the study's 5"),
+        (_sends("a#lora_a@own", (2, 1)), {}, "tensor 'a#lora_a@own' has shape (2, 1), the study's is (1, 2)"),
+        (_sends("a@gram", (4, 2), gram=5), {}, "tensor 'a@gram' has shape (4, 2), the study's is (3, 2)"),
+        (_sends("a@gram", (3, 3), gram=5), {}, "tensor 'a@gram' has shape (3, 3), the study's is (3, 2)"),
+        (
+            _sends("features.ct@mean", (4097,), features_ct=5),
+            {},
+            "tensor 'features.ct@mean' has shape (4097,), the study's is (4096,)",
+        ),
+        (
+            _sends("features.ct@scatter", (7, 6), features_ct=5),
+            {},
+            "tensor 'features.ct@scatter' has shape (7, 6), the study's is (7, 7)",
+        ),
+        (
+            _sends("features.pet@mean", (7,), features_pet=5),
+            {"owned_groups": ("peft",)},
+            "tensor 'features.pet@mean' is of group 'pet', this center sends ['peft']",
+        ),
+        (
+            _sends("pet.weight@fisher", (2,), fisher=5),
+            {"owned_groups": ("peft",)},
+            "tensor 'pet.weight@fisher' is of group 'pet', this center sends ['peft']",
+        ),
+        (
+            _sends("a@gram", (3, 2), gram=4),
+            {},
+            "tensors of group 'gram' stand on 4 case(s), this center sends from 5 on",
+        ),
+        (
+            _sends("features.ct@mean", (7,)),
+            {},
+            "tensors of group 'features.ct' stand on 0 case(s), this center sends from 5 on",
+        ),
+    ],
+)
+def test_other_statistics_stop_the_reply(tmp_path: Path, reply: Reply, limits: dict[str, Any], reason: str) -> None:
+    log = tmp_path / "log"
+    assert _leave(reply, log, **(ALL | limits)) == Reply(center="a", kind="train", error="egress-refused")
+    assert _lines(log)[0]["held_back"] == [reason]
+
+
+def test_a_statistic_that_is_not_finite_stops_the_reply(tmp_path: Path) -> None:
+    reply = _with(tensors={"a@gram": np.array([[1, np.inf]], np.float32)}, support={"gram": 5})
+    assert _leave(reply, tmp_path / "log", **ALL).error == "egress-refused"
+
+
+COMPARED = Reply(center="a", kind="compare", comparison=Comparison(cases=5, difference=0.25, replicates=(0.5, 0.0)))
+
+
+def test_comparison_on_enough_cases_leaves(tmp_path: Path) -> None:
+    """Five cases, the minimum exactly."""
+    log = tmp_path / "log"
+    assert _leave(COMPARED, log) is COMPARED
+    line = _lines(log)[0]
+    assert (line["comparison"], line["held_back"]) == ({"cases": 5, "difference": 0.25, "replicates": 2}, [])
+
+
+def test_comparison_on_too_few_cases_is_withheld_alone(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    reply = replace(COMPARED, scores=REPLY.scores, comparison=Comparison(4, 0.25, (0.5,)))
+    assert _leave(reply, log) == replace(COMPARED, scores=REPLY.scores, comparison=None)
+    line = _lines(log)[0]
+    assert line["comparison"] is None
+    assert line["held_back"] == ["comparison stands on 4 case(s), this center sends from 5 on"]
+
+
+def test_comparison_of_a_refused_reply_gives_no_second_reason(tmp_path: Path) -> None:
+    reply = replace(COMPARED, comparison=Comparison(4, 0.25), loss=float("nan"))
+    assert _leave(reply, tmp_path / "log").error == "egress-refused"
+    assert _lines(tmp_path / "log")[0]["held_back"] == ["loss is nan, expected a finite number"]
 
 
 @pytest.mark.parametrize(

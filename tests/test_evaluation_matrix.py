@@ -47,6 +47,7 @@ def growing() -> EvaluationMatrix:
         ("backward_transfer", -0.15),
         ("forward_transfer", 0.20),
         ("forgetting", 0.15),
+        ("relative_forgetting", (0.2 / 0.8 + 0.1 / 0.9) / 2),
         ("learning_accuracy", 0.85),
         ("incremental", (0.8 + 0.8 + 0.75) / 3),
         ("spread", 0.25),
@@ -70,6 +71,7 @@ def test_worst_center_has_name_and_score(square: EvaluationMatrix) -> None:
         ("backward_transfer", (-0.2 + 0.1 - 0.1) / 3),
         ("forward_transfer", 0.4 - 0.2),
         ("forgetting", (0.2 + 0.1 + 0.1) / 3),
+        ("relative_forgetting", (0.2 / 0.6 + 0.1 / 0.7 + 0.1 / 0.8) / 3),
     ],
 )
 def test_two_centers_learned_in_one_row_then_one_arrives(growing: EvaluationMatrix, metric: str, value: float) -> None:
@@ -136,6 +138,91 @@ def test_a_matrix_that_contradicts_itself_is_refused(
 def test_a_row_that_does_not_exist_cannot_be_cut_at(square: EvaluationMatrix, row: int) -> None:
     with pytest.raises(ValueError, match=f"rows 0 to 3, found {row}"):
         square.until(row)
+
+
+def fall_of(found: EvaluationMatrix) -> tuple[str, float]:
+    """The worst fall, rounded."""
+    name, fall = found.worst_forgetting or ("", NAN)
+    return name, round(fall, 12)
+
+
+def test_the_worst_fall_has_name_and_size(square: EvaluationMatrix) -> None:
+    assert fall_of(square) == ("a", 0.2)
+    assert square.forgetting_by_center == {"a": pytest.approx(0.2), "b": pytest.approx(0.1)}
+
+
+def test_the_worst_fall_is_negative_where_every_center_rose() -> None:
+    rose = matrix([[0.0, 0.0, 0.0], [0.3, 0.0, 0.0], [0.4, 0.3, 0.0], [0.6, 0.4, 0.5]], (1, 2, 3))
+    assert fall_of(rose) == ("b", -0.1)
+
+
+def test_a_center_that_cannot_be_compared_has_no_fall() -> None:
+    gap = matrix([[0.1, 0.1], [NAN, 0.5], [0.4, 0.3]], (1, 1))
+    assert gap.forgetting_by_center == {"a": None, "b": pytest.approx(0.2)}
+    assert fall_of(gap) == ("b", 0.2)
+
+
+def test_before_anything_can_be_forgotten_there_is_no_worst_fall(square: EvaluationMatrix) -> None:
+    assert (square.until(1).worst_forgetting, square.until(1).relative_forgetting) == (None, None)
+
+
+def test_a_best_of_zero_has_no_relative_fall() -> None:
+    """a never got above 0; b fell from 0.5 to 0.4."""
+    zero = matrix([[0.0, 0.0], [0.0, 0.5], [0.0, 0.4]], (1, 1))
+    assert zero.relative_forgetting == pytest.approx(0.2)
+
+
+def test_the_last_row_by_name(growing: EvaluationMatrix) -> None:
+    assert growing.final == {"a": 0.4, "b": 0.6, "c": 0.7, "d": 0.5}
+    assert growing.until(2).final["a"] is None
+
+
+def test_intransigence_is_what_joint_training_reaches_and_this_order_did_not(square: EvaluationMatrix) -> None:
+    """(0.82 - 0.8, 0.85 - 0.9); c has no joint model."""
+    joint = {"a": 0.82, "b": 0.85, "c": None}
+    assert square.intransigence_by_center(joint) == {"a": pytest.approx(0.02), "b": pytest.approx(-0.05), "c": None}
+    assert square.intransigence(joint) == pytest.approx(-0.015)
+    assert square.intransigence({}) is None
+
+
+def test_a_center_that_never_trained_is_not_intransigent(growing: EvaluationMatrix) -> None:
+    assert growing.intransigence_by_center(dict.fromkeys("abcd", 1.0)) == {
+        "a": pytest.approx(0.4),
+        "b": pytest.approx(0.5),
+        "c": pytest.approx(0.2),
+    }
+
+
+@given(arrays(np.float64, (5, 4), elements=st.floats(0, 1)))
+def test_learning_accuracy_is_the_mean_joint_score_minus_intransigence(values: Any) -> None:
+    dense = matrix(values, (1, 2, 3, 4))
+    intransigence, learning = dense.intransigence(dict.fromkeys("abcd", 1.0)), dense.learning_accuracy
+    assert intransigence is not None
+    assert learning == pytest.approx(1.0 - intransigence, abs=1e-12)
+
+
+@given(arrays(np.float64, (5, 4), elements=st.floats(0.01, 1)))
+def test_no_center_falls_more_than_the_worst_and_none_by_more_than_its_best(values: Any) -> None:
+    dense = matrix(values, (1, 2, 3, 4))
+    assert dense.worst_forgetting is not None
+    assert dense.forgetting is not None
+    assert dense.relative_forgetting is not None
+    assert dense.worst_forgetting[1] >= dense.forgetting - 1e-12
+    assert dense.relative_forgetting <= 1
+
+
+@given(arrays(np.float64, (5, 4), elements=st.floats(0, 1)), st.permutations(range(4)))
+def test_the_order_of_columns_changes_no_figure(values: Any, order: "list[int]") -> None:
+    dense, permuted = matrix(values, (1, 2, 3, 4)), matrix(values[:, order], tuple(i + 1 for i in order))
+    for metric in (
+        "average",
+        "backward_transfer",
+        "forward_transfer",
+        "forgetting",
+        "incremental",
+        "learning_accuracy",
+    ):
+        assert getattr(dense, metric) == pytest.approx(getattr(permuted, metric), abs=1e-12)
 
 
 @given(arrays(np.float64, (5, 4), elements=st.floats(0, 1)))

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from client.app import build_client_app
 from deploy.in_process import InProcessGrid
 from server.app import read_options
 from server.fleet import Fleet, FleetError
-from strategies.errors import StudyError
+from strategies.errors import QuorumError, StudyError
 from strategies.instruction import Instruction, Reply
 from strategies.payload import Payload
 from strategies.settings import Model, StudySettings
@@ -135,6 +136,55 @@ def test_register_asks_a_node_that_connects_meanwhile() -> None:
     assert sorted(fleet.register(REGISTER, deadline_s=5, expected=["a", "b"])) == ["a", "b"]
 
 
+def test_connected_centers_are_named_in_order() -> None:
+    grid = InProcessGrid(_apps("b", "a"))
+    fleet = Fleet(grid)
+    assert fleet.connected() == ("a", "b")
+    grid._names = {3: "b"}
+    assert fleet.connected() == ("b",)
+
+
+def test_registration_stands_when_a_quorum_answered_by_the_deadline() -> None:
+    fleet = Fleet(InProcessGrid(_apps("a", "b")), poll_s=0.01)
+    assert sorted(fleet.register(REGISTER, deadline_s=0.1, expected=["a", "b", "z"], quorum=2)) == ["a", "b"]
+
+
+def test_registration_below_the_quorum_names_who_is_missing() -> None:
+    """A center that answers with an error is missing too."""
+    broken = build_client_app(lambda _: Reply("b", "register", error="cases"))
+    fleet = Fleet(InProcessGrid({"a": _says("a"), "b": broken}), poll_s=0.01)
+    expected = r"1 center\(s\) registered within 0.1 s, quorum is 2; missing: b, z\."
+    with pytest.raises(QuorumError, match=expected):
+        fleet.register(REGISTER, deadline_s=0.1, expected=["a", "b", "z"], quorum=2)
+
+
+def test_bytes_down_count_reference_and_backbone() -> None:
+    """2 + 3 + 4 float32 values: 36 bytes."""
+    heard: list[int] = []
+    asked = replace(TRAIN, backbone={"b": np.zeros(3, np.float32)}, reference={"w": np.zeros((2, 2), np.float32)})
+    Fleet(InProcessGrid(_apps("a"))).ask(
+        {"a": asked}, deadline_s=5, on_reply=lambda _center, _reply, down, _up: heard.append(down)
+    )
+    assert heard == [36]
+
+
+def test_center_that_joins_within_a_round_is_not_asked_in_it() -> None:
+    """It connects when the first reply is looked for; the next round asks it."""
+    grid = InProcessGrid(_apps("a", "b"))
+    both, grid._names = grid._names, {2: "a"}
+
+    class Growing(InProcessGrid):
+        def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+            self._names = both
+            return super().pull_messages(message_ids)
+
+    grid.__class__ = Growing
+    fleet = Fleet(grid)
+    replies = fleet.ask({"a": TRAIN, "b": TRAIN}, deadline_s=5)
+    assert {center: reply.error for center, reply in replies.items()} == {"a": "", "b": "node-unavailable"}
+    assert fleet.ask({"b": TRAIN}, deadline_s=5)["b"].error == ""
+
+
 def test_replies_come_one_by_one_with_bytes_of_their_tensors() -> None:
     """2 float32 values down are 8 bytes, 3 up are 12."""
     heard: list[tuple[str, int, int]] = []
@@ -177,7 +227,7 @@ def test_deadline_returns_what_arrived_and_names_who_is_late(caplog: pytest.LogC
     with caplog.at_level(logging.WARNING):
         replies = Fleet(grid, poll_s=0.02).ask({"a": TRAIN, "b": TRAIN}, deadline_s=0.2)
     assert sorted(replies) == ["b"]
-    assert "center 'a' did not answer 'train' within 0.2 s" in caplog.text
+    assert "center 'a' did not answer 'train' (adapt/1) within 0.2 s" in caplog.text
     assert 2 <= grid.looks <= 12
 
 
@@ -199,6 +249,13 @@ def test_center_cannot_send_a_payload_of_another() -> None:
     app = build_client_app(lambda _: Reply("a", "train", payload=_trained("b").payload))
     replies = Fleet(InProcessGrid({"a": app})).ask({"a": TRAIN}, deadline_s=5)
     assert replies == {"a": Reply("a", "train", error="other-center")}
+
+
+def test_payload_without_a_name_gets_the_name_of_the_center_asked() -> None:
+    app = build_client_app(lambda _: Reply("", "train", payload=_trained("").payload))
+    reply = Fleet(InProcessGrid({"a": app})).ask({"a": TRAIN}, deadline_s=5)["a"]
+    assert reply.payload is not None
+    assert (reply.center, reply.payload.center) == ("a", "a")
 
 
 def test_answer_to_another_kind_of_question_is_unreadable() -> None:

@@ -1,5 +1,6 @@
 """All centers in one process: same records as over a network, one center at a time, nothing shared."""
 
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -11,7 +12,7 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from client.app import build_client_app
 from deploy.in_process import InProcessGrid, assume_task_identity
-from strategies.instruction import Instruction, Reply
+from strategies.instruction import Instruction, Kind, Reply
 from strategies.payload import Payload
 from strategies.settings import Model, StudySettings
 from strategies.wire import message_type, read_reply, to_message_content
@@ -126,6 +127,20 @@ def test_failing_app_is_answered_with_an_error_without_text(caplog: pytest.LogCa
 def test_content_that_is_no_instruction_is_answered_with_a_code(grid: InProcessGrid) -> None:
     (reply,) = grid.send_and_receive([Message(RecordDict(), 2, MessageType.EVALUATE)])
     assert read_reply(reply.content) == Reply(center="", kind="evaluate", error="unreadable")
+
+
+def test_unreadable_comparison_is_answered_as_one(grid: InProcessGrid) -> None:
+    """Flower's type alone would say `evaluate`."""
+    content = to_message_content(replace(TRAIN, kind="compare"))
+    del content["tensors"]
+    (reply,) = grid.send_and_receive([Message(content, 2, message_type("compare"))])
+    assert read_reply(reply.content) == Reply(center="", kind="compare", error="unreadable")
+
+
+@pytest.mark.parametrize("kind", ["compare", "observe"])
+def test_kinds_that_share_a_type_of_message_stay_apart(grid: InProcessGrid, kind: Kind) -> None:
+    (reply,) = grid.send_and_receive([_message(2, replace(TRAIN, kind=kind))])
+    assert read_reply(reply.content).kind == kind
 
 
 def test_reply_that_cannot_be_packed_becomes_a_code() -> None:

@@ -154,7 +154,7 @@ def test_an_adapter_of_the_bank_scores_a_folder_as_the_study_did(finished: Study
     bank = AdapterBank(finished.bank)
     model = load_adapter(bank, "shared", None, device="cpu")
     manifest = scan_folder(cohort / "center-a", "ct+pet")
-    table = evaluation_table(list(evaluate_cases(model, bank.settings, manifest, "ct+pet")), manifest)
+    table = evaluation_table(list(evaluate_cases(lambda _case: model, bank.settings, manifest, "ct+pet")), manifest)
     rows = json.loads((finished.root / "centers" / "center-a" / "scores.json").read_text())
     seen = {row["case"]: row["dice"] for row in rows if row["stage"] == "arrive" and row["modalities"] == "ct+pet"}
     found = {row["case"]: row["dice"] for row in table["cases"]}

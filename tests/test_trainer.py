@@ -1,25 +1,36 @@
 """One center's warm trainer on synthetic cases: what it says, what it sends, and what it writes first."""
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import nn
 
-from client.trainer import Trainer, round_generator, support_of
-from client.training import Trained
+from client.data.preprocessing import PreparedCase
+from client.metrics import CaseScore
+from client.outcome import round_generator, support_of
+from client.scoring import Network, Scored
+from client.trainer import Trainer
+from client.training import Trained, train_locally
 from deploy.prepare import initial_state
+from fusion_models.adapters.injection import parameters_by_key
 from server.study import Study, read_study
 from strategies.admission import admit
 from strategies.errors import StorageError
 from strategies.instruction import Instruction, Kind
-from strategies.tensors import BACKBONE, TensorSpec, content_hash
+from strategies.payload import frozen_hash, phase_of
+from strategies.settings import ROLES, LocalTerms, Role, StudySettings
+from strategies.tensors import BACKBONE, TensorSpec, content_hash, role_of
 from tests.small_study import write_cohort, write_study
 
 ADAPTED = ("pet", "peft")
+CONTROLS = ("control", "shared-control")
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +57,22 @@ class Start:
     def exchanged(self, *groups: str) -> list[TensorSpec]:
         return [spec for spec in self.specs if spec.group in groups]
 
+    @property
+    def personal(self) -> StudySettings:
+        """The study's settings with everything that can be personal."""
+        return self.study.settings.model_copy(update={"personal": ("center", "norm")})
+
+    @property
+    def controls(self) -> dict[str, NDArray[np.float32]]:
+        """Control variates of zero for what trains."""
+        return {f"{key}@{name}": np.zeros_like(self.rest[key]) for key in self.rest for name in CONTROLS}
+
+    def training(self, **changes: Any) -> Instruction:
+        """The adapt stage's instruction with other training settings."""
+        asked = self.instruction()
+        assert asked.training is not None
+        return replace(asked, training=asked.training.model_copy(update=changes))
+
     def instruction(self, kind: Kind = "train", stage: int = 1, *, send: bool = True) -> Instruction:
         return Instruction(
             kind=kind,
@@ -53,7 +80,7 @@ class Start:
             stage=self.study.stages[stage].name,
             server_round=3,
             backbone_hash=self.hash,
-            training=self.study.stages[stage].training if kind == "train" else None,
+            training=self.study.training_in(self.study.stages[stage], 0) if kind == "train" else None,
             tensors=self.rest,
             backbone=self.backbone if send else {},
         )
@@ -90,6 +117,15 @@ def test_it_registers_with_counts_and_without_names(both: Trainer, study: Study)
     assert (both.home / "manifest.json").exists()
 
 
+LIVE = {"lora_b", "magnitude"}
+
+
+def sent_keys(start: Start, *groups: str, roles: Collection[str] = LIVE) -> set[str]:
+    """Keys of the groups that train; of the shared adapter those of the live roles."""
+    specs = start.exchanged(*groups)
+    return {spec.key for spec in specs if spec.group != "peft" or role_of(spec.key) in roles}
+
+
 @pytest.mark.parametrize(("center", "sent"), [("both", ADAPTED), ("ct_only", ("peft",))])
 def test_what_it_sends_is_admitted_and_pet_comes_only_from_where_pet_is(
     center: str, sent: tuple[str, ...], start: Start, request: pytest.FixtureRequest
@@ -97,14 +133,128 @@ def test_what_it_sends_is_admitted_and_pet_comes_only_from_where_pet_is(
     trainer: Trainer = request.getfixturevalue(center)
     reply = trainer.perform(start.instruction())
     assert reply.payload is not None
-    accept = partial(admit, backbone_hash=start.hash, stage="adapt", server_round=3, registered_cases=1)
-    accept(reply.payload, specs=start.exchanged(*ADAPTED))
-    assert set(reply.payload.tensors) == {spec.key for spec in start.exchanged(*sent)}
+    admit(
+        reply.payload,
+        specs=[spec for spec in start.exchanged(*ADAPTED) if spec.key in sent_keys(start, *ADAPTED)],
+        backbone_hash=start.hash,
+        stage="adapt",
+        server_round=3,
+        phase="lora_b+magnitude",
+        frozen_hash=frozen_hash(start.rest, start.rest, reply.payload.tensors),
+        registered_cases=1,
+    )
+    assert set(reply.payload.tensors) == sent_keys(start, *sent)
     assert reply.payload.support == dict.fromkeys(sent, 1)
     assert reply.loss is not None
     assert np.isfinite(reply.loss)
     assert set(reply.scores) == ({"ct", "pet", "ct+pet"} if center == "both" else {"ct"})
     assert all(score.cases == 1 for score in reply.scores.values())
+
+
+@pytest.mark.parametrize("roles", [("lora_a",), ("lora_b",), ROLES])
+def test_it_trains_and_sends_the_live_roles_and_names_the_phase(
+    ct_only: Trainer, start: Start, roles: tuple[Role, ...]
+) -> None:
+    """A that trains against a B of zero stays where it is, yet what is sent is A alone."""
+    reply = ct_only.perform(start.training(groups=("peft",), roles=roles))
+    assert reply.payload is not None
+    assert {role_of(key) for key in reply.payload.tensors} == set(roles)
+    assert reply.payload.phase == phase_of(roles)
+    assert reply.payload.frozen_hash == frozen_hash(start.rest, start.rest, reply.payload.tensors)
+
+
+def test_personal_groups_are_sent_with_all_cases_behind_them_and_no_phase(ct_only: Trainer, start: Start) -> None:
+    asked = start.training(groups=("center", "norm"), roles=())
+    reply = ct_only.perform(replace(asked, settings=start.personal))
+    assert reply.payload is not None, reply
+    assert {role_of(key) for key in reply.payload.tensors} == {"center_a", "center_b", "norm_weight", "norm_bias"}
+    assert (reply.payload.phase, reply.payload.support) == ("", {"center": 1, "norm": 1})
+    assert reply.payload.frozen_hash == content_hash(start.rest)
+    assert reply.payload.backbone_hash == start.hash
+    moved = {role_of(key) for key, array in reply.payload.tensors.items() if role_of(key) == "center_b" and array.any()}
+    assert moved == {"center_b"}
+
+
+def test_a_frozen_factor_that_moved_shows_in_the_hash(
+    ct_only: Trainer, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def careless(model: nn.Module, *args: Any, **kwargs: Any) -> Trained:
+        trained = train_locally(model, *args, **kwargs)
+        with torch.no_grad():
+            next(p for key, p in parameters_by_key(model).items() if role_of(key) == "lora_a").add_(1e-3)
+        return trained
+
+    monkeypatch.setattr("client.trainer.train_locally", careless)
+    reply = ct_only.perform(start.training(groups=("peft",), roles=("lora_b",)))
+    assert reply.payload is not None
+    assert reply.payload.frozen_hash != frozen_hash(start.rest, start.rest, reply.payload.tensors)
+
+
+def test_what_local_terms_remember_is_sent_for_the_groups_with_cases(both: Trainer, start: Start) -> None:
+    """CT alone trains: nothing of the PET pathway goes back, neither its tensors nor their control variates."""
+    asked = start.training(terms=LocalTerms(scaffold=True), modality_shares={"ct": 1.0})
+    reply = both.perform(replace(asked, tensors={**start.rest, **start.controls}))
+    assert reply.payload is not None, reply
+    keys = sent_keys(start, "peft")
+    assert set(reply.payload.tensors) == keys | {f"{key}@control" for key in keys}
+    assert reply.payload.support == {"peft": 1}
+    assert reply.payload.frozen_hash == frozen_hash(start.rest, start.rest, reply.payload.tensors)
+
+
+def test_validation_is_skipped_when_it_is_not_asked_for(ct_only: Trainer, start: Start) -> None:
+    scored, unscored = (ct_only.perform(start.training(validate_first=first)) for first in (True, False))
+    assert (set(scored.scores), set(unscored.scores)) == ({"ct"}, set())
+    assert scored.payload is not None
+    assert unscored.payload is not None
+    assert content_hash(scored.payload.tensors) == content_hash(unscored.payload.tensors)
+
+
+def test_a_comparison_pairs_the_fullest_setting_case_by_case(
+    both: Trainer, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The candidate scores 0.5 and the reference 0.2 on the one validation case: every resample says 0.3."""
+    asked = []
+
+    def scored(network: Network, case: PreparedCase, setting: str) -> Scored:
+        asked.append(setting)
+        better = "vit.norm#norm_bias" in network.tensors
+        return Scored(CaseScore(case.name, setting, 0.5 if better else 0.2, None), (), b"")
+
+    monkeypatch.setattr("client.scoring._scored", scored)
+    candidate = {**start.rest, "vit.norm#norm_bias": np.ones(24, np.float32)}
+    compare = replace(start.instruction("compare"), tensors=candidate, reference=start.rest)
+    comparison = both.perform(compare).comparison
+    assert comparison is not None
+    assert comparison.cases == 1
+    assert comparison.difference == pytest.approx(0.3)
+    assert comparison.replicates == pytest.approx([0.3] * 1000)
+    assert asked == ["ct+pet", "ct+pet"]
+
+
+def test_a_state_compared_with_itself_differs_by_nothing(both: Trainer, start: Start) -> None:
+    reply = both.perform(replace(start.instruction("compare"), reference=start.rest))
+    assert reply.comparison is not None
+    assert set(reply.comparison.replicates) <= {0.0}
+    assert (reply.error, reply.payload, dict(reply.scores)) == ("", None, {})
+
+
+def test_an_observation_sends_statistics_and_what_stands_behind_them(both: Trainer, start: Start) -> None:
+    asked = replace(start.instruction("observe"), statistics=("gram", "prototype"))
+    reply = both.perform(asked)
+    assert reply.payload is not None, reply
+    modules = {key.partition("#")[0] for key in start.rest if "#" in key}
+    features = {f"features.{name}@{kind}" for name in ("ct", "pet") for kind in ("mean", "scatter")}
+    assert set(reply.payload.tensors) == {f"{module}@gram" for module in modules} | features
+    assert reply.payload.support == {"gram": 1, "features.ct": 1, "features.pet": 1}
+    assert (reply.payload.stage, reply.payload.server_round, reply.payload.phase) == ("adapt", 3, "")
+    assert reply.payload.backbone_hash == start.hash
+
+
+def test_the_split_has_a_seed_of_its_own_when_the_study_gives_one(both: Trainer, study: Study) -> None:
+    for seed in (None, 77):
+        split = study.settings.split.model_copy(update={"seed": seed})
+        both.perform(Instruction(kind="register", settings=study.settings.model_copy(update={"split": split})))
+    assert {path.name.split("-")[1] for path in both.home.glob("split-*.json")} == {"5", "77"}
 
 
 def test_training_moves_the_tensors_it_sends_and_repeats_exactly(both: Trainer, start: Start) -> None:

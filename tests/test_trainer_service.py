@@ -20,9 +20,9 @@ from flwr.app import Context, RecordDict
 
 from client.app import perform_with_trainer
 from client.trainer_link import MAXIMUM_FRAME_BYTES, TrainerLink, TrainerUnavailableError, key_path, read_key
-from client.trainer_service import ServiceError, provide_key, serve
+from client.trainer_service import Performer, ServiceError, provide_key, serve
 from strategies.frames import pack_instruction, unpack_reply
-from strategies.instruction import Instruction, Reply
+from strategies.instruction import Comparison, Instruction, Reply
 from strategies.settings import Model, StudySettings
 from tests.echo_trainer import EchoTrainer
 
@@ -68,16 +68,16 @@ def socket_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("s") / "t.sock"
 
 
-def _serve_until_quit(socket_path: Path, key: bytes) -> None:
+def _serve_until_quit(socket_path: Path, key: bytes, trainer: Performer) -> None:
     with suppress(SystemExit):
-        serve(EchoTrainer("a"), socket_path, key)
+        serve(trainer, socket_path, key)
 
 
 @pytest.fixture
 def link(socket_path: Path) -> Iterator[TrainerLink]:
     """A link to a service in a thread of this process, which stops at the end."""
     key = provide_key(key_path(socket_path))
-    service = threading.Thread(target=_serve_until_quit, args=(socket_path, key), daemon=True)
+    service = threading.Thread(target=_serve_until_quit, args=(socket_path, key, EchoTrainer("a")), daemon=True)
     service.start()
     _wait_for(socket_path)
     link = TrainerLink(socket_path, key)
@@ -94,6 +94,39 @@ def test_tensors_pass_both_ways_bit_for_bit(link: TrainerLink) -> None:
     assert (payload.stage, payload.server_round, payload.support) == ("adapt", 3, {"peft": 12})
     np.testing.assert_array_equal(payload.tensors["a#lora_a"], np.array([[2, 3], [4, 5]], np.float32))
     np.testing.assert_array_equal(payload.tensors["a#lora_b"], np.array([[0.1]], np.float32) + 1)
+
+
+def test_everything_but_tensors_passes_too(socket_path: Path) -> None:
+    """An instruction to compare goes in with its reference, a comparison comes out."""
+    heard: list[Instruction] = []
+
+    class Comparing:
+        def perform(self, instruction: Instruction) -> Reply:
+            heard.append(instruction)
+            if instruction.stage == "quit":
+                raise SystemExit
+            return Reply("a", "compare", comparison=Comparison(2, 0.25, (0.5, 0.0)))
+
+    link = TrainerLink(socket_path, b"key")
+    service = threading.Thread(target=_serve_until_quit, args=(socket_path, b"key", Comparing()), daemon=True)
+    service.start()
+    _wait_for(socket_path)
+    asked = Instruction(
+        kind="compare", settings=SETTINGS, tensors=TENSORS, reference=dict.fromkeys("x", np.zeros(1, "f"))
+    )
+    assert link.perform(asked).comparison == Comparison(2, 0.25, (0.5, 0.0))
+    assert heard[0].reference["x"].tolist() == [0.0]
+    with pytest.raises(TrainerUnavailableError):
+        link.perform(_in_stage("quit"))
+    service.join(timeout=20)
+
+
+def test_error_answers_the_kind_that_was_asked(link: TrainerLink) -> None:
+    """The trainer cannot know the kind of a frame that it cannot read, and says `register`."""
+    broken = Instruction(kind="compare", settings=SETTINGS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("client.trainer_link.pack_instruction", lambda _: b"no frame")
+        assert link.perform(broken) == Reply(center="", kind="compare", error="unreadable")
 
 
 def test_service_answers_many_connections(link: TrainerLink) -> None:

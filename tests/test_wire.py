@@ -4,7 +4,7 @@ import json
 import struct
 from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,12 +16,13 @@ from safetensors.numpy import save
 
 from strategies import frames, wire
 from strategies.errors import PayloadError
-from strategies.instruction import Instruction, Reply, Score
+from strategies.instruction import Comparison, Instruction, Kind, Reply, Score
 from strategies.payload import Payload
-from strategies.settings import SETTINGS, Adapter, Model, StudySettings, Training
+from strategies.settings import SETTINGS, Adapter, LocalTerms, Model, StudySettings, Training
 
 Through = Callable[[Any], Any]
 
+KINDS = st.sampled_from(get_args(Kind))
 COUNTS = st.integers(0, 10**6)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 NAMES = st.text(max_size=12)
@@ -42,14 +43,17 @@ STUDIES = st.builds(
 )
 TRAININGS = st.builds(
     Training,
-    groups=st.sampled_from([("backbone",), ("pet", "peft")]),
+    groups=st.sampled_from([("backbone",), ("pet", "peft"), ("center", "norm")]),
+    roles=st.sampled_from([(), ("lora_b", "magnitude")]),
+    terms=st.builds(LocalTerms, scaffold=st.booleans(), ewc=st.floats(0, 9)),
+    validate_first=st.booleans(),
     local_steps=st.integers(1, 999),
     learning_rate=st.floats(1e-9, 1),
     modality_shares=st.dictionaries(st.sampled_from(SETTINGS), st.floats(0, 1)),
 )
 INSTRUCTIONS = st.builds(
     Instruction,
-    kind=st.sampled_from(["register", "train", "evaluate"]),
+    kind=KINDS,
     settings=STUDIES,
     stage=NAMES,
     server_round=COUNTS,
@@ -57,6 +61,8 @@ INSTRUCTIONS = st.builds(
     training=st.none() | TRAININGS,
     tensors=TENSORS,
     backbone=TENSORS,
+    reference=TENSORS,
+    statistics=st.lists(st.sampled_from(["gram", "fisher", "prototype"]), max_size=3).map(tuple),
 )
 SCORES = st.builds(Score, cases=COUNTS, dice=st.none() | FINITE, hd95_mm=st.none() | FINITE, dice_undefined=COUNTS)
 PAYLOADS = st.builds(
@@ -67,14 +73,23 @@ PAYLOADS = st.builds(
     server_round=COUNTS,
     tensors=TENSORS,
     support=st.dictionaries(NAMES, COUNTS, max_size=3),
+    phase=NAMES,
+    frozen_hash=NAMES,
+)
+COMPARISONS = st.builds(
+    Comparison,
+    cases=COUNTS,
+    difference=st.none() | st.floats(-1, 1),
+    replicates=st.lists(st.floats(-1, 1), max_size=5).map(tuple),
 )
 REPLIES = st.builds(
     Reply,
     center=NAMES,
-    kind=st.sampled_from(["register", "train", "evaluate"]),
+    kind=KINDS,
     error=NAMES,
     payload=st.none() | PAYLOADS,
     scores=st.dictionaries(st.sampled_from(SETTINGS), SCORES),
+    comparison=st.none() | COMPARISONS,
     loss=st.none() | FINITE,
     seconds=FINITE,
     facts=st.dictionaries(NAMES, COUNTS | FINITE | NAMES, max_size=4),
@@ -150,15 +165,22 @@ def test_other_dtypes_are_refused_by_name(through: Through) -> None:
     ("value", "field"),
     [
         (changed(REPLY, loss=float("nan")), "loss"),
-        (changed(REPLY, scores={"ct": Score(3, float("inf"), None)}), "scores.ct.dice"),
-        (changed(REPLY, facts={"cases": True}), "facts.cases"),
-        (changed(REPLY, payload=changed(PAYLOAD, support={"peft": 1.5})), "payload.support.peft"),
+        (changed(REPLY, scores={"ct": Score(3, float("inf"), None)}), r"scores\.ct\.dice"),
+        (changed(REPLY, facts={"cases": True}), r"facts\.cases"),
+        (changed(REPLY, payload=changed(PAYLOAD, support={"peft": 1.5})), r"payload\.support\.peft"),
         (changed(REPLY, kind="spy"), "kind"),
+        (changed(REPLY, comparison=Comparison(-1, None)), "comparison: .*cases is negative"),
+        (changed(REPLY, comparison=Comparison(3, 1.5)), r"comparison: .*difference is outside \[-1, 1\]"),
+        (changed(REPLY, comparison=Comparison(3, None, (0.5, -1.5))), r"comparison: .*1 of 2 replicate"),
+        (changed(REPLY, comparison=Comparison(3, None, (0.0,) * 1001)), "has 1001 replicates, expected at most 1000"),
+        (changed(REPLY, comparison=Comparison(3, float("nan"))), "comparison.difference"),
+        (changed(REPLY, comparison=Comparison(3, 0.5, (float("nan"),))), "comparison.replicates.0"),
+        (changed(INSTRUCTION, statistics=("histogram",)), "statistics.0"),
         (changed(INSTRUCTION, server_round="3"), "server_round"),
     ],
 )
 def test_a_wrong_field_is_refused_before_it_travels(through: Through, value: Any, field: str) -> None:
-    with pytest.raises(PayloadError, match=field.replace(".", r"\.")):
+    with pytest.raises(PayloadError, match=field):
         through(value)
 
 
@@ -248,12 +270,49 @@ def test_frames_of_equal_replies_are_equal_bytes() -> None:
     assert frames.pack_reply(REPLY) == frames.pack_reply(replace(REPLY))
 
 
+@pytest.mark.parametrize("through", ENCODINGS)
+def test_a_reference_of_another_dtype_is_refused(through: Through) -> None:
+    with pytest.raises(PayloadError, match="'x' has dtype float64"):
+        through(changed(INSTRUCTION, reference={"x": np.ones(2)}))
+
+
+@pytest.mark.parametrize("through", ENCODINGS)
+def test_tensors_backbone_and_reference_are_kept_apart(through: Through) -> None:
+    """One key, three values."""
+    one, two, three = ({"a": np.full(1, value, np.float32)} for value in (1, 2, 3))
+    found = through(replace(INSTRUCTION, tensors=one, backbone=two, reference=three))
+    assert [part["a"].item() for part in (found.tensors, found.backbone, found.reference)] == [1, 2, 3]
+
+
 def test_message_types_are_those_of_flower() -> None:
-    assert [wire.message_type(kind) for kind in ("register", "train", "evaluate")] == [
-        MessageType.QUERY,
-        MessageType.TRAIN,
-        MessageType.EVALUATE,
-    ]
+    """Flower has three; what loads a state and scores it evaluates, what only tells something queries."""
+    assert {kind: wire.message_type(kind) for kind in get_args(Kind)} == {
+        "register": MessageType.QUERY,
+        "train": MessageType.TRAIN,
+        "evaluate": MessageType.EVALUATE,
+        "compare": MessageType.EVALUATE,
+        "observe": MessageType.QUERY,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "of_type", "kind"),
+    [
+        ('{"kind": "observe", "path": 1}', MessageType.QUERY, "observe"),
+        ('{"kind": "compare"}', MessageType.EVALUATE, "compare"),
+        ('{"kind": "compare"}', MessageType.QUERY, "register"),
+        ('{"kind": "spy"}', MessageType.EVALUATE, "evaluate"),
+        ('{"kind": ["observe"]}', MessageType.QUERY, "register"),
+        ("[]", MessageType.TRAIN, "train"),
+        ("{", MessageType.EVALUATE, "evaluate"),
+    ],
+)
+def test_the_kind_is_read_where_nothing_else_can_be(text: str, of_type: str, kind: str) -> None:
+    assert wire.claimed_kind(RecordDict({"header": ConfigRecord({"json": text})}), of_type) == kind
+
+
+def test_a_message_without_a_header_is_of_the_first_kind_of_its_type() -> None:
+    assert wire.claimed_kind(RecordDict({}), MessageType.EVALUATE) == "evaluate"
 
 
 def test_tensor_bytes_are_four_an_element() -> None:

@@ -1,7 +1,12 @@
-"""LoRA and DoRA through peft, injected in place, and every parameter reachable by the key that travels.
+"""LoRA and DoRA through peft, injected in place: up to three adapters of one layer.
 
     h = W x + s B(A x),  s = alpha / rank                          LoRA (arXiv 2106.09685)
     h = (m / ||W + s B A||_row) (W + s B A) x                      DoRA (arXiv 2402.09353)
+
+    (diag(d) W + C + s diag(d) B A + B_c A_c) x,   d = m / ||W + s B A||_row (1 for LoRA)
+
+with the shared adapter (A, B, m) "default", a center's own (A_c, B_c) "center" and the frozen carry C = B_k A_k
+"carry", both plain LoRA of scale 1. peft's DoRA rescales whatever result stands before it, so "default" comes first.
 
 B starts at zero, so a fresh adapter is the identity. A comes from the given seed: a study draws it once and
 broadcasts it, because independently drawn A make averages meaningless.
@@ -9,14 +14,38 @@ broadcasts it, because independently drawn A make averages meaningless.
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-ROLES = {"lora_A": "lora_a", "lora_B": "lora_b", "lora_magnitude_vector": "magnitude"}
-BACKBONE, PEFT = "backbone", "peft"
+from fusion_models.adapters.keys import (
+    BACKBONE,
+    CARRY,
+    PEFT,
+    group_of,
+    key_of,
+    parameters_by_key,
+    train_only,
+)
+
+__all__ = [
+    "BACKBONE",
+    "PEFT",
+    "adapted_layers",
+    "group_of",
+    "inject",
+    "inject_beside",
+    "load",
+    "lora_config",
+    "parameters_by_key",
+    "reset_magnitudes",
+    "train_only",
+]
+
+APPLIED = ("default", "center", "carry")
 
 
 def lora_config(*, method: str, rank: int, alpha: float, targets: Sequence[str]) -> LoraConfig:
@@ -35,36 +64,36 @@ def inject(model: nn.Module, config: LoraConfig, *, seed: int) -> nn.Module:
         if not any(name == target or name.endswith(f".{target}") for name in names):
             raise ValueError(f"adapter target '{target}' matches no module of {type(model).__name__}")
     inject_adapter_in_model(config, model)
-    generator = torch.Generator().manual_seed(seed)
-    for key, parameter in parameters_by_key(model).items():
-        if key.endswith("#lora_a"):
-            nn.init.kaiming_uniform_(parameter, a=math.sqrt(5), generator=generator)
+    _draw(model, "lora_a", torch.Generator().manual_seed(seed))
     return model
 
 
-def parameters_by_key(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Every parameter under the key that travels, in key order; the same with and without adapters."""
-    return dict(sorted((_key(name), parameter) for name, parameter in model.named_parameters()))
+def inject_beside(
+    model: nn.Module, adapter: Literal["center", "carry"], ranks: Mapping[str, int], *, seed: int
+) -> None:
+    """Put a plain LoRA of scale 1 beside the shared adapter of modules; A is drawn from `seed`, B is zero.
+
+    Args:
+        ranks: module path -> rank, which may differ from module to module.
+
+    Raises:
+        ValueError: a module carries no shared adapter.
+    """
+    layers = adapted_layers(model)
+    for module, rank in sorted(ranks.items()):
+        if module not in layers:
+            raise ValueError(f"module '{module}' has a '{adapter}' adapter but no shared one; adapt both or none")
+        layer = layers[module]
+        layer.update_layer(adapter, rank, lora_alpha=rank, config=LoraConfig(r=rank, lora_alpha=rank, bias="none"))
+        layer.set_adapter([name for name in APPLIED if name in layer.lora_A])
+    _draw(model, f"{adapter}_a", torch.Generator().manual_seed(seed))
+    for key, parameter in parameters_by_key(model).items():
+        parameter.requires_grad_(parameter.requires_grad and group_of(key, {}) != CARRY)
 
 
-def group_of(key: str, pathways: Mapping[str, Sequence[str]]) -> str:
-    """Adapter tensors are "peft", a pathway has its modality's name, the rest is "backbone"."""
-    if "#" in key:
-        return PEFT
-    for modality, prefixes in pathways.items():
-        if key.startswith(tuple(f"{prefix}." for prefix in prefixes)):
-            return modality
-    return BACKBONE
-
-
-def train_only(
-    model: nn.Module, groups: Sequence[str], pathways: Mapping[str, Sequence[str]]
-) -> dict[str, nn.Parameter]:
-    """Freeze everything but the named groups; returns what trains, by key."""
-    parameters = parameters_by_key(model)
-    for key, parameter in parameters.items():
-        parameter.requires_grad_(group_of(key, pathways) in groups)
-    return {key: parameter for key, parameter in parameters.items() if parameter.requires_grad}
+def adapted_layers(model: nn.Module) -> dict[str, LoraLayer]:
+    """The layers that carry adapters, by module path."""
+    return {key_of(name): module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
 
 
 def load(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
@@ -85,19 +114,14 @@ def load(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 def reset_magnitudes(model: nn.Module) -> None:
     """Set DoRA's magnitudes to the row norms of W by peft's own rule: with B = 0 the adapter is then the identity."""
-    for module in model.modules():
-        if not isinstance(module, LoraLayer):
-            continue
+    for module in adapted_layers(model).values():
         for name, layer in module.lora_magnitude_vector.items():
             weight = module.get_base_layer().weight
             with torch.no_grad():
                 layer.weight.copy_(layer.get_weight_norm(weight, torch.zeros_like(weight), module.scaling[name]))
 
 
-def _key(name: str) -> str:
-    """`blocks.0.qkv.lora_A.default.weight` -> `blocks.0.qkv#lora_a`; `x.base_layer.weight` -> `x.weight`."""
-    parts = name.split(".")
-    for peft_name, role in ROLES.items():
-        if peft_name in parts:
-            return f"{'.'.join(parts[: parts.index(peft_name)])}#{role}"
-    return ".".join(part for part in parts if part != "base_layer")
+def _draw(model: nn.Module, role: str, generator: torch.Generator) -> None:
+    for key, parameter in parameters_by_key(model).items():
+        if key.endswith(f"#{role}"):
+            nn.init.kaiming_uniform_(parameter, a=math.sqrt(5), generator=generator)

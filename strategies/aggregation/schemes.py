@@ -1,42 +1,71 @@
-"""The table of aggregation schemes: how payloads become the next shared tensors, and what a center loads next.
+"""The table of aggregation schemes: which adapter tensors train when, what a center keeps, how payloads are combined.
 
 A new scheme is one file in this folder and one row of `SCHEMES`; the contract tests run over every row.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from strategies.aggregation import local_only, support_mean
-from strategies.payload import Payload
-from strategies.tensors import Tensors
-
-Aggregate = Callable[[Tensors, Sequence[Payload], Mapping[str, str]], dict[str, NDArray[np.float32]]]
-StartFrom = Callable[[Tensors, Tensors | None], Tensors]
-Remember = Callable[[Tensors, Tensors, Mapping[str, str]], Tensors]
-Carry = Callable[[Mapping[str, Tensors]], Mapping[str, Tensors]]
+from strategies.aggregation import (
+    alt_exact,
+    fedex_lora,
+    fedit,
+    fedsa_lora,
+    ffa_lora,
+    flexlora,
+    flora,
+    local_only,
+    lora_fair,
+    lorm,
+    product_exact,
+    rolora,
+    ties,
+)
+from strategies.aggregation.contract import Aggregate
+from strategies.settings import ROLES, Aggregation, Role, Statistic
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """Four pure functions on admitted payloads; none changes its arguments.
+    """One way to federate adapters.
 
-    aggregate(shared, payloads, groups): the next shared tensors, in arrays of their own; `groups` maps a
-        tensor key to its group, whose support is the weight.
-    start_from(shared, own): what a center loads next round; `own` is what is remembered of it, if anything.
-    remember(own, sent, groups): what to remember of a center after a round, from what was and what it sent.
-    carry(own): what of the remembered tensors of all centers outlives a stage.
+    aggregate: (shared, payloads, base, moments) -> what comes next; changes none of its arguments. `payloads` is read
+        once, in the order of center names.
+    live: (rounds completed in the stage, settings) -> the adapter roles that train in the next one.
+    keeps: whether a tensor stays each center's own instead of being shared.
+    optimised: whether a server optimiser may act on the mean change.
+    observes: statistics of each center's training cases that a payload must carry beside what trained.
     """
 
     aggregate: Aggregate
-    start_from: StartFrom
-    remember: Remember
-    carry: Carry
+    live: Callable[[int, Aggregation], tuple[Role, ...]]
+    keeps: Callable[[str], bool]
+    optimised: bool = False
+    observes: tuple[Statistic, ...] = ()
+
+
+def all_roles(_completed: int, _settings: Aggregation) -> tuple[Role, ...]:
+    """Everything trains in every round."""
+    return ROLES
+
+
+def keeps_nothing(_key: str) -> bool:
+    """Every tensor is shared."""
+    return False
 
 
 SCHEMES: dict[str, Scheme] = {
-    "support-mean": Scheme(support_mean.aggregate, support_mean.start_from, support_mean.remember, support_mean.carry),
-    "local-only": Scheme(local_only.aggregate, local_only.start_from, local_only.remember, local_only.carry),
+    "alt-exact": Scheme(alt_exact.aggregate, alt_exact.live, keeps_nothing, optimised=True),
+    "lorm": Scheme(lorm.aggregate, alt_exact.live, keeps_nothing, optimised=True, observes=("gram",)),
+    "fedit": Scheme(fedit.aggregate, all_roles, keeps_nothing, optimised=True),
+    "ffa-lora": Scheme(ffa_lora.aggregate, ffa_lora.live, keeps_nothing, optimised=True),
+    "rolora": Scheme(rolora.aggregate, rolora.live, keeps_nothing, optimised=True),
+    "fedsa-lora": Scheme(fedsa_lora.aggregate, all_roles, fedsa_lora.keeps, optimised=True),
+    "product-exact": Scheme(product_exact.aggregate, all_roles, keeps_nothing),
+    "fedex-lora": Scheme(fedex_lora.aggregate, all_roles, keeps_nothing),
+    "flora": Scheme(flora.aggregate, all_roles, keeps_nothing),
+    "flexlora": Scheme(flexlora.aggregate, all_roles, keeps_nothing),
+    "lora-fair": Scheme(lora_fair.aggregate, all_roles, keeps_nothing),
+    "ties": Scheme(ties.aggregate, all_roles, keeps_nothing),
+    "local-only": Scheme(local_only.aggregate, all_roles, local_only.keeps),
 }

@@ -1,0 +1,1 @@
+"""What a center adds to its objective: one term a file, one table that names them."""

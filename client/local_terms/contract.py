@@ -1,0 +1,124 @@
+"""What every local term is given and what the training loop calls on it.
+
+The order of calls within one step of the loop:
+
+    term.remember(ct, pet, label)                        what the step trains on
+    loss = loss + term.penalty(setting, ct, pet, logits) None adds nothing
+    loss.backward()
+    term.adjust_gradients()
+    optimiser.step()
+    term.after_step()
+
+and once after the last step `term.outcome()`. Terms are built after the received tensors were loaded and after
+`requires_grad` was set, because the tensors that require a gradient are those the round trains. `ct` and `pet` are
+what the network was called with, (b, 1, z, y, x), None where the setting leaves a modality out.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fusion_models.adapters.injection import parameters_by_key
+from strategies.settings import StudySettings, Training
+from strategies.tensors import PERSONAL, ROLE_GROUPS, Tensors, role_of
+
+WARM_UP_STEPS = 5
+
+
+class LocalTerm(Protocol):
+    """One term of a center's local objective."""
+
+    def remember(self, ct: Tensor | None, pet: Tensor | None, label: Tensor) -> None:
+        """See the batch that the step trains on; label (b, 1, z, y, x)."""
+        ...
+
+    def penalty(self, setting: str, ct: Tensor | None, pet: Tensor | None, logits: Tensor) -> Tensor | None:
+        """A scalar to add to the loss of the step, or None."""
+        ...
+
+    def adjust_gradients(self) -> None:
+        """Change the gradients in place, after backward and before the optimiser's step."""
+        ...
+
+    def after_step(self) -> None:
+        """Do what follows the optimiser's step."""
+        ...
+
+    def outcome(self) -> dict[str, NDArray[np.float32]]:
+        """Statistics (keys with `@`) that go back with the payload."""
+        ...
+
+
+class QuietTerm:
+    """A local term that does nothing; a term overrides what it needs."""
+
+    def remember(self, ct: Tensor | None, pet: Tensor | None, label: Tensor) -> None:
+        """Ignore the batch."""
+
+    def penalty(self, setting: str, ct: Tensor | None, pet: Tensor | None, logits: Tensor) -> Tensor | None:  # noqa: ARG002  (the contract's arguments)
+        """Add nothing."""
+        return None
+
+    def adjust_gradients(self) -> None:
+        """Leave the gradients as they are."""
+
+    def after_step(self) -> None:
+        """Do nothing."""
+
+    def outcome(self) -> dict[str, NDArray[np.float32]]:
+        """Nothing goes back."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a term may build on.
+
+    received: the instruction's tensors, statistics with `@` included. reference: the shared state accepted before the
+    stage. make_model: a network with the given tensors (no statistics) on the frozen backbone, on the same device.
+    steps: how many steps the loop will take.
+    """
+
+    model: nn.Module
+    training: Training
+    received: Tensors
+    reference: Tensors
+    settings: StudySettings
+    make_model: Callable[[Tensors], nn.Module]
+    steps: int
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The tensors that this round trains, by key."""
+        return {key: parameter for key, parameter in parameters_by_key(self.model).items() if parameter.requires_grad}
+
+    def shared(self) -> dict[str, nn.Parameter]:
+        """Those that are no center's own: in a personal round there are none, and nothing to keep from drifting."""
+        return {key: value for key, value in self.trained().items() if ROLE_GROUPS.get(role_of(key)) not in PERSONAL}
+
+
+Builder = Callable[[Round], LocalTerm | None]
+
+
+def warmed_up(rate: float, step: int) -> float:
+    """The learning rate of a step, counted from 0: it rises in equal parts over the first WARM_UP_STEPS."""
+    return rate * min(1.0, (step + 1) / WARM_UP_STEPS)
+
+
+def like(array: NDArray[np.float32], parameter: Tensor) -> Tensor:
+    """An array as a tensor of its own, on the device and in the precision of `parameter`."""
+    return torch.tensor(array, dtype=parameter.dtype, device=parameter.device)
+
+
+def array_of(tensor: Tensor) -> NDArray[np.float32]:
+    """A tensor as a float32 array of its own, in C order."""
+    return np.array(tensor.detach().cpu().numpy(), dtype=np.float32, order="C")
+
+
+def sum_of(parts: Sequence[Tensor]) -> Tensor:
+    """The sum of scalars; there must be at least one."""
+    return torch.stack(tuple(parts)).sum()

@@ -1,0 +1,148 @@
+"""Payloads of the round in progress, on disk as they arrive: a coordinator that is killed keeps what it was sent.
+
+    ROOT/<round>-<digest of stage>/<center>.safetensors          admitted payloads
+    ROOT/late/<center>-<digest of stage and round>.safetensors   what arrived too late to be used, and why
+
+Each file holds the tensors and, in its metadata, the other fields as JSON with a SHA-256 over both. It appears in one
+rename, whole or not at all. Aggregation reads them one after another, so that its memory does not grow with the
+number of centers.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+from safetensors.numpy import save as safetensors_bytes
+
+from strategies.atomic_files import remove_unfinished, write_bytes
+from strategies.bank import NAME
+from strategies.errors import StorageError
+from strategies.payload import Payload
+from strategies.tensors import content_hash
+
+LATE, ENDING = "late", ".safetensors"
+FIELDS = ("center", "backbone_hash", "stage", "server_round", "support", "phase", "frozen_hash")
+
+
+class Inbox:
+    """An inbox on disk; opening one clears what a killed writer left unfinished.
+
+    Args:
+        root: its folder, made when the first payload arrives; nobody else writes there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        remove_unfinished(root)
+
+    def put(self, payload: Payload) -> None:
+        """Keep an admitted payload; the same center's earlier one of that round is replaced.
+
+        Raises:
+            StorageError: the center's name cannot name a file, or the disk refuses.
+        """
+        folder = self._folder(payload.stage, payload.server_round)
+        write_bytes(folder / f"{_name(payload.center)}{ENDING}", _packed(payload))
+
+    def put_aside(self, payload: Payload, reason: str) -> None:
+        """Keep a payload that is not used, with the reason, for a person to look at; it is never read back.
+
+        Raises:
+            StorageError: the center's name cannot name a file, or the disk refuses.
+        """
+        digest = _digest(f"{payload.stage}|{payload.server_round}")
+        path = self.root / LATE / f"{_name(payload.center)}-{digest}{ENDING}"
+        write_bytes(path, _packed(payload, reason=reason))
+
+    def centers(self, stage: str, server_round: int) -> tuple[str, ...]:
+        """The centers whose payload of a round is here, sorted."""
+        found = self._folder(stage, server_round).glob(f"*{ENDING}")
+        return tuple(sorted(path.name.removesuffix(ENDING) for path in found))
+
+    def payloads(self, stage: str, server_round: int) -> Iterator[Payload]:
+        """The payloads of a round in the order of `centers`, each read and verified when its turn comes.
+
+        Raises:
+            StorageError: a file is damaged, or is not the center's payload of this round; names it.
+        """
+        folder = self._folder(stage, server_round)
+        for center in self.centers(stage, server_round):
+            yield _read(folder / f"{center}{ENDING}", (center, stage, server_round))
+
+    def clear(self, stage: str, server_round: int) -> None:
+        """Remove the payloads of a finished round.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        _remove(self._folder(stage, server_round))
+
+    def clear_others(self, stage: str, server_round: int) -> None:
+        """Remove the payloads of every round but one, as a run does that goes on after it was killed.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        kept = {self.root / LATE, self._folder(stage, server_round)}
+        for folder in sorted(self.root.glob("*/")):
+            if folder not in kept:
+                _remove(folder)
+
+    def _folder(self, stage: str, server_round: int) -> Path:
+        return self.root / f"{server_round:06d}-{_digest(stage)}"
+
+
+def _packed(payload: Payload, **more: str) -> bytes:
+    """A safetensors file of one payload; equal payloads give equal bytes."""
+    tensors = {key: np.array(payload.tensors[key], dtype="<f4", order="C") for key in sorted(payload.tensors)}
+    fields = {name: getattr(payload, name) for name in FIELDS} | {"support": dict(payload.support)} | more
+    header = json.dumps(fields, sort_keys=True)
+    return safetensors_bytes(tensors, {"payload": json.dumps({"header": header, "sha256": _seal(header, tensors)})})
+
+
+def _read(path: Path, expected: tuple[str, str, int]) -> Payload:
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            metadata = json.loads((file.metadata() or {})["payload"])
+            tensors = {key: file.get_tensor(key) for key in sorted(file.keys())}
+        if metadata["sha256"] != _seal(metadata["header"], tensors):
+            raise ValueError(f"content does not match its SHA-256 {metadata['sha256']}")
+        payload = Payload(**json.loads(metadata["header"]), tensors=tensors)
+        found = (payload.center, payload.stage, payload.server_round)
+        if found != expected:
+            raise ValueError(f"holds center, stage and round {found}, expected {expected}")
+    except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise StorageError(
+            f"payload {path} is damaged ({error}); remove the file and run the study again: its center is asked anew"
+        ) from error
+    return payload
+
+
+def _seal(header: str, tensors: Any) -> str:
+    return hashlib.sha256(f"{content_hash(tensors)}|{header}".encode()).hexdigest()
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _name(center: str) -> str:
+    if not NAME.fullmatch(center):
+        raise StorageError(
+            f"'{center}' is not a center's name, so that its payload cannot be kept; expected letters, digits, '.', "
+            "'_' and '-', at most 64"
+        )
+    return center
+
+
+def _remove(folder: Path) -> None:
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise StorageError(f"cannot remove {folder} ({error.strerror or error}); correct the permissions") from error

@@ -1,0 +1,55 @@
+"""What every aggregation scheme is given and what it returns: plain values, no federation."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strategies.payload import Payload
+from strategies.settings import ROLES, Aggregation, Role
+from strategies.tensors import Tensors, group_in
+
+
+@dataclass(frozen=True)
+class Base:
+    """What stands fixed in a round.
+
+    groups: tensor key -> group, as the study's ledger has it; roles decide for adapter tensors.
+    frozen: the frozen backbone; only `module.weight` of adapted modules is read.
+    alpha: LoRA's alpha. A center's scale is alpha / its own rank.
+    rank: rank of the shared adapter.
+    roles: the adapter roles that trained in this round.
+    ranks: centers whose rank differs from `rank`.
+    seed: of whatever a scheme draws anew.
+    """
+
+    groups: Mapping[str, str]
+    frozen: Tensors
+    alpha: float
+    rank: int
+    settings: Aggregation = Aggregation()
+    roles: tuple[Role, ...] = ROLES
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    seed: int = 0
+
+    def group(self, key: str) -> str:
+        """The group whose support is the weight of a tensor."""
+        return group_in(key, self.groups)
+
+    def weight(self, payload: Payload, key: str) -> float:
+        """n^a of a center for one tensor; 0 where it has no case behind it."""
+        cases = payload.support.get(self.group(key), 0)
+        return float(cases) ** self.settings.weight_exponent if cases > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """The next shared tensors in arrays of their own, what the server optimiser remembers, and figures to log."""
+
+    shared: dict[str, NDArray[np.float32]]
+    moments: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    log: Mapping[str, float] = field(default_factory=dict)
+
+
+Aggregate = Callable[[Tensors, Iterable[Payload], Base, Tensors], Aggregated]

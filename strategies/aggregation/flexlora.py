@@ -1,0 +1,30 @@
+"""FlexLoRA: the best approximation of the mean product at the shared rank; the rest is dropped and its energy logged.
+
+    U S V' = SVD(M),  M = sum_i w_i s_i B'_i A_i;    s B' A = U_r S_r V_r';    tail_dropped = |M - s B' A|^2 / |M|^2
+
+Exact when rank M <= r. Takes centers of any rank. Source: Bai et al. 2024 (arXiv 2402.11505).
+"""
+
+from collections.abc import Iterable
+
+from strategies.aggregation.contract import Aggregated, Base
+from strategies.aggregation.product import Realisation, Realised, Start, aggregate_products
+from strategies.aggregation.stack import Stack, Svd, refactor
+from strategies.payload import Payload
+from strategies.tensors import Tensors
+
+
+def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments: Tensors) -> Aggregated:
+    """The shared state with each module's mean product cut to the shared rank; errors as `aggregate_products`."""
+    return aggregate_products(shared, payloads, base, moments, realise=Realisation(Stack, finish))
+
+
+def finish(products: Stack, total: float, start: Start) -> Realised:
+    """Head of the SVD as adapter; its tail is lost."""
+    return cut(products.svd(1 / total), start)
+
+
+def cut(update: Svd, start: Start) -> Realised:
+    """An update cut to the shared rank: adapter near the old one, nothing carried, the lost share logged."""
+    log = {"tail_dropped": update.tail_share(start.adapter.rank)}
+    return Realised(adapter=refactor(update, start.adapter.a), carried=update.none(), log=log)

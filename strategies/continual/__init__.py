@@ -1,0 +1,1 @@
+"""What keeps a federation from forgetting: anchors, merging, the no-harm gate, the router."""

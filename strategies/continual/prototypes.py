@@ -1,0 +1,70 @@
+"""Centers in feature space: what the router knows of each.
+
+A prototype is made at the center from features that the frozen backbone gives its training cases, and never changes
+while the federation learns.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from strategies.tensors import Tensors
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Prototype:
+    """One center in feature space: n_c, mu_c (p,) and the scatter S_c (p, p), a sum and not a mean over cases."""
+
+    center: str
+    count: int
+    mean: Array
+    scatter: Array
+
+
+def prototypes_of(own: Mapping[str, Tensors], blocks: Sequence[str]) -> tuple[Prototype, ...]:
+    """The prototypes of the centers that have every block of features, in the order of names.
+
+    Args:
+        own: center -> what is kept of it: `BLOCK@mean` (p,), `BLOCK@scatter` (p, p) and `BLOCK@count` (1,).
+        blocks: feature blocks of one scan, in the order in which its features are joined, for example
+            ("features.ct", "features.pet"). How blocks vary together is not known: their joint scatter is
+            block-diagonal, their count the smallest, and a scatter of more cases is scaled down to that count.
+    """
+    wanted = [f"{block}@{name}" for block in blocks for name in ("mean", "scatter", "count")]
+    return tuple(
+        _joined(center, own[center], blocks) for center in sorted(own) if all(key in own[center] for key in wanted)
+    )
+
+
+def check(rows: Sequence[Prototype]) -> None:
+    """See that prototypes can be fitted together.
+
+    Raises:
+        ValueError: no prototype, a name twice, sizes that differ, values that are not finite, or a count below 1.
+    """
+    names, sizes = [row.center for row in rows], {(row.mean.shape, row.scatter.shape) for row in rows}
+    fitting = len(sizes) == 1 and rows[0].scatter.shape == rows[0].mean.shape * 2
+    if not fitting or len(set(names)) < len(names):
+        raise ValueError(
+            f"router: centers {names} with means and scatters {sorted(sizes)}; expected at least one center, each "
+            "once, and one size (p,), (p, p)"
+        )
+    poor = [row.center for row in rows if row.count < 1 or not np.isfinite([row.mean, *row.scatter]).all()]
+    if poor:
+        raise ValueError(f"router: centers {poor} have no case or values that are not finite; leave them out")
+
+
+def _joined(center: str, tensors: Tensors, blocks: Sequence[str]) -> Prototype:
+    """One center's blocks as one prototype."""
+    means = [tensors[f"{block}@mean"].astype(np.float64) for block in blocks]
+    counts = [float(tensors[f"{block}@count"].item()) for block in blocks]
+    ends = np.cumsum([mean.size for mean in means])
+    scatter = np.zeros((ends[-1], ends[-1]))
+    for block, mean, count, end in zip(blocks, means, counts, ends, strict=True):
+        part = slice(end - mean.size, end)
+        scatter[part, part] = tensors[f"{block}@scatter"] * (min(counts) / count)
+    return Prototype(center, int(min(counts)), np.concatenate(means), scatter)
