@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from hypothesis import strategies as st
 
+from strategies.aggregation.alt_exact import phase_of_round
 from strategies.aggregation.contract import Base
+from strategies.aggregation.linear import mean_of, unrounded
 from strategies.aggregation.linear_form import flat, scale_of
 from strategies.payload import Payload
 from strategies.settings import Aggregation, Role
@@ -92,6 +94,17 @@ def as_float32(payloads: list[Payload]) -> list[Payload]:
 
 def bits(tensors: Tensors) -> dict[str, tuple[tuple[int, ...], bytes]]:
     return {key: (array.shape, array.tobytes()) for key, array in tensors.items()}
+
+
+def in_float64(adapter: Drawn, payloads: list[Payload], base: Base) -> dict[str, np.ndarray]:
+    """The next tensors before they are rounded for the wire."""
+    phase = phase_of_round(adapter.shared, base)
+    means = mean_of(adapter.shared, payloads, base, phase.encode)
+    return unrounded(adapter.shared, means, base, {}, encode=phase.encode, decode=phase.decode)[0]
+
+
+def distance(found: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
 def drawn(rng: np.random.Generator, shape: tuple[int, ...], rank: int, *, dora: bool) -> dict[str, np.ndarray]:

@@ -1,39 +1,33 @@
 """ALT-EXACT: the mean of effective weights, to the last digit, phase by phase; DoRA's rule on peft's own layers."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import numpy as np
-import peft
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from strategies.aggregation import alt_exact, fedit
-from strategies.aggregation.alt_exact import gauged, phase_of_round, thin_lq
-from strategies.aggregation.contract import Base
-from strategies.aggregation.linear import mean_of, unrounded
+from strategies.aggregation.alt_exact import gauged, thin_lq
 from strategies.aggregation.linear_form import flat
 from strategies.errors import PayloadError
 from strategies.payload import Payload
 from strategies.settings import Aggregation, Role, ServerOptimiser
-from tests.drawn_adapters import A, B, Drawn, M, adapters, as_float32, bits, drawn, sent_by
+from tests.drawn_adapters import (
+    A,
+    B,
+    Drawn,
+    M,
+    adapters,
+    as_float32,
+    bits,
+    distance,
+    drawn,
+    in_float64,
+    sent_by,
+)
 
 PHASE_B: tuple[Role, ...] = ("lora_b", "magnitude")
 PHASE_A: tuple[Role, ...] = ("lora_a",)
 PHASES = st.sampled_from([PHASE_B, PHASE_A])
-
-
-def in_float64(adapter: Drawn, payloads: list[Payload], base: Base) -> dict[str, np.ndarray]:
-    """The next tensors before they are rounded for the wire."""
-    phase = phase_of_round(adapter.shared, base)
-    means = mean_of(adapter.shared, payloads, base, phase.encode)
-    return unrounded(adapter.shared, means, base, {}, encode=phase.encode, decode=phase.decode)[0]
-
-
-def distance(found: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
 
 
 # --- T1, T7: the mean of the effective weights, exactly
@@ -197,6 +191,26 @@ def test_a_gauge_step_wipes_the_moments_of_what_it_turned_and_only_once() -> Non
     assert second.moments[f"{B}@momentum"].tolist() == [[-4.0]]
 
 
+def test_an_orthonormal_a_is_left_to_the_bit() -> None:
+    """Rounded to float32, a random Q is orthonormal to 1e-7 only: turning it again would wipe momentum every round."""
+    tensors = drawn(np.random.default_rng(5), (8, 6), 3, dora=False)
+    adapter = Drawn(tensors.pop("weight"), tensors, [4, 9], 6).rounded()
+    base = adapter.base(*PHASE_B, gauge_step=True, server_optimiser=ServerOptimiser(name="fedavgm"))
+    payloads = as_float32(adapter.payloads(*PHASE_B))
+    first = alt_exact.aggregate(adapter.shared, payloads, base, {})
+    second = alt_exact.aggregate(first.shared, payloads, base, first.moments)
+    assert second.shared[A].tobytes() == first.shared[A].tobytes()
+    assert np.abs(second.moments[f"{B}@momentum"]).min() > 0
+
+
+def test_a_phase_a_keeps_the_momentum_of_a() -> None:
+    """A moves from 1 to 3: the momentum is 2, and nothing was turned."""
+    adapter = hand([[1]], {A: [[1]], B: [[1]]}, [])
+    base = adapter.base(*PHASE_A, gauge_step=True, server_optimiser=ServerOptimiser(name="fedavgm"))
+    result = alt_exact.aggregate(adapter.shared, [sent_by("a", {A: np.array([[3.0]])}, peft=1)], base, {})
+    assert result.moments[f"{A}@momentum"].tolist() == [[2.0]]
+
+
 # --- T4: which scheme sees the gauge
 
 
@@ -243,72 +257,6 @@ def test_the_frozen_weight_keeps_its_bits(adapter: Drawn, roles: tuple[Role, ...
     for _ in range(3):
         state = alt_exact.aggregate(state, adapter.payloads(*roles), base, {}).shared
     assert bits(dict(base.frozen)) == before
-
-
-# --- peft's own DoRA layers, in float64
-
-Tensors = Mapping[str, np.ndarray]
-
-
-def peft_layer(make: Callable[..., torch.nn.Module], *sizes: int) -> Any:
-    torch.manual_seed(0)
-    inner = torch.nn.Sequential(make(*sizes))
-    config = peft.LoraConfig(r=3, lora_alpha=6, target_modules=["0"], use_dora=True)
-    return peft.get_peft_model(inner.double(), config).double().base_model.model[0]
-
-
-def parts(layer: Any) -> dict[str, torch.nn.Parameter]:
-    magnitude = layer.lora_magnitude_vector["default"].weight
-    return {A: layer.lora_A["default"].weight, B: layer.lora_B["default"].weight, M: magnitude}
-
-
-def load(layer: Any, tensors: Tensors) -> None:
-    with torch.no_grad():
-        for key, parameter in parts(layer).items():
-            parameter.copy_(torch.as_tensor(tensors[key]).reshape(parameter.shape))
-
-
-CASES = [
-    pytest.param(torch.nn.Linear, (5, 4), (7, 5), id="linear"),
-    pytest.param(torch.nn.Conv3d, (2, 4, 3), (2, 2, 5, 5, 5), id="conv3d"),
-]
-
-
-@pytest.mark.parametrize(("make", "sizes", "inputs"), CASES)
-@pytest.mark.parametrize("roles", [PHASE_B, PHASE_A], ids=["phase-b", "phase-a"])
-def test_dora_on_pefts_own_layers(
-    make: Callable[..., torch.nn.Module], sizes: tuple[int, ...], inputs: tuple[int, ...], roles: tuple[Role, ...]
-) -> None:
-    """The mean of the centers' layer outputs is the output of the layer that holds the result; naive means are off."""
-    layer = peft_layer(make, *sizes)
-    rng = np.random.default_rng(2)
-    shared = {key: rng.normal(size=tuple(parameter.shape)) for key, parameter in parts(layer).items()}
-    shared[M] = np.abs(shared[M]) + 0.5
-    adapter = Drawn(layer.base_layer.weight.detach().numpy(), shared, [5, 60, 11], 3, alpha=6.0)
-    payloads = adapter.payloads(*roles)
-    x = torch.as_tensor(rng.normal(size=inputs))
-
-    def output(tensors: Tensors) -> np.ndarray:
-        load(layer, tensors)
-        return np.asarray(layer(x).detach().numpy())
-
-    weights = [payload.support["peft"] ** 0.5 for payload in payloads]
-    expected = np.average([output(at_work(adapter, payload)) for payload in payloads], axis=0, weights=weights)
-    naive = {
-        key: np.average([at_work(adapter, payload)[key] for payload in payloads], axis=0, weights=weights)
-        for key in shared
-    }
-    assert distance(output(in_float64(adapter, payloads, adapter.base(*roles))), expected) < 1e-10
-    assert distance(output(naive), expected) > 1e-3
-
-
-def at_work(adapter: Drawn, payload: Payload) -> dict[str, np.ndarray]:
-    """What a center has loaded after training: in phase A its magnitudes followed, so that the gains stayed."""
-    whole = {**adapter.shared, **payload.tensors}
-    if M not in payload.tensors:
-        norms = np.linalg.norm(adapter.weight_of(payload.tensors), axis=1)
-        whole[M] = norms.reshape(adapter.shared[M].shape)
-    return whole
 
 
 @settings(max_examples=20)

@@ -8,17 +8,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import Result
 from rich.console import Console
 from typer.testing import CliRunner
 
 from deploy.benchmark.command import benchmark
 from deploy.benchmark.outcomes import Missing, Outcome, read_outcome
 from deploy.benchmark.plan import read_plan
-from deploy.cli import app
+from server.cli import app
 from strategies.errors import StudyError
 from tests.small_benchmark import BENCHMARK, write_benchmark, write_cohort
 
@@ -47,6 +49,12 @@ def finished(home: Path) -> Path:
 def run(home: Path, out: Path, *only: str) -> bool:
     console = Console(quiet=True)
     return benchmark(home / "benchmark.toml", home / "cohort", out, jobs=1, only=only, device="cpu", console=console)
+
+
+def call(*arguments: object) -> Result:
+    """The command line; `deploy.cli` adds its commands when it is imported."""
+    import_module("deploy.cli")
+    return CliRunner().invoke(app, ["benchmark", *map(str, arguments)], env={"COLUMNS": "300"})
 
 
 def table_of(out: Path) -> dict[str, Any]:
@@ -85,9 +93,10 @@ def test_interrupted_failed_and_resumed_equals_uninterrupted(finished: Path, hom
     shutil.copytree(finished / "backbone", out / "backbone", symlinks=True)
     first, last = (out / "runs" / arm / "forward" / seed for arm, seed in (("together", "1"), ("in-turn", "2")))
     interrupt_at(first / "checkpoint.safetensors", home, out)
-    assert not (first / "result.json").exists() or json.loads((first / "result.json").read_text())["status"] != "complete"
+    assert isinstance(read_outcome(read_plan(home / "benchmark.toml").runs[0], first), Missing)
     last.mkdir(parents=True)
-    shutil.copy(finished / "runs" / "in-turn" / "forward" / "2" / "study.toml", last)
+    for name in ("study.toml", "backbone.json"):
+        shutil.copy(finished / "runs" / "in-turn" / "forward" / "2" / name, last)
 
     assert run(home, out)
     missing = [entry for entry in table_of(out)["runs"] if entry["status"] == "missing"]
@@ -136,8 +145,7 @@ def alive(group: int) -> bool:
 def test_the_tables_can_be_written_again_without_running(finished: Path, home: Path) -> None:
     before = (finished / "benchmark.json").read_text()
     (finished / "benchmark.json").unlink()
-    arguments = ["benchmark", str(home / "benchmark.toml"), "--out", str(finished), "--report-only"]
-    found = CliRunner().invoke(app, arguments, env={"COLUMNS": "300"})
+    found = call(home / "benchmark.toml", "--out", finished, "--report-only")
     assert found.exit_code == 0, found.output
     assert "4 of 4 complete" in found.stdout
     assert (finished / "benchmark.json").read_text() == before
@@ -170,6 +178,6 @@ def test_scores_that_contradict_the_result_are_not_used(finished: Path, home: Pa
 def test_an_unknown_arm_and_missing_data_are_refused(home: Path, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"--only \['none'\]: .*known: \['together', 'in-turn'\]"):
         run(home, tmp_path, "none")
-    found = CliRunner().invoke(app, ["benchmark", str(home / "benchmark.toml"), "--out", str(tmp_path)])
+    found = call(home / "benchmark.toml", "--out", tmp_path)
     assert found.exit_code == 2
     assert "give --data DIR, or --report-only" in found.stderr

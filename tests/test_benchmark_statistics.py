@@ -7,7 +7,7 @@ import pytest
 
 from deploy.benchmark.markdown import markdown_lines, probability, spread
 from deploy.benchmark.outcomes import Missing, Outcome, mean_of
-from deploy.benchmark.plan import Plan, read_plan
+from deploy.benchmark.plan import Plan, Run, read_plan
 from deploy.benchmark.report import report_html
 from deploy.benchmark.resampling import (
     Interval,
@@ -57,7 +57,13 @@ def test_wilcoxon_of_five_rises_is_two_of_thirty_two_sign_patterns() -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
-    [(-0.01, 0.03, "not inferior"), (-0.03, 0.01, "not decided"), (-0.05, -0.03, "inferior"), (None, None, "undefined")],
+    [
+        (-0.01, 0.03, "not inferior"),
+        (-0.03, 0.01, "not decided"),
+        (-0.03, -0.01, "not decided"),
+        (-0.05, -0.03, "inferior"),
+        (None, None, "undefined"),
+    ],
 )
 def test_the_verdict_reads_the_interval(low: float | None, high: float | None, expected: str) -> None:
     assert verdict(Interval(low, low, high), 0.02) == expected
@@ -65,7 +71,8 @@ def test_the_verdict_reads_the_interval(low: float | None, high: float | None, e
 
 def test_an_interval_is_the_estimate_with_percentiles_of_the_draws() -> None:
     draws = np.concatenate([[0.5], np.arange(101) / 100, [np.nan]])
-    assert interval(draws) == Interval(0.5, pytest.approx(0.025), pytest.approx(0.975))
+    found = interval(draws)
+    assert [found.value, found.low, found.high] == pytest.approx([0.5, 0.025, 0.975])
     assert interval(np.array([np.nan, 0.2])) == Interval(None, None, None)
 
 
@@ -109,6 +116,11 @@ def test_metrics_of_the_first_draw_are_those_of_the_evaluation_matrix() -> None:
     assert found == pytest.approx(expected)
 
 
+def test_a_center_that_rose_in_the_last_row_has_negative_forgetting() -> None:
+    """Learned with .5, then .6: the best before the last row is .5, so .5 - .6."""
+    assert forgetting(np.array([[[0.1], [0.5], [0.6]]]), (1,))[0] == pytest.approx(-0.1)
+
+
 def test_metrics_without_a_term_are_undefined_and_nan_is_left_out() -> None:
     pooled = np.array([[[0.1, 0.2], [0.5, 0.7]]])
     assert [np.isnan(f(pooled, (1, 1))[0]) for f in (backward_transfer, forgetting, forward_transfer)] == [True] * 3
@@ -123,7 +135,7 @@ def test_a_contrast_pairs_patients_and_weighs_centers_alike(plan: Plan) -> None:
     draws = draw_patients(ours.scores["ct+pet"].cases, count=200)
     found = contrasts("together", {"together": [ours], "in-turn": [theirs]}, "ct+pet", draws)["in-turn"]
     assert found.difference.value == pytest.approx(0.2)
-    assert (found.difference.low, found.difference.high) == (pytest.approx(0.2), pytest.approx(0.2))
+    assert [found.difference.low, found.difference.high] == pytest.approx([0.2, 0.2])
     assert (found.patients, found.moved) == (5, 5)
     assert found.p == pytest.approx(2 / 32)
     assert found.centers["center-a"].value == pytest.approx(0.1)
@@ -139,12 +151,13 @@ def test_a_contrast_uses_the_seeds_that_both_arms_have(plan: Plan) -> None:
 
 
 def test_the_table_shows_what_is_missing_and_leaves_it_out(plan: Plan) -> None:
+    found: list[Outcome | Missing]
     found = [flat(plan, 0, [0.6, 0.8], [0.5]), flat(plan, 1, [0.5, 0.7], [0.5]), *map(missing, plan.runs[2:])]
     table = build_table(plan, found, draws=50)
     pooled = table["arms"]["together"]["scores"]["ct+pet"]["pooled"]
     assert table["arms"]["together"]["runs"] == {"complete": 1, "planned": 2}
     assert pooled["average"]["value"] == pytest.approx(0.6)
-    assert pooled["worst_center"]["center"] == "center-b"
+    assert (pooled["worst_center"]["center"], pooled["worst_center"]["value"]) == ("center-b", 0.5)
     assert pooled["gain"]["centers"] == {"center-a": pytest.approx(0.1), "center-b": 0.0}
     assert pooled["no_harm_rate"] == 1.0
     assert pooled["cvar20"] == pytest.approx(0.5)
@@ -177,6 +190,14 @@ def test_arms_that_never_differ_have_no_p(plan: Plan) -> None:
     assert contrast["difference"]["value"] == 0.0
 
 
+def test_a_default_that_is_worse_within_the_margin_is_called_so(plan: Plan) -> None:
+    """Every patient loses 0.01, and the margin is 0.02."""
+    found = [flat(plan, place, *([0.5, 0.6], [0.4]) if place % 2 else ([0.49, 0.59], [0.39])) for place in range(4)]
+    table = build_table(plan, found, draws=20)
+    sentence = "both at once minus the best baseline (one after the other): -0.010 [-0.010, -0.010]; with a margin of"
+    assert f"{sentence} 0.02 it is not inferior, though worse." in "\n".join(markdown_lines(table))
+
+
 def test_nothing_run_yet_is_a_table_without_scores(plan: Plan) -> None:
     table = build_table(plan, [missing(run) for run in plan.runs], draws=20)
     assert table["settings"] == []
@@ -195,5 +216,5 @@ def test_numbers_as_people_read_them() -> None:
     assert [probability(p) for p in (None, 0.0001, 0.0625)] == ["undefined", "< 0.001", "0.062"]
 
 
-def missing(run: object) -> Missing:
-    return Missing(run, "failed: no room")  # type: ignore[arg-type]
+def missing(run: Run) -> Missing:
+    return Missing(run, "failed: no room")

@@ -1,7 +1,7 @@
 """The schemes that average tensor by tensor: two centers by hand for each, masks, weights, and what is refused."""
 
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from strategies.aggregation import fedit, fedsa_lora, ffa_lora, local_only, lorm, rolora
+from strategies.aggregation import fedit, fedsa_lora, ffa_lora, local_only, rolora
 from strategies.aggregation.contract import Aggregate, Base
 from strategies.aggregation.linear import aggregate_linear
 from strategies.aggregation.linear_form import flat
@@ -19,7 +19,7 @@ from strategies.errors import PayloadError
 from strategies.payload import Payload
 from strategies.settings import ROLES, Aggregation, Role, ServerOptimiser
 from strategies.tensors import BACKBONE, PET
-from tests.drawn_adapters import MODULE, A, B, Drawn, M, adapters, bits, drawn, sent_by
+from tests.drawn_adapters import MODULE, A, B, Drawn, M, adapters, bits, sent_by
 
 HEAD, STEM, GRAM = "encoder.weight", "pet_embedding.weight", f"{MODULE}@gram"
 GROUPS = {HEAD: BACKBONE, STEM: PET}
@@ -41,46 +41,6 @@ def lists(tensors: dict[str, np.ndarray]) -> dict[str, list]:
 
 
 # --- two centers by hand
-
-
-def test_fedit_averages_factors_and_logs_how_wrong_that_is() -> None:
-    """Weights 3/4, 1/4; (A, B) = (2, 4) and (6, 8): A = 3, B = 5, product 15 for a mean product of 6 + 12 = 18.
-
-    The error is -3 of an update of 18: 1/6.
-    """
-    payloads = [
-        sent_by("a", {A: tensor([2]), B: tensor([4])}, peft=3),
-        sent_by("b", {A: tensor([6]), B: tensor([8])}, peft=1),
-    ]
-    result = fedit.aggregate({A: tensor([1]), B: tensor([0])}, payloads, base(), {})
-    assert lists(result.shared) == {A: [[3.0]], B: [[5.0]]}
-    assert result.log["factor_error"] == pytest.approx(1 / 6)
-
-
-def test_fedit_averages_magnitudes_too_and_logs_their_error() -> None:
-    """W0 = 4, s = 1, A = 1 at both; B = 0, m = 4 (d = 1, weight 4) and B = 4, m = 16 (d = 2, weight 16): mean 10.
-
-    B = 2, m = 10 gives row 6, d = 10/6 and the weight 10: no error with one column, where m is the weight.
-    """
-    payloads = [
-        sent_by("a", {A: tensor([1]), B: tensor([0]), M: tensor(4)}, peft=1),
-        sent_by("b", {A: tensor([1]), B: tensor([4]), M: tensor(16)}, peft=1),
-    ]
-    result = fedit.aggregate({A: tensor([1]), B: tensor([0])}, payloads, base(frozen=tensor([4])), {})
-    assert lists(result.shared) == {A: [[1.0]], B: [[2.0]], M: [10.0]}
-    assert result.log["factor_error"] == pytest.approx(0, abs=1e-12)
-
-
-def test_the_logged_error_of_fedit_estimates_the_dense_one() -> None:
-    """One wide module, LoRA and DoRA: within a third of |effective weight of the result - mean| / |mean - W0|."""
-    for dora in (False, True):
-        tensors = drawn(np.random.default_rng(5), (64, 48), 4, dora=dora)
-        adapter = Drawn(tensors.pop("weight"), tensors, [4, 9, 25], 6)
-        payloads = adapter.payloads(*ROLES) if dora else adapter.payloads("lora_a", "lora_b")
-        result = fedit.aggregate(adapter.shared, payloads, adapter.base(*ROLES), {})
-        mean = adapter.mean_weight(payloads)
-        error = np.linalg.norm(adapter.weight_of(result.shared) - mean) / np.linalg.norm(mean - adapter.frozen)
-        assert result.log["factor_error"] == pytest.approx(error, rel=1 / 3)
 
 
 def test_ffa_lora_averages_b_and_leaves_a_at_its_start() -> None:
@@ -111,75 +71,6 @@ def test_fedsa_lora_averages_a_alone() -> None:
     shared = {A: tensor([1]), B: tensor([0]), M: tensor(3)}
     assert lists(fedsa_lora.aggregate(shared, payloads, base(), {}).shared) == {A: [[4.0]], B: [[0.0]], M: [3.0]}
     assert [fedsa_lora.keeps(key) for key in (A, B, M, STEM, f"{A}@own")] == [False, True, True, False, False]
-
-
-def test_lorm_weighs_a_by_the_inputs_each_center_saw() -> None:
-    """Inputs (1, 1) and (3, 1) of Gram diagonal: G = diag(1, 1) and diag(9, 1), no off-diagonal entries, rho -> 0.
-
-    A = (2, 2) and (12, 4): first column (1 x 2 + 9 x 12) / 10 = 11, second (2 + 4) / 2 = 3.
-    """
-    payloads = [
-        sent_by("a", {A: tensor([2, 2]), GRAM: tensor([1, 0], [0, 1])}, peft=1),
-        sent_by("b", {A: tensor([12, 4]), GRAM: tensor([3, 0], [0, 1])}, peft=1),
-    ]
-    shared = {A: tensor([0, 0]), B: tensor([1])}
-    result = lorm.aggregate(shared, payloads, base("lora_a", ridge=1e-12), {}).shared
-    assert result[A] == pytest.approx(np.array([[11.0, 3.0]]))
-    assert sorted(result) == [A, B]
-
-
-def test_lorm_in_phase_b_scales_off_diagonal_entries_by_nine_tenths() -> None:
-    """A = (1, 1), root (1, 1): G all ones, A Gamma A' = 2 + 2 x 0.9 = 3.8. Root (0, 1): A Gamma A' = 1.
-
-    B = 1 and B = 5.8: (3.8 x 1 + 1 x 5.8) / 4.8 = 2.
-    """
-    payloads = [
-        sent_by("a", {B: tensor([1]), GRAM: tensor([1, 1])}, peft=1),
-        sent_by("b", {B: tensor([5.8]), GRAM: tensor([0, 1])}, peft=1),
-    ]
-    shared = {A: tensor([1, 1]), B: tensor([0])}
-    assert lorm.aggregate(shared, payloads, base("lora_b", ridge=1e-12), {}).shared[B] == pytest.approx(2.0)
-
-
-def test_lorm_averages_directions_that_no_center_has_seen() -> None:
-    """Second input is zero everywhere: its column is the plain mean (2 + 4) / 2 = 3, by any ridge."""
-    payloads = [
-        sent_by("a", {A: tensor([2, 2]), GRAM: tensor([1, 0])}, peft=1),
-        sent_by("b", {A: tensor([12, 4]), GRAM: tensor([3, 0])}, peft=1),
-    ]
-    result = lorm.aggregate({A: tensor([0, 0]), B: tensor([1])}, payloads, base("lora_a", ridge=1e-6), {}).shared
-    assert result[A] == pytest.approx(np.array([[11.0, 3.0]]), rel=1e-5)
-
-
-@pytest.mark.parametrize("dora", [False, True])
-@pytest.mark.parametrize("roles", [("lora_a",), ("lora_b", "magnitude")])
-def test_lorm_is_stationary_for_regmeans_objective(roles: tuple[Role, ...], dora: bool) -> None:
-    """No step of the live factor lowers sum_c w_c tr((D - D_c) Gamma_c (D - D_c)'), D = B' A, written out densely."""
-    rng = np.random.default_rng(4)
-    tensors = drawn(rng, (7, 5), 2, dora=dora)
-    adapter = Drawn(tensors.pop("weight"), tensors, [4, 9, 25], 6)
-    roots = [rng.normal(size=(9, 5)) for _ in adapter.cases]
-    payloads = [
-        sent_by(p.center, {**p.tensors, GRAM: root}, **p.support)
-        for p, root in zip(adapter.payloads(*roles), roots, strict=True)
-    ]
-    result = lorm.aggregate(adapter.shared, payloads, adapter.base(*roles, ridge=1e-12), {}).shared
-
-    def update(state: Mapping[str, np.ndarray]) -> np.ndarray:
-        """D = B' A with B' = diag(d) B, d the norms of the effective rows over those of W0 + s B A; s = 3/2."""
-        whole = {**adapter.shared, **state}
-        product = whole[B] @ whole[A]
-        rows = np.linalg.norm(adapter.weight_of(state), axis=1) / np.linalg.norm(adapter.frozen + 1.5 * product, axis=1)
-        return rows[:, None] * product
-
-    slopes = []
-    for payload, root in zip(payloads, roots, strict=True):
-        gram = root.T @ root
-        gamma = 0.9 * gram + 0.1 * np.diag(np.diag(gram))
-        sent = {key: array for key, array in payload.tensors.items() if key != GRAM}
-        slopes.append(payload.support["peft"] ** 0.5 * (update(result) - update(sent)) @ gamma)
-    directions = np.eye(5) if roles == ("lora_a",) else adapter.shared[A].T
-    assert np.abs(sum(slopes) @ directions).max() < 1e-5 * np.abs(slopes).max()
 
 
 def test_local_only_exchanges_nothing() -> None:
@@ -239,8 +130,8 @@ def test_statistics_and_personal_tensors_are_never_averaged() -> None:
 
 
 def test_a_scalar_tensor_keeps_its_shape() -> None:
-    payloads = [sent_by("a", {HEAD: np.asarray(2, np.float32)}, backbone=1)]
-    assert fedit.aggregate({}, payloads, base(), {}).shared[HEAD].shape == ()
+    payload = sent_by("a", {HEAD: np.asarray(2, np.float32)}, backbone=1)
+    assert fedit.aggregate({}, [payload], base(), {}).shared[HEAD].shape == ()
 
 
 # --- refused
@@ -285,11 +176,6 @@ def test_shapes_never_broadcast(known: bool) -> None:
         PayloadError, match=r"center 'b': tensor 'encoder.weight' has shape \(1, 3\), expected \(4, 3\)"
     ):
         fedit.aggregate({HEAD: whole} if known else {}, payloads, base(), {})
-
-
-def test_lorm_without_grams_says_what_to_configure() -> None:
-    with pytest.raises(PayloadError, match=r"center 'hgj' .* without 'attn.qkv@gram'.*statistics \[\"gram\"\]"):
-        lorm.aggregate({A: tensor([1]), B: tensor([1])}, [sent_by("hgj", {A: tensor([2])}, peft=1)], base("lora_a"), {})
 
 
 # --- properties of the mean

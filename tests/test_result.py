@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from server.history import History, RoundRecord, StageRow
+from server.history import AggregationRecord, ErrandRecord, GateRecord, History, RoundRecord, StageRow
 from server.result import Facts, build_result, evaluation_matrix, installed_versions, matrix_rows, write_result
 from server.study import Study
 from strategies.bank import Entry
+from strategies.continual.gate import Verdict
 from strategies.instruction import Score
 from strategies.tensors import TensorSpec
 
@@ -41,7 +42,8 @@ STUDY = study_of(
         ("first", "adapt", ["a"]),
         ("second", "arrive", ["b"]),
         ("third", "arrive", ["c"]),
-    ]
+    ],
+    strategy={"personal": ["center"], "gate": {}},
 )
 
 
@@ -65,6 +67,13 @@ HISTORY = History(
         row("second", R[2]),
         replace(row("third", R[3]), bytes_down={"b": 40}, seconds={"b": 1.5}, errors={"c": "cases"}),
     ),
+)
+VERDICT = Verdict(True, ("a", -0.004), 0.01, 0.002, {"a": -0.004, "b": 0.024}, ("c",), "promoted", provisional=True)
+HISTORY = replace(
+    HISTORY,
+    aggregations=(AggregationRecord("first", 2, "flexlora", {"tail_dropped/w": 0.01}),),
+    gates=(GateRecord("first", VERDICT, ("b",)),),
+    errands=(ErrandRecord("first", "compare", "b", "", 0.25, 50, 3),),
 )
 LEDGER = (
     TensorSpec("w", "backbone", (10, 90)),
@@ -137,17 +146,17 @@ def test_an_interrupted_study_has_a_result_too():
 def test_parameters_are_counted_from_the_ledger():
     result = build_result(STUDY, HISTORY, FACTS)
     counts = {key: value for key, value in result["parameters"].items() if key != "definition"}
-    assert counts == {"total": 1000, "backbone": 900, "pet": 60, "peft": 40}
+    assert counts == {"total": 1000, "backbone": 900, "pet": 60, "peft": 40, "center": 0, "norm": 0}
     assert [stage["trainable"]["parameters"] for stage in result["stages"]] == [900, 900, 100, 40, 40]
     assert result["stages"][2]["trainable"]["percent"] == 10.0
 
 
-def test_bytes_and_seconds_add_up_over_rounds_and_evaluations():
+def test_bytes_and_seconds_add_up_over_rounds_evaluations_and_errands():
     result = build_result(STUDY, HISTORY, FACTS)
-    assert result["bytes"]["down"] == 345
+    assert result["bytes"]["down"] == 395
     assert result["bytes"]["by_center"]["a"] == {"down": 300, "up": 30}
     assert result["seconds"]["total"] == 9.5
-    assert result["seconds"]["by_center"] == {"a": 5.0, "b": 2.0, "c": 0, "union": 0}
+    assert result["seconds"]["by_center"] == {"a": 5.0, "b": 2.25, "c": 0, "union": 0}
 
 
 def test_what_is_not_a_number_is_null(tmp_path):
@@ -177,6 +186,8 @@ NAMED = {
     "evaluations[].bytes_down": "center",
     "evaluations[].seconds": "center",
     "evaluations[].errors": "center",
+    "aggregations[].figures": "figure",
+    "gates[].differences": "center",
     "bytes.by_center": "center",
     "seconds.by_center": "center",
     "versions": "package",
@@ -201,8 +212,8 @@ def test_the_documentation_lists_exactly_the_keys_that_are_written():
     first_cells = re.findall(r"^\| (`.*?) \|", PAGE.read_text(), re.MULTILINE)
     documented = {key for cell in first_cells for key in re.findall(r"`([^`]+)`", cell)}
     written = paths(build_result(STUDY, HISTORY, FACTS))
-    tables_that_may_be_null = {"transfer.<setting>.worst_center"}
-    assert written - tables_that_may_be_null == documented
+    tables_that_may_be_null = {"transfer.<setting>.worst_center", "strategy.gate"}
+    assert written - tables_that_may_be_null == documented - tables_that_may_be_null
 
 
 def test_versions_name_python_and_the_packages_that_are_installed():

@@ -90,13 +90,13 @@ class Shown:
 def test_a_crash_between_bank_and_checkpoint_adds_no_version_twice(
     finished: StudyDirectory, cohort: Path, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Saves: at the start, after two rounds, after scoring and, with its entries in the bank, on leaving the stage."""
+    """Saves: start, two rounds, gate, observation, scoring and, with its entries in the bank, on leaving the stage."""
     saves = {"count": 0}
     save = Coordinator._save
 
     def crash(self: Coordinator) -> None:
         saves["count"] += 1
-        if saves["count"] == 5:
+        if saves["count"] == 7:
             raise KeyboardInterrupt
         save(self)
 

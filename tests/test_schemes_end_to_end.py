@@ -40,7 +40,9 @@ def study_text(scheme: str, method: str, strategy: str = "") -> str:
     head, *_ = STUDY.rpartition("[[stages]]")
     table = f'[strategy.aggregation]\nscheme = "{scheme}"\nweight_exponent = 1\n{strategy}\n[centers.center-a]'
     text = head.replace("[centers.center-a]", table).replace('method = "dora"', f'method = "{method}"')
-    return text.replace("rounds = 2\nlocal_steps = 4\nlearning_rate = 1e-3", "rounds = 3\nlocal_steps = 4\nlearning_rate = 2e-2")
+    return text.replace(
+        "rounds = 2\nlocal_steps = 4\nlearning_rate = 1e-3", "rounds = 3\nlocal_steps = 4\nlearning_rate = 2e-2"
+    )
 
 
 def noted(trainer: Trainer, notes: list[tuple[Instruction, Reply]]) -> Callable[[Instruction], Reply]:

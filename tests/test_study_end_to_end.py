@@ -59,13 +59,22 @@ def test_every_center_answered_every_round_it_was_asked(result: Result) -> None:
     assert [record["error"] for record in result["rounds"]] == [""] * 9
 
 
-def test_the_pet_pathway_is_a_third_of_what_a_center_without_pet_saves(
+def test_a_center_without_pet_sends_no_pathway_and_nobody_a_frozen_factor(
     finished: StudyDirectory, result: Result
 ) -> None:
-    """In the adapt stage center-a sends pathway and adapters, center-d the adapters alone: four bytes a parameter."""
-    sizes = result["parameters"]
-    up = {record["center"]: record["bytes_up"] for record in result["rounds"] if record["server_round"] == 3}
-    assert up == {"center-a": 4 * (sizes["pet"] + sizes["peft"]), "center-d": 4 * sizes["peft"]}
+    """Round 3 trains B and magnitudes, round 4 A: center-a sends the pathway beside them, four bytes a parameter."""
+    sizes = {"pet": result["parameters"]["pet"]}
+    for spec in read_prepared(finished.root).specs:
+        role = spec.key.partition("#")[2]
+        sizes[role] = sizes.get(role, 0) + int(np.prod(spec.shape))
+    up = {(row["server_round"], row["center"]): row["bytes_up"] for row in result["rounds"] if row["stage"] == "adapt"}
+    phase_b, phase_a = sizes["lora_b"] + sizes["magnitude"], sizes["lora_a"]
+    assert up == {
+        (3, "center-a"): 4 * (sizes["pet"] + phase_b),
+        (3, "center-d"): 4 * phase_b,
+        (4, "center-a"): 4 * (sizes["pet"] + phase_a),
+        (4, "center-d"): 4 * phase_a,
+    }
 
 
 def test_the_backbone_is_sent_once_and_stays_as_it_was_frozen(finished: StudyDirectory, result: Result) -> None:
@@ -181,11 +190,12 @@ def test_an_unknown_engine_is_refused(study_file: Path, cohort: Path, tmp_path: 
 
 
 def test_a_center_whose_training_fails_is_left_out_while_the_quorum_holds(
-    cohort: Path, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from client.trainer import Trainer
     from strategies.instruction import Instruction, Reply
 
+    study_file = write_study(tmp_path / "study.toml", STUDY.replace("seed = 5", "seed = 5\nquorum = 1"))
     perform = Trainer.perform
 
     def failing(self: Trainer, instruction: Instruction) -> Reply:

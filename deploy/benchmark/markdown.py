@@ -136,9 +136,10 @@ def decision_sentence(table: Table, setting: str) -> str:
     if decision["verdict"] == "undefined":
         return f"{default} cannot be compared yet: no baseline shares a seed with it."
     best = table["arms"][decision["best_baseline"]]["label"]
+    apart = decision["worse"] and decision["verdict"] == "not inferior"
     return (
         f"{default} minus the best baseline ({best}): {spread(decision['difference'], signed=True)}; with a margin of "
-        f"{table['margin']:g} it is {decision['verdict']}."
+        f"{table['margin']:g} it is {decision['verdict']}{', though worse' if apart else ''}."
     )
 
 

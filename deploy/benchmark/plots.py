@@ -11,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from server.charts import STYLE, dice_range, tint
 from server.report import label, size
@@ -91,6 +91,7 @@ def forest(table: Table, setting: str) -> Figure:
                 panel.axvspan(entry["low"], entry["high"], color=DEFAULT, alpha=0.08, linewidth=0)
         panel.set_title(f"{title}, {label(setting)}", loc="left", fontweight="bold", color=INK)
         panel.set_xlabel("test Dice after the last stage")
+        panel.xaxis.set_major_locator(MaxNLocator(5))
         panel.grid(axis="x", color=LINE, linewidth=0.7)
         panel.set_axisbelow(True)
         panel.tick_params(axis="y", length=0)

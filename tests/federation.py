@@ -1,0 +1,80 @@
+"""The small study in process, with hands on the wire: what a center answers and which nodes are there can be changed."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flwr.app import Message
+from flwr.proto.node_pb2 import NodeInfo
+
+from client.app import build_client_app
+from client.egress import Perform
+from client.trainer import Trainer
+from deploy.in_process import InProcessGrid
+from deploy.local import make_trainer
+from deploy.prepare import prepare
+from server.directory import StudyDirectory
+from server.fleet import Fleet
+from server.progress import Listener
+from server.rounds import run_study
+from strategies.instruction import Instruction, Reply
+from tests.small_study import write_study
+
+CENTERS = ("center-a", "center-d")
+Change = Callable[[Instruction, Reply], Reply]
+
+
+def unchanged(_instruction: Instruction, reply: Reply) -> Reply:
+    return reply
+
+
+@dataclass
+class Federation:
+    """A study directory with its centers; `notes` holds every instruction with its answer.
+
+    change: what becomes of an answer on its way out of a center.
+    offline: names of the nodes that are not there now.
+    """
+
+    root: Path
+    trainers: dict[str, Trainer]
+    change: Change = unchanged
+    offline: set[str] = field(default_factory=set)
+    notes: list[tuple[Instruction, Reply]] = field(default_factory=list)
+
+    @property
+    def directory(self) -> StudyDirectory:
+        return StudyDirectory(self.root)
+
+    def run(self, listener: Listener | None = None) -> None:
+        apps = {name: build_client_app(self._performer(trainer)) for name, trainer in self.trainers.items()}
+        run_study(Fleet(_Grid(apps, self.offline), poll_s=0), self.root, listener=listener)
+
+    def _performer(self, trainer: Trainer) -> Perform:
+        def perform(instruction: Instruction) -> Reply:
+            reply = self.change(instruction, trainer.perform(instruction))
+            self.notes.append((instruction, reply))
+            return reply
+
+        return perform
+
+
+class _Grid(InProcessGrid):
+    """Nodes come and go."""
+
+    def __init__(self, clients: dict, offline: set[str]) -> None:
+        super().__init__(clients)
+        self.offline = offline
+
+    def get_nodes(self) -> list[NodeInfo]:
+        return [node for node in super().get_nodes() if node.name not in self.offline]
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        return super().push_messages(messages)
+
+
+def federation(folder: Path, data: Path, text: str) -> Federation:
+    """The study `text` prepared in `folder`, with a trainer for each of its centers."""
+    study = prepare(write_study(folder / "study.toml", text), folder / "out")
+    trainers = {name: make_trainer(study, data, folder / "out", "cpu", name) for name in study.centers}
+    return Federation(folder / "out", trainers)
