@@ -55,7 +55,7 @@ class Preprocessing(Settings):
 
 
 class Split(Settings):
-    """Shares of a center's patients; the rest after validation and test trains. Drawn from the study's seed, or `seed`."""
+    """Shares of a center's patients; the rest after validation and test trains. `seed`: the study's where none."""
 
     validation: Fraction = 0.16
     test: Fraction = 0.2
@@ -105,7 +105,7 @@ class Training(Settings):
 
 
 class ServerOptimiser(Settings):
-    """What the coordinator does with a round's mean change: `mean` takes it as it is (Reddi et al. 2021 for the rest)."""
+    """What the coordinator does with a round's mean change; `mean` takes it as it is (the rest: arXiv 2003.00295)."""
 
     name: str = "mean"
     rate: PositiveFloat = 1.0

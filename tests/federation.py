@@ -1,10 +1,9 @@
-"""The small study in process, with hands on the wire: what a center answers and which nodes are there can be changed."""
+"""The small study in process, with hands on the wire: what a center answers, and which nodes are there."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flwr.app import Message
 from flwr.proto.node_pb2 import NodeInfo
 
 from client.app import build_client_app
@@ -68,9 +67,6 @@ class _Grid(InProcessGrid):
 
     def get_nodes(self) -> list[NodeInfo]:
         return [node for node in super().get_nodes() if node.name not in self.offline]
-
-    def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        return super().push_messages(messages)
 
 
 def federation(folder: Path, data: Path, text: str) -> Federation:

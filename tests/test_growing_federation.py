@@ -54,7 +54,7 @@ def errors_of(found: Federation) -> list[tuple[int, str, str]]:
 def test_a_center_that_only_later_stages_name_may_come_later(cohort: Path, tmp_path: Path) -> None:
     found = federation(tmp_path, cohort, GROWING)
     found.offline.add("center-d")
-    found.run(Doing(2, lambda: found.offline.clear()))
+    found.run(Doing(2, found.offline.clear))
     assert errors_of(found)[2:] == [
         (3, "center-a", ""),
         (3, "center-d", ""),

@@ -3,7 +3,7 @@
 Two centers of the small study train two rounds; each instruction and payload is noted where the center performs.
 """
 
-from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +12,20 @@ import torch
 from numpy.typing import NDArray
 from peft.tuners.lora import LoraLayer
 
-from client.app import build_client_app
 from client.assembly import assemble
-from client.trainer import Trainer
-from deploy.in_process import InProcessGrid
-from deploy.local import make_trainer
-from deploy.prepare import prepare
 from fusion_models.adapters.injection import adapted_layers
-from server.fleet import Fleet
-from server.rounds import run_study
 from strategies.aggregation.carry import carry_of
 from strategies.aggregation.contract import Base
 from strategies.aggregation.linear_form import effective, flat, linear_form, modules_of, scale_of
 from strategies.aggregation.schemes import SCHEMES
+from strategies.bank import AdapterBank
 from strategies.instruction import Instruction, Reply
 from strategies.tensors import Tensors
-from tests.small_study import STUDY, write_study
+from tests.federation import federation
+from tests.small_study import STUDY
 
 Weights = dict[str, NDArray[np.float64]]
 EXACT = ("alt-exact", "product-exact", "fedex-lora", "flora")
-CENTERS = ("center-a", "center-d")
 ALPHA, RANK = 4, 2
 
 
@@ -45,28 +39,12 @@ def study_text(scheme: str, method: str, strategy: str = "") -> str:
     )
 
 
-def noted(trainer: Trainer, notes: list[tuple[Instruction, Reply]]) -> Callable[[Instruction], Reply]:
-    def perform(instruction: Instruction) -> Reply:
-        reply = trainer.perform(instruction)
-        notes.append((instruction, reply))
-        return reply
-
-    return perform
-
-
 def federate(folder: Path, data: Path, text: str) -> tuple[list[tuple[Instruction, Reply]], Tensors]:
     """Run a study in process; every adapter round with its replies, and the frozen backbone."""
-    study = prepare(write_study(folder / "study.toml", text), folder / "out")
-    notes: list[tuple[Instruction, Reply]] = []
-    apps = {
-        name: build_client_app(noted(make_trainer(study, data, folder / "out", "cpu", name), notes)) for name in CENTERS
-    }
-    run_study(Fleet(InProcessGrid(apps), poll_s=0), folder / "out")
-    backbone_hash = next(i.backbone_hash for i, _ in notes if i.stage == "adapt")
-    from strategies.bank import AdapterBank
-
-    backbone = AdapterBank(folder / "out" / "bank").backbone(backbone_hash)
-    return [(i, r) for i, r in notes if i.kind == "train" and i.stage == "adapt"], backbone
+    found = federation(folder, data, text)
+    found.run()
+    notes = [(i, r) for i, r in found.notes if i.kind == "train" and i.stage == "adapt"]
+    return notes, AdapterBank(found.directory.bank).backbone(notes[0][0].backbone_hash)
 
 
 def base_of(backbone: Tensors) -> Base:
@@ -113,7 +91,7 @@ def sent_weights(round_: int, notes: list[tuple[Instruction, Reply]], backbone: 
         if instruction.server_round != round_ or reply.payload is None:
             continue
         weight = float(reply.payload.support["peft"])
-        tensors = {**instruction.tensors, **reply.payload.tensors}
+        tensors: Tensors = {**instruction.tensors, **reply.payload.tensors}
         if "lora_b" not in reply.payload.phase:
             tensors = with_gain_of(instruction.tensors, tensors, backbone)
         for name, found in weights_in(tensors, backbone).items():
@@ -149,7 +127,7 @@ def test_a_center_loads_the_effective_weights_the_server_computed(
         arithmetic = weights_in(instruction.tensors, backbone)
         assert distance(weights_at_work(instruction, backbone), arithmetic, backbone) < 1e-5
     if scheme in EXACT:
-        for before, after in zip(rounds, rounds[1:], strict=False):
+        for before, after in pairwise(rounds):
             expected = sent_weights(before, notes, backbone)
             loaded = next(i for i, _ in notes if i.server_round == after)
             assert distance(weights_at_work(loaded, backbone), expected, backbone) < 1e-5

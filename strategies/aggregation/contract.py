@@ -28,7 +28,7 @@ class Base:
     frozen: Tensors
     alpha: float
     rank: int
-    settings: Aggregation = Aggregation()
+    settings: Aggregation = field(default_factory=Aggregation)
     roles: tuple[Role, ...] = ROLES
     ranks: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
