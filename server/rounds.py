@@ -9,7 +9,7 @@ Admitted payloads wait on disk and are aggregated from there one at a time, in t
 
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import accumulate
@@ -27,19 +27,19 @@ from server.inbox import Inbox
 from server.messages import Desk
 from server.outputs import write_outputs
 from server.progress import Listener
+from server.records import gain_findings, record_of
 from server.result import Status
 from server.study import INITIAL, Stage
 from server.tracking import Tracker
 from server.transitions import after_round, base_of, enter_stage, hash_for, leave_stage, without_backbone
 from strategies.admission import admit, update_norm
 from strategies.aggregation.contract import Base
-from strategies.aggregation.linear_form import linear_form, modules_of
 from strategies.bank import AdapterBank
 from strategies.errors import ConciliumError, PayloadError, QuorumError
 from strategies.instruction import Reply
-from strategies.payload import Payload, frozen_hash, phase_of
+from strategies.payload import frozen_hash, phase_of
 from strategies.settings import Training
-from strategies.tensors import BACKBONE, PEFT, Tensors, role_of
+from strategies.tensors import BACKBONE, PEFT, Tensors
 
 logger = logging.getLogger(__name__)
 
@@ -278,34 +278,3 @@ class Coordinator:
             self._write_outputs(status)
         except ConciliumError as error:
             logger.warning("the outputs of the %s run could not be written: %s", status, error)
-
-
-def record_of(answer: Answer, stage: Stage, number: int, error: str, norm: float | None) -> RoundRecord:
-    """One center's line in the history of a round; a payload that was refused supports nothing."""
-    reply = answer.reply
-    support = {} if reply.payload is None or error else dict(reply.payload.support)
-    return RoundRecord(
-        stage=stage.name,
-        server_round=number,
-        center=reply.center,
-        error=error,
-        loss=reply.loss,
-        cases=max(support.values(), default=0),
-        support=support,
-        seconds=reply.seconds,
-        bytes_down=answer.bytes_down,
-        bytes_up=answer.bytes_up,
-        validation=reply.scores,
-        phase="" if reply.payload is None or error else reply.payload.phase,
-        update_norm=norm,
-    )
-
-
-def gain_findings(payload: Payload, *, start: Tensors, base: Base) -> Iterator[str]:
-    """The modules whose row gain d would leave no room to divide by it; nothing where no magnitude was sent."""
-    sent = [key for key in payload.tensors if role_of(key) == "magnitude"]
-    for module in modules_of(sent):
-        try:
-            linear_form(module, {**start, **payload.tensors}, base, payload.center)
-        except PayloadError as error:
-            yield str(error)

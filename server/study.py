@@ -29,6 +29,7 @@ StageKind = Literal["pretrain", "adapt", "arrive"]
 Modality = Literal["ct", "pet"]
 
 INITIAL = "initial"
+PERSONAL_SHARE = 0.1
 RESERVED = frozenset({SHARED, "routed"})
 MIXED_RANKS = frozenset({"product-exact"})
 TRAINED: dict[StageKind, tuple[Group, ...]] = {
@@ -63,6 +64,8 @@ class Stage(Settings):
     Rounds come in this order: `warm_up_rounds`, in which newcomers to the adapters fit what is personal to them
     while the shared tensors stand still; `rounds`, which train the shared tensors; `settle_rounds`, in which all
     centers of the stage fit what is personal to the new shared tensors. `aggregation` overrides the study's scheme.
+    `personal_rate`: learning rate of personal rounds, a tenth of the stage's where none is given: one center's few
+    cases fit what is personal to it, and a high rate fits their noise.
     `validate_every`: rounds between two scorings of the received state on validation cases; 0 never scores.
     """
 
@@ -79,6 +82,7 @@ class Stage(Settings):
     aggregation: str = ""
     warm_up_rounds: Annotated[int, Field(ge=0)] = 0
     settle_rounds: Annotated[int, Field(ge=0)] = 0
+    personal_rate: PositiveFloat | None = None
     validate_every: Annotated[int, Field(ge=0)] = 1
 
     @property
@@ -157,14 +161,15 @@ class Study(Settings):
     def training_in(self, stage: Stage, completed: int) -> Training:
         """A stage as its centers see it after `completed` of its rounds.
 
-        The learning rate of the shared rounds falls along half a cosine; personal rounds keep the stage's rate.
+        The learning rate of the shared rounds falls along half a cosine; personal rounds have one of their own.
         """
         shared = completed - stage.warm_up_rounds
         if 0 <= shared < stage.rounds:
             groups, roles = stage.trained, self.scheme_of(stage).live(shared, self.strategy.aggregation)
             rate = stage.learning_rate * (1 + math.cos(math.pi * shared / stage.rounds)) / 2
         else:
-            groups, roles, rate = self.strategy.personal, (), stage.learning_rate
+            groups, roles = self.strategy.personal, ()
+            rate = stage.personal_rate or PERSONAL_SHARE * stage.learning_rate
         return Training(
             groups=groups,
             roles=roles,

@@ -7,8 +7,9 @@
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from io import BytesIO
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, MessageType, RecordDict
@@ -95,7 +96,7 @@ def read_reply(content: RecordDict) -> Reply:
         PayloadError: a record or field is missing, unknown or of another type; names it.
     """
     _expect_records(content, {HEADER, TENSORS})
-    return envelope.reply_from(_text(content), _tensors(content, TENSORS))
+    return envelope.reply_from(_text(content), _tensors(content, TENSORS, _view))
 
 
 def _arrays(tensors: Tensors) -> ArrayRecord:
@@ -115,15 +116,35 @@ def _text(content: RecordDict) -> str:
     return text
 
 
-def _tensors(content: RecordDict, name: str) -> dict[str, NDArray[np.float32]]:
+def _tensors(
+    content: RecordDict, name: str, read: Callable[[Array], NDArray[np.float32]] = Array.numpy
+) -> dict[str, NDArray[np.float32]]:
     record = content[name]
     if not isinstance(record, ArrayRecord):
         raise PayloadError(f"record '{name}' is a {type(record).__name__}, expected ArrayRecord")
-    return {key: _values(name, key, array) for key, array in record.items()}
+    return {key: _values(name, key, array, read) for key, array in record.items()}
 
 
-def _values(name: str, key: str, array: Array) -> NDArray[np.float32]:
+def _values(name: str, key: str, array: Array, read: Callable[[Array], NDArray[np.float32]]) -> NDArray[np.float32]:
     try:
-        return array.numpy()
+        return read(array)
     except (TypeError, ValueError, EOFError, OSError) as error:
         raise PayloadError(f"record '{name}': tensor '{key}' does not hold NumPy array bytes: {error}") from error
+
+
+def _view(array: Array) -> NDArray[np.float32]:
+    """The values where they lie in the message, read-only: a coordinator reads replies of every center in turn.
+
+    Raises:
+        ValueError: the bytes are not one whole array in NumPy's format 1.0, C order, without objects.
+    """
+    stream = BytesIO(array.data)
+    version = np.lib.format.read_magic(stream)
+    if version != (1, 0):
+        raise ValueError(f"NumPy format {version}, expected (1, 0)")
+    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+    if fortran_order or dtype.hasobject:
+        raise ValueError(
+            f"dtype {dtype} in {'Fortran' if fortran_order else 'C'} order, expected plain values in C order"
+        )
+    return np.frombuffer(array.data, dtype, offset=stream.tell()).reshape(shape)

@@ -4,6 +4,7 @@ import json
 import struct
 from collections.abc import Callable
 from dataclasses import fields, replace
+from io import BytesIO
 from typing import Any, get_args
 
 import numpy as np
@@ -148,9 +149,17 @@ def test_big_endian_arrays_keep_their_values(through: Through) -> None:
 
 
 @pytest.mark.parametrize("through", ENCODINGS)
-def test_what_arrives_can_be_written_to(through: Through) -> None:
+def test_what_arrives_at_a_center_can_be_written_to(through: Through) -> None:
     """Libraries warn about read-only arrays."""
-    assert through(REPLY).payload.tensors["a"].flags.writeable
+    assert through(INSTRUCTION).tensors["a"].flags.writeable
+
+
+def test_a_reply_is_read_where_it_lies_in_the_message() -> None:
+    """The coordinator only reads it, and 3000 centers' replies are not copied."""
+    content = wire.reply_content(REPLY)
+    read = wire.read_reply(content).payload
+    assert read is not None
+    assert np.shares_memory(read.tensors["a"], np.frombuffer(content["tensors"]["a"].data, np.uint8))
 
 
 @pytest.mark.parametrize("through", ENCODINGS)
@@ -226,6 +235,19 @@ def test_a_refused_value_is_not_repeated_in_the_error() -> None:
     assert "DOE" not in str(caught.value)
 
 
+def npy(array: np.ndarray, *, version: tuple[int, int] = (1, 0), allow_pickle: bool = False) -> bytes:
+    """The bytes of one array in NumPy's own format."""
+    stream = BytesIO()
+    np.lib.format.write_array(stream, array, version, allow_pickle=allow_pickle)
+    return stream.getvalue()
+
+
+def with_array(data: bytes) -> RecordDict:
+    """A reply whose tensor `a` holds these bytes."""
+    tensors = ArrayRecord({"a": Array("float32", (2,), "numpy.ndarray", data)})
+    return RecordDict({"header": ConfigRecord({"json": reply_json()}), "tensors": tensors})
+
+
 @pytest.mark.parametrize(
     ("content", "finding"),
     [
@@ -242,6 +264,11 @@ def test_a_refused_value_is_not_repeated_in_the_error() -> None:
             ),
             "tensor 'a' does not hold NumPy array bytes",
         ),
+        (with_array(npy(np.ones((2, 3), np.float32, order="F"))), "does not hold NumPy array bytes: .*Fortran order"),
+        (with_array(npy(np.array([{}], object), allow_pickle=True)), "does not hold NumPy array bytes: dtype object"),
+        (with_array(npy(np.ones(2, np.float32), version=(2, 0))), r"NumPy format \(2, 0\), expected \(1, 0\)"),
+        (with_array(npy(np.ones(4, np.float32))[:-4]), "does not hold NumPy array bytes: cannot reshape"),
+        (with_array(npy(np.ones(2, np.float64))), "tensor 'a' has dtype float64"),
     ],
 )
 def test_records_not_as_agreed_are_refused(content: RecordDict, finding: str) -> None:

@@ -112,10 +112,12 @@ def unrounded(
     """The next wire tensors before rounding, and the next moments.
 
     The server optimiser steps in coordinates, from the encoded shared tensors towards `means`. A tensor that the shared
-    state lacks takes its mean.
+    state lacks takes its mean; so does every tensor with the optimiser `mean`, which needs no start.
     """
-    live = {key: shared[key] for key in means if key in shared} | _fresh_magnitudes(shared, means, base)
-    start = {key: np.asarray(array, dtype=np.float64) for key, array in encode(Sent(COORDINATOR, live)).items()}
+    start: dict[str, Array] = {}
+    if base.settings.server_optimiser.name != "mean":
+        live = {key: shared[key] for key in means if key in shared} | _fresh_magnitudes(shared, means, base)
+        start = {key: np.asarray(array, dtype=np.float64) for key, array in encode(Sent(COORDINATOR, live)).items()}
     following, after = step(start, means, moments, base.settings.server_optimiser)
     return {**shared, **decode({key: following[key] for key in means})}, after
 
