@@ -35,7 +35,7 @@ def gated(state: Checkpoint, desk: Desk, letters: Correspondence) -> Checkpoint:
     """
     study, stage = desk.prepared.study, desk.stage
     gate = study.strategy.gate
-    if gate is None or BACKBONE in stage.trained:
+    if gate is False or BACKBONE in stage.trained:
         return replace(state, done=(*state.done, "gate"))
     earlier = {
         center

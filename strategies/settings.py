@@ -144,7 +144,7 @@ class Strategy(Settings):
     """What happens to adapters across centers and over time.
 
     personal: groups that stay each center's own. center_rank: rank of a center's own adapter. sketch_rank: rows of a
-    Gram sketch. decay: gamma by which what was remembered fades with each stage. gate: none lets every stage through.
+    Gram sketch. decay: gamma by which what was remembered fades with each stage. gate: false lets every stage through.
     router: gather prototypes of the centers, so that an unknown center finds its adapter.
     """
 
@@ -154,7 +154,7 @@ class Strategy(Settings):
     center_rank: PositiveInt = 4
     sketch_rank: PositiveInt = 32
     decay: Fraction = 0.9
-    gate: Gate | None = None
+    gate: Gate | Literal[False] = False
     router: bool = False
 
 
