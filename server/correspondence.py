@@ -14,6 +14,7 @@ from strategies.instruction import Instruction, Reply
 
 logger = logging.getLogger(__name__)
 
+OTHERS_DEADLINE_S = 60.0
 EXPECTED_FACTS = ("train_cases", "validation_cases", "test_cases")
 
 
@@ -41,32 +42,34 @@ class Correspondence:
         Raises:
             QuorumError: too few of `centers` registered before the deadline.
         """
-        new = sorted(set(centers) - self.cases.keys())
-        if new:
-            self._introduce({*new, *(self._fleet.centers().keys() & self._study.centers.keys())}, set(new))
+        missing = set(centers) - self.cases.keys()
+        if missing:
+            self._introduce(missing, self._study.deadline_s)
+            others = self._fleet.centers().keys() & self._study.centers.keys() - self.cases.keys() - missing
+            self._introduce(others, min(self._study.deadline_s, OTHERS_DEADLINE_S))
         here = [center for center in centers if center in self.cases]
         needed = self._study.quorum_of(len(centers))
         if len(here) < needed:
-            missing = sorted(set(centers) - self.cases.keys())
             raise QuorumError(
                 f"stage '{stage}': {len(here)} of {len(centers)} center(s) registered, quorum is {needed}; missing: "
-                f"{missing}. See their own logs; resume when they are there"
+                f"{sorted(set(centers) - self.cases.keys())}. See their own logs; resume when they are there"
             )
 
-    def _introduce(self, asked: set[str], awaited: set[str]) -> None:
-        waiting = asked - self.cases.keys()
+    def welcome(self, centers: Collection[str]) -> None:
+        """Register those of `centers` that have come since the stage began."""
+        self._introduce(self._fleet.centers().keys() & set(centers) - self.cases.keys(), OTHERS_DEADLINE_S)
+
+    def _introduce(self, centers: Collection[str], deadline_s: float) -> None:
+        if not centers:
+            return
         instruction = Instruction(kind="register", settings=self._study.settings)
-        replies = self._fleet.register(
-            instruction, deadline_s=self._study.deadline_s, expected=waiting, on_late=self._on_late
-        )
+        replies = self._fleet.register(instruction, deadline_s=deadline_s, expected=centers, on_late=self._on_late)
         for center, reply in sorted(replies.items()):
-            if center not in self._study.centers:
-                continue
             if reply.error:
                 logger.warning("center '%s' registered with error '%s'; it is left out", center, reply.error)
-                continue
-            self.cases[center] = {fact.removesuffix("_cases"): int(reply.facts[fact]) for fact in EXPECTED_FACTS}
-        for center in sorted(awaited - replies.keys()):
+            elif center in self._study.centers:
+                self.cases[center] = {fact.removesuffix("_cases"): int(reply.facts[fact]) for fact in EXPECTED_FACTS}
+        for center in sorted(set(centers) - replies.keys()):
             logger.warning("center '%s' did not register", center)
 
     def ask(self, instructions: Mapping[str, Instruction], take: Callable[[Answer], None]) -> None:

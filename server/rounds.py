@@ -139,6 +139,7 @@ class Coordinator:
         stage, number = desk.stage, self.state.server_round + 1
         training, centers = self.study.training_in(stage, completed), self.study.takes_part(stage, completed)
         self.listener.round_started(stage, completed + 1, centers)
+        self.letters.welcome(centers)
         self.inbox.clear(stage.name, number)
         records = self._collected(desk, training, [name for name in centers if name in self.letters.cases], number)
         for center in [center for center in centers if center not in records]:

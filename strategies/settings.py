@@ -154,7 +154,7 @@ class Strategy(Settings):
     center_rank: PositiveInt = 4
     sketch_rank: PositiveInt = 32
     decay: Fraction = 0.9
-    gate: Gate | Literal[False] = False
+    gate: Gate | Literal[False] = Gate()
     router: bool = False
 
 

@@ -66,6 +66,18 @@ def test_a_center_that_only_later_stages_name_may_come_later(cohort: Path, tmp_p
     assert dice[-1][1] is not None
 
 
+def test_a_center_that_comes_within_a_stage_takes_part_from_the_next_round(cohort: Path, tmp_path: Path) -> None:
+    found = federation(tmp_path, cohort, TOGETHER.replace("quorum = 1", "quorum = 1\ndeadline_s = 10"))
+    found.offline.add("center-d")
+    found.run(Doing(2, found.offline.clear))
+    assert errors_of(found) == [
+        (1, "center-a", ""),
+        (1, "center-d", "no-answer"),
+        (2, "center-a", ""),
+        (2, "center-d", ""),
+    ]
+
+
 def test_a_center_that_left_is_named_and_the_round_goes_on(cohort: Path, tmp_path: Path) -> None:
     found = federation(tmp_path, cohort, GROWING)
     found.run(Doing(4, lambda: found.offline.add("center-a")))
