@@ -16,12 +16,22 @@ from fusion_models.registry import model_row
 from strategies.bank import AdapterBank
 from strategies.errors import CaseError
 from strategies.settings import ModalitySetting, StudySettings
+from strategies.tensors import Tensors, role_of
 
 
 def load_adapter(bank: AdapterBank, name: str, version: int | None, *, device: str) -> nn.Module:
     """The network of an entry of the bank; the one in use when no version is given."""
     entry = bank.head(name) if version is None else bank.entry(name, version)
-    return assemble(bank.settings, bank.backbone(entry.backbone), bank.tensors(entry), device=device)
+    tensors = bank.tensors(entry)
+    return assemble(at_rank_of(tensors, bank.settings), bank.backbone(entry.backbone), tensors, device=device)
+
+
+def at_rank_of(tensors: Tensors, settings: StudySettings) -> StudySettings:
+    """The settings with the rank that an adapter has: a center's may differ from the study's."""
+    ranks = {array.shape[0] for key, array in tensors.items() if role_of(key) == "lora_a"}
+    if not ranks:
+        return settings
+    return settings.model_copy(update={"adapter": settings.adapter.model_copy(update={"rank": max(ranks)})})
 
 
 def one_for_all(model: nn.Module) -> Callable[[PreparedCase], nn.Module]:

@@ -41,7 +41,8 @@ def train_locally(
     """Run `training.local_steps` steps of AdamW on `parameters`; everything else of the model stays.
 
     The optimiser starts afresh each round, with a short warm-up: no state of a center outlives a round, so that
-    a resumed study repeats it exactly. Each step draws one modality setting for its whole batch (PEMMA).
+    a resumed study repeats it exactly. Each step draws one modality setting for its whole batch (PEMMA);
+    a step whose setting reaches nothing that trains moves nothing, its loss counts all the same.
     `terms` add to the objective; the reported loss is the segmentation's alone. A DoRA magnitude that does not train
     while its factors do follows them, so that the row gain stays.
 
@@ -121,10 +122,11 @@ def _step(
     if not torch.isfinite(objective):
         names = [case.name for case in batch]
         raise ModelError(f"training loss became {objective.item()} on cases {names}; lower the rate")
-    _backward(loss, penalties, optimiser)
-    for term in terms:
-        term.adjust_gradients()
-    optimiser.step()
+    if loss.requires_grad:
+        _backward(loss, penalties, optimiser)
+        for term in terms:
+            term.adjust_gradients()
+        optimiser.step()
     return float(loss.item())
 
 

@@ -9,29 +9,27 @@ from server.checkpoint import Checkpoint
 from server.history import RoundRecord
 from server.messages import Desk
 from server.study import Stage, Study
-from server.transitions import is_personal, of_groups, without_backbone
+from server.transitions import of_groups, without_backbone
 from strategies.bank import SHARED, AdapterBank, Entry
 from strategies.continual.routing_file import write_routers
-from strategies.tensors import BACKBONE, Tensors, is_statistic
+from strategies.tensors import BACKBONE, PERSONAL, Tensors, is_statistic
 
 
 def bank_stage(bank: AdapterBank, state: Checkpoint, desk: Desk, study: Study) -> list[Entry]:
-    """Add a version of the shared adapter and of the adapter of every center that trained one in the stage.
+    """Add a version of the shared adapter and of the adapter of every center that trained in the stage.
 
-    Where a center has something of its own (a personal group, tensors its scheme keeps, a branch), its version is what
-    it is served; elsewhere it is what it sent last, over the shared tensors it did not train. Adding again after an
-    interruption finds the versions that are there.
+    A center's version is what it is served: its branch or the shared tensors, and what is its own over them. Adding
+    again after an interruption finds the versions that are there.
     """
     stage, groups = desk.stage, desk.prepared.groups
-    last = {record.center: record for record in state.history.rounds if record.stage == stage.name and not record.error}
+    last = _last_records(state, stage)
     entries = [_add(bank, SHARED, state.shared, state, stage, groups, summed_support(list(last.values())))]
     for center, record in sorted(last.items()):
-        if own := state.own.get(center):
-            served = _has_own(own, center, state, stage, study)
-            tensors = desk.served(state, center) if served else {**state.shared, **own}
-            entries.append(_add(bank, center, tensors, state, stage, groups, record.support))
+        averaged = BACKBONE in stage.trained and not of_groups(state.own.get(center, {}), groups, {BACKBONE})
+        if not averaged:  # an averaged backbone is nobody's own
+            entries.append(_add(bank, center, desk.served(state, center), state, stage, groups, record.support))
     if study.strategy.router:
-        write_routers(bank.root, state.own)
+        write_routers(bank.root, {name: own for name, own in state.own.items() if name not in state.branches})
     return entries
 
 
@@ -43,12 +41,16 @@ def rolled_back(bank: AdapterBank, state: Checkpoint, groups: Mapping[str, str])
         return dict(state.shared)
     head = bank.head(SHARED)
     chosen = head.version != versions[-1].version and head.backbone == state.backbone_hash
-    return {**state.shared, **bank.tensors(head)} if chosen else dict(state.shared)
+    return {**of_groups(state.shared, groups, {BACKBONE}), **bank.tensors(head)} if chosen else dict(state.shared)
 
 
-def _has_own(own: Tensors, center: str, state: Checkpoint, stage: Stage, study: Study) -> bool:
-    keeps = study.scheme_of(stage).keeps
-    return center in state.branches or any(keeps(key) or is_personal(key, study) for key in own)
+def _last_records(state: Checkpoint, stage: Stage) -> dict[str, RoundRecord]:
+    """The last round of each center in the stage that moved shared tensors."""
+    return {
+        record.center: record
+        for record in state.history.rounds
+        if record.stage == stage.name and set(record.support) - set(PERSONAL)
+    }
 
 
 def summed_support(records: Sequence[RoundRecord]) -> dict[str, int]:

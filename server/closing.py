@@ -14,9 +14,9 @@ from server.messages import Desk
 from server.study import Stage
 from server.transitions import after_gate
 from strategies.admission import admit, observation_specs
-from strategies.continual.gate import decide
+from strategies.continual.gate import decide, heard_from
 from strategies.continual.memory import merge_fishers, merge_grams
-from strategies.errors import PayloadError
+from strategies.errors import PayloadError, QuorumError
 from strategies.instruction import Comparison
 from strategies.payload import frozen_hash
 from strategies.settings import Statistic, Strategy
@@ -31,7 +31,11 @@ UNHEARD = Comparison(cases=0, difference=None)
 def gated(state: Checkpoint, desk: Desk, letters: Correspondence) -> Checkpoint:
     """The state after the no-harm gate; unchanged but for `done` where the study has none or the backbone trained.
 
-    Every center that the shared tensors serve by then compares them with what it is served so far.
+    Every center that the shared tensors serve by then compares them with what it is served so far. A center of the
+    stage that has a branch is asked too: it is served the shared tensors again if it speaks for them.
+
+    Raises:
+        QuorumError: no center could be heard; the stage can be closed when one is back.
     """
     study, stage = desk.prepared.study, desk.stage
     gate = study.strategy.gate
@@ -46,7 +50,13 @@ def gated(state: Checkpoint, desk: Desk, letters: Correspondence) -> Checkpoint:
     asked = earlier | {center for center in stage.centers if study.centers[center].evaluated}
     answers = letters.ask_all({center: desk.comparison(state, center) for center in sorted(asked)})
     heard = {center: answer.reply.comparison or UNHEARD for center, answer in answers.items()}
-    return after_gate(_with_errands(state, stage, answers), stage, study, decide(heard, gate, earlier=earlier))
+    if asked and not any(heard_from(comparison, gate) for comparison in heard.values()):
+        errors = {center: answer.reply.error or "no case to compare" for center, answer in answers.items()}
+        raise QuorumError(
+            f"stage '{stage.name}': none of {sorted(asked)} could compare the candidate ({errors}); the rounds are "
+            "kept, resume when one of them is back, or run the study with gate = false"
+        )
+    return after_gate(with_errands(state, stage, answers), stage, study, decide(heard, gate, earlier=earlier))
 
 
 def observed(state: Checkpoint, desk: Desk, letters: Correspondence) -> Checkpoint:
@@ -58,7 +68,7 @@ def observed(state: Checkpoint, desk: Desk, letters: Correspondence) -> Checkpoi
     if not wanted or BACKBONE in stage.trained:
         return replace(state, done=done)
     answers = observations(state, desk, letters, wanted, stage.centers)
-    state = _with_errands(state, stage, answers)
+    state = with_errands(state, stage, answers)
     prototypes = {center: _prototype(answer) for center, answer in answers.items()}
     own = {
         **state.own,
@@ -140,7 +150,7 @@ def scored(state: Checkpoint, desk: Desk, letters: Correspondence, row: str, cen
     )
 
 
-def _with_errands(state: Checkpoint, stage: Stage, answers: Mapping[str, Answer]) -> Checkpoint:
+def with_errands(state: Checkpoint, stage: Stage, answers: Mapping[str, Answer]) -> Checkpoint:
     """What the answers cost, in the history."""
     new = tuple(
         ErrandRecord(

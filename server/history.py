@@ -15,7 +15,8 @@ class RoundRecord:
     """One center in one round; `validation` scores the state the center received, before it trained.
 
     cases: training cases behind the update; support: the same for each tensor group that was sent.
-    phase: adapter roles that trained; update_norm: L2 norm of what was sent minus what was received.
+    phase: adapter roles that trained; update_norms: L2 norm of what was sent minus what was received, by
+        tensor group; empty where unknown.
     seconds: wall time at the center; bytes_*: tensor bytes of the messages down to and up from the center.
     """
 
@@ -31,7 +32,7 @@ class RoundRecord:
     validation: Scores = field(default_factory=dict)
     support: Mapping[str, int] = field(default_factory=dict)
     phase: str = ""
-    update_norm: float | None = None
+    update_norms: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

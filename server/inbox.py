@@ -1,4 +1,4 @@
-"""Payloads of the round in progress, on disk as they arrive: a coordinator that is killed keeps what it was sent.
+"""Payloads of the round in progress, on disk as they arrive, so that memory holds one at a time.
 
     ROOT/<round>-<digest of stage>/<center>.safetensors          admitted payloads
     ROOT/late/<center>-<digest of stage and round>.safetensors   what arrived too late to be used, and why
@@ -81,17 +81,6 @@ class Inbox:
             StorageError: the disk refuses.
         """
         _remove(self._folder(stage, server_round))
-
-    def clear_others(self, stage: str, server_round: int) -> None:
-        """Remove the payloads of every round but one, as a run does that goes on after it was killed.
-
-        Raises:
-            StorageError: the disk refuses.
-        """
-        kept = {self.root / LATE, self._folder(stage, server_round)}
-        for folder in sorted(self.root.glob("*/")):
-            if folder not in kept:
-                _remove(folder)
 
     def _folder(self, stage: str, server_round: int) -> Path:
         return self.root / f"{server_round:06d}-{_digest(stage)}"

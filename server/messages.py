@@ -16,6 +16,7 @@ from strategies.instruction import Instruction, Kind
 from strategies.settings import Statistic, Training
 from strategies.tensors import (
     BACKBONE,
+    CARRY,
     CENTER,
     PEFT,
     Tensors,
@@ -25,7 +26,7 @@ from strategies.tensors import (
 )
 
 State = dict[str, NDArray[np.float32]]
-ANCHORED = ("gram_anchor", "ewc", "distillation")
+ANCHORED = ("gram_anchor", "ewc", "distillation", "orthogonality")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Desk:
             backbone_hash=hash_for(state, tensors, self.prepared.groups),
             training=training,
             tensors={**tensors, **self._statistics(state, center, training)},
-            reference=self._ranked(state.accepted, center) if anchored else {},
+            reference=self._ranked(self._learned(state.accepted), center) if anchored else {},
         )
 
     def scoring(self, state: Checkpoint, center: str, row: str) -> Instruction:
@@ -72,8 +73,8 @@ class Desk:
             stage=self.stage.name,
             server_round=state.server_round,
             backbone_hash=state.backbone_hash,
-            tensors={**self._ranked(state.shared, center), **self._own(state.own, center)},
-            reference=self.served_before(state, center),
+            tensors=self._work(state.shared, state.own, center),
+            reference=self._work(state.branches.get(center, state.accepted), state.accepted_own, center),
         )
 
     def observation(self, state: Checkpoint, center: str, statistics: tuple[Statistic, ...]) -> Instruction:
@@ -94,15 +95,7 @@ class Desk:
 
     def served(self, state: Checkpoint, center: str) -> State:
         """What the center works with: its branch or the shared tensors, and its own over them."""
-        shared = state.branches.get(center, state.shared)
-        own = state.own.get(center, {})
-        copies = {key.removesuffix("@own"): array for key, array in own.items() if key.endswith("@own")}
-        return {**self._ranked(shared, center), **copies, **self._own(state.own, center)}
-
-    def served_before(self, state: Checkpoint, center: str) -> State:
-        """What the center worked with before the stage."""
-        shared = state.branches.get(center, state.accepted)
-        return {**self._ranked(shared, center), **self._own(state.accepted_own, center)}
+        return self._work(state.branches.get(center, state.shared), state.own, center)
 
     def expected(self, training: Training, center: str) -> tuple[TensorSpec, ...]:
         """The tensors that a center may send after a round: live roles at its own rank, and statistics about them."""
@@ -119,6 +112,18 @@ class Desk:
 
     def _instruction(self, kind: Kind, center: str, **fields: Any) -> Instruction:
         return Instruction(kind=kind, settings=self.prepared.study.settings_for(center), **fields)
+
+    def _work(self, shared: Tensors, own: Mapping[str, Tensors], center: str) -> State:
+        """Shared tensors with what is the center's own over them: Ditto's copies, what it keeps, what is personal."""
+        copies = {key.removesuffix("@own"): array for key, array in own.get(center, {}).items() if key.endswith("@own")}
+        return {**self._ranked(shared, center), **copies, **self._own(own, center)}
+
+    def _learned(self, tensors: Tensors) -> State:
+        """What an earlier stage has trained of the shared tensors: nothing that has just been drawn is a reference."""
+        study = self.prepared.study
+        before = study.stages[: study.stages.index(self.stage)]
+        trained = {group for stage in before for group in stage.trained} - {BACKBONE}
+        return of_groups(tensors, self.prepared.groups, trained | ({CARRY} if PEFT in trained else set()))
 
     def _ranked(self, shared: Tensors, center: str) -> State:
         rank = self.prepared.study.centers[center].rank

@@ -1,8 +1,8 @@
 """One center's answer to one round as it stands in the history, and what of it makes the arithmetic impossible."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from server.correspondence import Answer
+from server.correspondence import Answer, median_norm
 from server.history import RoundRecord
 from server.study import Stage
 from strategies.aggregation.contract import Base
@@ -12,7 +12,7 @@ from strategies.payload import Payload
 from strategies.tensors import Tensors, role_of
 
 
-def record_of(answer: Answer, stage: Stage, number: int, error: str, norm: float | None) -> RoundRecord:
+def record_of(answer: Answer, stage: Stage, number: int, error: str, norms: Mapping[str, float]) -> RoundRecord:
     """One center's line in the history of a round; a payload that was refused supports nothing."""
     reply = answer.reply
     support = {} if reply.payload is None or error else dict(reply.payload.support)
@@ -29,8 +29,16 @@ def record_of(answer: Answer, stage: Stage, number: int, error: str, norm: float
         bytes_up=answer.bytes_up,
         validation=reply.scores,
         phase="" if reply.payload is None or error else reply.payload.phase,
-        update_norm=norm,
+        update_norms={} if error else norms,
     )
+
+
+def norm_medians(records: Iterable[RoundRecord], stage: Stage, phase: str) -> dict[str, float]:
+    """Tensor group -> median norm of its updates in the stage and phase so far, for groups with three of them."""
+    earlier = [record.update_norms for record in records if record.stage == stage.name and record.phase == phase]
+    groups = sorted({group for norms in earlier for group in norms})
+    medians = {group: median_norm([norms[group] for norms in earlier if group in norms]) for group in groups}
+    return {group: median for group, median in medians.items() if median is not None}
 
 
 def gain_findings(payload: Payload, *, start: Tensors, base: Base) -> Iterator[str]:

@@ -18,8 +18,8 @@ from pathlib import Path
 from server import checkpoint as checkpoints
 from server.banking import bank_stage, rolled_back
 from server.checkpoint import Checkpoint
-from server.closing import gated, observations, observed, scored
-from server.correspondence import Answer, Correspondence, median_norm
+from server.closing import gated, observations, observed, scored, with_errands
+from server.correspondence import Answer, Correspondence
 from server.directory import Prepared, StudyDirectory, read_prepared
 from server.fleet import Fleet
 from server.history import RoundRecord
@@ -27,19 +27,19 @@ from server.inbox import Inbox
 from server.messages import Desk
 from server.outputs import write_outputs
 from server.progress import Listener
-from server.records import gain_findings, record_of
+from server.records import gain_findings, norm_medians, record_of
 from server.result import Status
 from server.study import INITIAL, Stage
 from server.tracking import Tracker
-from server.transitions import after_round, base_of, enter_stage, hash_for, leave_stage, without_backbone
-from strategies.admission import admit, update_norm
+from server.transitions import after_round, after_warm_up, base_of, enter_stage, hash_for, leave_stage, without_backbone
+from strategies.admission import admit, update_norms
 from strategies.aggregation.contract import Base
 from strategies.bank import AdapterBank
 from strategies.errors import ConciliumError, PayloadError, QuorumError
 from strategies.instruction import Reply
-from strategies.payload import frozen_hash, phase_of
+from strategies.payload import Payload, frozen_hash, phase_of
 from strategies.settings import Training
-from strategies.tensors import BACKBONE, PEFT, Tensors
+from strategies.tensors import BACKBONE, PEFT, PERSONAL, Tensors
 
 logger = logging.getLogger(__name__)
 
@@ -145,12 +145,15 @@ class Coordinator:
         for center in [center for center in centers if center not in records]:
             records[center] = RoundRecord(stage.name, number, center, error="no-answer")
             self.listener.center_answered(records[center])
-        self._check_quorum(stage, number, records)
+        if not set(training.groups) <= set(PERSONAL):
+            self._check_quorum(stage, number, records)
         new = tuple(records[center] for center in centers)
         history = replace(self.state.history, rounds=(*self.state.history.rounds, *new))
         base = self._base(desk, training, number)
         payloads = self.inbox.payloads(stage.name, number)
         self.state = after_round(replace(self.state, history=history), stage, training, payloads, base, self.study)
+        if completed + 1 == stage.warm_up_rounds:
+            self.state = after_warm_up(self.state)
         self._save()
         self.inbox.clear(stage.name, number)
         for record in new:
@@ -167,34 +170,37 @@ class Coordinator:
 
         def take(answer: Answer) -> None:
             center, payload = answer.reply.center, answer.reply.payload
-            norm, error = self._admitted(answer.reply, desk, training, number)
+            norms, error = self._admitted(answer.reply, desk, training, number)
             if not error and payload is not None:
-                self.inbox.put(replace(payload, tensors={**payload.tensors, **beside.get(center, {})}))
-            records[center] = record_of(answer, desk.stage, number, error, norm)
+                error = self._put(payload, beside)
+            records[center] = record_of(answer, desk.stage, number, error, norms)
             self.listener.center_answered(records[center])
 
         self.letters.ask({name: desk.training(self.state, name, training, number) for name in centers}, take)
         return records
 
-    def _observed_beside(self, desk: Desk, training: Training, centers: Collection[str]) -> dict[str, Tensors]:
-        """The statistics that the scheme weighs payloads by, by center; asked for before the round trains."""
+    def _put(self, payload: Payload, beside: Mapping[str, Tensors] | None) -> str:
+        """Put a payload with the statistics its scheme needs into the inbox; an error code where those are missing."""
+        if beside is not None and payload.center not in beside:
+            return "not-observed"
+        self.inbox.put(replace(payload, tensors={**payload.tensors, **(beside or {}).get(payload.center, {})}))
+        return ""
+
+    def _observed_beside(self, desk: Desk, training: Training, centers: Collection[str]) -> dict[str, Tensors] | None:
+        """The statistics that the scheme weighs payloads by, asked for before the round; None where it needs none."""
         wanted = self.study.scheme_of(desk.stage).observes
         if not wanted or PEFT not in training.groups:
-            return {}
+            return None
         answers = observations(self.state, desk, self.letters, wanted, centers)
+        self.state = with_errands(self.state, desk.stage, answers)
         return {name: answer.reply.payload.tensors for name, answer in answers.items() if answer.reply.payload}
 
-    def _admitted(self, reply: Reply, desk: Desk, training: Training, number: int) -> tuple[float | None, str]:
-        """The norm of an update that may enter the arithmetic, or the error code that stands in the record."""
+    def _admitted(self, reply: Reply, desk: Desk, training: Training, number: int) -> tuple[dict[str, float], str]:
+        """The norms of an update that may enter the arithmetic, or the error code that stands in the record."""
         if reply.error or reply.payload is None:
-            return None, reply.error or "no-payload"
+            return {}, reply.error or "no-payload"
         start = desk.to_train(self.state, reply.center)
         phase = phase_of(training.roles) if PEFT in training.groups else ""
-        earlier = [
-            record.update_norm
-            for record in self.state.history.rounds
-            if record.stage == desk.stage.name and record.phase == phase and record.update_norm is not None
-        ]
         try:
             admit(
                 reply.payload,
@@ -207,12 +213,12 @@ class Coordinator:
                 registered_cases=self.letters.cases[reply.center]["train"],
                 gains=partial(gain_findings, start=start, base=self._base(desk, training, number)),
                 start=start,
-                median=median_norm(earlier),
+                medians=norm_medians(self.state.history.rounds, desk.stage, phase),
             )
         except PayloadError as error:
             logger.warning("%s", error)
-            return None, error.code
-        return update_norm(reply.payload, start), ""
+            return {}, error.code
+        return update_norms(reply.payload, start, self.prepared.specs), ""
 
     def _base(self, desk: Desk, training: Training, number: int) -> Base:
         return base_of(self.prepared, desk.backbone, roles=training.roles, seed=number)

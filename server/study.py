@@ -31,7 +31,8 @@ Modality = Literal["ct", "pet"]
 INITIAL = "initial"
 PERSONAL_SHARE = 0.1
 RESERVED = frozenset({SHARED, "routed"})
-MIXED_RANKS = frozenset({"product-exact"})
+FACTOR_TERMS = ("scaffold", "ewc", "ditto")
+MIXED_RANKS = frozenset({"product-exact", "flora", "flexlora", "ties"})
 TRAINED: dict[StageKind, tuple[Group, ...]] = {
     "pretrain": ("backbone",),
     "adapt": ("pet", "peft"),
@@ -231,12 +232,24 @@ class Study(Settings):
                 f"stage '{stage.name}': server optimiser '{optimiser}' needs a scheme that averages tensor by tensor, "
                 f"and '{name}' re-factors; use one of {sorted(key for key, row in SCHEMES.items() if row.optimised)}"
             )
+        if self.strategy.gate and self.split.validation == 0:
+            raise ValueError(
+                "the no-harm gate decides on validation cases, and split.validation is 0; give some, or gate = false"
+            )
         if stage.warm_up_rounds + stage.settle_rounds and not self.strategy.personal:
             raise ValueError(
                 f"stage '{stage.name}' has personal rounds, but strategy.personal names nothing to train in them; "
                 'name "center", "norm" or both'
             )
-        ranked = [center for center in stage.centers if self.centers[center].rank is not None]
+        ranked = [name for name in stage.centers if self.centers[name].rank not in {None, self.adapter.rank}]
+        tied = [term for term in FACTOR_TERMS if getattr(self.strategy.terms, term)]
+        turning = not SCHEMES[name].optimised or self.strategy.aggregation.gauge_step
+        if tied and "peft" in stage.trained and (ranked or turning):
+            raise ValueError(
+                f"stage '{stage.name}': local term(s) {tied} compare factors from round to round, but '{name}' turns "
+                f"or re-cuts them{' for centers of other ranks' if ranked else ''}; use gram_anchor or distillation, "
+                "or a scheme that averages, without gauge_step and ranks of single centers"
+            )
         if ranked and "peft" in stage.trained and name not in MIXED_RANKS:
             raise ValueError(
                 f"stage '{stage.name}': center(s) {ranked} have ranks of their own, which '{name}' cannot combine; "

@@ -22,6 +22,7 @@ from strategies.settings import Role, Training
 from strategies.tensors import BACKBONE, PERSONAL, Tensors, content_hash, group_in, is_statistic
 
 SERVER_MOMENTS = ("@momentum", "@variance")
+OF_ONE_STAGE = (*SERVER_MOMENTS, "@shared-control", "@control")
 
 
 def enter_stage(state: Checkpoint, stage: Stage, prepared: Prepared, bank: AdapterBank) -> Checkpoint:
@@ -38,10 +39,13 @@ def enter_stage(state: Checkpoint, stage: Stage, prepared: Prepared, bank: Adapt
         backbone = bank.backbone(state.backbone_hash) if state.backbone_hash else initial
     rest = without_backbone(state.shared, prepared.groups)
     missing = of_groups(prepared.initial, prepared.groups, trained - {BACKBONE})
-    memory = {key: array for key, array in state.memory.items() if not key.endswith(SERVER_MOMENTS)}
+    memory = {key: array for key, array in state.memory.items() if not key.endswith(OF_ONE_STAGE)}
     if BACKBONE in trained:
         return replace(state, shared={**missing, **rest, **backbone}, memory=memory)
-    own = {center: without_backbone(tensors, prepared.groups) for center, tensors in state.own.items()}
+    own = {
+        center: {key: array for key, array in tensors.items() if not key.endswith(OF_ONE_STAGE)}
+        for center, tensors in state.own.items()
+    }
     shared = {**missing, **rest}
     if prepared.study.strategy.terms.orthogonality and "peft" in trained and rest:
         shared = fold(shared, prepared.initial, base_of(prepared, backbone, roles=(), seed=state.server_round))
@@ -86,21 +90,20 @@ def after_round(
 
     def passing() -> Iterator[Payload]:
         for payload in payloads:
-            sent[payload.center] = payload.tensors
+            sent[payload.center] = _lasting(payload.tensors, study, study.scheme_of(stage))
             yield replace(payload, tensors=_shared_part(payload.tensors, study))
 
     if set(training.groups) <= set(PERSONAL):
         for _ in passing():
             pass
-        own = _remembered(state.own, sent, study.scheme_of(stage), base.groups)
-        return replace(state, own=own, server_round=number)
+        return replace(state, own=_remembered(state.own, sent), server_round=number)
     moments = {key: array for key, array in state.memory.items() if key.endswith(SERVER_MOMENTS)}
     result = study.scheme_of(stage).aggregate(state.shared, passing(), base, moments)
     record = AggregationRecord(stage.name, number, study.scheme_name(stage), dict(result.log))
     return replace(
         state,
         shared=result.shared,
-        own=_remembered(state.own, sent, study.scheme_of(stage), base.groups),
+        own=_remembered(state.own, sent),
         memory={**state.memory, **result.moments, **_controls(state, stage, sent)},
         history=replace(state.history, aggregations=(*state.history.aggregations, record)),
         server_round=number,
@@ -111,10 +114,12 @@ def after_gate(state: Checkpoint, stage: Stage, study: Study, verdict: Verdict) 
     """The state after the no-harm gate: the candidate is shared, or shared tensors and old centers are as before.
 
     What fails stays private to its center: a center of the stage that the candidate serves better than what it had,
-    or a newcomer that could not be heard, keeps the candidate as its own branch.
+    or a newcomer that could not be heard, keeps the candidate as its own branch. A center gives up an earlier branch
+    only for a candidate that it has been heard on.
     """
     done = (*state.done, "gate")
-    branches = {center: tensors for center, tensors in state.branches.items() if center not in stage.centers}
+    heard = set(stage.centers) & verdict.differences.keys()
+    branches = {center: tensors for center, tensors in state.branches.items() if center not in heard}
     if verdict.promoted:
         history = _with_gate(state, GateRecord(stage.name, verdict))
         return replace(state, done=done, branches=branches, history=history)
@@ -134,6 +139,11 @@ def after_gate(state: Checkpoint, stage: Stage, study: Study, verdict: Verdict) 
         own={**state.accepted_own, **own},
         history=_with_gate(state, GateRecord(stage.name, verdict, gaining)),
     )
+
+
+def after_warm_up(state: Checkpoint) -> Checkpoint:
+    """The state once newcomers have fitted what is personal to them: a refusal does not take that away again."""
+    return replace(state, accepted_own=state.own)
 
 
 def leave_stage(state: Checkpoint, stage: Stage, following: Stage | None, study: Study) -> Checkpoint:
@@ -175,15 +185,19 @@ def _shared_part(tensors: Tensors, study: Study) -> dict[str, NDArray[np.float32
     }
 
 
-def _remembered(
-    own: Mapping[str, Tensors], sent: Mapping[str, Tensors], scheme: Scheme, groups: Mapping[str, str]
-) -> dict[str, Tensors]:
-    """What is known of each center after a round; of a backbone that is averaged nothing, it is nobody's own."""
-    new: dict[str, Tensors] = {}
-    for center, tensors in sent.items():
-        averaged = [key for key in of_groups(tensors, groups, {BACKBONE}) if not scheme.keeps(key)]
-        lasting = {key: array for key, array in tensors.items() if not key.endswith("@gram")}
-        new[center] = {} if averaged else {**own.get(center, {}), **lasting}
+def _lasting(tensors: Tensors, study: Study, scheme: Scheme) -> dict[str, NDArray[np.float32]]:
+    """What of a payload outlives the round at the coordinator: what is its center's own, and nothing that is shared."""
+    return {
+        key: array
+        for key, array in tensors.items()
+        if key.endswith(("@control", "@own"))
+        or (not is_statistic(key) and (is_personal(key, study) or scheme.keeps(key)))
+    }
+
+
+def _remembered(own: Mapping[str, Tensors], sent: Mapping[str, Tensors]) -> dict[str, Tensors]:
+    """What is known of each center after a round."""
+    new = {center: {**own.get(center, {}), **tensors} for center, tensors in sent.items() if tensors}
     return {**own, **new}
 
 

@@ -4,10 +4,10 @@ Checked in this order: keys, shapes and dtypes; finite values; backbone, stage, 
 the norm of the update; row gains of DoRA; support. Findings come in it too, and the first one decides the error's
 class and code.
 
-    norm = || payload - start ||_2      refused above 5 x the study's median, noted in the log above 1.5 x
+    norm_g = || payload_g - start_g ||_2     refused above 5 x the study's median of group g, noted above 1.5 x
 
 A payload that is scaled up, by accident or on purpose, pulls a weighted mean with it; a limit on the norm bounds that
-pull without favouring any center.
+pull. Each tensor group g is held against its own median, so that a center is no outlier for what it alone can train.
 """
 
 import logging
@@ -31,7 +31,7 @@ from strategies.errors import (
     SupportError,
 )
 from strategies.payload import Payload
-from strategies.tensors import GROUPS, ROLE_GROUPS, Tensors, TensorSpec, is_statistic, role_of
+from strategies.tensors import GROUPS, ROLE_GROUPS, Tensors, TensorSpec, group_in, is_statistic, role_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ Gains = Callable[[Payload], Iterable[str]]
 
 @dataclass(frozen=True)
 class NormFindings:
-    """Why the norm of an update is refused, and what of it is worth a look; "" where there is nothing."""
+    """Why the norm of a group's update is refused, and what of it is worth a look; "" where there is nothing."""
 
     refused: str = ""
     noted: str = ""
@@ -65,7 +65,7 @@ def admit(
     registered_cases: int,
     gains: Gains | None = None,
     start: Tensors | None = None,
-    median: float | None = None,
+    medians: Mapping[str, float] = {},
     norm_limit: float | None = NORM_LIMIT,
 ) -> None:
     """Accept a payload whole, or refuse it with everything that is wrong with it.
@@ -83,19 +83,20 @@ def admit(
         gains: says which row gains d are too small; asked once keys, shapes and values are sound. A magnitude
             that is not positive is found without it, since d = m / ||W0 + s B A||.
         start: what the center was sent; None leaves the norm of the update unchecked.
-        median: median norm of the study's updates of this kind so far; None or 0 leaves it unchecked too.
-        norm_limit: multiple of the median above which an update is refused; None refuses none.
+        medians: group -> median norm of the study's updates of this kind so far; a group without one is unchecked.
+        norm_limit: multiple of its median above which a group's update is refused; None refuses none.
 
     Raises:
         PayloadError: every finding on its own line, with center, tensor or field, found and expected; of the
             subclass that fits the first.
     """
     unsound = [*_key_findings(payload, specs, phase), *_array_findings(payload, specs)]
+    known = {} if unsound or start is None else start
     findings: list[Finding] = [
         *unsound,
         *_context_findings(payload, backbone_hash, stage, server_round),
         *_phase_findings(payload, phase, frozen_hash),
-        *_update_findings(payload, None if unsound else start, median, norm_limit),
+        *_update_findings(payload, update_norms(payload, known, specs), medians, norm_limit),
         *_gain_findings(payload, specs),
         *((GainError, finding) for finding in (() if gains is None or unsound else gains(payload))),
         *_support_findings(payload, specs, registered_cases),
@@ -108,24 +109,27 @@ def admit(
         )
 
 
-def update_norm(payload: Payload, start: Tensors) -> float:
-    """Total L2 norm of (payload - start) in float64.
+def update_norms(payload: Payload, start: Tensors, specs: Iterable[TensorSpec]) -> dict[str, float]:
+    """L2 norm of (payload - start) in float64, by tensor group.
 
     Args:
         payload: a payload whose shapes are those of `start`.
         start: what the center was sent. Statistics and tensors that were not sent (a fresh adapter's magnitudes)
             have no start and do not count.
+        specs: say which group a plain parameter belongs to.
     """
-    moved = sorted(key for key in payload.tensors if key in start and not is_statistic(key))
-    squares = (np.square(payload.tensors[key] - start[key].astype(np.float64)).sum() for key in moved)
-    return math.sqrt(math.fsum(squares))
+    groups, squares = {spec.key: spec.group for spec in specs}, defaultdict[str, list[float]](list)
+    for key in sorted(key for key in payload.tensors if key in start and not is_statistic(key)):
+        moved = payload.tensors[key] - start[key].astype(np.float64)
+        squares[group_in(key, groups)].append(float(np.square(moved).sum()))
+    return {group: math.sqrt(math.fsum(found)) for group, found in sorted(squares.items())}
 
 
-def norm_findings(norm: float, median: float | None, norm_limit: float | None = NORM_LIMIT) -> NormFindings:
-    """Compare the norm of an update with the median of earlier ones; nothing is found while that is None or 0."""
+def norm_findings(group: str, norm: float, median: float | None, norm_limit: float | None = NORM_LIMIT) -> NormFindings:
+    """Compare the norm of a group's update with the median of earlier ones; nothing is found while it is None or 0."""
     if not median:
         return NormFindings()
-    found = f"update has norm {norm:.4g}, {norm / median:.3g} times the study's median {median:.4g}"
+    found = f"update of group '{group}' has norm {norm:.4g}, {norm / median:.3g} times the study's median {median:.4g}"
     if norm_limit is not None and norm > norm_limit * median:
         return NormFindings(refused=f"{found}, expected at most {norm_limit:g} times")
     usual = norm <= NORM_NOTED * median
@@ -225,15 +229,14 @@ def _phase_findings(payload: Payload, phase: str, frozen_hash: str) -> Iterator[
 
 
 def _update_findings(
-    payload: Payload, start: Tensors | None, median: float | None, norm_limit: float | None
+    payload: Payload, norms: Mapping[str, float], medians: Mapping[str, float], norm_limit: float | None
 ) -> Iterator[Finding]:
-    if start is None:
-        return
-    findings = norm_findings(update_norm(payload, start), median, norm_limit)
-    if findings.refused:
-        yield NormError, findings.refused
-    if findings.noted:
-        logger.warning("center '%s': %s", payload.center, findings.noted)
+    for group, norm in norms.items():
+        findings = norm_findings(group, norm, medians.get(group), norm_limit)
+        if findings.refused:
+            yield NormError, findings.refused
+        if findings.noted:
+            logger.warning("center '%s': %s", payload.center, findings.noted)
 
 
 def _gain_findings(payload: Payload, specs: Sequence[TensorSpec]) -> Iterator[Finding]:
@@ -250,7 +253,9 @@ def _gain_findings(payload: Payload, specs: Sequence[TensorSpec]) -> Iterator[Fi
 
 
 def _support_findings(payload: Payload, specs: Sequence[TensorSpec], registered_cases: int) -> Iterator[Finding]:
-    """Support that contradicts the registered cases or the tensors sent."""
+    """Support that contradicts the registered cases or the tensors sent; a payload that carries nothing."""
+    if not payload.tensors:
+        yield SupportError, "sends no tensor; a center without a usable case answers with an error code"
     groups, parts = sorted({spec.group for spec in specs}), _parts(specs)
     for group, cases in sorted(payload.support.items()):
         if group not in groups:

@@ -202,16 +202,17 @@ class AdapterBank:
             BankError: a file is missing, or the tensors or peft's configuration are not those of the entry.
         """
         folder = self._folder(entry)
-        if _read(folder / CONFIG_FILE) != peft_format.config_bytes(self.adapter_config):
-            raise BankError(f"{folder / CONFIG_FILE} differs from the study's adapter_config; restore it from a copy")
-        path = folder / TENSOR_FILE
+        config, path = _read(folder / CONFIG_FILE), folder / TENSOR_FILE
         tensors = peft_format.from_peft(peft_format.read_tensors(_read(path), str(path)))
         files = {
             str(file.relative_to(folder)): _read(file)
             for file in sorted(folder.rglob("*.safetensors"))
             if file.name != TENSOR_FILE or file.parent != folder
         }
-        return _verified({**tensors, **read_parts(files, str(folder))}, entry.sha256, str(path))
+        found = _verified({**tensors, **read_parts(files, str(folder))}, entry.sha256, str(path))
+        if config != peft_format.config_bytes(peft_format.config_for(found, self.adapter_config)):
+            raise BankError(f"{folder / CONFIG_FILE} differs from the study's adapter_config; restore it from a copy")
+        return found
 
     def rollback(self, name: str, version: int) -> Entry:
         """Point HEAD at an earlier or later version whose files are whole; nothing is deleted."""
@@ -237,7 +238,7 @@ class AdapterBank:
 
     def _files(self, entry: Entry, tensors: Tensors) -> dict[str, bytes]:
         return {
-            CONFIG_FILE: peft_format.config_bytes(self.adapter_config),
+            CONFIG_FILE: peft_format.config_bytes(peft_format.config_for(tensors, self.adapter_config)),
             TENSOR_FILE: peft_format.tensor_bytes(peft_format.to_peft(default_part(tensors))),
             ENTRY_FILE: sealed(asdict(entry)),
             **part_files(tensors, self.adapter_config),

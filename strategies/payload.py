@@ -13,7 +13,7 @@ class Payload:
     `backbone_hash` is the content hash of the backbone the center started from; `support` counts, per tensor
     group, the training cases whose forward pass really used that group. A center without PET has no PET tensors.
     `phase` names the adapter roles that trained; `frozen_hash` is the content hash, after training, of everything else
-    that was received (`frozen_of`), so that a factor that moved unasked cannot hide.
+    that was received (`frozen_hash`), so that a factor that moved unasked cannot hide.
     """
 
     center: str

@@ -20,7 +20,7 @@ from safetensors.numpy import load, save
 
 from strategies.errors import BankError
 from strategies.settings import Adapter
-from strategies.tensors import Tensors
+from strategies.tensors import Tensors, module_of, role_of
 
 PREFIX = "base_model.model."
 ROLES = {"lora_a": ".lora_A.weight", "lora_b": ".lora_B.weight", "magnitude": ".lora_magnitude_vector"}
@@ -90,6 +90,17 @@ def adapter_config(adapter: Adapter, *, targets: Iterable[str], modules_to_save:
         "target_modules": sorted(targets),
         "modules_to_save": sorted(modules_to_save) or None,
     }
+
+
+def config_for(tensors: Tensors, config: Mapping[str, Any]) -> dict[str, Any]:
+    """peft's configuration of an adapter: the study's, with the rank of its own A (rank, ...) where that is another.
+
+    Alpha stays the study's, so that the scale is alpha / rank at every rank.
+    """
+    ranks = {module_of(key): array.shape[0] for key, array in tensors.items() if role_of(key) == "lora_a"}
+    rank = max(ranks.values(), default=config["r"])
+    others = {module: found for module, found in sorted(ranks.items()) if found != rank}
+    return {**config, "r": rank, **({"rank_pattern": others} if others else {})}
 
 
 def config_bytes(config: Mapping[str, Any]) -> bytes:

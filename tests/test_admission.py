@@ -80,6 +80,15 @@ def test_a_center_without_pet_is_admitted() -> None:
     assert findings_of(replace(GOOD, tensors=without("pet_embedding.weight"), support={PEFT: 12})) == []
 
 
+def test_a_payload_without_any_tensor_is_refused() -> None:
+    """Support of no case for a group that did not come contradicts nothing, yet such a payload carries nothing."""
+    nothing = replace(GOOD, tensors={}, support={})
+    finding = "sends no tensor; a center without a usable case answers with an error code"
+    assert findings_of(nothing) == [finding]
+    assert code_of(nothing) == SupportError.code
+    assert findings_of(replace(nothing, support={PET: 0})) == [finding]
+
+
 def test_support_zero_beside_no_tensor_is_admitted() -> None:
     assert findings_of(replace(GOOD, tensors=without("pet_embedding.weight"), support={PEFT: 12, PET: 0})) == []
 

@@ -14,7 +14,7 @@ from torch import nn
 from strategies import atomic_files
 from strategies.bank import AdapterBank
 from strategies.errors import BankError, StorageError
-from strategies.peft_format import adapter_config, from_peft, our_key, peft_key, to_peft
+from strategies.peft_format import adapter_config, config_bytes, config_for, from_peft, our_key, peft_key, to_peft
 from strategies.settings import Adapter, Model, StudySettings
 from strategies.tensors import content_hash
 
@@ -266,6 +266,49 @@ def test_peft_itself_loads_an_exported_adapter_and_gives_identical_outputs(tmp_p
     loaded = peft.PeftModel.from_pretrained(fresh, str(tmp_path / "out")).eval()
     assert torch.equal(loaded(x), model(x))
     assert not torch.equal(loaded(x), plain)
+
+
+def test_an_adapter_of_another_rank_says_so_and_peft_loads_it(tmp_path):
+    """Study rank 2, the center's 3, alpha 4 for both: its scale is 4 / 3 in peft too."""
+    config = adapter_config(Adapter(method="dora", rank=2, alpha=4), targets=["blocks.0.qkv"], modules_to_save=[])
+    torch.manual_seed(0)
+    base, x = Tiny(), torch.rand(5, 3)
+    weights = {key: tensor.numpy().copy() for key, tensor in base.state_dict().items()}
+    model = trained(base, peft.LoraConfig(r=3, lora_alpha=4, target_modules=["blocks.0.qkv"], use_dora=True)).eval()
+    tensors = from_peft({key: value.numpy() for key, value in peft.get_peft_model_state_dict(model).items()})
+    assert tensors[KEY].shape == (3, 4)
+
+    bank = AdapterBank.create(tmp_path / "bank", SETTINGS, config)
+    backbone = bank.put_backbone(weights)
+    origin = {"center": "a", "stage": "s", "server_round": 1, "backbone": backbone, "support": {}}
+    entry = bank.add("a", tensors, **origin)
+    assert content_hash(bank.tensors(entry)) == entry.sha256
+    written = bank.root / "adapters" / "a" / "0001" / "adapter_config.json"
+    assert json.loads(written.read_text()) == {**config, "r": 3}
+
+    bank.export("a", tmp_path / "out")
+    fresh = Tiny()
+    fresh.load_state_dict({key: torch.from_numpy(array) for key, array in weights.items()})
+    assert torch.equal(peft.PeftModel.from_pretrained(fresh, str(tmp_path / "out")).eval()(x), model(x))
+
+    written.write_bytes(config_bytes(config))
+    with pytest.raises(BankError, match=r"adapter_config\.json differs"):
+        bank.tensors(entry)
+
+
+def test_an_adapter_of_the_study_s_rank_has_the_study_s_configuration(bank):
+    entries = [
+        add(bank, 1.0, 1),
+        bank.add("b", {}, center="b", stage="s", server_round=1, support={}, backbone=backbone_of(bank)),
+    ]
+    for entry in entries:
+        path = bank.root / "adapters" / entry.name / "0001" / "adapter_config.json"
+        assert path.read_bytes() == config_bytes(CONFIG)
+
+
+def test_modules_of_different_ranks_are_named_one_by_one():
+    tensors = {KEY: np.zeros((2, 4), np.float32), "blocks.0.proj#lora_a": np.zeros((3, 12), np.float32)}
+    assert config_for(tensors, CONFIG) == {**CONFIG, "r": 3, "rank_pattern": {"blocks.0.qkv": 2}}
 
 
 def test_our_names_are_those_peft_writes():

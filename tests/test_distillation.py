@@ -106,9 +106,7 @@ def test_the_teacher_has_the_accepted_adapter_whole_and_the_center_s_own_parts()
     assert found == {"m#lora_a": 2.0, "m#center_a": 1.0, "n#norm_bias": 1.0, "pet_skip.w": 2.0, "head.w": 1.0}
 
 
-def test_the_builder_makes_the_teacher_from_the_reference_on_the_study_s_grid() -> None:
-    made: list[Arrays] = []
-
+def built(reference: Arrays, made: list[Arrays], model: str = "pemma-unetr-tiny") -> Distillation | None:
     def make_model(tensors: Arrays) -> nn.Module:
         made.append(dict(tensors))
         return Fixed(logits(SURE))
@@ -121,10 +119,44 @@ def test_the_builder_makes_the_teacher_from_the_reference_on_the_study_s_grid() 
         modality_shares={"ct": 1},
     )
     settings = StudySettings(
-        study="s", seed=0, model=Model(name="m"), preprocessing=Preprocessing(spacing_zyx_mm=(10, 5, 4))
+        study="s", seed=0, model=Model(name=model), preprocessing=Preprocessing(spacing_zyx_mm=(10, 5, 4))
     )
-    reference = {"m#lora_a": np.ones(1, np.float32)}
-    term = build_distillation(Round(nn.Linear(1, 1), training, {}, reference, settings, make_model, 1))
+    return build_distillation(Round(nn.Linear(1, 1), training, {}, reference, settings, make_model, 1))
+
+
+ADAPTER, PATHWAY = {"m#lora_a": np.ones(1, np.float32)}, {"pet_skip.w": np.ones(1, np.float32)}
+
+
+def test_the_builder_makes_the_teacher_from_the_reference_on_the_study_s_grid() -> None:
+    made: list[Arrays] = []
+    term = built(ADAPTER, made)
     assert term is not None
-    assert made == [reference]
+    assert made == [ADAPTER]
     assert (term._radius_zyx, term._weight) == ((1, 2, 2), 0.25)
+
+
+@pytest.mark.parametrize(
+    ("reference", "model", "taught"),
+    [
+        (ADAPTER, "pemma-unetr-tiny", ["ct"]),
+        (ADAPTER | PATHWAY, "pemma-unetr-tiny", ["ct", "pet", "ct+pet"]),
+        (PATHWAY, "pemma-unetr-tiny", ["ct", "pet", "ct+pet"]),
+        (ADAPTER, "early-fusion-unetr-tiny", ["ct", "pet", "ct+pet"]),
+    ],
+    ids=["no-pathway-learnt", "both-learnt", "pathway-alone", "a-model-without-pathway"],
+)
+def test_a_teacher_that_has_not_learnt_pet_is_not_heard_on_pet(
+    reference: Arrays, model: str, taught: list[str]
+) -> None:
+    term = built(reference, [], model)
+    assert term is not None
+    image, student = torch.zeros(1), logits((0.0, 0.0))
+    heard = [name for name in ("ct", "pet", "ct+pet") if term.penalty(name, image, image, student) is not None]
+    assert heard == taught
+
+
+@pytest.mark.parametrize("reference", [{}, {"m@gram": ADAPTER["m#lora_a"]}, {"head.bias": ADAPTER["m#lora_a"]}])
+def test_without_an_adapter_or_a_pathway_there_is_no_teacher(reference: Arrays) -> None:
+    made: list[Arrays] = []
+    assert built(reference, made) is None
+    assert made == []

@@ -169,6 +169,17 @@ def test_a_step_without_a_batch_moves_nothing_and_a_batch_serves_once() -> None:
     assert any(not np.array_equal(array, before[key]) for key, array in once.items())
 
 
+def test_a_batch_that_reaches_nothing_that_trains_leaves_the_copy_alone() -> None:
+    """A network whose answer hangs on frozen tensors alone, as that of a CT batch does while the PET pathway trains."""
+    term = built(network(), weight_decay=0.5)
+    before = term.outcome()
+    ct, label = batch()
+    term._model.forward = lambda *_: torch.zeros(len(label), 2, *label.shape[2:])
+    term.remember(ct, None, label)
+    term.after_step()
+    assert all(np.array_equal(array, before[key]) for key, array in term.outcome().items())
+
+
 def test_a_round_of_personal_tensors_has_no_copy() -> None:
     model = network()
     for parameter in model.parameters():

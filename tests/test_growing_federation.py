@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from client.bank_evaluation import load_adapter
 from server import checkpoint as checkpoints
 from server.history import RoundRecord
 from server.progress import Listener
@@ -15,6 +16,7 @@ from strategies.bank import AdapterBank
 from strategies.errors import QuorumError
 from strategies.instruction import Comparison, Instruction, Reply
 from strategies.payload import Payload
+from strategies.tensors import role_of
 from tests.federation import Federation, federation
 from tests.small_study import STUDY
 
@@ -245,11 +247,70 @@ def test_records_say_what_trained_and_how_far_it_moved(cohort: Path, tmp_path: P
     for record in records:
         instruction, reply = sent[record.server_round, record.center]
         assert reply.payload is not None
-        known = instruction.tensors
-        moved = sum(
-            float(np.square(a.astype(np.float64) - known[k]).sum())
-            for k, a in reply.payload.tensors.items()
-            if k in known
-        )
-        assert record.update_norm is not None
-        assert record.update_norm**2 >= moved * 0.999
+        known, squares = instruction.tensors, {"peft": 0.0} | dict.fromkeys(reply.payload.support, 0.0)
+        for key, array in reply.payload.tensors.items():
+            group = "peft" if role_of(key) else "pet"
+            squares[group] += float(np.square(array.astype(np.float64) - known[key]).sum()) if key in known else 0.0
+        assert record.update_norms.keys() == record.support.keys()
+        assert {group: norm**2 for group, norm in record.update_norms.items()} == pytest.approx(squares)
+
+
+def test_personal_rounds_need_no_quorum(cohort: Path, tmp_path: Path) -> None:
+    """Center-d is asked alone in its warm-up and is not there: the stage goes on."""
+    text = GATED.replace("quorum = 1", "quorum = 2") + ""
+    found = federation(tmp_path, cohort, text.replace('"center-d"]\nrounds', '"center-d"]\nwarm_up_rounds = 1\nrounds'))
+
+    def changed(instruction: Instruction, reply: Reply) -> Reply:
+        warm_up = instruction.stage == "arrive" and instruction.server_round == 3
+        return Reply(center=reply.center, kind=reply.kind, error="internal") if warm_up else reply
+
+    found.change = changed
+    found.run()
+    assert errors_of(found)[2:] == [
+        (3, "center-d", "internal"),
+        *((number, center, "") for number in (4, 5) for center in ("center-a", "center-d")),
+    ]
+
+
+def test_a_center_that_cannot_be_observed_sits_out_a_scheme_that_weighs_by_it(cohort: Path, tmp_path: Path) -> None:
+    scheme = '[strategy.aggregation]\nscheme = "lorm"\n[centers.center-a]'
+    found = federation(tmp_path, cohort, TOGETHER.replace("[centers.center-a]", scheme))
+
+    def changed(instruction: Instruction, reply: Reply) -> Reply:
+        lost = instruction.kind == "observe" and reply.center == "center-d" and instruction.server_round == 0
+        return Reply(center=reply.center, kind=reply.kind, error="internal") if lost else reply
+
+    found.change = changed
+    found.run()
+    assert errors_of(found)[:2] == [(1, "center-a", ""), (1, "center-d", "not-observed")]
+    assert errors_of(found)[2:] == [(2, "center-a", ""), (2, "center-d", "")]
+    assert sum(errand["kind"] == "observe" for errand in result_of(found)["errands"]) == 4
+
+
+def test_nobody_who_can_compare_stops_the_study_before_the_gate_decides(cohort: Path, tmp_path: Path) -> None:
+    found = federation(tmp_path, cohort, GATED)
+
+    def changed(instruction: Instruction, reply: Reply) -> Reply:
+        silent = instruction.kind == "compare" and instruction.stage == "arrive"
+        return Reply(center=reply.center, kind=reply.kind, error="internal") if silent else reply
+
+    found.change = changed
+    with pytest.raises(QuorumError, match=r"none of .* could compare the candidate"):
+        found.run()
+    found.change = compared(-0.005)
+    found.run()
+    assert result_of(found)["gates"][-1]["promoted"] is True
+
+
+def test_centers_of_other_ranks_work_with_one_shared_adapter(cohort: Path, tmp_path: Path) -> None:
+    """Rank 1 at one center and 3 at the other, 2 shared: both load, train and can be taken from the bank again."""
+    scheme = '[strategy.aggregation]\nscheme = "product-exact"\n[centers.center-a]\nrank = 1'
+    text = TOGETHER.replace("[centers.center-a]", scheme).replace("[centers.center-d]", "[centers.center-d]\nrank = 3")
+    found = federation(tmp_path, cohort, text)
+    found.run()
+    assert [error for *_, error in errors_of(found)] == [""] * 4
+    bank = AdapterBank(found.directory.bank)
+    for name, rank in (("shared", 2), ("center-a", 1), ("center-d", 3)):
+        tensors = bank.tensors(bank.head(name))
+        assert {array.shape[0] for key, array in tensors.items() if key.endswith("#lora_a")} == {rank}
+        load_adapter(bank, name, None, device="cpu")

@@ -214,15 +214,6 @@ def test_clear_removes_one_round(inbox: Inbox) -> None:
     inbox.clear("adapt", 3)
 
 
-def test_clear_others_leaves_one_round_and_the_late(inbox: Inbox) -> None:
-    for number in (2, 3, 4):
-        inbox.put(of("a", server_round=number))
-    inbox.put_aside(of("b", server_round=1), "late")
-    inbox.clear_others("adapt", 3)
-    assert [inbox.centers("adapt", number) for number in (2, 3, 4)] == [(), ("a",), ()]
-    assert [path.parent.name for path in files(inbox.root)].count("late") == 1
-
-
 def test_what_cannot_be_removed_is_named(inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: Path) -> None:
         raise PermissionError(13, "Permission denied")
@@ -250,5 +241,4 @@ def test_opening_an_inbox_makes_no_folder(tmp_path: Path) -> None:
     assert inbox.centers("adapt", 1) == ()
     assert list(inbox.payloads("adapt", 1)) == []
     inbox.clear("adapt", 1)
-    inbox.clear_others("adapt", 1)
     assert not inbox.root.exists()

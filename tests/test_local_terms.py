@@ -171,10 +171,14 @@ def test_a_fisher_without_a_reference_or_of_another_shape_is_refused() -> None:
 
 
 def test_o_lora_counts_the_overlap_with_earlier_directions() -> None:
-    """Rows of A are e1, e2; the carry's are 2 e1 and e3: the overlap is 2 in one entry, 0.5 * 4 = 2."""
+    """Rows of A are e1, e2; the reference's carry has 2 e1 and e3: the overlap is 2 in one entry, 0.5 * 4 = 2.
+
+    What the received carry holds, the stage's own directions among it, does not count.
+    """
     model = adapted()
     carry = np.array([[2, 0, 0], [0, 0, 1]], np.float32)
-    term = build_orthogonality(around(model, {"0#carry_a": carry}, orthogonality=0.5))
+    now = {"0#carry_a": np.full((5, 3), 7, np.float32)}
+    term = build_orthogonality(around(model, now, {"0#carry_a": carry}, orthogonality=0.5))
     loss = penalty(term)
     loss.backward()
     assert loss.item() == pytest.approx(2)
@@ -184,14 +188,16 @@ def test_o_lora_counts_the_overlap_with_earlier_directions() -> None:
 def test_o_lora_is_absent_without_a_carry_and_while_a_is_frozen() -> None:
     carry = {"0#carry_a": np.ones((1, 3), np.float32)}
     assert build_orthogonality(around(adapted(), orthogonality=1)) is None
+    assert build_orthogonality(around(adapted(), carry, orthogonality=1)) is None
     model = adapted()
+    assert build_orthogonality(around(model, {}, carry, orthogonality=1)) is not None
     parameters_by_key(model)["0#lora_a"].requires_grad = False
-    assert build_orthogonality(around(model, carry, orthogonality=1)) is None
+    assert build_orthogonality(around(model, {}, carry, orthogonality=1)) is None
 
 
 def test_a_carry_of_another_width_is_refused() -> None:
     with pytest.raises(ModelError, match=r"'0#carry_a' has input width 4, expected 3 as '0#lora_a'"):
-        build_orthogonality(around(adapted(), {"0#carry_a": np.ones((1, 4), np.float32)}, orthogonality=1))
+        build_orthogonality(around(adapted(), {}, {"0#carry_a": np.ones((1, 4), np.float32)}, orthogonality=1))
 
 
 def test_the_table_has_a_row_for_every_weight_of_the_settings() -> None:
@@ -223,7 +229,7 @@ def test_a_round_of_personal_tensors_adds_nothing() -> None:
         "0#carry_a": state["0#lora_a"],
     }
     every: dict[str, Any] = dict.fromkeys(TERMS, 1.0) | {"scaffold": True}
-    parts = around(model, state | received, state, **every)
+    parts = around(model, state | received, state | {"0#carry_a": state["0#lora_a"]}, **every)
     assert list(parts.trained()) == ["0#center_a", "0#center_b"]
     assert [name for name, build in TERMS.items() if build(parts) is not None] == []
 

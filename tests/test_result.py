@@ -57,7 +57,7 @@ def row(stage, dice, setting="ct"):
 HISTORY = History(
     rounds=(
         RoundRecord("ct1", 1, "a", "", 0.5, 7, 2.0, 100, 10, {"ct": Score(2, None, None, 2, 2)}, {"backbone": 7}),
-        RoundRecord("first", 2, "a", "", math.nan, 7, 3.0, 200, 20),
+        RoundRecord("first", 2, "a", "", math.nan, 7, 3.0, 200, 20, update_norms={"peft": 0.5}),
         RoundRecord("first", 2, "b", "cases", None, 0, 0.5, 5, 0),
     ),
     rows=(
@@ -162,6 +162,7 @@ def test_bytes_and_seconds_add_up_over_rounds_evaluations_and_errands():
 def test_what_is_not_a_number_is_null(tmp_path):
     result = build_result(STUDY, HISTORY, FACTS)
     assert result["rounds"][1]["loss"] is None
+    assert [row["update_norms"] for row in result["rounds"]] == [{}, {"peft": 0.5}, {}]
     assert result["rounds"][0]["validation"]["ct"]["dice"] is None
     assert result["centers"]["b"]["cases"] == {"train": None, "validation": None, "test": None}
     write_result(tmp_path / "result.json", result)
@@ -183,6 +184,7 @@ NAMED = {
     "undefined": "setting",
     "rounds[].validation": "setting",
     "rounds[].support": "group",
+    "rounds[].update_norms": "group",
     "evaluations[].bytes_down": "center",
     "evaluations[].seconds": "center",
     "evaluations[].errors": "center",

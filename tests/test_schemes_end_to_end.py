@@ -40,9 +40,17 @@ def study_text(scheme: str, method: str, strategy: str = "") -> str:
 
 
 def federate(folder: Path, data: Path, text: str) -> tuple[list[tuple[Instruction, Reply]], Tensors]:
-    """Run a study in process; every adapter round with its replies, and the frozen backbone."""
+    """Run a study in process; every adapter round with its replies, and the frozen backbone.
+
+    The bank's version of each center is what that center was served in the end.
+    """
     found = federation(folder, data, text)
     found.run()
+    bank = AdapterBank(found.directory.bank)
+    for center, served in {r.center: i.tensors for i, r in found.notes if i.kind == "evaluate"}.items():
+        banked = bank.tensors(bank.head(center))
+        assert banked.keys() == served.keys()
+        assert all(np.array_equal(banked[key], served[key]) for key in served)
     notes = [(i, r) for i, r in found.notes if i.kind == "train" and i.stage == "adapt"]
     return notes, AdapterBank(found.directory.bank).backbone(notes[0][0].backbone_hash)
 

@@ -148,7 +148,12 @@ def test_half_of_the_centers_and_two_are_the_quorum(study: Study, asked: int, qu
         ),
         (STUDY.replace("[centers.center-a]", "[centers.center-a]\nrank = 1"), "'alt-exact' cannot combine"),
         (STUDY.replace("center-a", "routed"), r"center name\(s\) \['routed'\] cannot be used"),
-        (with_strategy("[strategy.gate]\ntolerance = -1"), "strategy.gate.tolerance"),
+        (with_strategy("[strategy.gate]\ntolerance = -1"), r"strategy\.gate\.Gate\.tolerance"),
+        (
+            with_strategy('[strategy.terms]\nscaffold = true\n[strategy.aggregation]\nscheme = "flora"'),
+            r"local term\(s\) \['scaffold'\] compare factors from round to round, but 'flora' turns",
+        ),
+        (STUDY.replace("[centers.center-a]", "[split]\nvalidation = 0\n[centers.center-a]"), "split.validation is 0"),
         (with_strategy("[strategy.terms]\nproximal = nan"), "strategy.terms.proximal"),
     ],
 )

@@ -279,6 +279,21 @@ def test_a_penalty_on_a_pathway_that_a_step_does_not_use_moves_nothing_of_it() -
     assert moved(before, model) == {"ct_pathway.weight", "ct_pathway.bias"}
 
 
+def test_a_step_that_reaches_nothing_that_trains_moves_nothing_and_counts_its_loss() -> None:
+    """Only the PET pathway trains and the case has CT alone: no gradient, though FedProx has one of zeros."""
+    model = fresh()
+    for parameter in model.ct_pathway.parameters():
+        parameter.requires_grad = False
+    term, before = Proximal(dict(model.pet_pathway.named_parameters()), mu=1.0), state(model)
+    trained = train(model, [CT], stage(weight_decay=0.5), names=["pet_pathway"], terms=[term])
+    assert moved(before, model) == set()
+    assert trained.used["pet"] == frozenset()
+    assert trained.loss > 0
+    mixed = train(model, [BOTH], stage(modality_shares={"ct": 0.5, "pet": 0.5}, local_steps=20), names=["pet_pathway"])
+    assert moved(before, model) == {"pet_pathway.weight", "pet_pathway.bias"}
+    assert mixed.used["ct"] == {"both"}
+
+
 @pytest.mark.parametrize(
     ("roles", "stays"), [(("lora_a",), True), (("lora_b",), True), (("lora_b", "magnitude"), False)]
 )

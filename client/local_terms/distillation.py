@@ -5,20 +5,23 @@
 The teacher is the shared state accepted before the stage, run on the same inputs and setting. The mean is over voxels
 where the teacher is worth listening to: its largest probability (at T = 1) exceeds 0.9, or the voxel lies within 10 mm
 of the lesion it predicts, along each axis (a box of round(10 / spacing) voxels). T^2 keeps the gradient's size while
-T changes (arXiv 1503.02531, section 2).
+T changes (arXiv 1503.02531, section 2). Under a setting with PET a teacher whose PET pathway no earlier stage trained
+has nothing to teach.
 
 What is personal (a center's own adapter and norms) is the same in teacher and student: the term is zero as long as the
 shared state is what it was. One more forward pass a step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round
+from fusion_models.adapters.injection import group_of
 from fusion_models.modality import restrict
+from fusion_models.registry import model_row
 from strategies.tensors import CARRY, PEFT, ROLE_GROUPS, Tensors, is_statistic, role_of
 
 TEMPERATURE = 2.0
@@ -27,15 +30,27 @@ NEAR_MM = 10.0
 
 
 class Distillation(QuietTerm):
-    """beta T^2 KL to a frozen teacher over the voxels it is worth listening to."""
+    """beta T^2 KL to a frozen teacher over the voxels it is worth listening to.
 
-    def __init__(self, teacher: nn.Module, weight: float, spacing_zyx_mm: Sequence[float]) -> None:
+    Args:
+        teacher: the network as it was accepted.
+        weight: beta.
+        spacing_zyx_mm: of the grid.
+        untaught: modalities that the teacher has not learnt.
+    """
+
+    def __init__(
+        self, teacher: nn.Module, weight: float, spacing_zyx_mm: Sequence[float], untaught: Collection[str] = ()
+    ) -> None:
         self._teacher = teacher.eval().requires_grad_(requires_grad=False)
         self._weight = weight
         self._radius_zyx = tuple(round(NEAR_MM / spacing) for spacing in spacing_zyx_mm)
+        self._untaught = frozenset(untaught)
 
     def penalty(self, setting: str, ct: Tensor | None, pet: Tensor | None, logits: Tensor) -> Tensor | None:
-        """The divergence from the teacher's answer to the same inputs; None where no voxel counts."""
+        """The divergence from the teacher's answer to the same inputs; None where no voxel counts, or it knows none."""
+        if self._untaught & set(setting.split("+")):
+            return None
         with torch.no_grad():
             taught: Tensor = self._teacher(*restrict(setting, ct, pet))
         counted = worth_hearing(taught, self._radius_zyx)
@@ -59,12 +74,17 @@ def worth_hearing(taught: Tensor, radius_zyx: Sequence[int]) -> Tensor:
 
 
 def build_distillation(around: Round) -> Distillation | None:
-    """The term against the accepted shared state; None before any was accepted, and where no shared tensor trains."""
-    if not around.reference or not around.shared():
+    """The term against the accepted shared state; None where no shared tensor trains.
+
+    None too where the reference has neither adapter nor pathway: what no earlier stage trained teaches nothing.
+    """
+    pathways = model_row(around.settings.model.name).pathways
+    learnt = {group_of(key, pathways) for key in around.reference if not is_statistic(key)}
+    if not learnt & {PEFT, *pathways} or not around.shared():
         return None
     teacher = around.make_model(teacher_tensors(around.received, around.reference))
     spacing_zyx_mm = around.settings.preprocessing.spacing_zyx_mm
-    return Distillation(teacher, around.training.terms.distillation, spacing_zyx_mm)
+    return Distillation(teacher, around.training.terms.distillation, spacing_zyx_mm, pathways.keys() - learnt)
 
 
 def teacher_tensors(received: Tensors, reference: Tensors) -> Tensors:

@@ -76,9 +76,10 @@ class Ditto(QuietTerm):
             raise ModelError(
                 f"the loss of the center's own copy became {loss.item()}; lower the rate or the weight of ditto"
             )
-        loss.backward()
-        self._pull()
-        self._optimiser.step()
+        if loss.requires_grad:
+            loss.backward()
+            self._pull()
+            self._optimiser.step()
 
     @torch.no_grad()
     def _pull(self) -> None:

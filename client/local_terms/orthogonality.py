@@ -2,9 +2,10 @@
 
     lambda sum_M |A_M^old A_M^T|_F^2
 
-A^old are the frozen directions of earlier stages, which the carry holds: carry_a (c, k), convolutions flattened to
-k = in * volume. A module without carry, or whose A does not train, adds nothing. It suppresses transfer between
-centers that share one task and is therefore an option for a change of task.
+A^old are the frozen directions of earlier stages, which the carry of the reference holds: carry_a (c, k), convolutions
+flattened to k = in * volume. The carry received in a round is not asked: it may hold directions of the stage under way.
+A module without carry, or whose A does not train, adds nothing. The term suppresses transfer between centers that
+share one task and is therefore an option for a change of task.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ class Orthogonality(QuietTerm):
 
 
 def build_orthogonality(around: Round) -> Orthogonality | None:
-    """O-LoRA over the trained A of modules with a carry; None when there is none.
+    """O-LoRA over the trained A of modules with a carry in the reference; None when there is none.
 
     Raises:
         ModelError: a carry has another input width than its module.
@@ -36,14 +37,14 @@ def build_orthogonality(around: Round) -> Orthogonality | None:
     rows = [
         _row(key, parameter, around)
         for key, parameter in around.trained().items()
-        if role_of(key) == "lora_a" and f"{module_of(key)}#carry_a" in around.received
+        if role_of(key) == "lora_a" and f"{module_of(key)}#carry_a" in around.reference
     ]
     return Orthogonality(rows, around.training.terms.orthogonality) if rows else None
 
 
 def _row(key: str, parameter: nn.Parameter, around: Round) -> tuple[nn.Parameter, Tensor]:
     name = f"{module_of(key)}#carry_a"
-    old = like(around.received[name], parameter).flatten(1)
+    old = like(around.reference[name], parameter).flatten(1)
     if old.shape[1] != parameter[0].numel():
         raise ModelError(f"tensor '{name}' has input width {old.shape[1]}, expected {parameter[0].numel()} as '{key}'")
     return parameter, old

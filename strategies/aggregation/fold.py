@@ -17,7 +17,7 @@ from strategies.tensors import Tensors
 
 
 def fold(shared: Tensors, initial: Tensors, base: Base) -> dict[str, NDArray[np.float32]]:
-    """The shared tensors with every adapter's update in its carry and the adapter fresh.
+    """The shared tensors with every adapter's update in its carry and the adapter fresh; without an update it stays.
 
     Raises:
         StudyError: the carry would lose energy at its cap.
@@ -25,6 +25,8 @@ def fold(shared: Tensors, initial: Tensors, base: Base) -> dict[str, NDArray[np.
     tensors: dict[str, NDArray[np.float64] | NDArray[np.float32]] = dict(shared)
     for module in modules_of(shared):
         form = linear_form(module, shared, base)
+        if not form.b.any():
+            continue
         nothing = Factors(b=np.empty((form.b.shape[0], 0)), a=np.empty((0, form.a.shape[1])))
         product = product_of(form, base.alpha)
         carry = append(module, carry_of(module, shared), product, nothing, base.settings.carry_rank).factors

@@ -19,7 +19,7 @@ Who was heard decides what the verdict is worth:
 
     no earlier center, nobody heard        promoted     nothing was accepted that could be harmed
     earlier centers, nobody heard          refused      nothing speaks for the candidate
-    some heard, an earlier center unheard  by the rule  a promotion is provisional: to be confirmed when it is back
+    some heard, an earlier center unheard  by the rule  a promotion is provisional: what it does there is unknown
     all earlier centers heard              by the rule
 
 Percentile bootstrap: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
@@ -152,7 +152,7 @@ def lower_bound(replicates: Sequence[tuple[float, ...]], gate: Gate) -> float:
 def _unanimous_silence(guarded: set[str], unheard: tuple[str, ...]) -> Verdict:
     """The verdict where nobody was heard."""
     reason = (
-        f"refused: none of {list(unheard)} could be heard; repeat the gate when one is online"
+        f"refused: none of {list(unheard)} could be heard; ask again when one is online"
         if guarded
         else "promoted: no earlier center that the candidate could harm"
     )
