@@ -159,7 +159,7 @@ def test_a_reply_is_read_where_it_lies_in_the_message() -> None:
     content = wire.reply_content(REPLY)
     read = wire.read_reply(content).payload
     assert read is not None
-    assert np.shares_memory(read.tensors["a"], np.frombuffer(content["tensors"]["a"].data, np.uint8))
+    assert np.shares_memory(read.tensors["a"], np.frombuffer(content.array_records["tensors"]["a"].data, np.uint8))
 
 
 @pytest.mark.parametrize("through", ENCODINGS)
