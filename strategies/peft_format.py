@@ -95,10 +95,12 @@ def adapter_config(adapter: Adapter, *, targets: Iterable[str], modules_to_save:
 def config_for(tensors: Tensors, config: Mapping[str, Any]) -> dict[str, Any]:
     """peft's configuration of an adapter: the study's, with the rank of its own A (rank, ...) where that is another.
 
-    Alpha stays the study's, so that the scale is alpha / rank at every rank.
+    Alpha stays the study's, so that the scale is alpha / rank at every rank. A study without adapters has no settings.
     """
     ranks = {module_of(key): array.shape[0] for key, array in tensors.items() if role_of(key) == "lora_a"}
-    rank = max(ranks.values(), default=config["r"])
+    if not ranks:
+        return dict(config)
+    rank = max(ranks.values())
     others = {module: found for module, found in sorted(ranks.items()) if found != rank}
     return {**config, "r": rank, **({"rank_pattern": others} if others else {})}
 
