@@ -129,12 +129,12 @@ def test_result_is_that_of_one_machine(study: Path, tmp_path: Path) -> None:
 @pytest.mark.network
 @pytest.mark.parametrize("center", NAMES)
 def test_each_trainer_logged_what_left(finished: tuple[Loopback, str], center: str) -> None:
-    """Register, backbone missing, initial scores, one payload, final scores; nothing was held back."""
+    """Register, backbone missing, initial scores, one payload, the gate's question, final scores; all of it left."""
     folder = finished[0].folder
     lines = [json.loads(line) for line in (folder / f"home-{center}" / "outgoing.jsonl").read_text().splitlines()]
-    assert [line["kind"] for line in lines] == ["register", "evaluate", "evaluate", "train", "evaluate"]
-    assert [line["held_back"] for line in lines] == [[]] * 5
-    assert [line["error"] for line in lines] == ["", "backbone-missing", "", "", ""]
+    assert [line["kind"] for line in lines] == ["register", "evaluate", "evaluate", "train", "compare", "evaluate"]
+    assert [line["held_back"] for line in lines] == [[]] * 6
+    assert [line["error"] for line in lines] == ["", "backbone-missing", "", "", "", ""]
     sent = lines[3]
     assert (sent["stage"], sent["server_round"], sent["error"]) == ("adapt", 1, "")
     assert sent["bytes"] > 0
