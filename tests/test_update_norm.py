@@ -85,9 +85,11 @@ def test_a_payload_that_moved_too_far_is_refused_by_name() -> None:
     admitted(MOVED, medians={PET: 0.5}, norm_limit=None)
 
 
-def test_a_group_without_a_median_of_its_own_is_not_checked() -> None:
+def test_a_group_without_a_median_of_its_own_is_not_checked(caplog: pytest.LogCaptureFixture) -> None:
+    """Norm 5 is 5000 times the other group's median: neither refused nor noted."""
     admitted(MOVED, medians={PEFT: 0.001})
     admitted(MOVED)
+    assert caplog.text == ""
 
 
 def test_a_payload_that_moved_further_than_usual_is_admitted_and_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,11 +9,12 @@ center keeps its bits, and so does what the server optimiser remembers of it. Su
 names; memory holds one float64 copy of the coordinates whatever the number of centers.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from strategies.aggregation.arrival import in_center_order, nobody
 from strategies.aggregation.contract import Aggregated, Base
 from strategies.aggregation.linear_form import COORDINATOR, Array, Arrays, Named, linear_form, wire_magnitude
 from strategies.errors import PayloadError
@@ -80,7 +81,7 @@ def mean_of(shared: Tensors, payloads: Iterable[Payload], base: Base, encode: En
     """
     mean, supports = RunningMean(), dict[str, Mapping[str, int]]()
     shapes = {key: array.shape for key, array in shared.items()}
-    for payload in _in_order(payloads):
+    for payload in in_center_order(payloads):
         supports[payload.center] = dict(payload.support)
         sent = _counted(payload, shared, base)
         for key, array in encode(sent).items() if sent.live else ():
@@ -91,10 +92,7 @@ def mean_of(shared: Tensors, payloads: Iterable[Payload], base: Base, encode: En
                 )
             mean.add(key, array, base.weight(payload, key))
     if not (means := mean.means()):
-        raise PayloadError(
-            f"no center supports any tensor: supports by center are {supports}, expected at least one training case "
-            "at one center; the shared tensors stay as they are"
-        )
+        raise nobody(supports)
     return means
 
 
@@ -120,17 +118,6 @@ def unrounded(
         start = {key: np.asarray(array, dtype=np.float64) for key, array in encode(Sent(COORDINATOR, live)).items()}
     following, after = step(start, means, moments, base.settings.server_optimiser)
     return {**shared, **decode({key: following[key] for key in means})}, after
-
-
-def _in_order(payloads: Iterable[Payload]) -> Iterator[Payload]:
-    last = ""
-    for payload in payloads:
-        if payload.center == last:
-            raise PayloadError(f"center '{last}' sent more than one payload in a round, expected one from each center")
-        if payload.center < last:
-            raise PayloadError(f"center '{payload.center}' came after '{last}', expected the order of center names")
-        last = payload.center
-        yield payload
 
 
 def _counted(payload: Payload, shared: Tensors, base: Base) -> Sent:

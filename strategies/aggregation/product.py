@@ -13,13 +13,14 @@ All other tensors go by the masked weighted mean. Payloads are read once; memory
 float64 copy of the other tensors, whatever the number of centers (`stack` says how large a sum may become).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from strategies.aggregation.arrival import in_center_order, nobody
 from strategies.aggregation.carry import append, carry_of, carry_tensors, product_of, withheld
 from strategies.aggregation.contract import Aggregated, Base
 from strategies.aggregation.linear_form import (
@@ -111,7 +112,7 @@ def aggregate_products(
         StudyError: the carry's cap drops too much (`carry.append`).
     """
     others, modules, supports = RunningMean(), dict[str, _Module[S]](), dict[str, Mapping[str, int]]()
-    for payload in _in_order(payloads):
+    for payload in in_center_order(payloads):
         supports[payload.center] = dict(payload.support)
         for key, array in _others(payload, shared, base).items():
             others.add(key, array, base.weight(payload, key))
@@ -121,10 +122,7 @@ def aggregate_products(
             _count(payload, modules[name], base)
     means = others.means()
     if not means and not modules:
-        raise PayloadError(
-            f"no center supports any tensor: supports by center are {supports}, expected at least one training case "
-            "at one center; the shared tensors stay as they are"
-        )
+        raise nobody(supports)
     return _next(shared, means, [_realised(modules[name], shared, base, realise) for name in sorted(modules)], moments)
 
 
@@ -139,17 +137,6 @@ def refuse_mixed_ranks(base: Base) -> None:
             f"scheme '{base.settings.scheme}' averages factors, and centers {others} have another rank than the shared "
             f"{base.rank}; use product-exact, flora, flexlora or ties, or give all centers one rank"
         )
-
-
-def _in_order(payloads: Iterable[Payload]) -> Iterator[Payload]:
-    last = ""
-    for payload in payloads:
-        if payload.center == last:
-            raise PayloadError(f"center '{last}' sent more than one payload in a round, expected one from each center")
-        if payload.center < last:
-            raise PayloadError(f"center '{payload.center}' came after '{last}', expected the order of center names")
-        last = payload.center
-        yield payload
 
 
 def _others(payload: Payload, shared: Tensors, base: Base) -> Tensors:
