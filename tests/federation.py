@@ -1,8 +1,10 @@
 """The small study in process, with hands on the wire: what a center answers, and which nodes are there."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from flwr.proto.node_pb2 import NodeInfo
 
@@ -17,7 +19,7 @@ from server.fleet import Fleet
 from server.progress import Listener
 from server.rounds import run_study
 from strategies.instruction import Instruction, Reply
-from tests.small_study import write_study
+from tests.small_study import STUDY, write_study
 
 CENTERS = ("center-a", "center-d")
 Change = Callable[[Instruction, Reply], Reply]
@@ -74,3 +76,36 @@ def federation(folder: Path, data: Path, text: str) -> Federation:
     study = prepare(write_study(folder / "study.toml", text), folder / "out")
     trainers = {name: make_trainer(study, data, folder / "out", "cpu", name) for name in study.centers}
     return Federation(folder / "out", trainers)
+
+
+HEAD = STUDY.partition("[[stages]]")[0].replace("seed = 5", "seed = 5\nquorum = 1")
+
+
+def stage(name: str, kind: str, centers: str, *more: str) -> str:
+    lines = ("rounds = 2", "local_steps = 1", "learning_rate = 1e-3", *more)
+    return "\n".join(["[[stages]]", f'name = "{name}"', f'kind = "{kind}"', f"centers = {centers}", *lines, ""])
+
+
+GROWING = HEAD + stage("adapt", "adapt", '["center-a"]') + stage("arrive", "arrive", '["center-a", "center-d"]')
+TOGETHER = HEAD + stage("adapt", "adapt", '["center-a", "center-d"]')
+
+
+class Doing(Listener):
+    """Does something when a round starts."""
+
+    def __init__(self, at: int, action: Any) -> None:
+        self.at, self.action, self.rounds = at, action, 0
+
+    def round_started(self, *_: object) -> None:
+        self.rounds += 1
+        if self.rounds == self.at:
+            self.action()
+
+
+def result_of(found: Federation) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(found.directory.result.read_text())
+    return read
+
+
+def errors_of(found: Federation) -> list[tuple[int, str, str]]:
+    return [(row["server_round"], row["center"], row["error"]) for row in result_of(found)["rounds"]]

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from server import checkpoint as checkpoints
-from tests.federation import federation
-from tests.test_growing_federation import GROWING
+from tests.federation import GROWING, federation
 
 TERMS = {
     "proximal": "[strategy.terms]\nproximal = 0.1",
