@@ -1,0 +1,1 @@
+"""vMambaX: CT and PET through one VSS encoder, gated fusion, one decoder."""
