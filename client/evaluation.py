@@ -1,5 +1,6 @@
 """Prediction over whole volumes and scores per case. No step here sees a label before the prediction is final."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -13,6 +14,7 @@ from client.metrics import CaseScore, dice, hd95_mm
 from fusion_models.modality import restrict, settings_of
 
 OVERLAP = 0.25
+VOXELS_AT_ONCE = 2 * 48**3
 
 
 def predict(model: nn.Module, case: PreparedCase, setting: str, crop_zyx: Sequence[int]) -> NDArray[np.uint8]:
@@ -32,9 +34,14 @@ def predict(model: nn.Module, case: PreparedCase, setting: str, crop_zyx: Sequen
     device = next(model.parameters()).device
     with torch.inference_mode():
         logits = sliding_window_inference(
-            image.to(device), tuple(crop_zyx), 2, forward, overlap=OVERLAP, mode="gaussian"
+            image.to(device), tuple(crop_zyx), windows_at_once(crop_zyx), forward, overlap=OVERLAP, mode="gaussian"
         )
     return logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+
+def windows_at_once(crop_zyx: Sequence[int]) -> int:
+    """Windows in one forward pass: two, or as many as two crops of 48 voxels an edge would hold (single slices)."""
+    return max(2, VOXELS_AT_ONCE // math.prod(crop_zyx))
 
 
 def score_case(

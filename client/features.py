@@ -1,6 +1,6 @@
 """Features of a case for routing: they see neither an adapter nor a center's own norms, so that prototypes never drift.
 
-    features.ct   (d + 5,)  mean over windows and tokens of the frozen network's last hidden state of CT alone, then
+    features.ct   (d + 5,)  mean over windows of the frozen network's pooled last features of CT alone, then
                             five numbers of the CT
     features.pet  (5,)      five numbers alone: PET's embedding is learnt by the federation, hence not frozen
     five numbers            mean, standard deviation, and the quantiles 0.5, 0.9, 0.99 of the prepared volume
@@ -35,11 +35,11 @@ def features_of(model: nn.Module, case: PreparedCase, crop_zyx: Sequence[int]) -
     """One feature vector per modality that the case has: "features.ct" (d + 5,) and "features.pet" (5,).
 
     Raises:
-        ModelError: the case has CT and the model has no tokens and hidden states of CT alone.
+        ModelError: the case has CT and the model has no features of CT alone.
     """
     found: Arrays = {}
     if case.ct is not None:
-        tokens = _pooled_tokens(model, case, crop_zyx)
+        tokens = _pooled_features(model, case, crop_zyx)
         found[FEATURES["ct"]] = np.concatenate([tokens, _five_numbers(case.ct)]).astype(np.float32)
     if case.pet is not None:
         found[FEATURES["pet"]] = _five_numbers(case.pet).astype(np.float32)
@@ -88,17 +88,17 @@ def frozen_backbone(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _pooled_tokens(model: nn.Module, case: PreparedCase, crop_zyx: Sequence[int]) -> NDArray[np.float64]:
-    """Mean over windows and tokens of the last hidden state of CT alone in the frozen network: (d,)."""
-    tokens, hidden_states = getattr(model, "tokens", None), getattr(model, "hidden_states", None)
-    if tokens is None or hidden_states is None:
-        raise ModelError(f"{type(model).__name__} has no tokens of CT alone; use a PEMMA model or no router")
+def _pooled_features(model: nn.Module, case: PreparedCase, crop_zyx: Sequence[int]) -> NDArray[np.float64]:
+    """Mean over windows of the frozen network's pooled features of CT alone: (d,)."""
+    pooled_features = getattr(model, "pooled_features", None)
+    if pooled_features is None:
+        raise ModelError(f"{type(model).__name__} has no features of CT alone; use another model or no router")
     device = next(model.parameters()).device
     ct_alone = PreparedCase(case.name, case.ct, None, None)
     with evaluating(model), frozen_backbone(model):
         crops = [apply_crop(ct_alone, crop).ct for crop in windows(shape_of(case), crop_zyx)]
         inputs = [torch.from_numpy(ct)[None, None].to(device) for ct in crops if ct is not None]
-        pooled = [hidden_states(tokens(ct, None))[-1].double().mean((0, 1)) for ct in inputs]
+        pooled = [pooled_features(ct)[0].double() for ct in inputs]
     return torch.stack(pooled).mean(0).cpu().numpy()
 
 

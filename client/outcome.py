@@ -14,7 +14,7 @@ from fusion_models.adapters.injection import parameters_by_key
 from strategies.instruction import Instruction
 from strategies.payload import Payload, frozen_hash, phase_of
 from strategies.settings import Training
-from strategies.tensors import BACKBONE, PEFT, PET, Tensors, TensorSpec, content_hash, group_in, select
+from strategies.tensors import BACKBONE, FUSION, PEFT, PET, Tensors, TensorSpec, content_hash, group_in, select
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -64,9 +64,15 @@ def moved_of(
 
 
 def support_of(trained: Trained, groups: Iterable[str]) -> dict[str, int]:
-    """Training cases behind each trained group: those whose PET was used for the PET pathway, all for the rest."""
-    anyone = trained.used["ct"] | trained.used["pet"]
-    counts = {group: len(trained.used["pet"] if group == PET else anyone) for group in groups}
+    """Training cases behind each trained group.
+
+    Those whose PET was used for the PET pathway, those used with CT and PET at once for the fusion, all for the rest.
+    """
+    by_setting, none = trained.used, frozenset[str]()
+    both = by_setting.get("ct+pet", none)
+    with_pet = both | by_setting.get("pet", none)
+    behind = {PET: with_pet, FUSION: both}
+    counts = {group: len(behind.get(group, with_pet | by_setting.get("ct", none))) for group in groups}
     return {group: cases for group, cases in counts.items() if cases}
 
 

@@ -27,7 +27,7 @@ from fusion_models.registry import model_row
 from strategies.errors import ModelError
 from strategies.instruction import Instruction, Kind, Part, Reply
 from strategies.settings import Preprocessing, StudySettings, Training
-from strategies.tensors import BACKBONE, GROUPS, PET, Tensors, is_statistic
+from strategies.tensors import BACKBONE, FUSION, GROUPS, PET, Tensors, is_statistic
 
 logger = logging.getLogger(__name__)
 
@@ -132,8 +132,10 @@ class Trainer:
             rng=round_generator(instruction, self.center),
             terms=terms,
         )
-        support = support_of(trained, self._owned(training.groups))
-        moved = moved_of(parameters, terms, tensor_specs(network.model, network.settings.model.name), support)
+        specs = tensor_specs(network.model, network.settings.model.name)
+        held = {spec.group for spec in specs}
+        support = support_of(trained, [group for group in self._owned(training.groups) if group in held])
+        moved = moved_of(parameters, terms, specs, support)
         return Reply(
             center=self.center,
             kind="train",
@@ -213,8 +215,9 @@ class Trainer:
         return Network(settings, backbone, backbone_hash, rest, self.device)
 
     def _owned(self, groups: Iterable[str]) -> tuple[str, ...]:
-        """The groups this center may train and send: the PET pathway only where there is PET."""
-        return tuple(group for group in groups if group != PET or "pet" in self._modalities)
+        """The groups this center may train and send: PET's pathway needs PET, and fusion both modalities."""
+        needed = {PET: {"pet"}, FUSION: {"ct", "pet"}}
+        return tuple(group for group in groups if needed.get(group, set()) <= set(self._modalities))
 
     def _scan(self) -> Manifest:
         manifest = scan_center(self.center, self._folders, self._modalities)

@@ -1,6 +1,8 @@
 """Local training of one round: which tensors move, on which modalities, and which cases really moved them."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +15,7 @@ from client.data.crops import apply_crop, draw_crop
 from client.data.preprocessing import PreparedCase
 from client.local_terms.contract import LocalTerm, warmed_up
 from fusion_models.adapters.gain import pinned_gain
-from fusion_models.losses import dice_cross_entropy
+from fusion_models.losses import deeply_supervised, every_scale
 from fusion_models.modality import draw_setting, renormalised, restrict, settings_of
 from strategies.errors import ModelError
 from strategies.settings import Training
@@ -21,7 +23,7 @@ from strategies.settings import Training
 
 @dataclass(frozen=True)
 class Trained:
-    """Mean loss over the steps, and per modality the names of the cases whose forward pass used it."""
+    """Mean loss over the steps, and per modality setting the names of the cases that ran under it."""
 
     loss: float
     used: Mapping[str, frozenset[str]]
@@ -54,21 +56,29 @@ def train_locally(
     optimiser = torch.optim.AdamW(
         list(parameters.values()), lr=training.learning_rate, weight_decay=training.weight_decay
     )
-    used: dict[str, set[str]] = {"ct": set(), "pet": set()}
+    used: dict[str, set[str]] = defaultdict(set)
     losses, pinned = [], pinned_gain(model)
     model.train()
-    for step in range(training.local_steps):
-        setting = draw_setting(shares, rng)
-        batch = draw_batch(by_setting[setting], training.batch_size, crop_zyx, rng)
-        for group in optimiser.param_groups:
-            group["lr"] = warmed_up(training.learning_rate, step)
-        losses.append(_step(model, optimiser, setting, batch, terms))
-        pinned.restore()
-        for term in terms:
-            term.after_step()
-        for modality in setting.split("+"):
-            used[modality].update(case.name for case in batch)
+    with seeded(rng):
+        for step in range(training.local_steps):
+            setting = draw_setting(shares, rng)
+            batch = draw_batch(by_setting[setting], training.batch_size, crop_zyx, rng)
+            for group in optimiser.param_groups:
+                group["lr"] = warmed_up(training.learning_rate, step)
+            losses.append(_step(model, optimiser, setting, batch, terms))
+            pinned.restore()
+            for term in terms:
+                term.after_step()
+            used[setting].update(case.name for case in batch)
     return Trained(float(np.mean(losses)), {name: frozenset(cases) for name, cases in used.items()})
+
+
+@contextmanager
+def seeded(rng: np.random.Generator) -> Iterator[None]:
+    """torch draws (DropPath) from a child of `rng` within; its own generators continue afterwards as if nothing ran."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int(rng.spawn(1)[0].integers(2**63)))
+        yield
 
 
 def cases_by_setting(
@@ -114,9 +124,9 @@ def _step(
     for term in terms:
         term.remember(ct, pet, label)
     optimiser.zero_grad(set_to_none=True)
-    logits = model(ct, pet)
-    loss = dice_cross_entropy(logits, label)
-    found = [term.penalty(setting, ct, pet, logits) for term in terms]
+    scales = every_scale(model, ct, pet)
+    loss = deeply_supervised(scales, label)
+    found = [term.penalty(setting, ct, pet, scales[0]) for term in terms]
     penalties = [penalty for penalty in found if penalty is not None]
     objective = loss.detach() + sum(penalty.detach() for penalty in penalties)
     if not torch.isfinite(objective):

@@ -1,7 +1,7 @@
 """A study directory from a study file: the one place where a coordinator needs torch, once, before the first round."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,10 @@ import numpy as np
 import safetensors
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
+from torch import nn
 
 from client.assembly import arrays_of, build, inject_adapter, tensor_specs
-from fusion_models.adapters.injection import parameters_by_key
+from fusion_models.adapters.injection import adapted_layers, parameters_by_key
 from fusion_models.registry import model_row
 from server.directory import StudyDirectory, write_prepared
 from server.study import Study, read_study
@@ -71,12 +72,20 @@ def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], Arrays, dict[st
     config: dict[str, Any] = {}
     if any(PEFT in stage.trained for stage in study.stages):
         inject_adapter(model, settings)
-        whole = [prefix for modules in row.pathways.values() for prefix in modules]
-        targets = study.adapter.targets or row.adapter_targets
-        config = adapter_config(study.adapter, targets=targets, modules_to_save=whole)
+        whole = trained_whole(model, row.pathways)
+        config = adapter_config(study.adapter, targets=adapted_layers(model), modules_to_save=whole)
     tensors = arrays_of(parameters_by_key(model))
     initial = {key: array for key, array in tensors.items() if not _follows_the_backbone(key)}
     return tensor_specs(model, study.model.name), initial, config
+
+
+def trained_whole(model: nn.Module, pathways: Mapping[str, Sequence[str]]) -> list[str]:
+    """The modules of the pathways, each of which has a forward pass of its own: peft cannot save a list as a whole."""
+    found = dict(model.named_modules())
+    prefixes = [prefix for modules in pathways.values() for prefix in modules if prefix in found]
+    lists = {prefix: module for prefix in prefixes if isinstance(module := found[prefix], nn.ModuleList)}
+    parts = [f"{prefix}.{name}" for prefix, module in lists.items() for name, _ in module.named_children()]
+    return sorted([prefix for prefix in prefixes if prefix not in lists] + parts)
 
 
 def read_backbone(path: Path, specs: Sequence[TensorSpec]) -> Arrays:

@@ -1,7 +1,11 @@
 """Training losses."""
 
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
 from monai.losses import DiceCELoss
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def dice_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
@@ -12,3 +16,25 @@ def dice_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     """
     loss: Tensor = DiceCELoss(softmax=True, to_onehot_y=True)(logits, label)
     return loss
+
+
+def every_scale(model: nn.Module, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
+    """The logits a model is trained on, finest first: of its `scales` where it has them, else of its forward pass."""
+    scales = getattr(model, "scales", None)
+    return [model(ct, pet)] if scales is None else scales(ct, pet)
+
+
+def deeply_supervised(scales: Sequence[Tensor], label: Tensor) -> Tensor:
+    """Dice plus cross-entropy at every scale, each of half the weight of the one before; the weights sum to one.
+
+    The label of a coarser scale is the nearest voxel of the full one (nnU-Net's deep supervision, arXiv 1809.10486).
+
+    Args:
+        scales: logits (b, classes, z, y, x) each, finest first. label: (b, 1, z, y, x), class indices.
+    """
+    weights = [2.0**-level for level in range(len(scales))]
+    losses = [
+        weight * dice_cross_entropy(logits, F.interpolate(label, logits.shape[2:], mode="nearest-exact"))
+        for weight, logits in zip(weights, scales, strict=True)
+    ]
+    return torch.stack(losses).sum() / sum(weights)

@@ -35,7 +35,7 @@ FACTOR_TERMS = ("scaffold", "ewc", "ditto")
 MIXED_RANKS = frozenset({"product-exact", "flora", "flexlora", "ties"})
 TRAINED: dict[StageKind, tuple[Group, ...]] = {
     "pretrain": ("backbone",),
-    "adapt": ("pet", "peft"),
+    "adapt": ("pet", "fusion", "peft"),
     "arrive": ("peft",),
 }
 MODALITY_SHARES: dict[StageKind, dict[ModalitySetting, float]] = {

@@ -9,7 +9,7 @@ SETTINGS: tuple[ModalitySetting, ...] = ("ct", "pet", "ct+pet")
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Role = Literal["lora_a", "lora_b", "magnitude"]
 ROLES: tuple[Role, ...] = ("lora_a", "lora_b", "magnitude")
-Group = Literal["backbone", "pet", "peft", "center", "norm"]
+Group = Literal["backbone", "pet", "fusion", "peft", "center", "norm"]
 Personal = Literal["center", "norm"]
 Statistic = Literal["gram", "fisher", "prototype"]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -29,9 +29,9 @@ from strategies.atomic_files import write_text
 
 Tensors = Mapping[str, NDArray[np.float32]]
 
-BACKBONE, PET, PEFT = "backbone", "pet", "peft"
+BACKBONE, PET, FUSION, PEFT = "backbone", "pet", "fusion", "peft"
 CENTER, NORM, CARRY = "center", "norm", "carry"
-GROUPS = (BACKBONE, PET, PEFT, CENTER, NORM)
+GROUPS = (BACKBONE, PET, FUSION, PEFT, CENTER, NORM)
 PERSONAL = (CENTER, NORM)
 ROLE_GROUPS = {
     "lora_a": PEFT,

@@ -24,7 +24,7 @@ SPECS = (
     TensorSpec(key="norm#norm_bias", group="norm", shape=(2,)),
     TensorSpec(key="conv#lora_a", group="peft", shape=(4, 2, 3, 3, 3)),
 )
-GROUPS_AND_STATISTICS = ["backbone", "pet", "peft", "center", "norm", "gram", "fisher", "features.ct", "features.pet"]
+GROUPS_AND_STATISTICS = ["backbone", "pet", "fusion", "peft", "center", "norm", "gram", "fisher", "features.ct", "features.pet"]
 TENSORS = {"a#lora_a": np.array([[1, 2]], np.float32)}
 PAYLOAD = Payload(
     center="a", backbone_hash="0" * 64, stage="adapt", server_round=3, tensors=TENSORS, support={"peft": 5}

@@ -8,7 +8,7 @@ from client.assembly import ledger
 from server.study import Study, read_study
 from strategies.aggregation.schemes import SCHEMES
 from strategies.errors import StudyError
-from strategies.tensors import PEFT
+from strategies.tensors import FUSION, PEFT
 from tests.small_study import STUDY, write_study
 
 FOLDER = Path(__file__).resolve().parent.parent / "studies"
@@ -82,7 +82,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
 
 def test_a_stage_trains_what_its_kind_trains(study: Study) -> None:
     pretrain, adapt, arrive = (study.training_in(stage, 0) for stage in study.stages)
-    assert (pretrain.groups, adapt.groups, arrive.groups) == (("backbone",), ("pet", "peft"), ("peft",))
+    assert (pretrain.groups, adapt.groups, arrive.groups) == (("backbone",), ("pet", "fusion", "peft"), ("peft",))
     assert pretrain.modality_shares == {"ct": 1.0}
     assert adapt.modality_shares == arrive.modality_shares == {"ct+pet": 0.6, "ct": 0.2, "pet": 0.2}
 
@@ -175,7 +175,7 @@ def test_a_study_of_the_repository_can_be_run(path: Path) -> None:
     found = read_study(path)
     groups = {spec.group for spec in ledger(found.settings.model_dump_json())}
     trained = {group for stage in found.stages for group in stage.trained}
-    assert trained <= groups | {PEFT}
+    assert trained <= groups | {PEFT, FUSION}
     assert {found.scheme_name(stage) for stage in found.stages} <= set(SCHEMES)
     assert any(center.evaluated for center in found.centers.values())
     assert found.synthetic == (path.stem == "demo")

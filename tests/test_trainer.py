@@ -374,7 +374,7 @@ def test_a_rounds_randomness_is_its_own_and_repeats(start: Start) -> None:
 
 
 def test_support_counts_pet_cases_for_the_pet_pathway_and_leaves_out_zero() -> None:
-    """Two cases gave CT, one of them and a third gave PET: three cases behind the adapter, two behind the pathway."""
-    used = {"ct": frozenset({"a", "b"}), "pet": frozenset({"b", "c"})}
-    assert support_of(Trained(0.0, used), ["pet", "peft"]) == {"pet": 2, "peft": 3}
-    assert support_of(Trained(0.0, {"ct": frozenset("a"), "pet": frozenset()}), ["pet", "peft"]) == {"peft": 1}
+    """a ran with CT, b with both, c with PET: three cases behind the adapter, two behind the pathway, one the fusion."""
+    used = {"ct": frozenset({"a", "b"}), "pet": frozenset({"c"}), "ct+pet": frozenset({"b"})}
+    assert support_of(Trained(0.0, used), ["pet", "fusion", "peft"]) == {"pet": 2, "fusion": 1, "peft": 3}
+    assert support_of(Trained(0.0, {"ct": frozenset("a")}), ["pet", "fusion", "peft"]) == {"peft": 1}

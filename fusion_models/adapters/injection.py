@@ -14,6 +14,7 @@ broadcasts it, because independently drawn A make averages meaningless.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -53,17 +54,22 @@ def lora_config(*, method: str, rank: int, alpha: float, targets: Sequence[str])
     return LoraConfig(r=rank, lora_alpha=alpha, target_modules=list(targets), use_dora=method == "dora", bias="none")
 
 
-def inject(model: nn.Module, config: LoraConfig, *, seed: int) -> nn.Module:
+def inject(model: nn.Module, config: LoraConfig, *, seed: int, spared: Sequence[str] = ()) -> nn.Module:
     """Wrap the targeted projections in place; A is drawn from `seed`, B is zero.
 
+    Args:
+        spared: module prefixes that carry no adapter: a pathway trains itself.
+
     Raises:
-        ValueError: a target matches no module.
+        ValueError: a target matches no module outside of them.
     """
-    names = [name for name, _ in model.named_modules()]
+    found: set[str] = set()
     for target in config.target_modules or ():
-        if not any(name == target or name.endswith(f".{target}") for name in names):
+        matching = {name for name, _ in model.named_modules() if _matches(name, target, spared)}
+        if not matching:
             raise ValueError(f"adapter target '{target}' matches no module of {type(model).__name__}")
-    inject_adapter_in_model(config, model)
+        found |= matching
+    inject_adapter_in_model(replace(config, target_modules=sorted(found)), model)
     _draw(model, "lora_a", torch.Generator().manual_seed(seed))
     return model
 
@@ -89,6 +95,12 @@ def inject_beside(
     _draw(model, f"{adapter}_a", torch.Generator().manual_seed(seed))
     for key, parameter in parameters_by_key(model).items():
         parameter.requires_grad_(parameter.requires_grad and group_of(key, {}) != CARRY)
+
+
+def _matches(name: str, target: str, spared: Sequence[str]) -> bool:
+    """Whether a module's path ends in the target and lies in none of the spared parts."""
+    inside = any(name == prefix or name.startswith(f"{prefix}.") for prefix in spared)
+    return f".{name}".endswith(f".{target}") and not inside
 
 
 def adapted_layers(model: nn.Module) -> dict[str, LoraLayer]:

@@ -76,6 +76,10 @@ class PemmaUnetr(nn.Module):
         hidden = self.hidden_states(tokens)
         return decode(self, hidden, self.skip(ct, pet), self.grid_zyx)
 
+    def pooled_features(self, ct: Tensor) -> Tensor:
+        """Mean over tokens of the last hidden state of CT alone: (b, d)."""
+        return self.hidden_states(self.tokens(ct, None))[-1].mean(1)
+
     def tokens(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
         """Patch tokens of the present modalities, CT first: (b, n, d) or (b, 2n, d)."""
         embedded = [] if ct is None else [self.vit.patch_embedding(ct)]

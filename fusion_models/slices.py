@@ -1,0 +1,104 @@
+"""Networks of 2D slices in a platform of 3D volumes: slices go in as a batch, predictions are stacked back.
+
+    (b, 1, z, y, x)  ->  (b*z, channels, y, x)  ->  network  ->  (b*z, classes, y', x')  ->  (b, classes, z, y', x')
+
+Channels are k = `neighbours` slices before, the slice itself, k after (2.5D); beyond the first and last slice of the
+input these repeat. Without neighbours the slice is copied to three channels, as backbones trained on photographs
+expect. Intensities in [0, 1] become scale * x + shift, the range the network was published with.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+COPIES = 3
+
+
+def input_channels(neighbours: int) -> int:
+    """Channels of the 2D network: 2k + 1, or three copies of the slice where k = 0."""
+    return 2 * neighbours + 1 if neighbours else COPIES
+
+
+class SliceSegmenter(nn.Module):
+    """A 2D network as a model of volumes.
+
+    Args:
+        network: called with CT and PET slices (b, channels, y, x) or None, gives logits (b, classes, y', x'); has
+            `pooled_features(ct) -> (b, d)`.
+        neighbours: k. intensity: (scale, shift).
+    """
+
+    def __init__(self, network: nn.Module, *, neighbours: int = 0, intensity: tuple[float, float] = (1.0, 0.0)) -> None:
+        super().__init__()
+        self.network = network
+        self.neighbours, self.intensity = neighbours, intensity
+
+    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+        """Logits (b, classes, z, y, x) from CT and PET, each (b, 1, z, y, x) in [0, 1] or absent.
+
+        Raises:
+            ValueError: both are absent or their shapes differ, or the network does not take slices of this size.
+        """
+        depth = _depth(ct, pet)
+        return _stacked(self.network(*self._slices(ct, pet)), depth)
+
+    def pooled_features(self, ct: Tensor) -> Tensor:
+        """Mean over slices of the network's pooled features of CT alone: (b, d)."""
+        (slices, _) = self._slices(ct, None)
+        return self.network.pooled_features(slices).unflatten(0, (-1, ct.shape[2])).mean(1)
+
+    def _slices(self, ct: Tensor | None, pet: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        scale, shift = self.intensity
+        folded = [
+            None if volume is None else slices_of(volume * scale + shift, self.neighbours) for volume in (ct, pet)
+        ]
+        return folded[0], folded[1]
+
+
+class DeepSliceSegmenter(SliceSegmenter):
+    """A 2D network with outputs at several scales; the finest is the prediction, all of them are trained."""
+
+    def scales(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
+        """Logits (b, classes, z, y / f, x / f), finest first; input as in `forward`."""
+        depth = _depth(ct, pet)
+        return [_stacked(logits, depth) for logits in self.network.scales(*self._slices(ct, pet))]
+
+
+def slices_of(volume: Tensor, neighbours: int) -> Tensor:
+    """Each slice with its channels: (b, 1, z, y, x) -> (b*z, channels, y, x)."""
+    planes = volume[:, 0]
+    if not neighbours:
+        return planes.flatten(0, 1)[:, None].expand(-1, COPIES, -1, -1)
+    depth = planes.shape[1]
+    offsets = torch.arange(-neighbours, neighbours + 1, device=volume.device)
+    indices = (torch.arange(depth, device=volume.device)[:, None] + offsets).clamp(0, depth - 1)
+    return planes[:, indices].flatten(0, 1)
+
+
+def check_depth(crop_zyx: Sequence[int], neighbours: int) -> None:
+    """Refuse a crop in which no slice would have the neighbours that the network is to see."""
+    if neighbours < 0:
+        raise ValueError(f"neighbours must be at least 0, found {neighbours}")
+    if neighbours and crop_zyx[0] < input_channels(neighbours):
+        raise ValueError(
+            f"{neighbours} neighbouring slice(s) on each side need a crop of at least {input_channels(neighbours)} "
+            f"slices, found crop_zyx {tuple(crop_zyx)}; enlarge its first number"
+        )
+
+
+def _depth(ct: Tensor | None, pet: Tensor | None) -> int:
+    """Number of slices of the present volumes."""
+    present = [volume for volume in (ct, pet) if volume is not None]
+    if not present:
+        raise ValueError("a case needs CT, PET or both; found neither")
+    if any(volume.ndim != 5 or volume.shape[1] != 1 or volume.shape != present[0].shape for volume in present):
+        raise ValueError(
+            f"CT and PET must be of one shape (b, 1, z, y, x), found {[tuple(volume.shape) for volume in present]}"
+        )
+    return present[0].shape[2]
+
+
+def _stacked(logits: Tensor, depth: int) -> Tensor:
+    """(b*z, classes, y, x) -> (b, classes, z, y, x)."""
+    return logits.unflatten(0, (-1, depth)).transpose(1, 2)

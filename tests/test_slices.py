@@ -1,0 +1,118 @@
+"""2D networks in the 3D platform: slices in, predictions stacked back."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from client.data.preprocessing import PreparedCase
+from client.evaluation import predict, windows_at_once
+from fusion_models.slices import DeepSliceSegmenter, SliceSegmenter, check_depth, input_channels, slices_of
+
+
+class Recorder(nn.Module):
+    """Two classes from the middle channel of what is there: (1 - s, s); remembers the shapes that it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[tuple[int, ...] | None, ...]] = []
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+        self.seen.append(tuple(None if image is None else tuple(image.shape) for image in (ct, pet)))
+        image = sum(image[:, image.shape[1] // 2] for image in (ct, pet) if image is not None)
+        return torch.stack([1 - image, image], dim=1) + self.bias
+
+    def scales(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
+        full = self(ct, pet)
+        return [full, full[..., ::2, ::2]]
+
+    def pooled_features(self, ct: Tensor) -> Tensor:
+        return ct.mean((2, 3))
+
+
+def ramp(b: int, z: int, y: int, x: int) -> Tensor:
+    return torch.arange(b * z * y * x, dtype=torch.float32).reshape(b, 1, z, y, x)
+
+
+def test_slices_come_back_in_their_places() -> None:
+    model, ct = SliceSegmenter(Recorder()), ramp(2, 3, 4, 5)
+    logits = model(ct, None)
+    assert logits.shape == (2, 2, 3, 4, 5)
+    assert torch.equal(logits[:, 1:], ct)
+    assert model.network.seen == [((6, 3, 4, 5), None)]
+
+
+def test_both_modalities_arrive_and_an_absent_one_stays_absent() -> None:
+    model, ct, pet = SliceSegmenter(Recorder()), ramp(1, 2, 4, 4), torch.ones(1, 1, 2, 4, 4)
+    assert torch.equal(model(ct, pet)[:, 1:], ct + 1)
+    assert torch.equal(model(None, pet)[:, 1:], pet)
+    assert model.network.seen == [((2, 3, 4, 4), (2, 3, 4, 4)), (None, (2, 3, 4, 4))]
+
+
+def test_intensities_take_the_range_of_the_network() -> None:
+    """3.2 x - 1.6 maps [0, 1] to [-1.6, 1.6]."""
+    model = SliceSegmenter(Recorder(), intensity=(3.2, -1.6))
+    volume = torch.tensor([0.0, 0.5, 1.0]).reshape(1, 1, 1, 1, 3)
+    assert model(volume, None)[0, 1].flatten().tolist() == pytest.approx([-1.6, 0.0, 1.6])
+
+
+def test_without_neighbours_a_slice_is_copied_to_three_channels() -> None:
+    slices = slices_of(ramp(1, 2, 1, 1), 0)
+    assert slices[:, :, 0, 0].tolist() == [[0, 0, 0], [1, 1, 1]]
+    assert input_channels(0) == 3
+
+
+def test_neighbours_are_the_slices_around_and_repeat_at_the_ends() -> None:
+    slices = slices_of(ramp(2, 3, 1, 1), 1)
+    assert slices[:, :, 0, 0].tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 4], [3, 4, 5], [4, 5, 5]]
+    assert slices_of(ramp(1, 5, 1, 1), 2)[2, :, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    assert input_channels(2) == 5
+
+
+def test_every_scale_is_stacked_back() -> None:
+    model, ct = DeepSliceSegmenter(Recorder()), ramp(2, 3, 4, 4)
+    full, half = model.scales(ct, None)
+    assert torch.equal(full, model(ct, None))
+    assert torch.equal(half, full[..., ::2, ::2])
+
+
+def test_pooled_features_are_the_mean_over_slices() -> None:
+    """Two cases of two slices: means 0.5 and 2.5 in each of three channels."""
+    assert SliceSegmenter(Recorder()).pooled_features(ramp(2, 2, 1, 1)).tolist() == [[0.5] * 3, [2.5] * 3]
+
+
+@pytest.mark.parametrize(
+    ("ct", "pet", "reason"),
+    [
+        (None, None, "needs CT, PET or both"),
+        (torch.ones(1, 1, 2, 4, 4), torch.ones(1, 1, 2, 4, 5), "of one shape"),
+        (torch.ones(1, 2, 2, 4, 4), None, "of one shape"),
+        (torch.ones(1, 4, 4), None, r"of one shape .*found \[\(1, 4, 4\)\]"),
+    ],
+)
+def test_volumes_that_do_not_fit_are_refused(ct: Tensor | None, pet: Tensor | None, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        SliceSegmenter(Recorder())(ct, pet)
+
+
+def test_a_crop_too_thin_for_its_neighbours_is_refused() -> None:
+    check_depth((3, 64, 64), 1)
+    check_depth((1, 64, 64), 0)
+    with pytest.raises(ValueError, match=r"need a crop of at least 3 slices, found crop_zyx \(2, 64, 64\)"):
+        check_depth((2, 64, 64), 1)
+    with pytest.raises(ValueError, match="at least 0, found -1"):
+        check_depth((2, 64, 64), -1)
+
+
+def test_a_volume_is_predicted_slice_by_slice() -> None:
+    """Single-slice windows of a 3 x 10 x 6 volume, wider than the window along y and narrower along x."""
+    ct = np.random.default_rng(0).random((3, 10, 6), dtype=np.float32)
+    predicted = predict(SliceSegmenter(Recorder()), PreparedCase("case", ct, None, None), "ct", (1, 8, 8))
+    assert np.array_equal(predicted, (ct > 0.5).astype(np.uint8))
+
+
+def test_many_single_slices_go_through_the_network_at_once() -> None:
+    assert windows_at_once((48, 48, 48)) == 2
+    assert windows_at_once((96, 96, 96)) == 2
+    assert windows_at_once((1, 64, 64)) == 54
