@@ -27,7 +27,14 @@ from tests.small_benchmark import BENCHMARK, write_benchmark, write_cohort
 pytestmark = pytest.mark.slow
 
 MEASURED = {"seconds"}
-PROGRAM = "import sys; from deploy.cli import main; sys.argv[0] = 'concilium'; main()"
+# A shell that runs the tests in the background hands its children an ignored SIGINT.
+PROGRAM = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from deploy.cli import main
+sys.argv[0] = 'concilium'
+main()
+"""
 
 
 @pytest.fixture(scope="module")
