@@ -34,7 +34,11 @@ class S6(nn.Module):
 
     def parameters_of(self, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Of tokens v (b, l, d): delta (b, l, d) before the softplus, B (b, l, N), C (b, l, N)."""
-        step, b, c = self.x_proj(v).split([self.rank, self.state, self.state], dim=-1)
+        return self.parameters_from(self.x_proj(v))
+
+    def parameters_from(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same from x_proj v (b, l, R + 2N)."""
+        step, b, c = projected.split([self.rank, self.state, self.state], dim=-1)
         return self.dt_proj(step), b, c
 
     @property
@@ -44,7 +48,7 @@ class S6(nn.Module):
 
     def forward(self, v: Tensor) -> Tensor:
         """Scan tokens (b, l, d) in order: (b, l, d)."""
-        with torch.autocast(v.device.type, enabled=False):
+        with full_precision(v):
             v = v.float() if v.dtype != torch.float64 else v
             delta, b, c = self.parameters_of(v)
             y = selective_scan_fn(
@@ -57,6 +61,12 @@ class S6(nn.Module):
                 delta_softplus=True,
             )
         return y.transpose(1, 2)
+
+
+def full_precision(x: Tensor) -> torch.autocast:
+    """Autocast off where x is; a device that has none (meta) needs none."""
+    device = x.device.type
+    return torch.autocast(device if torch.amp.is_autocast_available(device) else "cpu", enabled=False)
 
 
 def _log_uniform(width: int) -> Tensor:

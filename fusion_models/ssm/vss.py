@@ -1,24 +1,24 @@
 """The VSS block of VMamba's first version: a four-direction selective scan over a map, no MLP; channel last.
 
-    [a, z] = in_proj(x)                         c -> 2d, d = 2c, no bias
-    a      = SiLU(depthwise 3x3(a))
-    y      = cross_merge(S6_k(cross_scan(a)_k))  k = 0..3
-    out    = out_proj(LayerNorm(y) * SiLU(z))   d -> c, no bias
-    block  = x + DropPath(SS2D(LayerNorm(x)))
+[a, z] = in_proj(x)                         c -> 2d, d = 2c, no bias
+a      = SiLU(depthwise 3x3(a))
+y      = cross_merge(S6_k(cross_scan(a)_k))  k = 0..3
+out    = out_proj(LayerNorm(y) * SiLU(z))   d -> c, no bias
+block  = x + DropPath(SS2D(LayerNorm(x)))
 """
 
 import math
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from monai.networks.layers import DropPath
 from torch import Tensor, nn
 
-from fusion_models.ssm.cross_scan import cross_merge, cross_scan
-from fusion_models.ssm.s6 import S6
+from fusion_models.ssm.cross_scan import DIRECTIONS, cross_merge, cross_scan, reading, stack_sequences
+from fusion_models.ssm.s6 import S6, full_precision
 from fusion_models.ssm.selective_scan import selective_scan_fn
 
-DIRECTIONS = 4
 EXPANSION = 2
 
 
@@ -37,26 +37,37 @@ class SS2D(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Maps (b, y, x, c) -> (b, y, x, c)."""
         a, z = self.in_proj(x).chunk(2, dim=-1)
-        a = F.silu(self.conv2d(a.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
-        y = cross_merge(self._scan(cross_scan(a)), (x.shape[1], x.shape[2]))
-        return self.out_proj(self.out_norm(y) * F.silu(z))
+        a = F.silu(self.conv2d(a.permute(0, 3, 1, 2))).permute(0, 2, 3, 1).contiguous()
+        return self.out_proj(self.out_norm(self._scan(a)) * F.silu(z))
 
-    def _scan(self, sequences: Tensor) -> Tensor:
-        """All directions in one call: (b, 4, l, d) -> (b, 4, l, d)."""
-        with torch.autocast(sequences.device.type, enabled=False):
-            sequences = sequences if sequences.dtype == torch.float64 else sequences.float()
-            found = [s6.parameters_of(sequences[:, k]) for k, s6 in enumerate(self.directions)]
-            delta, b, c = (torch.stack(each, dim=1) for each in zip(*found, strict=True))
+    def _scan(self, a: Tensor) -> Tensor:
+        """The sum of all directions' scans, made in one call: (b, y, x, d) -> (b, y, x, d)."""
+        with full_precision(a):
+            a = a if a.dtype == torch.float64 else a.float()
+            delta, b, c = self._selection(a)
             y = selective_scan_fn(
-                _time_last(sequences),
-                _time_last(delta),
-                torch.cat([s6.A for s6 in self.directions]),
-                b.transpose(2, 3),
-                c.transpose(2, 3),
-                torch.cat([s6.D for s6 in self.directions]),
+                _time_last(cross_scan(a)).flatten(1, 2),
+                _time_last(delta).flatten(1, 2),
+                torch.cat([s6.A for s6 in self._s6()]),
+                _time_last(b),
+                _time_last(c),
+                torch.cat([s6.D for s6 in self._s6()]),
                 delta_softplus=True,
             )
-        return y.unflatten(1, (DIRECTIONS, -1)).transpose(2, 3)
+            sequences = y.unflatten(1, (DIRECTIONS, -1)).transpose(2, 3)
+            return cross_merge(sequences, (a.shape[1], a.shape[2]))
+
+    def _selection(self, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of a map (b, y, x, d): delta (b, 4, l, d) before the softplus, B and C (b, 4, l, N).
+
+        x_proj sees one pixel at a time, so it comes before the reading: its R + 2N columns are fewer than d.
+        """
+        found = [s6.parameters_from(reading(s6.x_proj(a), k)) for k, s6 in enumerate(self._s6())]
+        delta, b, c = (stack_sequences(each) for each in zip(*found, strict=True))
+        return delta, b, c
+
+    def _s6(self) -> list[S6]:
+        return cast("list[S6]", list(self.directions))
 
 
 class VSSBlock(nn.Module):
@@ -74,5 +85,5 @@ class VSSBlock(nn.Module):
 
 
 def _time_last(sequences: Tensor) -> Tensor:
-    """(b, 4, l, d) -> (b, 4d, l)."""
-    return sequences.transpose(2, 3).flatten(1, 2)
+    """(b, 4, l, d) -> (b, 4, d, l), a view."""
+    return sequences.transpose(2, 3)
