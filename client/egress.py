@@ -2,33 +2,32 @@
 
 A reply may carry the study's tensors of the groups the center owns (right shape, float32, finite, each backed by
 enough cases, all under one cap of bytes), the statistics that `strategies.admission.statistic_spec` lists, mean scores
-by modality setting, a comparison that stands on enough cases, the facts named in FACTS, and an error code. Anything
-else stops the whole reply; the coordinator then learns `egress-refused` and the reasons stay in the log. A comparison
-on too few cases is withheld alone. Each line of the log is on the disk before its reply is returned.
+by modality setting, a comparison and the diagnostics of `strategies.diagnostics` that stand on enough cases, the facts
+named in FACTS, and an error code. Anything else stops the whole reply; the coordinator then learns `egress-refused` and
+the reasons stay in the log. A comparison or diagnostics on too few cases are withheld alone. Each line of the log is on
+the disk before its reply is returned.
 """
 
-import hashlib
-import json
 import logging
 import math
-import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from client.outgoing_log import append_line, bytes_of, line_of
 from strategies.admission import OBSERVED, statistic_spec
+from strategies.diagnostics import STANDS_ON, diagnostic_findings
 from strategies.envelope import comparison_findings
-from strategies.errors import BackboneMissingError, ConciliumError, StorageError
+from strategies.errors import BackboneMissingError, ConciliumError
 from strategies.instruction import Comparison, Instruction, Reply, Score
 from strategies.payload import Payload
 from strategies.settings import ROLES, SETTINGS
-from strategies.tensors import GROUPS, PEFT, PET, TensorSpec, content_hash, is_statistic
+from strategies.tensors import GROUPS, PEFT, PET, TensorSpec, is_statistic
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +82,7 @@ def check_and_log(
         specs: every tensor the study may exchange.
         owned_groups: tensor groups this center may send; a center without PET does not own `pet`.
         minimum_cases: training cases that must stand behind every group of tensors sent, and validation cases
-            behind a comparison.
+            behind a comparison and behind diagnostics.
         maximum_bytes: cap on the values of all tensors together.
         log: file of JSON lines, appended to.
         sketch_rank: most rows of a Gram sketch.
@@ -101,10 +100,11 @@ def check_and_log(
             reasons += payload_findings(reply.payload, reply.center, known, owned_groups, minimum_cases)
             reasons += size_findings(reply.payload, maximum_bytes)
         leaving = _bare(reply, REFUSED) if reasons else reply
-        if leaving.comparison is not None and leaving.comparison.cases < minimum_cases:
-            leaving = replace(leaving, comparison=None)
-            reasons = [_too_few(reply.comparison, minimum_cases)]
-    append_line(log, _line(leaving, reply, reasons))
+        for what, cases, without in _backed_by_cases(leaving):
+            if cases < minimum_cases:
+                leaving = replace(leaving, **without)
+                reasons.append(f"{what} on {cases} case(s), this center sends from {minimum_cases} on")
+    append_line(log, line_of(leaving, reply, reasons))
     return leaving
 
 
@@ -116,16 +116,15 @@ def known_codes() -> frozenset[str]:
 def reply_findings(reply: Reply) -> Iterator[str]:
     """What of a reply, its tensors aside, is not on the allow-list."""
     for setting, score in reply.scores.items():
-        if setting not in SETTINGS:
-            yield f"scores of setting '{setting}', allowed: {list(SETTINGS)}"
-        if not _is_mean_score(score):
-            yield f"scores of setting '{setting}' are {score}, expected dice in [0, 1], hd95 >= 0, counts >= 0"
+        yield from _score_findings(setting, score)
     for name, value in reply.facts.items():
         if not _is_fact(name, value):
             yield f"fact '{name}' has value {value!r}, allowed: {_allowed_facts()}"
     if reply.comparison is not None:
         for finding in _comparison_findings(reply.comparison):
             yield f"comparison: {finding}"
+    for finding in diagnostic_findings(reply.diagnostics):
+        yield f"diagnostics: {finding}"
     for name, number in (("loss", reply.loss), ("seconds", reply.seconds)):
         if number is not None and not math.isfinite(number):
             yield f"{name} is {number}, expected a finite number"
@@ -174,27 +173,8 @@ def _field_findings(payload: Payload, center: str) -> Iterator[str]:
 
 def size_findings(payload: Payload, maximum_bytes: int) -> Iterator[str]:
     """Whether the values of all tensors together stay under the cap."""
-    if (size := _size(payload)) > maximum_bytes:
+    if (size := bytes_of(payload)) > maximum_bytes:
         yield f"payload has {size} bytes, this center sends at most {maximum_bytes}"
-
-
-def append_line(log: Path, line: Mapping[str, Any]) -> None:
-    """Append one JSON line and wait until the disk has it.
-
-    Raises:
-        StorageError: the folder or file cannot be written.
-    """
-    try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, sort_keys=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise StorageError(
-            f"outgoing log {log} cannot be written ({error.strerror}); nothing leaves until it can: free the disk "
-            "or correct the permissions"
-        ) from error
 
 
 def _owner(key: str, known: Mapping[str, TensorSpec]) -> str:
@@ -224,9 +204,20 @@ def _comparison_findings(comparison: Comparison) -> Iterator[str]:
         yield "holds something else than a count and numbers"
 
 
-def _too_few(comparison: Comparison | None, minimum_cases: int) -> str:
-    cases = 0 if comparison is None else comparison.cases
-    return f"comparison stands on {cases} case(s), this center sends from {minimum_cases} on"
+def _backed_by_cases(reply: Reply) -> Iterator[tuple[str, int, dict[str, Any]]]:
+    """What is withheld alone where too few cases stand behind it: in words, its cases, what the reply has without."""
+    if reply.comparison is not None:
+        yield "comparison stands", reply.comparison.cases, {"comparison": None}
+    if reply.diagnostics:
+        scored = reply.scores.get(STANDS_ON)
+        yield "diagnostics stand", scored.cases if scored else 0, {"diagnostics": {}}
+
+
+def _score_findings(setting: str, score: Score) -> Iterator[str]:
+    if setting not in SETTINGS:
+        yield f"scores of setting '{setting}', allowed: {list(SETTINGS)}"
+    if not _is_mean_score(score):
+        yield f"scores of setting '{setting}' are {score}, expected dice in [0, 1], hd95 >= 0, counts >= 0"
 
 
 def _is_mean_score(score: Score) -> bool:
@@ -257,41 +248,3 @@ def _codes(error: type[ConciliumError]) -> Iterator[str]:
 def _bare(reply: Reply, code: str) -> Reply:
     """Who answered what, and a code; nothing else."""
     return Reply(center=reply.center, kind=reply.kind, error=code)
-
-
-def _size(payload: Payload) -> int:
-    return sum(array.nbytes for array in payload.tensors.values())
-
-
-def _line(leaving: Reply, asked: Reply, reasons: Sequence[str]) -> dict[str, Any]:
-    """What the log keeps: the leaving reply in numbers and hashes, and why anything was held back."""
-    line: dict[str, Any] = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "center": leaving.center,
-        "kind": leaving.kind,
-        "error": leaving.error,
-        "scores": {setting: asdict(score) for setting, score in leaving.scores.items()},
-        "comparison": _comparison_line(leaving.comparison),
-        "facts": dict(leaving.facts),
-        "held_back": list(reasons),
-    }
-    if asked.payload is not None:
-        line |= {"stage": asked.payload.stage, "server_round": asked.payload.server_round}
-    payload = leaving.payload
-    if payload is None:
-        return line | {"tensors": 0, "bytes": 0}
-    return line | {
-        "tensors": len(payload.tensors),
-        "bytes": _size(payload),
-        "phase": payload.phase,
-        "statistics": sorted({key.partition("@")[2] for key in payload.tensors if is_statistic(key)}),
-        "support": dict(payload.support),
-        "names_sha256": hashlib.sha256("\n".join(sorted(payload.tensors)).encode()).hexdigest(),
-        "content_sha256": content_hash(payload.tensors),
-    }
-
-
-def _comparison_line(comparison: Comparison | None) -> dict[str, Any] | None:
-    if comparison is None:
-        return None
-    return asdict(comparison) | {"replicates": len(comparison.replicates)}

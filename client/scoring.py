@@ -8,8 +8,8 @@ took no part) therefore has the scores it had, to the last bit.
 import hashlib
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -21,6 +21,7 @@ from client.data.preprocessing import PreparedCase
 from client.evaluation import runnable_settings, score_case
 from client.metrics import CaseScore, summarise
 from fusion_models.registry import model_row
+from fusion_models.vmambax.gate_statistics import GateStatistics
 from strategies.continual.gate import bootstrap_means
 from strategies.instruction import Comparison, Score
 from strategies.settings import SETTINGS, ModalitySetting, StudySettings
@@ -63,11 +64,15 @@ class Network:
 
 @dataclass(frozen=True)
 class Scored:
-    """One case under one modality setting, with its prediction (z, y, x) compressed."""
+    """One case under one modality setting, with its prediction (z, y, x) compressed.
+
+    diagnostics: what the network's gates gave while it predicted; empty where none was used.
+    """
 
     score: CaseScore
     shape: tuple[int, ...]
     prediction: bytes
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def predicted(self) -> NDArray[np.uint8]:
@@ -108,16 +113,23 @@ class ScoreBook:
 
 def _scored(network: Network, case: PreparedCase, setting: str) -> Scored:
     grid = network.settings.preprocessing
-    score, predicted = score_case(
-        network.model, case, setting, crop_zyx=grid.crop_zyx, spacing_zyx_mm=grid.spacing_zyx_mm
-    )
-    return Scored(score, predicted.shape, zlib.compress(predicted.tobytes(), level=1))
+    with GateStatistics().observe(network.model) as gates:
+        score, predicted = score_case(
+            network.model, case, setting, crop_zyx=grid.crop_zyx, spacing_zyx_mm=grid.spacing_zyx_mm
+        )
+    return Scored(score, predicted.shape, zlib.compress(predicted.tobytes(), level=1), gates.summary())
 
 
 def by_setting(scores: Sequence[CaseScore]) -> dict[ModalitySetting, Score]:
     """Mean scores for each modality setting that any case was scored under."""
     found = {name: [score for score in scores if score.modalities == name] for name in SETTINGS}
     return {name: summarise(rows) for name, rows in found.items() if rows}
+
+
+def mean_diagnostics(scored: Iterable[Scored]) -> dict[str, float]:
+    """Each diagnostic's mean over the cases that have any, by name; a network's cases all have the same."""
+    rows = [found.diagnostics for found in scored if found.diagnostics]
+    return {name: float(np.mean([row[name] for row in rows])) for name in sorted(rows[0])} if rows else {}
 
 
 def comparison_of(new: Mapping[str, CaseScore], old: Mapping[str, CaseScore], rng: np.random.Generator) -> Comparison:

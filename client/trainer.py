@@ -20,7 +20,7 @@ from client.local_terms.table import build_terms
 from client.observation import observe
 from client.outcome import moved_of, payload_of, round_generator, support_of
 from client.score_log import record_prediction, record_scores
-from client.scoring import Network, ScoreBook, by_setting, comparison_of
+from client.scoring import Network, ScoreBook, by_setting, comparison_of, mean_diagnostics
 from client.training import train_locally
 from fusion_models.adapters.injection import group_of, train_only
 from fusion_models.registry import model_row
@@ -111,7 +111,7 @@ class Trainer:
         network, row = self._network(instruction, instruction.tensors), model_row(instruction.settings.model.name)
         wanted = [setting for setting, share in training.modality_shares.items() if share > 0]
         cases = self._cases(network.settings, "validation") if training.validate_first else []
-        validation = [scored.score for scored in self._book.scores(network, cases, wanted)]
+        validation = list(self._book.scores(network, cases, wanted))
         parameters = self._live(network.model, instruction, training)
         terms = build_terms(
             network.model,
@@ -140,7 +140,8 @@ class Trainer:
             center=self.center,
             kind="train",
             payload=payload_of(network.model, instruction, self.center, moved, support),
-            scores=by_setting(validation),
+            scores=by_setting([scored.score for scored in validation]),
+            diagnostics=mean_diagnostics(validation),
             loss=trained.loss,
         )
 

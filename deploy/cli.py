@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from server.cli import app
+from server.cli import app, wide_console
 
 NOBODY_IS_CALLED = {
     "FLWR_TELEMETRY_ENABLED": "0",
@@ -65,6 +65,18 @@ def benchmark_command(
     unfinished = benchmark(file, data, out, jobs=jobs, only=tuple(only or ()), device=device, console=Console())
     if unfinished:
         raise typer.Exit(1)
+
+
+@app.command("env")
+def env_command(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+    """Show versions, cores and devices, and which selective scan each device uses."""
+    from deploy.environment import environment, tables
+
+    found = environment()
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=1))
+    else:
+        wide_console().print(*tables(found))
 
 
 def call_nobody() -> None:

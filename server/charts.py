@@ -93,7 +93,7 @@ def curves_svg(curves: Curves, name: str) -> str:
         _draw_loss(loss, curves)
         _draw_traffic(traffic, curves)
         for panel in (dice, loss, traffic):
-            _mark_stages(panel, curves)
+            mark_stages(panel, curves.stage_starts)
             panel.grid(axis="y", color="#e4e7eb", linewidth=0.7)
             panel.set_axisbelow(True)
         _number_stages(dice, curves)
@@ -101,7 +101,7 @@ def curves_svg(curves: Curves, name: str) -> str:
         traffic.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
         traffic.set_xlabel("round")
         figure.align_ylabels()
-        return _svg(figure, name)
+        return as_svg(figure, name)
 
 
 def _draw_dice(panel: Axes, curves: Curves) -> None:
@@ -138,8 +138,9 @@ def _draw_traffic(panel: Axes, curves: Curves) -> None:
     panel.set_ylabel("MB")
 
 
-def _mark_stages(panel: Axes, curves: Curves) -> None:
-    for number, start in enumerate(curves.stage_starts, start=1):
+def mark_stages(panel: Axes, starts: Sequence[int]) -> None:
+    """A dashed line before the first round of each stage but the first."""
+    for number, start in enumerate(starts, start=1):
         if number > 1:
             panel.axvline(start - 0.5, color="#8a929c", linewidth=0.9, linestyle=(0, (3, 2)))
 
@@ -149,7 +150,8 @@ def _number_stages(panel: Axes, curves: Curves) -> None:
         panel.text(start - 0.45, 1.03, str(number), transform=panel.get_xaxis_transform(), fontweight="bold")
 
 
-def _svg(figure: Figure, name: str) -> str:
+def as_svg(figure: Figure, name: str) -> str:
+    """The figure as inline SVG whose ids begin with `name`."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata=NO_METADATA, transparent=True)
     text = buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The coordinator's commands that need no data: the adapter bank and the installed versions."""
+"""The coordinator's commands that need no data and no torch: the adapter bank."""
 
 import sys
 from collections.abc import Iterable
@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from server.result import installed_versions
 from strategies.bank import AdapterBank, Entry
 from strategies.errors import ConciliumError
 
@@ -109,12 +108,6 @@ def roll_back(
     typer.echo(f"{name}: version {entry.version} is in use now, before it was {before.version}")
 
 
-@app.command("env")
-def show_versions() -> None:
-    """Show the versions of Python and of the packages that bear on a result."""
-    _show(_two_columns(("package", "version"), installed_versions().items()), "environment")
-
-
 def _chosen(store: AdapterBank, name: str, version: int | None) -> Entry:
     return store.head(name) if version is None else store.entry(name, version)
 
@@ -128,4 +121,9 @@ def _two_columns(header: tuple[str, str], rows: Iterable[tuple[str, Any]]) -> Ta
 
 def _show(table: Table, title: str) -> None:
     table.title = title
-    Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, markup=False).print(table)
+    wide_console().print(table)
+
+
+def wide_console() -> Console:
+    """Where tables go: as wide as the terminal, or wide enough for whole rows in a pipe."""
+    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, markup=False)

@@ -17,6 +17,7 @@ class RoundRecord:
     cases: training cases behind the update; support: the same for each tensor group that was sent.
     phase: adapter roles that trained; update_norms: L2 norm of what was sent minus what was received, by
         tensor group; empty where unknown.
+    diagnostics: figures of `strategies.diagnostics`, of the state and the cases of `validation`.
     seconds: wall time at the center; bytes_*: tensor bytes of the messages down to and up from the center.
     """
 
@@ -33,6 +34,7 @@ class RoundRecord:
     support: Mapping[str, int] = field(default_factory=dict)
     phase: str = ""
     update_norms: Mapping[str, float] = field(default_factory=dict)
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

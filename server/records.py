@@ -30,6 +30,7 @@ def record_of(answer: Answer, stage: Stage, number: int, error: str, norms: Mapp
         validation=reply.scores,
         phase="" if reply.payload is None or error else reply.payload.phase,
         update_norms={} if error else norms,
+        diagnostics=reply.diagnostics,
     )
 
 

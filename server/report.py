@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from server.charts import COLOURS, Curves, Tint, curves_svg, dice_range, gradient, tint
+from server.gate_charts import gates_svg
 from strategies.atomic_files import write_text
 
 Table = Mapping[str, Any]
@@ -55,7 +56,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class CenterCurves:
-    """The drawn curves of one center and the number of rounds it took part in."""
+    """The drawn curves of one center and the number of rounds that they show."""
 
     center: str
     rounds: int
@@ -90,6 +91,7 @@ def report_html(result: Mapping[str, object]) -> str:
         heat_maps={setting: heat_map(study, setting, low, high) for setting in _settings(study)},
         scale={"low": low, "high": high, "gradient": gradient(low, high)},
         curves=center_curves(study),
+        gates=center_gates(study),
         drawn_stages=list(dict.fromkeys(stage for stage, _ in _round_order(study))),
         colours=COLOURS,
         traffic=traffic(study),
@@ -186,16 +188,14 @@ def heat_map(study: Table, setting: str, low: float, high: float) -> list[tuple[
 
 def center_curves(study: Table) -> list[CenterCurves]:
     """The curves of every center that took part in a round, all over the same rounds."""
-    order = _round_order(study)
-    starts = {stage: position for position, (stage, _) in reversed(list(enumerate(order, start=1)))}
-    drawn = []
+    order, drawn = _round_order(study), []
     for number, center in enumerate(study["centers"]):
         records = {(row["stage"], row["server_round"]): row for row in study["rounds"] if row["center"] == center}
         if not records:
             continue
         rows = [records.get(place) for place in order]
         curves = Curves(
-            stage_starts=tuple(starts[stage] for stage in dict.fromkeys(stage for stage, _ in order)),
+            stage_starts=_stage_starts(order),
             dice={
                 setting: tuple(row and row["validation"].get(setting, {}).get("dice") for row in rows)
                 for setting in _settings(study)
@@ -207,6 +207,22 @@ def center_curves(study: Table) -> list[CenterCurves]:
             failed=tuple(bool(row and row["error"]) for row in rows),
         )
         drawn.append(CenterCurves(center, len(records), curves_svg(curves, f"curves-{number}")))
+    return drawn
+
+
+def center_gates(study: Table) -> list[CenterCurves]:
+    """The gates of every center that reported any, over the rounds of `center_curves`."""
+    order, drawn = _round_order(study), []
+    for number, center in enumerate(study["centers"]):
+        records = {
+            (row["stage"], row["server_round"]): row.get("diagnostics", {})
+            for row in study["rounds"]
+            if row["center"] == center
+        }
+        rows = [records.get(place, {}) for place in order]
+        if any(rows):
+            svg = gates_svg(rows, _stage_starts(order), f"gates-{number}")
+            drawn.append(CenterCurves(center, sum(map(bool, rows)), svg))
     return drawn
 
 
@@ -255,6 +271,14 @@ def _settings(study: Table) -> list[str]:
 def _round_order(study: Table) -> list[tuple[str, int]]:
     """Every (stage, round) that any center took part in, in the order in which they were completed."""
     return list(dict.fromkeys((row["stage"], row["server_round"]) for row in study["rounds"]))
+
+
+def _stage_starts(order: Sequence[tuple[str, int]]) -> tuple[int, ...]:
+    """Position (from 1) of the first round of each stage."""
+    positions: dict[str, int] = {}
+    for position, (stage, _) in enumerate(order, start=1):
+        positions.setdefault(stage, position)
+    return tuple(positions.values())
 
 
 def _listing(parts: Sequence[str]) -> str:

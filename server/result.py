@@ -22,13 +22,13 @@ from strategies.tensors import GROUPS, TensorSpec
 
 SCHEMA = 1
 PARTS = ("train", "validation", "test")
-PACKAGES = ("concilium", "flwr", "numpy", "mlflow", "torch", "monai", "peft", "SimpleITK")
+PACKAGES = ("concilium", "flwr", "numpy", "mlflow", "torch", "monai", "peft", "mamba-ssm", "SimpleITK")
 NO_SCORE = Score(cases=0, dice=None, hd95_mm=None)
 DEFINITION = (
     "Parameters are counted once each; frozen copies that peft keeps of a module it trains are not counted. "
     "Trainable: the parameters of the tensor groups a stage trains. Percent: of all parameters of the model with its "
-    "PET pathway and adapters. Groups: backbone (pre-trained on CT), pet (PET pathway), peft (LoRA or DoRA), center "
-    "(a center's own adapter), norm (a center's own normalisation)."
+    "PET pathway and adapters. Groups: backbone (pre-trained on CT), pet (PET pathway), fusion (what runs only on CT "
+    "and PET at once), peft (LoRA or DoRA), center (a center's own adapter), norm (a center's own normalisation)."
 )
 
 Status = Literal["complete", "interrupted", "failed"]

@@ -93,6 +93,7 @@ class Tracker:
             "seconds": record.seconds,
             "failed": float(bool(record.error)),
             **_score_metrics("validation", record.validation),
+            **{f"diagnostics/{name}": value for name, value in record.diagnostics.items()},
         }
         if record.loss is None or not math.isfinite(record.loss):
             metrics["loss_undefined"] = 1.0

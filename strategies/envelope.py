@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
+from strategies.diagnostics import diagnostic_findings
 from strategies.errors import PayloadError
 from strategies.instruction import Comparison, Instruction, Kind, Reply, Score
 from strategies.payload import Payload
@@ -41,6 +42,12 @@ def _possible(comparison: Comparison) -> Comparison:
     if findings := list(comparison_findings(comparison)):
         raise ValueError("; ".join(findings))
     return comparison
+
+
+def _listed(figures: Mapping[str, float]) -> Mapping[str, float]:
+    if findings := list(diagnostic_findings(figures)):
+        raise ValueError("; ".join(findings))
+    return figures
 
 
 class _Header(BaseModel):
@@ -78,6 +85,7 @@ class _ReplyHeader(_Header):
     payload: _PayloadHeader | None
     scores: Mapping[ModalitySetting, Score]
     comparison: Annotated[Comparison, AfterValidator(_possible)] | None
+    diagnostics: Annotated[Mapping[str, float], AfterValidator(_listed)]
     loss: float | None
     seconds: float
     facts: Mapping[str, int | float | str]
@@ -145,6 +153,7 @@ def reply_from(text: str, tensors: Tensors) -> Reply:
         payload=_payload(header.payload, tensors),
         scores=header.scores,
         comparison=header.comparison,
+        diagnostics=header.diagnostics,
         loss=header.loss,
         seconds=header.seconds,
         facts=header.facts,

@@ -73,7 +73,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a center answers. `error` is a code ("" when all went well); details stay at the center."""
+    """What a center answers. `error` is a code ("" when all went well); details stay at the center.
+
+    diagnostics: figures of `strategies.diagnostics`, of the network as it was scored.
+    """
 
     center: str
     kind: Kind
@@ -81,6 +84,7 @@ class Reply:
     payload: Payload | None = None
     scores: Mapping[ModalitySetting, Score] = field(default_factory=dict)
     comparison: Comparison | None = None
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
     loss: float | None = None
     seconds: float = 0.0
     facts: Mapping[str, int | float | str] = field(default_factory=dict)

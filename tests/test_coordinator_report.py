@@ -410,5 +410,5 @@ def test_a_result_as_the_coordinator_builds_it_has_a_page():
     facts = Facts("interrupted", (TensorSpec("w", "backbone", (3, 7)), TensorSpec("v", "peft", (21,))), "", 9.5)
     found = visible_text(report_html(build_result(study, history, facts)))
     assert "After stage first, the average test Dice over centers is 0.625 with CT" in found
-    assert "first pet, peft 21 50.00 %" in found
+    assert "first pet, fusion, peft 21 50.00 %" in found
     assert "a CT + PET unknown unknown unknown yes" in found

@@ -24,7 +24,18 @@ SPECS = (
     TensorSpec(key="norm#norm_bias", group="norm", shape=(2,)),
     TensorSpec(key="conv#lora_a", group="peft", shape=(4, 2, 3, 3, 3)),
 )
-GROUPS_AND_STATISTICS = ["backbone", "pet", "fusion", "peft", "center", "norm", "gram", "fisher", "features.ct", "features.pet"]
+GROUPS_AND_STATISTICS = [
+    "backbone",
+    "pet",
+    "fusion",
+    "peft",
+    "center",
+    "norm",
+    "gram",
+    "fisher",
+    "features.ct",
+    "features.pet",
+]
 TENSORS = {"a#lora_a": np.array([[1, 2]], np.float32)}
 PAYLOAD = Payload(
     center="a", backbone_hash="0" * 64, stage="adapt", server_round=3, tensors=TENSORS, support={"peft": 5}
@@ -75,6 +86,7 @@ def test_agreed_reply_leaves_unchanged_and_is_logged(tmp_path: Path) -> None:
         "content_sha256": content_hash(TENSORS),
         "scores": {"ct+pet": {"cases": 2, "dice": 0.7, "hd95_mm": 4.0, "dice_undefined": 0, "hd95_undefined": 0}},
         "comparison": None,
+        "diagnostics": {},
         "facts": {"train_cases": 5, "modalities": "ct+pet"},
         "held_back": [],
     }

@@ -19,6 +19,8 @@ STAGE = {"rounds": 2, "local_steps": 5, "learning_rate": 0.1}
 CENTERS = ("a", "b", "c")
 R = ((0.1, 0.2, 0.1), (0.8, 0.3, 0.2), (0.7, 0.9, 0.4), (0.6, 0.8, 0.85))
 
+GATE = {"gate/0/ct/mean": 0.25, "gate/0/pet/mean": 0.75}
+
 
 def study_of(stages, **changes):
     return Study.model_validate(
@@ -57,7 +59,7 @@ def row(stage, dice, setting="ct"):
 HISTORY = History(
     rounds=(
         RoundRecord("ct1", 1, "a", "", 0.5, 7, 2.0, 100, 10, {"ct": Score(2, None, None, 2, 2)}, {"backbone": 7}),
-        RoundRecord("first", 2, "a", "", math.nan, 7, 3.0, 200, 20, update_norms={"peft": 0.5}),
+        RoundRecord("first", 2, "a", "", math.nan, 7, 3.0, 200, 20, update_norms={"peft": 0.5}, diagnostics=GATE),
         RoundRecord("first", 2, "b", "cases", None, 0, 0.5, 5, 0),
     ),
     rows=(
@@ -146,7 +148,7 @@ def test_an_interrupted_study_has_a_result_too():
 def test_parameters_are_counted_from_the_ledger():
     result = build_result(STUDY, HISTORY, FACTS)
     counts = {key: value for key, value in result["parameters"].items() if key != "definition"}
-    assert counts == {"total": 1000, "backbone": 900, "pet": 60, "peft": 40, "center": 0, "norm": 0}
+    assert counts == {"total": 1000, "backbone": 900, "pet": 60, "fusion": 0, "peft": 40, "center": 0, "norm": 0}
     assert [stage["trainable"]["parameters"] for stage in result["stages"]] == [900, 900, 100, 40, 40]
     assert result["stages"][2]["trainable"]["percent"] == 10.0
 
@@ -163,6 +165,7 @@ def test_what_is_not_a_number_is_null(tmp_path):
     result = build_result(STUDY, HISTORY, FACTS)
     assert result["rounds"][1]["loss"] is None
     assert [row["update_norms"] for row in result["rounds"]] == [{}, {"peft": 0.5}, {}]
+    assert [row["diagnostics"] for row in result["rounds"]] == [{}, GATE, {}]
     assert result["rounds"][0]["validation"]["ct"]["dice"] is None
     assert result["centers"]["b"]["cases"] == {"train": None, "validation": None, "test": None}
     write_result(tmp_path / "result.json", result)
@@ -185,6 +188,7 @@ NAMED = {
     "rounds[].validation": "setting",
     "rounds[].support": "group",
     "rounds[].update_norms": "group",
+    "rounds[].diagnostics": "diagnostic",
     "evaluations[].bytes_down": "center",
     "evaluations[].seconds": "center",
     "evaluations[].errors": "center",

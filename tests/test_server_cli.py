@@ -82,11 +82,3 @@ def test_an_error_is_one_message_and_exit_code_one(root, monkeypatch, arguments,
 def test_wrong_usage_is_exit_code_two(root):
     assert run("bank", "rollback", "shared")[0] == 2
     assert run("bank", "rollback", "shared", "one", "--bank", root)[0] == 2
-
-
-def test_env_lists_versions():
-    code, out, _ = run("env")
-    assert code == 0
-    assert "python" in out
-    assert "flwr" in out
-    assert "1.41" in out

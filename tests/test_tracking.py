@@ -35,8 +35,8 @@ def record(server_round, **changes):
 def interrupted(tracker):
     with tracker:
         tracker.log_backbone("ab" * 32)
-        tracker.log_round(record(1))
-        tracker.log_round(record(2, seconds=9.0))
+        tracker.log_round(record(1, diagnostics={"gate/0/ct/mean": 0.25}))
+        tracker.log_round(record(2, seconds=9.0, diagnostics={"gate/0/ct/mean": 0.5}))
         raise KeyboardInterrupt
 
 
@@ -106,6 +106,10 @@ def test_every_measured_quantity_of_a_round_is_there(store):
     assert (metrics["cases"], metrics["bytes_down"], metrics["bytes_up"]) == (6, 10, 20)
     assert metrics["failed"] == 1
     assert client.get_run(run_ids["center/a"]).data.tags["error/0003"] == "cases"
+
+
+def test_diagnostics_have_curves_of_their_own_apart_from_the_no_harm_gate(store):
+    assert history(store, "diagnostics/gate/0/ct/mean") == [(1, 0.25), (2, 0.5)]
 
 
 def test_what_is_undefined_is_counted_and_never_a_number(store):

@@ -91,6 +91,7 @@ REPLIES = st.builds(
     payload=st.none() | PAYLOADS,
     scores=st.dictionaries(st.sampled_from(SETTINGS), SCORES),
     comparison=st.none() | COMPARISONS,
+    diagnostics=st.dictionaries(st.sampled_from(["gate/0/ct/mean", "gate/3/pet/std"]), st.floats(0, 0.5)),
     loss=st.none() | FINITE,
     seconds=FINITE,
     facts=st.dictionaries(NAMES, COUNTS | FINITE | NAMES, max_size=4),
@@ -174,6 +175,11 @@ def test_other_dtypes_are_refused_by_name(through: Through) -> None:
     ("value", "field"),
     [
         (changed(REPLY, loss=float("nan")), "loss"),
+        (changed(REPLY, diagnostics={"gate/0/ct/mean": float("nan")}), r"diagnostics\.gate/0/ct/mean"),
+        (
+            changed(REPLY, diagnostics={"gate/0/ct/std": 0.6}),
+            r"diagnostics: .*gate/0/ct/std' is not a number in \[0, 0",
+        ),
         (changed(REPLY, scores={"ct": Score(3, float("inf"), None)}), r"scores\.ct\.dice"),
         (changed(REPLY, facts={"cases": True}), r"facts\.cases"),
         (changed(REPLY, payload=changed(PAYLOAD, support={"peft": 1.5})), r"payload\.support\.peft"),
@@ -206,6 +212,8 @@ def reply_json(**changes: Any) -> str:
         ({"seconds": "1.0"}, "seconds: Input should be a valid number"),
         ({"path": "/data"}, "path: Extra inputs are not permitted"),
         ({"scores": {"ct": {"cases": 1, "dice": None, "hd95_mm": None, "names": 1}}}, "scores.ct.names: Unexpected"),
+        ({"diagnostics": {"gate/0/mr/mean": 0.5}}, "diagnostics: .*'gate/0/mr/mean' is not in the table"),
+        ({"diagnostics": ...}, "diagnostics: Field required"),
         ({"payload": None}, "field payload is null beside 1 tensor"),
     ],
 )
