@@ -29,6 +29,7 @@ from strategies.tensors import CENTER, NORM, ROLE_GROUPS, Tensors, TensorSpec, i
 NOTHING: Tensors = MappingProxyType({})
 # The center's A must not repeat the shared adapter's, which is drawn from the study's seed itself.
 CENTER_SEED = 1
+MEMORY_FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
 def assemble(settings: StudySettings, backbone: Tensors, tensors: Tensors, *, device: str = "cpu") -> nn.Module:
@@ -52,7 +53,8 @@ def assemble(settings: StudySettings, backbone: Tensors, tensors: Tensors, *, de
         load(model, _torch(loaded))
     except ValueError as error:
         raise ModelError(f"model '{settings.model.name}': {error}") from error
-    return model.to(device).to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    memory_format = MEMORY_FORMATS[model_row(settings.model.name).spatial_dims]
+    return model.to(device).to(memory_format=memory_format)  # type: ignore[call-overload]
 
 
 @cache

@@ -13,11 +13,11 @@ from client.backbone_store import BackboneStore, check_hash
 from fusion_models.adapters.injection import BACKBONE, group_of, parameters_by_key
 from fusion_models.registry import MODELS, model_row
 from strategies.errors import BackboneMissingError, ModelError
-from strategies.settings import Adapter, Model, OptionValue, Personal, Preprocessing, StudySettings
+from strategies.settings import Adapter, Model, Personal, Preprocessing, StudySettings
 from strategies.tensors import ROLE_GROUPS, content_hash, role_of
+from tests.smallest_models import smallest
 
 CROP = (16, 16, 16)
-SHRUNK: dict[str, OptionValue] = {"patch": 4, "width": 12, "depth": 4, "heads": 2, "mlp": 16, "features": 2}
 IMAGES = torch.rand(2, 1, 1, *CROP, generator=torch.Generator().manual_seed(0))
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -25,12 +25,13 @@ Arrays = dict[str, NDArray[np.float32]]
 def settings_for(
     model: str = "pemma-unetr-tiny", method: str = "dora", personal: tuple[Personal, ...] = (), seed: int = 5
 ) -> StudySettings:
+    options, crop_zyx = smallest(model)
     return StudySettings(
         study="small",
         seed=seed,
-        model=Model(name=model, options=SHRUNK),
+        model=Model(name=model, options=options),
         adapter=Adapter.model_validate({"method": method, "rank": 2, "alpha": 4}),
-        preprocessing=Preprocessing(crop_zyx=CROP),
+        preprocessing=Preprocessing(crop_zyx=crop_zyx),
         personal=personal,
         center_rank=3,
     )
@@ -218,7 +219,7 @@ def test_the_ledger_without_memory_is_that_of_the_model(name: str) -> None:
     inject_adapter(model, settings)
     specs = ledger(settings.model_dump_json())
     assert specs == tensor_specs(model, name)
-    assert {spec.group for spec in specs} == {"backbone", "peft", *MODELS[name].pathways}
+    assert {"backbone", "peft"} <= {spec.group for spec in specs} <= {"backbone", "peft", *MODELS[name].pathways}
 
 
 def test_a_backbone_on_disk_is_found_by_its_hash_alone(tmp_path: Path) -> None:

@@ -116,6 +116,23 @@ def test_a_file_that_is_not_there_is_one_message(tmp_path: Path) -> None:
         read_plan(tmp_path / "none.toml")
 
 
+@pytest.mark.parametrize("name", ["sts-arms", "sts", "sts-pemma", "sts-vmambax"])
+def test_every_benchmark_of_the_repository_can_be_run(repository: Path, name: str) -> None:
+    plan = read_plan(repository / "studies" / f"{name}-benchmark.toml")
+    assert plan.backbone is not None
+    assert all(run.study.settings for run in plan.runs)
+
+
+def test_the_models_compared_at_equal_time_take_equal_steps_of_the_same_cases(repository: Path) -> None:
+    first, second = (read_plan(repository / "studies" / f"sts-{name}-benchmark.toml") for name in ("vmambax", "pemma"))
+    for one, other in ((first.backbone, second.backbone), (first.runs[0].study, second.runs[0].study)):
+        assert one is not None
+        assert other is not None
+        assert one.steps_by_center() == other.steps_by_center()
+        assert one.split == other.split
+        assert one.preprocessing.spacing_zyx_mm == other.preprocessing.spacing_zyx_mm
+
+
 def test_the_benchmark_of_the_repository_has_the_arms_that_the_results_need(repository: Path) -> None:
     """The default and sequential fine-tuning over two orders, three seeds at least, and both bounds."""
     plan = read_plan(repository / "studies" / "sts-benchmark.toml")

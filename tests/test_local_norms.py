@@ -9,9 +9,9 @@ from fusion_models.adapters.injection import load, parameters_by_key, train_only
 from fusion_models.adapters.local_norm import AffineNorm, LocalNorm, inject_local_norms, reset_local_norms
 from fusion_models.registry import MODELS, build_model
 from strategies.tensors import content_hash
+from tests.smallest_models import built, inputs
 
 CROP = (16, 16, 16)
-SHRUNK = {"patch": 4, "width": 12, "depth": 4, "heads": 2, "mlp": 16, "features": 2}
 PET = {"pet": ("pet_norm",)}
 
 
@@ -80,13 +80,13 @@ def test_a_norm_that_cannot_be_copied_whole_is_refused(norm: nn.Module) -> None:
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_fresh_local_norms_change_no_bit_and_the_backbone_keeps_its_hash(name: str) -> None:
-    model, plain = (build_model(name, SHRUNK, crop_zyx=CROP, seed=0).eval() for _ in range(2))
+    model, plain = (built(name).eval() for _ in range(2))
     inject_local_norms(model, MODELS[name].pathways)
     kept = {key: array for key, array in arrays(model).items() if "#" not in key}
     assert content_hash(kept) == content_hash(arrays(plain))
     assert len(arrays(model)) > len(kept)
     with torch.no_grad():
-        assert torch.equal(model(*images()), plain(*images()))
+        assert torch.equal(model(*inputs(name, "ct+pet")), plain(*inputs(name, "ct+pet")))
 
 
 def test_local_norms_follow_a_backbone_that_arrives_later() -> None:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from fusion_models.adapters.injection import (
     group_of,
@@ -14,40 +13,34 @@ from fusion_models.adapters.injection import (
     reset_magnitudes,
     train_only,
 )
-from fusion_models.modality import restrict
 from fusion_models.registry import MODELS, build_model
+from strategies.tensors import GROUPS
+from tests.smallest_models import built, inputs, smallest, spared
 
-CROP = (16, 16, 16)
-SHRUNK = {"patch": 4, "width": 12, "depth": 4, "heads": 2, "mlp": 16, "features": 2}
 ROWS = sorted(MODELS)
-
-
-def inputs(setting: str) -> tuple[Tensor | None, Tensor | None]:
-    generator = torch.Generator().manual_seed(1)
-    ct, pet = (torch.rand(1, 1, *CROP, generator=generator) for _ in range(2))
-    return restrict(setting, ct, pet)
+CROP = (16, 16, 16)
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_builds_small_and_answers_every_setting_it_names(name: str) -> None:
-    model = build_model(name, SHRUNK, crop_zyx=CROP, seed=0).eval()
+    model = built(name).eval()
     for setting in MODELS[name].settings:
-        logits = model(*inputs(setting))
-        assert logits.shape == (1, 2, *CROP)
+        logits = model(*inputs(name, setting))
+        assert logits.shape == (1, 2, *smallest(name)[1])
         assert torch.isfinite(logits).all()
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_refuses_a_setting_it_does_not_name(name: str) -> None:
-    model = build_model(name, SHRUNK, crop_zyx=CROP, seed=0)
+    model = built(name)
     for setting in {"ct", "pet", "ct+pet"} - set(MODELS[name].settings):
         with pytest.raises(ValueError, match=r"needs CT and PET"):
-            model(*inputs(setting))
+            model(*inputs(name, setting))
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_the_seed_decides_the_weights(name: str) -> None:
-    first, again, other = (parameters_by_key(build_model(name, SHRUNK, crop_zyx=CROP, seed=s)) for s in (1, 1, 2))
+    first, again, other = (parameters_by_key(built(name, s)) for s in (1, 1, 2))
     assert all(torch.equal(first[key], again[key]) for key in first)
     assert not all(torch.equal(first[key], other[key]) for key in first)
 
@@ -55,7 +48,7 @@ def test_the_seed_decides_the_weights(name: str) -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_building_leaves_the_global_generator_alone(name: str) -> None:
     before = torch.random.get_rng_state()
-    build_model(name, SHRUNK, crop_zyx=CROP, seed=1)
+    built(name, 1)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -63,12 +56,12 @@ def test_building_leaves_the_global_generator_alone(name: str) -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_a_fresh_adapter_is_the_identity_and_only_adapters_learn(name: str, method: str) -> None:
     row = MODELS[name]
-    model = build_model(name, SHRUNK, crop_zyx=CROP, seed=0).eval()
-    before = model(*inputs("ct+pet"))
+    model = built(name).eval()
+    before = model(*inputs(name, "ct+pet"))
     keys = set(parameters_by_key(model))
-    inject(model, lora_config(method=method, rank=2, alpha=4, targets=row.adapter_targets), seed=0)
+    inject(model, lora_config(method=method, rank=2, alpha=4, targets=row.adapter_targets), seed=0, spared=spared(name))
     reset_magnitudes(model)
-    assert torch.equal(model.eval()(*inputs("ct+pet")), before)
+    assert torch.equal(model.eval()(*inputs(name, "ct+pet")), before)
     assert set(train_only(model, ("peft",), row.pathways)) == set(parameters_by_key(model)) - keys
 
 
@@ -76,19 +69,58 @@ def test_a_fresh_adapter_is_the_identity_and_only_adapters_learn(name: str, meth
 def test_state_goes_out_and_comes_back(name: str) -> None:
     row = MODELS[name]
     config = lora_config(method="dora", rank=2, alpha=4, targets=row.adapter_targets)
-    source = inject(build_model(name, SHRUNK, crop_zyx=CROP, seed=1), config, seed=1)
-    target = inject(build_model(name, SHRUNK, crop_zyx=CROP, seed=2), config, seed=2)
+    source = inject(built(name, 1), config, seed=1, spared=spared(name))
+    target = inject(built(name, 2), config, seed=2, spared=spared(name))
     arrays = {key: np.array(p.detach().numpy() + 0.5) for key, p in parameters_by_key(source).items()}
     load(target, {key: torch.from_numpy(array) for key, array in arrays.items()})
     assert all(np.array_equal(p.detach().numpy(), arrays[key]) for key, p in parameters_by_key(target).items())
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_every_pathway_prefix_owns_tensors(name: str) -> None:
+def test_its_groups_are_the_backbone_and_pathways_that_the_coordinator_knows(name: str) -> None:
     row = MODELS[name]
-    keys = parameters_by_key(build_model(name, SHRUNK, crop_zyx=CROP, seed=0))
-    groups = {group_of(key, row.pathways) for key in keys}
-    assert groups == {"backbone", *row.pathways}
+    groups = {group_of(key, row.pathways) for key in parameters_by_key(built(name))}
+    assert groups <= {"backbone", *row.pathways}
+    assert set(row.pathways) <= set(GROUPS)
+    assert "backbone" in groups
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if set(MODELS[name].settings) == {"ct", "pet", "ct+pet"}])
+@pytest.mark.parametrize(("group", "settings"), [("pet", {"pet", "ct+pet"}), ("fusion", {"ct+pet"})])
+def test_a_pathway_is_run_through_by_the_settings_of_its_name_alone(name: str, group: str, settings: set[str]) -> None:
+    """Gradients reach a group's tensors exactly where the setting has the modalities that the group stands for."""
+    row, model = MODELS[name], built(name).eval()
+    members = [p for key, p in parameters_by_key(model).items() if group_of(key, row.pathways) == group]
+    for setting in row.settings:
+        model.zero_grad()
+        model(*inputs(name, setting)).square().sum().backward()
+        reached = [p.grad is not None and bool(p.grad.any()) for p in members]
+        assert any(reached) == (setting in settings and bool(members)), setting
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_no_state_learns_outside_of_the_parameters(name: str) -> None:
+    """A running mean would neither travel with an adapter nor be part of the backbone's hash."""
+    model = built(name)
+    before = {key: value.clone() for key, value in model.named_buffers()}
+    model.train()(*inputs(name, "ct+pet"))
+    assert all(torch.equal(value, before[key]) for key, value in model.named_buffers())
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if set(MODELS[name].settings) == {"ct", "pet", "ct+pet"}])
+def test_what_is_absent_has_no_say_and_what_is_present_has(name: str) -> None:
+    """PET-only output ignores the CT, CT-only output ignores every tensor of PET and fusion."""
+    row, model = MODELS[name], built(name).eval()
+    ct, pet = inputs(name, "ct+pet")
+    before, both = model(ct, None), model(ct, pet)
+    assert not torch.equal(both, before)
+    assert not torch.equal(both, model(ct, 1 - pet))
+    with torch.no_grad():
+        for key, parameter in parameters_by_key(model).items():
+            if group_of(key, row.pathways) != "backbone":
+                parameter.add_(1)
+    assert torch.equal(model(ct, None), before)
+    assert model.pooled_features(ct).shape[0] == 1
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:

@@ -1,0 +1,176 @@
+"""vMambaX: CT and PET slices through one VSS encoder, fused at every stage, read by one decoder (arXiv 2510.27508).
+
+    CT_i, PET_i = LayerNorm_i(encoder(ct)_i), LayerNorm_i(encoder(pet)_i)      i = 0 finest .. stages - 1
+    F_i         = base_i + interaction_i(CT'_i, PET'_i),  (CT'_i, PET'_i, base_i) = merge_i(CT_i, PET_i)
+    logits      = decoder(F_0, ..)
+
+Shapes: images (b, channels, y, x); stage i has c = width * 2^i channels on a map (y / p 2^i, x / p 2^i), p the patch.
+A modality that is absent takes its terms with it: F_i = CT_i or F_i = PET_i, not gated, without interaction. CT alone
+is therefore the plain CT network, whatever the fusion has learnt. The official code knows both modalities only.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fusion_models.ssm.vss_encoder import VSSEncoder
+from fusion_models.vmambax.dcim import SIDE
+from fusion_models.vmambax.decoder import CvssDecoder
+from fusion_models.vmambax.merge import INTERACTIONS, MERGES
+from fusion_models.vmambax.norms import group_norm
+
+ENCODERS: Mapping[str, Mapping[str, str]] = {
+    "shared": {"ct": "", "pet": ""},
+    "separate": {"ct": "", "pet": "pet_"},
+}
+"""Choice -> modality -> prefix of the modules `encoder` and `tap_norms` that read it."""
+
+WINDOWS: Mapping[str, int] = {"dcim": SIDE, "none": 1}
+"""Interaction -> side of the windows that every stage's map must be cut into."""
+
+
+class VMambaX(nn.Module):
+    """Segmentation of slices from CT, PET or both; the defaults are the paper's sizes.
+
+    Args:
+        size_yx: size of the slices; forward also takes other legal sizes, since no tensor depends on it.
+        in_channels: channels of each slice. classes: output channels.
+        width: channels c of the first stage. depths: VSS blocks of each stage. state: states a channel of every scan
+            but the decoder's. patch: pixels per cell of the first map, 2 or 4.
+        decoder_depth: blocks of each decoder level. decoder_state: states a channel of their scans.
+        drop_path: highest drop rate of the decoder; the encoder has none.
+        merge: name in `MERGES`. interaction: name in `INTERACTIONS`.
+        encoder: "shared", or "separate" for an encoder and tap norms of PET's own.
+        norm: normalisation of the fusion modules; the paper's is `nn.BatchNorm2d`.
+
+    Raises:
+        ValueError: a name is unknown, or sizes do not fit each other.
+    """
+
+    encoder: VSSEncoder
+    tap_norms: nn.ModuleList
+
+    def __init__(
+        self,
+        *,
+        size_yx: Sequence[int],
+        in_channels: int = 3,
+        classes: int = 1,
+        width: int = 96,
+        depths: Sequence[int] = (2, 2, 9, 2),
+        state: int = 16,
+        patch: int = 4,
+        decoder_depth: int = 4,
+        decoder_state: int = 4,
+        drop_path: float = 0.1,
+        merge: str = "cgm",
+        interaction: str = "dcim",
+        encoder: str = "shared",
+        norm: Callable[[int], nn.Module] = group_norm,
+    ) -> None:
+        super().__init__()
+        _check_names(merge=merge, interaction=interaction, encoder=encoder)
+        self.in_channels, self.prefixes = in_channels, ENCODERS[encoder]
+        self.multiple = legal_multiple(patch=patch, stages=len(depths), interaction=interaction)
+        self._check_size(size_yx)
+        widths = [width * 2**stage for stage in range(len(depths))]
+        for prefix in dict.fromkeys(self.prefixes.values()):
+            body = VSSEncoder(in_channels, width=width, depths=tuple(depths), state=state, patch=patch)
+            self.add_module(f"{prefix}encoder", body)
+            self.add_module(f"{prefix}tap_norms", nn.ModuleList([nn.LayerNorm(c) for c in widths]))
+        self.merges = nn.ModuleList([MERGES[merge](c, norm=norm) for c in widths])
+        self.interactions = nn.ModuleList([INTERACTIONS[interaction](c, state=state, norm=norm) for c in widths])
+        self.decoder = CvssDecoder(
+            widths, classes=classes, patch=patch, depth=decoder_depth, state=decoder_state, drop_path=drop_path
+        )
+
+    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+        """Logits (b, classes, y, x) from CT and PET slices, each (b, in_channels, y, x) or absent.
+
+        Raises:
+            ValueError: both are absent, their shapes differ, or the network does not take slices of this shape.
+        """
+        return self.decoder([fused.permute(0, 2, 3, 1) for fused in self.fused(self.taps(ct, pet))])
+
+    def fused(self, taps: Mapping[str, list[Tensor]]) -> list[Tensor]:
+        """F_i (b, c, y / p 2^i, x / p 2^i), finest first, of what `taps` gives."""
+        if len(taps) == 1:
+            return next(iter(taps.values()))
+        stages = zip(self.merges, self.interactions, taps["ct"], taps["pet"], strict=True)
+        return [_fuse(*stage) for stage in stages]
+
+    def taps(self, ct: Tensor | None, pet: Tensor | None) -> dict[str, list[Tensor]]:
+        """CT_i and PET_i (b, c, y / p 2^i, x / p 2^i) of the modalities present, finest first.
+
+        Modalities that share an encoder go through it in one call; input and errors as in `forward`.
+        """
+        images = self._checked(ct, pet)
+        found: dict[str, list[Tensor]] = {}
+        for prefix in dict.fromkeys(self.prefixes[modality] for modality in images):
+            names = [modality for modality in images if self.prefixes[modality] == prefix]
+            maps = self._encode(prefix, torch.cat([images[name] for name in names]))
+            for part, name in enumerate(names):
+                found[name] = [each.chunk(len(names))[part] for each in maps]
+        return found
+
+    def pooled_features(self, ct: Tensor) -> Tensor:
+        """Mean over positions of the coarsest CT_i: (b, c of the last stage)."""
+        return self.taps(ct, None)["ct"][-1].mean(dim=(2, 3))
+
+    def _encode(self, prefix: str, images: Tensor) -> list[Tensor]:
+        """Normalised maps (b, c, y / p 2^i, x / p 2^i), finest first."""
+        maps = self.get_submodule(f"{prefix}encoder")(images)
+        norms = self.get_submodule(f"{prefix}tap_norms").children()
+        return [norm(each).permute(0, 3, 1, 2) for norm, each in zip(norms, maps, strict=True)]
+
+    def _checked(self, ct: Tensor | None, pet: Tensor | None) -> dict[str, Tensor]:
+        """The images present, by modality, CT first."""
+        images = {name: image for name, image in (("ct", ct), ("pet", pet)) if image is not None}
+        if not images:
+            raise ValueError("a case needs CT, PET or both; found neither")
+        shapes = {name: tuple(image.shape) for name, image in images.items()}
+        first = next(iter(shapes.values()))
+        if any(len(s) != 4 or s[1] != self.in_channels or s != first for s in shapes.values()):
+            raise ValueError(f"slices must be of one shape (b, {self.in_channels}, y, x), found {shapes}")
+        self._check_size(first[2:])
+        return images
+
+    def _check_size(self, size_yx: Sequence[int]) -> None:
+        if len(size_yx) == 2 and all(size > 0 and size % self.multiple == 0 for size in size_yx):
+            return
+        legal = tuple(max(1, -(-size // self.multiple)) * self.multiple for size in size_yx)
+        raise ValueError(
+            f"this vMambaX takes slices (y, x) whose sides are multiples of {self.multiple} (patch x 2^(stages - 1) x "
+            f"window), found {tuple(size_yx)}; the next size it takes is {legal}"
+        )
+
+
+def legal_multiple(*, patch: int, stages: int, interaction: str) -> int:
+    """What each side of a slice must be a multiple of: patch * 2^(stages - 1) * window, 128 in the paper.
+
+    Raises:
+        ValueError: the patch is neither 2 nor 4, or there are fewer than two stages.
+    """
+    if patch not in {2, 4}:
+        raise ValueError(f"patch must be 2 or 4, found {patch}")
+    if stages < 2:
+        raise ValueError(f"depths must name at least two stages, found {stages}")
+    return patch * 2 ** (stages - 1) * WINDOWS[interaction]
+
+
+def _fuse(merge: nn.Module, interaction: nn.Module, ct: Tensor, pet: Tensor) -> Tensor:
+    """F_i of CT_i and PET_i, each (b, c, y, x)."""
+    ct, pet, base = merge(ct, pet)
+    return base + interaction(ct, pet)
+
+
+def _check_names(*, merge: str, interaction: str, encoder: str) -> None:
+    """Refuse a choice that no table has, listing those it has."""
+    for what, name, known in (
+        ("merge", merge, MERGES),
+        ("interaction", interaction, INTERACTIONS),
+        ("encoder", encoder, ENCODERS),
+    ):
+        if name not in known:
+            raise ValueError(f"unknown {what} '{name}'; known: {sorted(known)}")
