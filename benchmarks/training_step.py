@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from fusion_models.adapters.injection import inject, lora_config, train_only
 from fusion_models.losses import dice_cross_entropy
-from fusion_models.registry import SMALL, build_model, model_row
+from fusion_models.registry import build_model, model_row
+from fusion_models.sizes import UNETR_SMALL
 
 MODEL = "pemma-unetr-small"
 ARMS = {
@@ -54,10 +55,10 @@ def arms(crop: int) -> dict[str, tuple[Callable[[], None], int]]:
         1,
         2,
         (crop,) * 3,
-        feature_size=SMALL["features"],
-        hidden_size=SMALL["width"],
-        mlp_dim=SMALL["mlp"],
-        num_heads=SMALL["heads"],
+        feature_size=UNETR_SMALL["features"],
+        hidden_size=UNETR_SMALL["width"],
+        mlp_dim=UNETR_SMALL["mlp"],
+        num_heads=UNETR_SMALL["heads"],
     )
     peer = peer.to(memory_format=torch.channels_last_3d)
     found = {"MONAI UNETR": (step_of(peer, list(peer.parameters()), (ct,), label), size(list(peer.parameters())))}

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from fusion_models import sizes
 from fusion_models.log_vmamba.slices import build_log_vmamba_2d
 from fusion_models.log_vmamba.volumes import build_log_vmamba_3d
 from fusion_models.pemma.early_fusion import EarlyFusionUnetr
 from fusion_models.pemma.unetr import PemmaUnetr
 from fusion_models.vmambax.slices import build_vmambax
-
-Option = int | float | str | tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class ModelRow:
     """
 
     build: Callable[..., nn.Module]
-    options: Mapping[str, Option]
+    options: sizes.Sizes
     settings: tuple[str, ...]
     adapter_targets: tuple[str, ...]
     pathways: Mapping[str, tuple[str, ...]]
@@ -38,112 +37,46 @@ class ModelRow:
     spatial_dims: int = 3
 
 
-PAPER = {"patch": 16, "width": 768, "depth": 12, "heads": 12, "mlp": 3072, "features": 48}
-SMALL = {"patch": 8, "width": 96, "depth": 6, "heads": 6, "mlp": 192, "features": 8}
-TINY = {"patch": 4, "width": 24, "depth": 4, "heads": 2, "mlp": 48, "features": 4}
-BETA = {"beta": 1.0}
 ALL_SETTINGS = ("ct", "pet", "ct+pet")
 ATTENTION = ("attn.qkv", "attn.out_proj")
-PET_PATHWAY = {"pet": ("pet_embedding", "pet_skip")}
-
-FUSED = {"merge": "cgm", "interaction": "dcim", "encoder": "shared", "neighbours": 0}
-VMAMBAX_PAPER = {
-    **FUSED,
-    "width": 96,
-    "depths": (2, 2, 9, 2),
-    "state": 16,
-    "patch": 4,
-    "drop_path": 0.1,
-    "decoder_depth": 4,
-    "decoder_state": 4,
-}
-VMAMBAX_SMALL = {**VMAMBAX_PAPER, "width": 16, "depths": (1, 1, 2, 1), "state": 4, "patch": 2, "decoder_depth": 1}
-VMAMBAX_TINY = {**VMAMBAX_SMALL, "depths": (1, 1), "state": 2, "decoder_state": 2}
 SCANNED = ("op.in_proj", "op.out_proj", "x_proj")
+LOG_SCANNED = ("in_proj", "x_proj", "fold", "out_proj")
+PEMMA_PATHWAY = {"pet": ("pet_embedding", "pet_skip")}
 VMAMBAX_PATHWAYS = {
     "pet": ("network.pet_encoder", "network.pet_tap_norms"),
     "fusion": ("network.merges", "network.interactions"),
 }
-
-LOG_2D_PAPER = {
-    "width": 96,
-    "depths": (2, 2, 9, 2),
-    "state": 16,
-    "patch": 4,
-    "drop_path": 0.2,
-    "neighbours": 0,
-    "beta": 1.0,
-    "variant": "log",
-    "placement": "interleaved",
-    "compression": 8,
-    "expansion": 2,
-    "decoder_depth": 2,
-    "strides": (2, 2, 4),
-    "squeezes": (2, 1, 1),
-}
-LOG_2D_SMALL = {**LOG_2D_PAPER, "width": 16, "depths": (1, 1, 2, 1), "state": 4, "patch": 2, "decoder_depth": 1}
-LOG_2D_TINY = {**LOG_2D_SMALL, "width": 8, "depths": (1, 1), "state": 2, "strides": (2,), "squeezes": (1,)}
 LOG_2D_PATHWAY = {"pet": ("network.pet_stem", "network.pet_merge")}
-LOG_3D_PAPER = {
-    "widths": (32, 64, 128, 256, 320),
-    "blocks": (2, 2, 2, 1, 1),
-    "decoder_blocks": (2, 2, 2, 1),
-    "variants": "l log log g g",
-    "strides": (1, 4, 2, 1, 1),
-    "squeezes": (1, 1, 1, 2, 8),
-    "compression": 16,
-    "expansion": 1,
-    "state": 16,
-    "drop_path": 0.1,
-    "placement": "interleaved",
-    "beta": 1.0,
-}
-LOG_3D_SMALL = {
-    **LOG_3D_PAPER,
-    "widths": (16, 32, 64),
-    "blocks": (1, 1, 1),
-    "decoder_blocks": (1, 1),
-    "variants": "l log g",
-    "state": 4,
-    "strides": (1, 2, 1),
-    "squeezes": (1, 1, 2),
-    "compression": 8,
-}
-LOG_3D_TINY = {
-    **LOG_3D_SMALL,
-    "widths": (8, 16),
-    "blocks": (1, 1),
-    "decoder_blocks": (1,),
-    "variants": "l log",
-    "state": 2,
-    "strides": (1, 2),
-    "squeezes": (1, 1),
-}
 LOG_3D_PATHWAY = {"pet": ("pet_stem", "pet_merge")}
-LOG_SCANNED = ("in_proj", "x_proj", "fold", "out_proj")
 
 MODELS: Mapping[str, ModelRow] = {
-    "pemma-unetr-paper": ModelRow(PemmaUnetr, PAPER | BETA, ALL_SETTINGS, ATTENTION, PET_PATHWAY),
-    "pemma-unetr-small": ModelRow(PemmaUnetr, SMALL | BETA, ALL_SETTINGS, ATTENTION, PET_PATHWAY),
-    "pemma-unetr-tiny": ModelRow(PemmaUnetr, TINY | BETA, ALL_SETTINGS, ATTENTION, PET_PATHWAY),
-    "early-fusion-unetr-paper": ModelRow(EarlyFusionUnetr, PAPER, ("ct+pet",), ATTENTION, {}),
-    "early-fusion-unetr-small": ModelRow(EarlyFusionUnetr, SMALL, ("ct+pet",), ATTENTION, {}),
-    "early-fusion-unetr-tiny": ModelRow(EarlyFusionUnetr, TINY, ("ct+pet",), ATTENTION, {}),
-    "vmambax-paper": ModelRow(build_vmambax, VMAMBAX_PAPER, ALL_SETTINGS, SCANNED, VMAMBAX_PATHWAYS, spatial_dims=2),
-    "vmambax-small": ModelRow(build_vmambax, VMAMBAX_SMALL, ALL_SETTINGS, SCANNED, VMAMBAX_PATHWAYS, spatial_dims=2),
-    "vmambax-tiny": ModelRow(build_vmambax, VMAMBAX_TINY, ALL_SETTINGS, SCANNED, VMAMBAX_PATHWAYS, spatial_dims=2),
+    "pemma-unetr-paper": ModelRow(PemmaUnetr, sizes.PEMMA_PAPER, ALL_SETTINGS, ATTENTION, PEMMA_PATHWAY),
+    "pemma-unetr-small": ModelRow(PemmaUnetr, sizes.PEMMA_SMALL, ALL_SETTINGS, ATTENTION, PEMMA_PATHWAY),
+    "pemma-unetr-tiny": ModelRow(PemmaUnetr, sizes.PEMMA_TINY, ALL_SETTINGS, ATTENTION, PEMMA_PATHWAY),
+    "early-fusion-unetr-paper": ModelRow(EarlyFusionUnetr, sizes.UNETR_PAPER, ("ct+pet",), ATTENTION, {}),
+    "early-fusion-unetr-small": ModelRow(EarlyFusionUnetr, sizes.UNETR_SMALL, ("ct+pet",), ATTENTION, {}),
+    "early-fusion-unetr-tiny": ModelRow(EarlyFusionUnetr, sizes.UNETR_TINY, ("ct+pet",), ATTENTION, {}),
+    "vmambax-paper": ModelRow(
+        build_vmambax, sizes.VMAMBAX_PAPER, ALL_SETTINGS, SCANNED, VMAMBAX_PATHWAYS, spatial_dims=2
+    ),
+    "vmambax-small": ModelRow(
+        build_vmambax, sizes.VMAMBAX_SMALL, ALL_SETTINGS, SCANNED, VMAMBAX_PATHWAYS, spatial_dims=2
+    ),
+    "vmambax-tiny": ModelRow(
+        build_vmambax, sizes.VMAMBAX_TINY, ALL_SETTINGS, SCANNED, VMAMBAX_PATHWAYS, spatial_dims=2
+    ),
     "log-vmamba-2d-paper": ModelRow(
-        build_log_vmamba_2d, LOG_2D_PAPER, ALL_SETTINGS, LOG_SCANNED, LOG_2D_PATHWAY, spatial_dims=2
+        build_log_vmamba_2d, sizes.LOG_2D_PAPER, ALL_SETTINGS, LOG_SCANNED, LOG_2D_PATHWAY, spatial_dims=2
     ),
     "log-vmamba-2d-small": ModelRow(
-        build_log_vmamba_2d, LOG_2D_SMALL, ALL_SETTINGS, LOG_SCANNED, LOG_2D_PATHWAY, spatial_dims=2
+        build_log_vmamba_2d, sizes.LOG_2D_SMALL, ALL_SETTINGS, LOG_SCANNED, LOG_2D_PATHWAY, spatial_dims=2
     ),
     "log-vmamba-2d-tiny": ModelRow(
-        build_log_vmamba_2d, LOG_2D_TINY, ALL_SETTINGS, LOG_SCANNED, LOG_2D_PATHWAY, spatial_dims=2
+        build_log_vmamba_2d, sizes.LOG_2D_TINY, ALL_SETTINGS, LOG_SCANNED, LOG_2D_PATHWAY, spatial_dims=2
     ),
-    "log-vmamba-3d-paper": ModelRow(build_log_vmamba_3d, LOG_3D_PAPER, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY),
-    "log-vmamba-3d-small": ModelRow(build_log_vmamba_3d, LOG_3D_SMALL, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY),
-    "log-vmamba-3d-tiny": ModelRow(build_log_vmamba_3d, LOG_3D_TINY, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY),
+    "log-vmamba-3d-paper": ModelRow(build_log_vmamba_3d, sizes.LOG_3D_PAPER, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY),
+    "log-vmamba-3d-small": ModelRow(build_log_vmamba_3d, sizes.LOG_3D_SMALL, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY),
+    "log-vmamba-3d-tiny": ModelRow(build_log_vmamba_3d, sizes.LOG_3D_TINY, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY),
 }
 
 

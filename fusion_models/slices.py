@@ -8,6 +8,7 @@ expect. Intensities in [0, 1] become scale * x + shift, the range the network wa
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,7 @@ class SliceSegmenter(nn.Module):
 
     def __init__(self, network: nn.Module, *, neighbours: int = 0, intensity: tuple[float, float] = (1.0, 0.0)) -> None:
         super().__init__()
-        self.network = network
+        self.network: Any = network
         self.neighbours, self.intensity = neighbours, intensity
 
     def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from fusion_models.modality import restrict
-from fusion_models.registry import MODELS, Option, build_model
+from fusion_models.registry import MODELS, build_model
+from fusion_models.sizes import Option
 
 UNETR = {"patch": 4, "width": 12, "depth": 4, "heads": 2, "mlp": 16, "features": 2}
 FAMILIES: Mapping[str, tuple[Mapping[str, Option], tuple[int, int, int]]] = {

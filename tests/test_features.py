@@ -142,5 +142,5 @@ def test_a_single_case_has_no_scatter_and_a_modality_nobody_has_no_prototype() -
 
 def test_a_model_without_tokens_of_ct_alone_is_refused() -> None:
     model = build_model("early-fusion-unetr-tiny", {}, crop_zyx=CROP, seed=0)
-    with pytest.raises(ModelError, match="EarlyFusionUnetr has no features of CT alone; use another model or no router"):
+    with pytest.raises(ModelError, match="EarlyFusionUnetr has no features of CT alone; use another model"):
         features_of(model, made("a"), CROP)

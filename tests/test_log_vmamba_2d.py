@@ -1,5 +1,7 @@
 """LoG-VMamba on slices with CT and PET pathways: what belongs to whom, and the network of CT alone."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from fusion_models.log_vmamba.slices import LogVMamba2d, build_log_vmamba_2d
 from fusion_models.log_vmamba.swin_umamba import SwinUMamba
 
 CROP = (3, 16, 16)
-SIZES = {
+SIZES: dict[str, Any] = {
     "width": 8,
     "depths": (1, 1, 1, 1),
     "state": 2,
@@ -23,7 +25,7 @@ PATHWAY = ("pet_stem", "pet_merge")
 Slices = tuple[Tensor, Tensor]
 
 
-def ct_network(seed: int = 3) -> SwinUMamba:
+def ct_network(seed: int = 3) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return SwinUMamba(size_yx=CROP[1:], classes=2, **SIZES).eval()
@@ -45,7 +47,7 @@ def gradient(parameter: nn.Parameter) -> Tensor:
     return parameter.grad
 
 
-def test_ct_alone_is_the_ct_network_bit_for_bit_whatever_the_pathway_learnt(net: LogVMamba2d, slices: Slices) -> None:
+def test_ct_alone_is_the_ct_network_bit_for_bit_whatever_the_pathway_learnt(net: Any, slices: Slices) -> None:
     with torch.no_grad():
         for parameter in (*net.pet_stem.parameters(), *net.pet_merge.parameters()):
             parameter.fill_(7.0)
@@ -53,7 +55,7 @@ def test_ct_alone_is_the_ct_network_bit_for_bit_whatever_the_pathway_learnt(net:
         assert all(torch.equal(a, b) for a, b in zip(found, ct_network().scales(slices[0]), strict=True))
 
 
-def test_a_checkpoint_of_the_ct_network_loads_and_is_recovered(net: LogVMamba2d) -> None:
+def test_a_checkpoint_of_the_ct_network_loads_and_is_recovered(net: Any) -> None:
     other = ct_network(seed=4)
     missing, unexpected = net.load_state_dict(other.state_dict(), strict=False)
     assert unexpected == []
@@ -63,7 +65,7 @@ def test_a_checkpoint_of_the_ct_network_loads_and_is_recovered(net: LogVMamba2d)
     assert all(torch.equal(recovered[key], tensor) for key, tensor in other.state_dict().items())
 
 
-def test_taps_are_those_of_ct_plus_beta_times_the_merged_ones_of_pet(net: LogVMamba2d, slices: Slices) -> None:
+def test_taps_are_those_of_ct_plus_beta_times_the_merged_ones_of_pet(net: Any, slices: Slices) -> None:
     ct, pet = slices
     with torch.no_grad():
         for parameter in net.pet_merge.parameters():
@@ -74,7 +76,7 @@ def test_taps_are_those_of_ct_plus_beta_times_the_merged_ones_of_pet(net: LogVMa
         torch.testing.assert_close(net.taps(ct, pet), [a + b for a, b in zip(of_ct, merged, strict=True)])
 
 
-def test_both_modalities_pass_the_shared_stages_as_one_batch(net: LogVMamba2d, slices: Slices) -> None:
+def test_both_modalities_pass_the_shared_stages_as_one_batch(net: Any, slices: Slices) -> None:
     batches: list[int] = []
     for stage in net.encoder.stages:
         stage.blocks.register_forward_pre_hook(lambda _, inputs: batches.append(inputs[0].shape[0]))
@@ -82,19 +84,19 @@ def test_both_modalities_pass_the_shared_stages_as_one_batch(net: LogVMamba2d, s
     assert batches == [4, 4, 4, 4]
 
 
-def test_a_fresh_merge_hands_pets_maps_to_the_decoder_as_cts(net: LogVMamba2d, slices: Slices) -> None:
+def test_a_fresh_merge_hands_pets_maps_to_the_decoder_as_cts(net: Any, slices: Slices) -> None:
     net.beta = 1.0
     net.pet_stem.load_state_dict(net.encoder.patch_embed.state_dict())
     with torch.no_grad():
         torch.testing.assert_close(net(None, slices[0]), net(slices[0], None))
 
 
-def test_the_stem_of_pet_starts_as_the_other_convolutions_do(net: LogVMamba2d) -> None:
+def test_the_stem_of_pet_starts_as_the_other_convolutions_do(net: Any) -> None:
     assert not bool(net.pet_stem.proj.bias.any())
     assert not torch.equal(net.pet_stem.proj.weight, net.encoder.patch_embed.proj.weight)
 
 
-def test_a_pet_only_pass_touches_no_parameter_of_cts_stem(net: LogVMamba2d, slices: Slices) -> None:
+def test_a_pet_only_pass_touches_no_parameter_of_cts_stem(net: Any, slices: Slices) -> None:
     net(None, slices[1]).square().sum().backward()
     assert all(parameter.grad is None for parameter in net.encoder.patch_embed.parameters())
     assert all(bool(gradient(parameter).any()) for parameter in net.pet_stem.parameters())
@@ -108,52 +110,52 @@ def test_an_absent_modality_is_not_one_of_zeros() -> None:
         assert not torch.allclose(model(None, volume), model(torch.zeros_like(volume), volume), atol=1e-3)
 
 
-def test_beta_weighs_pet(net: LogVMamba2d, slices: Slices) -> None:
+def test_beta_weighs_pet(net: Any, slices: Slices) -> None:
     net.beta = 0.0
     with torch.no_grad():
         torch.testing.assert_close(net(*slices), net(slices[0], None))
 
 
-def test_all_four_outputs_and_both_stems_learn_from_both_modalities(net: LogVMamba2d, slices: Slices) -> None:
-    sum(each.square().mean() for each in net.scales(*slices)).backward()
+def test_all_four_outputs_and_both_stems_learn_from_both_modalities(net: Any, slices: Slices) -> None:
+    torch.stack([each.square().mean() for each in net.scales(*slices)]).sum().backward()
     for part in (net.decoder.heads, net.encoder.patch_embed, net.pet_stem, net.pet_merge):
         assert all(bool(gradient(parameter).any()) for parameter in part.parameters())
 
 
-def test_pooled_features_are_the_mean_of_cts_coarsest_map(net: LogVMamba2d, slices: Slices) -> None:
+def test_pooled_features_are_the_mean_of_cts_coarsest_map(net: Any, slices: Slices) -> None:
     with torch.no_grad():
         assert torch.equal(net.pooled_features(slices[0]), net.encoder(slices[0])[-1].flatten(1, 2).mean(1))
         assert net.pooled_features(slices[0]).shape == (2, 64)
 
 
 @pytest.mark.parametrize("method", ["lora", "dora"])
-def test_each_adapter_tensor_is_alive(net: LogVMamba2d, slices: Slices, method: str) -> None:
+def test_each_adapter_tensor_is_alive(net: Any, slices: Slices, method: str) -> None:
     """B (and the magnitude) at once, A after one step: with B = 0 the gradient of A is exactly zero."""
     inject(net, lora_config(method=method, rank=2, alpha=4, targets=TARGETS), seed=0, spared=PATHWAY)
     trained = train_only(net, ("peft",), {"pet": PATHWAY})
     assert {key.partition(".")[0] for key in trained} == {"encoder", "decoder"}
     optimiser = torch.optim.SGD(trained.values(), lr=0.01)
-    sum(each.square().sum() for each in net.scales(*slices)).backward()
+    torch.stack([each.square().sum() for each in net.scales(*slices)]).sum().backward()
     assert all(bool(gradient(p).any()) == (not key.endswith("#lora_a")) for key, p in trained.items())
     optimiser.step()
     optimiser.zero_grad()
-    sum(each.square().sum() for each in net.scales(*slices)).backward()
+    torch.stack([each.square().sum() for each in net.scales(*slices)]).sum().backward()
     assert all(bool(gradient(p).any()) and bool(torch.isfinite(gradient(p)).all()) for p in trained.values())
 
 
-def test_the_pathway_is_one_stem_and_one_linear_layer_a_tap(net: LogVMamba2d) -> None:
+def test_the_pathway_is_one_stem_and_one_linear_layer_a_tap(net: Any) -> None:
     """3 * 2 * 2 * 8 + 8 of the stem, 2 * 8 of its norm, c c + c of each tap, c = 8, 16, 32, 64."""
     sizes = {key: p.numel() for key, p in parameters_by_key(net).items() if key.startswith(PATHWAY)}
     assert sum(sizes.values()) == 96 + 8 + 16 + sum(c * c + c for c in (8, 16, 32, 64))
 
 
-def test_a_case_without_any_modality_is_refused(net: LogVMamba2d) -> None:
+def test_a_case_without_any_modality_is_refused(net: Any) -> None:
     with pytest.raises(ValueError, match="CT, PET or both; found neither"):
         net(None, None)
 
 
 @pytest.mark.parametrize("name", ["ct", "pet"])
-def test_slices_of_another_size_are_refused(net: LogVMamba2d, slices: Slices, name: str) -> None:
+def test_slices_of_another_size_are_refused(net: Any, slices: Slices, name: str) -> None:
     pair = {"ct": slices[0], "pet": slices[1], name: torch.zeros(2, 3, 32, 16)}
     with pytest.raises(ValueError, match=rf"{name} must have shape \(b, 3, 16, 16\), found \(2, 3, 32, 16\)"):
         net(pair["ct"], pair["pet"])

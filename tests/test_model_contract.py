@@ -1,5 +1,7 @@
 """What every row of the model table must satisfy."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -110,8 +112,10 @@ def test_no_state_learns_outside_of_the_parameters(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in ROWS if set(MODELS[name].settings) == {"ct", "pet", "ct+pet"}])
 def test_what_is_absent_has_no_say_and_what_is_present_has(name: str) -> None:
     """PET-only output ignores the CT, CT-only output ignores every tensor of PET and fusion."""
-    row, model = MODELS[name], built(name).eval()
+    row: Any = MODELS[name]
+    model: Any = built(name).eval()
     ct, pet = inputs(name, "ct+pet")
+    assert pet is not None
     before, both = model(ct, None), model(ct, pet)
     assert not torch.equal(both, before)
     assert not torch.equal(both, model(ct, 1 - pet))

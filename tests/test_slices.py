@@ -20,7 +20,7 @@ class Recorder(nn.Module):
 
     def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
         self.seen.append(tuple(None if image is None else tuple(image.shape) for image in (ct, pet)))
-        image = sum(image[:, image.shape[1] // 2] for image in (ct, pet) if image is not None)
+        image = torch.stack([image[:, image.shape[1] // 2] for image in (ct, pet) if image is not None]).sum(0)
         return torch.stack([1 - image, image], dim=1) + self.bias
 
     def scales(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from tests.official_weights import inp, load_golden
 SQUARE, WIDE = (512, 512), (384, 640)
 ENCODER = 22_122_912
 FROZEN = 81
-TINY = {
+TINY: dict[str, Any] = {
     "size_yx": (16, 16),
     "classes": 2,
     "width": 8,
@@ -33,7 +34,7 @@ TINY = {
 
 
 @cache
-def on_meta(**options: object) -> SwinUMamba:
+def on_meta(**options: Any) -> Any:
     with torch.device("meta"):
         return SwinUMamba(**options)
 
@@ -42,7 +43,7 @@ def size_of(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def tiny(**options: object) -> SwinUMamba:
+def tiny(**options: Any) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         return SwinUMamba(**{**TINY, **options}).eval()

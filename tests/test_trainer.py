@@ -374,7 +374,7 @@ def test_a_rounds_randomness_is_its_own_and_repeats(start: Start) -> None:
 
 
 def test_support_counts_pet_cases_for_the_pet_pathway_and_leaves_out_zero() -> None:
-    """a ran with CT, b with both, c with PET: three cases behind the adapter, two behind the pathway, one the fusion."""
+    """a ran with CT, b with both, c with PET: three cases behind the adapter, two the pathway, one the fusion."""
     used = {"ct": frozenset({"a", "b"}), "pet": frozenset({"c"}), "ct+pet": frozenset({"b"})}
     assert support_of(Trained(0.0, used), ["pet", "fusion", "peft"]) == {"pet": 2, "fusion": 1, "peft": 3}
     assert support_of(Trained(0.0, {"ct": frozenset("a")}), ["pet", "fusion", "peft"]) == {"peft": 1}
