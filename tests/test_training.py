@@ -322,3 +322,17 @@ def test_a_batch_holds_crops_of_the_cases() -> None:
 def test_a_case_without_images_has_no_shape() -> None:
     with pytest.raises(ValueError, match=r"case 'none' has neither CT nor PET"):
         shape_of(PreparedCase("none", None, None, None))
+
+
+def test_random_layers_draw_from_the_round_and_leave_the_processes_generator_alone() -> None:
+    """A layer that drops inputs gives the same twice, whatever the process drew before."""
+    outcomes = []
+    for seed in (1, 2):
+        model: Any = fresh()
+        torch.manual_seed(seed)
+        before = torch.random.get_rng_state()
+        model.ct_pathway = nn.Sequential(nn.Dropout(0.5), model.ct_pathway)
+        train(model, [CT], stage(local_steps=3, modality_shares={"ct": 1.0}))
+        outcomes.append(state(model))
+        assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(torch.equal(outcomes[0][name], outcomes[1][name]) for name in outcomes[0])
