@@ -1,6 +1,6 @@
 """Which modalities a case has, and modality dropout over them. Absent is never zero: it is None all the way down."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -39,3 +39,22 @@ def draw_setting(shares: Mapping[Setting, float], rng: np.random.Generator) -> S
 def restrict(setting: str, ct: Tensor | None, pet: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
     """The inputs that `setting` admits; the others become None."""
     return (ct if "ct" in setting.split("+") else None, pet if "pet" in setting.split("+") else None)
+
+
+def present(ct: Tensor | None, pet: Tensor | None, shape: Sequence[int]) -> dict[str, Tensor]:
+    """The images that are there, by modality, CT first.
+
+    Args:
+        shape: what each must have after its batch axis.
+
+    Raises:
+        ValueError: both are absent, or one has another shape.
+    """
+    images = {name: image for name, image in (("ct", ct), ("pet", pet)) if image is not None}
+    if not images:
+        raise ValueError("a case needs CT, PET or both; found neither")
+    for name, image in images.items():
+        if tuple(image.shape[1:]) != tuple(shape):
+            expected = ", ".join(map(str, shape))
+            raise ValueError(f"{name} must have shape (b, {expected}), found {tuple(image.shape)}")
+    return images

@@ -5,7 +5,7 @@ They are the options of a model's row, which a study file may override one by on
 
 from collections.abc import Mapping
 
-Option = int | float | str | tuple[int, ...]
+Option = int | float | str | tuple[int, ...] | tuple[str, ...]
 Sizes = Mapping[str, Option]
 
 UNETR_PAPER: Sizes = {"patch": 16, "width": 768, "depth": 12, "heads": 12, "mlp": 3072, "features": 48}

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fusion_models.modality import present
+
 COPIES = 3
 
 
@@ -77,6 +79,18 @@ def slices_of(volume: Tensor, neighbours: int) -> Tensor:
     return planes[:, indices].flatten(0, 1)
 
 
+def slice_input(crop_zyx: Sequence[int], neighbours: int) -> dict[str, Any]:
+    """What a 2D network is built with for these crops: `size_yx` and `in_channels`.
+
+    Raises:
+        ValueError: the crop is not three numbers, or too thin for the neighbours.
+    """
+    if len(crop_zyx) != 3:
+        raise ValueError(f"crop_zyx must be three numbers (z, y, x), found {tuple(crop_zyx)}")
+    check_depth(crop_zyx, neighbours)
+    return {"size_yx": tuple(crop_zyx[1:]), "in_channels": input_channels(neighbours)}
+
+
 def check_depth(crop_zyx: Sequence[int], neighbours: int) -> None:
     """Refuse a crop in which no slice would have the neighbours that the network is to see."""
     if neighbours < 0:
@@ -90,14 +104,11 @@ def check_depth(crop_zyx: Sequence[int], neighbours: int) -> None:
 
 def _depth(ct: Tensor | None, pet: Tensor | None) -> int:
     """Number of slices of the present volumes."""
-    present = [volume for volume in (ct, pet) if volume is not None]
-    if not present:
-        raise ValueError("a case needs CT, PET or both; found neither")
-    if any(volume.ndim != 5 or volume.shape[1] != 1 or volume.shape != present[0].shape for volume in present):
-        raise ValueError(
-            f"CT and PET must be of one shape (b, 1, z, y, x), found {[tuple(volume.shape) for volume in present]}"
-        )
-    return present[0].shape[2]
+    first = pet if ct is None else ct
+    images = present(ct, pet, () if first is None else (1, *first.shape[2:]))
+    if any(image.ndim != 5 for image in images.values()):
+        raise ValueError(f"images must be volumes (b, 1, z, y, x), found {[tuple(i.shape) for i in images.values()]}")
+    return next(iter(images.values())).shape[2]
 
 
 def _stacked(logits: Tensor, depth: int) -> Tensor:

@@ -13,7 +13,7 @@ Group = Literal["backbone", "pet", "fusion", "peft", "center", "norm"]
 Personal = Literal["center", "norm"]
 Statistic = Literal["gram", "fisher", "prototype"]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-OptionValue = bool | int | float | str | tuple[int, ...]
+OptionValue = bool | int | float | str | tuple[int, ...] | tuple[str, ...]
 
 
 class Settings(BaseModel):

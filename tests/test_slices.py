@@ -86,9 +86,13 @@ def test_pooled_features_are_the_mean_over_slices() -> None:
     ("ct", "pet", "reason"),
     [
         (None, None, "needs CT, PET or both"),
-        (torch.ones(1, 1, 2, 4, 4), torch.ones(1, 1, 2, 4, 5), "of one shape"),
-        (torch.ones(1, 2, 2, 4, 4), None, "of one shape"),
-        (torch.ones(1, 4, 4), None, r"of one shape .*found \[\(1, 4, 4\)\]"),
+        (
+            torch.ones(1, 1, 2, 4, 4),
+            torch.ones(1, 1, 2, 4, 5),
+            r"pet must have shape \(b, 1, 2, 4, 4\), found \(1, 1, 2, 4, 5\)",
+        ),
+        (torch.ones(1, 2, 2, 4, 4), None, r"ct must have shape \(b, 1, 2, 4, 4\), found \(1, 2, 2, 4, 4\)"),
+        (torch.ones(1, 1, 4, 4), None, r"must be volumes \(b, 1, z, y, x\), found \[\(1, 1, 4, 4\)\]"),
     ],
 )
 def test_volumes_that_do_not_fit_are_refused(ct: Tensor | None, pet: Tensor | None, reason: str) -> None:

@@ -10,9 +10,9 @@ import torch
 from monai.networks.nets.vit import ViT
 from torch import Tensor, nn
 
+from fusion_models.modality import present
 from fusion_models.pemma.unetr import (
     add_convolution_stack,
-    check_inputs,
     check_sizes,
     decode,
     hidden_taps,
@@ -53,7 +53,7 @@ class EarlyFusionUnetr(nn.Module):
         """
         if ct is None or pet is None:
             raise ValueError("early fusion needs CT and PET; found only one. Use a model with modality pathways")
-        check_inputs(ct, pet, self.crop_zyx)
+        present(ct, pet, (1, *self.crop_zyx))
         image = torch.cat([ct, pet], dim=1)
         last, states = self.vit(image)
         return decode(self, [*(states[tap] for tap in self.taps), last], self.encoder1(image), self.grid_zyx)

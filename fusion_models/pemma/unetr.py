@@ -25,6 +25,8 @@ from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrPrUpBlock, U
 from monai.networks.nets.vit import ViT
 from torch import Tensor, nn
 
+from fusion_models.modality import present
+
 
 class PemmaUnetr(nn.Module):
     """UNETR with a PET pathway (`pet_embedding`, `pet_skip`) beside the CT network.
@@ -71,7 +73,7 @@ class PemmaUnetr(nn.Module):
         Raises:
             ValueError: both are absent, or a size is not the network's crop.
         """
-        check_inputs(ct, pet, self.crop_zyx)
+        present(ct, pet, (1, *self.crop_zyx))
         tokens = self.tokens(ct, pet)
         hidden = self.hidden_states(tokens)
         return decode(self, hidden, self.skip(ct, pet), self.grid_zyx)
@@ -150,12 +152,3 @@ def check_sizes(crop_zyx: Sequence[int], *, patch: int, width: int, heads: int) 
         raise ValueError(f"crop_zyx must be three positive multiples of patch {patch}, found {tuple(crop_zyx)}")
     if width % heads:
         raise ValueError(f"width must be a multiple of heads {heads}, found {width}")
-
-
-def check_inputs(ct: Tensor | None, pet: Tensor | None, crop_zyx: Sequence[int]) -> None:
-    """Refuse a forward pass without any modality or on another size than the positions were made for."""
-    if ct is None and pet is None:
-        raise ValueError("a case needs CT, PET or both; found neither")
-    for name, image in (("ct", ct), ("pet", pet)):
-        if image is not None and tuple(image.shape[1:]) != (1, *crop_zyx):
-            raise ValueError(f"{name} must have shape (b, 1, {crop_zyx}), found {tuple(image.shape)}")
