@@ -93,7 +93,7 @@ def inject_adapter(model: nn.Module, settings: StudySettings, tensors: Tensors =
     adapter, row = settings.adapter, model_row(settings.model.name)
     targets = adapter.targets or row.adapter_targets
     config = lora_config(method=adapter.method, rank=adapter.rank, alpha=adapter.alpha, targets=targets)
-    inject(model, config, seed=settings.seed, spared=[prefix for part in row.pathways.values() for prefix in part])
+    inject(model, config, seed=settings.seed, spared=row.pathway_modules)
     fresh = dict.fromkeys(adapted_layers(model), settings.center_rank) if CENTER in settings.personal else {}
     inject_beside(model, "center", fresh | _ranks(tensors, "center"), seed=settings.seed + CENTER_SEED)
     inject_beside(model, "carry", _ranks(tensors, "carry"), seed=settings.seed)

@@ -39,8 +39,8 @@ def features_of(model: nn.Module, case: PreparedCase, crop_zyx: Sequence[int]) -
     """
     found: Arrays = {}
     if case.ct is not None:
-        tokens = _pooled_features(model, case, crop_zyx)
-        found[FEATURES["ct"]] = np.concatenate([tokens, _five_numbers(case.ct)]).astype(np.float32)
+        pooled = _pooled_features(model, case, crop_zyx)
+        found[FEATURES["ct"]] = np.concatenate([pooled, _five_numbers(case.ct)]).astype(np.float32)
     if case.pet is not None:
         found[FEATURES["pet"]] = _five_numbers(case.pet).astype(np.float32)
     return found

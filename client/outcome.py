@@ -14,7 +14,7 @@ from fusion_models.adapters.injection import parameters_by_key
 from strategies.instruction import Instruction
 from strategies.payload import Payload, frozen_hash, phase_of
 from strategies.settings import Training
-from strategies.tensors import BACKBONE, FUSION, PEFT, PET, Tensors, TensorSpec, content_hash, group_in, select
+from strategies.tensors import BACKBONE, NEEDS, PEFT, Tensors, TensorSpec, content_hash, group_in, select
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -64,16 +64,15 @@ def moved_of(
 
 
 def support_of(trained: Trained, groups: Iterable[str]) -> dict[str, int]:
-    """Training cases behind each trained group.
-
-    Those whose PET was used for the PET pathway, those used with CT and PET at once for the fusion, all for the rest.
-    """
-    by_setting, none = trained.used, frozenset[str]()
-    both = by_setting.get("ct+pet", none)
-    with_pet = both | by_setting.get("pet", none)
-    behind = {PET: with_pet, FUSION: both}
-    counts = {group: len(behind.get(group, with_pet | by_setting.get("ct", none))) for group in groups}
+    """Training cases behind each trained group: those that ran with all modalities which the group needs."""
+    counts = {group: len(_reached(trained, NEEDS.get(group, frozenset()))) for group in groups}
     return {group: cases for group, cases in counts.items() if cases}
+
+
+def _reached(trained: Trained, needed: frozenset[str]) -> frozenset[str]:
+    """The cases of every setting that holds the needed modalities."""
+    found = [cases for setting, cases in trained.used.items() if needed <= set(setting.split("+"))]
+    return frozenset().union(*found)
 
 
 def round_generator(instruction: Instruction, center: str) -> np.random.Generator:

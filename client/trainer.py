@@ -27,7 +27,7 @@ from fusion_models.registry import model_row
 from strategies.errors import ModelError
 from strategies.instruction import Instruction, Kind, Part, Reply
 from strategies.settings import Preprocessing, StudySettings, Training
-from strategies.tensors import BACKBONE, FUSION, GROUPS, PET, Tensors, is_statistic
+from strategies.tensors import BACKBONE, GROUPS, NEEDS, Tensors, is_statistic
 
 logger = logging.getLogger(__name__)
 
@@ -217,8 +217,7 @@ class Trainer:
 
     def _owned(self, groups: Iterable[str]) -> tuple[str, ...]:
         """The groups this center may train and send: PET's pathway needs PET, and fusion both modalities."""
-        needed = {PET: {"pet"}, FUSION: {"ct", "pet"}}
-        return tuple(group for group in groups if needed.get(group, set()) <= set(self._modalities))
+        return tuple(group for group in groups if NEEDS.get(group, frozenset()) <= set(self._modalities))
 
     def _scan(self) -> Manifest:
         manifest = scan_center(self.center, self._folders, self._modalities)

@@ -1,7 +1,7 @@
 """A study directory from a study file: the one place where a coordinator needs torch, once, before the first round."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +72,17 @@ def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], Arrays, dict[st
     config: dict[str, Any] = {}
     if any(PEFT in stage.trained for stage in study.stages):
         inject_adapter(model, settings)
-        whole = trained_whole(model, row.pathways)
+        whole = trained_whole(model, row.pathway_modules)
         config = adapter_config(study.adapter, targets=adapted_layers(model), modules_to_save=whole)
     tensors = arrays_of(parameters_by_key(model))
     initial = {key: array for key, array in tensors.items() if not _follows_the_backbone(key)}
     return tensor_specs(model, study.model.name), initial, config
 
 
-def trained_whole(model: nn.Module, pathways: Mapping[str, Sequence[str]]) -> list[str]:
+def trained_whole(model: nn.Module, pathway_modules: Sequence[str]) -> list[str]:
     """The modules of the pathways, each of which has a forward pass of its own: peft cannot save a list as a whole."""
     found = dict(model.named_modules())
-    prefixes = [prefix for modules in pathways.values() for prefix in modules if prefix in found]
+    prefixes = [prefix for prefix in pathway_modules if prefix in found]
     lists = {prefix: module for prefix in prefixes if isinstance(module := found[prefix], nn.ModuleList)}
     parts = [f"{prefix}.{name}" for prefix, module in lists.items() for name, _ in module.named_children()]
     return sorted([prefix for prefix in prefixes if prefix not in lists] + parts)

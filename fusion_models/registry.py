@@ -36,6 +36,11 @@ class ModelRow:
     task: str = "segmentation"
     spatial_dims: int = 3
 
+    @property
+    def pathway_modules(self) -> tuple[str, ...]:
+        """The module prefixes of all pathways."""
+        return tuple(prefix for prefixes in self.pathways.values() for prefix in prefixes)
+
 
 ALL_SETTINGS = ("ct", "pet", "ct+pet")
 ATTENTION = ("attn.qkv", "attn.out_proj")

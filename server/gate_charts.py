@@ -16,6 +16,11 @@ PANEL_WIDTH, HEIGHT = 1.9, 2.1
 Rows = Sequence[Mapping[str, float]]
 
 
+def gates_among(diagnostics: Mapping[str, float]) -> dict[str, float]:
+    """The figures that are about gates."""
+    return {name: value for name, value in diagnostics.items() if name.startswith("gate/")}
+
+
 def gates_svg(rows: Rows, stage_starts: Sequence[int], name: str) -> str:
     """Mean of each gate as a line, one standard deviation around it as a band, its saturated share as a thin line.
 

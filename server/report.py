@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from server.charts import COLOURS, Curves, Tint, curves_svg, dice_range, gradient, tint
-from server.gate_charts import gates_svg
+from server.gate_charts import gates_among, gates_svg
 from strategies.atomic_files import write_text
 
 Table = Mapping[str, Any]
@@ -215,7 +215,7 @@ def center_gates(study: Table) -> list[CenterCurves]:
     order, drawn = _round_order(study), []
     for number, center in enumerate(study["centers"]):
         records = {
-            (row["stage"], row["server_round"]): row.get("diagnostics", {})
+            (row["stage"], row["server_round"]): gates_among(row.get("diagnostics", {}))
             for row in study["rounds"]
             if row["center"] == center
         }

@@ -31,6 +31,8 @@ Tensors = Mapping[str, NDArray[np.float32]]
 
 BACKBONE, PET, FUSION, PEFT = "backbone", "pet", "fusion", "peft"
 CENTER, NORM, CARRY = "center", "norm", "carry"
+NEEDS: Mapping[str, frozenset[str]] = {PET: frozenset({"pet"}), FUSION: frozenset({"ct", "pet"})}
+"""Group -> modalities without which a case never reaches its tensors."""
 GROUPS = (BACKBONE, PET, FUSION, PEFT, CENTER, NORM)
 PERSONAL = (CENTER, NORM)
 ROLE_GROUPS = {

@@ -1,29 +1,46 @@
-"""Every row of the model table in its family's smallest sizes, and images of the size that it takes."""
+"""Every family of the model table in its smallest sizes, and images of the size that it takes."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from fusion_models.modality import restrict
 from fusion_models.registry import MODELS, build_model
-from fusion_models.sizes import Option
+from fusion_models.sizes import Option, Sizes
+
+Crop = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Options and crop (z, y, x) of the smallest network, and a crop that every row of the family takes."""
+
+    options: Sizes
+    crop_zyx: Crop
+    paper_crop_zyx: Crop
+
 
 UNETR = {"patch": 4, "width": 12, "depth": 4, "heads": 2, "mlp": 16, "features": 2}
-FAMILIES: Mapping[str, tuple[Mapping[str, Option], tuple[int, int, int]]] = {
-    "pemma-unetr": (UNETR, (16, 16, 16)),
-    "early-fusion-unetr": (UNETR, (16, 16, 16)),
-    "vmambax": (MODELS["vmambax-tiny"].options, (2, 32, 16)),
-    "log-vmamba-2d": (MODELS["log-vmamba-2d-tiny"].options, (2, 32, 16)),
-    "log-vmamba-3d": (MODELS["log-vmamba-3d-tiny"].options, (16, 16, 16)),
+FAMILIES: Mapping[str, Family] = {
+    "pemma-unetr": Family(UNETR, (16, 16, 16), (96, 96, 96)),
+    "early-fusion-unetr": Family(UNETR, (16, 16, 16), (96, 96, 96)),
+    "vmambax": Family(MODELS["vmambax-tiny"].options, (2, 32, 16), (1, 256, 512)),
+    "log-vmamba-2d": Family(MODELS["log-vmamba-2d-tiny"].options, (2, 32, 16), (1, 384, 640)),
+    "log-vmamba-3d": Family(MODELS["log-vmamba-3d-tiny"].options, (16, 16, 16), (128, 128, 128)),
 }
-"""Family -> options and crop (z, y, x)."""
 
 
-def smallest(name: str) -> tuple[dict[str, Option], tuple[int, int, int]]:
-    """Options and crop for a row, by the family in its name."""
-    options, crop_zyx = FAMILIES[name.rpartition("-")[0]]
-    return dict(options), crop_zyx
+def family_of(name: str) -> str:
+    """The family of a row: its name without the size."""
+    return name.rpartition("-")[0]
+
+
+def smallest(name: str) -> tuple[dict[str, Option], Crop]:
+    """Options and crop for a row of this family."""
+    family = FAMILIES[family_of(name)]
+    return dict(family.options), family.crop_zyx
 
 
 def built(name: str, seed: int = 0) -> nn.Module:
@@ -39,6 +56,6 @@ def inputs(name: str, setting: str) -> tuple[Tensor | None, Tensor | None]:
     return restrict(setting, ct, pet)
 
 
-def spared(name: str) -> list[str]:
+def spared(name: str) -> tuple[str, ...]:
     """Module prefixes of a row that carry no adapter."""
-    return [prefix for prefixes in MODELS[name].pathways.values() for prefix in prefixes]
+    return MODELS[name].pathway_modules

@@ -17,10 +17,29 @@ from fusion_models.adapters.injection import (
 )
 from fusion_models.registry import MODELS, build_model
 from strategies.tensors import GROUPS
-from tests.smallest_models import built, inputs, smallest, spared
+from tests.smallest_models import FAMILIES, built, family_of, inputs, smallest, spared
 
-ROWS = sorted(MODELS)
+ROWS = sorted(f"{family}-tiny" for family in FAMILIES)
+EVERY_MODALITY = [name for name in ROWS if set(MODELS[name].settings) == {"ct", "pet", "ct+pet"}]
 CROP = (16, 16, 16)
+
+
+def test_every_row_belongs_to_a_family_that_is_tried() -> None:
+    assert set(MODELS) == {f"{family}-{size}" for family in FAMILIES for size in ("paper", "small", "tiny")}
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_every_row_builds_in_its_own_sizes_and_takes_its_adapters(name: str) -> None:
+    """Without memory, for a crop of the published size; every target is found, none inside a pathway."""
+    row = MODELS[name]
+    with torch.device("meta"):
+        model = build_model(name, {}, crop_zyx=FAMILIES[family_of(name)].paper_crop_zyx, seed=0)
+        inject(
+            model, lora_config(method="dora", rank=2, alpha=4, targets=row.adapter_targets), seed=0, spared=spared(name)
+        )
+    adapted = [key for key in parameters_by_key(model) if "#" in key]
+    assert adapted
+    assert not [key for key in adapted if key.startswith(tuple(f"{prefix}." for prefix in spared(name)))]
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -87,7 +106,7 @@ def test_its_groups_are_the_backbone_and_pathways_that_the_coordinator_knows(nam
     assert "backbone" in groups
 
 
-@pytest.mark.parametrize("name", [name for name in ROWS if set(MODELS[name].settings) == {"ct", "pet", "ct+pet"}])
+@pytest.mark.parametrize("name", EVERY_MODALITY)
 @pytest.mark.parametrize(("group", "settings"), [("pet", {"pet", "ct+pet"}), ("fusion", {"ct+pet"})])
 def test_a_pathway_is_run_through_by_the_settings_of_its_name_alone(name: str, group: str, settings: set[str]) -> None:
     """Gradients reach a group's tensors exactly where the setting has the modalities that the group stands for."""
@@ -109,7 +128,7 @@ def test_no_state_learns_outside_of_the_parameters(name: str) -> None:
     assert all(torch.equal(value, before[key]) for key, value in model.named_buffers())
 
 
-@pytest.mark.parametrize("name", [name for name in ROWS if set(MODELS[name].settings) == {"ct", "pet", "ct+pet"}])
+@pytest.mark.parametrize("name", EVERY_MODALITY)
 def test_what_is_absent_has_no_say_and_what_is_present_has(name: str) -> None:
     """PET-only output ignores the CT, CT-only output ignores every tensor of PET and fusion."""
     row: Any = MODELS[name]
