@@ -108,6 +108,17 @@ def test_what_a_phase_trains_is_alive_and_the_rest_has_no_gradient(
     assert all(alive(found) for key, found in gradients(model, name).items() if key in live)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", MODELS_TRIED)
+def test_every_shared_adapter_tensor_is_alive_on_a_gpu(name: str) -> None:
+    settings = settings_for("dora", name=name)
+    backbone, rest = state(settings)
+    model = assemble(settings, backbone, rest, device="cuda")
+    live = train_only(model, ("peft",), model_row(name).pathways)
+    step_towards(model, {"lora_b"})
+    assert all(alive(found) for key, found in gradients(model, name).items() if key in live)
+
+
 def step_towards(model: nn.Module, roles: set[str]) -> None:
     """Move B away from zero, as one step of a phase that trains it does."""
     with torch.no_grad():
