@@ -78,9 +78,10 @@ def output(model: nn.Module) -> Tensor:
 
 def gradients(model: nn.Module, name: str) -> dict[str, Tensor | None]:
     model.zero_grad(set_to_none=True)
-    torch.stack(
-        [scale.square().mean() for scale in every_scale(model.train(), *inputs(name, "ct+pet"))]
-    ).sum().backward()
+    device = next(model.parameters()).device
+    ct, pet = (None if image is None else image.to(device) for image in inputs(name, "ct+pet"))
+    scales = every_scale(model.train(), ct, pet)
+    torch.stack([scale.square().mean() for scale in scales]).sum().backward()
     return {key: parameter.grad for key, parameter in parameters_by_key(model).items()}
 
 
@@ -124,7 +125,8 @@ def step_towards(model: nn.Module, roles: set[str]) -> None:
     with torch.no_grad():
         for key, parameter in parameters_by_key(model).items():
             if role_of(key) in roles:
-                parameter.add_(0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+                noise = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+                parameter.add_(0.01 * noise.to(parameter.device))
 
 
 @pytest.mark.parametrize("personal", [("center",), ("norm",), ("center", "norm")])
