@@ -17,6 +17,7 @@ from fusion_models.adapters.injection import (
     inject_beside,
     load,
     lora_config,
+    matching_targets,
     parameters_by_key,
     reset_magnitudes,
 )
@@ -91,7 +92,7 @@ def inject_adapter(model: nn.Module, settings: StudySettings, tensors: Tensors =
         ValueError: a target matches no module, or a tensor's module is no target.
     """
     adapter, row = settings.adapter, model_row(settings.model.name)
-    targets = adapter.targets or row.adapter_targets
+    targets = adapter.targets or matching_targets(model, row.adapter_targets, row.pathway_modules)
     config = lora_config(method=adapter.method, rank=adapter.rank, alpha=adapter.alpha, targets=targets)
     inject(model, config, seed=settings.seed, spared=row.pathway_modules)
     fresh = dict.fromkeys(adapted_layers(model), settings.center_rank) if CENTER in settings.personal else {}

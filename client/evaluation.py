@@ -1,6 +1,5 @@
 """Prediction over whole volumes and scores per case. No step here sees a label before the prediction is final."""
 
-import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -12,9 +11,10 @@ from torch import Tensor, nn
 from client.data.preprocessing import PreparedCase
 from client.metrics import CaseScore, dice, hd95_mm
 from fusion_models.modality import restrict, settings_of
+from fusion_models.slices import SliceSegmenter
 
 OVERLAP = 0.25
-VOXELS_AT_ONCE = 2 * 48**3
+WINDOWS_AT_ONCE = 2
 
 
 def predict(model: nn.Module, case: PreparedCase, setting: str, crop_zyx: Sequence[int]) -> NDArray[np.uint8]:
@@ -31,17 +31,18 @@ def predict(model: nn.Module, case: PreparedCase, setting: str, crop_zyx: Sequen
         return logits
 
     model.eval()
+    window = window_of(model, image.shape[2:], crop_zyx)
     device = next(model.parameters()).device
     with torch.inference_mode():
         logits = sliding_window_inference(
-            image.to(device), tuple(crop_zyx), windows_at_once(crop_zyx), forward, overlap=OVERLAP, mode="gaussian"
+            image.to(device), window, WINDOWS_AT_ONCE, forward, overlap=OVERLAP, mode="gaussian"
         )
     return logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
 
 
-def windows_at_once(crop_zyx: Sequence[int]) -> int:
-    """Windows in one forward pass: two, or as many as two crops of 48 voxels an edge would hold (single slices)."""
-    return max(2, VOXELS_AT_ONCE // math.prod(crop_zyx))
+def window_of(model: nn.Module, shape_zyx: Sequence[int], crop_zyx: Sequence[int]) -> tuple[int, ...]:
+    """A window: the crop, or all slices of it for a network of slices, whose neighbours then are the volume's own."""
+    return (shape_zyx[0], *crop_zyx[1:]) if isinstance(model, SliceSegmenter) else tuple(crop_zyx)
 
 
 def score_case(

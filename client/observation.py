@@ -26,7 +26,7 @@ from client.features import FEATURES, evaluating, features_of
 from client.input_gram import InputGrams, sketch
 from client.training import shape_of
 from fusion_models.adapters.injection import adapted_layers, parameters_by_key
-from fusion_models.losses import dice_cross_entropy
+from fusion_models.losses import deeply_supervised, every_scale
 from fusion_models.modality import restrict
 from fusion_models.registry import model_row
 from strategies.errors import ModelError
@@ -126,7 +126,7 @@ def case_gradient(
     for ct, pet, label in drawn:
         if label is None:
             raise ModelError(f"training case '{case.name}' has no contour")
-        loss = dice_cross_entropy(model(ct, pet), label)
+        loss = deeply_supervised(every_scale(model, ct, pet), label)
         found = torch.autograd.grad(loss / len(drawn), list(parameters.values()), allow_unused=True)
         for key, gradient in zip(parameters, found, strict=True):
             if gradient is not None:

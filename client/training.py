@@ -59,7 +59,7 @@ def train_locally(
     used: dict[str, set[str]] = defaultdict(set)
     losses, pinned = [], pinned_gain(model)
     model.train()
-    with seeded(rng):
+    with seeded(rng, model):
         for step in range(training.local_steps):
             setting = draw_setting(shares, rng)
             batch = draw_batch(by_setting[setting], training.batch_size, crop_zyx, rng)
@@ -74,9 +74,10 @@ def train_locally(
 
 
 @contextmanager
-def seeded(rng: np.random.Generator) -> Iterator[None]:
+def seeded(rng: np.random.Generator, model: nn.Module) -> Iterator[None]:
     """torch draws (DropPath) from a child of `rng` within; its own generators continue afterwards as if nothing ran."""
-    with torch.random.fork_rng():
+    devices = sorted({str(parameter.device) for parameter in model.parameters() if parameter.is_cuda})
+    with torch.random.fork_rng(devices=devices):
         torch.manual_seed(int(rng.spawn(1)[0].integers(2**63)))
         yield
 

@@ -67,6 +67,22 @@ def benchmark_command(
         raise typer.Exit(1)
 
 
+@app.command("backbone")
+def backbone_command(
+    study: Annotated[Path, typer.Option(help="The study file.")],
+    vmamba: Annotated[Path, typer.Option(help="Safetensors file of public VMamba weights, in their own names.")],
+    out: Annotated[Path, typer.Option(help="The safetensors file to write, for simulate --backbone.")],
+) -> None:
+    """Make a backbone whose encoder has public VMamba weights; the rest is drawn from the study's seed."""
+    from deploy.pretrained import write_backbone
+
+    report = write_backbone(study, vmamba, out)
+    typer.echo(f"{out}: {len(report.used)} tensors of {vmamba} loaded")
+    for what, names in (("the classifier, ignored", report.ignored), ("for other inputs, skipped", report.skipped)):
+        if names:
+            typer.echo(f"{what}: {', '.join(names)}")
+
+
 @app.command("env")
 def env_command(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
     """Show versions, cores and devices, and which selective scan each device uses."""

@@ -1,7 +1,8 @@
 """A study directory from a study file: the one place where a coordinator needs torch, once, before the first round."""
 
 import json
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,9 @@ from server.study import Study, read_study
 from strategies.atomic_files import write_text
 from strategies.errors import StudyError
 from strategies.peft_format import adapter_config
-from strategies.tensors import BACKBONE, NORM, PEFT, ROLE_GROUPS, Tensors, TensorSpec, content_hash, role_of
+from strategies.tensors import BACKBONE, NEEDS, NORM, PEFT, ROLE_GROUPS, Tensors, TensorSpec, content_hash, role_of
+
+logger = logging.getLogger(__name__)
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -74,9 +77,24 @@ def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], Arrays, dict[st
         inject_adapter(model, settings)
         whole = trained_whole(model, row.pathway_modules)
         config = adapter_config(study.adapter, targets=adapted_layers(model), modules_to_save=whole)
-    tensors = arrays_of(parameters_by_key(model))
+    tensors, specs = arrays_of(parameters_by_key(model)), tensor_specs(model, study.model.name)
+    for group, inputs in untrained_pathways(study, {spec.group for spec in specs}).items():
+        logger.warning(
+            "no stage trains the '%s' tensors of model '%s': %s input runs through them as they were drawn; name '%s' "
+            "among the groups of a stage",
+            *(group, study.model.name, " and ".join(inputs), group),
+        )
     initial = {key: array for key, array in tensors.items() if not _follows_the_backbone(key)}
-    return tensor_specs(model, study.model.name), initial, config
+    return specs, initial, config
+
+
+def untrained_pathways(study: Study, groups: Collection[str]) -> dict[str, list[str]]:
+    """Pathway groups of the model that no stage trains, with the settings of its stages that run through them."""
+    trained = {group for stage in study.stages for group in stage.trained}
+    used = {setting for stage in study.stages for setting, share in stage.shares.items() if share}
+    idle = [group for group in NEEDS if group in groups and group not in trained]
+    through = {group: sorted(str(name) for name in used if NEEDS[group] <= set(name.split("+"))) for group in idle}
+    return {group: settings for group, settings in through.items() if settings}
 
 
 def trained_whole(model: nn.Module, pathway_modules: Sequence[str]) -> list[str]:
@@ -111,7 +129,10 @@ def _backbone_findings(found: Tensors, specs: Sequence[TensorSpec]) -> Iterator[
         yield f"tensor '{key}' is unknown, expected only the model's {len(expected)} backbone tensors"
     for key in sorted(found.keys() & expected.keys()):
         if found[key].shape != expected[key]:
-            yield f"tensor '{key}' has shape {found[key].shape}, expected {expected[key]}"
+            yield (
+                f"tensor '{key}' has shape {found[key].shape}, expected {expected[key]} (position embeddings and "
+                "global tokens belong to the preprocessing.crop_zyx that they were trained with)"
+            )
         if found[key].dtype != np.float32:
             yield f"tensor '{key}' is {found[key].dtype}, expected float32"
         elif not np.isfinite(found[key]).all():

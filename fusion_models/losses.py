@@ -28,13 +28,22 @@ def deeply_supervised(scales: Sequence[Tensor], label: Tensor) -> Tensor:
     """Dice plus cross-entropy at every scale, each of half the weight of the one before; the weights sum to one.
 
     The label of a coarser scale is the nearest voxel of the full one (nnU-Net's deep supervision, arXiv 1809.10486).
+    Where the finest scale is smaller than the label, it stands for the label's middle.
 
     Args:
         scales: logits (b, classes, z, y, x) each, finest first. label: (b, 1, z, y, x), class indices.
     """
+    label = _middle(label, scales[0].shape[2:])
     weights = [2.0**-level for level in range(len(scales))]
     losses = [
         weight * dice_cross_entropy(logits, F.interpolate(label, logits.shape[2:], mode="nearest-exact"))
         for weight, logits in zip(weights, scales, strict=True)
     ]
     return torch.stack(losses).sum() / sum(weights)
+
+
+def _middle(label: Tensor, size_zyx: Sequence[int]) -> Tensor:
+    """The middle of a label (b, 1, z, y, x), of the given size."""
+    for axis, (found, wanted) in enumerate(zip(label.shape[2:], size_zyx, strict=True), start=2):
+        label = label.narrow(axis, (found - wanted) // 2, wanted)
+    return label

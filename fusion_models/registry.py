@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from fusion_models import sizes
-from fusion_models.log_vmamba.slices import build_log_vmamba_2d
-from fusion_models.log_vmamba.volumes import build_log_vmamba_3d
+from fusion_models.log_vmamba.ct_pet_2d import build_log_vmamba_2d
+from fusion_models.log_vmamba.ct_pet_3d import build_log_vmamba_3d
 from fusion_models.pemma.early_fusion import EarlyFusionUnetr
 from fusion_models.pemma.unetr import PemmaUnetr
 from fusion_models.vmambax.slices import build_vmambax

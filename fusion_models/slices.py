@@ -2,12 +2,14 @@
 
     (b, 1, z, y, x)  ->  (b*z, channels, y, x)  ->  network  ->  (b*z, classes, y', x')  ->  (b, classes, z, y', x')
 
-Channels are k = `neighbours` slices before, the slice itself, k after (2.5D); beyond the first and last slice of the
-input these repeat. Without neighbours the slice is copied to three channels, as backbones trained on photographs
-expect. Intensities in [0, 1] become scale * x + shift, the range the network was published with.
+Channels are k = `neighbours` slices before, the slice itself, k after (2.5D); beyond the ends of a volume its first and
+last slice repeat, so a prediction takes whole volumes, and training only the slices of a crop that have all neighbours.
+Without neighbours the slice is copied to three channels, as backbones trained on photographs expect. Intensities in
+[0, 1] become scale * x + shift, the range the network was published with.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +18,9 @@ from torch import Tensor, nn
 from fusion_models.modality import present
 
 COPIES = 3
+PIXELS_AT_ONCE = 2**18
+
+Pair = tuple[Tensor | None, Tensor | None]
 
 
 def input_channels(neighbours: int) -> int:
@@ -38,45 +43,57 @@ class SliceSegmenter(nn.Module):
         self.neighbours, self.intensity = neighbours, intensity
 
     def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
-        """Logits (b, classes, z, y, x) from CT and PET, each (b, 1, z, y, x) in [0, 1] or absent.
+        """Logits (b, classes, z, y, x) of every slice of CT and PET, each (b, 1, z, y, x) in [0, 1] or absent.
+
+        Without gradients the slices go through the network in portions, so that a whole volume may come at once.
 
         Raises:
             ValueError: both are absent or their shapes differ, or the network does not take slices of this size.
         """
         depth = _depth(ct, pet)
-        return _stacked(self.network(*self._slices(ct, pet)), depth)
+        slices = self._slices(ct, pet, range(depth))
+        if torch.is_grad_enabled():
+            return _stacked(self.network(*slices), depth)
+        return _stacked(torch.cat([self.network(*portion) for portion in _portions(*slices)]), depth)
+
+    def scales(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
+        """What is trained: logits of the slices whose neighbours lie in the crop, (b, classes, z - 2k, y, x)."""
+        inner = range(self.neighbours, _depth(ct, pet) - self.neighbours)
+        return [_stacked(logits, len(inner)) for logits in self._outputs(*self._slices(ct, pet, inner))]
 
     def pooled_features(self, ct: Tensor) -> Tensor:
         """Mean over slices of the network's pooled features of CT alone: (b, d)."""
-        (slices, _) = self._slices(ct, None)
+        (slices, _) = self._slices(ct, None, range(ct.shape[2]))
         return self.network.pooled_features(slices).unflatten(0, (-1, ct.shape[2])).mean(1)
 
-    def _slices(self, ct: Tensor | None, pet: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    def _outputs(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
+        return [self.network(ct, pet)]
+
+    def _slices(self, ct: Tensor | None, pet: Tensor | None, which: Sequence[int]) -> Pair:
         scale, shift = self.intensity
-        folded = [
-            None if volume is None else slices_of(volume * scale + shift, self.neighbours) for volume in (ct, pet)
-        ]
-        return folded[0], folded[1]
+        ct, pet = (
+            None if volume is None else slices_of(volume * scale + shift, self.neighbours, which)
+            for volume in (ct, pet)
+        )
+        return ct, pet
 
 
 class DeepSliceSegmenter(SliceSegmenter):
     """A 2D network with outputs at several scales; the finest is the prediction, all of them are trained."""
 
-    def scales(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
-        """Logits (b, classes, z, y / f, x / f), finest first; input as in `forward`."""
-        depth = _depth(ct, pet)
-        return [_stacked(logits, depth) for logits in self.network.scales(*self._slices(ct, pet))]
+    def _outputs(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
+        """Logits (b, classes, y / f, x / f), finest first."""
+        return self.network.scales(ct, pet)
 
 
-def slices_of(volume: Tensor, neighbours: int) -> Tensor:
-    """Each slice with its channels: (b, 1, z, y, x) -> (b*z, channels, y, x)."""
+def slices_of(volume: Tensor, neighbours: int, which: Sequence[int]) -> Tensor:
+    """The slices `which` with their channels: (b, 1, z, y, x) -> (b * len(which), channels, y, x)."""
     planes = volume[:, 0]
+    chosen = torch.tensor(list(which), device=volume.device)
     if not neighbours:
-        return planes.flatten(0, 1)[:, None].expand(-1, COPIES, -1, -1)
-    depth = planes.shape[1]
+        return planes[:, chosen].flatten(0, 1)[:, None].expand(-1, COPIES, -1, -1)
     offsets = torch.arange(-neighbours, neighbours + 1, device=volume.device)
-    indices = (torch.arange(depth, device=volume.device)[:, None] + offsets).clamp(0, depth - 1)
-    return planes[:, indices].flatten(0, 1)
+    return planes[:, (chosen[:, None] + offsets).clamp(0, planes.shape[1] - 1)].flatten(0, 1)
 
 
 def slice_input(crop_zyx: Sequence[int], neighbours: int) -> dict[str, Any]:
@@ -109,6 +126,16 @@ def _depth(ct: Tensor | None, pet: Tensor | None) -> int:
     if any(image.ndim != 5 for image in images.values()):
         raise ValueError(f"images must be volumes (b, 1, z, y, x), found {[tuple(i.shape) for i in images.values()]}")
     return next(iter(images.values())).shape[2]
+
+
+def _portions(ct: Tensor | None, pet: Tensor | None) -> Iterator[Pair]:
+    """Slices in portions of at most PIXELS_AT_ONCE, one at least."""
+    first = pet if ct is None else ct
+    if first is not None:
+        count = max(1, PIXELS_AT_ONCE // math.prod(first.shape[2:]))
+        for start in range(0, len(first), count):
+            part = slice(start, start + count)
+            yield None if ct is None else ct[part], None if pet is None else pet[part]
 
 
 def _stacked(logits: Tensor, depth: int) -> Tensor:

@@ -92,6 +92,11 @@ class Stage(Settings):
         return self.groups or TRAINED[self.kind]
 
     @property
+    def shares(self) -> dict[ModalitySetting, float]:
+        """Shares of the modality settings that the stage trains on."""
+        return self.modality_shares or MODALITY_SHARES[self.kind]
+
+    @property
     def all_rounds(self) -> int:
         """Rounds of the stage, personal ones included."""
         return self.warm_up_rounds + self.rounds + self.settle_rounds
@@ -179,7 +184,7 @@ class Study(Settings):
             learning_rate=rate,
             batch_size=stage.batch_size,
             weight_decay=stage.weight_decay,
-            modality_shares=stage.modality_shares or MODALITY_SHARES[stage.kind],
+            modality_shares=stage.shares,
             validate_first=bool(stage.validate_every) and completed % stage.validate_every == 0,
         )
 

@@ -69,20 +69,14 @@ def summary(y: Tensor) -> Tensor:
     return torch.stack([y.mean(), y.abs().mean(), *(y[i] for i in (0, 1, n // 3, n // 2, n - 1))])
 
 
-def assert_golden(y: Tensor, expected: Sequence[float]) -> None:
-    """To 1e-4, the noise of float32 being below 1e-5."""
-    torch.testing.assert_close(summary(y), torch.tensor(expected), atol=1e-4, rtol=0)
+def assert_golden(y: Tensor, expected: Sequence[float], atol: float = 1e-4) -> None:
+    """The summary, or its last values where fewer are known; float32 of a deep network has noise below 1e-5."""
+    torch.testing.assert_close(summary(y)[-len(expected) :], torch.tensor(expected), atol=atol, rtol=0)
 
 
 def same(key: str) -> str:
     """The rename of a module whose names are the official ones once its directions are stacked."""
     return key
-
-
-def vssm_name(key: str) -> str:
-    """A `VSSEncoder` name as the official encoder's."""
-    key = key.replace("patch_embed.proj.", "patch_embed.0.").replace("patch_embed.norm.", "patch_embed.2.")
-    return key.replace("stages.", "layers.")
 
 
 def load_golden(module: nn.Module, rename: Callable[[str], str] = same) -> None:

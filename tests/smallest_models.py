@@ -26,8 +26,8 @@ UNETR = {"patch": 4, "width": 12, "depth": 4, "heads": 2, "mlp": 16, "features":
 FAMILIES: Mapping[str, Family] = {
     "pemma-unetr": Family(UNETR, (16, 16, 16), (96, 96, 96)),
     "early-fusion-unetr": Family(UNETR, (16, 16, 16), (96, 96, 96)),
-    "vmambax": Family(MODELS["vmambax-tiny"].options, (2, 32, 16), (1, 256, 512)),
-    "log-vmamba-2d": Family(MODELS["log-vmamba-2d-tiny"].options, (2, 32, 16), (1, 384, 640)),
+    "vmambax": Family(MODELS["vmambax-tiny"].options, (3, 32, 16), (1, 256, 512)),
+    "log-vmamba-2d": Family(MODELS["log-vmamba-2d-tiny"].options, (3, 32, 16), (1, 384, 640)),
     "log-vmamba-3d": Family(MODELS["log-vmamba-3d-tiny"].options, (16, 16, 16), (128, 128, 128)),
 }
 

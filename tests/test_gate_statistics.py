@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from fusion_models.adapters.injection import inject, lora_config
 from fusion_models.vmambax.cgm import Cgm, ContextGate
-from fusion_models.vmambax.gate_statistics import GateStatistics, gate_statistics
+from fusion_models.vmambax.gate_statistics import GateStatistics
 from fusion_models.vmambax.norms import group_norm
 
 WIDTH = 4
@@ -41,6 +41,13 @@ def fix(gate: ContextGate, *logits: float) -> None:
     nn.init.zeros_(gate.spatial.weight)
 
 
+def observed(model: nn.Module, ct: Tensor | None, pet: Tensor | None) -> dict[str, float]:
+    """The summary of one pass."""
+    with torch.no_grad(), GateStatistics().observe(model) as statistics:
+        model(ct, pet)
+    return statistics.summary()
+
+
 @pytest.fixture
 def model() -> TwoStages:
     """First stage: CT open in half of its channels, PET shut; second stage: CT undecided, PET open."""
@@ -55,7 +62,7 @@ def model() -> TwoStages:
 
 def test_each_stage_and_modality_has_its_mean_spread_and_saturated_share(model: TwoStages) -> None:
     """Half of the values 0.5 and half 0: mean 0.25, spread 0.25, half of them below 0.05."""
-    assert gate_statistics(model, *maps()) == pytest.approx(
+    assert observed(model, *maps()) == pytest.approx(
         {
             "gate/0/ct/mean": 0.25,
             "gate/0/ct/std": 0.25,
@@ -78,7 +85,7 @@ def test_values_above_the_upper_limit_are_saturated_too(model: TwoStages) -> Non
     gate = model.get_submodule("cgms.0").get_submodule("ct_gate")
     gate.get_parameter("spatial.weight").data[0, 0, 1, 1] = 40
     ct, pet = maps()
-    found = gate_statistics(model, ct, pet.abs() + 1)
+    found = observed(model, ct, pet.abs() + 1)
     assert (found["gate/0/ct/mean"], found["gate/0/ct/saturated"]) == pytest.approx((0.5, 1))
 
 
@@ -88,13 +95,13 @@ def test_several_cases_are_one_population() -> None:
     with torch.no_grad(), statistics.observe(model):
         model(ct[:1], pet[:1])
         model(ct[1:], pet[1:])
-    assert statistics.summary() == pytest.approx(gate_statistics(model, ct, pet), abs=1e-6)
+    assert statistics.summary() == pytest.approx(observed(model, ct, pet), abs=1e-6)
 
 
 def test_the_numbers_are_those_of_the_gate_itself() -> None:
     cgm, (ct, pet) = Cgm(WIDTH, norm=group_norm), maps()
     gate = cgm.pet_gate(ct, pet).detach().double()
-    found = gate_statistics(cgm, ct, pet)
+    found = observed(cgm, ct, pet)
     assert found["gate/0/pet/mean"] == pytest.approx(float(gate.mean()))
     assert found["gate/0/pet/std"] == pytest.approx(float(gate.std(correction=0)), rel=1e-6)
 
@@ -104,7 +111,7 @@ def test_the_spread_of_a_constant_gate_is_zero_not_undefined() -> None:
     cgm, pair = Cgm(WIDTH, norm=group_norm), maps(5)
     for tenths in range(40):
         fix(cgm.ct_gate, *[tenths / 10] * WIDTH)
-        spread = gate_statistics(cgm, *pair)["gate/0/ct/std"]
+        spread = observed(cgm, *pair)["gate/0/ct/std"]
         assert isinstance(spread, float)
         assert spread == pytest.approx(0, abs=1e-7)
 
@@ -120,38 +127,21 @@ def test_nothing_is_counted_outside_and_no_hook_stays(model: TwoStages) -> None:
 
 
 def test_no_hook_stays_after_an_error(model: TwoStages) -> None:
-    with pytest.raises(ValueError, match="one shape"):
-        gate_statistics(model, maps()[0], maps()[1][:1])
+    with pytest.raises(RuntimeError, match="must match"):
+        observed(model, maps()[0], maps()[1][:1])
     assert all(not module._forward_hooks for module in model.modules())
 
 
 def test_a_model_without_gates_has_no_statistics() -> None:
-    assert gate_statistics(nn.Bilinear(2, 2, 1), torch.zeros(1, 2), torch.zeros(1, 2)) == {}
+    assert observed(nn.Bilinear(2, 2, 1), torch.zeros(1, 2), torch.zeros(1, 2)) == {}
 
 
 @pytest.mark.parametrize("absent", ["ct", "pet"])
 def test_gates_that_were_not_used_are_left_out(model: TwoStages, absent: str) -> None:
     ct, pet = maps()
-    assert gate_statistics(model, None if absent == "ct" else ct, None if absent == "pet" else pet) == {}
-
-
-def test_the_model_is_left_in_the_modes_it_was_in(model: TwoStages) -> None:
-    model.train()
-    model.cgms[0].eval()
-    modes = [module.training for module in model.modules()]
-    gate_statistics(model, *maps())
-    assert [module.training for module in model.modules()] == modes
-    assert True in modes
-    assert False in modes
-
-
-def test_the_pass_is_one_of_evaluation_without_gradients(model: TwoStages) -> None:
-    seen: list[tuple[bool, bool]] = []
-    model.cgms[0].register_forward_pre_hook(lambda module, _: seen.append((module.training, torch.is_grad_enabled())))
-    gate_statistics(model.train(), *maps())
-    assert seen == [(False, False)]
+    assert observed(model, None if absent == "ct" else ct, None if absent == "pet" else pet) == {}
 
 
 def test_adapters_do_not_hide_the_gates(model: TwoStages) -> None:
     inject(model, lora_config(method="lora", rank=1, alpha=1, targets=("projection",)), seed=0)
-    assert len(gate_statistics(model, *maps())) == 12
+    assert len(observed(model, *maps())) == 12

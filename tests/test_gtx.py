@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion_models.log_vmamba.gtx import GTX
+from tests.model_measures import weights_of
 
 
 def filled(gtx: Any, kernel: float) -> Any:
@@ -75,7 +76,7 @@ def test_a_dilated_window_reads_every_other_voxel(at: tuple[int, int, int], read
 @pytest.mark.parametrize(("squeeze", "tokens", "weights"), [(1, 6, 6 * 10), (2, 3, 3 * 19), (6, 1, 1 * 55)])
 def test_squeezing_mixes_consecutive_channels_into_fewer_tokens(squeeze: int, tokens: int, weights: int) -> None:
     gtx = GTX(6, size=(4, 4), stride=2, squeeze=squeeze)
-    assert sum(each.numel() for each in gtx.conv.parameters()) == weights
+    assert weights_of(gtx.conv) == weights
     m = torch.zeros(1, 4, 4, 6)
     moved = m.clone()
     moved[0, 1, 1, 0] = 1
@@ -92,15 +93,6 @@ def test_rows_and_columns_keep_their_order() -> None:
         gtx.mix.weight.zero_()[0, 3] = 1
         assert float(gtx(impulse((4, 6), 2, 0))) == pytest.approx(1 / (1 + math.exp(-1)))
         assert float(gtx(impulse((4, 6), 0, 2))) == 0
-
-
-@pytest.mark.parametrize(("size", "found"), [((8, 8), (16, 4)), ((8, 8), (4, 4)), ((4, 4, 4), (8, 4, 2))])
-def test_a_map_of_another_size_is_refused(size: tuple[int, ...], found: tuple[int, ...]) -> None:
-    """Also where the number of positions is the same."""
-    gtx = GTX(2, size=size, stride=2, squeeze=1)
-    with pytest.raises(ValueError, match="a GTX built for another map size") as error:
-        gtx(torch.zeros(1, *found, 2))
-    assert f"expected {size}, found {found}" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -10,19 +10,24 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusion_models.adapters.injection import inject, lora_config, parameters_by_key, train_only
-from fusion_models.log_vmamba.block import VARIANTS, LocalExtractor, LogBlock
+from fusion_models.log_vmamba.block import VARIANTS, GlobalTokens, LocalExtractor, LogBlock
 from fusion_models.log_vmamba.placement import PLACEMENTS
 from fusion_models.ssm import s6
 from tests.sequential_scan import sequential_scan
 
 SIZES = {2: (4, 6), 3: (2, 4, 2)}
-TINY = {"expansion": 2, "state": 2, "compression": 4, "stride": 2}
+TINY = {"expansion": 2, "state": 2, "compression": 4}
+TOKENS = {"stride": 2, "squeeze": 1, "placement": "interleaved"}
 
 
 def tiny(variant: str = "log", size: tuple[int, ...] = (4, 4), width: int = 4, **options: Any) -> Any:
+    """`options` are those of the block, and of its global tokens where the variant has them."""
+    tokens: Any = GlobalTokens(**{name: options.pop(name, value) for name, value in TOKENS.items()})
+    if variant in VARIANTS and not VARIANTS[variant].has_globals:
+        tokens = None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return LogBlock(width, size=size, variant=variant, **{**TINY, **options}).eval()
+        return LogBlock(width, size=size, variant=variant, **{**TINY, "global_tokens": tokens, **options}).eval()
 
 
 def drawn(*shape: int, seed: int = 1) -> Tensor:
@@ -196,7 +201,7 @@ def test_global_tokens_act_through_the_state_alone(variant: str) -> None:
     assert torch.equal(silent, expected)
     assert all(bool(each.grad.any()) for each in block.extractor.gtx.parameters())
     handle.remove()
-    block.extractor = LocalExtractor(block.extractor.local, 0, (4, 4))
+    block.extractor = LocalExtractor(block.extractor.local, (4, 4))
     assert not torch.equal(block(x), y)
 
 
@@ -287,6 +292,8 @@ def test_maps_of_another_size_are_refused(variant: str, shape: tuple[int, ...]) 
         ({"compression": 0}, "must divide .* found 0"),
         ({"squeeze": 5}, "squeeze must divide the 18 channels .* found 5"),
         ({"stride": 3}, "stride .* found 3"),
+        ({"global_tokens": None}, "global_tokens of variant 'log' must be a GlobalTokens, found None"),
+        ({"variant": "l", "global_tokens": GlobalTokens(2, 1, "head")}, "variant 'l' must be None, found GlobalTokens"),
     ],
 )
 def test_what_cannot_be_built_is_refused(options: dict[str, Any], message: str) -> None:

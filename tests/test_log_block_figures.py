@@ -5,14 +5,15 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 from fusion_models.log_vmamba.block import LogBlock
+from fusion_models.log_vmamba.hosts import global_tokens
 from fusion_models.ssm.vss import VSSBlock
+from tests.log_hosts import PAPER_2D, PAPER_3D
+from tests.model_measures import weights_of
+from tests.recorded_scans import scans_of
 
-PAPER_2D = {"expansion": 2, "compression": 8}
-PAPER_3D = {"expansion": 1, "compression": 16, "norm_eps": 1e-6}
-
+OF_BLOCKS = ("expansion", "compression", "state")
 UNFOLD_2D, UNFOLD_3D = 81, 729
 """The official counts hold a fixed r x r kernel in each block that unfolds; here the unfolding has no tensor."""
 
@@ -20,22 +21,12 @@ DECODER_512 = ((384, (32, 32), 2, 2), (192, (64, 64), 2, 1), (96, (128, 128), 4,
 DECODER_WIDE = ((384, (24, 40), 2, 2), (192, (48, 80), 2, 1), (96, (96, 160), 4, 1))
 
 
-def weights(module: nn.Module) -> int:
-    return sum(each.numel() for each in module.parameters())
-
-
-def paper_block(width: int, size: tuple[int, ...], variant: str, **options: Any) -> Any:
-    shared = PAPER_2D if len(size) == 2 else PAPER_3D
+def paper_block(width: int, size: tuple[int, ...], variant: str, *, stride: int = 2, squeeze: int = 1) -> Any:
+    paper = PAPER_2D if len(size) == 2 else PAPER_3D
+    options = {name: paper[name] for name in OF_BLOCKS}
+    (tokens,) = global_tokens([variant], strides=[stride], squeezes=[squeeze], placement=paper["placement"])
     with torch.device("meta"):
-        return LogBlock(width, size=size, variant=variant, **{**shared, **options})
-
-
-class Recorder(nn.Module):
-    """In the place of the scan: notes the tokens it is given and hands them on."""
-
-    def forward(self, v: Tensor) -> Tensor:
-        self.tokens = v
-        return v
+        return LogBlock(width, size=size, variant=variant, global_tokens=tokens, **options)
 
 
 @pytest.mark.parametrize(
@@ -50,30 +41,13 @@ class Recorder(nn.Module):
     ],
 )
 def test_weights_of_a_decoder_block(stages: Any, variant: str, expected: tuple[int, ...]) -> None:
-    found = [weights(paper_block(c, size, variant, stride=k, squeeze=q)) for c, size, k, q in stages]
+    found = [weights_of(paper_block(c, size, variant, stride=k, squeeze=q)) for c, size, k, q in stages]
     assert found == list(expected)
 
 
-def test_2d_blocks_add_up_to_the_published_networks() -> None:
-    """Six blocks beside 24,208,708 weights of the host; the plain host's blocks scan in four directions."""
-    host = 30_389_578 - 2 * (1_877_793 + 872_625 + 340_017)
-
-    def total(variant: str) -> int:
-        blocks = [weights(paper_block(c, size, variant, stride=k, squeeze=q)) for c, size, k, q in DECODER_512]
-        return host + 2 * sum(blocks)
-
-    assert total("log") == 30_389_092
-    assert total("l") == 28_580_794 - 6 * UNFOLD_2D
-    assert total("l-narrow") == 24_998_698 - 6 * UNFOLD_2D
-    assert total("g") == 28_405_060
-    three_more_scans = sum(3 * weights(paper_block(c, size, "vss").scan) for c, size, _, _ in DECODER_512)
-    assert total("vss") == 27_490_756 - 2 * three_more_scans
-
-
 def test_one_scan_is_what_parts_a_vss_block_from_its_four_directions() -> None:
-    with torch.device("meta"):
-        plain, four = LogBlock(8, size=(4, 4), variant="vss", expansion=2), VSSBlock(8, state=16)
-    assert weights(four) - weights(plain) == 3 * weights(plain.scan)
+    plain, four = paper_block(8, (4, 4), "vss"), VSSBlock(8, state=16)
+    assert weights_of(four) - weights_of(plain) == 3 * weights_of(plain.scan)
 
 
 ENCODER_128 = (
@@ -86,10 +60,8 @@ ENCODER_128 = (
 
 
 def test_weights_of_the_3d_blocks() -> None:
-    """Three unfold, so the published 20,553,828 hold 3 * 27^2 that do not learn: 20,551,641."""
-    found = [weights(paper_block(c, size, v, stride=k, squeeze=q)) for c, size, v, k, q, _ in ENCODER_128]
+    found = [weights_of(paper_block(c, size, v, stride=k, squeeze=q)) for c, size, v, k, q, _ in ENCODER_128]
     assert found == [count for *_, count in ENCODER_128]
-    assert 20_553_828 - 3 * UNFOLD_3D == 20_551_641
 
 
 @pytest.mark.parametrize(
@@ -105,14 +77,18 @@ def test_weights_of_the_3d_blocks() -> None:
     ],
 )  # fmt: skip
 def test_width_length_and_step_rank_of_the_scan(
-    width: int, size: tuple[int, ...], variant: str, stride: int, squeeze: int, expected: tuple[int, int, int]
+    monkeypatch: pytest.MonkeyPatch,
+    width: int,
+    size: tuple[int, ...],
+    variant: str,
+    stride: int,
+    squeeze: int,
+    expected: tuple[int, int, int],
 ) -> None:
-    block = paper_block(width, size, variant, stride=stride, squeeze=squeeze)
-    rank, block.scan = block.scan.rank, Recorder()
+    scans, block = scans_of(monkeypatch), paper_block(width, size, variant, stride=stride, squeeze=squeeze)
     x = torch.empty(1, *size, width, device="meta")
     assert block(x).shape == x.shape
-    length, tokens = block.scan.tokens.shape[1:]
-    assert (tokens, length, rank) == expected
+    assert [(*scan, block.scan.rank) for scan in scans] == [expected]
 
 
 def test_step_ranks_are_rounded_up() -> None:

@@ -25,6 +25,13 @@ def test_each_scale_weighs_half_of_the_one_before() -> None:
     assert deeply_supervised([fine, coarse], LABEL).item() == pytest.approx(expected.item())
 
 
+def test_a_smaller_output_stands_for_the_middle_of_the_label() -> None:
+    """One slice of three, as a network that needs neighbours gives it."""
+    label = torch.cat([1 - LABEL, LABEL, 1 - LABEL], dim=2)
+    found = logits((1, 2, 4), 0)
+    assert torch.equal(deeply_supervised([found], label), dice_cross_entropy(found, LABEL))
+
+
 class Plain(nn.Module):
     def forward(self, ct: Tensor, _pet: None) -> Tensor:
         return ct

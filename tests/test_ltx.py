@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusion_models.log_vmamba.ltx import LTX, GroupedConv, unfold
+from tests.model_measures import weights_of
 
 
 def drawn(*shape: int) -> Tensor:
@@ -45,7 +46,7 @@ def test_outside_of_the_map_is_zero() -> None:
 @pytest.mark.parametrize(("size", "weights"), [((4, 4), 2 * (4 * 9 + 1)), ((4, 4, 4), 2 * (4 * 27 + 1))])
 def test_only_the_convolution_has_weights(size: tuple[int, ...], weights: int) -> None:
     ltx = LTX(8, 2, axes=len(size))
-    assert sum(each.numel() for each in ltx.parameters()) == weights
+    assert weights_of(ltx) == weights
     assert set(ltx.state_dict()) == {"conv.weight", "conv.bias"}
     assert ltx(drawn(2, *size, 8)).shape == (2, *size, 2 * 3 ** len(size))
 

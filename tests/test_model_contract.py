@@ -11,11 +11,15 @@ from fusion_models.adapters.injection import (
     inject,
     load,
     lora_config,
+    matching_targets,
     parameters_by_key,
     reset_magnitudes,
     train_only,
 )
+from fusion_models.log_vmamba.block import VARIANTS
+from fusion_models.log_vmamba.placement import PLACEMENTS
 from fusion_models.registry import MODELS, build_model
+from fusion_models.vmambax.merge import MERGES
 from strategies.tensors import GROUPS
 from tests.smallest_models import FAMILIES, built, family_of, inputs, smallest, spared
 
@@ -144,6 +148,48 @@ def test_what_is_absent_has_no_say_and_what_is_present_has(name: str) -> None:
                 parameter.add_(1)
     assert torch.equal(model(ct, None), before)
     assert model.pooled_features(ct).shape[0] == 1
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", [name for name in ROWS if "unetr" not in name])
+def test_a_scan_in_half_precision_is_refused_with_found_and_expected(name: str, dtype: torch.dtype) -> None:
+    model = built(name).to(dtype).eval()
+    ct, _ = inputs(name, "ct")
+    assert ct is not None
+    with pytest.raises(ValueError, match=rf"around a scan must be float32 .*found {dtype}; keep the model in float32"):
+        model(ct.to(dtype), None)
+
+
+VARIATIONS: list[tuple[str, dict[str, Any]]] = [
+    *(("vmambax-tiny", {"merge": merge}) for merge in MERGES),
+    ("vmambax-tiny", {"merge": "sum", "interaction": "none"}),
+    ("vmambax-tiny", {"encoder": "separate"}),
+    ("vmambax-tiny", {"neighbours": 1}),
+    *(("log-vmamba-2d-tiny", {"variant": variant}) for variant in ("host", *VARIANTS)),
+    *(("log-vmamba-2d-tiny", {"placement": placement}) for placement in PLACEMENTS),
+    *(("log-vmamba-3d-tiny", {"variants": (variant, variant)}) for variant in VARIANTS),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), VARIATIONS, ids=str)
+def test_every_value_of_an_option_keeps_the_contract(name: str, options: dict[str, Any]) -> None:
+    """A fresh adapter changes no bit; CT alone ignores the pathways, and CT+PET does not, where there are any."""
+    small, crop_zyx = smallest(name)
+    row, model = MODELS[name], build_model(name, {**small, **options}, crop_zyx=crop_zyx, seed=0).eval()
+    before = {setting: model(*inputs(name, setting)) for setting in row.settings}
+    targets = matching_targets(model, row.adapter_targets, row.pathway_modules)
+    inject(model, lora_config(method="lora", rank=2, alpha=4, targets=targets), seed=0, spared=row.pathway_modules)
+    for setting, logits in before.items():
+        assert torch.equal(model.eval()(*inputs(name, setting)), logits)
+    groups = {key: group_of(key, row.pathways) for key in parameters_by_key(model)}
+    assert set(groups.values()) <= {"backbone", "peft", *row.pathways}
+    with torch.no_grad():
+        for key, parameter in parameters_by_key(model).items():
+            if groups[key] in row.pathways:
+                parameter.mul_(0.5)
+    assert torch.equal(model(*inputs(name, "ct")), before["ct"])
+    learnable = {"pet", "fusion"} & set(groups.values())
+    assert torch.equal(model(*inputs(name, "ct+pet")), before["ct+pet"]) == (not learnable)
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:

@@ -111,3 +111,25 @@ def test_a_backbone_file_that_cannot_be_read_is_refused(
         path.write_bytes(content)
     with pytest.raises(StudyError, match=r"cannot be read .*; give a safetensors file"):
         prepare(study_file, tmp_path / "out", path)
+
+
+FUSION_STUDY = STUDY.replace("pemma-unetr-tiny", "vmambax-tiny").replace("[16, 16, 16]", "[2, 16, 16]")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (FUSION_STUDY, []),
+        (
+            FUSION_STUDY.replace('kind = "adapt"', 'kind = "adapt"\ngroups = ["pet", "peft"]'),
+            ["no stage trains the 'fusion' tensors of model 'vmambax-tiny': ct+pet input runs through them as they"],
+        ),
+        (FUSION_STUDY.split('[[stages]]\nname = "adapt"')[0], []),
+    ],
+)
+def test_a_pathway_that_is_used_and_never_trained_is_said(
+    text: str, said: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A study that only pre-trains the CT network runs no input through the fusion."""
+    initial_state(read_study(write_study(tmp_path / "study.toml", text)))
+    assert [message.partition(" were drawn;")[0] for message in caplog.messages] == said

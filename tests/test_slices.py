@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
-from client.evaluation import predict, windows_at_once
+from client.evaluation import predict, window_of
 from fusion_models.slices import DeepSliceSegmenter, SliceSegmenter, check_depth, input_channels, slices_of
 
 
@@ -58,16 +58,25 @@ def test_intensities_take_the_range_of_the_network() -> None:
 
 
 def test_without_neighbours_a_slice_is_copied_to_three_channels() -> None:
-    slices = slices_of(ramp(1, 2, 1, 1), 0)
+    slices = slices_of(ramp(1, 2, 1, 1), 0, range(2))
     assert slices[:, :, 0, 0].tolist() == [[0, 0, 0], [1, 1, 1]]
     assert input_channels(0) == 3
 
 
 def test_neighbours_are_the_slices_around_and_repeat_at_the_ends() -> None:
-    slices = slices_of(ramp(2, 3, 1, 1), 1)
+    slices = slices_of(ramp(2, 3, 1, 1), 1, range(3))
     assert slices[:, :, 0, 0].tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 4], [3, 4, 5], [4, 5, 5]]
-    assert slices_of(ramp(1, 5, 1, 1), 2)[2, :, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    assert slices_of(ramp(1, 5, 1, 1), 2, [2])[0, :, 0, 0].tolist() == [0, 1, 2, 3, 4]
     assert input_channels(2) == 5
+
+
+def test_only_slices_with_all_their_neighbours_are_trained() -> None:
+    """Of five slices with one neighbour on each side, the inner three."""
+    ct = ramp(2, 5, 4, 4)
+    (logits,) = SliceSegmenter(Recorder(), neighbours=1).scales(ct, None)
+    assert torch.equal(logits[:, 1:], ct[:, :, 1:4])
+    (logits,) = SliceSegmenter(Recorder()).scales(ct, None)
+    assert torch.equal(logits[:, 1:], ct)
 
 
 def test_every_scale_is_stacked_back() -> None:
@@ -75,6 +84,15 @@ def test_every_scale_is_stacked_back() -> None:
     full, half = model.scales(ct, None)
     assert torch.equal(full, model(ct, None))
     assert torch.equal(half, full[..., ::2, ::2])
+
+
+def test_portions_give_what_all_slices_at_once_give() -> None:
+    """2^18 pixels are four slices of 256 x 256: ten slices go in three portions."""
+    model, ct, pet = SliceSegmenter(Recorder(), neighbours=1), ramp(1, 10, 256, 256), torch.ones(1, 1, 10, 256, 256)
+    with torch.no_grad():
+        in_portions = model(ct, pet)
+    assert torch.equal(in_portions, model(ct, pet))
+    assert [seen[0] for seen in model.network.seen] == [(n, 3, 256, 256) for n in (4, 4, 2, 10)]
 
 
 def test_pooled_features_are_the_mean_over_slices() -> None:
@@ -116,7 +134,25 @@ def test_a_volume_is_predicted_slice_by_slice() -> None:
     assert np.array_equal(predicted, (ct > 0.5).astype(np.uint8))
 
 
-def test_many_single_slices_go_through_the_network_at_once() -> None:
-    assert windows_at_once((48, 48, 48)) == 2
-    assert windows_at_once((96, 96, 96)) == 2
-    assert windows_at_once((1, 64, 64)) == 54
+class SeesNeighbours(Recorder):
+    """Foreground where the slices before and after add up to three."""
+
+    def forward(self, ct: Tensor | None, _pet: Tensor | None) -> Tensor:
+        assert ct is not None
+        around = (ct[:, 0] + ct[:, -1] == 3).float()
+        return torch.stack([0.5 - around, around - 0.5], dim=1) + self.bias
+
+
+def test_the_neighbours_of_a_predicted_slice_are_the_volumes_own() -> None:
+    """Slices of value 0, 1, 1, 2, 2, 3: around each lie 0+1, 0+1, 1+2, 1+2, 2+3, 2+3, whatever the crop's depth."""
+    values = np.array([0, 1, 1, 2, 2, 3], np.float32)
+    ct = np.broadcast_to(values[:, None, None], (6, 8, 8)).copy()
+    predicted = predict(
+        SliceSegmenter(SeesNeighbours(), neighbours=1), PreparedCase("case", ct, None, None), "ct", (3, 8, 8)
+    )
+    assert predicted[:, 0, 0].tolist() == [0, 0, 1, 1, 0, 0]
+
+
+def test_a_network_of_slices_predicts_all_slices_of_a_window_at_once() -> None:
+    assert window_of(SliceSegmenter(Recorder()), (40, 90, 70), (1, 64, 64)) == (40, 64, 64)
+    assert window_of(Recorder(), (40, 90, 70), (48, 48, 48)) == (48, 48, 48)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
@@ -11,36 +10,25 @@ import torch
 from monai.networks.layers import DropPath
 from torch import Tensor, nn
 
-from fusion_models.log_vmamba.swin_umamba import SwinUMamba, linear_rates
+from fusion_models.log_vmamba.swin_umamba import SwinUMamba
+from fusion_models.ssm.drop_path import linear_rates
 from fusion_models.ssm.patch_expand import PatchExpand, pixel_shuffle
-from fusion_models.ssm.stacked import stack_directions
-from fusion_models.ssm.vmamba_checkpoint import load_vmamba, public_name
+from fusion_models.ssm.vss_encoder import VSSEncoder
+from tests.log_hosts import FOUR_STAGES, PAPER_2D
+from tests.model_measures import weights_of
 from tests.official_weights import inp, load_golden
+from tests.recorded_scans import scans_of
 
 SQUARE, WIDE = (512, 512), (384, 640)
 ENCODER = 22_122_912
 FROZEN = 81
-TINY: dict[str, Any] = {
-    "size_yx": (16, 16),
-    "classes": 2,
-    "width": 8,
-    "depths": (1, 1, 1, 1),
-    "state": 2,
-    "patch": 2,
-    "strides": (2, 2, 2),
-    "squeezes": (18, 4, 1),
-    "decoder_depth": 1,
-}
+TINY: dict[str, Any] = {"size_yx": (16, 16), "classes": 2, **FOUR_STAGES}
 
 
 @cache
 def on_meta(**options: Any) -> Any:
     with torch.device("meta"):
-        return SwinUMamba(**options)
-
-
-def size_of(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+        return SwinUMamba(**{**PAPER_2D, **options})
 
 
 def tiny(**options: Any) -> Any:
@@ -51,21 +39,6 @@ def tiny(**options: Any) -> Any:
 
 def image(size: tuple[int, int] = (16, 16)) -> Tensor:
     return torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(5))
-
-
-@pytest.fixture
-def scans(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """(width, length) of the scans that the network asks for, none of them carried out."""
-    asked: list[tuple[int, int]] = []
-
-    def stub(u: Tensor, *_: object, **__: object) -> Tensor:
-        asked.append((u.shape[1], u.shape[2]))
-        return u
-
-    monkeypatch.setattr("torch.autocast", lambda *_, **__: nullcontext())  # the meta device has none
-    for module in ("s6", "vss"):
-        monkeypatch.setattr(f"fusion_models.ssm.{module}.selective_scan_fn", stub)
-    return asked
 
 
 @pytest.mark.parametrize(
@@ -83,38 +56,30 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 def test_parameter_ledger(options: dict[str, object], total: int) -> None:
     """The official count holds a fixed 9 x 9 unfolding kernel a block; here the unfolding has no tensor."""
     net = on_meta(**{"size_yx": SQUARE, **options})
-    assert size_of(net) == total
-    assert size_of(net.encoder) == ENCODER
-
-
-@pytest.mark.parametrize(
-    ("size_yx", "expected"), [(SQUARE, (1_877_793, 872_625, 340_017)), (WIDE, (1_863_969, 844_977, 326_193))]
-)
-def test_parameter_ledger_of_a_block_of_each_decoder_stage(size_yx: tuple[int, int], expected: tuple[int, ...]) -> None:
-    stages = on_meta(size_yx=size_yx).decoder.stages
-    assert [[size_of(block) for block in stage.blocks] for stage in stages] == [[n - FROZEN] * 2 for n in expected]
+    assert weights_of(net) == total
+    assert weights_of(net.encoder) == ENCODER
 
 
 def test_parameter_ledger_of_what_stands_between_the_blocks() -> None:
     """768 -> 384: expand 768 * 1536, norm 2 * 384, merge 768 * 384 + 384; the last expand 96 * 16 * 96 + 2 * 96."""
     decoder = on_meta(size_yx=SQUARE).decoder
-    between = [size_of(stage.expand) + size_of(stage.merge) for stage in decoder.stages]
+    between = [weights_of(stage.expand) + weights_of(stage.merge) for stage in decoder.stages]
     assert between == [w * 2 * 4 * w + 2 * w + 2 * w * w + w for w in (384, 192, 96)]
     assert between[0] == 1_180_416 + 295_296
-    assert size_of(decoder.final) == 147_648
-    assert [size_of(head) for head in decoder.heads] == [385, 193, 97, 97]
+    assert weights_of(decoder.final) == 147_648
+    assert [weights_of(head) for head in decoder.heads] == [385, 193, 97, 97]
 
 
-def test_outputs_and_scans_at_the_papers_size(scans: list[tuple[int, int]]) -> None:
-    net = on_meta(size_yx=SQUARE)
+def test_outputs_and_scans_at_the_papers_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    scans, net = scans_of(monkeypatch), on_meta(size_yx=SQUARE)
     outputs = net.scales(torch.empty(1, 3, *SQUARE, device="meta"))
     assert [tuple(each.shape) for each in outputs] == [(1, 1, side, side) for side in (512, 128, 64, 32)]
     assert scans[15:] == [(864, 1456)] * 2 + [(432, 4528)] * 2 + [(216, 16_600)] * 2
     assert [length for _, length in scans[:15]] == [16_384] * 2 + [4096] * 2 + [1024] * 9 + [256] * 2
 
 
-def test_outputs_of_a_slice_that_is_not_square(scans: list[tuple[int, int]]) -> None:
-    net = on_meta(size_yx=WIDE, classes=8)
+def test_outputs_of_a_slice_that_is_not_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    scans, net = scans_of(monkeypatch), on_meta(size_yx=WIDE, classes=8)
     outputs = net.scales(torch.empty(2, 3, *WIDE, device="meta"))
     assert [tuple(each.shape) for each in outputs] == [(2, 8, 384 // f, 640 // f) for f in (1, 4, 8, 16)]
     assert [length for _, length in scans[15:]] == [960 + 432] * 2 + [3840 + 432] * 2 + [15_360 + 216] * 2
@@ -197,29 +162,8 @@ def test_convolutions_start_kaiming_normal_without_bias() -> None:
     assert float(weight.detach().std()) == pytest.approx(math.sqrt(2 / 9), rel=0.03)
 
 
-def public_weights(in_channels: int = 3) -> dict[str, Tensor]:
-    """A file of the public format, of the tiny encoder's sizes: every tensor 0.5."""
-    encoder = tiny(in_channels=in_channels).encoder
-    own = {public_name(key): tensor for key, tensor in stack_directions(encoder.state_dict()).items()}
-    classifier = {"norm.weight": torch.ones(64), "norm.bias": torch.ones(64), "head.weight": torch.ones(2, 64)}
-    return {**{key: torch.full_like(tensor, 0.5) for key, tensor in own.items()}, **classifier}
-
-
-def test_public_weights_replace_the_encoder_and_nothing_else() -> None:
-    net, before = tiny(), tiny().state_dict()
-    report = load_vmamba(net.encoder, public_weights())
-    changed = {key for key, tensor in net.state_dict().items() if not torch.equal(tensor, before[key])}
-    assert changed == {key for key in before if key.startswith("encoder.")}
-    assert report.ignored == ("head.weight", "norm.bias", "norm.weight")
-    assert report.skipped == ()
-
-
-def test_public_weights_for_other_inputs_leave_the_stem_alone() -> None:
-    net, before = tiny(in_channels=5), tiny(in_channels=5).state_dict()
-    report = load_vmamba(net.encoder, public_weights())
-    kept = {key for key, tensor in net.state_dict().items() if torch.equal(tensor, before[key])}
-    assert kept == {key for key in before if key.startswith(("decoder.", "encoder.patch_embed."))}
-    assert len(report.skipped) == 4
+def test_the_encoder_is_the_one_that_public_weights_are_loaded_into() -> None:
+    assert type(tiny().encoder) is VSSEncoder
 
 
 def test_the_placement_is_an_option_and_has_no_parameters() -> None:
@@ -230,7 +174,7 @@ def test_the_placement_is_an_option_and_has_no_parameters() -> None:
         net.load_state_dict(state, strict=True)
         with torch.no_grad():
             outputs.append(net(image()))
-    assert len({size_of(net) for net in nets.values()}) == 1
+    assert len({weights_of(net) for net in nets.values()}) == 1
     assert all(not torch.equal(a, b) for i, a in enumerate(outputs) for b in outputs[:i])
 
 
@@ -243,20 +187,14 @@ def build(**options: object) -> Callable[[], SwinUMamba]:
     [
         (build(size_yx=(24, 16)), r"positive multiples of 16 \(patch 2 halved 3 times\), found \(24, 16\)"),
         (build(size_yx=(16, 16, 16)), r"two positive multiples of 16 .* found \(16, 16, 16\)"),
-        (build(strides=(2, 2)), r"strides must name 3 decoder stages, .* found \(2, 2\)"),
-        (build(squeezes=(1, 1, 1, 1)), r"squeezes must name 3 decoder stages, .* found \(1, 1, 1, 1\)"),
-        (build(depths=(1,)), r"at least 2 encoder stages, found \(1,\)"),
+        (build(strides=(2, 2)), r"strides must have 3 entries.* found \(2, 2\)"),
+        (build(squeezes=(1, 1, 1, 1)), r"squeezes must have 3 entries.* found \(1, 1, 1, 1\)"),
+        (build(depths=(1,)), "at least two encoder stages, found 1"),
         (build(placement="tail"), r"placement must be one of .*interleaved.* found 'tail'"),
-        (build(variant="lg"), r"variant must be one of host, vss, l, .* found 'lg'"),
+        (build(variant="lg"), r"variant must be one of host, vss, l, g, log, l-narrow, found 'lg'"),
         (lambda: PatchExpand(5), "must be even; found 5"),
     ],
 )
 def test_what_cannot_be_built_is_refused(make: Callable[[], nn.Module], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
-
-
-@pytest.mark.parametrize("shape", [(1, 3, 32, 32), (1, 1, 16, 16), (3, 16, 16)])
-def test_images_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"images must have shape \(b, 3, 16, 16\), found \("):
-        tiny()(torch.zeros(shape))

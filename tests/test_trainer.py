@@ -373,6 +373,18 @@ def test_a_rounds_randomness_is_its_own_and_repeats(start: Start) -> None:
     assert round_generator(asked, "center-a").integers(2**62) == draws[0]
 
 
+def test_a_center_owns_the_groups_whose_modalities_it_has(tmp_path: Path) -> None:
+    owned = {
+        offered: Trainer("center-a", [tmp_path], offered, tmp_path)._owned(("backbone", "pet", "fusion", "peft"))
+        for offered in (("ct",), ("pet",), ("ct", "pet"))
+    }
+    assert owned == {
+        ("ct",): ("backbone", "peft"),
+        ("pet",): ("backbone", "pet", "peft"),
+        ("ct", "pet"): ("backbone", "pet", "fusion", "peft"),
+    }
+
+
 def test_support_counts_pet_cases_for_the_pet_pathway_and_leaves_out_zero() -> None:
     """a ran with CT, b with both, c with PET: three cases behind the adapter, two the pathway, one the fusion."""
     used = {"ct": frozenset({"a", "b"}), "pet": frozenset({"c"}), "ct+pet": frozenset({"b"})}

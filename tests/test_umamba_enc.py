@@ -1,90 +1,52 @@
 """The 3D host of LoG-VMamba against its specification (arXiv 2408.14415); counts are those of the official network."""
 
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from fusion_models.log_vmamba.umamba_enc import ResidualBlock, UMambaEnc, Up, kaiming
-from fusion_models.ssm import s6
+from fusion_models.log_vmamba.hosts import kaiming
+from fusion_models.log_vmamba.umamba_enc import ResidualBlock, UMambaEnc, Up, decode, encode
+from tests.log_hosts import PAPER_3D, THREE_STAGES
+from tests.model_measures import weights_of
+from tests.recorded_scans import scans_of
 
-TINY: dict[str, Any] = {
-    "in_channels": 2,
-    "size_zyx": (16, 16, 16),
-    "widths": (4, 4, 8),
-    "blocks": (1, 1, 1),
-    "decoder_blocks": (1, 1),
-    "variants": ("l", "log", "g"),
-    "strides": (1, 2, 1),
-    "squeezes": (1, 1, 2),
-    "compression": 4,
-    "state": 2,
-}
+TINY: dict[str, Any] = {"in_channels": 2, "size_zyx": (16, 16, 16), **THREE_STAGES}
 
 
 def on_meta(**options: Any) -> UMambaEnc:
     with torch.device("meta"):
-        return UMambaEnc(**options)
-
-
-def weights(module: nn.Module) -> int:
-    """Number of weights."""
-    return sum(each.numel() for each in module.parameters())
-
-
-def convolutions(net: UMambaEnc) -> int:
-    """Weights outside the LoG layers."""
-    return weights(net) - weights(net.scans)
+        return UMambaEnc(**{"size_zyx": (128, 128, 128), **PAPER_3D, **options})
 
 
 def test_the_papers_network_has_20_551_641_weights() -> None:
     net = on_meta()
-    assert weights(net) == 20_551_641
-    assert convolutions(net) == 19_516_803
+    assert weights_of(net) == 20_551_641
+    assert weights_of(net) - weights_of(net.scans) == 19_516_803
 
 
 def test_expansion_two_has_21_659_642_weights() -> None:
     frozen_kernels = 3 * 27 * 27
-    assert weights(on_meta(expansion=2)) == 21_659_642 - frozen_kernels
-
-
-def test_weights_of_each_layer() -> None:
-    """The published counts hold a frozen 27x27 kernel in each layer with local tokens."""
-    frozen = 27 * 27
-    expected = [9_655 - frozen, 87_257 - frozen, 215_209 - frozen, 357_504, 367_400]
-    assert [weights(scan) for scan in on_meta().scans] == expected
+    assert weights_of(on_meta(expansion=2)) == 21_659_642 - frozen_kernels
 
 
 def test_global_layers_are_sized_by_the_map() -> None:
     """Half the size, an eighth of T positions: (512 - 64) * (108 + 216 + 256) + (64 - 8) * 320 fewer weights."""
-    assert weights(on_meta()) - weights(on_meta(size_zyx=(64, 64, 64))) == 448 * 580 + 56 * 320
+    assert weights_of(on_meta()) - weights_of(on_meta(size_zyx=(64, 64, 64))) == 448 * 580 + 56 * 320
 
 
-@pytest.fixture
-def scans(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Width and tokens of each scan; the meta device has shapes only, and no autocast."""
-    found: list[tuple[int, int]] = []
-
-    def stub(u: Tensor, *_: object, **__: object) -> Tensor:
-        found.append((u.shape[1], u.shape[2]))
-        return u
-
-    monkeypatch.setattr(s6, "selective_scan_fn", stub)
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
-    return found
-
-
-def test_tokens_and_widths_of_the_five_scans(scans: list[tuple[int, int]]) -> None:
+def test_tokens_and_widths_of_the_five_scans(monkeypatch: pytest.MonkeyPatch) -> None:
+    scans = scans_of(monkeypatch)
     logits = on_meta()(torch.empty(1, 4, 128, 128, 128, device="meta"))
     assert scans == [(54, 262_144), (108, 32_876), (216, 4_312), (256, 640), (320, 104)]
     assert logits.shape == (1, 3, 128, 128, 128)
 
 
-@pytest.mark.usefixtures("scans")
-def test_maps_halve_from_the_stem_on() -> None:
-    maps = on_meta().encode(torch.empty(1, 32, 128, 128, 128, device="meta"))
+def test_maps_halve_from_the_stem_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    scans_of(monkeypatch)
+    net = on_meta()
+    maps = encode(torch.empty(1, 32, 128, 128, 128, device="meta"), net.stages, net.scans)
     found = [(each.shape[1], each.shape[-1]) for each in maps]
     assert found == [(32, 128), (32, 64), (64, 32), (128, 16), (256, 8), (320, 4)]
 
@@ -115,11 +77,12 @@ def test_skips_are_added() -> None:
     net = UMambaEnc(**TINY).eval()
     for up in net.ups:
         nn.init.zeros_(up.get_parameter("conv.weight"))
-    stem = torch.rand(1, 4, 16, 16, 16)
+    stem = torch.rand(1, 8, 16, 16, 16)
     with torch.no_grad():
-        maps = net.encode(stem)
+        maps = encode(stem, net.stages, net.scans)
         finest = net.decoder[-1](maps[1])
-        assert torch.equal(net.decode(maps), net.head(net.last_block(net.last_up(finest) + stem)))
+        found = decode(maps, [*net.ups, net.last_up], [*net.decoder, net.last_block])
+        assert torch.equal(found, net.last_block(net.last_up(finest) + stem))
 
 
 def test_convolutions_start_kaiming_normal_with_zero_bias() -> None:
@@ -133,10 +96,11 @@ def test_convolutions_start_kaiming_normal_with_zero_bias() -> None:
 def test_layers_are_dropped_in_training_only() -> None:
     net = UMambaEnc(**{**TINY, "drop_path": 1.0})
     with torch.no_grad():
-        maps = net.encode(torch.rand(1, 4, 16, 16, 16))
-        plain = net.stages[0](nn.functional.max_pool3d(maps[0], 2))
-        assert torch.equal(maps[1], plain)
-        assert not torch.equal(net.eval().encode(maps[0])[1], plain)
+        stem = torch.rand(1, 8, 16, 16, 16)
+        plain = net.stages[0](nn.functional.max_pool3d(stem, 2))
+        assert torch.equal(encode(stem, net.stages, net.scans)[1], plain)
+        net.eval()
+        assert not torch.equal(encode(stem, net.stages, net.scans)[1], plain)
 
 
 @pytest.mark.parametrize(
@@ -145,20 +109,15 @@ def test_layers_are_dropped_in_training_only() -> None:
         ({"size_zyx": (16, 20, 16)}, r"3 stages need three sizes .* multiples of 8, found \(16, 20, 16\)"),
         ({"size_zyx": (16, 16)}, r"three sizes .* found \(16, 16\)"),
         ({"size_zyx": (8, 8, 8)}, r"reduce \(8, 8, 8\) to one voxel.* expected at least 16"),
-        ({"widths": (4,)}, r"at least two stages, found \(4,\)"),
+        ({"widths": (8,)}, "at least two stages, found 1"),
         ({"blocks": (1, 1)}, r"blocks must have 3 entries.* found \(1, 1\)"),
         ({"strides": (1, 1, 1, 1)}, r"strides must have 3 entries"),
         ({"decoder_blocks": (1, 1, 1)}, r"decoder_blocks must have 2 entries.* found \(1, 1, 1\)"),
         ({"blocks": (1, 0, 1)}, r"blocks must be at least 1.* found \(1, 0, 1\)"),
+        ({"variants": ("l", "lg", "g")}, "variant must be one of vss, l, g, log, l-narrow, found 'lg'"),
         ({"decoder_blocks": (0, 1)}, r"decoder_blocks must be at least 1.* found \(0, 1\)"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         UMambaEnc(**{**TINY, **change})
-
-
-def test_another_input_than_the_networks_is_refused() -> None:
-    net = UMambaEnc(**TINY)
-    with pytest.raises(ValueError, match=r"shape \(b, 2, 16, 16, 16\), found \(1, 2, 24, 16, 16\)"):
-        net(torch.zeros(1, 2, 24, 16, 16))

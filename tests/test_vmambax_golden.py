@@ -1,7 +1,8 @@
 """The whole vMambaX at the paper's size against the official graph: one 128 x 128 pair, weights and inputs by rule."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
@@ -11,11 +12,11 @@ from fusion_models.vmambax.merge import NoInteraction, PlainSum
 from fusion_models.vmambax.network import VMambaX
 from fusion_models.vmambax.norms import group_norm
 from fusion_models.vmambax.official_names import official_name
-from tests.official_weights import inp, load_golden
+from tests import vmambax_networks as networks
+from tests.official_weights import assert_golden, inp, load_golden
 
 SIDE = 128
 WIDTHS = (96, 192, 384, 768)
-TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Paper:
 
 @pytest.fixture(scope="module")
 def paper() -> Paper:
-    network = VMambaX(size_yx=(SIDE, SIDE), norm=nn.BatchNorm2d).eval()
+    network = networks.paper(SIDE)
     load_golden(network, official_name)
     ct, pet = ((1.6 * inp(j, (1, 1, SIDE, SIDE))).expand(-1, 3, -1, -1) for j in (0, 1))
     with torch.no_grad():
@@ -38,13 +39,6 @@ def paper() -> Paper:
 def logits(network: VMambaX, taps: dict[str, list[Tensor]]) -> Tensor:
     with torch.no_grad():
         return network.decoder([fused.permute(0, 2, 3, 1) for fused in network.fused(taps)])
-
-
-def assert_samples(y: Tensor, expected: Sequence[float]) -> None:
-    """Values 0, 1, n/3, n/2 and n - 1 of y in row-major order."""
-    flat, n = y.flatten(), y.numel()
-    found = torch.stack([flat[0], flat[1], flat[n // 3], flat[n // 2], flat[n - 1]])
-    torch.testing.assert_close(found, torch.tensor(expected), atol=TOLERANCE, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -57,38 +51,38 @@ def assert_samples(y: Tensor, expected: Sequence[float]) -> None:
     ],
 )
 def test_taps_of_the_encoder(paper: Paper, modality: str, stage: int, expected: Sequence[float]) -> None:
-    assert_samples(paper.taps[modality][stage], expected)
+    assert_golden(paper.taps[modality][stage], expected)
 
 
 def test_maps_gated_at_the_first_stage(paper: Paper) -> None:
     with torch.no_grad():
         ct, pet, base = paper.network.merges[0](paper.taps["ct"][0], paper.taps["pet"][0])
-    assert_samples(ct, (3.942159, 0.823882, -0.062705, 1.464743, 1.245923))
-    assert_samples(pet, (0.271674, 1.452089, -1.333679, 1.144149, 0.046081))
+    assert_golden(ct, (3.942159, 0.823882, -0.062705, 1.464743, 1.245923))
+    assert_golden(pet, (0.271674, 1.452089, -1.333679, 1.144149, 0.046081))
     assert torch.equal(base, ct + pet)
 
 
 def test_fused_maps(paper: Paper) -> None:
     with torch.no_grad():
         fused = paper.network.fused(paper.taps)
-    assert_samples(fused[0], (2.742819, 0.856722, -2.137738, 3.228223, 3.534296))
-    assert_samples(fused[1], (-0.944507, 1.603179, 1.219433, 2.850697, 1.131301))
-    assert_samples(fused[2], (-2.170658, 0.452205, -0.438920, -0.563033, 1.541799))
-    assert_samples(fused[3], (-0.937463, -1.926942, -0.725365, -3.134393, 2.088463))
+    assert_golden(fused[0], (2.742819, 0.856722, -2.137738, 3.228223, 3.534296))
+    assert_golden(fused[1], (-0.944507, 1.603179, 1.219433, 2.850697, 1.131301))
+    assert_golden(fused[2], (-2.170658, 0.452205, -0.438920, -0.563033, 1.541799))
+    assert_golden(fused[3], (-0.937463, -1.926942, -0.725365, -3.134393, 2.088463))
 
 
 def test_logits(paper: Paper) -> None:
     y = logits(paper.network, paper.taps)
     assert y.shape == (1, 1, SIDE, SIDE)
-    assert_samples(y, (-2.591298, -2.570386, 0.162410, 1.679596, 1.193333))
+    assert_golden(y, (-2.591298, -2.570386, 0.162410, 1.679596, 1.193333))
     found = torch.stack([y.mean(), y.abs().mean(), y.min(), y.max()])
     expected = torch.tensor([-0.288899, 0.775410, -3.834536, 2.730432])
-    torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=0)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 def test_logits_with_ct_and_pet_exchanged(paper: Paper) -> None:
     exchanged = {"ct": paper.taps["pet"], "pet": paper.taps["ct"]}
-    assert_samples(logits(paper.network, exchanged), (-2.780915, -2.801125, 0.821662, 1.245981, 1.125696))
+    assert_golden(logits(paper.network, exchanged), (-2.780915, -2.801125, 0.821662, 1.245981, 1.125696))
 
 
 @pytest.mark.parametrize(
@@ -102,8 +96,11 @@ def test_logits_with_ct_and_pet_exchanged(paper: Paper) -> None:
 def test_logits_without_the_modules_of_an_ablation(
     paper: Paper, monkeypatch: pytest.MonkeyPatch, without: tuple[str, ...], expected: Sequence[float]
 ) -> None:
-    replacements = {"merges": PlainSum, "interactions": NoInteraction}
+    replacements: dict[str, Callable[[int], nn.Module]] = {
+        "merges": partial(PlainSum, norm=group_norm),
+        "interactions": partial(NoInteraction, state=16, norm=group_norm),
+    }
     for name in without:
-        parts = nn.ModuleList([replacements[name](width, norm=group_norm) for width in WIDTHS])
+        parts = nn.ModuleList([replacements[name](width) for width in WIDTHS])
         monkeypatch.setitem(paper.network._modules, name, parts)
-    assert_samples(logits(paper.network, paper.taps), expected)
+    assert_golden(logits(paper.network, paper.taps), expected)

@@ -1,12 +1,10 @@
 """The paper's size of vMambaX on the meta device: parameters, tensors, shapes and cost, to the unit."""
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fusion_models.ssm import vss
@@ -15,15 +13,13 @@ from fusion_models.vmambax.cgm import ContextGate
 from fusion_models.vmambax.decoder import ChannelAttention
 from fusion_models.vmambax.network import VMambaX
 from fusion_models.vmambax.official_names import to_official
+from tests.model_measures import weights_of
+from tests.vmambax_networks import paper
 
 
-def paper(**options: Any) -> VMambaX:
+def on_meta(**options: Any) -> VMambaX:
     with torch.device("meta"):
-        return VMambaX(size_yx=(512, 512), norm=nn.BatchNorm2d, **options).eval()
-
-
-def count(modules: Any) -> int:
-    return sum(parameter.numel() for parameter in modules.parameters())
+        return paper(512, **options)
 
 
 @dataclass(frozen=True)
@@ -38,15 +34,14 @@ class Pass:
 
 @pytest.fixture(scope="module")
 def published() -> VMambaX:
-    return paper()
+    return on_meta()
 
 
 @pytest.fixture(scope="module")
 def passes(published: VMambaX) -> dict[int, Pass]:
-    """By side. The meta device has shapes only: the scan, no layer, gives one, and autocast does not exist."""
+    """By side. The scan, no layer, gives its shape only."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vss, "selective_scan_fn", lambda u, *_args, **_settings: torch.empty_like(u))
-        patch.setattr(torch, "autocast", lambda *_args, **_settings: nullcontext())
         return {side: forward_pass(published, side) for side in (256, 512)}
 
 
@@ -65,19 +60,10 @@ def forward_pass(network: VMambaX, side: int) -> Pass:
     return Pass([tuple(x.shape) for x in fused], levels, tuple(logits.shape), counter.get_total_flops() // 2)
 
 
-def test_parameters_of_the_paper_size_per_part(published: Any) -> None:
-    network, encoder = published, published.encoder
-    assert count(encoder.patch_embed) == 4_896
-    assert [count(stage.blocks) for stage in encoder.stages] == [210_816, 679_680, 10_761_984, 8_911_872]
-    assert [count(stage.blocks[0]) for stage in encoder.stages] == [105_408, 339_840, 1_195_776, 4_455_936]
-    assert [count(stage.downsample) for stage in encoder.stages] == [74_496, 296_448, 1_182_720, 0]
-    assert [count(norm) for norm in network.tap_norms] == [192, 384, 768, 1_536]
-    assert count(encoder) + count(network.tap_norms) == 22_125_792
-    assert [count(merge) for merge in network.merges] == [22_208, 62_784, 236_160, 914_688]
-    assert [count(each.stem) for each in network.interactions] == [71_406, 284_076, 1_133_208, 4_526_640]
-    assert [count(each.block) for each in network.interactions] == [213_696, 685_440, 2_403_072, 8_934_912]
-    assert count(network.decoder) == 11_789_600
-    assert count(network) == 53_403_682
+def test_parameters_of_the_paper_size(published: Any) -> None:
+    parts = [published.encoder, published.tap_norms, published.merges, published.interactions, published.decoder]
+    assert [weights_of(part) for part in parts] == [22_122_912, 2_880, 1_235_840, 18_252_450, 11_789_600]
+    assert weights_of(published) == 53_403_682
 
 
 def test_tensors_of_the_paper_size_by_official_name(published: VMambaX) -> None:
@@ -88,11 +74,11 @@ def test_tensors_of_the_paper_size_by_official_name(published: VMambaX) -> None:
 
 
 def test_without_merge_and_interaction_encoder_and_decoder_are_left() -> None:
-    assert count(paper(merge="sum", interaction="none")) == 33_915_392
+    assert weights_of(on_meta(merge="sum", interaction="none")) == 33_915_392
 
 
 def test_an_encoder_of_pets_own_doubles_the_encoder() -> None:
-    assert count(paper(encoder="separate")) == 53_403_682 + 22_125_792
+    assert weights_of(on_meta(encoder="separate")) == 53_403_682 + 22_125_792
 
 
 @pytest.mark.parametrize("side", [256, 512])
@@ -116,4 +102,4 @@ def multiplications_after_pooling(network: VMambaX) -> int:
     """CGM's channel gates once, the decoder's channel attention for the mean and for the largest value."""
     gates: list[Any] = [m.channel for m in network.modules() if isinstance(m, ContextGate)]
     attention = [m.fc for m in network.modules() if isinstance(m, ChannelAttention)]
-    return sum(gate[0].weight.numel() + gate[3].weight.numel() for gate in gates) + 2 * sum(map(count, attention))
+    return sum(gate[0].weight.numel() + gate[3].weight.numel() for gate in gates) + 2 * sum(map(weights_of, attention))

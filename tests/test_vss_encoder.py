@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fusion_models.ssm.vmamba_checkpoint import later_name
 from fusion_models.ssm.vss import VSSBlock
 from fusion_models.ssm.vss_encoder import PatchEmbed, PatchMerging, VSSEncoder
-from tests.official_weights import assert_golden, inp, load_golden, vssm_name
+from tests.model_measures import weights_of
+from tests.official_weights import assert_golden, inp, load_golden
 
 TINY_DEPTHS = (2, 2, 9, 2)
 
@@ -16,12 +18,8 @@ TINY_DEPTHS = (2, 2, 9, 2)
 @pytest.fixture
 def net() -> Any:
     encoder = VSSEncoder(1, width=4, depths=(1, 2), state=2, patch=2)
-    load_golden(encoder, vssm_name)
+    load_golden(encoder, later_name)
     return encoder
-
-
-def count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def tiny() -> Any:
@@ -31,10 +29,10 @@ def tiny() -> Any:
 
 def test_tiny_has_22_122_912_parameters_and_each_part_its_own() -> None:
     encoder = tiny()
-    assert count(encoder) == 22_122_912
-    assert count(encoder.patch_embed) == 4_896
-    assert [count(stage.blocks) for stage in encoder.stages] == [210_816, 679_680, 10_761_984, 8_911_872]
-    assert [count(stage.downsample) for stage in encoder.stages] == [74_496, 296_448, 1_182_720, 0]
+    assert weights_of(encoder) == 22_122_912
+    assert weights_of(encoder.patch_embed) == 4_896
+    assert [weights_of(stage.blocks) for stage in encoder.stages] == [210_816, 679_680, 10_761_984, 8_911_872]
+    assert [weights_of(stage.downsample) for stage in encoder.stages] == [74_496, 296_448, 1_182_720, 0]
 
 
 def test_tiny_taps_have_strides_4_to_32() -> None:

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round
 from fusion_models.adapters.injection import group_of
+from fusion_models.losses import every_scale
 from fusion_models.modality import restrict
 from fusion_models.registry import model_row
-from strategies.tensors import CARRY, PEFT, ROLE_GROUPS, Tensors, is_statistic, role_of
+from strategies.tensors import CARRY, NEEDS, PEFT, ROLE_GROUPS, Tensors, is_statistic, role_of
 
 TEMPERATURE = 2.0
 CONFIDENCE = 0.9
@@ -36,7 +37,7 @@ class Distillation(QuietTerm):
         teacher: the network as it was accepted.
         weight: beta.
         spacing_zyx_mm: of the grid.
-        untaught: modalities that the teacher has not learnt.
+        untaught: pathway groups that the teacher has not learnt.
     """
 
     def __init__(
@@ -49,10 +50,10 @@ class Distillation(QuietTerm):
 
     def penalty(self, setting: str, ct: Tensor | None, pet: Tensor | None, logits: Tensor) -> Tensor | None:
         """The divergence from the teacher's answer to the same inputs; None where no voxel counts, or it knows none."""
-        if self._untaught & set(setting.split("+")):
+        if any(NEEDS[group] <= set(setting.split("+")) for group in self._untaught):
             return None
         with torch.no_grad():
-            taught: Tensor = self._teacher(*restrict(setting, ct, pet))
+            taught = every_scale(self._teacher, *restrict(setting, ct, pet))[0]
         counted = worth_hearing(taught, self._radius_zyx)
         if not counted.any():
             return None

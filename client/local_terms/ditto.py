@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round, array_of, warmed_up
 from fusion_models.adapters.injection import parameters_by_key
-from fusion_models.losses import dice_cross_entropy
+from fusion_models.losses import deeply_supervised, every_scale
 from strategies.errors import ModelError
 from strategies.settings import Training
 from strategies.tensors import is_statistic
@@ -71,7 +71,7 @@ class Ditto(QuietTerm):
 
     def _train_on(self, ct: Tensor | None, pet: Tensor | None, label: Tensor) -> None:
         self._optimiser.zero_grad(set_to_none=True)
-        loss = dice_cross_entropy(self._model(ct, pet), label)
+        loss = deeply_supervised(every_scale(self._model, ct, pet), label)
         if not torch.isfinite(loss):
             raise ModelError(
                 f"the loss of the center's own copy became {loss.item()}; lower the rate or the weight of ditto"

@@ -41,6 +41,7 @@ __all__ = [
     "inject_beside",
     "load",
     "lora_config",
+    "matching_targets",
     "parameters_by_key",
     "reset_magnitudes",
     "train_only",
@@ -95,6 +96,12 @@ def inject_beside(
     _draw(model, f"{adapter}_a", torch.Generator().manual_seed(seed))
     for key, parameter in parameters_by_key(model).items():
         parameter.requires_grad_(parameter.requires_grad and group_of(key, {}) != CARRY)
+
+
+def matching_targets(model: nn.Module, targets: Sequence[str], spared: Sequence[str]) -> tuple[str, ...]:
+    """Those of a row's targets that this model has: its options decide which of its blocks have which projections."""
+    names = [name for name, _ in model.named_modules()]
+    return tuple(target for target in targets if any(_matches(name, target, spared) for name in names))
 
 
 def _matches(name: str, target: str, spared: Sequence[str]) -> bool:

@@ -19,7 +19,7 @@ direction, both off in the official code.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,10 +35,27 @@ from fusion_models.ssm.s6 import S6
 STEP_RATIO = 16
 
 
-class LocalExtractor(nn.Module):
-    """The tokens of a map in raster order, and after the scan their map again; it has no use for global options."""
+@dataclass(frozen=True)
+class GlobalTokens:
+    """The global tokens of a block.
 
-    def __init__(self, local: GroupedConv, _width: int, size: Sequence[int], **_global_options: object) -> None:
+    Attributes:
+        stride: K. squeeze: q. placement: where they stand among the local ones, a row of `PLACEMENTS`.
+    """
+
+    stride: int
+    squeeze: int
+    placement: str
+
+
+class LocalExtractor(nn.Module):
+    """The tokens of a map in raster order, and after the scan their map again.
+
+    Args:
+        local: makes the map of local tokens. size: of the map.
+    """
+
+    def __init__(self, local: GroupedConv, size: Sequence[int]) -> None:
         super().__init__()
         self.size, self.local = tuple(size), local
 
@@ -52,20 +69,13 @@ class LocalExtractor(nn.Module):
 
 
 class LogExtractor(LocalExtractor):
-    """The tokens of a map with global ones of the same width between them.
+    """The tokens of a map with global ones of the same width W between them."""
 
-    Args:
-        local: makes the map of local tokens. width: W. size: of the map.
-        stride, squeeze: K and q of the global tokens. placement: where they stand.
-    """
-
-    def __init__(
-        self, local: GroupedConv, width: int, size: Sequence[int], *, stride: int, squeeze: int, placement: str
-    ) -> None:
-        super().__init__(local, width, size)
-        self.gtx = GTX(width, size=size, stride=stride, squeeze=squeeze)
+    def __init__(self, local: GroupedConv, size: Sequence[int], *, width: int, global_tokens: GlobalTokens) -> None:
+        super().__init__(local, size)
+        self.gtx = GTX(width, size=size, stride=global_tokens.stride, squeeze=global_tokens.squeeze)
         total = math.prod(size) + self.gtx.tokens
-        global_at = global_positions(placement, math.prod(size), self.gtx.tokens)
+        global_at = global_positions(global_tokens.placement, math.prod(size), self.gtx.tokens)
         local_at = local_positions(global_at, total)
         self.local_at: Tensor
         self.order: Tensor
@@ -92,44 +102,21 @@ class Variant:
     """What a block is made of.
 
     Attributes:
-        narrowing: S -> inner channels in one that the block keeps.
-        compression: S -> inner channels in one of the local tokens'.
-        local: makes the map of local tokens. extractor: makes the sequence.
-        fold: (W, inner channels) -> what leads back to these, nothing where W is their number already.
+        local: makes the map of local tokens; LTX's are folded back after the scan.
+        has_globals: global tokens stand between them. narrow: the inner channels are compressed too, D / S.
     """
 
-    narrowing: Callable[[int], int]
-    compression: Callable[[int], int]
     local: type[GroupedConv]
-    extractor: type[LocalExtractor]
-    fold: Callable[[int, int], nn.Linear | None]
-
-
-def one(_compression: int) -> int:
-    """Each channel stays."""
-    return 1
-
-
-def given(compression: int) -> int:
-    """S channels become one."""
-    return compression
-
-
-def linear(width: int, inner: int) -> nn.Linear:
-    """W -> D, no bias."""
-    return nn.Linear(width, inner, bias=False)
-
-
-def nothing(_width: int, _inner: int) -> None:
-    """Tokens are as wide as the block."""
+    has_globals: bool = False
+    narrow: bool = False
 
 
 VARIANTS: Mapping[str, Variant] = {
-    "vss": Variant(one, one, GroupedConv, LocalExtractor, nothing),
-    "l": Variant(one, given, LTX, LocalExtractor, linear),
-    "g": Variant(one, one, GroupedConv, LogExtractor, nothing),
-    "log": Variant(one, given, LTX, LogExtractor, linear),
-    "l-narrow": Variant(given, given, LTX, LocalExtractor, linear),
+    "vss": Variant(GroupedConv),
+    "l": Variant(LTX),
+    "g": Variant(GroupedConv, has_globals=True),
+    "log": Variant(LTX, has_globals=True),
+    "l-narrow": Variant(LTX, narrow=True),
 }
 
 
@@ -139,11 +126,12 @@ class LogBlock(nn.Module):
     Args:
         width: C. size: of the map, two or three axes. variant: a row of `VARIANTS`.
         expansion: E. state: N, states a channel. compression: S, channels of `in_proj` in one of the local tokens'.
-        stride, squeeze: K and q of the global tokens. placement: where these stand, a row of `PLACEMENTS`.
+        global_tokens: for the variants that have them, None for the others.
         drop_path: chance that a sample skips the block in training. norm_eps: of the first norm.
 
     Raises:
-        ValueError: an unknown variant or placement, or sizes that do not fit each other.
+        ValueError: an unknown variant or placement, global tokens that the variant has not or lacks, or sizes that do
+            not fit each other.
     """
 
     def __init__(
@@ -153,28 +141,26 @@ class LogBlock(nn.Module):
         size: tuple[int, ...],
         variant: str,
         expansion: int,
-        state: int = 16,
-        compression: int = 8,
-        stride: int = 2,
-        squeeze: int = 1,
-        placement: str = "interleaved",
+        state: int,
+        compression: int,
+        global_tokens: GlobalTokens | None,
         drop_path: float = 0.0,
         norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        check_block(width, size=size, variant=variant, expansion=expansion, compression=compression)
-        parts, axes = VARIANTS[variant], len(size)
-        mixed, neighbours = parts.compression(compression), parts.local.neighbours(axes)
-        inner = expansion * width // parts.narrowing(compression)
-        convolved = expansion * width // mixed
+        check_variant(variant, VARIANTS)
+        parts, axes, whole = VARIANTS[variant], len(size), expansion * width
+        mixed = compression if parts.local is LTX else 1
+        check_block(width, size=size, inner=whole, mixed=mixed)
+        neighbours = parts.local.neighbours(axes)
+        inner, convolved = whole // mixed if parts.narrow else whole, whole // mixed
         tokens = convolved * neighbours
         self.shape = (*size, width)
         self.norm = nn.LayerNorm(width, eps=norm_eps)
         self.in_proj = nn.Linear(width, 2 * inner, bias=False)
-        local = parts.local(inner, convolved, axes=axes)
-        self.extractor = parts.extractor(local, tokens, size, stride=stride, squeeze=squeeze, placement=placement)
+        self.extractor = extractor(variant, parts.local(inner, convolved, axes=axes), size, tokens, global_tokens)
         self.scan = S6(tokens, state=state, rank=math.ceil(width // mixed * neighbours / STEP_RATIO))
-        self.fold = parts.fold(tokens, inner)
+        self.fold = nn.Linear(tokens, inner, bias=False) if parts.local is LTX else None
         self.out_norm = nn.LayerNorm(inner)
         self.out_proj = nn.Linear(inner, width, bias=False)
         self.drop_path = DropPath(drop_path)
@@ -201,13 +187,32 @@ class LogBlock(nn.Module):
         return self.out_proj(self.out_norm(y) * F.silu(z))
 
 
-def check_block(width: int, *, size: Sequence[int], variant: str, expansion: int, compression: int) -> None:
-    """Refuse a variant that does not exist and sizes that do not fit each other."""
-    if variant not in VARIANTS:
-        raise ValueError(f"variant must be one of {', '.join(VARIANTS)}, found '{variant}'")
+def extractor(
+    variant: str, local: GroupedConv, size: Sequence[int], width: int, global_tokens: GlobalTokens | None
+) -> LocalExtractor:
+    """What makes the sequence of a variant's tokens, each `width` wide.
+
+    Raises:
+        ValueError: global tokens for a variant without them, or none for one with them.
+    """
+    if VARIANTS[variant].has_globals == (global_tokens is None):
+        expected = "a GlobalTokens" if VARIANTS[variant].has_globals else "None"
+        raise ValueError(f"global_tokens of variant '{variant}' must be {expected}, found {global_tokens}")
+    if global_tokens is None:
+        return LocalExtractor(local, size)
+    return LogExtractor(local, size, width=width, global_tokens=global_tokens)
+
+
+def check_variant(variant: str, known: Collection[str]) -> None:
+    """Refuse a variant that does not exist, with those that do."""
+    if variant not in known:
+        raise ValueError(f"variant must be one of {', '.join(known)}, found '{variant}'")
+
+
+def check_block(width: int, *, size: Sequence[int], inner: int, mixed: int) -> None:
+    """Refuse sizes that do not fit each other; `mixed` of `inner` channels become one of the local tokens'."""
     if len(size) not in (2, 3) or min(size) < 1:
         raise ValueError(f"size must be two or three positive map sizes, found {tuple(size)}")
-    mixed, inner = VARIANTS[variant].compression(compression), expansion * width
     if mixed < 1 or width < mixed or inner % mixed:
         raise ValueError(
             f"compression must divide the {inner} inner channels and be at most the width {width}, found {mixed}"

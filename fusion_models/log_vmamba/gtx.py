@@ -41,27 +41,18 @@ class GTX(nn.Module):
         super().__init__()
         if squeeze < 1 or channels % squeeze:
             raise ValueError(f"squeeze must divide the {channels} channels of the local tokens, found {squeeze}")
-        self.size, self.tokens = tuple(size), channels // squeeze
+        self.tokens = channels // squeeze
         kernel, dilation, pad = WINDOWS[len(size)](stride)
         self.conv = CONVOLUTIONS[len(size)](
             channels, self.tokens, kernel, stride=stride, padding=pad, dilation=dilation, groups=self.tokens
         )
         positions = [(each + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1 for each in size]
         if min(positions) < 1:
-            raise ValueError(f"a GTX of stride {stride} needs a larger map, found {self.size}")
+            raise ValueError(f"a GTX of stride {stride} needs a larger map, found {tuple(size)}")
         self.mix = nn.Linear(math.prod(positions), channels)
 
     def forward(self, m: Tensor) -> Tensor:
-        """(b, *size, W) -> (b, G, W).
-
-        Raises:
-            ValueError: a map of another size.
-        """
-        if (found := tuple(m.shape[1:-1])) != self.size:
-            raise ValueError(
-                f"a GTX built for another map size: expected {self.size}, found {found}; predict in windows of the "
-                "size the network was built for, or build it for this one"
-            )
+        """(b, *size, W) -> (b, G, W); the block around it has checked the size."""
         return F.silu(self.mix(self.conv(m.movedim(-1, 1)).flatten(2)))
 
 

@@ -10,26 +10,25 @@ DropPath rises from 0 along the encoder's blocks and falls back to 0 along the d
 normal with slope 0.01 and zero bias, as in the official code; pretrained VMamba-T weights then replace the encoder's.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from fusion_models.log_vmamba.block import VARIANTS, LogBlock
+from fusion_models.log_vmamba.block import VARIANTS, LogBlock, check_variant
+from fusion_models.log_vmamba.hosts import check_stages, global_tokens, kaiming
+from fusion_models.ssm.drop_path import linear_rates
 from fusion_models.ssm.patch_expand import FinalExpand, PatchExpand
 from fusion_models.ssm.vss import VSSBlock
 from fusion_models.ssm.vss_encoder import VSSEncoder
 
-SLOPE = 0.01
+HOST = "host"
 Size = tuple[int, int]
 
 
-def host_block(width: int, *, state: int, drop_path: float, **_of_tokens: object) -> VSSBlock:
-    """The block of Swin-UMamba without LoG: the encoder's own, four directions, no global tokens."""
-    return VSSBlock(width, state=state, drop_path=drop_path)
-
-
-BLOCKS: Mapping[str, Callable[..., nn.Module]] = {"host": host_block, **dict.fromkeys(VARIANTS, LogBlock)}
+MakeBlock = Callable[[int, float], nn.Module]
+"""(decoder stage, drop rate) -> block."""
 
 
 class DecoderStage(nn.Module):
@@ -51,32 +50,18 @@ class LogDecoder(nn.Module):
 
     Args:
         widths: channels of the decoder's maps, coarse to fine, each half of the one before.
-        sizes_yx: their sizes. classes: output channels. patch: factor of the last upsampling.
-        depth: blocks a stage. strides, squeezes: K and q of the global tokens, one a stage. drop_path: first rate.
-        variant: a row of `BLOCKS`. block_options: the other options of `LogBlock`.
+        classes: output channels. patch: factor of the last upsampling. depth: blocks a stage. drop_path: first rate.
+        block: makes them.
     """
 
     def __init__(
-        self,
-        *,
-        widths: Sequence[int],
-        sizes_yx: Sequence[Size],
-        classes: int,
-        patch: int,
-        depth: int,
-        strides: Sequence[int],
-        squeezes: Sequence[int],
-        drop_path: float,
-        variant: str,
-        **block_options: object,
+        self, *, widths: Sequence[int], classes: int, patch: int, depth: int, drop_path: float, block: MakeBlock
     ) -> None:
         super().__init__()
         rates = iter(linear_rates(drop_path, 0.0, depth * len(widths)))
         self.stages = nn.ModuleList()
-        for width, size, stride, squeeze in zip(widths, sizes_yx, strides, squeezes, strict=True):
-            options = {"size": size, "stride": stride, "squeeze": squeeze, "variant": variant, **block_options}
-            blocks = [BLOCKS[variant](width, drop_path=next(rates), **options) for _ in range(depth)]
-            self.stages.append(DecoderStage(width, blocks))
+        for stage, width in enumerate(widths):
+            self.stages.append(DecoderStage(width, [block(stage, next(rates)) for _ in range(depth)]))
         self.final = FinalExpand(widths[-1], patch)
         self.heads = nn.ModuleList(nn.Conv2d(width, classes, 1) for width in (*widths, widths[-1]))
 
@@ -106,10 +91,8 @@ class SwinUMamba(nn.Module):
         size_yx: input size, multiples of patch * 2^(stages - 1): the global tokens belong to one size.
         in_channels, classes: channels of images and logits.
         width: channels of the first stage, doubled at each further one. depths: encoder blocks a stage.
-        state: N. patch: edge of a stem patch in pixels. variant: a row of `BLOCKS`; "host" is the network without LoG.
-        placement: where global tokens stand among the local ones, "interleaved" in the paper's best network.
-        compression, expansion: S and E of the decoder's blocks. strides, squeezes: K and q, coarse to fine.
-        decoder_depth: decoder blocks a stage. drop_path: largest rate.
+        state: N. patch: edge of a stem patch in pixels. decoder_depth: decoder blocks a stage. drop_path: largest rate.
+        block_options: what else `decoder_blocks` takes.
 
     Raises:
         ValueError: sizes that do not fit each other; the message names what was found and what fits.
@@ -121,65 +104,72 @@ class SwinUMamba(nn.Module):
         size_yx: Sequence[int],
         in_channels: int = 3,
         classes: int = 1,
-        width: int = 96,
-        depths: Sequence[int] = (2, 2, 9, 2),
-        state: int = 16,
-        patch: int = 4,
-        variant: str = "log",
-        placement: str = "interleaved",
-        compression: int = 8,
-        expansion: int = 2,
-        strides: Sequence[int] = (2, 2, 4),
-        squeezes: Sequence[int] = (2, 1, 1),
-        decoder_depth: int = 2,
-        drop_path: float = 0.2,
+        width: int,
+        depths: Sequence[int],
+        state: int,
+        patch: int,
+        decoder_depth: int,
+        drop_path: float,
+        **block_options: Any,
     ) -> None:
         super().__init__()
-        check_variant(variant)
-        check_stages(depths, strides=strides, squeezes=squeezes)
         sizes = map_sizes(size_yx, patch=patch, stages=len(depths))
-        self.shape = (in_channels, size_yx[0], size_yx[1])
-        self.encoder = VSSEncoder(
-            in_channels,
-            width=width,
-            depths=tuple(depths),
-            state=state,
-            patch=patch,
-            drop_paths=linear_rates(0.0, drop_path, sum(depths)),
-        )
+        rates = linear_rates(0.0, drop_path, sum(depths))
+        self.shape = (in_channels, *size_yx)
+        self.encoder = VSSEncoder(in_channels, width=width, depths=depths, state=state, patch=patch, drop_paths=rates)
+        widths = self.encoder.widths[-2::-1]
+        block = decoder_blocks(widths=widths, sizes_yx=sizes[-2::-1], state=state, **block_options)
         self.decoder = LogDecoder(
-            widths=self.encoder.widths[-2::-1],
-            sizes_yx=sizes[-2::-1],
-            classes=classes,
-            patch=patch,
-            depth=decoder_depth,
-            strides=strides,
-            squeezes=squeezes,
-            drop_path=drop_path,
-            variant=variant,
-            expansion=expansion,
-            state=state,
-            compression=compression,
-            placement=placement,
+            widths=widths, classes=classes, patch=patch, depth=decoder_depth, drop_path=drop_path, block=block
         )
-        self.apply(start_convolution)
+        self.apply(kaiming)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (b, classes, y, x) of images (b, in_channels, y, x).
-
-        Raises:
-            ValueError: images of another shape than the network's.
-        """
-        return self.decoder(self.taps(x))
+        """Logits (b, classes, y, x) of images (b, in_channels, y, x)."""
+        return self.decoder(self.encoder(x))
 
     def scales(self, x: Tensor) -> list[Tensor]:
         """Logits (b, classes, y / f, x / f) for deep supervision, f = 1, p, 2p, 4p; input as in `forward`."""
-        return self.decoder.scales(self.taps(x))
+        return self.decoder.scales(self.encoder(x))
 
-    def taps(self, x: Tensor) -> list[Tensor]:
-        """The encoder's maps (b, y, x, c), finest first; input as in `forward`."""
-        check_images("images", x, self.shape)
-        return self.encoder(x)
+
+def decoder_blocks(
+    *,
+    widths: Sequence[int],
+    sizes_yx: Sequence[Size],
+    variant: str,
+    state: int,
+    compression: int,
+    expansion: int,
+    strides: Sequence[int],
+    squeezes: Sequence[int],
+    placement: str,
+) -> MakeBlock:
+    """The blocks of a decoder whose maps have these widths and sizes, coarse to fine.
+
+    Args:
+        variant: a row of `VARIANTS`, or "host" for Swin-UMamba without LoG: the encoder's own four-direction blocks.
+        state: N. compression, expansion: S and E. strides, squeezes: K and q of the global tokens, one a stage.
+        placement: where these stand among the local ones, "interleaved" in the paper's best network.
+
+    Raises:
+        ValueError: an unknown variant, or not one stride and squeeze a stage.
+    """
+    check_variant(variant, (HOST, *VARIANTS))
+    check_stages(len(widths), strides=strides, squeezes=squeezes)
+    if variant == HOST:
+        return lambda stage, drop_path: VSSBlock(widths[stage], state=state, drop_path=drop_path)
+    tokens = global_tokens([variant] * len(widths), strides=strides, squeezes=squeezes, placement=placement)
+    return lambda stage, drop_path: LogBlock(
+        widths[stage],
+        size=sizes_yx[stage],
+        variant=variant,
+        expansion=expansion,
+        state=state,
+        compression=compression,
+        global_tokens=tokens[stage],
+        drop_path=drop_path,
+    )
 
 
 def channel_first(x: Tensor) -> Tensor:
@@ -187,25 +177,14 @@ def channel_first(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
 
-def linear_rates(first: float, last: float, count: int) -> list[float]:
-    """`count` evenly spaced rates from `first` to `last`, both included."""
-    return [first + (last - first) * i / max(count - 1, 1) for i in range(count)]
-
-
-def start_convolution(module: nn.Module) -> None:
-    """Kaiming normal with slope 0.01 and zero bias for a convolution that learns; anything else stays."""
-    if isinstance(module, nn.Conv2d) and module.weight.requires_grad:
-        nn.init.kaiming_normal_(module.weight, a=SLOPE)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
 def map_sizes(size_yx: Sequence[int], *, patch: int, stages: int) -> list[Size]:
     """Sizes of the encoder's maps, finest first.
 
     Raises:
-        ValueError: an input size that some map does not divide.
+        ValueError: fewer than two stages, or an input size that some map does not divide.
     """
+    if stages < 2:
+        raise ValueError(f"depths must name at least two encoder stages, found {stages}")
     multiple = patch * 2 ** (stages - 1)
     if len(size_yx) != 2 or any(size <= 0 or size % multiple for size in size_yx):
         raise ValueError(
@@ -214,30 +193,3 @@ def map_sizes(size_yx: Sequence[int], *, patch: int, stages: int) -> list[Size]:
         )
     y, x = size_yx
     return [(y // patch // 2**i, x // patch // 2**i) for i in range(stages)]
-
-
-def check_variant(variant: str) -> None:
-    """Refuse a decoder that does not exist."""
-    if variant not in BLOCKS:
-        raise ValueError(f"variant must be one of {', '.join(BLOCKS)}, found '{variant}'")
-
-
-def check_stages(depths: Sequence[int], **per_stage: Sequence[int]) -> None:
-    """Refuse lists of decoder options that do not name each decoder stage: one fewer than the encoder has."""
-    if len(depths) < 2:
-        raise ValueError(f"depths must name at least 2 encoder stages, found {tuple(depths)}")
-    for name, values in per_stage.items():
-        if len(values) != len(depths) - 1:
-            raise ValueError(
-                f"{name} must name {len(depths) - 1} decoder stages, one fewer than depths {tuple(depths)}, "
-                f"found {tuple(values)}"
-            )
-
-
-def check_images(name: str, images: Tensor, shape: tuple[int, int, int]) -> None:
-    """Refuse images (b, c, y, x) of another shape (c, y, x) than the network's."""
-    if images.ndim != 4 or tuple(images.shape[1:]) != shape:
-        raise ValueError(
-            f"{name} must have shape (b, {', '.join(map(str, shape))}), found {tuple(images.shape)}; the global "
-            "tokens belong to this one size: predict other sizes in windows of it, or build the network for them"
-        )

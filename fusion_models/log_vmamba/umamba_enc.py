@@ -9,7 +9,7 @@
               or nothing
     norm      instance norm, affine, eps 1e-5
     up        trilinear, factor 2, then a 1x1x1 convolution; skips are added, not concatenated
-    scan_i    one LoG block (variant l, log or g) on the channel-last map, residual inside
+    scan_i    one LoG block, l, log or g in the paper, on the channel-last map, residual inside
 
 The paper's layers, 128^3 voxels, expansion 1, 16 states (L local tokens, G global tokens, W scan width):
 
@@ -23,15 +23,14 @@ The paper's layers, 128^3 voxels, expansion 1, 16 states (L local tokens, G glob
 Not done: the channel tokens of the upstream bottleneck, which the official code disables, and scans in half precision.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusion_models.log_vmamba.block import LogBlock
-
-LEAK = 0.01
+from fusion_models.log_vmamba.hosts import LEAK, check_stages, global_tokens, kaiming
 
 
 class ResidualBlock(nn.Module):
@@ -63,19 +62,15 @@ class Up(nn.Module):
         return self.conv(F.interpolate(x, scale_factor=2, mode="trilinear"))
 
 
-class UMambaTrunk(nn.Module):
-    """Stem, stages with their LoG layers, and decoder; what surrounds them decides what goes in.
+class UMambaEnc(nn.Module):
+    """The network of one input: stem, stages with their LoG layers, decoder.
 
     Args:
         in_channels: input channels. classes: output channels.
         size_zyx: input size in voxels, a multiple of 2^stages on each axis; the coarsest map needs two voxels or more.
         widths: channels of each stage; the stem has the first. blocks: residual blocks of each stage.
         decoder_blocks: residual blocks of each decoder stage, coarsest first.
-        variants: "l", "log" or "g" for the layer after each stage (also "vss", the plain one).
-        strides: K, stride of the global tokens' convolution. squeezes: q, channels that share a global token.
-        compression: S, channels that share a local token's channel. expansion: E, inner width over width.
-        state: N, states a channel. drop_path: chance that a sample skips a layer in training.
-        placement: where the global tokens stand among the local ones.
+        scan_options: what else `scan_layers` takes.
 
     Raises:
         ValueError: sizes that do not fit each other; the message names those found and those expected.
@@ -84,97 +79,51 @@ class UMambaTrunk(nn.Module):
     def __init__(
         self,
         *,
-        in_channels: int,
-        classes: int,
+        in_channels: int = 4,
+        classes: int = 3,
         size_zyx: Sequence[int],
-        widths: Sequence[int] = (32, 64, 128, 256, 320),
-        blocks: Sequence[int] = (2, 2, 2, 1, 1),
-        decoder_blocks: Sequence[int] = (2, 2, 2, 1),
-        variants: Sequence[str] = ("l", "log", "log", "g", "g"),
-        strides: Sequence[int] = (1, 4, 2, 1, 1),
-        squeezes: Sequence[int] = (1, 1, 1, 2, 8),
-        compression: int = 16,
-        expansion: int = 1,
-        state: int = 16,
-        drop_path: float = 0.1,
-        placement: str = "interleaved",
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        decoder_blocks: Sequence[int],
+        **scan_options: Any,
     ) -> None:
         super().__init__()
-        per_stage = {"blocks": blocks, "variants": variants, "strides": strides, "squeezes": squeezes}
-        check_stages(widths, decoder_blocks, per_stage)
-        check_counts({"blocks": blocks, "decoder_blocks": decoder_blocks, "widths": widths})
         check_size(size_zyx, len(widths))
-        self.in_channels, self.size_zyx, self.widths = in_channels, tuple(size_zyx), tuple(widths)
+        check_stages(len(widths), blocks=blocks)
+        check_stages(len(widths) - 1, decoder_blocks=decoder_blocks)
+        check_counts(blocks=blocks, decoder_blocks=decoder_blocks, widths=widths)
+        self.shape, self.widths = (in_channels, *size_zyx), tuple(widths)
         self.stem = residual_stage(in_channels, widths[0], blocks[0], stride=1)
         self.stages = encoder_stages(widths, blocks)
-        self.scans = nn.ModuleList(
-            LogBlock(
-                width,
-                size=tuple(size // 2 ** (i + 1) for size in size_zyx),
-                variant=variants[i],
-                expansion=expansion,
-                state=state,
-                compression=compression,
-                stride=strides[i],
-                squeeze=squeezes[i],
-                placement=placement,
-                drop_path=drop_path,
-                norm_eps=1e-6,
-            )
-            for i, width in enumerate(widths)
-        )
+        self.scans = scan_layers(widths, size_zyx, **scan_options)
         self.ups, self.decoder = decoder_stages(widths, decoder_blocks)
         self.last_up = Up(widths[0], widths[0])
         self.last_block = ResidualBlock(widths[0], widths[0], skip=nn.Identity())
         self.head = nn.Conv3d(widths[0], classes, 1)
         self.apply(kaiming)
 
-    def encode(self, stem: Tensor) -> list[Tensor]:
-        """The stem's map (b, w_0, z, y, x) and after it the map of each stage, finest first."""
-        maps = [stem]
-        x = F.max_pool3d(stem, 2)
-        for stage, scan in zip(self.stages, self.scans, strict=True):
-            x = scan(stage(x).movedim(1, -1)).movedim(-1, 1)
-            maps.append(x)
-        return maps
-
-    def decode(self, maps: Sequence[Tensor]) -> Tensor:
-        """Maps of `encode` -> logits (b, classes, z, y, x)."""
-        stem, *rest, x = maps
-        for up, blocks, skip in zip(self.ups, self.decoder, reversed(rest), strict=True):
-            x = blocks(up(x) + skip)
-        return self.head(self.last_block(self.last_up(x) + stem))
-
-    def pooled_features(self, ct: Tensor) -> Tensor:
-        """Mean of the coarsest map over its voxels: (b, w_n)."""
-        self.check_input("ct", ct)
-        return self.encode(self.stem(ct))[-1].mean(dim=(2, 3, 4))
-
-    def check_input(self, name: str, image: Tensor) -> None:
-        """Refuse an image of another size: the global tokens' layers are made for one."""
-        if tuple(image.shape[1:]) != (self.in_channels, *self.size_zyx):
-            raise ValueError(
-                f"{name} must have shape (b, {self.in_channels}, {', '.join(map(str, self.size_zyx))}), "
-                f"found {tuple(image.shape)}; predict larger volumes by sliding window"
-            )
-
-
-class UMambaEnc(UMambaTrunk):
-    """The single-input network of the paper: 4 MR sequences to 3 overlapping tumour regions by default."""
-
-    def __init__(
-        self, *, in_channels: int = 4, classes: int = 3, size_zyx: Sequence[int] = (128, 128, 128), **sizes: Any
-    ) -> None:
-        super().__init__(in_channels=in_channels, classes=classes, size_zyx=size_zyx, **sizes)
-
     def forward(self, x: Tensor) -> Tensor:
-        """(b, in_channels, z, y, x) -> logits (b, classes, z, y, x).
+        """(b, in_channels, z, y, x) -> logits (b, classes, z, y, x)."""
+        maps = encode(self.stem(x), self.stages, self.scans)
+        return self.head(decode(maps, [*self.ups, self.last_up], [*self.decoder, self.last_block]))
 
-        Raises:
-            ValueError: another size than the network's.
-        """
-        self.check_input("input", x)
-        return self.decode(self.encode(self.stem(x)))
+
+def encode(stem: Tensor, stages: Iterable[nn.Module], scans: Iterable[nn.Module]) -> list[Tensor]:
+    """The stem's map (b, w_0, z, y, x) and after it the map of each stage, finest first."""
+    maps = [stem]
+    x = F.max_pool3d(stem, 2)
+    for stage, scan in zip(stages, scans, strict=True):
+        x = scan(stage(x).movedim(1, -1)).movedim(-1, 1)
+        maps.append(x)
+    return maps
+
+
+def decode(maps: Sequence[Tensor], ups: Iterable[nn.Module], blocks: Iterable[nn.Module]) -> Tensor:
+    """Maps of `encode` -> what the head reads (b, w_0, z, y, x); `ups` and `blocks` in order, coarsest first."""
+    *skips, x = maps
+    for up, block, skip in zip(ups, blocks, reversed(skips), strict=True):
+        x = block(up(x) + skip)
+    return x
 
 
 def residual_stage(inputs: int, width: int, blocks: int, *, stride: int) -> nn.Sequential:
@@ -191,6 +140,47 @@ def encoder_stages(widths: Sequence[int], blocks: Sequence[int]) -> nn.ModuleLis
     )
 
 
+def scan_layers(
+    widths: Sequence[int],
+    size_zyx: Sequence[int],
+    *,
+    variants: Sequence[str],
+    strides: Sequence[int],
+    squeezes: Sequence[int],
+    placement: str,
+    compression: int,
+    expansion: int,
+    state: int,
+    drop_path: float,
+) -> nn.ModuleList:
+    """The layer after each stage, for input volumes of this size.
+
+    Args:
+        variants: a row of `VARIANTS` for each stage. strides, squeezes: K and q of its global tokens, where it has any.
+        placement: where these stand among the local ones. compression: S, channels that share a local token's channel.
+        expansion: E, inner width over width. state: N. drop_path: chance that a sample skips a layer in training.
+
+    Raises:
+        ValueError: an unknown variant, or not one of each list a stage.
+    """
+    check_stages(len(widths), variants=variants, strides=strides, squeezes=squeezes)
+    tokens = global_tokens(variants, strides=strides, squeezes=squeezes, placement=placement)
+    return nn.ModuleList(
+        LogBlock(
+            width,
+            size=tuple(size // 2 ** (i + 1) for size in size_zyx),
+            variant=variants[i],
+            expansion=expansion,
+            state=state,
+            compression=compression,
+            global_tokens=tokens[i],
+            drop_path=drop_path,
+            norm_eps=1e-6,
+        )
+        for i, width in enumerate(widths)
+    )
+
+
 def decoder_stages(widths: Sequence[int], blocks: Sequence[int]) -> tuple[nn.ModuleList, nn.ModuleList]:
     """Upsampling layers and residual stages of the decoder, coarsest first."""
     below, here = widths[:0:-1], widths[-2::-1]
@@ -199,30 +189,7 @@ def decoder_stages(widths: Sequence[int], blocks: Sequence[int]) -> tuple[nn.Mod
     return ups, stages
 
 
-def kaiming(module: nn.Module) -> None:
-    """Convolutions start as in the official code: Kaiming normal for this leak, bias zero."""
-    if isinstance(module, nn.Conv3d) and module.weight.requires_grad:
-        nn.init.kaiming_normal_(module.weight, a=LEAK)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-
-
-def check_stages(
-    widths: Sequence[int], decoder_blocks: Sequence[int], per_stage: Mapping[str, Sequence[object]]
-) -> None:
-    """Refuse lists that do not give one entry a stage (decoder: one fewer)."""
-    if len(widths) < 2:
-        raise ValueError(f"widths must name at least two stages, found {tuple(widths)}")
-    for name, values in per_stage.items():
-        if len(values) != len(widths):
-            raise ValueError(f"{name} must have {len(widths)} entries, one for each of widths, found {tuple(values)}")
-    if len(decoder_blocks) != len(widths) - 1:
-        raise ValueError(
-            f"decoder_blocks must have {len(widths) - 1} entries, one fewer than widths, found {tuple(decoder_blocks)}"
-        )
-
-
-def check_counts(counts: Mapping[str, Sequence[int]]) -> None:
+def check_counts(**counts: Sequence[int]) -> None:
     """Refuse a stage without a block or a channel."""
     for name, values in counts.items():
         if min(values) < 1:
@@ -230,7 +197,9 @@ def check_counts(counts: Mapping[str, Sequence[int]]) -> None:
 
 
 def check_size(size_zyx: Sequence[int], stages: int) -> None:
-    """Refuse sizes that do not halve `stages` times, or end in one voxel, which has no instance norm."""
+    """Refuse fewer than two stages, sizes that do not halve `stages` times, and one last voxel: it has no norm."""
+    if stages < 2:
+        raise ValueError(f"widths must name at least two stages, found {stages}")
     factor = 2**stages
     if len(size_zyx) != 3 or any(size % factor or size <= 0 for size in size_zyx):
         raise ValueError(

@@ -10,6 +10,8 @@ dt_proj ~ U(-R^-1/2, R^-1/2), its bias softplus^-1 of a step log-uniform in [1e-
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -32,12 +34,8 @@ class S6(nn.Module):
         nn.init.uniform_(self.dt_proj.weight, -(rank**-0.5), rank**-0.5)
         self.dt_proj.bias.data = _inverse_softplus(_log_uniform(width).clamp(min=LEAST_STEP))
 
-    def parameters_of(self, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of tokens v (b, l, d): delta (b, l, d) before the softplus, B (b, l, N), C (b, l, N)."""
-        return self.parameters_from(self.x_proj(v))
-
     def parameters_from(self, projected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same from x_proj v (b, l, R + 2N)."""
+        """Of x_proj v (b, l, R + 2N): delta (b, l, d) before the softplus, B (b, l, N), C (b, l, N)."""
         step, b, c = projected.split([self.rank, self.state, self.state], dim=-1)
         return self.dt_proj(step), b, c
 
@@ -48,11 +46,10 @@ class S6(nn.Module):
 
     def forward(self, v: Tensor) -> Tensor:
         """Scan tokens (b, l, d) in order: (b, l, d)."""
-        with full_precision(v):
-            v = v.float() if v.dtype != torch.float64 else v
-            delta, b, c = self.parameters_of(v)
+        with in_full_precision(v, self.A_log) as tokens:
+            delta, b, c = self.parameters_from(self.x_proj(tokens))
             y = selective_scan_fn(
-                v.transpose(1, 2),
+                tokens.transpose(1, 2),
                 delta.transpose(1, 2),
                 self.A,
                 b.transpose(1, 2),
@@ -63,10 +60,21 @@ class S6(nn.Module):
         return y.transpose(1, 2)
 
 
-def full_precision(x: Tensor) -> torch.autocast:
-    """Autocast off where x is; a device that has none (meta) needs none."""
+@contextmanager
+def in_full_precision(x: Tensor, weight: Tensor) -> Iterator[Tensor]:
+    """x in float32, or in its own float64, with autocast off where x is; a device that has none (meta) needs none.
+
+    Raises:
+        ValueError: the scan's own weights are of half precision.
+    """
+    if weight.dtype in {torch.float16, torch.bfloat16}:
+        raise ValueError(
+            f"the weights around a scan must be float32 (or float64), found {weight.dtype}; keep the model in float32 "
+            "and save time by autocast, which leaves scans alone"
+        )
     device = x.device.type
-    return torch.autocast(device if torch.amp.is_autocast_available(device) else "cpu", enabled=False)
+    with torch.autocast(device if torch.amp.is_autocast_available(device) else "cpu", enabled=False):
+        yield x if x.dtype == torch.float64 else x.float()
 
 
 def _log_uniform(width: int) -> Tensor:

@@ -56,8 +56,7 @@ def selective_scan_fn(
         return library(u, delta, A, B, C, D, z, delta_bias, delta_softplus, return_last_state)
     if delta_bias is not None:
         delta = delta + delta_bias[:, None]
-    if delta_softplus:
-        delta = F.softplus(delta)
+    delta = F.softplus(delta) if delta_softplus else delta
     steps = block_steps(u.shape[2], A.numel())
     y, last = blocked_scan(_channel_last(u), _channel_last(delta), A, _grouped(B), _grouped(C), steps)
     out = y.transpose(1, 2)

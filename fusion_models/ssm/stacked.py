@@ -15,7 +15,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-DIRECTIONS = 4
+from fusion_models.ssm.cross_scan import DIRECTIONS
+
 STACKED = {"x_proj_weight": "x_proj.weight", "dt_projs_weight": "dt_proj.weight", "dt_projs_bias": "dt_proj.bias"}
 JOINED = {"A_logs": "A_log", "Ds": "D"}
 OURS = {ours: theirs for theirs, ours in (STACKED | JOINED).items()}

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from fusion_models.ssm.checkpoint_differences import differences
 from fusion_models.ssm.stacked import split_directions, stack_directions
 from fusion_models.ssm.vss import VSSBlock
 from fusion_models.ssm.vss_encoder import VSSEncoder
@@ -33,8 +34,12 @@ KERNEL = "patch_embed.proj.weight"
 PARTS = {"norm": "ln_1", "op": "self_attention"}
 BLOCK_PART = re.compile(r"(blocks\.\d+)\.(norm|op)\.")
 BLOCK = re.compile(r"^layers\.(\d+)\.blocks\.(\d+)\.")
+LATER_SPELLINGS = {
+    "patch_embed.proj.": "patch_embed.0.",
+    "patch_embed.norm.": "patch_embed.2.",
+    "stages.": "layers.",
+}
 LATER_NAMES = re.compile(r"\.op\.|\.mlp\.|^classifier\.|^patch_embed\.\d")
-SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ def load_vmamba(encoder: VSSEncoder, state: Mapping[str, Tensor]) -> CheckpointR
     own = {public_name(key): tensor for key, tensor in stack_directions(encoder.state_dict()).items()}
     given = _for_inputs_of(own, {name: tensor for name, tensor in state.items() if name not in CLASSIFIER})
     skipped = sorted(set(state) - set(given) - set(CLASSIFIER))
-    problems = _problems({name: tensor for name, tensor in own.items() if name not in skipped}, given)
+    problems = differences(given, {name: tensor for name, tensor in own.items() if name not in skipped})
     if problems:
         raise ValueError(f"checkpoint of another variant: found {_found(state)}, expected {_of(encoder)}; {problems}")
     merged = {ours[name]: given.get(name, own[name]) for name in own}
@@ -80,6 +85,14 @@ def public_name(key: str) -> str:
     return re.sub(r"^stages\.", "layers.", key)
 
 
+def later_name(key: str) -> str:
+    """The same as VMamba's later releases spell it, and the code of others who build on them."""
+    for ours, theirs in LATER_SPELLINGS.items():
+        if key.startswith(ours):
+            return theirs + key.removeprefix(ours)
+    return key
+
+
 def _for_inputs_of(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors with the patch embedding made to fit the encoder's inputs, or without it."""
     kernel, expected = given.get(KERNEL), own[KERNEL].shape
@@ -88,17 +101,6 @@ def _for_inputs_of(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> di
     if expected[1] == 1 and kernel.shape[2:] == expected[2:]:
         return {**given, KERNEL: kernel.sum(1, keepdim=True)}
     return {name: tensor for name, tensor in given.items() if not name.startswith(PATCH_EMBED)}
-
-
-def _problems(needed: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
-    """What keeps the given tensors from being those that are needed, in words; "" if nothing does."""
-    both = [name for name in needed if name in given and given[name].shape != needed[name].shape]
-    kinds = {
-        "missing": [name for name in needed if name not in given],
-        "unknown": [name for name in given if name not in needed],
-        "of another shape": [f"{name} {tuple(given[name].shape)}, not {tuple(needed[name].shape)}" for name in both],
-    }
-    return "; ".join(f"{len(names)} {kind}: {_first(names)}" for kind, names in kinds.items() if names)
 
 
 def _of(encoder: VSSEncoder) -> str:
@@ -116,7 +118,3 @@ def _found(state: Mapping[str, Tensor]) -> str:
 
 def _described(names: str, width: str, depths: Sequence[int]) -> str:
     return f"{names} names, width {width}, depths {tuple(depths)}"
-
-
-def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -16,7 +16,7 @@ from monai.networks.layers import DropPath
 from torch import Tensor, nn
 
 from fusion_models.ssm.cross_scan import DIRECTIONS, cross_merge, cross_scan, reading, stack_sequences
-from fusion_models.ssm.s6 import S6, full_precision
+from fusion_models.ssm.s6 import S6, in_full_precision
 from fusion_models.ssm.selective_scan import selective_scan_fn
 
 EXPANSION = 2
@@ -40,10 +40,9 @@ class SS2D(nn.Module):
         a = F.silu(self.conv2d(a.permute(0, 3, 1, 2))).permute(0, 2, 3, 1).contiguous()
         return self.out_proj(self.out_norm(self._scan(a)) * F.silu(z))
 
-    def _scan(self, a: Tensor) -> Tensor:
+    def _scan(self, maps: Tensor) -> Tensor:
         """The sum of all directions' scans, made in one call: (b, y, x, d) -> (b, y, x, d)."""
-        with full_precision(a):
-            a = a if a.dtype == torch.float64 else a.float()
+        with in_full_precision(maps, self._s6()[0].A_log) as a:
             delta, b, c = self._selection(a)
             y = selective_scan_fn(
                 _time_last(cross_scan(a)).flatten(1, 2),

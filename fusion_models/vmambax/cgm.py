@@ -8,7 +8,7 @@ For modality m with the other modality o, maps X (b, c, y, x), h = max(c // 4, 3
     G_m = c_m * s_m                                                        (b, c, y, x), in (0, 1)
     Y_m = X_m * (1 + G_m)                                                  amplify; or X_m * G_m, weaken
 
-Both gates read the maps before gating. G near 0 or 1 everywhere is the module's way to fail: see `gate_statistics`.
+Both gates read the maps before gating. G near 0 or 1 everywhere is the module's way to fail: see `GateStatistics`.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from fusion_models.vmambax.norms import NormFactory
-from fusion_models.vmambax.pairs import check_pair
 
 LEAST_HIDDEN = 32
 
@@ -63,15 +62,10 @@ class Cgm(nn.Module):
 
     def __init__(self, width: int, *, norm: NormFactory, gating: Callable[[Tensor, Tensor], Tensor] = amplify) -> None:
         super().__init__()
-        self.width, self.gating = width, gating
+        self.gating = gating
         self.ct_gate = ContextGate(width, norm=norm)
         self.pet_gate = ContextGate(width, norm=norm)
 
     def forward(self, ct: Tensor, pet: Tensor) -> tuple[Tensor, Tensor]:
-        """Gated CT and PET, each (b, c, y, x).
-
-        Raises:
-            ValueError: the maps are not of one shape (b, width, y, x).
-        """
-        check_pair(ct, pet, self.width)
+        """Gated CT and PET, each (b, c, y, x)."""
         return self.gating(ct, self.ct_gate(pet, ct)), self.gating(pet, self.pet_gate(ct, pet))

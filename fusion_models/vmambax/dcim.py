@@ -12,12 +12,12 @@ sides there, which changes nothing for the squares it takes.
 """
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from fusion_models.ssm.vss import SS2D
 from fusion_models.vmambax.norms import NormFactory
-from fusion_models.vmambax.pairs import check_pair
 
 SIDE = 4
 PIXELS = SIDE * SIDE
@@ -74,11 +74,12 @@ class Dcim(nn.Module):
         ValueError: `width` is so small that the outer stem would have no channel.
     """
 
-    def __init__(self, width: int, *, state: int = 16, norm: NormFactory) -> None:
+    window: ClassVar[int] = SIDE
+
+    def __init__(self, width: int, *, state: int, norm: NormFactory) -> None:
         super().__init__()
         if width < LEAST_WIDTH:
             raise ValueError(f"DCIM needs a width of at least {LEAST_WIDTH} (its outer stem has c/16), found {width}")
-        self.width = width
         self.stem = DcimStem(width, norm=norm)
         self.block = DcimBlock(width, state=state)
 
@@ -86,9 +87,8 @@ class Dcim(nn.Module):
         """Maps (b, c, y, x) -> (b, c, y, x).
 
         Raises:
-            ValueError: the maps are not of one shape (b, width, y, x), or a side is not a multiple of 4.
+            ValueError: a side is not a multiple of 4.
         """
-        check_pair(ct, pet, self.width)
         if any(size % SIDE for size in ct.shape[2:]):
             raise ValueError(
                 f"DCIM cuts maps into {SIDE} x {SIDE} windows, found a map of {tuple(ct.shape[2:])} (y, x)"

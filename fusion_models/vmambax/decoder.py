@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from monai.networks.layers import DropPath
 from torch import Tensor, nn
 
+from fusion_models.ssm.drop_path import linear_rates
 from fusion_models.ssm.patch_expand import PatchExpand
 from fusion_models.ssm.vss import SS2D
 
@@ -42,7 +43,7 @@ class UpsampleExpand(nn.Module):
 class FinalUpsample(nn.Module):
     """Back to full resolution by log2(patch) times linear and bilinear doubling: (b, y, x, c) -> (b, py, px, c)."""
 
-    def __init__(self, width: int, *, patch: int = 4) -> None:
+    def __init__(self, width: int, *, patch: int) -> None:
         super().__init__()
         self.doublings = patch.bit_length() - 1
         for k in range(1, self.doublings + 1):
@@ -93,7 +94,7 @@ class ChannelAttentionBlock(nn.Module):
 class CvssBlock(nn.Module):
     """scale2 * x1 + CAB(LayerNorm(x1)), x1 = scale1 * x + DropPath(SS2D(LayerNorm(x))); both scales start at one."""
 
-    def __init__(self, width: int, *, state: int = 4, drop_path: float = 0.0) -> None:
+    def __init__(self, width: int, *, state: int, drop_path: float = 0.0) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.scale1, self.scale2 = nn.Parameter(torch.ones(width)), nn.Parameter(torch.ones(width))
@@ -137,10 +138,10 @@ class CvssDecoder(nn.Module):
         widths: Sequence[int],
         *,
         classes: int,
-        patch: int = 4,
-        depth: int = 4,
-        state: int = 4,
-        drop_path: float = 0.1,
+        patch: int,
+        depth: int,
+        state: int,
+        drop_path: float,
     ) -> None:
         super().__init__()
         _check_widths(widths)
@@ -166,8 +167,8 @@ class CvssDecoder(nn.Module):
 
 def drop_rates(*, levels: int, depth: int, highest: float) -> list[list[float]]:
     """Drop rates of each level's blocks, finest level first: k * highest / (depth * (levels + 1) - 1)."""
-    last = depth * (levels + 1) - 1
-    return [[highest * k / last for k in range(depth * i, depth * (i + 1))] for i in range(levels)]
+    rates = linear_rates(0.0, highest, depth * (levels + 1))
+    return [rates[depth * i : depth * (i + 1)] for i in range(levels)]
 
 
 def _doubled(x: Tensor) -> Tensor:

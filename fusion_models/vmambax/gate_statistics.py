@@ -54,22 +54,6 @@ class GateStatistics:
         return count
 
 
-def gate_statistics(model: nn.Module, ct: Tensor | None, pet: Tensor | None) -> dict[str, float]:
-    """The summary of one forward pass of `model(ct, pet)`, in evaluation mode and without gradients.
-
-    Returns:
-        `GateStatistics.summary`; empty where no gate is used: another merge than CGM, or one modality absent.
-    """
-    training = {module: module.training for module in model.modules()}
-    try:
-        with torch.no_grad(), GateStatistics().observe(model.eval()) as statistics:
-            model(ct, pet)
-    finally:
-        for module, mode in training.items():
-            module.training = mode
-    return statistics.summary()
-
-
 def _gates(model: nn.Module) -> list[tuple[str, ContextGate]]:
     """Each gate with its name; a model's CGMs stand in the order of its stages."""
     stages = [module for module in model.modules() if isinstance(module, Cgm)]

@@ -13,15 +13,14 @@ All maps are (b, c, y, x). A study file chooses by name. With one modality absen
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from fusion_models.vmambax.cgm import Cgm, weaken
+from fusion_models.vmambax.cgm import Cgm, amplify, weaken
 from fusion_models.vmambax.dcim import Dcim
 from fusion_models.vmambax.norms import NormFactory
-from fusion_models.vmambax.pairs import check_pair
 
 Merged = tuple[Tensor, Tensor, Tensor]
 
@@ -35,9 +34,14 @@ class MergeClass(Protocol):
 
 
 class InteractionClass(Protocol):
-    """Builds an interaction of maps of `width` channels; its `forward(ct', pet')` gives what is added to base."""
+    """Builds an interaction of maps of `width` channels; its `forward(ct', pet')` gives what is added to base.
 
-    def __call__(self, width: int, *, state: int = 16, norm: NormFactory) -> nn.Module:
+    window: side of the windows that every map must be cut into, 1 for none.
+    """
+
+    window: int
+
+    def __call__(self, width: int, *, state: int, norm: NormFactory) -> nn.Module:
         """The interaction, freshly drawn."""
         ...
 
@@ -45,9 +49,11 @@ class InteractionClass(Protocol):
 class GatedSum(nn.Module):
     """base = ct' + pet' of the maps that CGM has gated."""
 
+    gating = staticmethod(amplify)
+
     def __init__(self, width: int, *, norm: NormFactory) -> None:
         super().__init__()
-        self.cgm = Cgm(width, norm=norm)
+        self.cgm = Cgm(width, norm=norm, gating=self.gating)
 
     def forward(self, ct: Tensor, pet: Tensor) -> Merged:
         """(ct', pet', ct' + pet'), each (b, c, y, x)."""
@@ -58,9 +64,7 @@ class GatedSum(nn.Module):
 class WeakenedSum(GatedSum):
     """`GatedSum` without CGM's residual: Y = X * G."""
 
-    def __init__(self, width: int, *, norm: NormFactory) -> None:
-        super().__init__(width, norm=norm)
-        self.cgm.gating = weaken
+    gating = staticmethod(weaken)
 
 
 class PlainSum(nn.Module):
@@ -68,32 +72,34 @@ class PlainSum(nn.Module):
 
     def __init__(self, width: int, *, norm: NormFactory) -> None:  # noqa: ARG002 what every merge is built with
         super().__init__()
-        self.width = width
 
     def forward(self, ct: Tensor, pet: Tensor) -> Merged:
         """(ct, pet, ct + pet), each (b, c, y, x)."""
-        check_pair(ct, pet, self.width)
         return ct, pet, ct + pet
 
 
 class Concatenation(nn.Module):
-    """base = one 1x1 convolution, with bias, of [ct ; pet]: 2c -> c."""
+    """base = one 1x1 convolution, with bias, of [ct ; pet]: 2c -> c; it starts as their sum."""
 
     def __init__(self, width: int, *, norm: NormFactory) -> None:  # noqa: ARG002 what every merge is built with
         super().__init__()
-        self.width = width
         self.mix = nn.Conv2d(2 * width, width, 1)
+        # A random mix would hand noise to a decoder that was trained on CT's maps and is frozen now.
+        nn.init.dirac_(self.mix.weight[:, :width])
+        nn.init.dirac_(self.mix.weight[:, width:])
+        nn.init.zeros_(self.mix.get_parameter("bias"))
 
     def forward(self, ct: Tensor, pet: Tensor) -> Merged:
         """(ct, pet, W [ct ; pet]), each (b, c, y, x)."""
-        check_pair(ct, pet, self.width)
         return ct, pet, self.mix(torch.cat([ct, pet], dim=1))
 
 
 class NoInteraction(nn.Module):
     """Adds zero; nothing to learn."""
 
-    def __init__(self, width: int, *, state: int = 16, norm: NormFactory) -> None:  # noqa: ARG002 as every interaction
+    window: ClassVar[int] = 1
+
+    def __init__(self, width: int, *, state: int, norm: NormFactory) -> None:  # noqa: ARG002 as every interaction
         super().__init__()
 
     def forward(self, ct: Tensor, pet: Tensor) -> Tensor:  # noqa: ARG002 as every interaction

@@ -9,16 +9,16 @@ A modality that is absent takes its terms with it: F_i = CT_i or F_i = PET_i, no
 is therefore the plain CT network, whatever the fusion has learnt. The official code knows both modalities only.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from fusion_models.modality import present
 from fusion_models.ssm.vss_encoder import VSSEncoder
-from fusion_models.vmambax.dcim import SIDE
 from fusion_models.vmambax.decoder import CvssDecoder
 from fusion_models.vmambax.merge import INTERACTIONS, MERGES
-from fusion_models.vmambax.norms import group_norm
+from fusion_models.vmambax.norms import NormFactory, group_norm
 
 ENCODERS: Mapping[str, Mapping[str, str]] = {
     "shared": {"ct": "", "pet": ""},
@@ -26,12 +26,9 @@ ENCODERS: Mapping[str, Mapping[str, str]] = {
 }
 """Choice -> modality -> prefix of the modules `encoder` and `tap_norms` that read it."""
 
-WINDOWS: Mapping[str, int] = {"dcim": SIDE, "none": 1}
-"""Interaction -> side of the windows that every stage's map must be cut into."""
-
 
 class VMambaX(nn.Module):
-    """Segmentation of slices from CT, PET or both; the defaults are the paper's sizes.
+    """Segmentation of slices from CT, PET or both; the paper's sizes are `fusion_models.sizes.VMAMBAX_PAPER`.
 
     Args:
         size_yx: size of the slices; forward also takes other legal sizes, since no tensor depends on it.
@@ -55,19 +52,19 @@ class VMambaX(nn.Module):
         self,
         *,
         size_yx: Sequence[int],
-        in_channels: int = 3,
-        classes: int = 1,
-        width: int = 96,
-        depths: Sequence[int] = (2, 2, 9, 2),
-        state: int = 16,
-        patch: int = 4,
-        decoder_depth: int = 4,
-        decoder_state: int = 4,
-        drop_path: float = 0.1,
-        merge: str = "cgm",
-        interaction: str = "dcim",
-        encoder: str = "shared",
-        norm: Callable[[int], nn.Module] = group_norm,
+        in_channels: int,
+        classes: int,
+        width: int,
+        depths: Sequence[int],
+        state: int,
+        patch: int,
+        decoder_depth: int,
+        decoder_state: int,
+        drop_path: float,
+        merge: str,
+        interaction: str,
+        encoder: str,
+        norm: NormFactory = group_norm,
     ) -> None:
         super().__init__()
         _check_names(merge=merge, interaction=interaction, encoder=encoder)
@@ -126,14 +123,12 @@ class VMambaX(nn.Module):
 
     def _checked(self, ct: Tensor | None, pet: Tensor | None) -> dict[str, Tensor]:
         """The images present, by modality, CT first."""
-        images = {name: image for name, image in (("ct", ct), ("pet", pet)) if image is not None}
-        if not images:
-            raise ValueError("a case needs CT, PET or both; found neither")
-        shapes = {name: tuple(image.shape) for name, image in images.items()}
-        first = next(iter(shapes.values()))
-        if any(len(s) != 4 or s[1] != self.in_channels or s != first for s in shapes.values()):
-            raise ValueError(f"slices must be of one shape (b, {self.in_channels}, y, x), found {shapes}")
-        self._check_size(first[2:])
+        size_yx = next((image.shape[-2:] for image in (ct, pet) if image is not None), ())
+        images = present(ct, pet, (self.in_channels, *size_yx))
+        batches = {name: len(image) for name, image in images.items()}
+        if len(set(batches.values())) > 1:
+            raise ValueError(f"CT and PET must be slices of the same cases, found batches of {batches}")
+        self._check_size(size_yx)
         return images
 
     def _check_size(self, size_yx: Sequence[int]) -> None:
@@ -156,7 +151,7 @@ def legal_multiple(*, patch: int, stages: int, interaction: str) -> int:
         raise ValueError(f"patch must be 2 or 4, found {patch}")
     if stages < 2:
         raise ValueError(f"depths must name at least two stages, found {stages}")
-    return patch * 2 ** (stages - 1) * WINDOWS[interaction]
+    return patch * 2 ** (stages - 1) * INTERACTIONS[interaction].window
 
 
 def _fuse(merge: nn.Module, interaction: nn.Module, ct: Tensor, pet: Tensor) -> Tensor:

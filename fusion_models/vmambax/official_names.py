@@ -1,7 +1,6 @@
 """Checkpoints of the official vMambaX code: its tensor names and ours, and back (arXiv 2510.27508 and its code).
 
-    encoder.patch_embed.{proj, norm}     backbone.vssm.patch_embed.{0, 2}
-    encoder.stages.I                     backbone.vssm.layers.I
+    encoder                              backbone.vssm, as in `vmamba_checkpoint.later_name`
     tap_norms.I                          backbone.vssm.outnormI
     merges.I.cgm                         backbone.modal_fusion.I, gates named as in `cgm.OFFICIAL_NAMES`
     interactions.I.{stem, block}         backbone.{region_patch, channel_attn_mamba}.I, as in `dcim.OFFICIAL_NAMES`
@@ -18,18 +17,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from fusion_models.ssm.checkpoint_differences import differences
 from fusion_models.ssm.stacked import split_directions, stack_directions
+from fusion_models.ssm.vmamba_checkpoint import later_name
 from fusion_models.vmambax.cgm import OFFICIAL_NAMES as CGM_NAMES
 from fusion_models.vmambax.dcim import OFFICIAL_NAMES as DCIM_NAMES
 
 HOSTS = {"stem": "region_patch", "block": "channel_attn_mamba"}
 LIGHTNING_PREFIX = "model."
-SHOWN = 4
+ENCODER = "encoder."
 
 RENAMES: tuple[tuple[str, str], ...] = (
-    (r"encoder\.patch_embed\.proj\.", "backbone.vssm.patch_embed.0."),
-    (r"encoder\.patch_embed\.norm\.", "backbone.vssm.patch_embed.2."),
-    (r"encoder\.stages\.", "backbone.vssm.layers."),
     (r"tap_norms\.(\d+)\.", r"backbone.vssm.outnorm\1."),
     (r"decoder\.", "decode_head."),
     *(
@@ -41,11 +39,13 @@ RENAMES: tuple[tuple[str, str], ...] = (
         for theirs, ours in DCIM_NAMES.items()
     ),
 )
-"""Beginning of our name, directions already stacked -> the official one."""
+"""Beginning of our name outside the encoder, directions already stacked -> the official one."""
 
 
 def official_name(key: str) -> str:
     """The official name of a tensor of `VMambaX`, directions already stacked; names the official code has not pass."""
+    if key.startswith(ENCODER):
+        return f"backbone.vssm.{later_name(key.removeprefix(ENCODER))}"
     for ours, theirs in RENAMES:
         renamed, found = re.subn(rf"^{ours}", theirs, key)
         if found:
@@ -67,9 +67,14 @@ def load_official(network: nn.Module, checkpoint: Mapping[str, Any]) -> None:
     Raises:
         ValueError: the checkpoint is of another variant; nothing is loaded then.
     """
-    state = official_tensors(checkpoint)
+    state, own = official_tensors(checkpoint), to_official(network)
+    problems = differences(state, own)
+    if problems:
+        raise ValueError(
+            f"checkpoint of another variant: found {len(state)} tensors, expected {len(own)}; {problems}; build the "
+            "network with the checkpoint's sizes and norm=BatchNorm2d"
+        )
     names = {official_name(key): key for key in stack_directions(network.state_dict())}
-    _check_same({name: tuple(each.shape) for name, each in state.items()}, _shapes(network))
     network.load_state_dict(split_directions({names[name]: tensor for name, tensor in state.items()}), strict=True)
 
 
@@ -78,21 +83,3 @@ def official_tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     if "state_dict" in checkpoint:
         return {key.removeprefix(LIGHTNING_PREFIX): tensor for key, tensor in checkpoint["state_dict"].items()}
     return dict(checkpoint.get("model", checkpoint))
-
-
-def _shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in to_official(network).items()}
-
-
-def _check_same(found: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Refuse a checkpoint with tensors missing, unknown or of another shape, naming the first of each."""
-    missing, unknown = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
-    reshaped = [key for key in sorted(set(found) & set(expected)) if found[key] != expected[key]]
-    if not (missing or unknown or reshaped):
-        return
-    shapes = [f"{key} is {found[key]}, expected {expected[key]}" for key in reshaped[:SHOWN]]
-    raise ValueError(
-        f"the checkpoint is of another variant than the network: found {len(found)} tensors, expected {len(expected)}; "
-        f"{len(missing)} missing {missing[:SHOWN]}, {len(unknown)} unknown {unknown[:SHOWN]}, "
-        f"{len(reshaped)} of another shape {shapes}; build the network with the checkpoint's sizes and norm=BatchNorm2d"
-    )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from fusion_models.slices import SliceSegmenter, check_depth, input_channels
+from fusion_models.slices import SliceSegmenter, slice_input
 from fusion_models.vmambax.network import VMambaX
 
 INTENSITY = (3.2, -1.6)
@@ -21,8 +21,5 @@ def build_vmambax(*, crop_zyx: Sequence[int], classes: int = 2, neighbours: int 
     Raises:
         ValueError: the crop is not three numbers, too thin for the neighbours, or of a size that the network refuses.
     """
-    if len(crop_zyx) != 3:
-        raise ValueError(f"crop_zyx must be three numbers (z, y, x), found {tuple(crop_zyx)}")
-    check_depth(crop_zyx, neighbours)
-    network = VMambaX(size_yx=tuple(crop_zyx[1:]), in_channels=input_channels(neighbours), classes=classes, **sizes)
+    network = VMambaX(**slice_input(crop_zyx, neighbours), classes=classes, **sizes)
     return SliceSegmenter(network, neighbours=neighbours, intensity=INTENSITY)

@@ -1,0 +1,85 @@
+"""LoG-VMamba on CT and PET slices: the 2D host with a PET pathway (arXiv 2408.14415).
+
+    f_i^C, f_i^P   maps of the shared encoder stages, CT through `encoder.patch_embed`, PET through its own `pet_stem`
+    logits         decoder(t_0, ..., t_3),   t_i = f_i^C + beta * pet_merge_i(f_i^P);   pet_merge_i: one linear layer
+
+The CT network keeps the names of `SwinUMamba` and, alone, its output bit for bit.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from fusion_models.log_vmamba.hosts import kaiming
+from fusion_models.log_vmamba.pathway import identity, merged_maps
+from fusion_models.log_vmamba.swin_umamba import SwinUMamba
+from fusion_models.modality import present
+from fusion_models.slices import DeepSliceSegmenter, slice_input
+from fusion_models.ssm.vss_encoder import PatchEmbed
+
+# The host's recipe gives each image zero mean and unit variance. One map for all images does so for intensities spread
+# evenly over [0, 1] and, unlike a map for each image, keeps what a Hounsfield unit or an SUV means.
+INTENSITY = (math.sqrt(12), -math.sqrt(3))
+
+
+class LogVMamba2d(nn.Module):
+    """A CT network with a PET pathway (`pet_stem`, `pet_merge`) beside it.
+
+    Without the tensors of the pathway the state is that of `ct_network`, key by key.
+
+    Args:
+        ct_network: gives `encoder` and `decoder`, which stay its own.
+        beta: weight of PET's maps.
+    """
+
+    def __init__(self, ct_network: SwinUMamba, *, beta: float = 1.0) -> None:
+        super().__init__()
+        self.shape, self.beta = ct_network.shape, beta
+        self.encoder, self.decoder = ct_network.encoder, ct_network.decoder
+        stem = PatchEmbed(self.shape[0], self.encoder.widths[0], patch=self.encoder.patch_embed.patch)
+        self.pet_stem = stem.apply(kaiming)
+        self.pet_merge = nn.ModuleList(identity(nn.Linear(width, width)) for width in self.encoder.widths)
+
+    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+        """Logits (b, classes, y, x) from CT and PET slices, each (b, in_channels, y, x) or absent.
+
+        Raises:
+            ValueError: both are absent, or a shape is not the network's.
+        """
+        return self.decoder(self.taps(ct, pet))
+
+    def scales(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
+        """Logits (b, classes, y / f, x / f) of each decoder output, finest first; input as in `forward`."""
+        return self.decoder.scales(self.taps(ct, pet))
+
+    def pooled_features(self, ct: Tensor) -> Tensor:
+        """Mean of CT's coarsest map over its positions: (b, d)."""
+        return self.taps(ct, None)[-1].mean(dim=(1, 2))
+
+    def taps(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
+        """t_0..t_3 of the present modalities (b, y, x, c), finest first."""
+        return merged_maps(
+            present(ct, pet, self.shape),
+            stems={"ct": self.encoder.patch_embed, "pet": self.pet_stem},
+            encode=self.encoder.taps,
+            merges=self.pet_merge,
+            beta=self.beta,
+        )
+
+
+def build_log_vmamba_2d(
+    *, crop_zyx: Sequence[int], classes: int = 2, neighbours: int = 0, beta: float = 1.0, **sizes: Any
+) -> DeepSliceSegmenter:
+    """The platform's builder: volumes in, volumes out; `sizes` are options of `SwinUMamba`.
+
+    Args:
+        crop_zyx: input size in voxels; its y and x are the slices' size.
+        neighbours: slices before and after each slice that the network sees beside it.
+
+    Raises:
+        ValueError: sizes that do not fit each other.
+    """
+    ct_network = SwinUMamba(classes=classes, **slice_input(crop_zyx, neighbours), **sizes)
+    return DeepSliceSegmenter(LogVMamba2d(ct_network, beta=beta), neighbours=neighbours, intensity=INTENSITY)

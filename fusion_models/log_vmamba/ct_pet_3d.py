@@ -1,0 +1,71 @@
+"""LoG-VMamba on CT and PET volumes: the 3D host with a PET pathway (arXiv 2408.14415).
+
+    F_i^C, F_i^P    maps of the shared encoder, CT through `stem`, PET through its own `pet_stem`;
+                    i = 0 is the stem's own map, i = 1..n the stages'
+    logits          decode(F_0, ..., F_n),   F_i = F_i^C + beta * pet_merge_i(F_i^P);   pet_merge_i: 1x1x1 convolution
+
+The CT network keeps the names of `UMambaEnc` and, alone, its output bit for bit.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from fusion_models.log_vmamba.hosts import kaiming
+from fusion_models.log_vmamba.pathway import identity, merged_maps
+from fusion_models.log_vmamba.umamba_enc import UMambaEnc, decode, encode, residual_stage
+from fusion_models.modality import present
+
+
+class LogVMamba3d(nn.Module):
+    """A CT network with a PET pathway (`pet_stem`, `pet_merge`) beside it.
+
+    Without the tensors of the pathway the state is that of `ct_network`, key by key.
+
+    Args:
+        ct_network: gives its modules, which stay its own.
+        beta: weight of PET's maps.
+    """
+
+    def __init__(self, ct_network: UMambaEnc, *, beta: float = 1.0) -> None:
+        super().__init__()
+        self.shape, self.beta = ct_network.shape, beta
+        self.stem, self.stages, self.scans = ct_network.stem, ct_network.stages, ct_network.scans
+        self.ups, self.decoder = ct_network.ups, ct_network.decoder
+        self.last_up, self.last_block, self.head = ct_network.last_up, ct_network.last_block, ct_network.head
+        widths = (ct_network.widths[0], *ct_network.widths)
+        self.pet_stem = residual_stage(self.shape[0], widths[0], len(self.stem), stride=1).apply(kaiming)
+        self.pet_merge = nn.ModuleList(identity(nn.Conv3d(width, width, 1)) for width in widths)
+
+    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+        """Logits (b, classes, z, y, x) from CT and PET, each (b, in_channels, z, y, x) or absent.
+
+        Raises:
+            ValueError: both are absent, or a size is not the network's.
+        """
+        maps = self.taps(ct, pet)
+        return self.head(decode(maps, [*self.ups, self.last_up], [*self.decoder, self.last_block]))
+
+    def pooled_features(self, ct: Tensor) -> Tensor:
+        """Mean of CT's coarsest map over its voxels: (b, w_n)."""
+        return self.taps(ct, None)[-1].mean(dim=(2, 3, 4))
+
+    def taps(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
+        """F_0..F_n of the present modalities (b, c, z, y, x), finest first."""
+        return merged_maps(
+            present(ct, pet, self.shape),
+            stems={"ct": self.stem, "pet": self.pet_stem},
+            encode=lambda stem: encode(stem, self.stages, self.scans),
+            merges=self.pet_merge,
+            beta=self.beta,
+        )
+
+
+def build_log_vmamba_3d(*, crop_zyx: Sequence[int], classes: int = 2, beta: float = 1.0, **sizes: Any) -> LogVMamba3d:
+    """The platform's builder; `sizes` are options of `UMambaEnc`.
+
+    Raises:
+        ValueError: sizes that do not fit each other.
+    """
+    return LogVMamba3d(UMambaEnc(in_channels=1, classes=classes, size_zyx=crop_zyx, **sizes), beta=beta)
