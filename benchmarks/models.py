@@ -5,12 +5,13 @@
 Costs are counted on the meta device, without arithmetic, for one slice or crop. GFLOPs follow the field's habit: one
 multiply-add of convolutions, linear layers and attention is one, and a selective scan over l tokens of d channels with
 n states is 9 l d n + l d (the rule of VMamba's and Swin-UMamba's papers). The share of scans stands beside. A network
-linear in its pixels grows by the factors in the head of the table.
+linear in its pixels grows by the factors in the head of the table. `adapt` is what such a stage trains: LoRA and the
+pathways of PET and fusion, with its share of all weights.
 
-Steps are whole training steps (forward, Dice and cross-entropy, backward, AdamW, all weights trained) of the small
-networks on the CPU, and of the paper's on the GPU where there is one. The networks of a table take turns, so that a
-noisy machine disturbs them alike; medians, their ratio to UNETR, and the peak of tensors allocated within a step, above
-the weights and the optimiser's state. The last line is one JSON object.
+Steps are whole training steps (forward, loss at every scale, backward, AdamW, all weights trained) of the small networks
+on the CPU, and of the paper's on the GPU where there is one. The networks of a table take turns, so that a noisy machine
+disturbs them alike; medians, their ratio to UNETR, and the peak of tensors allocated within a step, above the weights
+and the optimiser's state. The last line is one JSON object.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -34,7 +35,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from fusion_models.adapters.injection import inject, lora_config
-from fusion_models.losses import dice_cross_entropy
+from fusion_models.losses import deeply_supervised, every_scale
 from fusion_models.registry import build_model, model_row
 
 RANK, ALPHA, CLASSES = 8, 16.0, 2
@@ -42,8 +43,7 @@ SLICES, VOLUMES = (256, 512, 768), (64, 96, 128)
 UNETR_TARGETS, SWIN_TARGETS = ("attn.qkv", "attn.out_proj"), ("attn.qkv", "attn.proj")
 PEER = "UNETR"
 OF_SLICES, OF_VOLUMES = ("vmambax", "log-vmamba-2d"), ("pemma-unetr", "log-vmamba-3d")
-TABLE_WIDTH = 120
-
+TABLE_WIDTH = 132
 
 PAPER_PEERS: dict[str, int] = {"features": 48}
 SMALL_PEERS = {"features": 12, "feature_size": 8, "hidden_size": 96, "mlp_dim": 192, "num_heads": 6}
@@ -60,10 +60,11 @@ class Arm:
 
 @dataclass(frozen=True)
 class Cost:
-    """Weights, weights of a LoRA of rank 8, and for each size giga operations and the share of them in scans."""
+    """Weights, those of LoRA, those that a stage `adapt` trains, and for each size giga operations and scans' share."""
 
     parameters: int
     lora: int
+    adapted: int
     gflops: tuple[float, ...]
     scan_share: float
 
@@ -112,9 +113,8 @@ def stacked_slice(network: nn.Module) -> Stacked:
 def of_the_table(name: str) -> Arm:
     """A row of the platform's table."""
     row = model_row(name)
-    spared = tuple(prefix for prefixes in row.pathways.values() for prefix in prefixes)
     build = partial(build_model, name, {"classes": CLASSES}, seed=0)
-    return Arm(lambda crop_zyx: build(crop_zyx=crop_zyx), row.adapter_targets, spared)
+    return Arm(lambda crop_zyx: build(crop_zyx=crop_zyx), row.adapter_targets, row.pathway_modules)
 
 
 def arms_of(families: Sequence[str], size: str, *, features: int, **of_unetr: int) -> dict[str, Arm]:
@@ -138,7 +138,6 @@ def scans_counted() -> Iterator[list[tuple[int, int]]]:
     ours = [module for name, module in sys.modules.items() if name.startswith("fusion_models.")]
     users = [module for module in ours if hasattr(module, "selective_scan_fn")]
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(torch, "autocast", return_value=nullcontext()))  # meta has none
         for module in users:
             stack.enter_context(mock.patch.object(module, "selective_scan_fn", count))
         yield found
@@ -160,8 +159,10 @@ def cost_of(arm: Arm, crops_zyx: Sequence[Sequence[int]]) -> Cost:
         parameters = size(models[middle])
         config = lora_config(method="lora", rank=RANK, alpha=ALPHA, targets=arm.targets)
         lora = size(inject(models[middle], config, seed=0, spared=arm.spared)) - parameters
+        within = tuple(f"{prefix}." for prefix in arm.spared)
+        pathways = sum(p.numel() for name, p in models[middle].named_parameters() if name.startswith(within))
     layers, scans = counted[middle]
-    return Cost(parameters, lora, tuple(sum(each) / 1e9 for each in counted), scans / (layers + scans))
+    return Cost(parameters, lora, lora + pathways, tuple(sum(each) / 1e9 for each in counted), scans / (layers + scans))
 
 
 def size(model: nn.Module) -> int:
@@ -174,7 +175,7 @@ def step_of(model: nn.Module, inputs: Sequence[Tensor], label: Tensor) -> Callab
     optimiser = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad], lr=1e-4)
 
     def step() -> None:
-        dice_cross_entropy(model(*inputs), label).backward()
+        deeply_supervised(every_scale(model, *inputs), label).backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         if label.is_cuda:
@@ -228,13 +229,13 @@ def steps_of(arms: Mapping[str, Arm], crop_zyx: Sequence[int], *, device: str, r
 def show_costs(title: str, sizes: Sequence[int], dims: int, costs: Mapping[str, Cost]) -> None:
     """One table of counted costs."""
     growth = [f"x {(edge / sizes[0]) ** dims:.2f}" for edge in sizes[1:]]
-    head = ("network", "weights", "LoRA", "of all", *(f"G at {edge}" for edge in sizes), *growth, "scans")
+    head = ("network", "weights", "LoRA", "adapt", "of all", *(f"G at {edge}" for edge in sizes), *growth, "scans")
     table = Table(*head, title=title)
     for name, cost in costs.items():
-        share = f"{100 * cost.lora / cost.parameters:.2f} %"
+        share = f"{100 * cost.adapted / (cost.parameters + cost.lora):.1f} %"
         counted = (f"{each:.1f}" for each in cost.gflops)
         grown = (f"{each / cost.gflops[0]:.2f}" for each in cost.gflops[1:])
-        weights = (f"{cost.parameters:,}", f"{cost.lora:,}", share)
+        weights = (f"{cost.parameters:,}", f"{cost.lora:,}", f"{cost.adapted:,}", share)
         table.add_row(name, *weights, *counted, *grown, f"{100 * cost.scan_share:.0f} %")
     Console(width=TABLE_WIDTH).print(table)
 
