@@ -8,8 +8,8 @@ n states is 9 l d n + l d (the rule of VMamba's and Swin-UMamba's papers). The s
 linear in its pixels grows by the factors in the head of the table. `adapt` is what such a stage trains: LoRA and the
 pathways of PET and fusion, with its share of all weights.
 
-Steps are whole training steps (forward, loss at every scale, backward, AdamW, all weights trained) of the small networks
-on the CPU, and of the paper's on the GPU where there is one. The networks of a table take turns, so that a noisy machine
+Steps are whole training steps (forward, loss at every scale, backward, AdamW; all weights) of the small networks on the
+CPU, and of the paper's on the GPU where there is one. The networks of a table take turns, so that a noisy machine
 disturbs them alike; medians, their ratio to UNETR, and the peak of tensors allocated within a step, above the weights
 and the optimiser's state. The last line is one JSON object.
 """
