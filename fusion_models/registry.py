@@ -100,12 +100,10 @@ def build_model(name: str, options: Mapping[str, object], *, crop_zyx: Sequence[
     """A freshly initialised model; the same seed gives the same weights.
 
     Raises:
-        ValueError: unknown model or option, or sizes that do not fit each other.
+        ValueError: unknown model or option, an option of another kind, or sizes that do not fit each other.
     """
     row = model_row(name)
-    unknown = sorted(set(options) - {*row.options, "classes"})
-    if unknown:
-        raise ValueError(f"model '{name}' has no option(s) {unknown}; known: {sorted([*row.options, 'classes'])}")
+    sizes.check_options(name, {**row.options, "classes": 2}, options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return row.build(crop_zyx=crop_zyx, **{**row.options, **options})

@@ -214,3 +214,30 @@ def test_a_tensor_that_does_not_fit_is_refused() -> None:
         load(model, {"nowhere.weight": torch.zeros(1)})
     with pytest.raises(ValueError, match=r"has shape \(1,\), expected \(24,\)"):
         load(model, {"vit.norm.weight": torch.zeros(1)})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (
+            "vmambax-tiny",
+            {"state": 0},
+            "option 'state' of model 'vmambax-tiny' must be a whole number of at least 1, found 0",
+        ),
+        ("vmambax-tiny", {"neighbours": -1}, "must be a whole number of at least 0, found -1"),
+        (
+            "vmambax-tiny",
+            {"depths": (1, 0)},
+            r"must be a list, each entry a whole number of at least 1, found \(1, 0\)",
+        ),
+        ("vmambax-tiny", {"depths": 2}, "must be a list, each entry a whole number of at least 1, found 2"),
+        ("vmambax-tiny", {"merge": 1}, "must be a word, found 1"),
+        ("vmambax-tiny", {"drop_path": "high"}, "must be a number, found 'high'"),
+        ("log-vmamba-2d-tiny", {"expansion": 0}, "must be a whole number of at least 1, found 0"),
+        ("log-vmamba-3d-tiny", {"variants": (1, 2)}, r"must be a list, each entry a word, found \(1, 2\)"),
+        ("pemma-unetr-tiny", {"classes": True}, "must be a whole number of at least 1, found True"),
+    ],
+)
+def test_an_option_of_another_kind_is_refused(name: str, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_model(name, options, crop_zyx=smallest(name)[1], seed=0)
