@@ -147,9 +147,10 @@ def example() -> dict[str, Any]:
             for name, (kind, members, groups, count) in STAGES.items()
         ],
         "parameters": {
-            "total": 862_912,
+            "total": 863_912,
             "backbone": 801_232,
             "pet": 24_816,
+            "fusion": 1_000,
             "peft": 36_864,
             "center": 0,
             "norm": 0,
@@ -412,3 +413,7 @@ def test_a_result_as_the_coordinator_builds_it_has_a_page():
     assert "After stage first, the average test Dice over centers is 0.625 with CT" in found
     assert "first pet, fusion, peft 21 50.00 %" in found
     assert "a CT + PET unknown unknown unknown yes" in found
+
+
+def test_parameters_of_every_group_are_named(page: str) -> None:
+    assert "backbone 801,232, PET pathway 24,816, fusion 1,000, adapter (peft) 36,864." in page
