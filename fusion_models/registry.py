@@ -16,12 +16,15 @@ from fusion_models.pemma.early_fusion import EarlyFusionUnetr
 from fusion_models.pemma.unetr import PemmaUnetr
 from fusion_models.vmambax.slices import build_vmambax
 
+Crop = tuple[int, int, int]
+
 
 @dataclass(frozen=True)
 class ModelRow:
     """One model.
 
     build: called with `crop_zyx`, `classes` and the options. options: what a study file may override.
+    crop_zyx: a crop that these sizes take; the published one of the published sizes.
     settings: modality settings the architecture can run. adapter_targets: module suffixes, named in full.
     pathways: group -> module prefixes that only PET ("pet"), or only CT and PET at once ("fusion"), run through;
         options decide which of them a model has. The rest is the CT network.
@@ -30,6 +33,7 @@ class ModelRow:
 
     build: Callable[..., nn.Module]
     options: sizes.Sizes
+    crop_zyx: Crop
     settings: tuple[str, ...]
     adapter_targets: tuple[str, ...]
     pathways: Mapping[str, tuple[str, ...]]
@@ -54,34 +58,43 @@ VMAMBAX_PATHWAYS = {
 LOG_2D_PATHWAY = {"pet": ("network.pet_stem", "network.pet_merge")}
 LOG_3D_PATHWAY = {"pet": ("pet_stem", "pet_merge")}
 
+
+def _pemma(options: sizes.Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(PemmaUnetr, options, crop_zyx, ALL_SETTINGS, ATTENTION, PEMMA_PATHWAY)
+
+
+def _early_fusion(options: sizes.Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(EarlyFusionUnetr, options, crop_zyx, ("ct+pet",), ATTENTION, {})
+
+
+def _vmambax(options: sizes.Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(build_vmambax, options, crop_zyx, ALL_SETTINGS, SCANNED, VMAMBAX_PATHWAYS, spatial_dims=2)
+
+
+def _log_2d(options: sizes.Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(build_log_vmamba_2d, options, crop_zyx, ALL_SETTINGS, LOG_SCANNED, LOG_2D_PATHWAY, spatial_dims=2)
+
+
+def _log_3d(options: sizes.Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(build_log_vmamba_3d, options, crop_zyx, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY)
+
+
 MODELS: Mapping[str, ModelRow] = {
-    "pemma-unetr-paper": ModelRow(PemmaUnetr, sizes.PEMMA_PAPER, ALL_SETTINGS, ATTENTION, PEMMA_PATHWAY),
-    "pemma-unetr-small": ModelRow(PemmaUnetr, sizes.PEMMA_SMALL, ALL_SETTINGS, ATTENTION, PEMMA_PATHWAY),
-    "pemma-unetr-tiny": ModelRow(PemmaUnetr, sizes.PEMMA_TINY, ALL_SETTINGS, ATTENTION, PEMMA_PATHWAY),
-    "early-fusion-unetr-paper": ModelRow(EarlyFusionUnetr, sizes.UNETR_PAPER, ("ct+pet",), ATTENTION, {}),
-    "early-fusion-unetr-small": ModelRow(EarlyFusionUnetr, sizes.UNETR_SMALL, ("ct+pet",), ATTENTION, {}),
-    "early-fusion-unetr-tiny": ModelRow(EarlyFusionUnetr, sizes.UNETR_TINY, ("ct+pet",), ATTENTION, {}),
-    "vmambax-paper": ModelRow(
-        build_vmambax, sizes.VMAMBAX_PAPER, ALL_SETTINGS, SCANNED, VMAMBAX_PATHWAYS, spatial_dims=2
-    ),
-    "vmambax-small": ModelRow(
-        build_vmambax, sizes.VMAMBAX_SMALL, ALL_SETTINGS, SCANNED, VMAMBAX_PATHWAYS, spatial_dims=2
-    ),
-    "vmambax-tiny": ModelRow(
-        build_vmambax, sizes.VMAMBAX_TINY, ALL_SETTINGS, SCANNED, VMAMBAX_PATHWAYS, spatial_dims=2
-    ),
-    "log-vmamba-2d-paper": ModelRow(
-        build_log_vmamba_2d, sizes.LOG_2D_PAPER, ALL_SETTINGS, LOG_SCANNED, LOG_2D_PATHWAY, spatial_dims=2
-    ),
-    "log-vmamba-2d-small": ModelRow(
-        build_log_vmamba_2d, sizes.LOG_2D_SMALL, ALL_SETTINGS, LOG_SCANNED, LOG_2D_PATHWAY, spatial_dims=2
-    ),
-    "log-vmamba-2d-tiny": ModelRow(
-        build_log_vmamba_2d, sizes.LOG_2D_TINY, ALL_SETTINGS, LOG_SCANNED, LOG_2D_PATHWAY, spatial_dims=2
-    ),
-    "log-vmamba-3d-paper": ModelRow(build_log_vmamba_3d, sizes.LOG_3D_PAPER, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY),
-    "log-vmamba-3d-small": ModelRow(build_log_vmamba_3d, sizes.LOG_3D_SMALL, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY),
-    "log-vmamba-3d-tiny": ModelRow(build_log_vmamba_3d, sizes.LOG_3D_TINY, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY),
+    "pemma-unetr-paper": _pemma(sizes.PEMMA_PAPER, (96, 96, 96)),
+    "pemma-unetr-small": _pemma(sizes.PEMMA_SMALL, (48, 48, 48)),
+    "pemma-unetr-tiny": _pemma(sizes.PEMMA_TINY, (16, 16, 16)),
+    "early-fusion-unetr-paper": _early_fusion(sizes.UNETR_PAPER, (96, 96, 96)),
+    "early-fusion-unetr-small": _early_fusion(sizes.UNETR_SMALL, (48, 48, 48)),
+    "early-fusion-unetr-tiny": _early_fusion(sizes.UNETR_TINY, (16, 16, 16)),
+    "vmambax-paper": _vmambax(sizes.VMAMBAX_PAPER, (1, 512, 512)),
+    "vmambax-small": _vmambax(sizes.VMAMBAX_SMALL, (1, 64, 64)),
+    "vmambax-tiny": _vmambax(sizes.VMAMBAX_TINY, (3, 32, 16)),
+    "log-vmamba-2d-paper": _log_2d(sizes.LOG_2D_PAPER, (1, 512, 512)),
+    "log-vmamba-2d-small": _log_2d(sizes.LOG_2D_SMALL, (1, 64, 64)),
+    "log-vmamba-2d-tiny": _log_2d(sizes.LOG_2D_TINY, (3, 32, 16)),
+    "log-vmamba-3d-paper": _log_3d(sizes.LOG_3D_PAPER, (128, 128, 128)),
+    "log-vmamba-3d-small": _log_3d(sizes.LOG_3D_SMALL, (32, 32, 32)),
+    "log-vmamba-3d-tiny": _log_3d(sizes.LOG_3D_TINY, (16, 16, 16)),
 }
 
 

@@ -15,7 +15,7 @@ from fusion_models.registry import MODELS, model_row
 from strategies.errors import BackboneMissingError, ModelError
 from strategies.settings import Adapter, Model, Personal, Preprocessing, StudySettings
 from strategies.tensors import ROLE_GROUPS, content_hash, role_of
-from tests.smallest_models import smallest
+from tests.smallest_models import SMALLEST
 
 CROP = (16, 16, 16)
 IMAGES = torch.rand(2, 1, 1, *CROP, generator=torch.Generator().manual_seed(0))
@@ -25,13 +25,12 @@ Arrays = dict[str, NDArray[np.float32]]
 def settings_for(
     model: str = "pemma-unetr-tiny", method: str = "dora", personal: tuple[Personal, ...] = (), seed: int = 5
 ) -> StudySettings:
-    options, crop_zyx = smallest(model)
     return StudySettings(
         study="small",
         seed=seed,
-        model=Model(name=model, options=options),
+        model=Model(name=model),
         adapter=Adapter.model_validate({"method": method, "rank": 2, "alpha": 4}),
-        preprocessing=Preprocessing(crop_zyx=crop_zyx),
+        preprocessing=Preprocessing(crop_zyx=model_row(model).crop_zyx),
         personal=personal,
         center_rank=3,
     )
@@ -86,7 +85,7 @@ def test_magnitudes_that_travel_are_kept() -> None:
     settings = settings_for()
     backbone, rest = split(settings)
     key = "vit.blocks.0.attn.qkv#magnitude"
-    rest[key] = np.full(36, 3, np.float32)
+    rest[key] = np.full(72, 3, np.float32)
     found = arrays_of(parameters_by_key(assemble(settings, backbone, rest)))
     np.testing.assert_array_equal(found[key], rest[key])
 
@@ -117,18 +116,18 @@ def test_what_is_personal_comes_with_adapters_and_only_when_asked_for() -> None:
 
 
 def test_fresh_personal_tensors_are_those_of_seed_and_backbone() -> None:
-    """Rank 3 on a projection from 12 to 36; the center's A is not the shared adapter's."""
+    """Rank 3 on a projection from 24 to 72; the center's A is not the shared adapter's."""
     asked = settings_for(personal=("center", "norm"))
     backbone, rest = split(settings_for())
     found, again = (arrays_of(parameters_by_key(assemble(asked, backbone, rest))) for _ in range(2))
     other = arrays_of(parameters_by_key(assemble(asked.model_copy(update={"seed": 6}), backbone, rest)))
-    assert found[f"{KEY}#center_a"].shape == (3, 12)
+    assert found[f"{KEY}#center_a"].shape == (3, 24)
     np.testing.assert_array_equal(found[f"{KEY}#center_a"], again[f"{KEY}#center_a"])
     assert not np.array_equal(found[f"{KEY}#center_a"], other[f"{KEY}#center_a"])
     # The module drawn first: the same generator would give it the shared adapter's rows again.
     first = "vit.blocks.0.attn.out_proj"
     assert not np.array_equal(found[f"{first}#center_a"][:2], found[f"{first}#lora_a"])
-    np.testing.assert_array_equal(found[f"{KEY}#center_b"], np.zeros((36, 3)))
+    np.testing.assert_array_equal(found[f"{KEY}#center_b"], np.zeros((72, 3)))
     np.testing.assert_array_equal(found["vit.norm#norm_weight"], backbone["vit.norm.weight"])
     np.testing.assert_array_equal(found["vit.norm#norm_bias"], backbone["vit.norm.bias"])
 
@@ -137,25 +136,25 @@ def test_tensors_that_arrive_decide_the_rank_module_by_module() -> None:
     """A merged adapter of rank 5 on one module; the others have the study's rank 3. A carry only where it came."""
     backbone, rest = split(settings_for())
     sent = {
-        f"{KEY}#center_a": np.ones((5, 12), np.float32),
-        f"{KEY}#center_b": np.full((36, 5), 2, np.float32),
-        f"{KEY}#carry_a": np.full((7, 12), 3, np.float32),
-        f"{KEY}#carry_b": np.full((36, 7), 4, np.float32),
+        f"{KEY}#center_a": np.ones((5, 24), np.float32),
+        f"{KEY}#center_b": np.full((72, 5), 2, np.float32),
+        f"{KEY}#carry_a": np.full((7, 24), 3, np.float32),
+        f"{KEY}#carry_b": np.full((72, 7), 4, np.float32),
     }
     model = assemble(settings_for(personal=("center",)), backbone, rest | sent)
     found = arrays_of(parameters_by_key(model))
     for key, array in sent.items():
         np.testing.assert_array_equal(found[key], array)
-    assert found["vit.blocks.1.attn.qkv#center_a"].shape == (3, 12)
+    assert found["vit.blocks.1.attn.qkv#center_a"].shape == (3, 24)
     assert [key for key in found if role_of(key) == "carry_a"] == [f"{KEY}#carry_a"]
 
 
 def test_personal_tensors_that_arrive_are_loaded_also_where_the_study_has_none() -> None:
     backbone, rest = split(settings_for())
-    sent = {f"{KEY}#center_a": np.ones((5, 12), np.float32), f"{KEY}#center_b": np.ones((36, 5), np.float32)}
+    sent = {f"{KEY}#center_a": np.ones((5, 24), np.float32), f"{KEY}#center_b": np.ones((72, 5), np.float32)}
     found = arrays_of(parameters_by_key(assemble(settings_for(), backbone, rest | sent)))
     assert [key for key in found if role_of(key) == "center_a"] == [f"{KEY}#center_a"]
-    norm = {"vit.norm#norm_bias": np.full(12, 9, np.float32)}
+    norm = {"vit.norm#norm_bias": np.full(24, 9, np.float32)}
     found = arrays_of(parameters_by_key(assemble(settings_for(), backbone, rest | norm)))
     np.testing.assert_array_equal(found["vit.norm#norm_bias"], norm["vit.norm#norm_bias"])
     np.testing.assert_array_equal(found["vit.norm#norm_weight"], backbone["vit.norm.weight"])
@@ -172,7 +171,7 @@ def test_the_backbone_reads_the_same_under_adapters_and_local_norms() -> None:
 
 def test_statistics_are_not_loaded() -> None:
     backbone, rest = split(settings_for())
-    remembered = {f"{KEY}@gram": np.ones((2, 12), np.float32), f"{KEY}#lora_b@own": np.ones((36, 2), np.float32)}
+    remembered = {f"{KEY}@gram": np.ones((2, 24), np.float32), f"{KEY}#lora_b@own": np.ones((72, 2), np.float32)}
     found, plain = (
         arrays_of(parameters_by_key(assemble(settings_for(), backbone, tensors)))
         for tensors in (rest | remembered, rest)
@@ -203,7 +202,7 @@ def test_an_unknown_tensor_is_refused_by_name() -> None:
 def test_a_tensor_of_another_shape_is_refused_by_name() -> None:
     backbone, _ = split(settings_for())
     key = "vit.norm.weight"
-    with pytest.raises(ModelError, match=r"tensor vit.norm.weight has shape \(1,\), expected \(12,\)"):
+    with pytest.raises(ModelError, match=r"tensor vit.norm.weight has shape \(1,\), expected \(24,\)"):
         assemble(settings_for(), backbone | {key: np.zeros(1, np.float32)}, {})
 
 
@@ -212,7 +211,7 @@ def test_a_model_that_does_not_exist_is_refused() -> None:
         assemble(StudySettings(study="s", seed=0, model=Model(name="unet")), {}, {})
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", SMALLEST)
 def test_the_ledger_without_memory_is_that_of_the_model(name: str) -> None:
     settings = settings_for(name)
     model = build(settings)

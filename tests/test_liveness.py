@@ -14,9 +14,9 @@ from client.assembly import arrays_of, assemble, build, inject_adapter
 from fusion_models.adapters.injection import group_of, parameters_by_key, train_only
 from fusion_models.losses import every_scale
 from fusion_models.registry import model_row
-from strategies.settings import ROLES, Adapter, Model, Preprocessing, StudySettings
+from strategies.settings import ROLES, Adapter, Model, OptionValue, Preprocessing, StudySettings
 from strategies.tensors import BACKBONE, NORM, PEFT, ROLE_GROUPS, role_of
-from tests.smallest_models import inputs, smallest
+from tests.smallest_models import inputs
 
 MODELS_TRIED = ("pemma-unetr-tiny", "vmambax-tiny", "log-vmamba-2d-tiny", "log-vmamba-3d-tiny")
 Arrays = dict[str, NDArray[np.float32]]
@@ -33,15 +33,15 @@ def settings_for(
     method: str, personal: tuple[str, ...] = ("center", "norm"), name: str = "pemma-unetr-tiny"
 ) -> StudySettings:
     """A study of a small model without DropPath, which may cut a tensor off from its gradient."""
-    options, crop_zyx = smallest(name)
-    options |= {"drop_path": 0.0} if "drop_path" in options else {}
+    row = model_row(name)
+    options: dict[str, OptionValue] = {"drop_path": 0.0} if "drop_path" in row.options else {}
     return StudySettings.model_validate(
         {
             "study": "small",
             "seed": 5,
             "model": Model(name=name, options=options),
             "adapter": Adapter.model_validate({"method": method, "rank": 2, "alpha": 4}),
-            "preprocessing": Preprocessing(crop_zyx=crop_zyx),
+            "preprocessing": Preprocessing(crop_zyx=row.crop_zyx),
             "personal": personal,
         }
     )

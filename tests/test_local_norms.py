@@ -9,7 +9,7 @@ from fusion_models.adapters.injection import load, parameters_by_key, train_only
 from fusion_models.adapters.local_norm import AffineNorm, LocalNorm, inject_local_norms, reset_local_norms
 from fusion_models.registry import MODELS, build_model
 from strategies.tensors import content_hash
-from tests.smallest_models import built, inputs
+from tests.smallest_models import SMALLEST, built, inputs
 
 CROP = (16, 16, 16)
 PET = {"pet": ("pet_norm",)}
@@ -78,7 +78,7 @@ def test_a_norm_that_cannot_be_copied_whole_is_refused(norm: nn.Module) -> None:
         inject_local_norms(model, PET)
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", SMALLEST)
 def test_fresh_local_norms_change_no_bit_and_the_backbone_keeps_its_hash(name: str) -> None:
     model, plain = (built(name).eval() for _ in range(2))
     inject_local_norms(model, MODELS[name].pathways)

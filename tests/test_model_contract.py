@@ -21,29 +21,32 @@ from fusion_models.log_vmamba.placement import PLACEMENTS
 from fusion_models.registry import MODELS, build_model
 from fusion_models.vmambax.merge import MERGES
 from strategies.tensors import GROUPS
-from tests.smallest_models import FAMILIES, built, family_of, inputs, smallest, spared
+from tests.smallest_models import SMALLEST, built, inputs
 
-ROWS = sorted(f"{family}-tiny" for family in FAMILIES)
+ROWS = SMALLEST
 EVERY_MODALITY = [name for name in ROWS if set(MODELS[name].settings) == {"ct", "pet", "ct+pet"}]
 CROP = (16, 16, 16)
 
 
-def test_every_row_belongs_to_a_family_that_is_tried() -> None:
-    assert set(MODELS) == {f"{family}-{size}" for family in FAMILIES for size in ("paper", "small", "tiny")}
+def test_every_family_has_a_smallest_row() -> None:
+    assert {name.rpartition("-")[0] for name in MODELS} == {name.rpartition("-")[0] for name in SMALLEST}
 
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_every_row_builds_in_its_own_sizes_and_takes_its_adapters(name: str) -> None:
-    """Without memory, for a crop of the published size; every target is found, none inside a pathway."""
+    """Without memory, for its own crop; every target is found, none inside a pathway."""
     row = MODELS[name]
     with torch.device("meta"):
-        model = build_model(name, {}, crop_zyx=FAMILIES[family_of(name)].paper_crop_zyx, seed=0)
+        model = build_model(name, {}, crop_zyx=row.crop_zyx, seed=0)
         inject(
-            model, lora_config(method="dora", rank=2, alpha=4, targets=row.adapter_targets), seed=0, spared=spared(name)
+            model,
+            lora_config(method="dora", rank=2, alpha=4, targets=row.adapter_targets),
+            seed=0,
+            spared=row.pathway_modules,
         )
     adapted = [key for key in parameters_by_key(model) if "#" in key]
     assert adapted
-    assert not [key for key in adapted if key.startswith(tuple(f"{prefix}." for prefix in spared(name)))]
+    assert not [key for key in adapted if key.startswith(tuple(f"{prefix}." for prefix in row.pathway_modules))]
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -51,7 +54,7 @@ def test_builds_small_and_answers_every_setting_it_names(name: str) -> None:
     model = built(name).eval()
     for setting in MODELS[name].settings:
         logits = model(*inputs(name, setting))
-        assert logits.shape == (1, 2, *smallest(name)[1])
+        assert logits.shape == (1, 2, *MODELS[name].crop_zyx)
         assert torch.isfinite(logits).all()
 
 
@@ -84,7 +87,12 @@ def test_a_fresh_adapter_is_the_identity_and_only_adapters_learn(name: str, meth
     model = built(name).eval()
     before = model(*inputs(name, "ct+pet"))
     keys = set(parameters_by_key(model))
-    inject(model, lora_config(method=method, rank=2, alpha=4, targets=row.adapter_targets), seed=0, spared=spared(name))
+    inject(
+        model,
+        lora_config(method=method, rank=2, alpha=4, targets=row.adapter_targets),
+        seed=0,
+        spared=row.pathway_modules,
+    )
     reset_magnitudes(model)
     assert torch.equal(model.eval()(*inputs(name, "ct+pet")), before)
     assert set(train_only(model, ("peft",), row.pathways)) == set(parameters_by_key(model)) - keys
@@ -94,8 +102,8 @@ def test_a_fresh_adapter_is_the_identity_and_only_adapters_learn(name: str, meth
 def test_state_goes_out_and_comes_back(name: str) -> None:
     row = MODELS[name]
     config = lora_config(method="dora", rank=2, alpha=4, targets=row.adapter_targets)
-    source = inject(built(name, 1), config, seed=1, spared=spared(name))
-    target = inject(built(name, 2), config, seed=2, spared=spared(name))
+    source = inject(built(name, 1), config, seed=1, spared=row.pathway_modules)
+    target = inject(built(name, 2), config, seed=2, spared=row.pathway_modules)
     arrays = {key: np.array(p.detach().numpy() + 0.5) for key, p in parameters_by_key(source).items()}
     load(target, {key: torch.from_numpy(array) for key, array in arrays.items()})
     assert all(np.array_equal(p.detach().numpy(), arrays[key]) for key, p in parameters_by_key(target).items())
@@ -174,8 +182,8 @@ VARIATIONS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("name", "options"), VARIATIONS, ids=str)
 def test_every_value_of_an_option_keeps_the_contract(name: str, options: dict[str, Any]) -> None:
     """A fresh adapter changes no bit; CT alone ignores the pathways, and CT+PET does not, where there are any."""
-    small, crop_zyx = smallest(name)
-    row, model = MODELS[name], build_model(name, {**small, **options}, crop_zyx=crop_zyx, seed=0).eval()
+    row = MODELS[name]
+    model = build_model(name, options, crop_zyx=row.crop_zyx, seed=0).eval()
     before = {setting: model(*inputs(name, setting)) for setting in row.settings}
     targets = matching_targets(model, row.adapter_targets, row.pathway_modules)
     inject(model, lora_config(method="lora", rank=2, alpha=4, targets=targets), seed=0, spared=row.pathway_modules)
@@ -240,4 +248,4 @@ def test_a_tensor_that_does_not_fit_is_refused() -> None:
 )
 def test_an_option_of_another_kind_is_refused(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build_model(name, options, crop_zyx=smallest(name)[1], seed=0)
+        build_model(name, options, crop_zyx=MODELS[name].crop_zyx, seed=0)

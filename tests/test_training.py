@@ -17,7 +17,7 @@ from fusion_models.adapters.injection import adapted_layers, inject, lora_config
 from fusion_models.registry import MODELS, build_model
 from strategies.errors import ModelError
 from strategies.settings import Training
-from tests.smallest_models import smallest
+from tests.smallest_models import built
 
 CROP = (16, 16, 16)
 ROW = MODELS["pemma-unetr-tiny"]
@@ -341,8 +341,7 @@ def test_random_layers_draw_from_the_round_and_leave_the_processes_generator_alo
 
 def test_every_scale_of_a_network_is_trained() -> None:
     """The head of the coarsest decoder stage of LoG-VMamba feeds no other output."""
-    options, crop_zyx = smallest("log-vmamba-2d-tiny")
-    row, model = MODELS["log-vmamba-2d-tiny"], build_model("log-vmamba-2d-tiny", options, crop_zyx=crop_zyx, seed=0)
+    row, model = MODELS["log-vmamba-2d-tiny"], built("log-vmamba-2d-tiny")
     parameters = train_only(model, ("backbone",), row.pathways)
     heads, before = [key for key in parameters if ".heads." in key], state(model)
     train_locally(
@@ -351,7 +350,7 @@ def test_every_scale_of_a_network_is_trained() -> None:
         [CT],
         training=stage(groups=["backbone"], local_steps=1, modality_shares={"ct": 1.0}),
         model_settings=row.settings,
-        crop_zyx=crop_zyx,
+        crop_zyx=row.crop_zyx,
         rng=np.random.default_rng(0),
     )
     assert len(heads) == 4
