@@ -123,7 +123,7 @@ def test_every_benchmark_of_the_repository_can_be_run(repository: Path, name: st
     assert all(run.study.settings for run in plan.runs)
 
 
-def test_the_models_compared_at_equal_time_take_equal_steps_of_the_same_cases(repository: Path) -> None:
+def test_the_models_compared_take_equal_steps_of_the_same_cases(repository: Path) -> None:
     first, second = (read_plan(repository / "studies" / f"sts-{name}-benchmark.toml") for name in ("vmambax", "pemma"))
     for one, other in ((first.backbone, second.backbone), (first.runs[0].study, second.runs[0].study)):
         assert one is not None
