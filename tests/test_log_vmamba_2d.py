@@ -143,7 +143,8 @@ def test_a_model_of_volumes(neighbours: int, channels: int) -> None:
         scales = model.scales(volume, None)
     trained = 5 - 2 * neighbours
     assert [tuple(each.shape[2:]) for each in scales] == [(trained, side, side) for side in (16, 8, 4, 2)]
-    torch.testing.assert_close(scales[0], model(volume, None)[:, :, neighbours : 5 - neighbours])
+    alone = model(volume, None)[:, :, neighbours : 5 - neighbours]
+    torch.testing.assert_close(scales[0], alone, rtol=1e-4, atol=1e-4)  # another batch size, another order of sums
     assert model.pooled_features(volume).shape == (1, 64)
     assert model.network.shape == (channels, 16, 16)
     assert model.neighbours == neighbours
