@@ -159,7 +159,7 @@ def test_the_scan_equals_a_loop_over_tokens(variant: str, axes: int, monkeypatch
 def test_gradients_agree_with_finite_differences(variant: str, size: tuple[int, ...]) -> None:
     block = tiny(variant, size, width=2, compression=2, squeeze=2).double()
     u = drawn(1, *size, 2).double().requires_grad_()
-    torch.autograd.gradcheck(block.mix, u, rtol=1e-6, atol=1e-9)
+    assert torch.autograd.gradcheck(block.mix, u, rtol=1e-6, atol=1e-9)
 
 
 def test_rows_and_columns_are_not_interchangeable() -> None:

@@ -74,5 +74,5 @@ def test_a_token_sees_five_positions_along_each_axis(axes: int, changed: int) ->
 
 
 def test_gradients_of_the_unfold_agree_with_finite_differences() -> None:
-    torch.autograd.gradcheck(unfold, drawn(1, 2, 3, 2).double().requires_grad_())
-    torch.autograd.gradcheck(unfold, drawn(1, 2, 2, 3, 1).double().requires_grad_())
+    assert torch.autograd.gradcheck(unfold, drawn(1, 2, 3, 2).double().requires_grad_())
+    assert torch.autograd.gradcheck(unfold, drawn(1, 2, 2, 3, 1).double().requires_grad_())

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 
 from fusion_models.log_vmamba.swin_umamba import SwinUMamba
 from fusion_models.ssm.drop_path import linear_rates
-from fusion_models.ssm.patch_expand import PatchExpand, pixel_shuffle
+from fusion_models.ssm.patch_expand import PatchExpand
 from fusion_models.ssm.vss_encoder import VSSEncoder
 from tests.log_hosts import FOUR_STAGES, PAPER_2D
 from tests.model_measures import weights_of
-from tests.official_weights import inp, load_golden
 from tests.recorded_scans import scans_of
 
 SQUARE, WIDE = (512, 512), (384, 640)
@@ -123,23 +122,6 @@ def test_each_decoder_stage_reads_the_tap_of_its_own_size() -> None:
         stage.register_forward_pre_hook(lambda _, inputs: read.append(inputs[1]))
     net.decoder(taps)
     assert all(tap is skip for tap, skip in zip(taps[2::-1], read, strict=True))
-
-
-def test_pixel_shuffle_reads_channels_as_row_column_channel() -> None:
-    """One pixel, eight channels: p1 slowest, the channel fastest."""
-    shuffled = pixel_shuffle(torch.arange(8).reshape(1, 1, 1, 8), 2)
-    assert shuffled[0].tolist() == [[[0, 1], [2, 3]], [[4, 5], [6, 7]]]
-
-
-def test_patch_expand_equals_the_official_one() -> None:
-    expand = PatchExpand(8)
-    load_golden(expand)
-    y = expand(inp(0, (1, 2, 3, 8)))
-    assert y.shape == (1, 4, 6, 4)
-    flat = y.flatten()
-    found = [y.mean(), y.abs().mean(), *(flat[index] for index in (0, 1, len(flat) // 3, len(flat) // 2, -1))]
-    expected = [-0.005267, 0.910449, 1.619219, -0.902325, 1.166975, -0.317090, -0.973428]
-    torch.testing.assert_close(torch.stack(found), torch.tensor(expected), atol=2e-6, rtol=0)
 
 
 def test_drop_path_rises_along_the_encoder_and_falls_along_the_decoder() -> None:
