@@ -9,6 +9,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_BACKEND ?=
+TEST_JOBS ?= 2
 UV_VERSION := $(shell sed -n 's/^uv==//p' constraints.txt)
 
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
@@ -50,7 +51,7 @@ demo: $(STAMP)
 	$(BIN)/concilium simulate --study studies/demo.toml --synthetic --out runs/demo --resume
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
