@@ -103,7 +103,11 @@ class Stage(Settings):
 
 
 class Study(Settings):
-    """A whole study file. `formed_by` says in words how the centers were formed; reports print it."""
+    """A whole study file. `formed_by` says in words how the centers were formed; reports print it.
+
+    `deadline_s`: how long a round waits for its centers. `reconnect_s`: how long, within the deadline, a center that
+    is not connected is waited for; over a network only, since on one machine nobody comes back.
+    """
 
     name: str
     title: str
@@ -112,6 +116,7 @@ class Study(Settings):
     synthetic: bool = False
     quorum: PositiveInt | None = None
     deadline_s: PositiveFloat = 21600
+    reconnect_s: Annotated[float, Field(ge=0)] = 600
     model: Model
     adapter: Adapter = Adapter()
     preprocessing: Preprocessing = Preprocessing()

@@ -104,3 +104,39 @@ class BackboneMissingError(ConciliumError):
     """A center that does not hold the frozen backbone yet; the coordinator answers by sending it."""
 
     code = "backbone-missing"
+
+
+class NothingWaitingError(ConciliumError):
+    """A center whose outbox holds no update that the coordinator has not settled."""
+
+    code = "nothing-waiting"
+
+
+class AbandonedError(ConciliumError):
+    """Work that was broken off because its run was stopped; nothing of it leaves."""
+
+    code = "abandoned"
+
+
+class OtherStudyError(ConciliumError):
+    """An instruction whose settings are not those of the study that the center agreed to."""
+
+    code = "other-study"
+
+
+class KitError(ConciliumError):
+    """An onboarding kit, or the answer to one, that cannot be used."""
+
+    code = "kit"
+
+
+class EnrolmentError(ConciliumError):
+    """A center that cannot be enrolled, renewed or revoked as asked."""
+
+    code = "enrolment"
+
+
+class LaunchError(ConciliumError):
+    """A study that cannot be launched, stopped or followed."""
+
+    code = "launch"

@@ -1,5 +1,7 @@
 """What a coordinator tells every center about a study: parsed once at each edge, then passed as plain values."""
 
+import hashlib
+import json
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
@@ -170,3 +172,10 @@ class StudySettings(Settings):
     personal: tuple[Personal, ...] = ()
     center_rank: PositiveInt = 4
     sketch_rank: PositiveInt = 32
+
+
+def settings_digest(settings: StudySettings) -> str:
+    """SHA-256 of what a center agreed to; the rank, which a center may have of its own, is not part of it."""
+    content = settings.model_dump(mode="json")
+    del content["adapter"]["rank"]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

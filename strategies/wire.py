@@ -27,6 +27,7 @@ MESSAGE_TYPES: dict[Kind, str] = {
     "evaluate": MessageType.EVALUATE,
     "compare": MessageType.EVALUATE,
     "observe": MessageType.QUERY,
+    "collect": MessageType.QUERY,
 }
 
 
