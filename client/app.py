@@ -1,27 +1,34 @@
 """The ClientApp: reads an instruction, hands it to whoever performs it, sends the reply. It sees no data.
 
 For a SuperNode, `app` finds the trainer through `--node-config 'trainer="/run/concilium/trainer.sock"'`, or through
-the environment variables CONCILIUM_TRAINER_SOCKET and CONCILIUM_TRAINER_KEY. Exceptions never travel: Flower would
-send their text to the coordinator, and a text may name a patient.
+the environment variables CONCILIUM_TRAINER_SOCKET and CONCILIUM_TRAINER_KEY; it waits CONCILIUM_TRAINER_PATIENCE_S
+seconds for one that is not there. Exceptions never travel: Flower would send their text to the coordinator, and a text
+may name a patient. What the trainer answers is in the trainer's log; what this process answers itself is written to
+`outgoing.jsonl` in the folder CONCILIUM_NODE_HOME before it is sent.
 """
 
 import logging
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from flwr.app import Context, Message
+from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
+from flwr.common.constant import ErrorCode
 
-from client.egress import Perform, answer
-from client.trainer_link import START_IT, TrainerLink, TrainerUnavailableError, key_path, read_key
-from strategies.errors import ConciliumError
+from client.egress import UNREADABLE, Perform, answer
+from client.outgoing_log import append_line, line_of
+from client.trainer_link import START_IT, TrainerLink, TrainerUnavailableError, key_path, patiently, read_key
+from strategies.errors import ConciliumError, StorageError
 from strategies.instruction import Instruction, Reply
 from strategies.wire import claimed_kind, read_instruction, reply_content
 
 logger = logging.getLogger(__name__)
 
 SOCKET_VARIABLE, KEY_VARIABLE = "CONCILIUM_TRAINER_SOCKET", "CONCILIUM_TRAINER_KEY"
+PATIENCE_VARIABLE, NODE_HOME_VARIABLE = "CONCILIUM_TRAINER_PATIENCE_S", "CONCILIUM_NODE_HOME"
+PATIENCE_S = 300.0
 
 
 def build_client_app(perform: Perform) -> ClientApp:
@@ -49,26 +56,51 @@ def build_client_app_per_node(perform_at: Callable[[Context], Perform]) -> Clien
 
 
 def _handled(perform_at: Callable[[Context], Perform], message: Message, context: Context) -> Message:
-    reply = _reply(perform_at, message, context)
-    try:
-        return Message(reply_content(reply), reply_to=message)
-    except ConciliumError as error:
-        logger.exception("the reply to '%s' cannot be sent", reply.kind)
-        return Message(reply_content(Reply(center="", kind=reply.kind, error=error.code)), reply_to=message)
-
-
-def _reply(perform_at: Callable[[Context], Perform], message: Message, context: Context) -> Reply:
-    try:
-        instruction = read_instruction(message.content)
-    except Exception:
-        logger.exception("a message of type '%s' is no instruction", message.metadata.message_type)
-        kind = claimed_kind(message.content, message.metadata.message_type)
-        return Reply(center="", kind=kind, error="unreadable")
-
     def perform_here(instruction: Instruction) -> Reply:
         return perform_at(context)(instruction)
 
-    return answer(perform_here, instruction)
+    instruction = _read(message)
+    if instruction is None:
+        kind = claimed_kind(message.content, message.metadata.message_type)
+        reply = Reply(center="", kind=kind, error=UNREADABLE)
+    else:
+        reply = answer(perform_here, instruction)
+    try:
+        content = reply_content(reply)
+    except ConciliumError as error:
+        logger.exception("the reply to '%s' cannot be sent", reply.kind)
+        reply = Reply(center="", kind=reply.kind, error=error.code)
+        content = reply_content(reply)
+    if reply.center or noted(reply, instruction):
+        return Message(content, reply_to=message)
+    return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION), reply_to=message)
+
+
+def _read(message: Message) -> Instruction | None:
+    try:
+        return read_instruction(message.content)
+    except Exception:
+        logger.exception("a message of type '%s' is no instruction", message.metadata.message_type)
+        return None
+
+
+def noted(reply: Reply, instruction: Instruction | None) -> bool:
+    """Whether a reply that no trainer has put its name to, and so none has logged, may be sent.
+
+    It may once its line is on the disk, and where CONCILIUM_NODE_HOME names no folder for it.
+    """
+    home = os.environ.get(NODE_HOME_VARIABLE)
+    if not home:
+        return True
+    stage, server_round = ("", 0) if instruction is None else (instruction.stage, instruction.server_round)
+    try:
+        append_line(
+            Path(home) / "outgoing.jsonl", line_of(reply, (), stage=stage, server_round=server_round, again=False)
+        )
+    except StorageError as error:
+        logger.error("%s", error)
+        return False
+    return True
 
 
 def perform_with_trainer(context: Context) -> Perform:
@@ -76,7 +108,7 @@ def perform_with_trainer(context: Context) -> Perform:
 
     Raises:
         TrainerUnavailableError: neither the node's config nor the environment says where it listens, or its key
-            cannot be read.
+            cannot be read in time.
     """
     configured = context.node_config.get("trainer") or os.environ.get(SOCKET_VARIABLE)
     if not configured:
@@ -85,8 +117,25 @@ def perform_with_trainer(context: Context) -> Perform:
             f"{SOCKET_VARIABLE}, and if no trainer runs yet, {START_IT}"
         )
     socket_path = Path(str(configured))
-    key = context.node_config.get("trainer-key") or os.environ.get(KEY_VARIABLE) or key_path(socket_path)
-    return TrainerLink(socket_path, read_key(Path(str(key)))).perform
+    key = Path(str(context.node_config.get("trainer-key") or os.environ.get(KEY_VARIABLE) or key_path(socket_path)))
+    patience = patience_s()
+    return TrainerLink(socket_path, patiently(lambda: read_key(key), patience), patience_s=patience).perform
+
+
+def patience_s() -> float:
+    """How many seconds to wait for a trainer that is not there.
+
+    Raises:
+        TrainerUnavailableError: the environment names no number of seconds.
+    """
+    text = os.environ.get(PATIENCE_VARIABLE, "")
+    try:
+        seconds = float(text or PATIENCE_S)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < math.inf:
+        raise TrainerUnavailableError(f"{PATIENCE_VARIABLE} is '{text}', expected a number of seconds, 0 or more")
+    return seconds
 
 
 app = build_client_app_per_node(perform_with_trainer)

@@ -10,13 +10,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from client.agreement import MAXIMUM_STEPS, agreed_settings
 from client.data.manifest import Modality, raise_if_unusable, scan_center
+from client.join_cli import join, node, renew_key
+from client.ledger_cli import show_ledger
 from strategies.errors import CaseError, ConciliumError
 from strategies.settings import SETTINGS, ModalitySetting
 
 ROUTED = "routed"
 
 app = typer.Typer(no_args_is_help=True, help="One center of a federation.", pretty_exceptions_show_locals=False)
+
+app.command("ledger")(show_ledger)
+app.command("join")(join)
+app.command("node")(node)
+app.command("renew-key")(renew_key)
 
 Data = Annotated[Path, typer.Option(help="Folder with one folder per case: ct.nii.gz, pet.nii.gz, gtv.nii.gz.")]
 Modalities = Annotated[str, typer.Option(help='What the center offers: "ct", "pet" or "ct+pet".')]
@@ -103,23 +111,49 @@ def report(
 
 @app.command("trainer")
 def trainer(
-    center: Annotated[str, typer.Option(help="The name the center registered with.")],
-    data: Data,
-    home: Home,
-    socket: Annotated[Path, typer.Option(help="Socket that the ClientApp connects to.")],
-    modalities: Modalities = "ct+pet",
-    device: Device = "cpu",
-    minimum_cases: Annotated[int, typer.Option(min=1, help="Fewest cases behind a tensor that leaves.")] = 1,
+    home: Annotated[Path, typer.Option(help="The home `join` made, which says the rest; or a folder of the trainer.")],
+    center: Annotated[str | None, typer.Option(help="The name the center registered with.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with one folder per case.")] = None,
+    socket: Annotated[Path | None, typer.Option(help="Socket that the ClientApp connects to.")] = None,
+    modalities: Annotated[str, typer.Option(help='"ct", "pet" or "ct+pet", which is the default.')] = "",
+    device: Annotated[str | None, typer.Option(help='"cpu", "cuda", or "auto": what is there.')] = None,
+    minimum_cases: Annotated[
+        int | None, typer.Option(min=1, help="Fewest cases behind a tensor or figure that leaves.")
+    ] = None,
+    terms: Annotated[
+        Path | None, typer.Option(help="What the center agreed to (terms.json); any study where none is given.")
+    ] = None,
+    maximum_steps: Annotated[int, typer.Option(min=1, help="Most local steps a round may ask for.")] = MAXIMUM_STEPS,
 ) -> None:
     """Start the warm trainer: it holds the data, has no network, and answers the ClientApp over a local socket."""
     from client.trainer import Trainer
     from client.trainer_link import key_path
+    from client.trainer_options import trainer_options
     from client.trainer_service import provide_key, serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    made = Trainer(center, [data], parsed(modalities), home, device=device, minimum_cases=minimum_cases)
+    found = trainer_options(
+        home,
+        center=center,
+        data=data,
+        socket=socket,
+        modalities=parsed(modalities) if modalities else None,
+        device=device,
+        minimum_cases=minimum_cases,
+        terms=terms,
+    )
+    made = Trainer(
+        found.center,
+        found.data,
+        found.modalities,
+        found.home,
+        device=found.device,
+        minimum_cases=found.minimum_cases,
+        agreed=agreed_settings(found.terms),
+        maximum_steps=maximum_steps,
+    )
     made.manifest()
-    serve(made, socket, provide_key(key_path(socket)))
+    serve(made, found.socket, provide_key(key_path(found.socket)))
 
 
 def shown(value: float | None) -> str:

@@ -2,17 +2,16 @@
 
 A reply may carry the study's tensors of the groups the center owns (right shape, float32, finite, each backed by
 enough cases, all under one cap of bytes), the statistics that `strategies.admission.statistic_spec` lists, mean scores
-by modality setting, a comparison and the diagnostics of `strategies.diagnostics` that stand on enough cases, the facts
-named in FACTS, and an error code. Anything else stops the whole reply; the coordinator then learns `egress-refused` and
-the reasons stay in the log. A comparison or diagnostics on too few cases are withheld alone. Each line of the log is on
-the disk before its reply is returned.
+by modality setting, the loss, a comparison and the diagnostics of `strategies.diagnostics`, the facts named in FACTS,
+and an error code. Anything else stops the whole reply; the coordinator then learns `egress-refused` and the reasons
+stay in the log. Figures that stand on too few cases are withheld alone (`client.withholding`). Each line of the log is
+on the disk before its reply is returned.
 """
 
 import logging
 import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.outgoing_log import append_line, bytes_of, line_of
+from client.withholding import withheld
 from strategies.admission import OBSERVED, statistic_spec
-from strategies.diagnostics import STANDS_ON, diagnostic_findings
-from strategies.envelope import comparison_findings
-from strategies.errors import BackboneMissingError, ConciliumError
+from strategies.diagnostics import diagnostic_findings
+from strategies.envelope import comparison_findings, reply_text
+from strategies.errors import AbandonedError, BackboneMissingError, ConciliumError, NothingWaitingError, PayloadError
 from strategies.instruction import Comparison, Instruction, Reply, Score
 from strategies.payload import Payload
 from strategies.settings import ROLES, SETTINGS
@@ -48,21 +48,28 @@ HASH_TEXT = re.compile(r"([0-9a-f]{64})?")
 FEATURE_OWNERS: Mapping[str, str] = {"features.ct": "", "features.pet": PET}
 SUPPORTED = (*GROUPS, *OBSERVED)
 REFUSED, INTERNAL, UNREADABLE = "egress-refused", "internal", "unreadable"
+ORDINARY = (BackboneMissingError, NothingWaitingError, AbandonedError)
+"""What belongs to the course of a study and is no failure."""
 
 
 def answer(perform: Perform, instruction: Instruction) -> Reply:
     """Perform an instruction so that a failure becomes a code; its text stays in the local log."""
     try:
         return perform(instruction)
-    except BackboneMissingError as error:
-        logger.info("%s", error)
-        return Reply(center="", kind=instruction.kind, error=error.code)
     except ConciliumError as error:
-        logger.exception("'%s' of stage '%s' failed", instruction.kind, instruction.stage)
-        return Reply(center="", kind=instruction.kind, error=error.code)
+        return failed(error, instruction)
     except Exception:
         logger.exception("'%s' of stage '%s' failed unexpectedly", instruction.kind, instruction.stage)
         return Reply(center="", kind=instruction.kind, error=INTERNAL)
+
+
+def failed(error: ConciliumError, instruction: Instruction) -> Reply:
+    """The code of an error as the answer to an instruction; its text stays in the local log."""
+    if isinstance(error, ORDINARY):
+        logger.info("%s", error)
+    else:
+        logger.error("'%s' of stage '%s' failed", instruction.kind, instruction.stage, exc_info=error)
+    return Reply(center="", kind=instruction.kind, error=error.code)
 
 
 def check_and_log(
@@ -74,6 +81,10 @@ def check_and_log(
     maximum_bytes: int,
     log: Path,
     sketch_rank: int = 32,
+    stage: str = "",
+    server_round: int = 0,
+    again: bool = False,
+    keep: Callable[[Reply], None] = lambda _: None,
 ) -> Reply:
     """The reply that may leave in place of `reply`, after a line about it is safe in the file `log`.
 
@@ -81,11 +92,15 @@ def check_and_log(
         reply: what the trainer wants to send.
         specs: every tensor the study may exchange.
         owned_groups: tensor groups this center may send; a center without PET does not own `pet`.
-        minimum_cases: training cases that must stand behind every group of tensors sent, and validation cases
-            behind a comparison and behind diagnostics.
+        minimum_cases: training cases that must stand behind every group of tensors sent, and cases behind every
+            figure (`client.withholding`).
         maximum_bytes: cap on the values of all tensors together.
         log: file of JSON lines, appended to.
         sketch_rank: most rows of a Gram sketch.
+        stage: the stage that was asked about, for the log.
+        server_round: the round that was asked about, for the log.
+        again: whether the reply waited in the outbox and may have left before, for the log.
+        keep: is handed what may leave before its line is written, so that finished work outlives a full log.
 
     Raises:
         StorageError: the line could not be written; nothing may leave then.
@@ -99,12 +114,11 @@ def check_and_log(
             known = specs_by_key(reply.payload, specs, sketch_rank)
             reasons += payload_findings(reply.payload, reply.center, known, owned_groups, minimum_cases)
             reasons += size_findings(reply.payload, maximum_bytes)
-        leaving = _bare(reply, REFUSED) if reasons else reply
-        for what, cases, without in _backed_by_cases(leaving):
-            if cases < minimum_cases:
-                leaving = replace(leaving, **without)
-                reasons.append(f"{what} on {cases} case(s), this center sends from {minimum_cases} on")
-    append_line(log, line_of(leaving, reply, reasons))
+        reasons = reasons or [*_text_findings(reply)]
+        leaving, few = (_bare(reply, REFUSED), []) if reasons else withheld(reply, minimum_cases)
+        reasons += few
+    keep(leaving)
+    append_line(log, line_of(leaving, reasons, stage=stage, server_round=server_round, again=again))
     return leaving
 
 
@@ -128,6 +142,14 @@ def reply_findings(reply: Reply) -> Iterator[str]:
     for name, number in (("loss", reply.loss), ("seconds", reply.seconds)):
         if number is not None and not math.isfinite(number):
             yield f"{name} is {number}, expected a finite number"
+
+
+def _text_findings(reply: Reply) -> Iterator[str]:
+    """Whether the reply, its tensors aside, can be written as it is declared."""
+    try:
+        reply_text(reply)
+    except PayloadError as error:
+        yield str(error)
 
 
 def specs_by_key(payload: Payload, specs: Sequence[TensorSpec], sketch_rank: int) -> dict[str, TensorSpec]:
@@ -202,15 +224,6 @@ def _comparison_findings(comparison: Comparison) -> Iterator[str]:
         yield from comparison_findings(comparison)
     else:
         yield "holds something else than a count and numbers"
-
-
-def _backed_by_cases(reply: Reply) -> Iterator[tuple[str, int, dict[str, Any]]]:
-    """What is withheld alone where too few cases stand behind it: in words, its cases, what the reply has without."""
-    if reply.comparison is not None:
-        yield "comparison stands", reply.comparison.cases, {"comparison": None}
-    if reply.diagnostics:
-        scored = reply.scores.get(STANDS_ON)
-        yield "diagnostics stand", scored.cases if scored else 0, {"diagnostics": {}}
 
 
 def _score_findings(setting: str, score: Score) -> Iterator[str]:

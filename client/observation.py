@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from client.abandonment import Check, unhindered
 from client.data.crops import Crop, apply_crop, draw_crop
 from client.data.preprocessing import PreparedCase
 from client.evaluation import runnable_settings
@@ -47,11 +48,12 @@ def observe(
     statistics: Sequence[Statistic],
     settings: StudySettings,
     rng: np.random.Generator,
+    check: Check = unhindered,
 ) -> Observed:
     """The statistics asked for, and per statistic the number of cases behind it.
 
     The counts are under "gram", "fisher", "features.ct" and "features.pet"; the last two where any case has the
-    modality. The model comes back as it was: mode, gradients wanted, and values.
+    modality. The model comes back as it was: mode, gradients wanted, and values. `check` is called before each case.
 
     Raises:
         ModelError: no case, no adapted module, a module whose inputs cannot be observed, or no contour for the Fisher.
@@ -67,14 +69,19 @@ def observe(
     support: dict[str, int] = {}
     with evaluating(model):
         for name in statistics:
-            arrays, counts = observers[name](model, cases, settings=settings, rng=rng)
+            arrays, counts = observers[name](model, cases, settings=settings, rng=rng, check=check)
             found |= arrays
             support |= counts
     return found, support
 
 
 def input_grams(
-    model: nn.Module, cases: Sequence[PreparedCase], *, settings: StudySettings, rng: np.random.Generator
+    model: nn.Module,
+    cases: Sequence[PreparedCase],
+    *,
+    settings: StudySettings,
+    rng: np.random.Generator,
+    check: Check = unhindered,
 ) -> Observed:
     """`M@gram` (q, k) of every module with a shared adapter: q = settings.sketch_rank, at most k."""
     layers = adapted_layers(model)
@@ -85,6 +92,7 @@ def input_grams(
     try:
         with torch.no_grad():
             for case in cases:
+                check()
                 for ct, pet, _ in passes(model, case, settings, rng):
                     model(ct, pet)
     finally:
@@ -95,7 +103,12 @@ def input_grams(
 
 
 def diagonal_fisher(
-    model: nn.Module, cases: Sequence[PreparedCase], *, settings: StudySettings, rng: np.random.Generator
+    model: nn.Module,
+    cases: Sequence[PreparedCase],
+    *,
+    settings: StudySettings,
+    rng: np.random.Generator,
+    check: Check = unhindered,
 ) -> Observed:
     """`key@fisher` of the shared adapter: mean over cases with a contour of the squared gradient of the case's loss."""
     parameters = {key: value for key, value in parameters_by_key(model).items() if role_of(key) in ROLES}
@@ -107,6 +120,7 @@ def diagonal_fisher(
     sums = {key: torch.zeros_like(value, dtype=torch.float64) for key, value in parameters.items()}
     with _requiring_gradients(model, parameters):
         for case in labelled:
+            check()
             for key, gradient in case_gradient(model, parameters, case, settings, rng).items():
                 sums[key] += gradient.square()
     fisher = {f"{key}@fisher": (total / len(labelled)).float().cpu().numpy() for key, total in sums.items()}
@@ -144,11 +158,19 @@ def passes(model: nn.Module, case: PreparedCase, settings: StudySettings, rng: n
 
 
 def prototypes(
-    model: nn.Module, cases: Sequence[PreparedCase], *, settings: StudySettings, rng: np.random.Generator
+    model: nn.Module,
+    cases: Sequence[PreparedCase],
+    *,
+    settings: StudySettings,
+    rng: np.random.Generator,
+    check: Check = unhindered,
 ) -> Observed:
     """Mean (p,) and scatter sum (f - mean)(f - mean)^T (p, p) of the cases' features, for each modality they have."""
     del rng  # windows cover the whole volume: nothing is drawn
-    every = [features_of(model, case, settings.preprocessing.crop_zyx) for case in cases]
+    every = []
+    for case in cases:
+        check()
+        every.append(features_of(model, case, settings.preprocessing.crop_zyx))
     found: Arrays = {}
     support: dict[str, int] = {}
     for name in FEATURES.values():

@@ -1,4 +1,8 @@
-"""The log of everything that left a center: a JSON line for each reply, on the disk before the reply is returned."""
+"""The log of everything that left a center: a JSON line for each reply, on the disk before the reply is returned.
+
+`text_*` are of the reply's JSON text (`strategies.envelope.reply_text`), `bytes` and `content_sha256` of its tensors:
+together they are all that leaves.
+"""
 
 import hashlib
 import json
@@ -9,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from strategies.envelope import reply_text
 from strategies.errors import StorageError
 from strategies.instruction import Comparison, Reply
 from strategies.payload import Payload
@@ -16,15 +21,18 @@ from strategies.tensors import content_hash, is_statistic
 
 
 def append_line(log: Path, line: Mapping[str, Any]) -> None:
-    """Append one JSON line and wait until the disk has it.
+    """Append one JSON line and wait until the disk has it; a line that a crash cut off is left standing by itself.
 
     Raises:
         StorageError: the folder or file cannot be written.
     """
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, sort_keys=True) + "\n")
+        with log.open("ab+") as file:
+            written = file.seek(0, os.SEEK_END)
+            file.seek(max(0, written - 1))
+            start = b"" if file.read(1) in {b"", b"\n"} else b"\n"
+            file.write(start + json.dumps(line, sort_keys=True).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
@@ -34,22 +42,34 @@ def append_line(log: Path, line: Mapping[str, Any]) -> None:
         ) from error
 
 
-def line_of(leaving: Reply, asked: Reply, reasons: Sequence[str]) -> dict[str, Any]:
-    """What the log keeps: the leaving reply in numbers and hashes, and why anything was held back."""
+def line_of(leaving: Reply, reasons: Sequence[str], *, stage: str, server_round: int, again: bool) -> dict[str, Any]:
+    """What the log keeps: the leaving reply in numbers and hashes, and why anything was held back.
+
+    Args:
+        leaving: what leaves.
+        reasons: why it is less than was asked for.
+        stage: what was asked about; a payload names its own.
+        server_round: as `stage`.
+        again: whether it waited in the outbox and may have left before.
+    """
+    payload, text = leaving.payload, reply_text(leaving)
+    about = {"stage": stage, "server_round": server_round}
     line: dict[str, Any] = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "center": leaving.center,
         "kind": leaving.kind,
+        **(about if payload is None else {name: getattr(payload, name) for name in about}),
+        "again": again,
         "error": leaving.error,
         "scores": {setting: asdict(score) for setting, score in leaving.scores.items()},
         "comparison": _comparison_line(leaving.comparison),
         "diagnostics": dict(leaving.diagnostics),
+        "loss": leaving.loss,
         "facts": dict(leaving.facts),
         "held_back": list(reasons),
+        "text_bytes": len(text.encode()),
+        "text_sha256": hashlib.sha256(text.encode()).hexdigest(),
     }
-    if asked.payload is not None:
-        line |= {"stage": asked.payload.stage, "server_round": asked.payload.server_round}
-    payload = leaving.payload
     if payload is None:
         return line | {"tensors": 0, "bytes": 0}
     return line | {

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from client.abandonment import Check, unhindered
 from client.assembly import assemble
 from client.data.preprocessing import PreparedCase
 from client.evaluation import runnable_settings, score_case
@@ -87,18 +88,26 @@ class ScoreBook:
         self._size = size
         self._rows: OrderedDict[tuple[str, str, str], Scored] = OrderedDict()
 
-    def scores(self, network: Network, cases: Sequence[PreparedCase], wanted: Sequence[str]) -> Iterator[Scored]:
+    def scores(
+        self, network: Network, cases: Sequence[PreparedCase], wanted: Sequence[str], check: Check = unhindered
+    ) -> Iterator[Scored]:
         """Each case under every setting that case, model and `wanted` allow, the fullest one last."""
         able = set(model_row(network.settings.model.name).settings) & set(wanted)
         for case in cases:
             for setting in runnable_settings(case.modalities, able):
+                check()
                 yield self.score(network, case, setting)
 
-    def fullest(self, network: Network, cases: Sequence[PreparedCase]) -> dict[str, CaseScore]:
+    def fullest(
+        self, network: Network, cases: Sequence[PreparedCase], check: Check = unhindered
+    ) -> dict[str, CaseScore]:
         """Each case, by name, under the fullest setting that case and model allow."""
-        able = model_row(network.settings.model.name).settings
-        chosen = [(case, runnable_settings(case.modalities, able)[-1:]) for case in cases]
-        return {case.name: self.score(network, case, setting).score for case, found in chosen for setting in found}
+        able, found = model_row(network.settings.model.name).settings, {}
+        for case in cases:
+            for setting in runnable_settings(case.modalities, able)[-1:]:
+                check()
+                found[case.name] = self.score(network, case, setting).score
+        return found
 
     def score(self, network: Network, case: PreparedCase, setting: str) -> Scored:
         """One case under one setting: as it was scored before, or scored now."""

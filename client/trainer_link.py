@@ -1,25 +1,57 @@
 """The way from the ClientApp to the trainer beside it: one local socket, safetensors frames, never a pickle.
 
 The ClientApp has the network and no data, the trainer has the data and no network; this socket is all they share.
+A connection carries, each as one message:
+
+    ASKER + name     whose instructions follow; not answered
+    instruction      `strategies.frames`; answered with a reply
+    ABANDON + name   break off what that asker waits for; answered with DROPPED or IDLE
 """
 
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client
+from multiprocessing.connection import Client, Connection
 from pathlib import Path
+from typing import TypeVar
 
 from strategies.errors import ConciliumError
 from strategies.frames import pack_instruction, unpack_reply
 from strategies.instruction import Instruction, Reply
 
+logger = logging.getLogger(__name__)
+
 MAXIMUM_FRAME_BYTES = 4 * 1024**3
+# No safetensors frame starts like these: its first eight bytes are a length.
+ASKER, ABANDON = b"concilium asker ", b"concilium abandon "
+DROPPED, IDLE = b"dropped", b"idle"
 START_IT = "start it with `concilium-center trainer`"
+MAXIMUM_DEATHS = 3
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+
+Answer = TypeVar("Answer")
 
 
 class TrainerUnavailableError(ConciliumError):
     """The trainer beside the ClientApp cannot be reached."""
 
     code = "trainer-unavailable"
+
+
+class OtherKeyError(TrainerUnavailableError):
+    """A trainer is there and has another key: waiting will not help."""
+
+    code = TrainerUnavailableError.code
+
+
+class TrainerDiedError(TrainerUnavailableError):
+    """The trainer was there and stopped before it answered."""
+
+    code = TrainerUnavailableError.code
 
 
 def key_path(socket_path: Path) -> Path:
@@ -42,11 +74,19 @@ def read_key(path: Path) -> bytes:
 
 
 class TrainerLink:
-    """One center's trainer, seen from the ClientApp; each instruction opens a connection of its own."""
+    """One center's trainer, seen from the ClientApp; each instruction opens a connection of its own.
 
-    def __init__(self, socket_path: Path, authkey: bytes) -> None:
+    Args:
+        socket_path: where the trainer listens.
+        authkey: the key of its socket.
+        patience_s: how long to wait, all in all, for a trainer that is not there or dies over an instruction; it is
+            asked again then, which costs nothing that it had finished. 0 asks once.
+    """
+
+    def __init__(self, socket_path: Path, authkey: bytes, *, patience_s: float = 0) -> None:
         self._socket_path = socket_path
         self._authkey = authkey
+        self._patience_s = patience_s
 
     def perform(self, instruction: Instruction) -> Reply:
         """Hand an instruction to the trainer and wait for its reply.
@@ -57,19 +97,72 @@ class TrainerLink:
             TrainerUnavailableError: no trainer listens, it has another key, or it stopped before it replied.
             PayloadError: the reply is not a frame this version knows.
         """
+        return patiently(lambda: self._asked(instruction), self._patience_s)
+
+    def abandon(self) -> bool:
+        """Break off what this process waits for at the trainer; True where there was something.
+
+        Only this process's own: a stopped run must not end the work of the next one.
+
+        Raises:
+            TrainerUnavailableError: as `perform`.
+        """
+        with self._connected("abandon") as connection:
+            connection.send_bytes(ABANDON + _own_name())
+            return connection.recv_bytes(len(DROPPED)) == DROPPED
+
+    def _asked(self, instruction: Instruction) -> Reply:
+        about = f"'{instruction.kind}' of stage '{instruction.stage}', round {instruction.server_round}"
+        with self._connected(about) as connection:
+            connection.send_bytes(ASKER + _own_name())
+            connection.send_bytes(pack_instruction(instruction))
+            reply = unpack_reply(connection.recv_bytes(MAXIMUM_FRAME_BYTES))
+            return replace(reply, kind=instruction.kind) if reply.error else reply
+
+    @contextmanager
+    def _connected(self, about: str) -> "Iterator[Connection[bytes, bytes]]":
+        """A connection of its own; what goes wrong on it is named."""
         try:
             with Client(str(self._socket_path), family="AF_UNIX", authkey=self._authkey) as connection:
-                connection.send_bytes(pack_instruction(instruction))
-                reply = unpack_reply(connection.recv_bytes(MAXIMUM_FRAME_BYTES))
-                return replace(reply, kind=instruction.kind) if reply.error else reply
+                yield connection
         except AuthenticationError as error:
-            raise TrainerUnavailableError(
+            raise OtherKeyError(
                 f"the trainer at {self._socket_path} has another key; give the ClientApp {key_path(self._socket_path)}"
             ) from error
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise TrainerUnavailableError(f"no trainer listens at {self._socket_path}; {START_IT}") from error
         except (EOFError, OSError) as error:
-            raise TrainerUnavailableError(
-                f"the trainer at {self._socket_path} stopped before it answered '{instruction.kind}' of stage "
-                f"'{instruction.stage}', round {instruction.server_round} ({error}); read its log, then {START_IT}"
+            raise TrainerDiedError(
+                f"the trainer at {self._socket_path} stopped before it answered {about} ({error}); read its log, then "
+                f"{START_IT}"
             ) from error
+
+
+def patiently(attempt: Callable[[], Answer], patience_s: float) -> Answer:
+    """What `attempt` gives, tried again while the trainer is not there.
+
+    Only the waiting counts, not the work. A trainer that died more than MAXIMUM_DEATHS times over one instruction
+    would die over it once more.
+
+    Raises:
+        TrainerUnavailableError: after `patience_s` seconds of waiting, that many deaths, or at once for another key.
+    """
+    waited_s, pause_s, deaths = 0.0, FIRST_PAUSE_S, 0
+    while True:
+        try:
+            return attempt()
+        except OtherKeyError:
+            raise
+        except TrainerUnavailableError as error:
+            deaths += isinstance(error, TrainerDiedError)
+            if waited_s >= patience_s or deaths > MAXIMUM_DEATHS:
+                raise
+            pause_s = min(pause_s, patience_s - waited_s)
+            logger.warning("%s; trying again for %.0f s", error, patience_s - waited_s)
+        time.sleep(pause_s)
+        waited_s, pause_s = waited_s + pause_s, min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _own_name() -> bytes:
+    """What tells this process's instructions from those of another ClientApp beside the same trainer."""
+    return str(os.getpid()).encode()

@@ -1,7 +1,8 @@
-"""The warm trainer's local service: a private socket that takes one instruction at a time and answers each.
+"""The warm trainer's local service: a private socket whose instructions are performed one at a time.
 
 The process stays up between rounds, so that imports, data and backbone are paid for once. Frames are
-`strategies.frames`; what cannot be read is answered with a code and the service goes on.
+`strategies.frames`; what cannot be read is answered with a code and the service goes on. The thread that calls `serve`
+does the work, so that SIGTERM ends it; `client.reception` takes connections meanwhile, so that it can be called off.
 """
 
 import logging
@@ -10,17 +11,16 @@ import secrets
 import signal
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import AuthenticationError
-from multiprocessing.connection import Connection, Listener
+from multiprocessing.connection import Listener
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from client.abandonment import Check
 from client.egress import answer
-from client.trainer_link import MAXIMUM_FRAME_BYTES
+from client.reception import Errand, received
 from strategies.errors import ConciliumError
 from strategies.frames import pack_reply, unpack_instruction
 from strategies.instruction import Instruction, Reply
@@ -28,15 +28,15 @@ from strategies.instruction import Instruction, Reply
 logger = logging.getLogger(__name__)
 
 MAXIMUM_SOCKET_PATH_BYTES = 100
-PAUSE_AFTER_REFUSAL_S = 0.1
+WAITING_CONNECTIONS = 16
 OWNER_ONLY_UMASK = 0o177
 
 
 class Performer(Protocol):
     """What the service needs of a trainer."""
 
-    def perform(self, instruction: Instruction, /) -> Reply:
-        """Do what the coordinator asks and say what may leave."""
+    def perform(self, instruction: Instruction, check: Check, /) -> Reply:
+        """Do what the coordinator asks and say what may leave; `check` raises when it is not wanted any more."""
         ...
 
 
@@ -63,7 +63,7 @@ def provide_key(path: Path) -> bytes:
 
 
 def serve(trainer: Performer, socket_path: Path, authkey: bytes) -> None:
-    """Answer instructions on `socket_path`, one connection after another, until SIGTERM or an interrupt.
+    """Answer the instructions that come in on `socket_path`, in order, until SIGTERM or an interrupt.
 
     The socket has mode 0600 and is removed at the end. SIGTERM also ends a training under way.
 
@@ -72,45 +72,32 @@ def serve(trainer: Performer, socket_path: Path, authkey: bytes) -> None:
     """
     _clear_stale(socket_path)
     try:
-        with _raising_on_sigterm(), _listening(socket_path, authkey) as listener:
+        with (
+            _raising_on_sigterm(),
+            _listening(socket_path, authkey) as listener,
+            received(listener, socket_path) as reception,
+        ):
             logger.info("trainer listens at %s", socket_path)
             while True:
-                _serve_next(trainer, listener)
+                errand = reception.next_errand()
+                errand.answer(_answered(trainer, errand))
     except _TerminatedError:
         logger.info("trainer stops: SIGTERM")
 
 
-def _serve_next(trainer: Performer, listener: Listener) -> None:
-    """Wait for one connection and answer its frames until the other side closes it."""
+def _answered(trainer: Performer, errand: Errand) -> bytes:
     try:
-        connection = listener.accept()
-    except (AuthenticationError, EOFError, OSError) as error:
-        logger.warning("connection refused: %s", error)
-        time.sleep(PAUSE_AFTER_REFUSAL_S)
-        return
-    with connection:
-        try:
-            _answer_frames(trainer, connection)
-        except EOFError:
-            logger.debug("connection closed")
-        except OSError as error:
-            logger.warning("connection lost: %s", error)
-
-
-def _answer_frames(trainer: Performer, connection: "Connection[bytes, bytes]") -> None:
-    """Answer until the connection ends, which raises EOFError or OSError."""
-    while True:
-        connection.send_bytes(_answered(trainer, connection.recv_bytes(MAXIMUM_FRAME_BYTES)))
-
-
-def _answered(trainer: Performer, frame: bytes) -> bytes:
-    try:
-        instruction = unpack_instruction(frame)
+        instruction = unpack_instruction(errand.frame)
     except Exception:
-        logger.exception("a frame of %d bytes is no instruction", len(frame))
+        logger.exception("a frame of %d bytes is no instruction", len(errand.frame))
         return pack_reply(Reply(center="", kind="register", error="unreadable"))
+
+    def perform(instruction: Instruction) -> Reply:
+        errand.check()
+        return trainer.perform(instruction, errand.check)
+
     try:
-        return pack_reply(answer(trainer.perform, instruction))
+        return pack_reply(answer(perform, instruction))
     except ConciliumError as error:
         logger.exception("the reply to '%s' cannot be packed", instruction.kind)
         return pack_reply(Reply(center="", kind=instruction.kind, error=error.code))
@@ -121,7 +108,7 @@ def _listening(socket_path: Path, authkey: bytes) -> Iterator[Listener]:
     """A listener whose socket no other user can open; the mask is set first, so that there is no moment between."""
     mask = os.umask(OWNER_ONLY_UMASK)
     try:
-        listener = Listener(str(socket_path), family="AF_UNIX", authkey=authkey)
+        listener = Listener(str(socket_path), family="AF_UNIX", backlog=WAITING_CONNECTIONS, authkey=authkey)
     finally:
         os.umask(mask)
     with listener:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from client.abandonment import Check, unhindered
 from client.data.crops import apply_crop, draw_crop
 from client.data.preprocessing import PreparedCase
 from client.local_terms.contract import LocalTerm, warmed_up
@@ -39,6 +40,7 @@ def train_locally(
     crop_zyx: Sequence[int],
     rng: np.random.Generator,
     terms: Sequence[LocalTerm] = (),
+    check: Check = unhindered,
 ) -> Trained:
     """Run `training.local_steps` steps of AdamW on `parameters`; everything else of the model stays.
 
@@ -46,10 +48,11 @@ def train_locally(
     a resumed study repeats it exactly. Each step draws one modality setting for its whole batch (PEMMA);
     a step whose setting reaches nothing that trains moves nothing, its loss counts all the same.
     `terms` add to the objective; the reported loss is the segmentation's alone. A DoRA magnitude that does not train
-    while its factors do follows them, so that the row gain stays.
+    while its factors do follows them, so that the row gain stays. `check` is called before each step.
 
     Raises:
         ModelError: no case serves any modality share, or the loss is no longer finite.
+        AbandonedError: `check` raised it.
     """
     by_setting = cases_by_setting(cases, training, model_settings)
     shares = renormalised(training.modality_shares, by_setting)
@@ -61,6 +64,7 @@ def train_locally(
     model.train()
     with seeded(rng, model):
         for step in range(training.local_steps):
+            check()
             setting = draw_setting(shares, rng)
             batch = draw_batch(by_setting[setting], training.batch_size, crop_zyx, rng)
             for group in optimiser.param_groups:

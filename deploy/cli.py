@@ -8,14 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from deploy.serve import NOBODY_IS_CALLED
 from server.cli import app, wide_console
-
-NOBODY_IS_CALLED = {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
+from server.enrolment_cli import study_app
+from server.launch_cli import log_to_stderr
 
 Device = Annotated[str, typer.Option(help='"cpu", "cuda" or "auto".')]
 
@@ -93,6 +89,48 @@ def env_command(as_json: Annotated[bool, typer.Option("--json", help="For machin
         typer.echo(json.dumps(found.as_json(), indent=1))
     else:
         wide_console().print(*tables(found))
+
+
+@study_app.command("init")
+def study_init_command(
+    file: Annotated[Path, typer.Argument(help="The study file.")],
+    out: Annotated[Path, typer.Option(help="The coordinator's directory, ROOT in the other commands.")],
+    endpoint: Annotated[str, typer.Option(help="HOST:PORT under which centers reach the coordinator.")],
+    consortium: Annotated[str | None, typer.Option(help="Its name; the study's title by default.")] = None,
+    authority: Annotated[Path | None, typer.Option(help="Folder of an authority that studies share.")] = None,
+    image: Annotated[str | None, typer.Option(help="Reference of the client image.")] = None,
+    link_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Loopback port of the SuperLink.")] = None,
+    backbone: Annotated[Path | None, typer.Option(help="Safetensors file of a backbone to start from.")] = None,
+) -> None:
+    """Make a study that centers can join: initial state, settings, certificate authority, server certificate.
+
+    A directory that is there already keeps everything.
+    """
+    call_nobody()
+    from deploy.founding import init_study
+
+    given = {"consortium": consortium, "authority": authority, "image": image, "link_port": link_port}
+    init_study(file, out, endpoint, backbone=backbone, **{name: value for name, value in given.items() if value})
+    typer.echo(f"{out}: ready. Next: `concilium enroll CENTER --study {out}` for each center, `concilium serve {out}`")
+
+
+@app.command("serve")
+def serve_command(
+    root: Annotated[Path, typer.Argument(help="The coordinator's directory, made by `concilium study init`.")],
+    bind: Annotated[str, typer.Option(help='Address that centers come in on; "*" for all of this machine.')] = "*",
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port, where it is not the endpoint's.")] = None,
+    only: Annotated[str | None, typer.Option(help="superlink, superexec or proxy, in place of all.")] = None,
+) -> None:
+    """Run the coordinator's programs until it is told to end: SuperLink, SuperExec, proxy and steward."""
+    call_nobody()
+    from deploy.serve import become, prepare, serve
+
+    log_to_stderr()
+    serving = prepare(root, bind=bind, port=port)
+    if only is None:
+        serve(serving)
+    else:
+        become(serving, only)
 
 
 def call_nobody() -> None:

@@ -1,22 +1,33 @@
 """The ServerApp: Flower starts it beside the SuperLink; it reads the run's options and runs the study.
 
 Options are Flower's run config, flat scalars: `flwr run APP CONNECTION -c 'study-directory="/var/lib/concilium/sts"'`.
+The environment may name an MLflow server: MLFLOW_TRACKING_URI.
+
+A stop (`flwr stop`, SIGTERM, a coordinator that went away) reaches this process as Flower's own exit, which lets 5 s
+pass and then ends it whatever it does. The progress file is told first, then the outputs are written as far as they
+come; the checkpoint is that of the last completed round in any case.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
+from flwr.supercore.exit import add_exit_handler
 from pydantic import Field, ValidationError
 from rich.console import Console
 
+from server.directory import StudyDirectory
 from server.fleet import Fleet
-from server.progress import Display
+from server.progress import Display, Listeners
+from server.progress_file import ProgressFile
 from server.rounds import run_study
 from server.study import read_study
 from strategies.errors import StudyError
 from strategies.settings import Settings
+
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 
 app = ServerApp()
 
@@ -49,6 +60,24 @@ def read_options(run_config: Mapping[str, bool | int | float | str]) -> RunOptio
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run the study named in the options, from its last completed round on; `flwr log` shows a line an answer."""
-    directory = read_options(context.run_config).study_directory
-    with Display(read_study(directory / "study.toml"), Console()) as display:
-        run_study(Fleet(grid), directory, listener=display)
+    directory = StudyDirectory(read_options(context.run_config).study_directory)
+    run_here(grid, directory, str(context.run_id), os.environ.get(TRACKING_VARIABLE) or None)
+
+
+def run_here(grid: Grid, directory: StudyDirectory, run_id: str, tracking_uri: str | None) -> None:
+    """Run a study over a network: lost centers are waited for, and `progress.json` says where the run is.
+
+    Args:
+        grid: the way to the centers' nodes.
+        directory: of the study.
+        run_id: Flower's number of the run.
+        tracking_uri: of an MLflow server; None keeps the tracking in the study's directory.
+
+    Raises:
+        ConciliumError: as `run_study`.
+    """
+    study = read_study(directory.study_file)
+    fleet = Fleet(grid, patience_s=study.reconnect_s)
+    with ProgressFile(directory, study, run_id) as progress, Display(study, Console()) as display:
+        add_exit_handler(progress.interrupted, run_before_force_exit=True)
+        run_study(fleet, directory.root, listener=Listeners(progress, display), tracking_uri=tracking_uri)

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from server import enrolment_cli, launch_cli
+from server.tracking import cli as tracking_cli
 from strategies.bank import AdapterBank, Entry
 from strategies.errors import ConciliumError
 
@@ -37,6 +39,9 @@ app = typer.Typer(
 )
 bank_app = typer.Typer(no_args_is_help=True, help="Look into an adapter bank, export from it, roll it back.")
 app.add_typer(bank_app, name="bank")
+app.add_typer(enrolment_cli.app)
+app.add_typer(launch_cli.app)
+app.add_typer(tracking_cli.app)
 
 
 @app.callback()

@@ -5,6 +5,17 @@ tensors.json          ledger: key, group and shape of every tensor
 initial.safetensors   the initial state, made once from the study's seed: backbone, pathways, A and B of adapters
 adapter_config.json   peft's configuration of the adapter
 checkpoint.safetensors, bank/, mlflow.db, mlartifacts/, result.json, report.html, evaluation_matrix.json
+
+Of a study that runs over a network:
+
+coordinator.toml      where the centers reach the coordinator (server.coordinator)
+authority/            ca.key, ca.crt: the certificate authority, made once
+server/               server.key, server.crt: the server's certificate, renewed without touching the centers
+enrolment.json        the roll of centers, kits/CENTER.kit: what was issued (server.enrolment)
+backbone/             <content hash>.safetensors: the backbone the study starts from, as a file of its own
+link/                 link.db, superexec.secret, flwr/: Flower's side
+launch.json           what the coordinator wants; progress.json: where the run is; steward.json: who watches it
+study.lock            held by the process that runs the study
 """
 
 import json
@@ -56,6 +67,91 @@ class StudyDirectory:
     def report(self) -> Path:
         """The coordinator's report."""
         return self.root / "report.html"
+
+    @property
+    def coordinator(self) -> Path:
+        """The coordinator's settings."""
+        return self.root / "coordinator.toml"
+
+    @property
+    def authority(self) -> Path:
+        """Folder of the certificate authority."""
+        return self.root / "authority"
+
+    @property
+    def authority_certificate(self) -> Path:
+        """The authority's certificate: what centers trust."""
+        return self.root / "authority" / "ca.crt"
+
+    @property
+    def authority_key(self) -> Path:
+        """The authority's private key, where the study has an authority of its own."""
+        return self.root / "authority" / "ca.key"
+
+    @property
+    def server_certificate(self) -> Path:
+        """The server's certificate."""
+        return self.root / "server" / "server.crt"
+
+    @property
+    def server_key(self) -> Path:
+        """The server's private key."""
+        return self.root / "server" / "server.key"
+
+    @property
+    def enrolment(self) -> Path:
+        """The roll of centers."""
+        return self.root / "enrolment.json"
+
+    @property
+    def kits(self) -> Path:
+        """Folder of the onboarding kits that were issued."""
+        return self.root / "kits"
+
+    @property
+    def backbones(self) -> Path:
+        """Folder of the backbone the study starts from, a file named by its content hash."""
+        return self.root / "backbone"
+
+    @property
+    def link(self) -> Path:
+        """Folder of Flower's side."""
+        return self.root / "link"
+
+    @property
+    def link_database(self) -> Path:
+        """The SuperLink's database."""
+        return self.root / "link" / "link.db"
+
+    @property
+    def link_secret(self) -> Path:
+        """What the SuperLink and its SuperExec authenticate each other with."""
+        return self.root / "link" / "superexec.secret"
+
+    @property
+    def flower_home(self) -> Path:
+        """Flower's home on the coordinator."""
+        return self.root / "link" / "flwr"
+
+    @property
+    def launch(self) -> Path:
+        """What the coordinator wants of the run."""
+        return self.root / "launch.json"
+
+    @property
+    def progress(self) -> Path:
+        """Where the run is, written by the ServerApp."""
+        return self.root / "progress.json"
+
+    @property
+    def steward(self) -> Path:
+        """When the steward was last alive, and its alarms."""
+        return self.root / "steward.json"
+
+    @property
+    def lock(self) -> Path:
+        """Locked by the process that runs the study."""
+        return self.root / "study.lock"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from strategies.continual.gate import Verdict
 from strategies.instruction import Score
@@ -72,7 +73,10 @@ class StageRow:
 
 @dataclass(frozen=True)
 class ErrandRecord:
-    """One center's answer to a question that neither trains nor scores: `compare` or `observe`, after a stage."""
+    """One center's answer to a question that neither trains nor scores.
+
+    kind: `compare` or `observe`, after a stage; `collect`, before a round.
+    """
 
     stage: str
     kind: str
@@ -84,6 +88,23 @@ class ErrandRecord:
 
 
 @dataclass(frozen=True)
+class LateRecord:
+    """What became of one center's update of a round that went on without it.
+
+    found_in_round: the round that was under way when that became known.
+    fate: "set-aside", kept in the inbox's folder `late`; "nothing-waiting", the center has no finished update of it.
+    sha256: content hash of the update's tensors, "" where there is none.
+    """
+
+    stage: str
+    server_round: int
+    center: str
+    found_in_round: int
+    fate: Literal["set-aside", "nothing-waiting"]
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class History:
     """Rounds, rows and decisions in the order in which they were completed."""
 
@@ -92,3 +113,4 @@ class History:
     aggregations: tuple[AggregationRecord, ...] = ()
     gates: tuple[GateRecord, ...] = ()
     errands: tuple[ErrandRecord, ...] = ()
+    late: tuple[LateRecord, ...] = ()

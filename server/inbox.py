@@ -55,9 +55,12 @@ class Inbox:
         Raises:
             StorageError: the center's name cannot name a file, or the disk refuses.
         """
-        digest = _digest(f"{payload.stage}|{payload.server_round}")
-        path = self.root / LATE / f"{_name(payload.center)}-{digest}{ENDING}"
+        path = self._aside(payload.center, payload.stage, payload.server_round, reason)
         write_bytes(path, _packed(payload, reason=reason))
+
+    def has_put_aside(self, center: str, stage: str, server_round: int, reason: str) -> bool:
+        """Whether a payload of this center and round was put aside for this reason."""
+        return self._aside(center, stage, server_round, reason).exists()
 
     def centers(self, stage: str, server_round: int) -> tuple[str, ...]:
         """The centers whose payload of a round is here, sorted."""
@@ -81,6 +84,9 @@ class Inbox:
             StorageError: the disk refuses.
         """
         _remove(self._folder(stage, server_round))
+
+    def _aside(self, center: str, stage: str, server_round: int, reason: str) -> Path:
+        return self.root / LATE / f"{_name(center)}-{_digest(f'{stage}|{server_round}|{reason}')}{ENDING}"
 
     def _folder(self, stage: str, server_round: int) -> Path:
         return self.root / f"{server_round:06d}-{_digest(stage)}"

@@ -7,7 +7,7 @@ from server.checkpoint import Checkpoint
 from server.directory import Prepared, StudyDirectory
 from server.report import write_report
 from server.result import Facts, Status, build_result, installed_versions, write_result
-from server.tracking import Tracker
+from server.tracking.buffered import StudyTracker
 from strategies.atomic_files import write_text
 from strategies.bank import AdapterBank
 
@@ -17,7 +17,7 @@ def write_outputs(
     prepared: Prepared,
     state: Checkpoint,
     bank: AdapterBank,
-    tracker: Tracker,
+    tracker: StudyTracker,
     cases: Mapping[str, Mapping[str, int]],
     status: Status,
 ) -> None:
@@ -35,6 +35,5 @@ def write_outputs(
     write_result(directory.result, result)
     write_text(directory.matrix, json.dumps(result["matrices"], indent=1))
     write_report(result, directory.report)
-    tracker.log_artifacts([directory.matrix, directory.report, directory.result])
-    for name in bank.names():
-        tracker.log_artifacts([bank.root / "adapters" / name], "bank")
+    tracker.log_outputs([directory.matrix, directory.report, directory.result])
+    tracker.publish(bank)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from server.history import GateRecord, RoundRecord, StageRow
+from server.history import GateRecord, LateRecord, RoundRecord, StageRow
 from server.study import Stage, Study
 from strategies.instruction import Score
 from strategies.settings import SETTINGS
@@ -33,6 +33,67 @@ class Listener:
 
     def stage_scored(self, row: StageRow) -> None:
         """A row of the evaluation matrix is complete."""
+
+    def round_kept(self, server_round: int) -> None:
+        """So many rounds are completed and on the disk."""
+
+    def late_found(self, record: LateRecord) -> None:
+        """What became of an update that missed its round is known."""
+
+    def ended(self, error: BaseException | None) -> None:
+        """The study has come to its end, or to an early one by `error`."""
+
+
+class Listeners(Listener):
+    """Tells several listeners, in their order."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def resumed(self, server_round: int) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.resumed(server_round)
+
+    def round_started(self, stage: Stage, number: int, centers: Sequence[str]) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.round_started(stage, number, centers)
+
+    def center_answered(self, record: RoundRecord) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.center_answered(record)
+
+    def gate_decided(self, record: GateRecord) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.gate_decided(record)
+
+    def scoring_started(self, stage: str, centers: Sequence[str]) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.scoring_started(stage, centers)
+
+    def stage_scored(self, row: StageRow) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.stage_scored(row)
+
+    def round_kept(self, server_round: int) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.round_kept(server_round)
+
+    def late_found(self, record: LateRecord) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.late_found(record)
+
+    def ended(self, error: BaseException | None) -> None:
+        """Pass it on."""
+        for listener in self._listeners:
+            listener.ended(error)
 
 
 class Display(Listener):
@@ -91,6 +152,14 @@ class Display(Listener):
     def scoring_started(self, stage: str, centers: Sequence[str]) -> None:
         """Say that test cases are being scored."""
         self._progress.update(self._task, description=f"{stage}: test cases of {len(centers)} centers")
+
+    def late_found(self, record: LateRecord) -> None:
+        """One line for an update that came after its round."""
+        if record.fate == "set-aside":
+            self._console.print(
+                f"{record.server_round:3d} {record.stage:<10} {record.center:<12} late, set aside in round "
+                f"{record.found_in_round}"
+            )
 
     def stage_scored(self, row: StageRow) -> None:
         """Show the new row of the evaluation matrix."""

@@ -79,6 +79,7 @@ def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]
         "aggregations": [asdict(record) for record in history.aggregations],
         "gates": [_gate(record) for record in history.gates],
         "errands": [asdict(record) for record in history.errands],
+        "late": [asdict(record) for record in history.late],
         "bytes": _bytes(study, history),
         "seconds": {"total": facts.seconds, "by_center": _seconds(study, history)},
         "backbone": facts.backbone,

@@ -107,6 +107,7 @@ class Study(Settings):
 
     `deadline_s`: how long a round waits for its centers. `reconnect_s`: how long, within the deadline, a center that
     is not connected is waited for; over a network only, since on one machine nobody comes back.
+    `backbone_by_message_bytes`: a frozen backbone of more tensor bytes is brought to the centers as a file.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Study(Settings):
     quorum: PositiveInt | None = None
     deadline_s: PositiveFloat = 21600
     reconnect_s: Annotated[float, Field(ge=0)] = 600
+    backbone_by_message_bytes: Annotated[int, Field(ge=0)] = 64 * 1024**2
     model: Model
     adapter: Adapter = Adapter()
     preprocessing: Preprocessing = Preprocessing()

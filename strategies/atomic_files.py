@@ -17,10 +17,19 @@ def write_bytes(path: Path, data: bytes) -> None:
         StorageError: the disk is full or refuses the file; the previous version of `path` is untouched and the
             unfinished copy is removed.
     """
+    _replace(path, data, mode=0o666)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """`write_bytes` of a secret: only its owner can read the file, from the moment it exists (mode 0600)."""
+    _replace(path, data, mode=0o600)
+
+
+def _replace(path: Path, data: bytes, *, mode: int) -> None:
     unfinished = _unfinished(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_through(unfinished, data)
+        _write_through(unfinished, data, mode=mode)
         unfinished.replace(path)
         _sync_directory(path.parent)
     except OSError as error:
@@ -77,8 +86,8 @@ def _unfinished(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
-def _write_through(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
+def _write_through(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

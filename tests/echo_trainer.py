@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from client.abandonment import Check, unhindered
 from client.egress import Perform
 from client.trainer_link import key_path
 from client.trainer_service import provide_key, serve
@@ -21,10 +22,12 @@ class EchoTrainer:
     def __init__(self, center: str) -> None:
         self._center = center
 
-    def perform(self, instruction: Instruction) -> Reply:
+    def perform(self, instruction: Instruction, check: Check = unhindered) -> Reply:
         """Say who is here, add 1 to tensors, or give everything a Dice of one half."""
         if instruction.stage == "slow":
-            time.sleep(60)
+            for _ in range(6000):
+                check()
+                time.sleep(0.01)
         if instruction.stage == "fail":
             raise ValueError("patient=DOE^JOHN")
         if instruction.stage == "quit":

@@ -99,13 +99,13 @@ class Loopback:
                 start_new_session=True,
             )
 
-    def start_superlink(self) -> None:
-        """A SuperLink with TLS and authenticated SuperNodes, up when this returns."""
+    def start_superlink(self, *options: str | Path) -> None:
+        """A SuperLink with TLS and authenticated SuperNodes, up when this returns; `options` come last."""
         folder = self.folder
         command: list[str | Path] = [BIN / "flower-superlink", "--host", "127.0.0.1", "--port", str(self.port)]
         command += ["--ssl-ca-certfile", folder / "ca.crt", "--ssl-certfile", folder / "server.pem"]
         command += ["--ssl-keyfile", folder / "server.key", "--enable-supernode-auth"]
-        command += ["--database", folder / "link.db", "--disable-runtime-dependency-installation"]
+        command += ["--database", folder / "link.db", "--disable-runtime-dependency-installation", *options]
         self.start("superlink", command)
         wait_until(self._is_healthy, "SuperLink", within_s=90)
         (folder / "flwr").mkdir(exist_ok=True)

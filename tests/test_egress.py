@@ -1,5 +1,6 @@
 """What leaves a center is on the allow-list and in the log, or it does not leave."""
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.egress import FACTS, answer, check_and_log, known_codes
+from strategies.envelope import reply_text
 from strategies.errors import CaseError, StorageError
 from strategies.instruction import Comparison, Instruction, Reply, Score
 from strategies.payload import Payload
@@ -44,7 +46,7 @@ REPLY = Reply(
     center="a",
     kind="train",
     payload=PAYLOAD,
-    scores={"ct+pet": Score(cases=2, dice=0.7, hd95_mm=4.0)},
+    scores={"ct+pet": Score(cases=5, dice=0.7, hd95_mm=4.0)},
     loss=0.4,
     seconds=1.5,
     facts={"train_cases": 5, "modalities": "ct+pet"},
@@ -72,7 +74,11 @@ def test_agreed_reply_leaves_unchanged_and_is_logged(tmp_path: Path) -> None:
     (line,) = _lines(log)
     assert line.pop("time").endswith("+00:00")
     assert len(line.pop("names_sha256")) == 64
+    text = reply_text(REPLY).encode()
+    assert (line.pop("text_bytes"), line.pop("text_sha256")) == (len(text), hashlib.sha256(text).hexdigest())
     assert line == {
+        "again": False,
+        "loss": 0.4,
         "center": "a",
         "kind": "train",
         "error": "",
@@ -84,7 +90,7 @@ def test_agreed_reply_leaves_unchanged_and_is_logged(tmp_path: Path) -> None:
         "statistics": [],
         "support": {"peft": 5},
         "content_sha256": content_hash(TENSORS),
-        "scores": {"ct+pet": {"cases": 2, "dice": 0.7, "hd95_mm": 4.0, "dice_undefined": 0, "hd95_undefined": 0}},
+        "scores": {"ct+pet": {"cases": 5, "dice": 0.7, "hd95_mm": 4.0, "dice_undefined": 0, "hd95_undefined": 0}},
         "comparison": None,
         "diagnostics": {},
         "facts": {"train_cases": 5, "modalities": "ct+pet"},
@@ -259,6 +265,76 @@ def test_comparison_on_too_few_cases_is_withheld_alone(tmp_path: Path) -> None:
     line = _lines(log)[0]
     assert line["comparison"] is None
     assert line["held_back"] == ["comparison stands on 4 case(s), this center sends from 5 on"]
+
+
+def _few(cases: int, **undefined: int) -> Score:
+    return Score(cases, 0.5, 3.0, **undefined)
+
+
+@pytest.mark.parametrize(
+    ("scores", "leaving", "reason"),
+    [
+        ({"ct": _few(4), "ct+pet": _few(5)}, {"ct+pet": _few(5)}, "scores of setting 'ct' stand on 4 case(s)"),
+        (
+            {"ct": _few(6, dice_undefined=2)},
+            {"ct": replace(_few(6, dice_undefined=2), dice=None)},
+            "Dice of setting 'ct' stands on 4 case(s)",
+        ),
+        (
+            {"ct": _few(6, hd95_undefined=5)},
+            {"ct": replace(_few(6, hd95_undefined=5), hd95_mm=None)},
+            "HD95 of setting 'ct' stands on 1 case(s)",
+        ),
+    ],
+)
+def test_scores_on_too_few_cases_are_withheld_alone(tmp_path: Path, scores: Any, leaving: Any, reason: str) -> None:
+    """What is withheld is undefined, not zero; a mean over six cases of which two count is a mean of four or two."""
+    reply = replace(REPLY, scores=scores)
+    assert _leave(reply, tmp_path / "log") == replace(reply, scores=leaving)
+    assert _lines(tmp_path / "log")[0]["held_back"] == [f"{reason}, this center sends from 5 on"]
+
+
+def test_a_loss_without_enough_training_cases_behind_it_is_withheld_alone(tmp_path: Path) -> None:
+    reply = replace(REPLY, payload=replace(PAYLOAD, tensors={}, support={"peft": 4, "pet": 2}))
+    assert _leave(reply, tmp_path / "log") == replace(reply, loss=None)
+    line = _lines(tmp_path / "log")[0]
+    assert line["held_back"] == ["loss stands on 4 case(s), this center sends from 5 on"]
+    assert line["loss"] is None
+
+
+def test_counts_of_cases_leave_however_small(tmp_path: Path) -> None:
+    reply = Reply(center="a", kind="register", facts={"validation_cases": 1, "test_cases": 0})
+    assert _leave(reply, tmp_path / "log") is reply
+
+
+def test_every_line_has_its_stage_and_round(tmp_path: Path) -> None:
+    """Also where no payload carries them."""
+    _leave(Reply(center="a", kind="evaluate"), tmp_path / "log", stage="arrive", server_round=7, again=True)
+    line = _lines(tmp_path / "log")[0]
+    assert (line["stage"], line["server_round"], line["again"]) == ("arrive", 7, True)
+
+
+def test_a_reply_that_cannot_be_written_as_declared_stays(tmp_path: Path) -> None:
+    reply = _with(server_round="DOE^JOHN")
+    assert _leave(reply, tmp_path / "log").error == "egress-refused"
+    assert "payload.server_round" in _lines(tmp_path / "log")[0]["held_back"][0]
+    assert "DOE" not in (tmp_path / "log").read_text()
+
+
+def test_a_line_that_a_crash_cut_off_does_not_swallow_the_next(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text('{"kind": "tra')
+    _leave(REPLY, tmp_path / "log")
+    first, second = (tmp_path / "log").read_text().splitlines()
+    assert first == '{"kind": "tra'
+    assert json.loads(second)["kind"] == "train"
+
+
+def test_what_leaves_is_kept_before_its_line_is_written(tmp_path: Path) -> None:
+    """Work that is finished outlives a log that cannot be written."""
+    kept: list[Reply] = []
+    with pytest.raises(StorageError):
+        _leave(REPLY, tmp_path, keep=kept.append)
+    assert kept == [REPLY]
 
 
 def test_comparison_of_a_refused_reply_gives_no_second_reason(tmp_path: Path) -> None:

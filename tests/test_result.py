@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from server.history import AggregationRecord, ErrandRecord, GateRecord, History, RoundRecord, StageRow
+from server.history import AggregationRecord, ErrandRecord, GateRecord, History, LateRecord, RoundRecord, StageRow
 from server.result import Facts, build_result, evaluation_matrix, installed_versions, matrix_rows, write_result
 from server.study import Study
 from strategies.bank import Entry
@@ -76,6 +76,7 @@ HISTORY = replace(
     aggregations=(AggregationRecord("first", 2, "flexlora", {"tail_dropped/w": 0.01}),),
     gates=(GateRecord("first", VERDICT, ("b",)),),
     errands=(ErrandRecord("first", "compare", "b", "", 0.25, 50, 3),),
+    late=(LateRecord("first", 2, "b", 3, "set-aside", "ef" * 32),),
 )
 LEDGER = (
     TensorSpec("w", "backbone", (10, 90)),

@@ -65,9 +65,9 @@ def test_an_interrupted_study_ends_with_the_same_bank(
 def steps_in_mlflow(directory: StudyDirectory) -> dict[str, list[int]]:
     """Center -> the rounds whose loss stands in its run."""
     client = MlflowClient(f"sqlite:///{directory.root / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("small")
-    assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id], "tags.center != ''")
+    experiments = [found.experiment_id for found in client.search_experiments() if found.name.startswith("small/")]
+    runs = client.search_runs(experiments, "tags.center != ''")
+    assert {run.info.run_name for run in runs} == {"center-a", "center-d"}
     return {
         str(run.info.run_name): [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")]
         for run in runs

@@ -134,19 +134,33 @@ def test_an_exported_adapter_loads_with_peft_alone(finished: StudyDirectory, tmp
 
 def test_mlflow_holds_a_parent_run_and_one_for_each_center(finished: StudyDirectory, result: Result) -> None:
     client = MlflowClient(f"sqlite:///{finished.root / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("small")
-    assert experiment is not None
-    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    names = {found.experiment_id: found.name for found in client.search_experiments() if found.name != "Default"}
+    runs = {run.info.run_name: run for run in client.search_runs(list(names))}
+    assert {name: names[run.info.experiment_id] for name, run in runs.items()} == {
+        "A small synthetic study": "small",
+        "shared": "small/shared",
+        "center-a": "small/center-a",
+        "center-d": "small/center-d",
+    }
     parent = runs["A small synthetic study"]
     assert {runs[name].data.tags["mlflow.parentRunId"] for name in ("center-a", "center-d")} == {parent.info.run_id}
     assert parent.data.tags["backbone_hash"] == result["backbone"]
     history = client.get_metric_history(runs["center-a"].info.run_id, "validation/dice/ct")
     assert [metric.step for metric in history] == [1, 2, 3, 4]
     assert {artifact.path for artifact in client.list_artifacts(parent.info.run_id)} == {
-        "bank",
         "evaluation_matrix.json",
         "report.html",
         "result.json",
+    }
+
+
+def test_each_version_of_the_bank_is_a_version_of_a_registered_model(finished: StudyDirectory) -> None:
+    client, bank = MlflowClient(f"sqlite:///{finished.root / 'mlflow.db'}"), AdapterBank(finished.bank)
+    registered = {(found.name, found.tags["bank"]) for found in client.search_model_versions()}
+    assert registered == {(f"small.{entry.name}", entry.reference) for entry in bank.entries()}
+    champions = {name: client.get_model_version_by_alias(f"small.{name}", "champion") for name in bank.names()}
+    assert {name: found.tags["bank"] for name, found in champions.items()} == {
+        name: bank.head(name).reference for name in bank.names()
     }
 
 

@@ -258,7 +258,8 @@ def test_the_split_has_a_seed_of_its_own_when_the_study_gives_one(both: Trainer,
 
 
 def test_training_moves_the_tensors_it_sends_and_repeats_exactly(both: Trainer, start: Start) -> None:
-    first, again = both.perform(start.instruction()), both.perform(start.instruction())
+    settled = replace(start.instruction(), settled=3)  # what is settled has left the outbox
+    first, again = both.perform(start.instruction()), both.perform(settled)
     assert first.payload is not None
     assert again.payload is not None
     assert content_hash(first.payload.tensors) == content_hash(again.payload.tensors)

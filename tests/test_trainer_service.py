@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from flwr.app import Context, RecordDict
 
+from client.abandonment import Check
 from client.app import perform_with_trainer
 from client.trainer_link import MAXIMUM_FRAME_BYTES, TrainerLink, TrainerUnavailableError, key_path, read_key
 from client.trainer_service import Performer, ServiceError, provide_key, serve
@@ -101,7 +102,7 @@ def test_everything_but_tensors_passes_too(socket_path: Path) -> None:
     heard: list[Instruction] = []
 
     class Comparing:
-        def perform(self, instruction: Instruction) -> Reply:
+        def perform(self, instruction: Instruction, check: Check) -> Reply:
             heard.append(instruction)
             if instruction.stage == "quit":
                 raise SystemExit
@@ -267,7 +268,8 @@ def test_supernode_without_a_trainer_says_what_to_give(monkeypatch: pytest.Monke
         perform_with_trainer(_context())
 
 
-def test_unreadable_key_is_named(socket_path: Path) -> None:
+def test_unreadable_key_is_named(socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONCILIUM_TRAINER_PATIENCE_S", "0")
     with pytest.raises(TrainerUnavailableError, match=r"t\.sock\.key cannot be read \(No such file"):
         perform_with_trainer(_context(trainer=str(socket_path)))
 

@@ -327,6 +327,7 @@ def test_message_types_are_those_of_flower() -> None:
         "evaluate": MessageType.EVALUATE,
         "compare": MessageType.EVALUATE,
         "observe": MessageType.QUERY,
+        "collect": MessageType.QUERY,
     }
 
 

@@ -1,0 +1,166 @@
+"""What a federation costs: time beyond training, bytes on the wire, and the coordinator's memory with many centers.
+
+    python benchmarks/federation.py [--rounds 8] [--only overhead|bytes|centers] [--repeats 2]
+
+overhead  seconds a round beyond the slowest center's training, of a study and of Flower's own FedAvg over an array of
+          as many bytes, on the same SuperNodes (round_overhead.py); the project asks for a ratio of at most 1.2
+bytes     tensor bytes to and from a center in a round, by the ledger of each model, against FedAvg over the whole model
+          (backbone and all pathways, both ways); and what SuperLink counted in the runs of `overhead`
+centers   seconds a round and memory of the coordinator with 2 to 64 light centers (many_centers.py)
+
+The last line is one JSON object.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from many_centers import study_text
+from rich.console import Console
+from rich.table import Table
+from round_overhead import Bounds, Rounds, measure
+
+from client.assembly import ledger
+from deploy.prepare import prepare
+from fusion_models.registry import model_row
+from server.study import Stage, Study, read_study
+from strategies.settings import Training
+from strategies.tensors import BACKBONE, FUSION, PEFT, PET, TensorSpec, role_of
+
+SIZES = (2, 8, 16, 64)
+MODELS = ("pemma-unetr-small", "pemma-unetr-paper", "vmambax-small", "vmambax-paper")
+SIMULATED, CENTERS_ROUNDS = "pemma-unetr-small", 6
+TRAINING = Bounds(2, 5)
+TARGET, MIB = 1.2, 1024**2
+HERE = Path(__file__).resolve().parent
+
+
+def overhead(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Time beyond training, study against FedAvg, over some repeats on fresh deployments."""
+    ours: list[Rounds] = []
+    theirs: list[Rounds] = []
+    size = 0
+    for repeat in range(options.repeats):
+        place = folder / str(repeat)
+        place.mkdir()
+        study, fedavg, size = measure(place, rounds=options.rounds, bounds=TRAINING)
+        ours.append(study)
+        theirs.append(fedavg)
+    ratio = _median(ours) / _median(theirs)
+    table = Table("", "median s a round", "all rounds", title="Seconds a round beyond the slowest center's training")
+    for name, runs in (("concilium", ours), ("FedAvg.start", theirs)):
+        table.add_row(
+            name, f"{_median(runs):.1f}", " ".join(f"{value:.1f}" for run in runs for value in run.overheads_s)
+        )
+    Console(width=140).print(table, f"ratio {ratio:.2f}, asked for at most {TARGET}")
+    wire = {"sent": ours[-1].sent, "received": ours[-1].received, "tensor_bytes": size, "rounds": options.rounds}
+    fedavg_wire = {"sent": theirs[-1].sent, "received": theirs[-1].received, "rounds": options.rounds}
+    return {
+        "ratio": ratio,
+        "concilium_s": _median(ours),
+        "fedavg_s": _median(theirs),
+        "concilium_wire": wire,
+        "fedavg_wire": fedavg_wire,
+    }
+
+
+def _median(runs: Sequence[Rounds]) -> float:
+    return statistics.median(value for run in runs for value in run.overheads_s)
+
+
+def bytes_on_the_wire(folder: Path, _options: argparse.Namespace) -> dict[str, Any]:
+    """Tensor bytes of a round with one center, by stage, against both ways of the whole model."""
+    table = Table("model", "stage", "down MiB", "up MiB", "whole model MiB", "FedAvg / ours", title="Bytes of a round")
+    found: dict[str, Any] = {}
+    for model in MODELS:
+        study = read_study(_written(folder / f"{model}.toml", study_of(model, 2, 2)))
+        specs = ledger(study.settings.model_dump_json())
+        for kind in ("adapt", "arrive"):
+            row = round_bytes(study, study.stages[0].model_copy(update={"kind": kind}), specs)
+            found[f"{model} {kind}"] = row
+            mib = [f"{row[name] / MIB:.2f}" for name in ("down", "up", "whole")]
+            table.add_row(model, kind, *mib, f"{row['ratio']:.0f}" if row["ratio"] >= 10 else f"{row['ratio']:.1f}")
+    Console(width=140).print(table)
+    return found
+
+
+def round_bytes(study: Study, stage: Stage, specs: Sequence[TensorSpec]) -> dict[str, float]:
+    """Bytes down and up of one round with one center (mean over the phases), and those of the whole model.
+
+    Down go all shared tensors, as they may all have moved; up comes what trains in the round's phase.
+    """
+    size = Counter[str]()
+    for spec in specs:
+        size[spec.group] += 4 * prod(spec.shape)
+    phases = [study.training_in(stage, completed) for completed in range(2)]
+    moving = [[spec for spec in specs if _moves(spec, training)] for training in phases]
+    up = statistics.mean(4 * sum(prod(spec.shape) for spec in found) for found in moving)
+    down = size[PET] + size[FUSION] + size[PEFT]
+    whole = size[BACKBONE] + size[PET] + size[FUSION]
+    return {"down": down, "up": up, "whole": whole, "ratio": 2 * whole / (down + up)}
+
+
+def _moves(spec: TensorSpec, training: Training) -> bool:
+    return spec.group in training.groups and (spec.group != PEFT or role_of(spec.key) in training.roles)
+
+
+def many_centers(folder: Path, _options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds a round and memory of the coordinator, by number of centers; each number in a process of its own."""
+    table = Table("centers", "s a round", "MiB before", "MiB peak", title=f"Light centers, {SIMULATED}, in one process")
+    found: dict[str, Any] = {}
+    for centers in SIZES:
+        root = folder / f"centers-{centers}"
+        prepare(_written(folder / f"{centers}.toml", study_of(SIMULATED, centers, CENTERS_ROUNDS)), root)
+        command = (sys.executable, str(HERE / "many_centers.py"), str(root))
+        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own script
+        row = json.loads(done.stdout.splitlines()[-1])
+        found[str(centers)] = row
+        table.add_row(str(centers), *(f"{row[name]:.2f}" for name in ("seconds_a_round", "mib_before", "mib_peak")))
+    Console(width=140).print(table)
+    return found
+
+
+def study_of(model: str, centers: int, rounds: int) -> str:
+    """A study of so many light centers over a model, with a crop that it takes."""
+    return study_text(model, model_row(model).crop_zyx, centers=centers, rounds=rounds)
+
+
+def _written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+PARTS: Mapping[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
+    "overhead": overhead,
+    "bytes": bytes_on_the_wire,
+    "centers": many_centers,
+}
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description="What a federation costs.")
+    parser.add_argument("--rounds", type=int, default=8, help="rounds of each run of `overhead`, the first left out")
+    parser.add_argument("--repeats", type=int, default=2, help="runs of `overhead`, each on a fresh deployment")
+    parser.add_argument("--only", choices=sorted(PARTS), help="one part alone")
+    options = parser.parse_args()
+    os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1")
+    found: dict[str, Any] = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "load": os.getloadavg()[0]}
+    for name in (options.only,) if options.only else PARTS:
+        with tempfile.TemporaryDirectory(prefix="federation-") as folder:
+            found[name] = PARTS[name](Path(folder), options)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

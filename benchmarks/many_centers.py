@@ -1,0 +1,107 @@
+"""One study with many light centers in one process: seconds a round and the memory of the coordinator.
+
+    python benchmarks/many_centers.py STUDY_DIRECTORY        (started by federation.py for each number of centers)
+
+Everything of the coordinator is real: instructions, admission, aggregation, checkpoint, bank, MLflow, report. Centers
+answer at once and keep nothing, so that time and memory are the coordinator's; the way to them is the in-process Grid.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from light_center import LightCenter
+
+from client.app import build_client_app
+from deploy.in_process import InProcessGrid
+from server.directory import read_prepared
+from server.fleet import Fleet
+from server.progress import Listener
+from server.rounds import run_study
+from server.study import Stage
+
+MIB = 1024**2
+STATM_PAGE = resource.getpagesize()
+
+HEAD = """
+name = "many"
+title = "Many light centers"
+formed_by = "centers without data"
+synthetic = true
+deadline_s = 600
+
+[model]
+name = "{model}"
+
+[adapter]
+rank = 8
+alpha = 16
+
+[preprocessing]
+crop_zyx = {crop}
+
+[strategy]
+gate = false
+"""
+STAGE = """
+[[stages]]
+name = "adapt"
+kind = "adapt"
+centers = {centers}
+rounds = {rounds}
+local_steps = 1
+learning_rate = 1e-3
+"""
+
+
+def study_text(model: str, crop_zyx: Sequence[int], *, centers: int, rounds: int) -> str:
+    """A study of so many centers."""
+    names = [f"center-{number:02d}" for number in range(1, centers + 1)]
+    tables = "".join(f"\n[centers.{name}]\n" for name in names)
+    head = HEAD.format(model=model, crop=list(crop_zyx))
+    return head + tables + STAGE.format(centers=json.dumps(names), rounds=rounds)
+
+
+class Clock(Listener):
+    """Notes when each round started and when the stage was scored."""
+
+    def __init__(self) -> None:
+        self.starts: list[float] = []
+
+    def round_started(self, _stage: Stage, _number: int, _centers: object) -> None:
+        """A round begins, and the one before has ended."""
+        self.starts.append(time.perf_counter())
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in use now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * STATM_PAGE
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had in use; unlike getrusage, without what its parent had before."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def run(root: Path) -> dict[str, float]:
+    """Run the study; seconds a round over all but the first, and MiB before the study and at its peak."""
+    os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1")
+    prepared = read_prepared(root)
+    apps = {name: build_client_app(LightCenter(name, prepared.specs).perform) for name in prepared.study.centers}
+    clock, before = Clock(), resident_bytes()
+    run_study(Fleet(InProcessGrid(apps), poll_s=0), root, listener=clock)
+    starts = clock.starts[1:]
+    return {
+        "seconds_a_round": (starts[-1] - starts[0]) / (len(starts) - 1),
+        "mib_before": before / MIB,
+        "mib_peak": peak_bytes() / MIB,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(Path(sys.argv[1]))))

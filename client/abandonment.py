@@ -1,0 +1,10 @@
+"""How work that nobody waits for any more is broken off: a callable that the work asks between two of its steps."""
+
+from collections.abc import Callable
+
+Check = Callable[[], None]
+"""Returns nothing while the work is still wanted; raises `AbandonedError` when it is not."""
+
+
+def unhindered() -> None:
+    """The check of work that nobody can call off."""

@@ -1,0 +1,1 @@
+"""The proxy before the SuperLink: an nginx configuration and what fills it in."""

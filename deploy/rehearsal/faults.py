@@ -1,0 +1,209 @@
+"""What a federation survives: processes killed at random moments, cut links, a slow center.
+
+    python -m deploy.rehearsal.faults --runs 20 --out DIR [--seed 0] [--only kill|cut|slow]
+
+One coordinator and three centers stay up; every run is the same short study from its beginning, with one fault at a
+moment drawn from the seed, within the time that a quiet run takes. A run is good when its bank equals that of the quiet
+run hash by hash, or when its result names each center that was left out of a round. What was killed is left to our own
+supervisors; `serve` and `join` themselves are started again here, as systemd or a container runtime would.
+
+DIR/quiet.json and DIR/NN-FAULT.json are kept: what is there is not run again. The last line printed is one JSON object.
+"""
+
+import argparse
+import json
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.rehearsal.consortium import COORDINATOR, Consortium
+from deploy.rehearsal.disturbances import CUTS, SLOW, TARGETS, disturb
+from deploy.rehearsal.network import Network, RehearsalError
+from deploy.rehearsal.short_study import NAMES, begin_again, set_up
+from strategies.atomic_files import write_text
+
+LIMIT_S, BACK_S = 900.0, 400.0
+QUIET = "quiet"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run: which fault, when after the launch as a share of a quiet run's time, and at which center."""
+
+    number: int
+    fault: str
+    share: float
+    center: str
+
+    @property
+    def file(self) -> str:
+        """The name of its outcome."""
+        return f"{self.number:02d}-{self.fault}.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run.
+
+    seconds: from launch to the end. done: what was done, and at which second. starts: runs that Flower was given.
+    left_out: "center, round (code)" for each center that missed a round. late: updates that came too late.
+    """
+
+    fault: str
+    state: str
+    seconds: float
+    done: str
+    starts: int
+    left_out: tuple[str, ...]
+    late: int
+    bank: Any
+
+    def verdict(self, quiet: Any) -> str:
+        """In words, against the bank of a quiet run."""
+        if self.state != "complete":
+            return f"NOT FINISHED ({self.state})"
+        if self.bank == quiet:
+            return "same bank"
+        return f"left out: {'; '.join(self.left_out)}" if self.left_out else "ANOTHER BANK"
+
+
+def plans(runs: int, seed: int, only: str) -> list[Plan]:
+    """The kills, every target in turn, then the cuts and the slow center; the moments are drawn from the seed."""
+    rng = random.Random(seed)  # noqa: S311 - moments of a rehearsal, no secret
+    faults = [TARGETS[number % len(TARGETS)] for number in range(runs)] + [*CUTS, SLOW]
+    drawn = [Plan(number, fault, rng.random(), rng.choice(NAMES)) for number, fault in enumerate(faults, start=1)]
+    return [plan for plan in drawn if not only or plan.fault.startswith(only)]
+
+
+class Rehearsal:
+    """Runs the plans on one layout of hosts."""
+
+    def __init__(self, out: Path, consortium: Consortium, kits: dict[str, Path]) -> None:
+        self._out, self._consortium, self._kits = out, consortium, kits
+        self.quiet: dict[str, Any] = {}
+
+    def calm(self) -> dict[str, Any]:
+        """The quiet run, from its file or made now."""
+        path = self._out / f"{QUIET}.json"
+        if not path.exists():
+            write_text(path, json.dumps(asdict(self._run(None))))
+        self.quiet = json.loads(path.read_text())
+        return self.quiet
+
+    def outcome(self, plan: Plan) -> Outcome:
+        """What became of a plan, from its file or run now."""
+        path = self._out / plan.file
+        if not path.exists():
+            write_text(path, json.dumps(asdict(self._run(plan))))
+        found = json.loads(path.read_text())
+        return Outcome(**{**found, "left_out": tuple(found["left_out"])})
+
+    def _run(self, plan: Plan | None) -> Outcome:
+        consortium = self._consortium
+        consortium.wait_online(NAMES, within_s=BACK_S)
+        begin_again(consortium)
+        consortium.coordinate("launch", consortium.directory.root)
+        begun = time.monotonic()
+        done: list[str] = []
+        disturber = threading.Thread(target=self._disturb, args=(plan, begun, done), daemon=True)
+        disturber.start()
+        state = self._end_state(begun)
+        seconds = time.monotonic() - begun
+        disturber.join(timeout=LIMIT_S)
+        return self._outcome(plan.fault if plan else QUIET, state, seconds, "; ".join(done))
+
+    def _disturb(self, plan: Plan | None, begun: float, done: list[str]) -> None:
+        if plan is None:
+            return
+        time.sleep(max(0.0, plan.share * self.quiet["seconds"] - (time.monotonic() - begun)))
+        at_s = time.monotonic() - begun
+        try:
+            done.append(f"{disturb(self._consortium, plan.fault, plan.center, self._kits)} at {at_s:.0f} s")
+        except RehearsalError as error:
+            done.append(f"nothing at {at_s:.0f} s: {error}")
+
+    def _end_state(self, begun: float) -> str:
+        while time.monotonic() - begun < LIMIT_S:
+            state = str(self._consortium.progress().get("state", ""))
+            if state == "complete":
+                return state
+            time.sleep(0.5)
+        return str(self._consortium.progress().get("state", "")) or "never began"
+
+    def _outcome(self, fault: str, state: str, seconds: float, done: str) -> Outcome:
+        result = self._consortium.result() if self._consortium.directory.result.exists() else {}
+        missed = [row for row in result.get("rounds", ()) if row["error"]]
+        return Outcome(
+            fault=fault,
+            state=state,
+            seconds=round(seconds, 1),
+            done=done,
+            starts=int(json.loads(self._consortium.directory.launch.read_text())["starts"]),
+            left_out=tuple(f"{row['center']} of round {row['server_round']} ({row['error']})" for row in missed),
+            late=len(result.get("late", ())),
+            bank=result.get("bank"),
+        )
+
+
+def show(outcomes: Sequence[tuple[Plan, Outcome]], quiet: dict[str, Any]) -> dict[str, Any]:
+    """Print the table; gives it for machines."""
+    table = Table("run", "fault", "what was done", "s", "starts", "late", "outcome", title="Faults")
+    rows = []
+    for plan, outcome in outcomes:
+        verdict = outcome.verdict(quiet["bank"])
+        cells = (str(plan.number), plan.fault, outcome.done, f"{outcome.seconds:.0f}", str(outcome.starts))
+        table.add_row(*cells, str(outcome.late), verdict)
+        rows.append({"run": plan.number, **asdict(outcome), "bank": None, "verdict": verdict})
+    Console(width=160).print(table)
+    counts = Counter(verdict_kind(row["verdict"]) for row in rows)
+    return {"quiet_s": quiet["seconds"], "runs": len(rows), **counts, "outcomes": rows}
+
+
+def verdict_kind(verdict: str) -> str:
+    """A verdict without its particulars."""
+    kinds = {"same bank": "same", "left out": "left_out", "ANOTHER BANK": "another", "NOT FINISHED": "unfinished"}
+    return next(kind for words, kind in kinds.items() if verdict.startswith(words))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; 1 where a run ended with another bank and nobody left out, or not at all."""
+    parser = argparse.ArgumentParser(description="Disturb a short study and see what comes of it.")
+    parser.add_argument("--runs", type=int, default=20, help="kills; the cuts and the slow center come on top")
+    parser.add_argument("--out", type=Path, required=True, help="outcomes; what is there is not run again")
+    parser.add_argument("--seed", type=int, default=0, help="moments and centers are drawn from it")
+    parser.add_argument("--only", choices=("kill", "cut", "slow"), default="", help="one sort of fault")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder, Network([COORDINATOR, *NAMES]) as network:
+        consortium = Consortium(network, Path(folder))
+        try:
+            rehearsal = Rehearsal(options.out, consortium, set_up(consortium))
+            quiet, outcomes = rehearsal.calm(), []
+            for plan in plans(options.runs, options.seed, options.only):
+                outcomes.append((plan, rehearsal.outcome(plan)))
+                sys.stdout.write(f"{plan.file}: {outcomes[-1][1].verdict(quiet['bank'])}\n")
+                sys.stdout.flush()
+        except RehearsalError:
+            sys.stderr.write(consortium.logs())
+            raise
+        finally:
+            consortium.stop()
+    found = show(outcomes, quiet)
+    sys.stdout.write(json.dumps(found) + "\n")
+    return int(bool(found.get("another", 0) or found.get("unfinished", 0)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""What a study's history says in MLflow's terms: metrics at a round, and tags, for one run each; plain values.
+
+The whole history is said anew whenever it is asked for; each line has a key, so that the tracker knows what it sent.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
+
+from server.history import AggregationRecord, GateRecord, History, LateRecord, RoundRecord, Scores, StageRow
+from server.study import Study
+
+STUDY_RUN, SHARED_RUN = "study", "shared"
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is logged at once: `metrics` at `step` and `tags`, in the run with the name `run`."""
+
+    key: str
+    run: str
+    step: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def center_run(center: str) -> str:
+    """The name of a center's run."""
+    return f"center/{center}"
+
+
+def lines_of(history: History, study: Study) -> Iterator[Line]:
+    """Everything the history says, in the order of rounds; a step is a round counted over the study."""
+    ends = accumulate(stage.all_rounds for stage in study.stages)
+    steps = dict(zip((stage.name for stage in study.stages), ends, strict=True))
+    for record in history.rounds:
+        yield _round_line(record)
+    for figures in history.aggregations:
+        yield from _aggregation_line(figures)
+    for gate in history.gates:
+        yield from _gate_lines(gate, steps.get(gate.stage, 0))
+    for row in history.rows:
+        yield from _row_lines(row, steps.get(row.stage, 0))
+    for late in history.late:
+        yield _late_line(late)
+
+
+def _round_line(record: RoundRecord) -> Line:
+    """What one center did in one round."""
+    metrics = {
+        "cases": float(record.cases),
+        "bytes_up": float(record.bytes_up),
+        "bytes_down": float(record.bytes_down),
+        "seconds": record.seconds,
+        "failed": float(bool(record.error)),
+        **score_metrics("validation", record.validation),
+        **{f"diagnostics/{name}": value for name, value in record.diagnostics.items()},
+    }
+    if record.loss is None or not math.isfinite(record.loss):
+        metrics["loss_undefined"] = 1.0
+    else:
+        metrics["loss"] = record.loss
+    tags = {f"error/{record.server_round:04d}": record.error} if record.error else {}
+    key = f"round/{record.server_round}/{record.center}"
+    return Line(key, center_run(record.center), record.server_round, metrics, tags)
+
+
+def _aggregation_line(record: AggregationRecord) -> Iterator[Line]:
+    """What a round's aggregation said about itself, in the study's run."""
+    metrics = {f"aggregation/{name}": value for name, value in record.figures.items() if math.isfinite(value)}
+    if metrics:
+        yield Line(f"aggregation/{record.server_round}", STUDY_RUN, record.server_round, metrics)
+
+
+def _gate_lines(record: GateRecord, step: int) -> Iterator[Line]:
+    """The gate's decision: the verdict in the study's run, the change of each center in its own."""
+    verdict, key = record.verdict, f"gate/{record.stage}"
+    found = {"gate/mean": verdict.mean, "gate/lower_bound": verdict.lower_bound}
+    metrics = {name: value for name, value in found.items() if value is not None}
+    metrics["gate/promoted"] = float(verdict.promoted)
+    yield Line(key, STUDY_RUN, step, metrics, {f"gate/{step:04d}": verdict.reason})
+    for center, difference in verdict.differences.items():
+        yield Line(f"{key}/{center}", center_run(center), step, {"gate/difference": difference})
+
+
+def _row_lines(row: StageRow, step: int) -> Iterator[Line]:
+    """The test scores after a stage: each center's in its run, their means in the study's run."""
+    tested = {center: score_metrics("test", scores) for center, scores in row.test.items()}
+    values: dict[str, list[float]] = {}
+    for center, metrics in tested.items():
+        yield Line(f"row/{row.stage}/{center}", center_run(center), step, metrics)
+        for key, value in metrics.items():
+            values.setdefault(key, []).append(value)
+    means = {
+        key.replace("test", "test_mean", 1): sum(found) / len(found)
+        for key, found in values.items()
+        if not key.endswith("_undefined") and "/cases/" not in key
+    }
+    yield Line(f"row/{row.stage}", STUDY_RUN, step, means, {f"stage/{step:04d}": row.stage})
+
+
+def _late_line(record: LateRecord) -> Line:
+    """An update of a round that went on without it: a mark at that round, and what became of it."""
+    step, key = record.server_round, f"late/{record.center}/{record.server_round}/{record.found_in_round}"
+    fate = f"{record.fate}, found in round {record.found_in_round}"
+    return Line(key, center_run(record.center), step, {"late": 1.0}, {f"late/{step:04d}": fate})
+
+
+def score_metrics(part: str, scores: Scores) -> Metrics:
+    """Metric name -> value; an undefined mean has no value, how many cases lack one is always logged."""
+    metrics: Metrics = {}
+    for setting, score in scores.items():
+        suffix = setting.replace("+", "_")
+        metrics[f"{part}/cases/{suffix}"] = float(score.cases)
+        metrics[f"{part}/dice/{suffix}_undefined"] = float(score.dice_undefined)
+        metrics[f"{part}/hd95_mm/{suffix}_undefined"] = float(score.hd95_undefined)
+        if score.dice is not None:
+            metrics[f"{part}/dice/{suffix}"] = score.dice
+        if score.hd95_mm is not None:
+            metrics[f"{part}/hd95_mm/{suffix}"] = score.hd95_mm
+    return metrics
+
+
+def study_parameters(study: Study) -> dict[str, str]:
+    """The study file as parameters, centers apart: those stand in their own runs."""
+    settings = study.model_dump(mode="json", exclude={"centers"})
+    return {**flat(settings, ""), "centers": ", ".join(study.centers)}
+
+
+def flat(value: Any, path: str) -> dict[str, str]:
+    """Nested settings as `table.key` -> text; lists of plain values stay together."""
+    if isinstance(value, dict):
+        items = [(str(key).replace("+", "_"), part) for key, part in value.items()]
+    elif isinstance(value, list) and any(isinstance(part, dict | list) for part in value):
+        items = [(str(position), part) for position, part in enumerate(value)]
+    else:
+        return {path: ", ".join(map(str, value)) if isinstance(value, list) else str(value)}
+    return {key: text for name, part in items for key, text in flat(part, f"{path}.{name}" if path else name).items()}

@@ -1,0 +1,50 @@
+"""Send a study that is finished or stopped to MLflow: what an outage kept away, or all of it to another server."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from server import checkpoint as checkpoints
+from server.directory import StudyDirectory, read_prepared
+from server.study_lock import held
+from server.tracking.store import RunStatus
+from server.tracking.tracker import Tracker
+from strategies.bank import AdapterBank
+from strategies.errors import StudyError
+
+ENDINGS: dict[str, RunStatus] = {"complete": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+
+
+def replay(root: Path, tracking_uri: str | None) -> Tracker:
+    """Log the history, the reports and the adapters of a study that MLflow does not have yet; what is there stays.
+
+    Args:
+        root: the study's directory.
+        tracking_uri: of an MLflow server; None for the store in the directory.
+
+    Raises:
+        StudyError: there is no study, it has not begun, or another process runs it: that one sends everything itself.
+        StorageError: the store refuses or is away; call again, what was sent is not sent twice.
+    """
+    directory, study = StudyDirectory(root), read_prepared(root).study
+    with held(directory.lock, patience_s=0):
+        state = checkpoints.load(directory.checkpoint)
+        if state is None:
+            raise StudyError(f"study {root} has not begun: it has no {directory.checkpoint.name}; launch it first")
+        tracker = Tracker.open(root, study, run_ids=state.tracking, tracking_uri=tracking_uri)
+        checkpoints.save(directory.checkpoint, replace(state, tracking=tracker.run_ids))
+        if state.backbone_hash:
+            tracker.log_backbone(state.backbone_hash)
+        tracker.catch_up(state.history)
+        if (directory.bank / "study.json").exists():
+            tracker.publish(AdapterBank(directory.bank))
+        outputs = (directory.matrix, directory.report, directory.result)
+        tracker.log_outputs([path for path in outputs if path.exists()])
+        tracker.finish(_ending(directory.result))
+    return tracker
+
+
+def _ending(result: Path) -> RunStatus:
+    """How the study ended; a process that was killed leaves no result, or that of an earlier start."""
+    status = json.loads(result.read_text())["status"] if result.exists() else "interrupted"
+    return ENDINGS.get(status, "KILLED")

@@ -1,0 +1,187 @@
+"""The study that tests/test_federation.py rehearses, its cohort with a planted patient name, and the run of it all."""
+
+import gzip
+import json
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from client.data.synthetic import CENTERS, write_synthetic_cohort
+from deploy.rehearsal.consortium import COORDINATOR, Consortium, wait_until
+
+NAMES = ("center-a", "center-b", "center-c", "center-d")
+CANARY, CANARY_CENTER = "DOE-JANE-19540321", "center-d"
+DESCRIP = slice(148, 228)
+TAMPERED = Path(__file__).parent / "tampered_app"
+
+HEAD = """
+name = "federation"
+title = "Four hospitals rehearse"
+formed_by = "synthetic cohort; centers are settings of simulated scanners"
+synthetic = true
+seed = 3
+deadline_s = 600
+reconnect_s = 120
+
+[model]
+name = "pemma-unetr-tiny"
+
+[adapter]
+rank = 2
+alpha = 4
+
+[preprocessing]
+spacing_zyx_mm = [10.0, 10.0, 10.0]
+crop_zyx = [16, 16, 16]
+
+[split]
+validation = 0.25
+test = 0.25
+
+[strategy]
+gate = false
+
+[centers.center-a]
+[centers.center-b]
+[centers.center-c]
+[centers.center-d]
+modalities = ["ct"]
+"""
+STAGE = """
+[[stages]]
+name = "{name}"
+kind = "{kind}"
+centers = {centers}
+rounds = 1
+local_steps = {steps}
+learning_rate = 1e-3
+"""
+
+
+def stage(name: str, kind: str, centers: Sequence[str], steps: int = 2) -> str:
+    """One stage of one round."""
+    return STAGE.format(name=name, kind=kind, centers=json.dumps(list(centers)), steps=steps)
+
+
+STUDY = HEAD + "".join(
+    (
+        stage("pretrain", "pretrain", NAMES[:2]),
+        stage("adapt", "adapt", NAMES[:3]),
+        stage("arrive", "arrive", NAMES[3:]),
+    )
+)
+ENDLESS = HEAD + stage("endless", "pretrain", NAMES[:1], steps=100_000)
+
+
+def write_cohort(root: Path) -> None:
+    """Four cases a center; those of one center carry the canary in their folders' names and in both images' headers.
+
+    That center has a fifth case that cannot be read, and a letter that lies among the images.
+    """
+    write_synthetic_cohort(root, centers=[replace(center, patients=4) for center in CENTERS], seed=0)
+    folder = root / CANARY_CENTER
+    for number, case in enumerate(sorted(path for path in folder.iterdir() if path.is_dir()), start=1):
+        named = case.rename(folder / f"{CANARY}-{number}")
+        for image in named.glob("*.nii.gz"):
+            content = bytearray(gzip.decompress(image.read_bytes()))
+            content[DESCRIP] = CANARY.encode().ljust(80, b"\0")
+            image.write_bytes(gzip.compress(bytes(content), compresslevel=1))
+        (named / f"letter-{CANARY}.txt").write_text(f"Dear {CANARY}")
+    broken = folder / f"{CANARY}-broken"
+    broken.mkdir()
+    (broken / "ct.nii.gz").write_bytes(b"no image")
+
+
+@dataclass
+class Rehearsed:
+    """A federation that has finished its study and still runs, and what was seen on the way.
+
+    prepared: exit code and output of each center's first `join`, before it was accepted.
+    dry: the same of one center's dry run, before it had a key.
+    while_running: what `concilium status --json` said while the study ran.
+    tampered: what each center answered to a run of another bundle, by center.
+    """
+
+    consortium: Consortium
+    kits: dict[str, Path] = field(default_factory=dict)
+    dry: tuple[int, str] = (0, "")
+    prepared: dict[str, tuple[int, str]] = field(default_factory=dict)
+    while_running: list[dict[str, Any]] = field(default_factory=list)
+    tampered: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        """The coordinator's directory."""
+        return self.consortium.directory.root
+
+
+def rehearse(consortium: Consortium) -> Rehearsed:
+    """Found, enrol, join, launch, and wait for the end; the tampered run and the broken scoring happen on the way."""
+    found, folder = Rehearsed(consortium), consortium.folder
+    write_cohort(folder / "data")
+    (folder / "study.toml").write_text(STUDY)
+    consortium.start_sink()
+    consortium.found(folder / "study.toml")
+    found.kits = {name: consortium.invite(name) for name in NAMES}
+    consortium.serve()
+    found.dry = joined(consortium, NAMES[0], found.kits[NAMES[0]], "--dry-run")
+    with ThreadPoolExecutor(2) as both:
+        codes = both.map(lambda name: joined(consortium, name, found.kits[name], "--prepare"), NAMES)
+        found.prepared = dict(zip(NAMES, codes, strict=True))
+    for name in NAMES:
+        consortium.accept(name)
+        consortium.join(name, found.kits[name])
+    consortium.wait_online(NAMES)
+    away = hidden(folder)
+    consortium.coordinate("launch", found.root)
+    consortium.wait_until(lambda: consortium.progress().get("stage") == "pretrain", "the first stage", within_s=300)
+    start_tampered_run(consortium)
+    found.while_running.append(consortium.status())
+    consortium.wait_until(lambda: consortium.progress().get("stage") == "adapt", "the second stage", within_s=600)
+    restored(away)
+    found.while_running.append(consortium.status())
+    consortium.wait_state("complete", "failed", "interrupted", within_s=900)
+    answers = folder / "tampered" / "answers.json"
+    consortium.wait_until(answers.exists, "answers to the tampered run", within_s=300)
+    found.tampered = json.loads(answers.read_text())
+    return found
+
+
+def joined(consortium: Consortium, center: str, kit: Path, *words: str) -> tuple[int, str]:
+    """Exit code and output of a `join` that ends by itself."""
+    done = consortium.run(center, consortium.join_command(center, kit, *words))
+    return done.returncode, done.stdout + done.stderr
+
+
+def hidden(folder: Path) -> list[tuple[Path, Path]]:
+    """Take the canary's images away, so that scoring them raises an error that names the patient; where they lie."""
+    wait_until((folder / CANARY_CENTER / "run" / "trainer.sock").exists, f"trainer of {CANARY_CENTER}", within_s=300)
+    images = sorted((folder / "data" / CANARY_CENTER).glob(f"{CANARY}-[0-9]/ct.nii.gz"))
+    moved = [(image, image.with_name("taken-away")) for image in images]
+    for image, place in moved:
+        image.rename(place)
+    return moved
+
+
+def restored(moved: Sequence[tuple[Path, Path]]) -> None:
+    """Put the images back."""
+    for image, place in moved:
+        place.rename(image)
+
+
+def start_tampered_run(consortium: Consortium) -> None:
+    """Start a run of another bundle through the control port, as whoever has the coordinator's machine could."""
+    answers = consortium.folder / "tampered"
+    answers.mkdir()
+    app = consortium.folder / "tampered-app"
+    shutil.copytree(TAMPERED, app)
+    program = (
+        "import sys; from pathlib import Path; from flwr.cli.build import build_fab_from_disk;"
+        "from server.directory import StudyDirectory; from server.link import connect_to;"
+        "connect_to(StudyDirectory(Path(sys.argv[1]))).start_run("
+        "build_fab_from_disk(Path(sys.argv[2])), {'study-directory': sys.argv[3]})"
+    )
+    consortium.python(COORDINATOR, program, consortium.directory.root, app, answers)

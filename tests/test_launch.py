@@ -1,0 +1,160 @@
+"""When a study is launched, resumed and stopped, and when that is refused; the SuperLink is a list of runs here."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from server.authority import open_authority, provide_server_certificate, utc_now
+from server.cli import app
+from server.directory import StudyDirectory
+from server.launch import check_ready, launch, stop, wait_until_taken
+from server.study_lock import held
+from strategies.errors import ConciliumError, LaunchError, StudyError
+from tests.coordinator_root import CENTERS, enroll, found_root, report, want, wanted_of
+from tests.listed_link import ListedLink, NoLink, run
+from tests.loopback import free_port
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> StudyDirectory:
+    return found_root(tmp_path / "root", link_port=free_port())
+
+
+def test_study_with_all_centers_is_ready(directory: StudyDirectory) -> None:
+    enroll(directory, CENTERS)
+    ready = check_ready(directory, utc_now())
+    assert (ready.stage.name, ready.enrolled, ready.missing) == ("adapt", CENTERS, ())
+
+
+def test_center_that_is_missing_is_named_and_the_quorum_decides(directory: StudyDirectory) -> None:
+    enroll(directory, CENTERS[:2])
+    assert check_ready(directory, utc_now()).missing == ("center-c",)
+
+
+def test_too_few_centers_are_refused_by_name(directory: StudyDirectory) -> None:
+    enroll(directory, ["center-b"])
+    with pytest.raises(LaunchError, match=r"needs 2 of its 3 centers, and 1 are enrolled; .* center-a, center-c"):
+        check_ready(directory, utc_now())
+
+
+def test_center_whose_membership_is_over_does_not_count(directory: StudyDirectory) -> None:
+    enroll(directory, CENTERS, until=utc_now() - timedelta(seconds=1))
+    with pytest.raises(LaunchError, match="0 are enrolled"):
+        check_ready(directory, utc_now())
+
+
+def test_complete_study_is_refused(directory: StudyDirectory) -> None:
+    enroll(directory, CENTERS)
+    directory.result.write_text(json.dumps({"status": "complete"}))
+    with pytest.raises(LaunchError, match="is complete"):
+        check_ready(directory, utc_now())
+
+
+def test_unfinished_directory_is_refused(directory: StudyDirectory) -> None:
+    (directory.root / "tensors.json").unlink()
+    with pytest.raises(StudyError, match="not complete"):
+        check_ready(directory, utc_now())
+
+
+def test_expired_certificate_is_refused_with_its_renewal(directory: StudyDirectory) -> None:
+    enroll(directory, CENTERS)
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    authority = open_authority(directory.authority)
+    files = {"key_file": directory.server_key, "certificate_file": directory.server_certificate}
+    provide_server_certificate(authority, "localhost", **files, now=long_ago)
+    with pytest.raises(LaunchError, match=r"expired on 2021-02-01.*concilium certificate"):
+        check_ready(directory, utc_now())
+
+
+def test_launch_says_what_is_wanted_from_now_on(directory: StudyDirectory) -> None:
+    link = ListedLink()
+    run_id = launch(directory, link, b"bundle", utc_now())
+    wanted = wanted_of(directory)
+    assert (wanted.wanted, wanted.run_id, wanted.starts) == ("running", run_id, 1)
+    assert link.options == {"study-directory": str(directory.root.resolve())}
+
+
+def test_second_run_of_a_study_is_refused(directory: StudyDirectory) -> None:
+    with pytest.raises(LaunchError, match="run 1 of this study is running"):
+        launch(directory, ListedLink(run("running")), b"bundle", utc_now())
+
+
+def test_resumed_study_goes_on_in_its_stage(directory: StudyDirectory) -> None:
+    enroll(directory, CENTERS)
+    report(directory, "interrupted", stage="adapt", server_round=1)
+    assert check_ready(directory, utc_now()).stage.name == "adapt"
+
+
+def test_run_that_nothing_takes_is_said_and_stays_queued(directory: StudyDirectory) -> None:
+    link = ListedLink(run("pending"))
+    with pytest.raises(LaunchError, match=r"run 1 is still pending after 0 s: no SuperExec takes it.*concilium serve"):
+        wait_until_taken(link, "1", directory.root, patience_s=0)
+    assert link.listed[0].active
+
+
+def test_run_that_fails_at_once_is_said_with_flowers_reason(directory: StudyDirectory) -> None:
+    with pytest.raises(LaunchError, match="has failed at once: no reason given"):
+        wait_until_taken(ListedLink(run("finished:failed")), "1", directory.root)
+
+
+def test_stopped_study_is_not_wanted_and_its_run_is_stopped(directory: StudyDirectory) -> None:
+    link = ListedLink(run("running"))
+    want(directory)
+    assert stop(directory, link) == ("1",)
+    assert (wanted_of(directory).wanted, link.listed[0].status) == ("stopped", "finished:stopped")
+
+
+def test_stop_waits_for_the_process_that_holds_the_study(directory: StudyDirectory) -> None:
+    want(directory)
+    with held(directory.lock), pytest.raises(LaunchError, match=r"a process still holds .*study\.lock"):
+        stop(directory, ListedLink(run("running")), patience_s=0)
+
+
+def test_stop_of_a_study_that_was_never_launched_is_refused(directory: StudyDirectory) -> None:
+    with pytest.raises(LaunchError, match="never launched"):
+        stop(directory, ListedLink())
+
+
+def test_study_is_wanted_stopped_although_the_superlink_is_away(directory: StudyDirectory) -> None:
+    want(directory)
+    with pytest.raises(ConciliumError):
+        stop(directory, NoLink())
+    assert wanted_of(directory).wanted == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["launch"], "error (launch): stage 'adapt' needs 2 of its 3 centers"),
+        (["resume"], "error (launch): the study in"),
+        (["stop"], "error (launch): the study in"),
+    ],
+)
+def test_command_that_is_refused_ends_with_1_and_one_message(
+    directory: StudyDirectory, command: list[str], said: str
+) -> None:
+    result = CliRunner().invoke(app, [*command, str(directory.root)])
+    assert (result.exit_code, said in result.stderr) == (1, True)
+
+
+def test_status_ends_with_0_while_the_superlink_is_down_and_says_so(directory: StudyDirectory) -> None:
+    enroll(directory, ["center-a"])
+    result = CliRunner().invoke(app, ["status", str(directory.root)])
+    assert result.exit_code == 0
+    assert "nothing answers" in result.stdout
+    assert "enrolled" in result.stdout
+
+
+def test_status_for_machines_is_json(directory: StudyDirectory) -> None:
+    report(directory, "running", stage="adapt", stage_round=1, waiting_for=["center-a"])
+    result = CliRunner().invoke(app, ["status", str(directory.root), "--json"])
+    found = json.loads(result.stdout)
+    assert (found["stage"], found["waiting_for"], found["run"]) == ("adapt", ["center-a"], None)
+
+
+def test_status_of_what_is_no_coordinators_directory_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["status", str(tmp_path)])
+    assert (result.exit_code, "concilium study init" in result.stderr) == (1, True)
