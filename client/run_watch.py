@@ -45,8 +45,8 @@ def _watch(home: CenterHome, run_id: int, node_id: int, interval_s: float, done:
         try:
             if _is_over(home, run_id, node_id) and not done.is_set():
                 logger.warning("the coordinator ended run %d; the trainer is told to stop", run_id)
-                _trainer(home).abandon()
-                return
+                if _trainer(home).abandon():
+                    return
         except (httpx.HTTPError, ConciliumError, OSError, ValueError) as error:
             logger.warning("cannot ask whether run %d is still wanted: %s", run_id, type(error).__name__)
 

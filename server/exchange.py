@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from server.patience import Patience
-from server.post import PASSING, UNAVAILABLE, Asked, Node, Post, withdraw
+from server.post import PASSING, UNAVAILABLE, Asked, Node, Post
 from strategies.instruction import Instruction, Reply
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,6 @@ class Exchange:
                 logger.debug("center '%s' answered a second copy", question.center)
             elif reply.error not in PASSING:
                 self.open.remove(question.center)
-                withdraw(self.waiting, [question])
                 through.append((question.center, reply))
             elif not self._under_way(question.center):
                 self._lose(question.center, reply.error, now)
@@ -72,7 +71,7 @@ class Exchange:
         return [(center, lost[center]) for center in self._leave(lost)]
 
     def _leave(self, centers: Mapping[str, Reply]) -> list[str]:
-        """Stop waiting for some centers; those of them that were open."""
+        """Stop waiting for some centers and for copies of what is answered; those of `centers` that were open."""
         leaving = [center for center in self.open if center in centers]
         for center in leaving:
             self.open.remove(center)

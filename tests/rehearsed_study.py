@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from typing import Any
 
 from client.data.synthetic import CENTERS, write_synthetic_cohort
 from deploy.rehearsal.consortium import COORDINATOR, Consortium, wait_until
+from deploy.rehearsal.disturbances import slowed
 
 NAMES = ("center-a", "center-b", "center-c", "center-d")
 CANARY, CANARY_CENTER = "DOE-JANE-19540321", "center-d"
@@ -70,10 +72,9 @@ STUDY = HEAD + "".join(
     (
         stage("pretrain", "pretrain", NAMES[:2]),
         stage("adapt", "adapt", NAMES[:3]),
-        stage("arrive", "arrive", NAMES[3:]),
+        stage("arrive", "arrive", NAMES[3:], steps=400),
     )
 )
-ENDLESS = HEAD + stage("endless", "pretrain", NAMES[:1], steps=100_000)
 
 
 def write_cohort(root: Path) -> None:
@@ -103,6 +104,7 @@ class Rehearsed:
     dry: the same of one center's dry run, before it had a key.
     while_running: what `concilium status --json` said while the study ran.
     tampered: what each center answered to a run of another bundle, by center.
+    freed_s: seconds from the end of `concilium stop`, while a center trained, until its trainer had given up.
     """
 
     consortium: Consortium
@@ -111,6 +113,7 @@ class Rehearsed:
     prepared: dict[str, tuple[int, str]] = field(default_factory=dict)
     while_running: list[dict[str, Any]] = field(default_factory=list)
     tampered: dict[str, str] = field(default_factory=dict)
+    freed_s: float = 0
 
     @property
     def root(self) -> Path:
@@ -119,8 +122,30 @@ class Rehearsed:
 
 
 def rehearse(consortium: Consortium) -> Rehearsed:
-    """Found, enrol, join, launch, and wait for the end; the tampered run and the broken scoring happen on the way."""
-    found, folder = Rehearsed(consortium), consortium.folder
+    """Found, enrol, join, launch, stop, resume, and wait for the end."""
+    found = Rehearsed(consortium)
+    enrolled(found)
+    away = hidden(consortium.folder)
+    consortium.coordinate("launch", found.root)
+    stage_begun(consortium, "pretrain")
+    start_tampered_run(consortium)
+    found.while_running.append(consortium.status())
+    stage_begun(consortium, "adapt")
+    restored(away)
+    found.while_running.append(consortium.status())
+    stage_begun(consortium, "arrive")
+    found.freed_s = stopped_while_training(consortium, NAMES[3])
+    answers = consortium.folder / "tampered" / "answers.json"
+    consortium.wait_until(answers.exists, "answers to the tampered run", within_s=300)
+    found.tampered = json.loads(answers.read_text())
+    consortium.coordinate("resume", found.root)
+    consortium.wait_until(lambda: consortium.progress().get("state") == "complete", "the end", within_s=900)
+    return found
+
+
+def enrolled(found: Rehearsed) -> None:
+    """Bring every center from an invitation to a running node."""
+    consortium, folder = found.consortium, found.consortium.folder
     write_cohort(folder / "data")
     (folder / "study.toml").write_text(STUDY)
     consortium.start_sink()
@@ -135,19 +160,25 @@ def rehearse(consortium: Consortium) -> Rehearsed:
         consortium.accept(name)
         consortium.join(name, found.kits[name])
     consortium.wait_online(NAMES)
-    away = hidden(folder)
-    consortium.coordinate("launch", found.root)
-    consortium.wait_until(lambda: consortium.progress().get("stage") == "pretrain", "the first stage", within_s=300)
-    start_tampered_run(consortium)
-    found.while_running.append(consortium.status())
-    consortium.wait_until(lambda: consortium.progress().get("stage") == "adapt", "the second stage", within_s=600)
-    restored(away)
-    found.while_running.append(consortium.status())
-    consortium.wait_state("complete", "failed", "interrupted", within_s=900)
-    answers = folder / "tampered" / "answers.json"
-    consortium.wait_until(answers.exists, "answers to the tampered run", within_s=300)
-    found.tampered = json.loads(answers.read_text())
-    return found
+
+
+def stage_begun(consortium: Consortium, name: str) -> None:
+    """Wait until a stage's first round has begun."""
+    consortium.wait_until(lambda: consortium.progress().get("stage") == name, f"stage {name}", within_s=600)
+
+
+def stopped_while_training(consortium: Consortium, center: str) -> float:
+    """Stop the study while a center, made slow, trains; how long its trainer took to give up after that."""
+    log = consortium.home(center) / "trainer" / "outgoing.jsonl"
+    before = log.read_text().count("\n")
+    with slowed(consortium, center):
+        consortium.wait_until(
+            lambda: bool(consortium.processes(center, "client.clientapp")), f"training at {center}", within_s=300
+        )
+        consortium.coordinate("stop", consortium.directory.root)
+        begun = time.monotonic()
+        consortium.wait_until(lambda: log.read_text().count("\n") > before, "the trainer's last word", within_s=120)
+        return time.monotonic() - begun
 
 
 def joined(consortium: Consortium, center: str, kit: Path, *words: str) -> tuple[int, str]:

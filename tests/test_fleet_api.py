@@ -1,25 +1,34 @@
 """What a center asks of a real SuperLink beside its SuperNode: is my key accepted, is this run still wanted."""
 
 import json
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from client.app import SOCKET_VARIABLE
 from client.center_home import CenterHome, terms_of
 from client.findings import Situation, ok
 from client.fleet_api import FleetApi, Standing, fleet_api
 from client.network_checks import check_authentication
 from client.node_key import provide_node_key
 from client.renewal import adopt_accepted_key
+from client.run_watch import watched
 from server.bundle import BUNDLE_APP
 from strategies.atomic_files import write_text
+from strategies.instruction import Instruction
+from strategies.settings import Model, StudySettings
 from tests.coordinator_stand_in import kit
+from tests.echo_trainer import EchoTrainer
 from tests.loopback import CONNECTION, Loopback
+from tests.one_center import service
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 SOME_RUN = 7
+SETTINGS = StudySettings(study="small", seed=1, model=Model(name="pemma-unetr-tiny"))
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +64,13 @@ def register(link: Loopback, path: Path) -> int:
         "supernode", "register", path, CONNECTION, "--name", path.parent.parent.parent.name, "--format", "json"
     )
     return int(json.loads(answer)["node-id"])
+
+
+def stopped_run(link: Loopback) -> int:
+    """The number of a run that was submitted and stopped."""
+    run_id = int(json.loads(link.flwr("run", BUNDLE_APP, CONNECTION, "--format", "json"))["run-id"])
+    link.flwr("stop", str(run_id), CONNECTION)
+    return run_id
 
 
 def situation(link: Loopback, home: CenterHome) -> Situation:
@@ -123,10 +139,24 @@ def test_a_run_that_is_not_running_is_over_and_an_unknown_one_is_not_said_to_be(
     link: Loopback, home: CenterHome
 ) -> None:
     node_id = register(link, home.key.with_name("key.pub"))
-    run_id = int(json.loads(link.flwr("run", BUNDLE_APP, CONNECTION, "--format", "json"))["run-id"])
-    link.flwr("stop", str(run_id), CONNECTION)
+    run_id = stopped_run(link)
     with fleet_api(f"localhost:{link.port}", authority(link), provide_node_key(home.key)) as api:
         assert (api.is_run_over(run_id, node_id), api.is_run_over(SOME_RUN, node_id)) == (True, False)
+
+
+def test_when_the_run_is_over_the_trainer_is_told_to_stop(
+    link: Loopback, home: CenterHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stage `slow` would take a minute; its answer says that it was broken off."""
+    node_id = register(link, home.key.with_name("key.pub"))
+    run_id = stopped_run(link)
+    with tempfile.TemporaryDirectory(prefix="w-") as folder, service(Path(folder), EchoTrainer("center-a")) as trainer:
+        monkeypatch.setenv(SOCKET_VARIABLE, str(trainer.socket_path))
+        with watched(home, run_id=run_id, node_id=node_id, interval_s=0.2):
+            started_at = time.monotonic()
+            reply = trainer.link().perform(Instruction("register", SETTINGS, "slow", 1))
+    assert reply.error == "abandoned"
+    assert time.monotonic() - started_at < 30
 
 
 def test_equal_versions_of_flower_raise_no_warning(link: Loopback, home: CenterHome) -> None:

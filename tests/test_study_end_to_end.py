@@ -230,10 +230,10 @@ def test_below_the_quorum_the_last_round_stands(cohort: Path, tmp_path: Path, mo
     study = write_study(tmp_path / "study.toml", STUDY.replace("seed = 5", "seed = 5\nquorum = 2"))
     train = Trainer._train
 
-    def failing(self: Trainer, instruction: Any) -> Any:
+    def failing(self: Trainer, instruction: Any, check: Any) -> Any:
         if self.center == "center-d" and instruction.server_round == 2:
             raise RuntimeError
-        return train(self, instruction)
+        return train(self, instruction, check)
 
     monkeypatch.setattr(Trainer, "_train", failing)
     with pytest.raises(

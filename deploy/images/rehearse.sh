@@ -133,7 +133,8 @@ start_coordinator() {
     --superexec-auth-secret-file=/run/secrets/superexec --disable-runtime-dependency-installation \
     --database=/study/link/link.db
   start superexec "$(at coordinator)" "${secret[@]}" --volume "$work/study:/study" "${hidden[@]}" \
-    --volume "$work/nothing:/study/link:ro" --volume "$work/nothing:/study/kits:ro" --env FLWR_HOME=/tmp/flwr "$(image server)" \
+    --volume "$work/nothing:/study/link:ro" --volume "$work/nothing:/study/kits:ro" \
+    --env FLWR_HOME=/tmp/flwr "$(image server)" \
     flower-superexec --runtime-api-address=127.0.0.1:8443 --root-certificates=/study/authority/ca.crt \
     --superexec-auth-secret-file=/run/secrets/superexec
   start steward "$(at coordinator)" --volume "$work/study:/study" "${hidden[@]}" "$(image server)" \

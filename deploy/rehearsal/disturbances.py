@@ -2,9 +2,10 @@
 
 import os
 import signal
+import threading
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deploy.rehearsal.consortium import COORDINATOR, Consortium
@@ -90,16 +91,31 @@ def _cut(consortium: Consortium, center: str, seconds: float) -> str:
 
 
 def _slow(consortium: Consortium, center: str) -> str:
-    """Let a center's trainer run for a fifth of the time only, for a minute."""
-    ends_at = time.monotonic() + SLOW_S
-    while time.monotonic() < ends_at:
+    with slowed(consortium, center):
+        time.sleep(SLOW_S)
+    return f"{center} at {SHARE:.0%} of its speed for {SLOW_S:.0f} s"
+
+
+@contextmanager
+def slowed(consortium: Consortium, center: str) -> Iterator[None]:
+    """Let a center's trainer run for a fifth of the time only, until the block ends."""
+    over = threading.Event()
+    brake = threading.Thread(target=_brake, args=(consortium, center, over), daemon=True)
+    brake.start()
+    try:
+        yield
+    finally:
+        over.set()
+        brake.join()
+
+
+def _brake(consortium: Consortium, center: str, over: threading.Event) -> None:
+    """Stop the trainer and let it go on, in turn; it is never left stopped."""
+    while not over.wait(SHARE):
         pid = trainer_of(consortium, center)
         if pid is None:
-            time.sleep(0.5)
             continue
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGSTOP)
-            time.sleep(1 - SHARE)
+            over.wait(1 - SHARE)
             os.kill(pid, signal.SIGCONT)
-            time.sleep(SHARE)
-    return f"{center} at {SHARE:.0%} of its speed for {SLOW_S:.0f} s"

@@ -15,6 +15,7 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from server.tracking.database import provide_database
 from strategies.errors import StorageError
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ class Store:
             raise StorageError(f"MLflow store {self.uri} answers too slowly; the rest follows later")
         with trouble(self.uri):
             if self._opened is None:
+                provide_database(self.uri, lambda uri: _client(uri).search_experiments(max_results=1))
                 self._opened = _client(self.uri)
             yield self._opened
 
