@@ -75,7 +75,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     groups = remaining(sys.stdin)
-    end(groups)
+    end(groups | marked(sys.argv[1]))
 
 
 if __name__ == "__main__":

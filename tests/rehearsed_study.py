@@ -133,11 +133,12 @@ def rehearse(consortium: Consortium) -> Rehearsed:
     stage_begun(consortium, "adapt")
     restored(away)
     found.while_running.append(consortium.status())
-    stage_begun(consortium, "arrive")
-    found.freed_s = stopped_while_training(consortium, NAMES[3])
-    answers = consortium.folder / "tampered" / "answers.json"
-    consortium.wait_until(answers.exists, "answers to the tampered run", within_s=300)
-    found.tampered = json.loads(answers.read_text())
+    with slowed(consortium, NAMES[3]):
+        answers = consortium.folder / "tampered" / "answers.json"
+        consortium.wait_until(answers.exists, "answers to the tampered run", within_s=300)
+        found.tampered = json.loads(answers.read_text())
+        stage_begun(consortium, "arrive")
+        found.freed_s = stopped_while_training(consortium, NAMES[3])
     consortium.coordinate("resume", found.root)
     consortium.wait_until(lambda: consortium.progress().get("state") == "complete", "the end", within_s=900)
     return found
@@ -168,17 +169,16 @@ def stage_begun(consortium: Consortium, name: str) -> None:
 
 
 def stopped_while_training(consortium: Consortium, center: str) -> float:
-    """Stop the study while a center, made slow, trains; how long its trainer took to give up after that."""
+    """Stop the study while a center trains; how long its trainer took to give up after that."""
     log = consortium.home(center) / "trainer" / "outgoing.jsonl"
     before = log.read_text().count("\n")
-    with slowed(consortium, center):
-        consortium.wait_until(
-            lambda: bool(consortium.processes(center, "client.clientapp")), f"training at {center}", within_s=300
-        )
-        consortium.coordinate("stop", consortium.directory.root)
-        begun = time.monotonic()
-        consortium.wait_until(lambda: log.read_text().count("\n") > before, "the trainer's last word", within_s=120)
-        return time.monotonic() - begun
+    consortium.wait_until(
+        lambda: bool(consortium.processes(center, "client.clientapp")), f"training at {center}", within_s=300
+    )
+    consortium.coordinate("stop", consortium.directory.root)
+    begun = time.monotonic()
+    consortium.wait_until(lambda: log.read_text().count("\n") > before, "the trainer's last word", within_s=120)
+    return time.monotonic() - begun
 
 
 def joined(consortium: Consortium, center: str, kit: Path, *words: str) -> tuple[int, str]:
