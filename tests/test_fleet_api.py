@@ -4,6 +4,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from client.network_checks import check_authentication
 from client.node_key import provide_node_key
 from client.renewal import adopt_accepted_key
 from client.run_watch import watched
+from client.trainer_link import TrainerUnavailableError
 from server.bundle import BUNDLE_APP
 from strategies.atomic_files import write_text
 from strategies.instruction import Instruction
@@ -155,6 +157,9 @@ def test_when_the_run_is_over_the_trainer_is_told_to_stop(
         with watched(home, run_id=run_id, node_id=node_id, interval_s=0.2):
             started_at = time.monotonic()
             reply = trainer.link().perform(Instruction("register", SETTINGS, "slow", 1))
+        with suppress(TrainerUnavailableError):
+            trainer.link().perform(Instruction("register", SETTINGS, "quit", 1))
+        trainer.thread.join()
     assert reply.error == "abandoned"
     assert time.monotonic() - started_at < 30
 
