@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from client.trainer_link import key_path
-from client.trainer_service import provide_key, serve
+from client.service.trainer_link import key_path
+from client.service.trainer_service import provide_key, serve
 from server.directory import read_prepared
 from strategies.instruction import Instruction, Reply, Score
 from strategies.payload import Payload, frozen_hash, phase_of

@@ -19,9 +19,9 @@ from light_center import LightCenter
 from client.app import build_client_app
 from deploy.in_process import InProcessGrid
 from server.directory import read_prepared
-from server.fleet import Fleet
+from server.fleet.fleet import Fleet
 from server.progress import Listener
-from server.rounds import run_study
+from server.rounds.loop import run_study
 from server.study import Stage
 
 MIB = 1024**2

@@ -147,7 +147,7 @@ def run_study_here(loopback: Loopback, study: Path, bounds: Bounds) -> Rounds:
     watcher.start()
     try:
         option = f'study-directory="{study}"'
-        loopback.flwr("run", REPOSITORY / "deploy" / "flower-app", CONNECTION, "--stream", "-c", option, within_s=900)
+        loopback.flwr("run", REPOSITORY / "server" / "flower-app", CONNECTION, "--stream", "-c", option, within_s=900)
     finally:
         stop.set()
         watcher.join()

@@ -17,9 +17,9 @@ from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 
-from client.egress import UNREADABLE, Perform, answer
-from client.outgoing_log import append_line, line_of
-from client.trainer_link import START_IT, TrainerLink, TrainerUnavailableError, key_path, patiently, read_key
+from client.outgoing.egress import UNREADABLE, Perform, answer
+from client.outgoing.outgoing_log import append_line, line_of
+from client.service.trainer_link import START_IT, TrainerLink, TrainerUnavailableError, key_path, patiently, read_key
 from strategies.errors import ConciliumError, StorageError
 from strategies.instruction import Instruction, Reply
 from strategies.wire import claimed_kind, read_instruction, reply_content

@@ -62,8 +62,8 @@ def evaluate(
     device: Device = "cpu",
 ) -> None:
     """Score an adapter of the bank on any folder of cases, each case once."""
-    from client.bank_evaluation import evaluate_cases, evaluation_table, load_adapter, one_for_all, scan_folder
-    from client.routing import RoutedModels
+    from client.learning.routing import RoutedModels
+    from client.scores.bank_evaluation import evaluate_cases, evaluation_table, load_adapter, one_for_all, scan_folder
     from strategies.bank import AdapterBank
 
     store = AdapterBank(bank)
@@ -126,10 +126,10 @@ def trainer(
     maximum_steps: Annotated[int, typer.Option(min=1, help="Most local steps a round may ask for.")] = MAXIMUM_STEPS,
 ) -> None:
     """Start the warm trainer: it holds the data, has no network, and answers the ClientApp over a local socket."""
+    from client.service.trainer_link import key_path
+    from client.service.trainer_service import provide_key, serve
     from client.trainer import Trainer
-    from client.trainer_link import key_path
     from client.trainer_options import trainer_options
-    from client.trainer_service import provide_key, serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     found = trainer_options(

@@ -14,8 +14,8 @@ import typer
 from client.center_home import DEFAULT_PORT, CenterHome
 
 if TYPE_CHECKING:
-    from client.findings import Situation
-    from client.preflight import Check
+    from client.join.findings import Situation
+    from client.join.preflight import Check
 
 Home = Annotated[Path, typer.Option(help="The center's home: key, terms, settings, logs. Made where it is not there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the checks as one JSON object.")]
@@ -40,10 +40,10 @@ def join(
 
     What is given is kept in HOME/center.toml: a later start needs --home alone.
     """
-    from client.joining import claimed, provide_backbone
-    from client.preflight import CHECKS
-    from client.site_checks import described
-    from client.start import Options, examined_only, keep_center_alive, prepared
+    from client.join.joining import claimed, provide_backbone
+    from client.join.preflight import CHECKS
+    from client.join.site_checks import described
+    from client.join.start import Options, examined_only, keep_center_alive, prepared
 
     _log_to_stderr()
     options = Options(kit, data, tuple(modalities.split("+")) if modalities else (), device, minimum_cases, port)
@@ -66,10 +66,10 @@ def node(
     as_json: Json = False,
 ) -> None:
     """Run the network side alone, beside a trainer that runs elsewhere: it needs HOME/node and HOME/run, no data."""
-    from client.joining import claimed
-    from client.preflight import NODE_CHECKS
-    from client.programs import provide_node_files
-    from client.start import keep_node_alive, node_situation
+    from client.join.joining import claimed
+    from client.join.preflight import NODE_CHECKS
+    from client.join.programs import provide_node_files
+    from client.join.start import keep_node_alive, node_situation
 
     _log_to_stderr()
     center = CenterHome(home.absolute())
@@ -83,7 +83,7 @@ def node(
 
 def renew_key(home: Home) -> None:
     """Make a new key and the answer that asks the coordinator to take it; until then the old one stays in use."""
-    from client.renewal import prepare_renewal
+    from client.node.renewal import prepare_renewal
 
     path = prepare_renewal(CenterHome(home.absolute()))
     typer.echo(f"send this answer file to the coordinator: {path}")
@@ -92,7 +92,7 @@ def renew_key(home: Home) -> None:
 
 def _show(situation: "Situation", checks: "Sequence[Check]", *, as_json: bool) -> int:
     """Run the checks and print each as it is known, or all as JSON; returns the exit code."""
-    from client.preflight import examine, exit_code, table
+    from client.join.preflight import examine, exit_code, table
 
     results = []
     for result in examine(situation, checks):

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from client.ledger import Sent, as_json, read_ledger, totals
+from client.outgoing.ledger import Sent, as_json, read_ledger, totals
 
 HASH_DIGITS, PIPED_WIDTH = 12, 200
 COUNTED = ("replies", "again", "errors", "withheld", "tensors", "bytes")

@@ -19,14 +19,14 @@ from client.data.manifest import Manifest, Modality, raise_if_unusable, scan_cen
 from client.data.manifest_file import write_manifest
 from client.data.preprocessing import PreparedCase, cached_case
 from client.data.split_file import fixed_parts
-from client.egress import answer, check_and_log, failed
+from client.learning.observation import observe
+from client.learning.outcome import moved_of, payload_of, round_generator, support_of
+from client.learning.training import train_locally
 from client.local_terms.table import build_terms
-from client.observation import observe
-from client.outbox import Outbox
-from client.outcome import moved_of, payload_of, round_generator, support_of
-from client.score_log import record_prediction, record_scores
-from client.scoring import Network, ScoreBook, by_setting, comparison_of, mean_diagnostics
-from client.training import train_locally
+from client.outgoing.egress import answer, check_and_log, failed
+from client.outgoing.outbox import Outbox
+from client.scores.score_log import record_prediction, record_scores
+from client.scores.scoring import Network, ScoreBook, by_setting, comparison_of, mean_diagnostics
 from fusion_models.adapters.injection import group_of, train_only
 from fusion_models.registry import model_row
 from strategies.errors import AbandonedError, ConciliumError, ModelError

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.table import Table
 
-from server.result import PACKAGES, installed_versions
+from server.results.result import PACKAGES, installed_versions
 
 NOT_INSTALLED = "not installed"
 DECIMAL_GB = 1e9

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from server.coordinator import Coordinator, client_image, findings, free_link_port, read_coordinator
+from server.centers.coordinator import Coordinator, client_image, findings, free_link_port, read_coordinator
+from server.centers.founding import found
 from server.directory import StudyDirectory
-from server.founding import found
 from server.study import Study, read_study
 from strategies.atomic_files import write_bytes
 from strategies.errors import StudyError
@@ -23,7 +23,7 @@ def init_study(file: Path, root: Path, endpoint: str, *, backbone: Path | None =
         root: the coordinator's directory.
         endpoint: "host:port" under which centers reach the coordinator.
         backbone: safetensors file of a backbone to start from; a copy goes to ROOT/backbone/<content hash>.safetensors.
-        given: settings of `server.coordinator.Coordinator`; those left out are as they were, or the defaults.
+        given: settings of `server.centers.coordinator.Coordinator`; those left out are as they were, or the defaults.
 
     Raises:
         StudyError: the study cannot be run, a setting is wrong, `root` holds another study or other settings, or torch

@@ -9,16 +9,16 @@ from flwr.serverapp import Grid
 from rich.console import Console
 
 from client.app import build_client_app
-from client.egress import Perform
+from client.outgoing.egress import Perform
 from client.report import write_center_report
 from client.trainer import Trainer
 from deploy.in_process import InProcessGrid
 from deploy.prepare import prepare
 from deploy.ray_engine import run_with_ray
 from server.directory import StudyDirectory
-from server.fleet import Fleet
+from server.fleet.fleet import Fleet
 from server.progress import Display
-from server.rounds import run_study
+from server.rounds.loop import run_study
 from server.study import Study
 from strategies.errors import StudyError
 

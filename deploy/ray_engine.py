@@ -16,7 +16,7 @@ from flwr.simulation import run_simulation
 from flwr.supercore import telemetry
 
 from client.app import build_client_app_per_node
-from client.egress import Perform
+from client.outgoing.egress import Perform
 from strategies.errors import ConciliumError
 
 PerformFor = Callable[[str], Perform]

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.proxy.configuration import Proxy
-from server.authority import read_certificate, utc_now
-from server.coordinator import Coordinator, read_coordinator
+from server.centers.authority import read_certificate, utc_now
+from server.centers.coordinator import Coordinator, read_coordinator
 from server.directory import StudyDirectory
 from strategies.atomic_files import write_private
 from strategies.errors import LaunchError
@@ -231,8 +231,8 @@ def serve(serving: Serving) -> None:
     Raises:
         LaunchError: another `serve` runs here, or a port is taken.
     """
-    from server.link import connect_to
-    from server.steward import Steward
+    from server.launching.link import connect_to
+    from server.launching.steward import Steward
 
     with alone(serving.directory):
         refuse_taken_ports(serving)

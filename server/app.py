@@ -19,10 +19,10 @@ from pydantic import Field, ValidationError
 from rich.console import Console
 
 from server.directory import StudyDirectory
-from server.fleet import Fleet
+from server.fleet.fleet import Fleet
+from server.launching.progress_file import ProgressFile
 from server.progress import Display, Listeners
-from server.progress_file import ProgressFile
-from server.rounds import run_study
+from server.rounds.loop import run_study
 from server.study import read_study
 from strategies.errors import StudyError
 from strategies.settings import Settings

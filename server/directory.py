@@ -8,10 +8,10 @@ checkpoint.safetensors, bank/, mlflow.db, mlartifacts/, result.json, report.html
 
 Of a study that runs over a network:
 
-coordinator.toml      where the centers reach the coordinator (server.coordinator)
+coordinator.toml      where the centers reach the coordinator (server.centers.coordinator)
 authority/            ca.key, ca.crt: the certificate authority, made once
 server/               server.key, server.crt: the server's certificate, renewed without touching the centers
-enrolment.json        the roll of centers, kits/CENTER.kit: what was issued (server.enrolment)
+enrolment.json        the roll of centers, kits/CENTER.kit: what was issued (server.centers.enrolment)
 backbone/             <content hash>.safetensors: the backbone the study starts from, as a file of its own
 link/                 link.db, superexec.secret, flwr/: Flower's side
 launch.json           what the coordinator wants; progress.json: where the run is; steward.json: who watches it

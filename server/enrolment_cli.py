@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from server.control import ControlClient
     from server.directory import StudyDirectory
+    from server.launching.control import ControlClient
 
 app = typer.Typer()
 study_app = typer.Typer(no_args_is_help=True, help="Make a study that centers can join.")
@@ -45,7 +45,7 @@ def enroll(
 @app.command("revoke")
 def revoke(center: Annotated[str, typer.Argument(help="The center.")], root: Root) -> None:
     """End a center's membership or invitation at once."""
-    from server.enrolment import Enrolment
+    from server.centers.enrolment import Enrolment
 
     directory = directory_at(root)
     with link_of(directory) as control:
@@ -58,11 +58,11 @@ def centers(root: Root) -> None:
     """Show the roll: every center's state, key and dates; what ends soon, and how to renew it."""
     from rich.table import Table
 
-    from server.announcements import announcements
-    from server.authority import utc_now
+    from server.centers.announcements import announcements
+    from server.centers.authority import utc_now
+    from server.centers.enrolment import Enrolment
+    from server.centers.roll import day_of
     from server.cli import wide_console
-    from server.enrolment import Enrolment
-    from server.roll import day_of
 
     directory, now = directory_at(root), utc_now()
     table = Table("center", "state", "registered", "key", "member until", "kit until")
@@ -86,8 +86,8 @@ def certificate(
     root: Root, renew: Annotated[bool, typer.Option("--renew", help="Sign a new one; no center notices.")] = False
 ) -> None:
     """Show the server's certificate and its authority, or renew the first."""
-    from server.authority import fingerprint_of, names_in, read_certificate, utc_now
-    from server.founding import renew_certificate
+    from server.centers.authority import fingerprint_of, names_in, read_certificate, utc_now
+    from server.centers.founding import renew_certificate
 
     directory = directory_at(root)
     if renew:
@@ -106,7 +106,7 @@ def directory_at(root: Path) -> "StudyDirectory":
     Raises:
         StudyError: there is none.
     """
-    from server.coordinator import read_coordinator
+    from server.centers.coordinator import read_coordinator
     from server.directory import StudyDirectory
 
     directory = StudyDirectory(root)
@@ -116,16 +116,16 @@ def directory_at(root: Path) -> "StudyDirectory":
 
 def link_of(directory: "StudyDirectory") -> "ControlClient":
     """A client of the study's SuperLink, on the coordinator's own machine."""
-    from server.control import ControlClient
-    from server.coordinator import read_coordinator
+    from server.centers.coordinator import read_coordinator
+    from server.launching.control import ControlClient
 
     port = read_coordinator(directory.coordinator).link_port
     return ControlClient(f"127.0.0.1:{port}", directory.authority_certificate)
 
 
 def _invite(root: Path, center: str, days: int, member_days: int | None, out: Path | None) -> None:
-    from server.enrolment import MEMBER_DAYS, Enrolment
-    from server.roll import day_of
+    from server.centers.enrolment import MEMBER_DAYS, Enrolment
+    from server.centers.roll import day_of
 
     enrolment = Enrolment(directory_at(root))
     path = enrolment.invite(center, days=days, member_days=member_days or MEMBER_DAYS, out=out)
@@ -137,8 +137,8 @@ def _invite(root: Path, center: str, days: int, member_days: int | None, out: Pa
 
 
 def _accept(root: Path, answer: Path) -> None:
-    from server.enrolment import Enrolment
-    from server.roll import day_of
+    from server.centers.enrolment import Enrolment
+    from server.centers.roll import day_of
 
     directory = directory_at(root)
     enrolment = Enrolment(directory)
@@ -149,8 +149,8 @@ def _accept(root: Path, answer: Path) -> None:
 
 
 def _renew(root: Path, center: str, member_days: int | None) -> None:
-    from server.enrolment import Enrolment
-    from server.roll import day_of
+    from server.centers.enrolment import Enrolment
+    from server.centers.roll import day_of
 
     member = Enrolment(directory_at(root)).renew(center, member_days=member_days)
     typer.echo(f"center '{center}' is a member until {day_of(member.member_until)}")

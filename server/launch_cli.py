@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.live import Live
 
-from server.authority import utc_now
+from server.centers.authority import utc_now
 from server.directory import StudyDirectory
 
 app = typer.Typer()
@@ -30,7 +30,7 @@ def launch_command(root: Root, patience_s: Patience = 60) -> None:
 @app.command("resume")
 def resume_command(root: Root, patience_s: Patience = 60) -> None:
     """Go on with a study that was stopped or has failed, after its last completed round."""
-    from server.launch_files import read_launch
+    from server.launching.launch_files import read_launch
     from strategies.errors import LaunchError
 
     if read_launch(StudyDirectory(root)) is None:
@@ -41,8 +41,8 @@ def resume_command(root: Root, patience_s: Patience = 60) -> None:
 @app.command("stop")
 def stop_command(root: Root) -> None:
     """Stop a study after its last completed round, and free the centers' GPUs."""
-    from server.launch import stop
-    from server.link import connect_to
+    from server.launching.launch import stop
+    from server.launching.link import connect_to
 
     directory = StudyDirectory(root)
     with connect_to(directory) as control:
@@ -63,8 +63,8 @@ def status_command(
 ) -> None:
     """Show where a study is: run, stage, round, every center, and what needs a person."""
     from server.cli import wide_console
-    from server.link import connect_to
-    from server.status import study_status, tables
+    from server.launching.link import connect_to
+    from server.launching.status import study_status, tables
 
     directory, console = StudyDirectory(root), wide_console()
     with connect_to(directory) as control:
@@ -84,8 +84,8 @@ def status_command(
 @app.command("steward")
 def steward_command(root: Root) -> None:
     """Keep a study running: start it again where its run died, turn expired centers away, raise alarms."""
-    from server.link import connect_to
-    from server.steward import Steward
+    from server.launching.link import connect_to
+    from server.launching.steward import Steward
     from server.study import read_study
 
     directory = StudyDirectory(root)
@@ -104,9 +104,9 @@ def log_to_stderr() -> None:
 
 
 def _start(directory: StudyDirectory, patience_s: float) -> None:
-    from server.bundle import bundle_bytes
-    from server.launch import check_ready, launch, wait_until_taken
-    from server.link import connect_to
+    from server.centers.bundle import bundle_bytes
+    from server.launching.launch import check_ready, launch, wait_until_taken
+    from server.launching.link import connect_to
 
     now: datetime = utc_now()
     ready = check_ready(directory, now)

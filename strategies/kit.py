@@ -95,7 +95,7 @@ class StudyTerms(Settings):
     modalities: what the study expects of this center. flower: major.minor. concilium: the coordinator's version.
     bundle_sha256: the one Flower bundle that may run. run_options: the run options that may be set from outside.
     image: reference of the client image. backbone_sha256: content hash of the backbone that goes as a file of its
-    own; empty where none does. disk_bytes, gpu_memory_bytes: estimates (`server.terms`); a GPU of 0 bytes means that
+    own; empty where none does. disk_bytes, gpu_memory_bytes: estimates (the coordinator's); a GPU of 0 bytes means that
     a CPU suffices. bytes_down_per_round, bytes_up_per_round: the largest of all stages.
     """
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from server.authority import utc_now
-from server.coordinator import Coordinator
+from server.centers.authority import utc_now
+from server.centers.coordinator import Coordinator
+from server.centers.founding import found
+from server.centers.keys import canonical_key, fingerprint
+from server.centers.roll import Member, Roll, write_roll
 from server.directory import StudyDirectory, write_prepared
-from server.founding import found
-from server.keys import canonical_key, fingerprint
-from server.launch_files import Launch, RunProgress, read_launch, write_state
-from server.roll import Member, Roll, write_roll
+from server.launching.launch_files import Launch, RunProgress, read_launch, write_state
 from strategies.tensors import TensorSpec
 from tests.loopback import write_node_key
 

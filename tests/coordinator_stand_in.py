@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from server.authority import provide_authority, provide_server_certificate, utc_now
+from server.centers.authority import provide_authority, provide_server_certificate, utc_now
 from strategies.kit import Kit, StudyTerms
 
 TOKEN = "a-token-that-must-never-be-printed-anywhere"

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 from client.abandonment import Check, unhindered
-from client.egress import Perform
-from client.trainer_link import key_path
-from client.trainer_service import provide_key, serve
+from client.outgoing.egress import Perform
+from client.service.trainer_link import key_path
+from client.service.trainer_service import provide_key, serve
 from strategies.instruction import Instruction, Reply, Score
 from strategies.payload import Payload
 

@@ -9,10 +9,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from server.coordinator import Coordinator
+from server.centers.coordinator import Coordinator
+from server.centers.enrolment import Enrolment
+from server.centers.founding import found
 from server.directory import StudyDirectory
-from server.enrolment import Enrolment
-from server.founding import found
 from strategies.errors import LaunchError
 from strategies.kit import RENEWAL, Answer, answer_bytes, read_kit, token_proof, write_answer
 from strategies.tensors import TensorSpec, write_ledger

@@ -9,15 +9,15 @@ from typing import Any
 from flwr.proto.node_pb2 import NodeInfo
 
 from client.app import build_client_app
-from client.egress import Perform
+from client.outgoing.egress import Perform
 from client.trainer import Trainer
 from deploy.in_process import InProcessGrid
 from deploy.local import make_trainer
 from deploy.prepare import prepare
 from server.directory import StudyDirectory
-from server.fleet import Fleet
+from server.fleet.fleet import Fleet
 from server.progress import Listener
-from server.rounds import run_study
+from server.rounds.loop import run_study
 from strategies.instruction import Instruction, Reply
 from tests.small_study import STUDY, write_study
 

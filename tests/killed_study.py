@@ -15,8 +15,8 @@ from typing import Any
 import mlflow.tracking  # noqa: F401 so that no process has to
 
 from server import checkpoint as checkpoints
-from server import rounds
-from server.inbox import Inbox
+from server.rounds import loop as rounds
+from server.rounds.inbox import Inbox
 from strategies.bank import AdapterBank
 from tests.light_study import STUDY, light
 

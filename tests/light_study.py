@@ -14,14 +14,14 @@ from flwr.common.constant import ErrorCode
 from flwr.proto.node_pb2 import NodeInfo
 
 from client.app import build_client_app
-from client.outbox import Outbox
+from client.outgoing.outbox import Outbox
 from deploy.in_process import InProcessGrid
 from server import checkpoint as checkpoints
 from server.checkpoint import Checkpoint
 from server.directory import StudyDirectory, write_prepared
-from server.fleet import Fleet
+from server.fleet.fleet import Fleet
 from server.progress import Listener
-from server.rounds import run_study
+from server.rounds.loop import run_study
 from strategies.bank import AdapterBank
 from strategies.errors import BackboneMissingError, ConciliumError
 from strategies.instruction import Instruction, Reply, Score

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
-from server.control import Node, Run
-from server.control_causes import LinkAwayError
+from server.launching.control import Node, Run
+from server.launching.control_causes import LinkAwayError
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 STRANGERS_KEY = (

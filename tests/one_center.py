@@ -6,8 +6,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client.trainer_link import TrainerLink, key_path
-from client.trainer_service import Performer, provide_key, serve
+from client.service.trainer_link import TrainerLink, key_path
+from client.service.trainer_service import Performer, provide_key, serve
 from deploy.prepare import initial_state
 from server.study import Study
 from strategies.instruction import Instruction, Kind

@@ -173,7 +173,7 @@ def stopped_while_training(consortium: Consortium, center: str) -> float:
     log = consortium.home(center) / "trainer" / "outgoing.jsonl"
     before = log.read_text().count("\n")
     consortium.wait_until(
-        lambda: bool(consortium.processes(center, "client.clientapp")), f"training at {center}", within_s=300
+        lambda: bool(consortium.processes(center, "client.node.clientapp")), f"training at {center}", within_s=300
     )
     consortium.coordinate("stop", consortium.directory.root)
     begun = time.monotonic()
@@ -211,7 +211,7 @@ def start_tampered_run(consortium: Consortium) -> None:
     shutil.copytree(TAMPERED, app)
     program = (
         "import sys; from pathlib import Path; from flwr.cli.build import build_fab_from_disk;"
-        "from server.directory import StudyDirectory; from server.link import connect_to;"
+        "from server.directory import StudyDirectory; from server.launching.link import connect_to;"
         "connect_to(StudyDirectory(Path(sys.argv[1]))).start_run("
         "build_fab_from_disk(Path(sys.argv[2])), {'study-directory': sys.argv[3]})"
     )

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from client.abandonment import Check
-from client.reception import Errand
+from client.service.reception import Errand
+from client.service.trainer_link import ABANDON, TrainerLink, TrainerUnavailableError
+from client.service.trainer_service import _answered
 from client.trainer import Trainer
-from client.trainer_link import ABANDON, TrainerLink, TrainerUnavailableError
-from client.trainer_service import _answered
 from server.study import Study, read_study
 from strategies.errors import AbandonedError
 from strategies.frames import pack_instruction, pack_reply, unpack_reply

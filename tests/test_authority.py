@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from server.authority import (
+from server.centers.authority import (
     names_in,
     open_authority,
     provide_authority,

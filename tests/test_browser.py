@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from mlflow.tracking import MlflowClient
 
-from server.charts import COLOURS, LOSS, MARKERS
 from server.directory import StudyDirectory
+from server.results.charts import COLOURS, LOSS, MARKERS
 from tests.mlflow_server import local_pages, missing
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from server.bundle import BUNDLE_APP, BUNDLE_FILES, bundle_bytes, bundle_sha256
+from server.centers.bundle import BUNDLE_APP, BUNDLE_FILES, bundle_bytes, bundle_sha256
 from strategies.errors import LaunchError
 
 

@@ -21,12 +21,12 @@ from flwr.app import Context, Message, RecordDict
 from flwr.cli.build import build_fab_from_disk
 
 from client.app import NODE_HOME_VARIABLE, PATIENCE_VARIABLE, SOCKET_VARIABLE
-from client.bundle_guard import BundleError, RunOptionError, check_bundle, check_run_options, write_accepted
 from client.center_home import CenterHome
-from client.clientapp import FLOWER_MODULE, REPLACED, Guard, GuardError, WithheldError, install
-from client.joining import prepare
+from client.join.joining import prepare
+from client.node.bundle_guard import BundleError, RunOptionError, check_bundle, check_run_options, write_accepted
+from client.node.clientapp import FLOWER_MODULE, REPLACED, Guard, GuardError, WithheldError, install
 from deploy.in_process import assume_task_identity
-from server.bundle import BUNDLE_APP, bundle_bytes, bundle_sha256
+from server.centers.bundle import BUNDLE_APP, bundle_bytes, bundle_sha256
 from strategies.wire import read_reply
 from tests.coordinator_stand_in import kit
 

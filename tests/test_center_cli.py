@@ -166,7 +166,9 @@ def test_the_trainer_checks_its_cases_before_it_listens(
     cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served: list[tuple[str, Path]] = []
-    monkeypatch.setattr("client.trainer_service.serve", lambda made, socket, _: served.append((made.center, socket)))
+    monkeypatch.setattr(
+        "client.service.trainer_service.serve", lambda made, socket, _: served.append((made.center, socket))
+    )
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     socket = tmp_path / "t.sock"
     arguments = ("--center", "center-d", "--home", tmp_path / "home", "--socket", socket, "--modalities", "ct")

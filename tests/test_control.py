@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from server.bundle import bundle_bytes
-from server.control import ControlClient
-from server.launch import wait_until_taken
+from server.centers.bundle import bundle_bytes
+from server.launching.control import ControlClient
+from server.launching.launch import wait_until_taken
 from strategies.errors import LaunchError
 from tests.loopback import Loopback, free_port, write_certificates, write_node_key
 
@@ -38,7 +38,7 @@ def control(superlink: Loopback) -> Iterator[ControlClient]:
 
 @pytest.fixture(scope="module")
 def bundle(repository: Path) -> bytes:
-    return bundle_bytes(repository / "deploy" / "flower-app")
+    return bundle_bytes(repository / "server" / "flower-app")
 
 
 def public_key(folder: Path, center: str) -> str:
@@ -112,7 +112,7 @@ def test_version_of_flower_is_that_of_this_command(control: ControlClient) -> No
 
 
 def test_version_of_flower_that_differs_is_named(control: ControlClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.control._own_version", lambda: "1.30.0")
+    monkeypatch.setattr("server.launching.control._own_version", lambda: "1.30.0")
     with pytest.raises(LaunchError, match=r"runs Flower 1\.41\..*, this command Flower 1\.30\.0"):
         control.check_version()
 

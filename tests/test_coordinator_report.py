@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.charts import dice_range, tint
 from server.history import History, RoundRecord, StageRow
-from server.report import attendance, duration, report_html, score, size, verdict, words, write_report
-from server.result import Facts, build_result
+from server.results.charts import dice_range, tint
+from server.results.report import attendance, duration, report_html, score, size, verdict, words, write_report
+from server.results.result import Facts, build_result
 from server.study import Study
 from strategies.errors import StorageError
 from strategies.instruction import Score

@@ -12,7 +12,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from deploy.serve import NOBODY_IS_CALLED, Serving, superexec, superlink
-from server.coordinator import Coordinator
+from server.centers.coordinator import Coordinator
 from server.directory import StudyDirectory
 
 ROOT = Path(__file__).resolve().parent.parent

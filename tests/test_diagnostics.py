@@ -11,16 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from client import scoring
 from client.data.preprocessing import PreparedCase
-from client.egress import check_and_log
-from client.metrics import CaseScore
-from client.scoring import Network, ScoreBook, Scored, mean_diagnostics
+from client.outgoing.egress import check_and_log
+from client.scores import scoring
+from client.scores.metrics import CaseScore
+from client.scores.scoring import Network, ScoreBook, Scored, mean_diagnostics
 from fusion_models.vmambax.cgm import Cgm
-from server.correspondence import Answer
-from server.gate_charts import encoder_stages
-from server.records import record_of
-from server.report import center_gates, report_html
+from server.results.gate_charts import encoder_stages
+from server.results.report import center_gates, report_html
+from server.rounds.correspondence import Answer
+from server.rounds.records import record_of
 from server.study import Stage
 from strategies.diagnostics import diagnostic_findings
 from strategies.instruction import Reply, Score

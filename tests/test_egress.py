@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.egress import FACTS, answer, check_and_log, known_codes
+from client.outgoing.egress import FACTS, answer, check_and_log, known_codes
 from strategies.envelope import reply_text
 from strategies.errors import CaseError, StorageError
 from strategies.instruction import Comparison, Instruction, Reply, Score

@@ -7,11 +7,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from server.announcements import announcements
-from server.authority import read_certificate
+from server.centers.announcements import announcements
+from server.centers.authority import read_certificate
+from server.centers.enrolment import Enrolment
+from server.centers.roll import locked
 from server.directory import StudyDirectory
-from server.enrolment import Enrolment
-from server.roll import locked
 from strategies.errors import ConciliumError, EnrolmentError, KitError, LaunchError
 from strategies.kit import read_kit
 from tests.enrolled_study import (

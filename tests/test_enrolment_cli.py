@@ -8,11 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 import deploy.cli  # noqa: F401 - adds `study init` to the commands
+from server.centers.coordinator import Coordinator, read_coordinator
+from server.centers.enrolment import Enrolment
 from server.cli import app
-from server.control import ControlClient
-from server.coordinator import Coordinator, read_coordinator
 from server.directory import StudyDirectory
-from server.enrolment import Enrolment
+from server.launching.control import ControlClient
 from strategies.kit import read_kit
 from tests.enrolled_study import COORDINATOR, answer_to, new_key, write_coordinator_directory
 from tests.loopback import Loopback, free_port
@@ -83,7 +83,7 @@ def test_init_refuses_settings_before_it_makes_anything(
 
 
 def test_the_superlink_gets_another_port_where_the_endpoint_has_its_usual_one() -> None:
-    from server.coordinator import free_link_port
+    from server.centers.coordinator import free_link_port
 
     assert [free_link_port(f"a:{port}") for port in (443, 8443)] == [8443, 8444]
 

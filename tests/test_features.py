@@ -10,8 +10,8 @@ from torch import nn
 
 from client.assembly import build, inject_adapter
 from client.data.preprocessing import PreparedCase
-from client.features import features_of, frozen_backbone, windows
-from client.observation import observe
+from client.learning.features import features_of, frozen_backbone, windows
+from client.learning.observation import observe
 from fusion_models.adapters.injection import inject_beside, parameters_by_key
 from fusion_models.adapters.local_norm import inject_local_norms
 from fusion_models.registry import build_model, model_row

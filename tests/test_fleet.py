@@ -15,7 +15,7 @@ from flwr.proto.node_pb2 import NodeInfo
 from client.app import build_client_app
 from deploy.in_process import InProcessGrid
 from server.app import read_options
-from server.fleet import Fleet, FleetError
+from server.fleet.fleet import Fleet, FleetError
 from strategies.errors import QuorumError, StudyError
 from strategies.instruction import Instruction, Reply
 from strategies.payload import Payload

@@ -12,14 +12,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from client.app import SOCKET_VARIABLE
 from client.center_home import CenterHome, terms_of
-from client.findings import Situation, ok
-from client.fleet_api import FleetApi, Standing, fleet_api
-from client.network_checks import check_authentication
-from client.node_key import provide_node_key
-from client.renewal import adopt_accepted_key
-from client.run_watch import watched
-from client.trainer_link import TrainerUnavailableError
-from server.bundle import BUNDLE_APP
+from client.join.findings import Situation, ok
+from client.join.network_checks import check_authentication
+from client.node.fleet_api import FleetApi, Standing, fleet_api
+from client.node.node_key import provide_node_key
+from client.node.renewal import adopt_accepted_key
+from client.node.run_watch import watched
+from client.service.trainer_link import TrainerUnavailableError
+from server.centers.bundle import BUNDLE_APP
 from strategies.atomic_files import write_text
 from strategies.instruction import Instruction
 from strategies.settings import Model, StudySettings

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from flwr.app import Message
 
-from server.fleet import Fleet
-from server.patience import Patience
+from server.fleet.fleet import Fleet
+from server.fleet.patience import Patience
 from strategies.errors import ConciliumError
 from strategies.instruction import Instruction, Reply
 from strategies.settings import Model, StudySettings

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from client.bank_evaluation import load_adapter
+from client.scores.bank_evaluation import load_adapter
 from server import checkpoint as checkpoints
 from server.history import RoundRecord
 from strategies.bank import AdapterBank

@@ -46,7 +46,7 @@ def test_all_contracts_hold(repository: Path) -> None:
         ("strategies/intruder.py", "from flwr.app import Message", "wire format"),
         ("client/intruder.py", "import mlflow", "knows MLflow"),
         ("fusion_models/vmambax/intruder.py", "import mamba_ssm", "knows mamba-ssm"),
-        ("client/trainer_link.py", "import client.data.volume", "no data"),
+        ("client/service/trainer_link.py", "import client.data.volume", "no data"),
         ("client/data/intruder.py", "from flwr.app import Message", "no network"),
     ],
 )

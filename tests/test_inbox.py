@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from server.inbox import Inbox
+from server.rounds.inbox import Inbox
 from strategies.errors import StorageError
 from strategies.payload import Payload
 
@@ -160,7 +160,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from tests.test_inbox import of
-from server.inbox import Inbox
+from server.rounds.inbox import Inbox
 
 written = 0
 fsync = os.fsync
@@ -219,7 +219,7 @@ def test_what_cannot_be_removed_is_named(inbox: Inbox, monkeypatch: pytest.Monke
         raise PermissionError(13, "Permission denied")
 
     inbox.put(of("a"))
-    monkeypatch.setattr("server.inbox.shutil.rmtree", refuse)
+    monkeypatch.setattr("server.rounds.inbox.shutil.rmtree", refuse)
     with pytest.raises(StorageError, match=r"cannot remove .* \(Permission denied\)"):
         inbox.clear("adapt", 3)
 

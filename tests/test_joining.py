@@ -16,16 +16,16 @@ from typer.testing import CliRunner
 
 from client.center_home import CenterHome, CenterSettings, HomeError, read_center_terms, terms_of
 from client.cli import app
-from client.joining import keep_settings, known_terms, merged_settings, prepare, provide_backbone
-from client.node_key import adopt_next_key, read_node_key
-from client.programs import node_programs, trainer_program
-from client.renewal import prepare_renewal
-from client.site_checks import isolation
+from client.join.joining import keep_settings, known_terms, merged_settings, prepare, provide_backbone
+from client.join.programs import node_programs, trainer_program
+from client.join.site_checks import isolation
+from client.node.node_key import adopt_next_key, read_node_key
+from client.node.renewal import prepare_renewal
 from client.trainer_options import trainer_options
-from server.answers import member_after
-from server.authority import utc_now
-from server.keys import has_signed
-from server.roll import Member, Roll
+from server.centers.answers import member_after
+from server.centers.authority import utc_now
+from server.centers.keys import has_signed
+from server.centers.roll import Member, Roll
 from strategies.errors import KitError, ModelError
 from strategies.kit import RENEWAL, Answer, Kit, read_answer, token_verifier, write_kit
 from strategies.tensors import content_hash
@@ -275,7 +275,7 @@ def test_superexec_can_start_nothing_but_the_guarded_app(home: CenterHome) -> No
     executor = node_programs(home, read_center_terms(home), 9094)[1]
     commands = {path.name: path.read_text() for path in Path(executor.environment["PATH"]).iterdir()}
     assert set(commands) == set(TASK_TYPE_TO_COMMAND.values())
-    assert [name for name, text in commands.items() if "client.clientapp" in text] == ["flwr-clientapp"]
+    assert [name for name, text in commands.items() if "client.node.clientapp" in text] == ["flwr-clientapp"]
 
 
 def test_the_trainer_has_no_way_out_where_the_machine_allows(home: CenterHome) -> None:

@@ -12,7 +12,7 @@ from flwr.proto.node_pb2 import NodeInfo
 
 from client.app import build_client_app
 from deploy.in_process import InProcessGrid
-from server.fleet import Fleet
+from server.fleet.fleet import Fleet
 from strategies.instruction import Instruction, Reply
 from strategies.payload import Payload
 from strategies.settings import Model, StudySettings
@@ -156,7 +156,7 @@ def test_late_introduction_under_a_name_that_is_taken_names_nobody(caplog: pytes
 
 def test_messages_that_expired_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that comes after the message's time to live, a tenth of a second, is not looked for any more."""
-    monkeypatch.setattr("server.fleet.DEFAULT_TTL", 0.1)
+    monkeypatch.setattr("server.fleet.fleet.DEFAULT_TTL", 0.1)
     grid = SlowGrid(_apps("a", "b"), 2)
     fleet = ListeningFleet(grid)
     fleet.ask({"a": TRAIN}, deadline_s=0.02)

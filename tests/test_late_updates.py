@@ -9,10 +9,10 @@ import pytest
 
 from server import checkpoint as checkpoints
 from server.history import History, LateRecord, RoundRecord
-from server.inbox import Inbox
-from server.late import LateMail
 from server.progress import Listener
-from server.report import report_html
+from server.results.report import report_html
+from server.rounds.inbox import Inbox
+from server.rounds.late import LateMail
 from strategies.errors import QuorumError, StorageError
 from strategies.instruction import Reply
 from strategies.payload import Payload
@@ -149,7 +149,7 @@ def test_what_cannot_be_set_aside_is_named_and_stays_unsettled(
     def refuse(*_: object) -> None:
         raise StorageError("the disk is full")
 
-    monkeypatch.setattr("server.inbox.write_bytes", refuse)
+    monkeypatch.setattr("server.rounds.inbox.write_bytes", refuse)
     mail, state = LateMail(Inbox(tmp_path), Listener(), ()), light_state()
     with caplog.at_level(logging.ERROR):
         mail.take(Reply("b", "train", payload=PAYLOAD), state)

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from server.authority import open_authority, provide_server_certificate, utc_now
+from server.centers.authority import open_authority, provide_server_certificate, utc_now
 from server.cli import app
 from server.directory import StudyDirectory
-from server.launch import check_ready, launch, stop, wait_until_taken
+from server.launching.launch import check_ready, launch, stop, wait_until_taken
 from server.study_lock import held
 from strategies.errors import ConciliumError, LaunchError, StudyError
 from tests.coordinator_root import CENTERS, enroll, found_root, report, want, wanted_of

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from client.app import build_client_app, build_client_app_per_node, perform_with_trainer
 from client.cli import app, main
-from client.egress import check_and_log
-from client.ledger import read_ledger
+from client.outgoing.egress import check_and_log
+from client.outgoing.ledger import read_ledger
 from deploy.in_process import InProcessGrid
 from strategies.instruction import Instruction, Reply, Score
 from strategies.payload import Payload

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from client.metrics import CaseScore, dice, hd95_mm, summarise
+from client.scores.metrics import CaseScore, dice, hd95_mm, summarise
 from strategies.instruction import Score
 
 SPACING_ZYX_MM = (5.0, 2.0, 1.0)

@@ -21,9 +21,9 @@ from client.assembly import assemble, build
 from deploy.in_process import InProcessGrid
 from server import checkpoint as checkpoints
 from server.cli import app
-from server.fleet import Fleet
+from server.fleet.fleet import Fleet
 from server.progress import Listener
-from server.rounds import run_study
+from server.rounds.loop import run_study
 from server.study import read_study
 from server.tracking.buffered import BufferedTracker, open_tracker
 from server.tracking.lines import lines_of

@@ -10,7 +10,7 @@ import pytest
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 
 from client.assembly import assemble, build, tensor_specs
-from client.bank_evaluation import evaluate_cases, one_for_all, scan_folder
+from client.scores.bank_evaluation import evaluate_cases, one_for_all, scan_folder
 from deploy.prepare import initial_state
 from server.directory import StudyDirectory, read_prepared
 from server.study import read_study

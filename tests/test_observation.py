@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from client.assembly import build, inject_adapter
 from client.data.preprocessing import PreparedCase
-from client.input_gram import POSITIONS_PER_PASS, InputGrams, input_rows, sketch
-from client.observation import CROPS_PER_CASE, case_gradient, input_grams, observe, passes
+from client.learning.input_gram import POSITIONS_PER_PASS, InputGrams, input_rows, sketch
+from client.learning.observation import CROPS_PER_CASE, case_gradient, input_grams, observe, passes
 from fusion_models.adapters.injection import adapted_layers, inject, lora_config, parameters_by_key
 from fusion_models.losses import dice_cross_entropy
 from strategies.errors import ModelError

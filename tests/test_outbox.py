@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.outbox import Outbox, instruction_digest
+from client.learning.training import Trained, train_locally
+from client.outgoing.outbox import Outbox, instruction_digest
 from client.trainer import Trainer
-from client.training import Trained, train_locally
 from server.study import Study, read_study
 from strategies.errors import NothingWaitingError, StorageError
 from strategies.frames import pack_reply

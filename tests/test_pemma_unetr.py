@@ -17,7 +17,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
-from client.evaluation import predict
+from client.scores.evaluation import predict
 from fusion_models.adapters.injection import inject, lora_config, parameters_by_key, train_only
 from fusion_models.modality import draw_setting, renormalised
 from fusion_models.pemma.unetr import PemmaUnetr, hidden_taps

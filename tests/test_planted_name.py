@@ -10,9 +10,9 @@ import pytest
 from flwr.app import Message
 from flwr.common.serde import message_to_proto
 
-from client import trainer_link
 from client.abandonment import Check, unhindered
 from client.app import app
+from client.service import trainer_link
 from client.trainer import Trainer
 from deploy.in_process import InProcessGrid
 from server.study import Study, read_study

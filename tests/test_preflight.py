@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from client.center_home import CenterHome, CenterSettings, only_instance, terms_of
 from client.cli import app
-from client.findings import Situation, ok
-from client.preflight import CHECKS, NODE_CHECKS, Result, examine, exit_code
+from client.join.findings import Situation, ok
+from client.join.preflight import CHECKS, NODE_CHECKS, Result, examine, exit_code
 from strategies.kit import Kit, write_kit
 from tests.coordinator_stand_in import PROXY_VARIABLES, Certified, kit, server, tunnel
 from tests.loopback import free_port, write_certificates
@@ -184,7 +184,7 @@ def test_a_host_that_is_exempt_is_reached_without_the_proxy(
 def test_a_coordinator_whose_study_does_not_answer_is_told_from_one_that_refuses(
     tmp_path: Path, certified: Certified, coordinator: int
 ) -> None:
-    from client.node_key import provide_node_key
+    from client.node.node_key import provide_node_key
 
     of = situation(tmp_path, kit(f"localhost:{coordinator}"), certified.authority)
     provide_node_key(of.home.key)

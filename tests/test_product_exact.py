@@ -58,7 +58,9 @@ def test_centers_of_other_rank_count_exactly(scheme, seed, shape, rank, ranks, d
     assert error(weight_of(result.shared, case.base), case.mean_weight()) < 1e-5
 
 
-@pytest.mark.parametrize("finish", [product_exact.finish, flora.finish, fedex_lora.finish], ids=lambda finish: finish.__module__)
+@pytest.mark.parametrize(
+    "finish", [product_exact.finish, flora.finish, fedex_lora.finish], ids=lambda finish: finish.__module__
+)
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 12), st.integers(1, 4), st.integers(1, 6))
 def test_the_sum_of_products_is_exact_in_float64(finish, seed, d, k, rank, centers) -> None:
     """T1 without the wire's rounding: adapter + what is carried = sum_i w_i b_i a_i."""

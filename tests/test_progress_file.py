@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from server.history import LateRecord, RoundRecord
+from server.launching.progress_file import ProgressFile
 from server.progress import Listener, Listeners
-from server.progress_file import ProgressFile
 from server.study import read_study
 from server.study_lock import StudyInUseError, held
 from strategies.errors import QuorumError

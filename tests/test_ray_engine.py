@@ -11,7 +11,7 @@ import pytest
 from flwr.app import Context, Message, RecordDict
 from flwr.supercore import telemetry
 
-from client.egress import Perform
+from client.outgoing.egress import Perform
 from deploy import ray_engine
 from deploy.in_process import assume_task_identity
 from deploy.ray_engine import EngineError, run_with_ray
@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 import numpy as np
 from deploy.ray_engine import run_with_ray
-from server.fleet import Fleet
+from server.fleet.fleet import Fleet
 from strategies.errors import StudyError
 from strategies.instruction import Instruction
 from strategies.settings import Model, StudySettings

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from server.history import AggregationRecord, ErrandRecord, GateRecord, History, LateRecord, RoundRecord, StageRow
-from server.result import Facts, build_result, evaluation_matrix, installed_versions, matrix_rows, write_result
+from server.results.result import Facts, build_result, evaluation_matrix, installed_versions, matrix_rows, write_result
 from server.study import Study
 from strategies.bank import Entry
 from strategies.continual.gate import Verdict

@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 from server import checkpoint as checkpoints
 from server.directory import StudyDirectory
 from server.progress import Listener
-from server.rounds import Coordinator
+from server.rounds.loop import Coordinator
 from strategies.bank import AdapterBank
 from strategies.errors import StudyError
 from tests.small_study import STUDY, run, write_study

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from client.cli import app
 from client.data.preprocessing import PreparedCase
 from client.data.synthetic import CENTERS, write_synthetic_cohort
-from client.routing import RoutedModels
+from client.learning.routing import RoutedModels
 from fusion_models.adapters.injection import parameters_by_key
 from server.directory import StudyDirectory
 from strategies.bank import AdapterBank

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client import scoring
 from client.assembly import arrays_of, build, inject_adapter
 from client.data.preprocessing import PreparedCase
-from client.metrics import CaseScore
-from client.scoring import Network, ScoreBook, comparison_of
+from client.scores import scoring
+from client.scores.metrics import CaseScore
+from client.scores.scoring import Network, ScoreBook, comparison_of
 from fusion_models.adapters.injection import group_of, parameters_by_key
 from fusion_models.registry import model_row
 from strategies.settings import Model, Preprocessing, StudySettings

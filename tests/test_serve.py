@@ -24,11 +24,11 @@ from typer.testing import CliRunner
 
 from deploy.proxy.configuration import Proxy, template
 from deploy.serve import alone, keep_logs_short, prepare, programs, provide_secret, refuse_taken_ports
-from server.authority import open_authority, provide_server_certificate
+from server.centers.authority import open_authority, provide_server_certificate
 from server.directory import StudyDirectory
 from server.launch_cli import app
-from server.launch_files import is_held, read_progress, read_steward
-from server.link import connect_to
+from server.launching.launch_files import is_held, read_progress, read_steward
+from server.launching.link import connect_to
 from strategies.errors import LaunchError
 from tests.coordinator_root import enroll, found_root
 from tests.loopback import Loopback, free_port, wait_until

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
-from client.evaluation import predict, window_of
+from client.scores.evaluation import predict, window_of
 from fusion_models.slices import DeepSliceSegmenter, SliceSegmenter, check_depth, input_channels, slices_of
 
 

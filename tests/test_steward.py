@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from server.control import Run
 from server.directory import StudyDirectory
-from server.launch_files import Launch, RunProgress, StewardState, read_steward, write_state
-from server.status import study_status
-from server.steward import Steward
-from server.steward_rules import decide
+from server.launching.control import Run
+from server.launching.launch_files import Launch, RunProgress, StewardState, read_steward, write_state
+from server.launching.status import study_status
+from server.launching.steward import Steward
+from server.launching.steward_rules import decide
 from server.study_lock import held
 from tests.coordinator_root import enroll, found_root, report, want, wanted_of
 from tests.listed_link import NOW, ListedLink, NoLink, run

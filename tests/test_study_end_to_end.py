@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from peft import PeftModel
 
 from client.assembly import assemble, build
-from client.bank_evaluation import evaluate_cases, evaluation_table, load_adapter, scan_folder
+from client.scores.bank_evaluation import evaluate_cases, evaluation_table, load_adapter, scan_folder
 from deploy.local import simulate
 from server import checkpoint as checkpoints
 from server.directory import StudyDirectory, read_prepared

@@ -79,7 +79,7 @@ def finished(study: Path, tmp_path_factory: pytest.TempPathFactory, repository: 
             wait_until((folder / f"{center}.sock").exists, f"trainer of {center}", within_s=180)
         options = f'study-directory="{study}"'
         printed = loopback.flwr(
-            "run", repository / "deploy" / "flower-app", CONNECTION, "--stream", "-c", options, within_s=400
+            "run", repository / "server" / "flower-app", CONNECTION, "--stream", "-c", options, within_s=400
         )
         yield loopback, printed
     finally:

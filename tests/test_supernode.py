@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from flwr.supercore.grpc_health import run_health_server_grpc_no_tls
 
-from client.node_health import HealthWatch, is_well
+from client.node.node_health import HealthWatch, is_well
 from strategies.supervision import Program, Supervisor
 from tests.loopback import free_port
 
@@ -26,8 +26,8 @@ def flower_supernode():
 {body}
 
 cli.flower_supernode = flower_supernode
-import client.supernode
-client.supernode.main()
+import client.node.supernode
+client.node.supernode.main()
 """
 
 

@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 
 from server import checkpoint
-from server.coordinator import read_coordinator
-from server.directory import StudyDirectory
-from server.study import Study, read_study
-from server.terms import (
+from server.centers.coordinator import read_coordinator
+from server.centers.terms import (
     CPU_SUFFICES_BYTES,
     bytes_per_round,
     disk_bytes,
@@ -17,6 +15,8 @@ from server.terms import (
     minimum_cases,
     study_terms,
 )
+from server.directory import StudyDirectory
+from server.study import Study, read_study
 from strategies.settings import settings_digest
 from strategies.tensors import TensorSpec, read_ledger
 from tests.enrolled_study import SPECS, STUDY, write_coordinator_directory

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from client.data.preprocessing import PreparedCase
-from client.metrics import CaseScore
-from client.outcome import round_generator, support_of
-from client.scoring import Network, Scored
+from client.learning.outcome import round_generator, support_of
+from client.learning.training import Trained, train_locally
+from client.scores.metrics import CaseScore
+from client.scores.scoring import Network, Scored
 from client.trainer import Trainer
-from client.training import Trained, train_locally
 from deploy.prepare import initial_state
 from fusion_models.adapters.injection import parameters_by_key
 from server.study import Study, read_study
@@ -220,7 +220,7 @@ def test_a_comparison_pairs_the_fullest_setting_case_by_case(
         better = "vit.norm#norm_bias" in network.tensors
         return Scored(CaseScore(case.name, setting, 0.5 if better else 0.2, None), (), b"")
 
-    monkeypatch.setattr("client.scoring._scored", scored)
+    monkeypatch.setattr("client.scores.scoring._scored", scored)
     candidate = {**start.rest, "vit.norm#norm_bias": np.ones(24, np.float32)}
     compare = replace(start.instruction("compare"), tensors=candidate, reference=start.rest)
     comparison = both.perform(compare).comparison

@@ -7,7 +7,7 @@ import pytest
 
 from client.abandonment import Check
 from client.app import patience_s
-from client.trainer_link import (
+from client.service.trainer_link import (
     MAXIMUM_DEATHS,
     OtherKeyError,
     TrainerDiedError,
@@ -57,7 +57,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         found.append(seconds)
         really(min(seconds, 0.05))
 
-    monkeypatch.setattr("client.trainer_link.time.sleep", pause)
+    monkeypatch.setattr("client.service.trainer_link.time.sleep", pause)
     return found
 
 

@@ -20,8 +20,8 @@ from flwr.app import Context, RecordDict
 
 from client.abandonment import Check
 from client.app import perform_with_trainer
-from client.trainer_link import MAXIMUM_FRAME_BYTES, TrainerLink, TrainerUnavailableError, key_path, read_key
-from client.trainer_service import Performer, ServiceError, provide_key, serve
+from client.service.trainer_link import MAXIMUM_FRAME_BYTES, TrainerLink, TrainerUnavailableError, key_path, read_key
+from client.service.trainer_service import Performer, ServiceError, provide_key, serve
 from strategies.frames import pack_instruction, unpack_reply
 from strategies.instruction import Comparison, Instruction, Reply
 from strategies.settings import Model, StudySettings
@@ -102,7 +102,7 @@ def test_everything_but_tensors_passes_too(socket_path: Path) -> None:
     heard: list[Instruction] = []
 
     class Comparing:
-        def perform(self, instruction: Instruction, check: Check) -> Reply:
+        def perform(self, instruction: Instruction, _check: Check) -> Reply:
             heard.append(instruction)
             if instruction.stage == "quit":
                 raise SystemExit
@@ -126,7 +126,7 @@ def test_error_answers_the_kind_that_was_asked(link: TrainerLink) -> None:
     """The trainer cannot know the kind of a frame that it cannot read, and says `register`."""
     broken = Instruction(kind="compare", settings=SETTINGS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("client.trainer_link.pack_instruction", lambda _: b"no frame")
+        patch.setattr("client.service.trainer_link.pack_instruction", lambda _: b"no frame")
         assert link.perform(broken) == Reply(center="", kind="compare", error="unreadable")
 
 

@@ -8,11 +8,11 @@ import pytest
 from numpy.typing import NDArray
 
 from deploy.prepare import prepare
-from server.banking import rolled_back
 from server.checkpoint import Checkpoint
 from server.directory import Prepared, read_prepared
-from server.rounds import FRESH
-from server.transitions import after_gate, after_warm_up, enter_stage, leave_stage
+from server.rounds.banking import rolled_back
+from server.rounds.loop import FRESH
+from server.rounds.transitions import after_gate, after_warm_up, enter_stage, leave_stage
 from strategies.bank import AdapterBank
 from strategies.continual.gate import Verdict
 from strategies.tensors import Tensors, role_of

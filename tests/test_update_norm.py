@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from server.history import RoundRecord
-from server.records import norm_medians
+from server.rounds.records import norm_medians
 from server.study import Stage
 from strategies.admission import admit, norm_findings, update_norms
 from strategies.errors import NormError, PayloadError

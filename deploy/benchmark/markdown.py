@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from server.report import UNDEFINED, label, size
+from server.results.report import UNDEFINED, label, size
 from strategies.atomic_files import write_text
 
 Table = Mapping[str, Any]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deploy.benchmark.plan import Run
 from deploy.benchmark.worker import ERROR, RECORD
 from server.directory import StudyDirectory
-from server.result import evaluation_matrix
+from server.results.result import evaluation_matrix
 from strategies.errors import StudyError
 from strategies.evaluation_matrix import EvaluationMatrix
 

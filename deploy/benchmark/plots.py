@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from server.charts import STYLE, dice_range, tint
-from server.report import label, size
+from server.results.charts import STYLE, dice_range, tint
+from server.results.report import label, size
 from strategies.atomic_files import write_bytes
 
 Table = Mapping[str, Any]

@@ -8,7 +8,7 @@ from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from deploy.benchmark import markdown
 from deploy.benchmark.plots import figures, svg
-from server.report import UNDEFINED, label, score
+from server.results.report import UNDEFINED, label, score
 from strategies.atomic_files import write_text
 
 Table = Mapping[str, Any]

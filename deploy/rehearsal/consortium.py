@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.rehearsal.network import Network, RehearsalError
-from server.coordinator import read_coordinator
+from server.centers.coordinator import read_coordinator
 from server.directory import StudyDirectory
 
 COORDINATOR, SINK, PORT = "coordinator", "sink", 443

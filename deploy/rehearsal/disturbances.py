@@ -27,9 +27,9 @@ AT_COORDINATOR: Mapping[str, Words] = {
 }
 """Words of the command line of what is killed; the steward is a part of `serve`."""
 AT_CENTER: Mapping[str, Words] = {
-    "kill-supernode": ("client.supernode",),
+    "kill-supernode": ("client.node.supernode",),
     "kill-center-superexec": ("flower-superexec",),
-    "kill-clientapp": ("client.clientapp",),
+    "kill-clientapp": ("client.node.clientapp",),
     "kill-trainer": (),
     "kill-join": ("concilium-center join",),
 }

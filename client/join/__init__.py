@@ -1,0 +1,1 @@
+"""What an engineer does once: checks with their remedies, a key, an answer, two processes."""

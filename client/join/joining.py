@@ -1,0 +1,179 @@
+"""What joining writes into a center's home: the terms of the kit without its token, a key, the answer, the settings.
+
+Everything here may be done again with the same kit: the key and what was accepted stay. A newer kit of the same center
+and study replaces the terms, and the center then makes another key.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from safetensors.numpy import load_file
+
+from client.backbone_store import BackboneStore
+from client.center_home import (
+    CenterHome,
+    CenterSettings,
+    CenterTerms,
+    HomeError,
+    check_same_owner,
+    only_instance,
+    read_center_terms,
+    read_settings,
+    terms_of,
+    write_settings,
+)
+from client.join.findings import Finding, failed, ok
+from client.join.programs import provide_node_files
+from client.node.bundle_guard import write_accepted
+from client.node.node_key import first_answer, provide_node_key
+from strategies.atomic_files import write_bytes, write_text
+from strategies.errors import ConciliumError, KitError, ModelError
+from strategies.kit import Kit, read_kit, write_answer
+from strategies.tensors import content_hash
+
+ASK_AGAIN = "ask the coordinator for a new kit (`concilium enroll CENTER`)"
+
+
+def judged_kit(path: Path | None, home: CenterHome, now: datetime) -> tuple[Finding, Kit | None, bytes | None]:
+    """Whether there is a kit to join with, and the kit; a home that was joined with one needs none."""
+    if path is None:
+        if home.terms.exists():
+            return ok("none needed, this home has joined"), None, None
+        return (
+            failed("no kit was given and this home has not joined", "give the kit that the coordinator sent"),
+            None,
+            None,
+        )
+    try:
+        kit, authority = read_kit(path)
+    except KitError as error:
+        return failed(str(error).rpartition(";")[0] or str(error), ASK_AGAIN), None, None
+    if kit.expired(now) and not _was_accepted(home, kit):
+        text = f"the kit of center '{kit.center}' expired on {kit.expires_at:%Y-%m-%d %H:%M} UTC"
+        return failed(text, ASK_AGAIN), None, None
+    return ok(f"center '{kit.center}', study '{kit.terms.study}', until {kit.expires_at:%Y-%m-%d}"), kit, authority
+
+
+def prepare(home: CenterHome, kit: Kit, authority_pem: bytes) -> None:
+    """Make the key and the answer, and keep what was agreed; the token is used for the proof and not kept.
+
+    Raises:
+        HomeError: the home is another center's or study's, or its key is damaged.
+        StorageError: the disk refuses.
+    """
+    terms = terms_of(kit)
+    check_same_owner(home, terms)
+    home.make_folders()
+    accepted = _was_accepted(home, kit)
+    if home.terms.exists() and read_center_terms(home).serial != kit.serial:
+        _retire_key(home)
+    key = provide_node_key(home.key)
+    write_bytes(home.authority, authority_pem)
+    write_text(home.trainer_terms, kit.terms.model_dump_json(indent=1) + "\n")
+    write_accepted(home.bundles, [kit.terms.bundle_sha256])
+    if not accepted:
+        answer = first_answer(center=kit.center, study=kit.terms.study, serial=kit.serial, token=kit.token, key=key)
+        write_answer(home.answer(kit.center), answer)
+    write_text(home.terms, terms.model_dump_json(indent=1) + "\n")
+    provide_node_files(home)
+
+
+def provide_backbone(home: CenterHome, terms: CenterTerms, path: Path) -> None:
+    """Put a backbone that came as a file where the trainer looks for it.
+
+    Raises:
+        ModelError: the study sends none as a file, or this is another one, or it cannot be read.
+    """
+    expected = terms.terms.backbone_sha256
+    if not expected:
+        raise ModelError(f"study '{terms.terms.study}' has no backbone as a file; leave out --backbone")
+    try:
+        tensors = load_file(path)
+    except Exception as error:
+        raise ModelError(f"backbone {path} cannot be read ({error}); copy it from the coordinator again") from error
+    found = content_hash(tensors)
+    if found != expected:
+        raise ModelError(
+            f"backbone {path} has content hash {found}, the study's has {expected}; ask the coordinator for the file "
+            f"{expected[:12]}….safetensors"
+        )
+    BackboneStore(home.trainer / "backbones").add(tensors, expected)
+
+
+def merged_settings(
+    home: CenterHome,
+    *,
+    center: str | None,
+    data: Path | None,
+    modalities: tuple[str, ...],
+    minimum_cases: int | None,
+    port: int | None,
+    device: str | None,
+) -> CenterSettings | None:
+    """The center's settings: what was given now over what was kept; None where no data folder was ever given.
+
+    Raises:
+        HomeError: the settings that were kept are damaged.
+    """
+    kept = read_settings(home).model_dump() if home.settings.exists() else {}
+    given = {
+        "center": center,
+        "data": (data.absolute(),) if data else None,
+        "modalities": modalities or None,
+        "minimum_cases": minimum_cases,
+        "port": port,
+        "device": device,
+    }
+    merged = kept | {name: value for name, value in given.items() if value is not None}
+    return CenterSettings.model_validate(merged) if merged.get("data") else None
+
+
+def keep_settings(home: CenterHome, settings: CenterSettings) -> None:
+    """Write the settings where they differ from what was kept."""
+    if not home.settings.exists() or read_settings(home) != settings:
+        write_settings(home, settings)
+
+
+def known_terms(home: CenterHome, kit: Kit | None) -> CenterTerms | None:
+    """The terms of the kit that was given, or those that were kept; None where there are none.
+
+    Raises:
+        HomeError: the kept ones are damaged, or the kit is for another center or study.
+    """
+    if kit is None:
+        return read_center_terms(home) if home.terms.exists() else None
+    check_same_owner(home, terms_of(kit))
+    return terms_of(kit)
+
+
+@contextmanager
+def claimed(home: CenterHome, *, made: bool) -> Iterator[str]:
+    """Hold the home for this process and give "", or the reason why it cannot be had; one not `made` is not held."""
+    with ExitStack() as holding:
+        reason = ""
+        try:
+            if made:
+                holding.enter_context(only_instance(home))
+        except HomeError as error:
+            reason = str(error)
+        yield reason
+
+
+def _retire_key(home: CenterHome) -> None:
+    """Make room for the key of another kit: a coordinator takes none again that it has turned away."""
+    if home.key.exists():
+        home.key.replace(home.former_key)
+    home.next_key.unlink(missing_ok=True)
+    home.node_id.unlink(missing_ok=True)
+
+
+def _was_accepted(home: CenterHome, kit: Kit) -> bool:
+    """Whether this very kit was used and its answer accepted."""
+    if not home.terms.exists() or not home.node_id.exists():
+        return False
+    try:
+        return read_center_terms(home).serial == kit.serial
+    except ConciliumError:
+        return False

@@ -1,0 +1,239 @@
+"""The checks on this machine: kit, home, versions, data, GPU, disk, local sockets and ports."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from client.center_home import CenterSettings, CenterTerms
+from client.join.findings import Finding, Situation, failed, ok, skipped, warning
+from strategies.atomic_files import free_bytes, write_text
+from strategies.kit import StudyTerms
+
+if TYPE_CHECKING:
+    from client.data.manifest import Manifest
+
+GIB = 1024**3
+MAXIMUM_SOCKET_PATH_BYTES = 100
+OLDEST_PYTHON, FIRST_UNKNOWN_PYTHON = (3, 11), (3, 13)
+ISOLATIONS: tuple[tuple[str, ...], ...] = (
+    ("unshare", "--net", "--"),
+    ("unshare", "--user", "--map-current-user", "--net", "--"),
+)
+NO_TERMS = "no kit, so the study's terms are not known"
+
+
+def check_kit(situation: Situation) -> Finding:
+    """The kit is whole and has not expired."""
+    return situation.kit_finding
+
+
+def check_home(situation: Situation) -> Finding:
+    """The home is this center's, and nobody else runs on it."""
+    if situation.home_error:
+        return failed(situation.home_error, "give --home another folder, or stop what runs on this one")
+    return ok(f"{situation.home.root}")
+
+
+def check_versions(situation: Situation) -> Finding:
+    """Flower, Python and concilium are those the study was made with."""
+    if situation.terms is None:
+        return skipped(NO_TERMS)
+    terms = situation.terms.terms
+    flower, ours, python = version("flwr"), version("concilium"), sys.version_info[:2]
+    text = f"Flower {flower}, concilium {ours}, Python {python[0]}.{python[1]}"
+    if not OLDEST_PYTHON <= python < FIRST_UNKNOWN_PYTHON:
+        return failed(f"{text}; expected Python 3.11 or 3.12", "install concilium under one of these, or use the image")
+    if _series(flower) != _series(terms.flower):
+        return failed(f"{text}; the study runs Flower {terms.flower}", f"install `flwr=={terms.flower}.*`")
+    if situation.asked is not None and situation.asked.version_warning:
+        return failed(
+            f"{text}; the coordinator's Flower is of another version", "ask the coordinator which version is right"
+        )
+    return _same_series(text, ours, terms)
+
+
+def _same_series(text: str, ours: str, terms: StudyTerms) -> Finding:
+    if _series(ours) != _series(terms.concilium):
+        remedy = f"install concilium {terms.concilium}, or the image {terms.image}"
+        return failed(f"{text}; the study runs concilium {terms.concilium}", remedy)
+    if ours != terms.concilium:
+        text = f"{text}; the study was made with {terms.concilium}"
+        return warning(text, f"update to {terms.concilium} when you can")
+    return ok(text)
+
+
+def check_data(situation: Situation) -> Finding:
+    """Enough usable cases, with the modalities the study expects; patients' names stay out of the line."""
+    settings = situation.settings
+    if settings is None or not settings.data:
+        return failed("no data folder is known", "give --data DIR, a folder with one folder per case")
+    unusable = next(filter(None, map(_folder_finding, settings.data)), None)
+    manifest = None if unusable else situation.manifest
+    return unusable or (_cases_finding(situation, manifest, settings) if manifest else skipped("no data folder"))
+
+
+def _folder_finding(folder: Path) -> Finding | None:
+    """What is wrong with a folder as a whole."""
+    if not folder.is_dir():
+        return failed(f"data folder {folder} is no folder", "correct --data, or mount the folder")
+    try:
+        holds_some = any(path.is_dir() for path in folder.iterdir())
+    except OSError as error:
+        return failed(f"data folder {folder} cannot be read ({error.strerror})", "let this user read it")
+    if not holds_some:
+        return failed(f"data folder {folder} holds no case", "put one folder per case into it, or correct --data")
+    return None
+
+
+def _cases_finding(situation: Situation, manifest: "Manifest", settings: CenterSettings) -> Finding:
+    listed = _keep_list(situation, manifest)
+    where = f"see {listed}" if listed else f"`concilium-center check --data {settings.data[0]}` lists them"
+    usable = sum(1 for case in manifest.usable if case.labelled)
+    text = f"{len(manifest.cases)} case(s), {usable} usable with a contour"
+    expected = situation.terms.terms.modalities if situation.terms else ()
+    lacking = [name for name in expected if not any(name in case.modalities for case in manifest.usable)]
+    minimum = max(1, situation.terms.terms.minimum_cases if situation.terms else 1)
+    if usable < minimum:
+        return failed(f"{text}, the study needs {minimum}", f"mend or add cases: {where}")
+    if lacking:
+        return failed(
+            f"{text}, none with {' or '.join(lacking).upper()}, which the study expects here",
+            "add these images, correct --modalities, or ask the coordinator to change the study's table of centers",
+        )
+    if manifest.quarantined:
+        return warning(f"{text}, {len(manifest.quarantined)} left out", f"{where}")
+    return ok(text)
+
+
+def _keep_list(situation: Situation, manifest: "Manifest") -> Path | None:
+    """Every issue, in a file that stays at the center; None where the home is not made yet."""
+    if not situation.home.trainer.is_dir() or not manifest.all_issues:
+        return None
+    path = situation.home.trainer / "data-check.txt"
+    write_text(path, "".join(f"{issue.message}\n" for issue in manifest.all_issues))
+    return path
+
+
+def check_gpu(situation: Situation) -> Finding:
+    """The device has the memory that the study's training is estimated to take."""
+    needed = situation.terms.terms.gpu_memory_bytes if situation.terms else 0
+    gpu = {"cuda": False} if situation.device == "cpu" else situation.gpu
+    memory = f"{_available_memory() / GIB:.0f} GiB of main memory free"
+    if gpu["cuda"]:
+        text = f"{gpu['name']} with {gpu['total'] / GIB:.0f} GiB, {gpu['free'] / GIB:.0f} free; {memory}"
+        if gpu["total"] < needed:
+            return failed(f"{text}; the study needs about {needed / GIB:.1f}", "use a larger GPU, or give --device cpu")
+        if gpu["free"] < needed:
+            return warning(f"{text}; the study needs about {needed / GIB:.1f}", "end what else uses the GPU")
+        return ok(text)
+    return _without_gpu(situation.device, needed, memory)
+
+
+def _without_gpu(device: str, needed: int, memory: str) -> Finding:
+    if device == "cuda":
+        return failed(f"no GPU that torch can use; {memory}", "install the driver, or give --device cpu")
+    if not needed:
+        return ok(f"a CPU suffices; {memory}")
+    if device == "cpu":
+        return warning(f"no GPU is used, the study is made for one; {memory}", "expect rounds to take far longer")
+    return failed(
+        f"no GPU, the study needs one with about {needed / GIB:.1f} GiB; {memory}",
+        "install a GPU and its driver, or give --device cpu to train slowly",
+    )
+
+
+def check_disk(situation: Situation) -> Finding:
+    """The home's disk has room for what the study keeps there."""
+    if situation.terms is None:
+        return skipped(NO_TERMS)
+    root, needed = situation.home.root, situation.terms.terms.disk_bytes
+    free, used = free_bytes(root), _size_of(situation.home.trainer)
+    text = f"{free / GIB:.1f} GiB free, {used / GIB:.1f} used already, the study needs about {needed / GIB:.1f}"
+    if free + used < needed:
+        return failed(f"{text} at {root}", "free some space there, or give --home a folder on a larger disk")
+    return ok(text)
+
+
+def check_socket(situation: Situation) -> Finding:
+    """The trainer's socket can be made and the SuperNode's two ports are free."""
+    path = os.fsencode(situation.home.socket.absolute())
+    if len(path) > MAXIMUM_SOCKET_PATH_BYTES:
+        return failed(
+            f"the socket's path would have {len(path)} bytes, at most {MAXIMUM_SOCKET_PATH_BYTES} work",
+            "give --home a shorter path",
+        )
+    port = situation.settings.port if situation.settings else 0
+    taken = [number for number in (port, port + 1) if port and not _is_free(number)]
+    if taken and not situation.home_error:
+        return failed(
+            f"port(s) {', '.join(map(str, taken))} on 127.0.0.1 are in use", "give --port another number; two are used"
+        )
+    return ok(f"socket {situation.home.socket}, ports {port} and {port + 1} on 127.0.0.1")
+
+
+def check_isolation(situation: Situation) -> Finding:
+    """The trainer gets a network namespace of its own, which has no way out."""
+    del situation
+    if isolation():
+        return ok("the trainer runs in a network namespace of its own")
+    return warning(
+        "this machine does not let the trainer have a network namespace of its own",
+        "use the two containers, the systemd units, or allow user namespaces (sysctl kernel.unprivileged_userns_clone)",
+    )
+
+
+def isolation() -> tuple[str, ...]:
+    """The words before a command that take the network from it; none where this machine allows no way."""
+    if shutil.which("unshare") is None:
+        return ()
+    for words in ISOLATIONS[0 if os.geteuid() == 0 else 1 :]:
+        with suppress(OSError, subprocess.SubprocessError):
+            subprocess.run([*words, "true"], check=True, capture_output=True, timeout=10)  # noqa: S603 - fixed words
+            return words
+    return ()
+
+
+def _series(text: str) -> list[str]:
+    return text.split(".")[:2]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _size_of(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.lstat().st_blocks * 512
+    return total
+
+
+def _available_memory() -> int:
+    """Bytes of main memory that can be had without swapping."""
+    with suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def described(terms: CenterTerms) -> str:
+    """What joining means, in one line: study, model, bytes a round."""
+    found = terms.terms
+    return (
+        f"study '{found.study}' ({found.title}) of {terms.consortium}, model {found.model}; a round brings at most "
+        f"{found.bytes_down_per_round / 1e6:.1f} MB and sends at most {found.bytes_up_per_round / 1e6:.1f} MB"
+    )

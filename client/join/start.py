@@ -1,0 +1,107 @@
+"""From a kit and options to checks, and from checks to running programs: what `join` and `node` do."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from client.center_home import CenterHome, CenterSettings, HomeError, read_center_terms
+from client.join.findings import Situation
+from client.join.joining import judged_kit, keep_settings, known_terms, merged_settings, prepare
+from client.join.programs import SUPERNODE, health_address, node_programs, trainer_program
+from client.join.site_checks import isolation
+from client.node.node_health import HealthWatch
+from strategies.kit import Kit
+from strategies.supervision import Program, Supervisor
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says; None and empty leave a setting as the home keeps it."""
+
+    kit: Path | None = None
+    data: Path | None = None
+    modalities: tuple[str, ...] = ()
+    device: str | None = None
+    minimum_cases: int | None = None
+    port: int | None = None
+
+
+def examined_only(home: CenterHome, options: Options, in_use: str) -> Situation:
+    """What the checks look at, with nothing written: for a dry run."""
+    return _situation(home, options, in_use)[0]
+
+
+def prepared(home: CenterHome, options: Options, in_use: str) -> Situation:
+    """What the checks look at, after the key, the answer, the terms and the settings are in the home."""
+    situation, kit = _situation(home, options, in_use)
+    if situation.home_error:
+        return situation
+    if kit is not None and situation.authority is not None:
+        try:
+            prepare(home, kit, situation.authority)
+        except HomeError as error:
+            return Situation(home, situation.kit_finding, home_error=str(error), device=situation.device)
+    if situation.settings is not None and home.terms.exists():
+        keep_settings(home, situation.settings)
+    return situation
+
+
+def node_situation(home: CenterHome, port: int, in_use: str) -> Situation:
+    """What the network side's checks look at: no data folder, no kit."""
+    finding, _, _ = judged_kit(None, home, datetime.now(UTC))
+    settings = CenterSettings(data=(), port=port)
+    try:
+        terms = read_center_terms(home)
+        authority = home.authority.read_bytes()
+    except (HomeError, OSError) as error:
+        return Situation(home, finding, settings=settings, home_error=in_use or str(error))
+    return Situation(home, finding, terms, authority, settings, in_use)
+
+
+def keep_center_alive(situation: Situation) -> None:
+    """Run trainer, SuperNode and SuperExec until SIGTERM; returns when they have ended."""
+    home, terms, settings = situation.home, situation.terms, situation.settings
+    if terms is None or settings is None:
+        raise HomeError(f"home {home.root} has no terms or no settings; join with the kit and --data")
+    trainer = trainer_program(home, isolation(), home.trainer / "trainer.log")
+    _keep_alive([trainer, *node_programs(home, terms, settings.port, home.node / "node.log")], settings.port)
+
+
+def keep_node_alive(home: CenterHome, port: int) -> None:
+    """Run SuperNode and SuperExec until SIGTERM, their output on this process's own."""
+    _keep_alive(node_programs(home, read_center_terms(home), port), port)
+
+
+def _keep_alive(programs: Sequence[Program], port: int) -> None:
+    supervisor = Supervisor(programs)
+    done = HealthWatch(supervisor, SUPERNODE, health_address(port)).start()
+    try:
+        supervisor.run()
+    finally:
+        done.set()
+
+
+def _situation(home: CenterHome, options: Options, in_use: str) -> tuple[Situation, Kit | None]:
+    finding, kit, authority = judged_kit(options.kit, home, datetime.now(UTC))
+    try:
+        terms = known_terms(home, kit)
+        settings = merged_settings(
+            home,
+            center=terms.center if terms else None,
+            data=options.data,
+            modalities=options.modalities,
+            minimum_cases=options.minimum_cases,
+            port=options.port,
+            device=options.device,
+        )
+    except HomeError as error:
+        return Situation(home, finding, home_error=in_use or str(error), device=options.device or "auto"), None
+    if authority is None and terms is not None and home.authority.exists():
+        authority = home.authority.read_bytes()
+    device = settings.device if settings else options.device or "auto"
+    situation = Situation(home, finding, terms, authority, settings, in_use, device)
+    return situation, kit

@@ -1,0 +1,1 @@
+"""What a center computes on its training cases."""

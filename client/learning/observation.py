@@ -1,0 +1,210 @@
+"""What a center computes once about its training cases, for what the federation remembers and for the router.
+
+    gram       G = X X^T / n per adapted module, X (k, n) its inputs          `M@gram` (q, k), rows R, R^T R ~ G
+    fisher     F = 1/N sum_cases (grad of the case's loss)^2                  `key@fisher`, of the shared adapter
+    prototype  mean and scatter of one feature vector a case                  `features.ct@mean` (p,), `@scatter` (p, p)
+
+F squares the gradient of each case and then takes the mean, which the square of a batch's mean gradient is not (that
+shrinks with the batch). Gram and Fisher look at CROPS_PER_CASE randomly placed crops of each case, without flips and
+changed intensities, each under every setting that case and model allow. Sums are in float64.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from client.abandonment import Check, unhindered
+from client.data.crops import Crop, apply_crop, draw_crop
+from client.data.preprocessing import PreparedCase
+from client.learning.features import FEATURES, evaluating, features_of
+from client.learning.input_gram import InputGrams, sketch
+from client.learning.training import shape_of
+from client.scores.evaluation import runnable_settings
+from fusion_models.adapters.injection import adapted_layers, parameters_by_key
+from fusion_models.losses import deeply_supervised, every_scale
+from fusion_models.modality import restrict
+from fusion_models.registry import model_row
+from strategies.errors import ModelError
+from strategies.settings import ROLES, Statistic, StudySettings
+from strategies.tensors import role_of
+
+CROPS_PER_CASE = 4
+
+Arrays = dict[str, NDArray[np.float32]]
+Observed = tuple[Arrays, dict[str, int]]
+Pass = tuple[Tensor | None, Tensor | None, Tensor | None]
+
+
+def observe(
+    model: nn.Module,
+    cases: Sequence[PreparedCase],
+    *,
+    statistics: Sequence[Statistic],
+    settings: StudySettings,
+    rng: np.random.Generator,
+    check: Check = unhindered,
+) -> Observed:
+    """The statistics asked for, and per statistic the number of cases behind it.
+
+    The counts are under "gram", "fisher", "features.ct" and "features.pet"; the last two where any case has the
+    modality. The model comes back as it was: mode, gradients wanted, and values. `check` is called before each case.
+
+    Raises:
+        ModelError: no case, no adapted module, a module whose inputs cannot be observed, or no contour for the Fisher.
+    """
+    if not cases:
+        raise ModelError(f"no training case to observe; asked for {list(statistics)}")
+    observers: Mapping[str, Callable[..., Observed]] = {
+        "gram": input_grams,
+        "fisher": diagonal_fisher,
+        "prototype": prototypes,
+    }
+    found: Arrays = {}
+    support: dict[str, int] = {}
+    with evaluating(model):
+        for name in statistics:
+            arrays, counts = observers[name](model, cases, settings=settings, rng=rng, check=check)
+            found |= arrays
+            support |= counts
+    return found, support
+
+
+def input_grams(
+    model: nn.Module,
+    cases: Sequence[PreparedCase],
+    *,
+    settings: StudySettings,
+    rng: np.random.Generator,
+    check: Check = unhindered,
+) -> Observed:
+    """`M@gram` (q, k) of every module with a shared adapter: q = settings.sketch_rank, at most k."""
+    layers = adapted_layers(model)
+    if not layers:
+        raise ModelError(f"{type(model).__name__} has no adapted module whose inputs could be remembered")
+    grams = InputGrams(rng)
+    hooks = [layer.register_forward_pre_hook(partial(grams.add, name)) for name, layer in layers.items()]
+    try:
+        with torch.no_grad():
+            for case in cases:
+                check()
+                for ct, pet, _ in passes(model, case, settings, rng):
+                    model(ct, pet)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    sketches = {f"{name}@gram": sketch(gram, settings.sketch_rank) for name, gram in grams.means().items()}
+    return sketches, {"gram": len(cases)}
+
+
+def diagonal_fisher(
+    model: nn.Module,
+    cases: Sequence[PreparedCase],
+    *,
+    settings: StudySettings,
+    rng: np.random.Generator,
+    check: Check = unhindered,
+) -> Observed:
+    """`key@fisher` of the shared adapter: mean over cases with a contour of the squared gradient of the case's loss."""
+    parameters = {key: value for key, value in parameters_by_key(model).items() if role_of(key) in ROLES}
+    labelled = [case for case in cases if case.gtv is not None]
+    if not parameters or not labelled:
+        raise ModelError(
+            f"no Fisher without an adapter and a contour: {len(parameters)} adapter tensors, {len(labelled)} contours"
+        )
+    sums = {key: torch.zeros_like(value, dtype=torch.float64) for key, value in parameters.items()}
+    with _requiring_gradients(model, parameters):
+        for case in labelled:
+            check()
+            for key, gradient in case_gradient(model, parameters, case, settings, rng).items():
+                sums[key] += gradient.square()
+    fisher = {f"{key}@fisher": (total / len(labelled)).float().cpu().numpy() for key, total in sums.items()}
+    return fisher, {"fisher": len(labelled)}
+
+
+def case_gradient(
+    model: nn.Module,
+    parameters: Mapping[str, nn.Parameter],
+    case: PreparedCase,
+    settings: StudySettings,
+    rng: np.random.Generator,
+) -> dict[str, Tensor]:
+    """The gradient (float64) of a case's loss, the mean over its passes; 0 for what no pass uses."""
+    drawn = passes(model, case, settings, rng)
+    total = {key: torch.zeros_like(value, dtype=torch.float64) for key, value in parameters.items()}
+    for ct, pet, label in drawn:
+        if label is None:
+            raise ModelError(f"training case '{case.name}' has no contour")
+        loss = deeply_supervised(every_scale(model, ct, pet), label)
+        found = torch.autograd.grad(loss / len(drawn), list(parameters.values()), allow_unused=True)
+        for key, gradient in zip(parameters, found, strict=True):
+            if gradient is not None:
+                total[key] += gradient
+    return total
+
+
+def passes(model: nn.Module, case: PreparedCase, settings: StudySettings, rng: np.random.Generator) -> list[Pass]:
+    """CT, PET and label of each pass over a case: CROPS_PER_CASE crops, each under every runnable setting."""
+    able = runnable_settings(case.modalities, model_row(settings.model.name).settings)
+    crops = [_plain_crop(shape_of(case), settings.preprocessing.crop_zyx, rng) for _ in range(CROPS_PER_CASE)]
+    device = next(model.parameters()).device
+    drawn = [_tensors(apply_crop(case, crop), device) for crop in crops]
+    return [(*restrict(setting, ct, pet), label) for ct, pet, label in drawn for setting in able]
+
+
+def prototypes(
+    model: nn.Module,
+    cases: Sequence[PreparedCase],
+    *,
+    settings: StudySettings,
+    rng: np.random.Generator,
+    check: Check = unhindered,
+) -> Observed:
+    """Mean (p,) and scatter sum (f - mean)(f - mean)^T (p, p) of the cases' features, for each modality they have."""
+    del rng  # windows cover the whole volume: nothing is drawn
+    every = []
+    for case in cases:
+        check()
+        every.append(features_of(model, case, settings.preprocessing.crop_zyx))
+    found: Arrays = {}
+    support: dict[str, int] = {}
+    for name in FEATURES.values():
+        rows = [features[name].astype(np.float64) for features in every if name in features]
+        if rows:
+            mean = np.mean(rows, axis=0)
+            away = np.stack(rows) - mean
+            found |= {f"{name}@mean": mean.astype(np.float32), f"{name}@scatter": (away.T @ away).astype(np.float32)}
+            support[name] = len(rows)
+    return found, support
+
+
+@contextmanager
+def _requiring_gradients(model: nn.Module, parameters: Mapping[str, nn.Parameter]) -> Iterator[None]:
+    """Gradients for `parameters` alone; afterwards as it was."""
+    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    model.requires_grad_(requires_grad=False)
+    try:
+        for parameter in parameters.values():
+            parameter.requires_grad = True
+        yield
+    finally:
+        for parameter, wanted in before:
+            parameter.requires_grad = wanted
+
+
+def _plain_crop(shape_zyx: Sequence[int], size_zyx: Sequence[int], rng: np.random.Generator) -> Crop:
+    return replace(draw_crop(shape_zyx, size_zyx, rng), flipped=(), ct_scale=1.0, ct_shift=0.0, pet_scale=1.0)
+
+
+def _tensors(case: PreparedCase, device: torch.device) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """CT, PET and contour as batches of one: (1, 1, z, y, x)."""
+    arrays = (case.ct, case.pet, case.gtv)
+    ct, pet, label = (
+        None if array is None else torch.from_numpy(array.astype(np.float32))[None, None].to(device) for array in arrays
+    )
+    return ct, pet, label

@@ -1,0 +1,81 @@
+"""What a round at a center comes to, in plain values: the payload, what stands behind it, and what stood still."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from client.assembly import arrays_of, tensor_specs
+from client.learning.training import Trained
+from client.local_terms.contract import LocalTerm
+from fusion_models.adapters.injection import parameters_by_key
+from strategies.instruction import Instruction
+from strategies.payload import Payload, frozen_hash, phase_of
+from strategies.settings import Training
+from strategies.tensors import BACKBONE, NEEDS, PEFT, Tensors, TensorSpec, content_hash, group_in, select
+
+Arrays = dict[str, NDArray[np.float32]]
+
+
+def payload_of(
+    model: nn.Module, instruction: Instruction, center: str, moved: Tensors, support: Mapping[str, int]
+) -> Payload:
+    """The payload of `model` as it is after the instruction: what moved is sent, all else is hashed.
+
+    A backbone that trains is among `moved`, and the payload names the one that the round started from; otherwise it is
+    hashed as it is now, so that training that moved a frozen tensor cannot hide it.
+    """
+    training, now = instruction.training, arrays_of(parameters_by_key(model))
+    specs = tensor_specs(model, instruction.settings.model.name)
+    backbone = [spec for spec in specs if spec.group == BACKBONE]
+    frozen = {spec.key for spec in backbone}
+    rest = {key: array for key, array in instruction.tensors.items() if key not in frozen}
+    moving = training is not None and BACKBONE in training.groups
+    return Payload(
+        center=center,
+        backbone_hash=instruction.backbone_hash if moving else content_hash(select(now, backbone)),
+        stage=instruction.stage,
+        server_round=instruction.server_round,
+        tensors=moved,
+        support=support,
+        phase=phase_in(training),
+        frozen_hash=frozen_hash(rest, now, moved),
+    )
+
+
+def phase_in(training: Training | None) -> str:
+    """The roles of the shared adapter that train; empty where it stands still."""
+    return phase_of(training.roles) if training is not None and PEFT in training.groups else ""
+
+
+def moved_of(
+    parameters: Mapping[str, nn.Parameter],
+    terms: Iterable[LocalTerm],
+    specs: Sequence[TensorSpec],
+    support: Mapping[str, int],
+) -> Arrays:
+    """What trained, and what local terms remember of it, for the groups that have a case behind them."""
+    groups = {spec.key: spec.group for spec in specs}
+    outcome = {key: array for term in terms for key, array in term.outcome().items()}
+    statistics = {key: array for key, array in outcome.items() if support.get(group_in(key, groups))}
+    return select(arrays_of(parameters), [spec for spec in specs if support.get(spec.group)]) | statistics
+
+
+def support_of(trained: Trained, groups: Iterable[str]) -> dict[str, int]:
+    """Training cases behind each trained group: those that ran with all modalities which the group needs."""
+    counts = {group: len(_reached(trained, NEEDS.get(group, frozenset()))) for group in groups}
+    return {group: cases for group, cases in counts.items() if cases}
+
+
+def _reached(trained: Trained, needed: frozenset[str]) -> frozenset[str]:
+    """The cases of every setting that holds the needed modalities."""
+    found = [cases for setting, cases in trained.used.items() if needed <= set(setting.split("+"))]
+    return frozenset().union(*found)
+
+
+def round_generator(instruction: Instruction, center: str) -> np.random.Generator:
+    """The randomness of one round at one center, the same whenever that round is repeated."""
+    name = f"{instruction.settings.seed}|{instruction.stage}|{instruction.server_round}|{center}"
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))

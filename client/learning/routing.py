@@ -1,0 +1,56 @@
+"""Which centers' adapters serve a scan of an unknown center: the bank's router asked with the scan's own features."""
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from client.assembly import assemble
+from client.data.preprocessing import PreparedCase
+from client.learning.features import features_of
+from strategies.bank import SHARED, AdapterBank
+from strategies.continual.router import Route, Router, merge_center_adapters
+from strategies.continual.routing_file import read_routers
+from strategies.tensors import role_of
+
+
+class RoutedModels:
+    """The network for each scan: the shared adapter, and beside it what the router weighs in.
+
+    Args:
+        bank: holds the router, the shared adapter and each center's own.
+
+    Raises:
+        BankError: the bank has no router; the study must run with `strategy.router = true`.
+    """
+
+    def __init__(self, bank: AdapterBank, *, device: str) -> None:
+        self._bank, self._device = bank, device
+        self._routers = read_routers(bank.root)
+        entry = bank.head(SHARED)
+        self._shared, self._backbone = bank.tensors(entry), bank.backbone(entry.backbone)
+        self._own = {name: bank.tensors(bank.head(name)) for name in bank.names() if name != SHARED}
+        self._bare = assemble(bank.settings, self._backbone, self._shared, device=device)
+        self.routes: dict[str, dict[str, Any]] = {}
+
+    def model_for(self, case: PreparedCase) -> nn.Module:
+        """The network for one scan; its route is noted under the case's name."""
+        found = features_of(self._bare, case, self._bank.settings.preprocessing.crop_zyx)
+        router = self._router(tuple(sorted(found)))
+        route = (
+            Route(weights={}, distance=float("inf"), known=False, posterior={})
+            if router is None
+            else router.route(np.concatenate([found[name] for name in sorted(found)]).astype(np.float64))
+        )
+        self.routes[case.name] = {**asdict(route), "distance": None if router is None else route.distance}
+        tensors = merge_center_adapters(route, self._shared, self._own)
+        settings = self._bank.settings
+        ranks = [array.shape[0] for key, array in tensors.items() if role_of(key) == "center_a"]
+        if ranks:
+            settings = settings.model_copy(update={"center_rank": max(ranks)})
+        return assemble(settings, self._backbone, tensors, device=self._device)
+
+    def _router(self, blocks: tuple[str, ...]) -> Router | None:
+        """The router for scans with these feature blocks; none where no center has sent them all."""
+        return self._routers.get("+".join(blocks))

@@ -1,0 +1,145 @@
+"""The process that SuperExec starts for each message, in place of Flower's own `flwr-clientapp`.
+
+Flower's would unpack the bundle that came from the coordinator and import the app it names. This one runs Flower's
+loop with three names of its module replaced: the bundle is checked instead of installed (`bundle_guard`), the app is
+always the one that was installed with this package (`client.app`), and no dependency is ever installed. If an
+upgrade of Flower takes these names away, the process refuses to run.
+
+What is refused is answered with a code, which goes into the node's outgoing log before it is sent; a text never
+travels. While the trainer works, the coordinator is asked every ten seconds whether the run is still wanted.
+"""
+
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from flwr.app import Context, Message
+
+from client.app import NODE_HOME_VARIABLE, app, noted
+from client.center_home import CenterHome, read_center_terms
+from client.node.bundle_guard import check_bundle, check_run_options, read_accepted
+from client.node.run_watch import watched
+from strategies.errors import ConciliumError
+from strategies.instruction import Reply
+from strategies.wire import claimed_kind, reply_content
+
+logger = logging.getLogger(__name__)
+
+FLOWER_MODULE = "flwr.supernode.runtime.run_clientapp"
+REPLACED = ("install_from_fab", "get_load_client_app_fn", "install_app_dependencies")
+Handle = Callable[..., Message]
+
+
+class GuardError(ConciliumError):
+    """The guard cannot do its work, so nothing runs."""
+
+    code = "guard"
+
+
+class WithheldError(Exception):
+    """An answer that does not leave; Flower sends this text in its place, so it is a code and nothing else."""
+
+
+class Guard:
+    """Decides for one process whether it acts on what came, and answers in its stead where it does not."""
+
+    def __init__(self, home: CenterHome) -> None:
+        self._home = home
+        self._refused: ConciliumError | None = GuardError("no bundle was checked; nothing was done")
+
+    def install_from_fab(self, bundle: bytes, *_: Any, **__: Any) -> Path:
+        """Check the bundle in place of unpacking it; what is wrong with it is answered later, by `handle`."""
+        try:
+            check_bundle(bundle, read_accepted(self._home.bundles))
+            self._refused = None
+        except ConciliumError as error:
+            self._refused = error
+        return self._home.flower
+
+    def get_load_client_app_fn(self, *_: Any, **__: Any) -> Callable[..., Handle]:
+        """What Flower calls to find the app: always the same answer, whatever the bundle names."""
+        return lambda *_args, **_kwargs: self.handle
+
+    def install_app_dependencies(self, *_: Any, **__: Any) -> Path:
+        """Install nothing.
+
+        Raises:
+            WithheldError: always.
+        """
+        raise WithheldError("dependency-refused")
+
+    def handle(self, message: Message, context: Context) -> Message:
+        """Let the installed app answer a message, or answer with the code of what is refused.
+
+        Raises:
+            WithheldError: something failed, or the answer could not be logged; it stays here.
+        """
+        try:
+            return self._answered(message, context)
+        except WithheldError:
+            raise
+        except Exception:
+            logger.exception("a message cannot be answered")
+            raise WithheldError("internal") from None
+
+    def _answered(self, message: Message, context: Context) -> Message:
+        try:
+            self._check(context.run_config)
+        except ConciliumError as error:
+            logger.error("refused: %s", error)
+            return self._answered_with(error.code, message)
+        with watched(self._home, run_id=message.metadata.run_id, node_id=context.node_id):
+            return app(message=message, context=context)
+
+    def _check(self, run_options: Mapping[str, Any]) -> None:
+        if self._refused is not None:
+            raise self._refused
+        check_run_options(run_options, read_center_terms(self._home).terms.run_options)
+
+    def _answered_with(self, code: str, message: Message) -> Message:
+        kind = claimed_kind(message.content, message.metadata.message_type)
+        reply = Reply(center="", kind=kind, error=code)
+        if not noted(reply, None):
+            raise WithheldError("storage")
+        return Message(reply_content(reply), reply_to=message)
+
+
+def install(guard: Guard, flower: ModuleType) -> None:
+    """Put the guard in the place of Flower's own functions.
+
+    Raises:
+        GuardError: Flower's loop no longer uses the names that are replaced.
+    """
+    used = getattr(getattr(flower, "run_clientapp", None), "__code__", None)
+    missing = [name for name in REPLACED if used is None or name not in used.co_names or not hasattr(flower, name)]
+    if missing:
+        raise GuardError(
+            f"this version of Flower does not use {missing} where 1.41 does, so bundles could not be checked; nothing "
+            "runs. Install the version of Flower that concilium names"
+        )
+    for name in REPLACED:
+        setattr(flower, name, getattr(guard, name))
+
+
+def main() -> None:
+    """Run Flower's ClientApp process under the guard; the arguments are Flower's."""
+    from flwr.supernode.cli import flwr_clientapp
+
+    home = os.environ.get(NODE_HOME_VARIABLE)
+    try:
+        if not home:
+            raise GuardError(f"{NODE_HOME_VARIABLE} is not set; this process is started by `concilium-center node`")
+        install(Guard(CenterHome(Path(home).parent)), importlib.import_module(FLOWER_MODULE))
+    except ConciliumError as error:
+        logging.getLogger().error("%s", error)
+        sys.exit(1)
+    flwr_clientapp()
+
+
+if __name__ == "__main__":
+    main()

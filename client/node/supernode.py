@@ -1,0 +1,57 @@
+"""Flower's SuperNode in a process that ends when it no longer works, so that whoever supervises it starts it again.
+
+Flower's process outlives its main loop: after one HTTP 500 the loop ends, a thread goes on, and the node stays
+offline until somebody looks. Here the process ends with the loop, and with any of its threads. A renewed key is taken
+into use before the start, once the coordinator has accepted it.
+"""
+
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+
+from client.app import NODE_HOME_VARIABLE
+from client.center_home import CenterHome
+from client.node.renewal import adopt_accepted_key
+
+logger = logging.getLogger(__name__)
+
+THREAD_DIED = 70
+
+
+def main() -> None:
+    """Run Flower's command with this process's arguments and leave with its exit code, whatever still runs."""
+    from flwr.supernode.cli import flower_supernode
+
+    threading.excepthook = _end_process
+    if NODE_HOME_VARIABLE in os.environ:
+        adopt_accepted_key(CenterHome(Path(os.environ[NODE_HOME_VARIABLE]).parent))
+    code = 1
+    try:
+        flower_supernode()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        logger.exception("the SuperNode's main loop failed")
+    _leave(code)
+
+
+def _end_process(found: threading.ExceptHookArgs) -> None:
+    if found.exc_type is SystemExit:
+        return
+    name = found.thread.name if found.thread else "unknown"
+    logger.error("thread '%s' of the SuperNode died: %s", name, found.exc_type.__name__)
+    _leave(THREAD_DIED)
+
+
+def _leave(code: int) -> None:
+    """End the process at once; no thread of Flower's can hold it."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

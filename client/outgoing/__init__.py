@@ -1,0 +1,1 @@
+"""What may leave a center, what waits to leave, and the ledger of what has left."""

@@ -1,0 +1,117 @@
+"""The outgoing logs of a center read back: everything that left, by time, and every line that cannot be read.
+
+A center's home has two logs, `trainer/outgoing.jsonl` and `node/outgoing.jsonl`; a plain trainer's home has its
+`outgoing.jsonl` directly in it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from strategies.errors import ConciliumError
+
+LOG = "outgoing.jsonl"
+PLACES = ("trainer", "node", ".")
+"""Folders of a home that may hold a log."""
+
+
+class LedgerError(ConciliumError):
+    """A home whose outgoing logs cannot be shown."""
+
+    code = "ledger"
+
+
+class Sent(BaseModel):
+    """What a line of the outgoing log says of one reply (`outgoing_log`); unknown fields are left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    time: AwareDatetime
+    kind: str
+    error: str = ""
+    stage: str = ""
+    server_round: int = 0
+    again: bool = False
+    tensors: int = 0
+    bytes: int = 0
+    text_bytes: int = 0
+    content_sha256: str = ""
+    text_sha256: str = ""
+    held_back: tuple[str, ...] = ()
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A line that is no line of a log: the file, counted from 1 within it."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All lines of a center's logs, the earliest first; `by` of each says whose log it is in."""
+
+    sent: tuple[Sent, ...]
+    unreadable: tuple[Unreadable, ...]
+
+
+def read_ledger(home: Path) -> Ledger:
+    """Read the logs of a center's home.
+
+    Raises:
+        LedgerError: there is none, or one cannot be opened.
+    """
+    logs = {place: home / place / LOG for place in PLACES if (home / place / LOG).exists()}
+    if not logs:
+        raise LedgerError(
+            f"{home} holds no {LOG}, neither directly nor under trainer/ or node/: nothing has left from there, or it "
+            "is not a center's home"
+        )
+    found = [part for place, log in logs.items() for part in _parts(place, log)]
+    sent = [part for part in found if isinstance(part, Sent)]
+    return Ledger(
+        sent=tuple(sorted(sent, key=lambda line: line.time)),
+        unreadable=tuple(part for part in found if isinstance(part, Unreadable)),
+    )
+
+
+def totals(sent: Iterable[Sent]) -> dict[str, dict[str, int]]:
+    """Kind -> replies, those sent again, errors, those with something withheld, tensors and bytes of all of them."""
+    found: dict[str, Counter[str]] = {}
+    for line in sent:
+        found.setdefault(line.kind, Counter()).update(
+            replies=1,
+            again=int(line.again),
+            errors=int(bool(line.error)),
+            withheld=int(bool(line.held_back)),
+            tensors=line.tensors,
+            bytes=line.bytes + line.text_bytes,
+        )
+    return {kind: dict(found[kind]) for kind in sorted(found)}
+
+
+def as_json(ledger: Ledger, shown: Sequence[Sent]) -> dict[str, Any]:
+    """The lines to show, the totals of all lines, and what could not be read."""
+    return {
+        "sent": [line.model_dump(mode="json") for line in shown],
+        "totals": totals(ledger.sent),
+        "unreadable": [asdict(line) for line in ledger.unreadable],
+    }
+
+
+def _parts(place: str, log: Path) -> Iterator[Sent | Unreadable]:
+    try:
+        lines = log.read_bytes().splitlines()
+    except OSError as error:
+        raise LedgerError(f"{log} cannot be read ({error.strerror}); run as the user that owns it") from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield Sent.model_validate_json(line).model_copy(update={"by": "trainer" if place == "." else place})
+        except ValidationError:
+            yield Unreadable(str(log), number)

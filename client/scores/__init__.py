@@ -1,0 +1,1 @@
+"""What a center computes on cases that nothing trains on."""

@@ -1,0 +1,62 @@
+"""Prediction over whole volumes and scores per case. No step here sees a label before the prediction is final."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from monai.inferers import sliding_window_inference
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from client.data.preprocessing import PreparedCase
+from client.scores.metrics import CaseScore, dice, hd95_mm
+from fusion_models.modality import restrict, settings_of
+from fusion_models.slices import SliceSegmenter
+
+OVERLAP = 0.25
+WINDOWS_AT_ONCE = 2
+
+
+def predict(model: nn.Module, case: PreparedCase, setting: str, crop_zyx: Sequence[int]) -> NDArray[np.uint8]:
+    """Class index per voxel (z, y, x) from sliding windows with Gaussian weights.
+
+    Volumes smaller than the window are padded with the window's low end, as in training.
+    """
+    names = setting.split("+")
+    image = torch.from_numpy(np.stack([getattr(case, name) for name in names]))[None]
+
+    def forward(window: Tensor) -> Tensor:
+        channels = dict(zip(names, window.split(1, dim=1), strict=True))
+        logits: Tensor = model(*restrict(setting, channels.get("ct"), channels.get("pet")))
+        return logits
+
+    model.eval()
+    window = window_of(model, image.shape[2:], crop_zyx)
+    device = next(model.parameters()).device
+    with torch.inference_mode():
+        logits = sliding_window_inference(
+            image.to(device), window, WINDOWS_AT_ONCE, forward, overlap=OVERLAP, mode="gaussian"
+        )
+    return logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+
+def window_of(model: nn.Module, shape_zyx: Sequence[int], crop_zyx: Sequence[int]) -> tuple[int, ...]:
+    """A window: the crop, or all slices of it for a network of slices, whose neighbours then are the volume's own."""
+    return (shape_zyx[0], *crop_zyx[1:]) if isinstance(model, SliceSegmenter) else tuple(crop_zyx)
+
+
+def score_case(
+    model: nn.Module, case: PreparedCase, setting: str, *, crop_zyx: Sequence[int], spacing_zyx_mm: Sequence[float]
+) -> tuple[CaseScore, NDArray[np.uint8]]:
+    """The scores of one case and the prediction they belong to. The case must have a contour."""
+    if case.gtv is None:
+        raise ValueError(f"case '{case.name}' has no contour and cannot be scored")
+    predicted = predict(model, case, setting, crop_zyx)
+    score = CaseScore(case.name, setting, dice(predicted, case.gtv), hd95_mm(predicted, case.gtv, spacing_zyx_mm))
+    return score, predicted
+
+
+def runnable_settings(modalities: Iterable[str], model_settings: Iterable[str]) -> tuple[str, ...]:
+    """The settings that both a case's modalities and the model allow, the fullest one last."""
+    allowed = set(model_settings)
+    return tuple(setting for setting in settings_of(modalities) if setting in allowed)

@@ -1,0 +1,1 @@
+"""The one narrow interface between the two processes of a center: a local socket."""

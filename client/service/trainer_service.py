@@ -1,0 +1,153 @@
+"""The warm trainer's local service: a private socket whose instructions are performed one at a time.
+
+The process stays up between rounds, so that imports, data and backbone are paid for once. Frames are
+`strategies.frames`; what cannot be read is answered with a code and the service goes on. The thread that calls `serve`
+does the work, so that SIGTERM ends it; `reception` takes connections meanwhile, so that it can be called off.
+"""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Listener
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from client.abandonment import Check
+from client.outgoing.egress import answer
+from client.service.reception import Errand, received
+from strategies.errors import ConciliumError
+from strategies.frames import pack_reply, unpack_instruction
+from strategies.instruction import Instruction, Reply
+
+logger = logging.getLogger(__name__)
+
+MAXIMUM_SOCKET_PATH_BYTES = 100
+WAITING_CONNECTIONS = 16
+OWNER_ONLY_UMASK = 0o177
+
+
+class Performer(Protocol):
+    """What the service needs of a trainer."""
+
+    def perform(self, instruction: Instruction, check: Check, /) -> Reply:
+        """Do what the coordinator asks and say what may leave; `check` raises when it is not wanted any more."""
+        ...
+
+
+class ServiceError(ConciliumError):
+    """The socket cannot be opened as asked."""
+
+    code = "trainer-service"
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM arrived; derives from BaseException so that no handler of the trainer's takes it for a failure."""
+
+
+def provide_key(path: Path) -> bytes:
+    """The key at `path`, drawn when there is none yet, readable by this user alone."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_bytes()
+    key = secrets.token_bytes(32)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key)
+    return key
+
+
+def serve(trainer: Performer, socket_path: Path, authkey: bytes) -> None:
+    """Answer the instructions that come in on `socket_path`, in order, until SIGTERM or an interrupt.
+
+    The socket has mode 0600 and is removed at the end. SIGTERM also ends a training under way.
+
+    Raises:
+        ServiceError: the path is too long, is no socket, or another trainer listens there.
+    """
+    _clear_stale(socket_path)
+    try:
+        with (
+            _raising_on_sigterm(),
+            _listening(socket_path, authkey) as listener,
+            received(listener, socket_path) as reception,
+        ):
+            logger.info("trainer listens at %s", socket_path)
+            while True:
+                errand = reception.next_errand()
+                errand.answer(_answered(trainer, errand))
+    except _TerminatedError:
+        logger.info("trainer stops: SIGTERM")
+
+
+def _answered(trainer: Performer, errand: Errand) -> bytes:
+    try:
+        instruction = unpack_instruction(errand.frame)
+    except Exception:
+        logger.exception("a frame of %d bytes is no instruction", len(errand.frame))
+        return pack_reply(Reply(center="", kind="register", error="unreadable"))
+
+    def perform(instruction: Instruction) -> Reply:
+        errand.check()
+        return trainer.perform(instruction, errand.check)
+
+    try:
+        return pack_reply(answer(perform, instruction))
+    except ConciliumError as error:
+        logger.exception("the reply to '%s' cannot be packed", instruction.kind)
+        return pack_reply(Reply(center="", kind=instruction.kind, error=error.code))
+
+
+@contextmanager
+def _listening(socket_path: Path, authkey: bytes) -> Iterator[Listener]:
+    """A listener whose socket no other user can open; the mask is set first, so that there is no moment between."""
+    mask = os.umask(OWNER_ONLY_UMASK)
+    try:
+        listener = Listener(str(socket_path), family="AF_UNIX", backlog=WAITING_CONNECTIONS, authkey=authkey)
+    finally:
+        os.umask(mask)
+    with listener:
+        yield listener
+
+
+@contextmanager
+def _raising_on_sigterm() -> Iterator[None]:
+    """Only the main thread may set signal handlers; elsewhere SIGTERM keeps its meaning."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise _TerminatedError
+
+
+def _clear_stale(socket_path: Path) -> None:
+    """Remove a socket that a killed trainer left behind.
+
+    Raises:
+        ServiceError: the path is too long for a socket, is something else, or a trainer answers there.
+    """
+    if len(os.fsencode(socket_path)) > MAXIMUM_SOCKET_PATH_BYTES:
+        raise ServiceError(
+            f"socket path {socket_path} is longer than {MAXIMUM_SOCKET_PATH_BYTES} bytes, which sockets do not allow; "
+            "choose a shorter one, for example under /run"
+        )
+    if not socket_path.exists():
+        return
+    if not socket_path.is_socket():
+        raise ServiceError(f"{socket_path} exists and is no socket; choose another path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        if probe.connect_ex(str(socket_path)) == 0:
+            raise ServiceError(f"a trainer already listens at {socket_path}; stop it or choose another path")
+    socket_path.unlink()

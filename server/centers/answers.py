@@ -1,0 +1,99 @@
+"""Whether an answer to a kit, or one that renews a key, may change the roll, and what its center's entry is then.
+
+Pure functions of the roll, the answer and the time; `server.centers.enrolment` reads and writes.
+"""
+
+import hmac
+from datetime import datetime, timedelta
+
+from server.centers.keys import canonical_key, fingerprint, has_signed
+from server.centers.roll import Member, Roll, day_of
+from strategies.errors import EnrolmentError, KitError
+from strategies.kit import RENEWAL, Answer, verifier_proof
+
+
+def member_after(roll: Roll, answer: Answer, now: datetime) -> Member:
+    """The entry of a center after its answer.
+
+    An answer that is on the roll, but whose key the SuperLink does not have yet, may come again.
+
+    Raises:
+        KitError: the answer is for another study or to another kit, too late, or its proof is wrong.
+        EnrolmentError: the center is not to be enrolled, or its key is unfit or taken.
+    """
+    if answer.study != roll.study:
+        raise KitError(
+            f"the answer of center '{answer.center}' is for study '{answer.study}', this is '{roll.study}'; give the "
+            "directory of that study with --study"
+        )
+    before = roll.member(answer.center)
+    key = canonical_key(answer.public_key)
+    waits = before.admitted and key == before.public_key and not before.node_id
+    if waits and answer.serial in {before.serial, RENEWAL}:
+        return before
+    check = _check_renewal if answer.serial == RENEWAL else _check_invitation
+    check(before, answer, now)
+    owner = roll.owner_of(fingerprint(key))
+    if owner is not None:
+        raise EnrolmentError(
+            f"center '{answer.center}' answers with key {fingerprint(key)}, which center '{owner}' has or had; every "
+            "center makes a key of its own, and none is used again: let it run `join` in a fresh home"
+        )
+    return _enrolled(before, key, now, joining=answer.serial != RENEWAL)
+
+
+def _enrolled(before: Member, key: str, now: datetime, *, joining: bool) -> Member:
+    return before.model_copy(
+        update={
+            "state": "enrolled",
+            "token_verifier": "",
+            "member_until": now + timedelta(days=before.member_days) if joining else before.member_until,
+            "public_key": key,
+            "fingerprint": fingerprint(key),
+            "past_fingerprints": before.all_fingerprints,
+            "node_id": "",
+            "spent": False,
+        }
+    )
+
+
+def _check_renewal(before: Member, answer: Answer, now: datetime) -> None:
+    center, state = answer.center, before.state_at(now)
+    if state == "expired":
+        raise EnrolmentError(
+            f"center '{center}' wants another key, but its membership ended on {day_of(before.member_until)}; extend "
+            f"it first with `concilium enroll --renew {center}`"
+        )
+    if state != "enrolled":
+        raise EnrolmentError(
+            f"center '{center}' wants another key, but is {state}; invite it with `concilium enroll {center}`"
+        )
+    if not has_signed(before.public_key, answer.proof, answer.signed_bytes):
+        raise KitError(
+            f"the answer of center '{center}' is not signed by its registered key {before.fingerprint}; where that key "
+            f"is lost, `concilium revoke {center}`, then invite it again"
+        )
+
+
+def _check_invitation(before: Member, answer: Answer, now: datetime) -> None:
+    center, again = answer.center, f"send a new kit with `concilium enroll {answer.center}`"
+    state = before.state_at(now)
+    if state == "enrolled":
+        raise EnrolmentError(
+            f"center '{center}' is enrolled with key {before.fingerprint} already, and a kit is used once; where "
+            f"another machine takes its place, `concilium revoke {center}`, then {again}"
+        )
+    if state != "invited":
+        raise EnrolmentError(f"center '{center}' is {state} since it was sent this kit; to take it in, {again}")
+    if answer.serial != before.serial:
+        raise KitError(
+            f"the answer of center '{center}' is to kit {answer.serial[:8]}, the last one sent is {before.serial[:8]}; "
+            f"let it join with that one, or {again}"
+        )
+    if now >= before.kit_expires_at:
+        raise KitError(f"the kit of center '{center}' expired on {day_of(before.kit_expires_at)}; {again}")
+    if not hmac.compare_digest(verifier_proof(before.token_verifier, answer.signed_bytes), answer.proof):
+        raise KitError(
+            f"the answer of center '{center}' was not made with the token of its kit, or was changed on its way; ask "
+            f"for the answer again, and if it is refused again, {again}"
+        )

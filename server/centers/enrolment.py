@@ -1,0 +1,188 @@
+"""Enrolment of centers: invitation, answer, renewal, end. The roll decides; Flower's register of nodes follows it.
+
+    invite  -> invited    a kit with a one-time token leaves; the roll keeps the token's hash
+    accept  -> enrolled   an answer proves the token, and its key is registered with the SuperLink
+    revoke  -> revoked    for good: another enrolment needs another kit and another key
+    expire  -> expired    a membership has ended; `renew` and a new key of the center bring it back
+
+Whatever breaks off, `settle` makes the SuperLink's register what the roll says: keys of enrolled centers are let in,
+all others are turned away, also those that came back with an old database.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from server.centers.answers import member_after
+from server.centers.authority import utc_now
+from server.centers.coordinator import read_coordinator
+from server.centers.register import Registrar, follow
+from server.centers.roll import Member, Roll, day_of, locked, read_roll, write_roll
+from server.centers.terms import study_terms
+from server.directory import StudyDirectory
+from server.study import read_study
+from strategies.errors import EnrolmentError, LaunchError
+from strategies.kit import Kit, read_answer, token_verifier, write_kit
+
+KIT_DAYS, MEMBER_DAYS = 14, 365
+
+
+class Enrolment:
+    """The centers of one coordinator's directory; `clock` gives the time, aware."""
+
+    def __init__(self, directory: StudyDirectory, clock: Callable[[], datetime] = utc_now) -> None:
+        self._directory, self._clock = directory, clock
+        self._study = read_study(directory.study_file)
+
+    @property
+    def roll(self) -> Roll:
+        """The roll as it is now."""
+        return read_roll(self._directory.enrolment, self._study.name)
+
+    def invite(
+        self, center: str, *, days: int = KIT_DAYS, member_days: int = MEMBER_DAYS, out: Path | None = None
+    ) -> Path:
+        """Write a kit for a center, in place of one that is still out; that one's token ends.
+
+        Args:
+            center: its name in the study.
+            days: how long the kit can be used.
+            member_days: how long the membership lasts from its acceptance.
+            out: the kit's file; in the study's directory where none is given.
+
+        Raises:
+            EnrolmentError: the study has no such center, or it is enrolled.
+        """
+        if center not in self._study.centers:
+            raise EnrolmentError(
+                f"study '{self._study.name}' has no center '{center}'; it names {sorted(self._study.centers)}"
+            )
+        with self._changing() as roll:
+            now = self._clock()
+            before = roll.members.get(center)
+            if before is not None and before.state_at(now) == "enrolled":
+                raise EnrolmentError(
+                    f"center '{center}' is enrolled with key {before.fingerprint} until {day_of(before.member_until)}; "
+                    f"extend that with `concilium enroll --renew {center}`, or end it with `concilium revoke {center}` "
+                    "before you invite another center under this name"
+                )
+            kit = self._kit(center, now, days)
+            member = Member(
+                state="invited",
+                serial=kit.serial,
+                token_verifier=token_verifier(kit.token),
+                kit_expires_at=kit.expires_at,
+                member_days=member_days,
+                past_fingerprints=() if before is None else before.all_fingerprints,
+            )
+            path = out or self._directory.kits / f"{center}.kit"
+            self._directory.kits.mkdir(exist_ok=True, mode=0o700)
+            write_roll(self._directory.enrolment, roll.having(center, member))
+            write_kit(path, kit, self._directory.authority_certificate.read_bytes())
+            return path
+
+    def accept(self, path: Path, registrar: Registrar) -> str:
+        """Take a center's answer: register its key, or the key that replaces it; gives the center's name.
+
+        Where the SuperLink cannot be asked, the center is on the roll all the same, and `settle` registers it later.
+
+        Raises:
+            KitError: the answer cannot be read, is for another study, or its proof is wrong, used or too late.
+            EnrolmentError: the center is not to be enrolled, its key is unfit or taken, or the SuperLink cannot be
+                asked or refuses.
+        """
+        answer = read_answer(path)
+        with self._changing() as roll:
+            self._write(roll.having(answer.center, member_after(roll, answer, self._clock())))
+            self._follow(
+                registrar,
+                answer.center,
+                "is on the roll, but its key is not registered yet: accept the answer again when that is put right; "
+                "`concilium launch` and the steward try it too",
+            )
+        return answer.center
+
+    def renew(self, center: str, *, member_days: int | None = None) -> Member:
+        """Extend a membership from today, as long as it was agreed or `member_days`; never shorten it. No new kit.
+
+        A membership that has ended comes back, but its key does not: Flower takes no key twice.
+
+        Raises:
+            EnrolmentError: the center is not enrolled.
+        """
+        with self._changing() as roll:
+            before = roll.member(center)
+            if before.state not in {"enrolled", "expired"}:
+                raise EnrolmentError(
+                    f"center '{center}' is {before.state}, so there is no membership to extend; "
+                    f"invite it with `concilium enroll {center}`"
+                )
+            days = member_days or before.member_days
+            end = max(self._clock() + timedelta(days=days), before.member_until or self._clock())
+            member = before.model_copy(update={"state": "enrolled", "member_days": days, "member_until": end})
+            self._write(roll.having(center, member))
+        return member
+
+    def revoke(self, center: str, registrar: Registrar) -> None:
+        """End a membership or an invitation at once: first on the roll, then at the SuperLink.
+
+        Raises:
+            EnrolmentError: the center is not on the roll; or it is revoked now, but the SuperLink could not be told.
+        """
+        with self._changing() as roll:
+            before = roll.member(center)
+            self._write(
+                roll.having(center, before.model_copy(update={"state": "revoked", "token_verifier": "", "spent": True}))
+            )
+            if before.public_key:
+                self._follow(
+                    registrar,
+                    center,
+                    "is revoked on the roll, but a SuperLink that runs still lets its key in: start or repair it, then "
+                    "revoke again; `concilium launch` and the steward finish it too",
+                )
+
+    def settle(self, registrar: Registrar) -> tuple[str, ...]:
+        """End what has expired and make the SuperLink's register what the roll says; gives what was done, in words.
+
+        Raises:
+            LaunchError: the SuperLink cannot be asked, or refuses; what was done so far stands.
+        """
+        with self._changing() as roll:
+            ended = [name for name, member in roll.members.items() if member.just_expired(self._clock())]
+            over = {name: roll.members[name].model_copy(update={"state": "expired", "spent": True}) for name in ended}
+            current = roll.model_copy(update={"members": {**roll.members, **over}})
+            self._write(current)
+            after, done = follow(current, registrar)
+            self._write(after)
+        return (*(f"center '{center}': its membership has ended" for center in ended), *done)
+
+    def _follow(self, registrar: Registrar, center: str, otherwise: str) -> None:
+        try:
+            self._write(follow(self.roll, registrar, center)[0])
+        except LaunchError as error:
+            raise EnrolmentError(f"center '{center}' {otherwise}. {error}") from error
+
+    def _kit(self, center: str, now: datetime, days: int) -> Kit:
+        coordinator = read_coordinator(self._directory.coordinator)
+        return Kit(
+            consortium=coordinator.consortium,
+            center=center,
+            endpoint=coordinator.endpoint,
+            serial=secrets.token_hex(16),
+            token=secrets.token_urlsafe(32),
+            issued_at=now,
+            expires_at=now + timedelta(days=days),
+            terms=study_terms(self._directory, coordinator, center),
+        )
+
+    @contextmanager
+    def _changing(self) -> Iterator[Roll]:
+        with locked(self._directory.enrolment):
+            yield self.roll
+
+    def _write(self, roll: Roll) -> None:
+        if roll != self.roll:
+            write_roll(self._directory.enrolment, roll)

@@ -1,0 +1,100 @@
+"""What makes a prepared study one that centers can join: the coordinator's settings, its authority, its certificate.
+
+Founding again with the same answers changes nothing; above all, the authority is made once.
+"""
+
+from pathlib import Path
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from server.centers.authority import (
+    Authority,
+    open_authority,
+    provide_authority,
+    provide_server_certificate,
+    read_certificate,
+    utc_now,
+)
+from server.centers.coordinator import Coordinator, read_coordinator, write_coordinator
+from server.directory import StudyDirectory
+from strategies.atomic_files import write_bytes
+from strategies.errors import StudyError
+
+
+def found(directory: StudyDirectory, coordinator: Coordinator) -> None:
+    """Write what is missing of settings, authority and server certificate.
+
+    Raises:
+        StudyError: the directory has other settings already.
+        EnrolmentError: an authority or a certificate cannot be read.
+        StorageError: the disk refuses.
+    """
+    if directory.coordinator.exists():
+        _refuse_other_settings(directory.coordinator, coordinator)
+    authority = provide_authority(authority_folder(directory, coordinator), coordinator.consortium, now=utc_now())
+    if coordinator.authority:
+        _copy_certificate(authority, directory)
+    if not directory.server_certificate.exists():
+        provide_server_certificate(
+            authority,
+            coordinator.host,
+            key_file=directory.server_key,
+            certificate_file=directory.server_certificate,
+            now=utc_now(),
+        )
+    if not directory.coordinator.exists():
+        write_coordinator(directory.coordinator, coordinator)
+
+
+def renew_certificate(directory: StudyDirectory) -> None:
+    """Sign a new certificate for the server's key and the endpoint of coordinator.toml, by the same authority.
+
+    Raises:
+        StudyError: this is no coordinator's directory.
+        EnrolmentError: the authority is another than the one in the kits, or cannot be read.
+    """
+    coordinator = read_coordinator(directory.coordinator)
+    authority = open_authority(authority_folder(directory, coordinator))
+    _refuse_other_authority(authority, directory)
+    provide_server_certificate(
+        authority,
+        coordinator.host,
+        key_file=directory.server_key,
+        certificate_file=directory.server_certificate,
+        now=utc_now(),
+    )
+
+
+def authority_folder(directory: StudyDirectory, coordinator: Coordinator) -> Path:
+    """Where the authority's key is."""
+    return Path(coordinator.authority) if coordinator.authority else directory.authority
+
+
+def _copy_certificate(authority: Authority, directory: StudyDirectory) -> None:
+    """A shared authority's certificate, in the place where everything that only trusts it looks."""
+    if not directory.authority_certificate.exists():
+        directory.authority.mkdir(exist_ok=True, mode=0o700)
+        write_bytes(directory.authority_certificate, authority.certificate.public_bytes(Encoding.PEM))
+    _refuse_other_authority(authority, directory)
+
+
+def _refuse_other_authority(authority: Authority, directory: StudyDirectory) -> None:
+    if authority.certificate != read_certificate(directory.authority_certificate):
+        raise StudyError(
+            f"the certificate authority that coordinator.toml names is not {directory.authority_certificate}, which "
+            "the kits carry; restore its folder, or correct `authority` in coordinator.toml"
+        )
+
+
+def _refuse_other_settings(path: Path, wanted: Coordinator) -> None:
+    before = read_coordinator(path).model_dump()
+    other = [
+        f"{name} is {before[name]!r} there, {value!r} was asked"
+        for name, value in wanted.model_dump().items()
+        if before[name] != value
+    ]
+    if other:
+        raise StudyError(
+            f"{path} has other settings ({'; '.join(other)}); leave the options out to keep them. To change them, edit "
+            "the file, then run `concilium certificate --renew`; centers need new kits where the endpoint changes"
+        )

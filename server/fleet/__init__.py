@@ -1,0 +1,1 @@
+"""The centers as the round loop sees them, over any Flower Grid."""

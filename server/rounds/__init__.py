@@ -1,0 +1,1 @@
+"""The round loop: what is asked, what comes back, how a stage ends."""

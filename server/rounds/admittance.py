@@ -1,0 +1,77 @@
+"""What of a center's answer may enter a round: its payload checked against what the center was sent, and the quorum."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from server.checkpoint import Checkpoint
+from server.history import RoundRecord
+from server.rounds.messages import Desk
+from server.rounds.records import gain_findings, norm_medians
+from server.rounds.transitions import base_of, hash_for, without_backbone
+from strategies.admission import admit, update_norms
+from strategies.aggregation.contract import Base
+from strategies.errors import PayloadError, QuorumError
+from strategies.instruction import Reply
+from strategies.payload import frozen_hash, phase_of
+from strategies.settings import Training
+from strategies.tensors import PEFT
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RoundUnderWay:
+    """One round: who writes the instructions, how the centers train, and its number in the study."""
+
+    desk: Desk
+    training: Training
+    number: int
+
+    @property
+    def base(self) -> Base:
+        """What stands fixed in the round, as aggregation wants it."""
+        return base_of(self.desk.prepared, self.desk.backbone, roles=self.training.roles, seed=self.number)
+
+    def admitted(self, reply: Reply, state: Checkpoint, registered_cases: int) -> tuple[dict[str, float], str]:
+        """The norms of an update that may enter the arithmetic, or the error code that stands in the record."""
+        if reply.error or reply.payload is None:
+            return {}, reply.error or "no-payload"
+        desk, groups = self.desk, self.desk.prepared.groups
+        start = desk.to_train(state, reply.center)
+        phase = phase_of(self.training.roles) if PEFT in self.training.groups else ""
+        try:
+            admit(
+                reply.payload,
+                specs=desk.expected(self.training, reply.center),
+                backbone_hash=hash_for(state, start, groups),
+                stage=desk.stage.name,
+                server_round=self.number,
+                phase=phase,
+                frozen_hash=frozen_hash(without_backbone(start, groups), start, reply.payload.tensors),
+                registered_cases=registered_cases,
+                gains=partial(gain_findings, start=start, base=self.base),
+                start=start,
+                medians=norm_medians(state.history.rounds, desk.stage, phase),
+            )
+        except PayloadError as error:
+            logger.warning("%s", error)
+            return {}, error.code
+        return update_norms(reply.payload, start, desk.prepared.specs), ""
+
+    def check_quorum(self, records: Mapping[str, RoundRecord]) -> None:
+        """Refuse to go on with too few.
+
+        Raises:
+            QuorumError: fewer than the quorum have a record without error; names every center with its error.
+        """
+        needed = self.desk.prepared.study.quorum_of(len(records))
+        usable = sum(not record.error for record in records.values())
+        if usable < needed:
+            found = ", ".join(f"{name}: {record.error or 'ok'}" for name, record in sorted(records.items()))
+            raise QuorumError(
+                f"stage '{self.desk.stage.name}', round {self.number}: {usable} of {len(records)} center(s) sent "
+                f"usable tensors, quorum is {needed} ({found}). Round {self.number - 1} is kept; resume when they are "
+                "back"
+            )

@@ -1,0 +1,92 @@
+"""What enters the adapter bank at the end of a stage: the shared adapter, and each center's own; and what left it."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.checkpoint import Checkpoint
+from server.history import RoundRecord
+from server.rounds.messages import Desk
+from server.rounds.transitions import of_groups, without_backbone
+from server.study import Stage, Study
+from strategies.bank import SHARED, AdapterBank, Entry
+from strategies.continual.routing_file import write_routers
+from strategies.tensors import BACKBONE, PERSONAL, Tensors, is_statistic
+
+
+def bank_stage(bank: AdapterBank, state: Checkpoint, desk: Desk, study: Study) -> list[Entry]:
+    """Add a version of the shared adapter and of the adapter of every center that trained in the stage.
+
+    A center's version is what it is served: its branch or the shared tensors, and what is its own over them. Adding
+    again after an interruption finds the versions that are there.
+    """
+    stage, groups = desk.stage, desk.prepared.groups
+    last = _last_records(state, stage)
+    entries = [_add(bank, SHARED, state.shared, state, stage, groups, summed_support(list(last.values())))]
+    for center, record in sorted(last.items()):
+        averaged = BACKBONE in stage.trained and not of_groups(state.own.get(center, {}), groups, {BACKBONE})
+        if not averaged:  # an averaged backbone is nobody's own
+            entries.append(_add(bank, center, desk.served(state, center), state, stage, groups, record.support))
+    if study.strategy.router:
+        write_routers(bank.root, {name: own for name, own in state.own.items() if name not in state.branches})
+    return entries
+
+
+def rolled_back(bank: AdapterBank, state: Checkpoint, groups: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
+    """The shared tensors to go on from: those of the state, or of the version that somebody rolled the bank back to."""
+    versions = [entry for entry in bank.entries() if entry.name == SHARED]
+    known = without_backbone(state.shared, groups)
+    if not versions or not known:
+        return dict(state.shared)
+    head = bank.head(SHARED)
+    chosen = head.version != versions[-1].version and head.backbone == state.backbone_hash
+    return {**of_groups(state.shared, groups, {BACKBONE}), **bank.tensors(head)} if chosen else dict(state.shared)
+
+
+def _last_records(state: Checkpoint, stage: Stage) -> dict[str, RoundRecord]:
+    """The last round of each center in the stage that moved shared tensors."""
+    return {
+        record.center: record
+        for record in state.history.rounds
+        if record.stage == stage.name and set(record.support) - set(PERSONAL)
+    }
+
+
+def summed_support(records: Sequence[RoundRecord]) -> dict[str, int]:
+    """Training cases behind each tensor group, over centers."""
+    names = sorted({group for record in records for group in record.support})
+    return {group: sum(record.support.get(group, 0) for record in records) for group in names}
+
+
+def _add(
+    bank: AdapterBank,
+    name: str,
+    tensors: Tensors,
+    state: Checkpoint,
+    stage: Stage,
+    groups: Mapping[str, str],
+    support: Mapping[str, int],
+) -> Entry:
+    tensors = {key: array for key, array in tensors.items() if not is_statistic(key)}
+    moving = of_groups(tensors, groups, {BACKBONE})
+    return bank.add(
+        name,
+        without_backbone(tensors, groups),
+        center="" if name == SHARED else name,
+        stage=stage.name,
+        server_round=state.server_round,
+        backbone=bank.put_backbone(moving) if moving else state.backbone_hash,
+        support=support,
+        parent=_parent(bank, name, stage),
+    )
+
+
+def _parent(bank: AdapterBank, name: str, stage: Stage) -> str | None:
+    """The newest version from an earlier stage: of this name, or for a center's first one of the shared adapter."""
+    earlier = [entry for entry in bank.entries() if entry.stage != stage.name]
+    for candidate in (name, SHARED):
+        versions = [entry for entry in earlier if entry.name == candidate]
+        if versions:
+            return versions[-1].reference
+    return None

@@ -1,0 +1,197 @@
+"""How a stage ends: the no-harm gate decides, what the anchor needs is observed, test cases are scored."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.checkpoint import Checkpoint
+from server.history import ErrandRecord, StageRow
+from server.rounds.correspondence import Answer, Correspondence
+from server.rounds.messages import Desk
+from server.rounds.transitions import after_gate
+from server.study import Stage
+from strategies.admission import admit, observation_specs
+from strategies.continual.gate import decide, heard_from
+from strategies.continual.memory import merge_fishers, merge_grams
+from strategies.errors import PayloadError, QuorumError
+from strategies.instruction import Comparison
+from strategies.payload import frozen_hash
+from strategies.settings import Statistic, Strategy
+from strategies.tensors import BACKBONE, Tensors
+
+logger = logging.getLogger(__name__)
+
+Observed = Sequence[tuple[float, Tensors]]
+UNHEARD = Comparison(cases=0, difference=None)
+
+
+def gated(state: Checkpoint, desk: Desk, letters: Correspondence) -> Checkpoint:
+    """The state after the no-harm gate; unchanged but for `done` where the study has none or the backbone trained.
+
+    Every center that the shared tensors serve by then compares them with what it is served so far. A center of the
+    stage that has a branch is asked too: it is served the shared tensors again if it speaks for them.
+
+    Raises:
+        QuorumError: no center could be heard; the stage can be closed when one is back.
+    """
+    study, stage = desk.prepared.study, desk.stage
+    gate = study.strategy.gate
+    if gate is False or BACKBONE in stage.trained:
+        return replace(state, done=(*state.done, "gate"))
+    earlier = {
+        center
+        for before in study.stages[: study.stages.index(stage)]
+        for center in before.centers
+        if study.centers[center].evaluated and BACKBONE not in before.trained and center not in state.branches
+    }
+    asked = earlier | {center for center in stage.centers if study.centers[center].evaluated}
+    answers = letters.ask_all({center: desk.comparison(state, center) for center in sorted(asked)})
+    heard = {center: answer.reply.comparison or UNHEARD for center, answer in answers.items()}
+    if asked and not any(heard_from(comparison, gate) for comparison in heard.values()):
+        errors = {center: answer.reply.error or "no case to compare" for center, answer in answers.items()}
+        raise QuorumError(
+            f"stage '{stage.name}': none of {sorted(asked)} could compare the candidate ({errors}); the rounds are "
+            "kept, resume when one of them is back, or run the study with gate = false"
+        )
+    return after_gate(with_errands(state, stage, answers), stage, study, decide(heard, gate, earlier=earlier))
+
+
+def observed(state: Checkpoint, desk: Desk, letters: Correspondence) -> Checkpoint:
+    """The state with what the strategy remembers of the stage's centers; nothing of a stage the gate turned away."""
+    done = (*state.done, "observe")
+    study, stage = desk.prepared.study, desk.stage
+    wanted = statistics_of(study.strategy)
+    turned_away = any(gate.stage == stage.name and not gate.verdict.promoted for gate in state.history.gates)
+    if not wanted or BACKBONE in stage.trained:
+        return replace(state, done=done)
+    answers = observations(state, desk, letters, wanted, stage.centers)
+    state = with_errands(state, stage, answers)
+    prototypes = {center: _prototype(answer) for center, answer in answers.items()}
+    own = {
+        **state.own,
+        **{center: {**state.own.get(center, {}), **found} for center, found in prototypes.items() if found},
+    }
+    memory = dict(state.memory) if turned_away else remembered(state.memory, list(answers.values()), study.strategy)
+    return replace(state, done=done, own=own, memory=memory)
+
+
+def observations(
+    state: Checkpoint,
+    desk: Desk,
+    letters: Correspondence,
+    wanted: tuple[Statistic, ...],
+    centers: Iterable[str],
+) -> dict[str, Answer]:
+    """What each center observes on its training cases; what cannot be admitted becomes an error code."""
+    asked = {center: desk.observation(state, center, wanted) for center in centers if center in letters.cases}
+    return {center: _checked(answer, desk, state, letters) for center, answer in letters.ask_all(asked).items()}
+
+
+def _checked(answer: Answer, desk: Desk, state: Checkpoint, letters: Correspondence) -> Answer:
+    payload = answer.reply.payload
+    if payload is None:
+        return answer
+    received = desk.to_train(state, payload.center)
+    settings = desk.prepared.study.settings_for(payload.center)
+    try:
+        admit(
+            payload,
+            specs=observation_specs(payload, desk.prepared.specs, settings.sketch_rank),
+            backbone_hash=state.backbone_hash,
+            stage=desk.stage.name,
+            server_round=state.server_round,
+            phase="",
+            frozen_hash=frozen_hash(received, received, ()),
+            registered_cases=letters.cases[payload.center]["train"],
+        )
+    except PayloadError as error:
+        logger.warning("%s", error)
+        return replace(answer, reply=replace(answer.reply, payload=None, error=error.code))
+    return answer
+
+
+def statistics_of(strategy: Strategy) -> tuple[Statistic, ...]:
+    """What the centers of a stage are asked to observe."""
+    asked: dict[Statistic, float] = {
+        "gram": strategy.terms.gram_anchor,
+        "fisher": strategy.terms.ewc,
+        "prototype": strategy.router,
+    }
+    return tuple(name for name, weight in asked.items() if weight)
+
+
+def remembered(memory: Tensors, answers: Sequence[Answer], strategy: Strategy) -> dict[str, NDArray[np.float32]]:
+    """Anchors of all stages so far, faded by `strategy.decay`, with those of this stage merged in."""
+    new = dict(memory)
+    for name, merge in (("gram", _grams), ("fisher", _fishers)):
+        found: list[tuple[float, Tensors]] = [
+            (float(answer.reply.payload.support.get(name, 0)), _ending(answer.reply.payload.tensors, f"@{name}"))
+            for answer in answers
+            if answer.reply.payload is not None and not answer.reply.error
+        ]
+        usable = [(weight, tensors) for weight, tensors in found if weight and tensors]
+        if usable:
+            new |= merge(_ending(memory, f"@{name}"), usable, strategy)
+    return new
+
+
+def scored(state: Checkpoint, desk: Desk, letters: Correspondence, row: str, centers: Sequence[str]) -> StageRow:
+    """A row of the evaluation matrix: every evaluated center scores its test cases with what it is served."""
+    answers = letters.ask_all({center: desk.scoring(state, center, row) for center in centers})
+    return StageRow(
+        row,
+        test={center: answer.reply.scores for center, answer in answers.items() if answer.reply.error != "no-answer"},
+        bytes_down={center: answer.bytes_down for center, answer in answers.items()},
+        seconds={center: answer.reply.seconds for center, answer in answers.items()},
+        errors={center: answer.reply.error for center, answer in answers.items() if answer.reply.error},
+    )
+
+
+def with_errands(state: Checkpoint, stage: Stage, answers: Mapping[str, Answer]) -> Checkpoint:
+    """What the answers cost, in the history."""
+    new = tuple(
+        ErrandRecord(
+            stage=stage.name,
+            kind=answer.reply.kind,
+            center=center,
+            error=answer.reply.error,
+            seconds=answer.reply.seconds,
+            bytes_down=answer.bytes_down,
+            bytes_up=answer.bytes_up,
+        )
+        for center, answer in answers.items()
+    )
+    return replace(state, history=replace(state.history, errands=(*state.history.errands, *new)))
+
+
+def _grams(
+    old: Tensors, found: Sequence[tuple[float, Tensors]], strategy: Strategy
+) -> Mapping[str, NDArray[np.float32]]:
+    return merge_grams(old, found, decay=strategy.decay, rank=strategy.sketch_rank)
+
+
+def _fishers(
+    old: Tensors, found: Sequence[tuple[float, Tensors]], strategy: Strategy
+) -> Mapping[str, NDArray[np.float32]]:
+    return merge_fishers(old, found, decay=strategy.decay)
+
+
+def _prototype(answer: Answer) -> dict[str, NDArray[np.float32]]:
+    """A center's features for the router, with the number of cases behind each block."""
+    payload = answer.reply.payload
+    if payload is None:
+        return {}
+    counts = {
+        f"{name}@count": np.array([cases], dtype=np.float32)
+        for name, cases in payload.support.items()
+        if name.startswith("features.")
+    }
+    features = {key: array for key, array in payload.tensors.items() if key.startswith("features.")}
+    return {**features, **counts} if features else {}
+
+
+def _ending(tensors: Tensors, ending: str) -> dict[str, NDArray[np.float32]]:
+    return {key: array for key, array in tensors.items() if key.endswith(ending)}

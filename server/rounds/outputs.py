@@ -1,0 +1,39 @@
+"""What every run leaves behind: result.json, the matrices, the report, and copies of them in MLflow."""
+
+import json
+from collections.abc import Mapping
+
+from server.checkpoint import Checkpoint
+from server.directory import Prepared, StudyDirectory
+from server.results.report import write_report
+from server.results.result import Facts, Status, build_result, installed_versions, write_result
+from server.tracking.buffered import StudyTracker
+from strategies.atomic_files import write_text
+from strategies.bank import AdapterBank
+
+
+def write_outputs(
+    directory: StudyDirectory,
+    prepared: Prepared,
+    state: Checkpoint,
+    bank: AdapterBank,
+    tracker: StudyTracker,
+    cases: Mapping[str, Mapping[str, int]],
+    status: Status,
+) -> None:
+    """Write the outputs of a study as far as it came."""
+    facts = Facts(
+        status=status,
+        ledger=prepared.specs,
+        backbone=state.backbone_hash,
+        seconds=state.elapsed_s,
+        cases=cases,
+        entries=bank.entries(),
+        versions=installed_versions(),
+    )
+    result = build_result(prepared.study, state.history, facts)
+    write_result(directory.result, result)
+    write_text(directory.matrix, json.dumps(result["matrices"], indent=1))
+    write_report(result, directory.report)
+    tracker.log_outputs([directory.matrix, directory.report, directory.result])
+    tracker.publish(bank)

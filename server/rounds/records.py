@@ -1,0 +1,52 @@
+"""One center's answer to one round as it stands in the history, and what of it makes the arithmetic impossible."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from server.history import RoundRecord
+from server.rounds.correspondence import Answer, median_norm
+from server.study import Stage
+from strategies.aggregation.contract import Base
+from strategies.aggregation.linear_form import linear_form, modules_of
+from strategies.errors import PayloadError
+from strategies.payload import Payload
+from strategies.tensors import Tensors, role_of
+
+
+def record_of(answer: Answer, stage: Stage, number: int, error: str, norms: Mapping[str, float]) -> RoundRecord:
+    """One center's line in the history of a round; a payload that was refused supports nothing."""
+    reply = answer.reply
+    support = {} if reply.payload is None or error else dict(reply.payload.support)
+    return RoundRecord(
+        stage=stage.name,
+        server_round=number,
+        center=reply.center,
+        error=error,
+        loss=reply.loss,
+        cases=max(support.values(), default=0),
+        support=support,
+        seconds=reply.seconds,
+        bytes_down=answer.bytes_down,
+        bytes_up=answer.bytes_up,
+        validation=reply.scores,
+        phase="" if reply.payload is None or error else reply.payload.phase,
+        update_norms={} if error else norms,
+        diagnostics=reply.diagnostics,
+    )
+
+
+def norm_medians(records: Iterable[RoundRecord], stage: Stage, phase: str) -> dict[str, float]:
+    """Tensor group -> median norm of its updates in the stage and phase so far, for groups with three of them."""
+    earlier = [record.update_norms for record in records if record.stage == stage.name and record.phase == phase]
+    groups = sorted({group for norms in earlier for group in norms})
+    medians = {group: median_norm([norms[group] for norms in earlier if group in norms]) for group in groups}
+    return {group: median for group, median in medians.items() if median is not None}
+
+
+def gain_findings(payload: Payload, *, start: Tensors, base: Base) -> Iterator[str]:
+    """The modules whose row gain d would leave no room to divide by it; nothing where no magnitude was sent."""
+    sent = [key for key in payload.tensors if role_of(key) == "magnitude"]
+    for module in modules_of(sent):
+        try:
+            linear_form(module, {**start, **payload.tensors}, base, payload.center)
+        except PayloadError as error:
+            yield str(error)
