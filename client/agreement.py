@@ -1,11 +1,13 @@
 """What a center has agreed to do: one study's settings, and no more work a round than the center allows."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from strategies.atomic_files import write_text
 from strategies.errors import ConciliumError, OtherStudyError
 from strategies.instruction import Instruction
 from strategies.settings import settings_digest
@@ -28,10 +30,11 @@ class ExcessiveError(ConciliumError):
 
 
 class AgreedTerms(BaseModel):
-    """The part of `strategies.kit.StudyTerms` that binds the trainer; the rest is for those with the network."""
+    """The part of `strategies.kit.StudyTerms` that binds the trainer, and who agreed to it ("": not said)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
+    center: str = ""
     study: Annotated[str, Field(min_length=1)]
     title: str
     settings_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -58,16 +61,30 @@ def read_terms(path: Path) -> AgreedTerms:
         ) from error
 
 
-def agreed_settings(path: Path | None) -> str:
-    """The digest of the settings that were agreed to; "" where no terms are given, and the log says which it is.
+def write_terms(path: Path, center: str, terms: BaseModel) -> None:
+    """Keep what `center` agreed to; `terms` are the kit's, `strategies.kit.StudyTerms`.
 
     Raises:
-        TermsError: as `read_terms`.
+        StorageError: the disk refuses.
+    """
+    write_text(path, json.dumps({"center": center, **terms.model_dump(mode="json")}, indent=1) + "\n")
+
+
+def agreed_settings(path: Path | None, center: str) -> str:
+    """The digest of the settings that `center` agreed to; "" where no terms are given, and the log says which it is.
+
+    Raises:
+        TermsError: as `read_terms`, or another center agreed to them.
     """
     if path is None:
         logger.warning("no --terms: this trainer takes instructions of any study")
         return ""
     terms = read_terms(path)
+    if terms.center and terms.center != center:
+        raise TermsError(
+            f"the study's terms {path} are those of center '{terms.center}', this trainer is center '{center}'; "
+            "correct --center, or give --terms of its own home"
+        )
     logger.info(
         "this center agreed to study '%s' (%s), settings %s; instructions with others are refused",
         terms.study,

@@ -17,10 +17,10 @@ from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
 from flwr.common.constant import ErrorCode
 
-from client.outgoing.egress import UNREADABLE, Perform, answer
-from client.outgoing.outgoing_log import append_line, line_of
+from client.outgoing.egress import Perform, answer
+from client.outgoing.outgoing_log import LOG, append_line, line_of
 from client.service.trainer_link import START_IT, TrainerLink, TrainerUnavailableError, key_path, patiently, read_key
-from strategies.errors import ConciliumError, StorageError
+from strategies.errors import UNREADABLE, ConciliumError, StorageError
 from strategies.instruction import Instruction, Reply
 from strategies.wire import claimed_kind, read_instruction, reply_content
 
@@ -94,9 +94,7 @@ def noted(reply: Reply, instruction: Instruction | None) -> bool:
         return True
     stage, server_round = ("", 0) if instruction is None else (instruction.stage, instruction.server_round)
     try:
-        append_line(
-            Path(home) / "outgoing.jsonl", line_of(reply, (), stage=stage, server_round=server_round, again=False)
-        )
+        append_line(Path(home) / LOG, line_of(reply, (), stage=stage, server_round=server_round, again=False))
     except StorageError as error:
         logger.error("%s", error)
         return False
@@ -116,10 +114,17 @@ def perform_with_trainer(context: Context) -> Perform:
             f"this SuperNode was not told where its trainer listens; give --node-config 'trainer=\"SOCKET\"' or set "
             f"{SOCKET_VARIABLE}, and if no trainer runs yet, {START_IT}"
         )
-    socket_path = Path(str(configured))
-    key = Path(str(context.node_config.get("trainer-key") or os.environ.get(KEY_VARIABLE) or key_path(socket_path)))
-    patience = patience_s()
-    return TrainerLink(socket_path, patiently(lambda: read_key(key), patience), patience_s=patience).perform
+    return trainer_at(Path(str(configured)), context.node_config.get("trainer-key"), patience_s()).perform
+
+
+def trainer_at(socket_path: Path, key: object = None, patience_s: float = 0) -> TrainerLink:
+    """The trainer that listens at `socket_path`; its key is in the file `key`, the environment's, or beside it.
+
+    Raises:
+        TrainerUnavailableError: the key cannot be read within `patience_s` seconds.
+    """
+    path = Path(str(key or os.environ.get(KEY_VARIABLE) or key_path(socket_path)))
+    return TrainerLink(socket_path, patiently(lambda: read_key(path), patience_s), patience_s=patience_s)
 
 
 def patience_s() -> float:

@@ -19,12 +19,14 @@ from typing import Annotated, Literal
 import tomli_w
 from pydantic import AwareDatetime, Field, PositiveInt, ValidationError
 
+from client.agreement import MAXIMUM_STEPS
 from strategies.atomic_files import write_text
 from strategies.errors import ConciliumError
 from strategies.kit import Kit, StudyTerms
 from strategies.settings import Settings
 
 DEFAULT_PORT = 9094
+DEFAULT_MINIMUM_CASES = 5
 PRIVATE_FOLDER = 0o700
 
 
@@ -38,6 +40,7 @@ class CenterSettings(Settings):
     """What the center decides for itself.
 
     center: its name. data: folders with one folder per case. minimum_cases: fewest cases behind what leaves.
+    maximum_steps: most local steps a round may ask for.
     port: loopback port of the SuperNode's Runtime API; the one after it answers health probes.
     """
 
@@ -45,7 +48,8 @@ class CenterSettings(Settings):
     data: tuple[Path, ...]
     modalities: Annotated[tuple[Literal["ct", "pet"], ...], Field(min_length=1)] = ("ct", "pet")
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    minimum_cases: PositiveInt = 1
+    minimum_cases: PositiveInt = DEFAULT_MINIMUM_CASES
+    maximum_steps: PositiveInt = MAXIMUM_STEPS
     port: Annotated[int, Field(ge=1, le=65534)] = DEFAULT_PORT
 
 
@@ -150,11 +154,6 @@ class CenterHome:
     def flower(self) -> Path:
         """Flower's own folder, FLWR_HOME."""
         return self.node / "flwr"
-
-    @property
-    def node_log(self) -> Path:
-        """What the network side itself answered."""
-        return self.node / "outgoing.jsonl"
 
     def answer(self, center: str) -> Path:
         """The file for the coordinator."""

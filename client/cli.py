@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from client.agreement import MAXIMUM_STEPS, agreed_settings
+from client.agreement import agreed_settings
 from client.data.manifest import Modality, raise_if_unusable, scan_center
 from client.join_cli import join, node, renew_key
 from client.ledger_cli import show_ledger
@@ -123,7 +123,7 @@ def trainer(
     terms: Annotated[
         Path | None, typer.Option(help="What the center agreed to (terms.json); any study where none is given.")
     ] = None,
-    maximum_steps: Annotated[int, typer.Option(min=1, help="Most local steps a round may ask for.")] = MAXIMUM_STEPS,
+    maximum_steps: Annotated[int | None, typer.Option(min=1, help="Most local steps a round may ask for.")] = None,
 ) -> None:
     """Start the warm trainer: it holds the data, has no network, and answers the ClientApp over a local socket."""
     from client.service.trainer_link import key_path
@@ -140,6 +140,7 @@ def trainer(
         modalities=parsed(modalities) if modalities else None,
         device=device,
         minimum_cases=minimum_cases,
+        maximum_steps=maximum_steps,
         terms=terms,
     )
     made = Trainer(
@@ -149,8 +150,8 @@ def trainer(
         found.home,
         device=found.device,
         minimum_cases=found.minimum_cases,
-        agreed=agreed_settings(found.terms),
-        maximum_steps=maximum_steps,
+        agreed=agreed_settings(found.terms, found.center),
+        maximum_steps=found.maximum_steps,
     )
     made.manifest()
     serve(made, found.socket, provide_key(key_path(found.socket)))

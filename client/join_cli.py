@@ -14,8 +14,8 @@ import typer
 from client.center_home import DEFAULT_PORT, CenterHome
 
 if TYPE_CHECKING:
-    from client.join.findings import Situation
     from client.join.preflight import Check
+    from client.join.situation import Situation
 
 Home = Annotated[Path, typer.Option(help="The center's home: key, terms, settings, logs. Made where it is not there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the checks as one JSON object.")]
@@ -29,7 +29,8 @@ def join(
     data: Annotated[Path | None, typer.Option(help="Folder with one folder per case.")] = None,
     modalities: Annotated[OfferedModalities | None, typer.Option(help="What the center offers.")] = None,
     device: Annotated[DeviceName | None, typer.Option(help="What trains.")] = None,
-    minimum_cases: Annotated[int | None, typer.Option(min=1, help="Fewest cases behind what leaves.")] = None,
+    minimum_cases: Annotated[int | None, typer.Option(min=1, help="Fewest cases behind what leaves; 5.")] = None,
+    maximum_steps: Annotated[int | None, typer.Option(min=1, help="Most local steps a round may ask for.")] = None,
     backbone: Annotated[Path | None, typer.Option(help="The frozen backbone, where it came as a file.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65534, help="Local port; the next one is used too.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only: make no key, start nothing.")] = False,
@@ -46,7 +47,8 @@ def join(
     from client.join.start import Options, examined_only, keep_center_alive, prepared
 
     _log_to_stderr()
-    options = Options(kit, data, tuple(modalities.split("+")) if modalities else (), device, minimum_cases, port)
+    offered = tuple(modalities.split("+")) if modalities else ()
+    options = Options(kit, data, offered, device, minimum_cases, maximum_steps, port)
     center = CenterHome(home.absolute())
     with claimed(center, made=center.node.is_dir() or (kit is not None and not dry_run)) as in_use:
         situation = (examined_only if dry_run else prepared)(center, options, in_use)

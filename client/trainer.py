@@ -25,6 +25,7 @@ from client.learning.training import train_locally
 from client.local_terms.table import build_terms
 from client.outgoing.egress import answer, check_and_log, failed
 from client.outgoing.outbox import Outbox
+from client.outgoing.outgoing_log import LOG
 from client.scores.score_log import record_prediction, record_scores
 from client.scores.scoring import Network, ScoreBook, by_setting, comparison_of, mean_diagnostics
 from fusion_models.adapters.injection import group_of, train_only
@@ -123,7 +124,7 @@ class Trainer:
             owned_groups=self._owned(GROUPS),
             minimum_cases=self._minimum_cases,
             maximum_bytes=self._maximum_bytes,
-            log=self.home / "outgoing.jsonl",
+            log=self.home / LOG,
             sketch_rank=instruction.settings.sketch_rank,
             stage=instruction.stage,
             server_round=instruction.server_round,

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.center_home import CenterHome, HomeError, read_settings
+from client.agreement import MAXIMUM_STEPS
+from client.center_home import DEFAULT_MINIMUM_CASES, CenterHome, HomeError, read_settings
 from client.data.manifest import Modality
 
 
@@ -18,6 +19,7 @@ class TrainerOptions:
     socket: Path
     device: str
     minimum_cases: int
+    maximum_steps: int
     terms: Path | None
 
 
@@ -30,6 +32,7 @@ def trainer_options(
     modalities: tuple[Modality, ...] | None = None,
     device: str | None = None,
     minimum_cases: int | None = None,
+    maximum_steps: int | None = None,
     terms: Path | None = None,
 ) -> TrainerOptions:
     """What the command line says, over what the home says, over the defaults.
@@ -51,6 +54,7 @@ def trainer_options(
             socket or joined.socket,
             _present(device or kept.device),
             minimum_cases or kept.minimum_cases,
+            maximum_steps or kept.maximum_steps,
             terms or joined.trainer_terms,
         )
     if center is None or data is None or socket is None:
@@ -59,7 +63,17 @@ def trainer_options(
             "join` made"
         )
     chosen = _present(device or "cpu")
-    return TrainerOptions(center, (data,), modalities or ("ct", "pet"), home, socket, chosen, minimum_cases or 1, terms)
+    return TrainerOptions(
+        center,
+        (data,),
+        modalities or ("ct", "pet"),
+        home,
+        socket,
+        chosen,
+        minimum_cases or DEFAULT_MINIMUM_CASES,
+        maximum_steps or MAXIMUM_STEPS,
+        terms,
+    )
 
 
 def _present(device: str) -> str:

@@ -6,24 +6,25 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from server.centers.coordinator import Coordinator, client_image, findings, free_link_port, read_coordinator
+from server.centers.coordinator import CoordinatorSettings, client_image, free_link_port, read_coordinator
 from server.centers.founding import found
 from server.directory import StudyDirectory
 from server.study import Study, read_study
 from strategies.atomic_files import write_bytes
 from strategies.errors import StudyError
 from strategies.kit import host_and_port
+from strategies.settings import findings
 
 
 def init_study(file: Path, root: Path, endpoint: str, *, backbone: Path | None = None, **given: Any) -> StudyDirectory:
-    """Prepare a study and found its federation; what is there already stays as it is.
+    """Prepare a study and found its federation; what is there already stays as it is, a new `root` gets mode 0700.
 
     Args:
         file: the study file.
         root: the coordinator's directory.
         endpoint: "host:port" under which centers reach the coordinator.
         backbone: safetensors file of a backbone to start from; a copy goes to ROOT/backbone/<content hash>.safetensors.
-        given: settings of `server.centers.coordinator.Coordinator`; those left out are as they were, or the defaults.
+        given: other `CoordinatorSettings`; those left out are as they were, or the defaults.
 
     Raises:
         StudyError: the study cannot be run, a setting is wrong, `root` holds another study or other settings, or torch
@@ -33,6 +34,8 @@ def init_study(file: Path, root: Path, endpoint: str, *, backbone: Path | None =
     """
     directory = StudyDirectory(root)
     settings = _settings(directory, read_study(file), endpoint, given)
+    if not root.exists():
+        root.mkdir(parents=True, mode=0o700)
     _prepare(file, root, backbone)
     if backbone is not None:
         content = json.loads((root / "backbone.json").read_text())["content_sha256"]
@@ -54,17 +57,18 @@ def _prepare(file: Path, root: Path, backbone: Path | None) -> None:
     prepare(file, root, backbone)
 
 
-def _settings(directory: StudyDirectory, study: Study, endpoint: str, given: dict[str, Any]) -> Coordinator:
+def _settings(directory: StudyDirectory, study: Study, endpoint: str, given: dict[str, Any]) -> CoordinatorSettings:
     if authority := given.get("authority"):
         given = {**given, "authority": str(Path(authority).resolve())}
     try:
         if directory.coordinator.exists():
             before = read_coordinator(directory.coordinator).model_dump()
-            return Coordinator.model_validate({**before, "endpoint": endpoint, **given})
+            return CoordinatorSettings.model_validate({**before, "endpoint": endpoint, **given})
         host_and_port(endpoint)
         defaults = {"consortium": study.title, "image": client_image(), "link_port": free_link_port(endpoint)}
-        return Coordinator.model_validate({**defaults, "endpoint": endpoint, **given})
+        return CoordinatorSettings.model_validate({**defaults, "endpoint": endpoint, **given})
     except ValidationError as error:
-        raise StudyError(f"these settings cannot be used:\n{findings(error)}") from error
+        found_wrong = "\n  ".join(findings(error))
+        raise StudyError(f"these settings cannot be used:\n  {found_wrong}") from error
     except ValueError as error:
         raise StudyError(f"--endpoint: {error}") from error

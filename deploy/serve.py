@@ -12,7 +12,6 @@ import errno
 import fcntl
 import logging
 import os
-import secrets
 import shutil
 import socket
 import sys
@@ -23,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.proxy.configuration import Proxy
-from server.centers.authority import read_certificate, utc_now
-from server.centers.coordinator import Coordinator, read_coordinator
+from server.centers.authority import utc_now
+from server.centers.coordinator import CoordinatorSettings, read_coordinator
+from server.centers.founding import provide_secret, refuse_expired
 from server.directory import StudyDirectory
-from strategies.atomic_files import write_private
 from strategies.errors import LaunchError
 from strategies.supervision import Program, Supervisor
 
@@ -57,7 +56,7 @@ class Serving:
     """
 
     directory: StudyDirectory
-    coordinator: Coordinator
+    coordinator: CoordinatorSettings
     bind: str
     port: int
 
@@ -95,29 +94,9 @@ def prepare(root: Path, *, bind: str = "*", port: int | None = None) -> Serving:
     """
     directory = StudyDirectory(root.resolve())
     coordinator = read_coordinator(directory.coordinator)
-    expires_at = read_certificate(directory.server_certificate).not_valid_after_utc
-    if expires_at <= utc_now():
-        raise LaunchError(
-            f"the server's certificate {directory.server_certificate} expired on {expires_at:%Y-%m-%d}; run "
-            f"`concilium certificate --study {root} --renew`, then start this again"
-        )
+    refuse_expired(directory, utc_now())
     provide_secret(directory.link_secret)
     return Serving(directory, coordinator, bind, port or coordinator.port)
-
-
-def provide_secret(path: Path) -> None:
-    """Make what SuperLink and SuperExec know each other by, where there is none yet; nobody else can read it."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.exists():
-        return
-    made = path.with_name(f".{path.name}.{os.getpid()}")
-    write_private(made, secrets.token_bytes(32))
-    try:
-        os.link(made, path)
-    except FileExistsError:
-        logger.debug("another program was faster")
-    finally:
-        made.unlink()
 
 
 def programs(serving: Serving) -> tuple[Program, ...]:
@@ -231,7 +210,7 @@ def serve(serving: Serving) -> None:
     Raises:
         LaunchError: another `serve` runs here, or a port is taken.
     """
-    from server.launching.link import connect_to
+    from server.launching.control import connect_to
     from server.launching.steward import Steward
 
     with alone(serving.directory):

@@ -21,11 +21,12 @@ from rich.console import Console
 from server.directory import StudyDirectory
 from server.fleet.fleet import Fleet
 from server.launching.progress_file import ProgressFile
+from server.launching.state_files import read_not_admitted
 from server.progress import Display, Listeners
 from server.rounds.loop import run_study
 from server.study import read_study
 from strategies.errors import StudyError
-from strategies.settings import Settings
+from strategies.settings import Settings, findings
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 
@@ -47,8 +48,8 @@ def read_options(run_config: Mapping[str, bool | int | float | str]) -> RunOptio
     try:
         options = RunOptions.model_validate(run_config)
     except ValidationError as error:
-        findings = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise StudyError(f"run options cannot be used: {findings}. Give -c 'study-directory=\"DIR\"'") from error
+        found = "; ".join(findings(error, "options"))
+        raise StudyError(f"run options cannot be used: {found}. Give -c 'study-directory=\"DIR\"'") from error
     if not (options.study_directory / "study.toml").is_file():
         raise StudyError(
             f"study-directory '{options.study_directory}' holds no study.toml; name a study's directory, as the "
@@ -67,6 +68,8 @@ def main(grid: Grid, context: Context) -> None:
 def run_here(grid: Grid, directory: StudyDirectory, run_id: str, tracking_uri: str | None) -> None:
     """Run a study over a network: lost centers are waited for, and `progress.json` says where the run is.
 
+    A center that the roll turns away is neither asked nor waited for.
+
     Args:
         grid: the way to the centers' nodes.
         directory: of the study.
@@ -80,4 +83,10 @@ def run_here(grid: Grid, directory: StudyDirectory, run_id: str, tracking_uri: s
     fleet = Fleet(grid, patience_s=study.reconnect_s)
     with ProgressFile(directory, study, run_id) as progress, Display(study, Console()) as display:
         add_exit_handler(progress.interrupted, run_before_force_exit=True)
-        run_study(fleet, directory.root, listener=Listeners(progress, display), tracking_uri=tracking_uri)
+        run_study(
+            fleet,
+            directory.root,
+            listener=Listeners(progress, display),
+            tracking_uri=tracking_uri,
+            not_admitted=lambda: read_not_admitted(directory),
+        )

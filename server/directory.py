@@ -11,10 +11,12 @@ Of a study that runs over a network:
 coordinator.toml      where the centers reach the coordinator (server.centers.coordinator)
 authority/            ca.key, ca.crt: the certificate authority, made once
 server/               server.key, server.crt: the server's certificate, renewed without touching the centers
-enrolment.json        the roll of centers, kits/CENTER.kit: what was issued (server.centers.enrolment)
+enrolment/            enrolment.json: the roll of centers; kits/CENTER.kit: what was issued (server.centers.enrolment)
+mlflow/               USER.password: of the users made in MLflow
 backbone/             <content hash>.safetensors: the backbone the study starts from, as a file of its own
 link/                 link.db, superexec.secret, flwr/: Flower's side
 launch.json           what the coordinator wants; progress.json: where the run is; steward.json: who watches it
+not_admitted.json     the centers of the roll that are turned away, for the run, which does not see the roll
 study.lock            held by the process that runs the study
 """
 
@@ -101,12 +103,25 @@ class StudyDirectory:
     @property
     def enrolment(self) -> Path:
         """The roll of centers."""
-        return self.root / "enrolment.json"
+        return self.root / "enrolment" / "enrolment.json"
 
     @property
     def kits(self) -> Path:
         """Folder of the onboarding kits that were issued."""
         return self.root / "kits"
+
+    @property
+    def passwords(self) -> Path:
+        """Folder of the passwords of MLflow's users."""
+        return self.root / "mlflow"
+
+    @property
+    def hidden_from_runs(self) -> tuple[Path, ...]:
+        """Folders with secrets that no run needs: whole folders, since a file that is replaced is not hidden any more.
+
+        A sandbox puts an empty folder over each, and would make a missing one as root.
+        """
+        return (self.enrolment.parent, self.kits, self.passwords)
 
     @property
     def backbones(self) -> Path:
@@ -147,6 +162,11 @@ class StudyDirectory:
     def steward(self) -> Path:
         """When the steward was last alive, and its alarms."""
         return self.root / "steward.json"
+
+    @property
+    def not_admitted(self) -> Path:
+        """The centers that are turned away, written by the steward."""
+        return self.root / "not_admitted.json"
 
     @property
     def lock(self) -> Path:

@@ -10,7 +10,6 @@ import typer
 
 if TYPE_CHECKING:
     from server.directory import StudyDirectory
-    from server.launching.control import ControlClient
 
 app = typer.Typer()
 study_app = typer.Typer(no_args_is_help=True, help="Make a study that centers can join.")
@@ -46,9 +45,10 @@ def enroll(
 def revoke(center: Annotated[str, typer.Argument(help="The center.")], root: Root) -> None:
     """End a center's membership or invitation at once."""
     from server.centers.enrolment import Enrolment
+    from server.launching.control import connect_to
 
     directory = directory_at(root)
-    with link_of(directory) as control:
+    with connect_to(directory) as control:
         Enrolment(directory).revoke(center, control)
     typer.echo(f"center '{center}' is revoked: its key is turned away from now on, and its kit is worth nothing")
 
@@ -114,15 +114,6 @@ def directory_at(root: Path) -> "StudyDirectory":
     return directory
 
 
-def link_of(directory: "StudyDirectory") -> "ControlClient":
-    """A client of the study's SuperLink, on the coordinator's own machine."""
-    from server.centers.coordinator import read_coordinator
-    from server.launching.control import ControlClient
-
-    port = read_coordinator(directory.coordinator).link_port
-    return ControlClient(f"127.0.0.1:{port}", directory.authority_certificate)
-
-
 def _invite(root: Path, center: str, days: int, member_days: int | None, out: Path | None) -> None:
     from server.centers.enrolment import MEMBER_DAYS, Enrolment
     from server.centers.roll import day_of
@@ -139,10 +130,11 @@ def _invite(root: Path, center: str, days: int, member_days: int | None, out: Pa
 def _accept(root: Path, answer: Path) -> None:
     from server.centers.enrolment import Enrolment
     from server.centers.roll import day_of
+    from server.launching.control import connect_to
 
     directory = directory_at(root)
     enrolment = Enrolment(directory)
-    with link_of(directory) as control:
+    with connect_to(directory) as control:
         center = enrolment.accept(answer, control)
     member = enrolment.roll.member(center)
     typer.echo(f"center '{center}' is enrolled with key {member.fingerprint} until {day_of(member.member_until)}")

@@ -18,31 +18,35 @@ from server.directory import StudyDirectory
 app = typer.Typer()
 
 Root = Annotated[Path, typer.Argument(help="The coordinator's directory, made by `concilium study init`.")]
+Accepted = Annotated[
+    str,
+    typer.Option(help="SHA-256 of this installation's bundle, where all centers accepted it after their kits."),
+]
 Patience = Annotated[float, typer.Option(min=0, help="Seconds to wait for a SuperExec to take the run.")]
 
 
 @app.command("launch")
-def launch_command(root: Root, patience_s: Patience = 60) -> None:
+def launch_command(root: Root, patience_s: Patience = 60, accepted_bundle: Accepted = "") -> None:
     """Start a study with the enrolled centers; it then runs by itself, and the steward keeps it running."""
-    _start(StudyDirectory(root), patience_s)
+    _start(StudyDirectory(root), patience_s, accepted_bundle)
 
 
 @app.command("resume")
-def resume_command(root: Root, patience_s: Patience = 60) -> None:
+def resume_command(root: Root, patience_s: Patience = 60, accepted_bundle: Accepted = "") -> None:
     """Go on with a study that was stopped or has failed, after its last completed round."""
-    from server.launching.launch_files import read_launch
+    from server.launching.state_files import read_launch
     from strategies.errors import LaunchError
 
     if read_launch(StudyDirectory(root)) is None:
         raise LaunchError(f"the study in {root} was never launched; begin it with `concilium launch {root}`")
-    _start(StudyDirectory(root), patience_s)
+    _start(StudyDirectory(root), patience_s, accepted_bundle)
 
 
 @app.command("stop")
 def stop_command(root: Root) -> None:
     """Stop a study after its last completed round, and free the centers' GPUs."""
+    from server.launching.control import connect_to
     from server.launching.launch import stop
-    from server.launching.link import connect_to
 
     directory = StudyDirectory(root)
     with connect_to(directory) as control:
@@ -63,7 +67,7 @@ def status_command(
 ) -> None:
     """Show where a study is: run, stage, round, every center, and what needs a person."""
     from server.cli import wide_console
-    from server.launching.link import connect_to
+    from server.launching.control import connect_to
     from server.launching.status import study_status, tables
 
     directory, console = StudyDirectory(root), wide_console()
@@ -84,7 +88,7 @@ def status_command(
 @app.command("steward")
 def steward_command(root: Root) -> None:
     """Keep a study running: start it again where its run died, turn expired centers away, raise alarms."""
-    from server.launching.link import connect_to
+    from server.launching.control import connect_to
     from server.launching.steward import Steward
     from server.study import read_study
 
@@ -103,13 +107,13 @@ def log_to_stderr() -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-def _start(directory: StudyDirectory, patience_s: float) -> None:
+def _start(directory: StudyDirectory, patience_s: float, accepted_bundle: str) -> None:
     from server.centers.bundle import bundle_bytes
+    from server.launching.control import connect_to
     from server.launching.launch import check_ready, launch, wait_until_taken
-    from server.launching.link import connect_to
 
     now: datetime = utc_now()
-    ready = check_ready(directory, now)
+    ready = check_ready(directory, now, accepted_bundle)
     for center in ready.missing:
         typer.echo(f"center '{center}' of stage '{ready.stage.name}' is not enrolled: the study goes on without it")
     with connect_to(directory) as control:

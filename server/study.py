@@ -23,6 +23,7 @@ from strategies.settings import (
     Strategy,
     StudySettings,
     Training,
+    findings,
 )
 
 StageKind = Literal["pretrain", "adapt", "arrive"]
@@ -287,17 +288,13 @@ def read_study(path: Path) -> Study:
             does not exist; the message lists every finding.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise StudyError(f"study file {path} does not exist; give the path of a study.toml") from error
     except OSError as error:
-        raise StudyError(
-            f"study file {path} cannot be read: {error.strerror}; give the path of a study.toml"
-        ) from error
+        raise StudyError(f"study file {path} cannot be read: {error.strerror}; name a study.toml") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StudyError(f"study file {path} is not valid TOML: {error}") from error
-    try:
-        return Study.model_validate(table)
     except ValidationError as error:
-        findings = "\n".join(f"  {'.'.join(map(str, e['loc'])) or 'study'}: {e['msg']}" for e in error.errors())
-        raise StudyError(f"study file {path} has {error.error_count()} problem(s):\n{findings}") from error
+        found = "\n  ".join(findings(error, "study"))
+        raise StudyError(f"study file {path} has {error.error_count()} problem(s):\n  {found}") from error

@@ -25,6 +25,28 @@ def write_private(path: Path, data: bytes) -> None:
     _replace(path, data, mode=0o600)
 
 
+def provide_private(path: Path, data: bytes) -> bytes:
+    """The secret at `path`, which is `data` where there is none yet: whole or not at all, and the first one stays.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    unfinished = _unfinished(path)
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_through(unfinished, data, mode=0o600)
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(unfinished)
+            _sync_directory(path.parent)
+        return path.read_bytes()
+    except OSError as error:
+        raise _refused(path, len(data), error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
 def _replace(path: Path, data: bytes, *, mode: int) -> None:
     unfinished = _unfinished(path)
     try:

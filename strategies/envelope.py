@@ -16,7 +16,7 @@ from strategies.diagnostics import diagnostic_findings
 from strategies.errors import PayloadError
 from strategies.instruction import Comparison, Instruction, Kind, Reply, Score
 from strategies.payload import Payload
-from strategies.settings import ModalitySetting, Statistic, StudySettings, Training
+from strategies.settings import ModalitySetting, Statistic, StudySettings, Training, findings
 from strategies.tensors import Tensors
 
 MAXIMUM_REPLICATES = 1000
@@ -39,14 +39,14 @@ def comparison_findings(comparison: Comparison) -> Iterator[str]:
 
 
 def _possible(comparison: Comparison) -> Comparison:
-    if findings := list(comparison_findings(comparison)):
-        raise ValueError("; ".join(findings))
+    if found := list(comparison_findings(comparison)):
+        raise ValueError("; ".join(found))
     return comparison
 
 
 def _listed(figures: Mapping[str, float]) -> Mapping[str, float]:
-    if findings := list(diagnostic_findings(figures)):
-        raise ValueError("; ".join(findings))
+    if found := list(diagnostic_findings(figures)):
+        raise ValueError("; ".join(found))
     return figures
 
 
@@ -168,13 +168,13 @@ def float32_only(tensors: Tensors) -> dict[str, NDArray[np.float32]]:
     Raises:
         PayloadError: an array of another dtype; nothing is cast, since a cast hides who made it. Names all.
     """
-    findings = [
+    found = [
         f"tensor '{key}' has dtype {array.dtype}, expected float32"
         for key, array in sorted(tensors.items())
         if array.dtype.newbyteorder("=") != np.float32
     ]
-    if findings:
-        raise PayloadError("; ".join(findings))
+    if found:
+        raise PayloadError("; ".join(found))
     return {key: np.asarray(array, dtype="<f4", order="C") for key, array in tensors.items()}
 
 
@@ -204,5 +204,5 @@ def _read(what: str, header: type[Header], text: str) -> Header:
 
 def _findings(what: str, error: ValidationError) -> str:
     """One line a field; the offending values stay out, since they may be a center's own."""
-    lines = [f"  {'.'.join(map(str, e['loc'])) or 'text'}: {e['msg']}" for e in error.errors(include_input=False)]
-    return "\n".join([f"{what}: {len(lines)} field(s) not as agreed; do both sides run the same version?", *lines])
+    lines = findings(error, "text")
+    return "\n  ".join([f"{what}: {len(lines)} field(s) not as agreed; do both sides run the same version?", *lines])

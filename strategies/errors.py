@@ -3,6 +3,9 @@
 Messages name who, what, found, expected and what to do next; `code` is what may travel to the coordinator.
 """
 
+# Codes that stand for an answer and that no class has, since nobody raises them on this side of the wire.
+NO_ANSWER, UNREADABLE, TRAINER_UNAVAILABLE = "no-answer", "unreadable", "trainer-unavailable"
+
 
 class ConciliumError(Exception):
     """Base of all errors raised on purpose."""

@@ -32,9 +32,13 @@ from pydantic import AfterValidator, AwareDatetime, Field, NonNegativeInt, Valid
 from strategies.atomic_files import write_private, write_text
 from strategies.bank import NAME
 from strategies.errors import KitError
-from strategies.settings import Settings
+from strategies.settings import Settings, findings
 
 RENEWAL = "renewal"
+RUN_OPTIONS = ("study-directory",)
+"""What a run may be told."""
+BUNDLE_FILES = frozenset({"pyproject.toml", ".info/CONTENT"})
+"""All that a Flower bundle holds: it names two installed apps and carries no code."""
 KIT_FILE, AUTHORITY_FILE, README_FILE, SUMS_FILE = "kit.json", "ca.crt", "README.txt", "SHA256SUMS"
 MEMBERS = (KIT_FILE, AUTHORITY_FILE, README_FILE, SUMS_FILE)
 MEMBER_BYTES = 1 << 20
@@ -214,7 +218,7 @@ def read_kit(path: Path) -> tuple[Kit, bytes]:
         return Kit.model_validate_json(files[KIT_FILE]), files[AUTHORITY_FILE]
     except ValidationError as error:
         raise KitError(
-            f"kit {path}: '{KIT_FILE}' does not hold what this version expects ({_findings(error)}); it was made by "
+            f"kit {path}: '{KIT_FILE}' does not hold what this version expects ({_said(error)}); it was made by "
             "another version of concilium. Update the center, or ask the coordinator for a kit of its version"
         ) from error
 
@@ -241,7 +245,7 @@ def read_answer(path: Path) -> Answer:
     except OSError as error:
         raise KitError(f"answer {path} cannot be read ({error.strerror}); {_WHICH}") from error
     except ValidationError as error:
-        raise KitError(f"answer {path} is not an answer to a kit ({_findings(error)}); {_WHICH}") from error
+        raise KitError(f"answer {path} is not an answer to a kit ({_said(error)}); {_WHICH}") from error
 
 
 _WHICH = "give the file CENTER.answer that `concilium-center join` wrote at the center"
@@ -287,6 +291,5 @@ def _sum_lines(data: bytes) -> list[tuple[str, str]]:
     return [(name, digest) for digest, _, name in lines]
 
 
-def _findings(error: ValidationError) -> str:
-    """Where and what, without the values: a token may be among them."""
-    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors(include_input=False))
+def _said(error: ValidationError) -> str:
+    return "; ".join(findings(error))

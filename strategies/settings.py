@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 ModalitySetting = Literal["ct", "pet", "ct+pet"]
 SETTINGS: tuple[ModalitySetting, ...] = ("ct", "pet", "ct+pet")
@@ -85,6 +85,11 @@ class LocalTerms(Settings):
     distillation: NonNegative = 0
     orthogonality: NonNegative = 0
     ditto: NonNegative = 0
+
+    @property
+    def anchored(self) -> bool:
+        """Whether a term compares with the state that was accepted before the stage."""
+        return bool(self.gram_anchor or self.ewc or self.distillation or self.orthogonality)
 
 
 class Training(Settings):
@@ -179,3 +184,8 @@ def settings_digest(settings: StudySettings) -> str:
     content = settings.model_dump(mode="json")
     del content["adapter"]["rank"]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def findings(error: ValidationError, whole: str = "file") -> list[str]:
+    """Where and what is wrong, without the values: a secret may be among them. `whole` names what has no key."""
+    return [f"{'.'.join(map(str, e['loc'])) or whole}: {e['msg']}" for e in error.errors(include_input=False)]

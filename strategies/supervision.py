@@ -7,6 +7,7 @@ process that holds the other end of a pipe, does it then.
 """
 
 import logging
+import math
 import os
 import secrets
 import signal
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.1
 HEALTHY_AFTER_S = 60.0
 GRACE_S = 15.0
+LOG_BYTES = 64 << 20
+LOGS_EVERY_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Supervisor:
         programs: started in this order; names differ.
         backoff_s: seconds before the first restart, and the longest pause.
         grace_s: seconds between SIGTERM and SIGKILL.
+        log_bytes: a log that has grown beyond it is cut to the last half of it.
         on_restart: told the name and the exit code (negative: the signal) of each program that ended by itself or
             was restarted, before it starts again.
     """
@@ -81,11 +85,13 @@ class Supervisor:
         *,
         backoff_s: tuple[float, float] = (1.0, 30.0),
         grace_s: float = GRACE_S,
+        log_bytes: int = LOG_BYTES,
         on_restart: OnRestart = ignore_restart,
     ) -> None:
         self._first_pause_s, self._longest_pause_s = backoff_s
         self._grace_s, self._on_restart = grace_s, on_restart
         self._charges = {program.name: _Charge(program, self._first_pause_s) for program in programs}
+        self._log_bytes, self._logs_seen_at = log_bytes, -math.inf
         self._asked: set[str] = set()
         self._stopping = False
         self._sweeper: subprocess.Popen[bytes] | None = None
@@ -98,6 +104,7 @@ class Supervisor:
                 self._replace_sweeper()
                 while not self._stopping:
                     self._tend()
+                    self._keep_logs_short()
                     time.sleep(POLL_S)
             finally:
                 self._end_all()
@@ -129,6 +136,16 @@ class Supervisor:
                 charge.kill_at = time.monotonic() + self._grace_s
             elif charge.kill_at is not None and time.monotonic() > charge.kill_at:
                 sweeper.signal_groups([charge.process.pid], signal.SIGKILL)
+
+    def _keep_logs_short(self) -> None:
+        if time.monotonic() < self._logs_seen_at + LOGS_EVERY_S:
+            return
+        self._logs_seen_at = time.monotonic()
+        for log in {charge.program.log for charge in self._charges.values()} - {None}:
+            try:
+                cut_log(Path(str(log)), self._log_bytes)
+            except OSError as error:
+                logger.warning("%s cannot be cut (%s)", log, error.strerror)
 
     def _start_if_due(self, charge: _Charge) -> None:
         program, now = charge.program, time.monotonic()
@@ -198,6 +215,21 @@ class Supervisor:
         )
         for pid in self.pids().values():
             _write(self._sweeper.stdin, f"add {pid}")
+
+
+def cut_log(path: Path, limit_bytes: int) -> None:
+    """Keep the whole lines of the last half of `limit_bytes` of a log that is longer; programs may be writing to it.
+
+    They append, so that their next line comes after what was kept; one written during the cut may be lost.
+    """
+    if not path.exists() or path.stat().st_size <= limit_bytes:
+        return
+    with path.open("rb") as log:
+        log.seek(-(limit_bytes // 2), os.SEEK_END)
+        kept = log.read()
+    os.truncate(path, 0)
+    with path.open("ab") as log:
+        log.write(kept[kept.find(b"\n") + 1 :])
 
 
 def _write(pipe: IO[bytes] | None, line: str) -> None:

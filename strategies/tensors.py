@@ -108,3 +108,12 @@ def read_ledger(path: Path) -> tuple[TensorSpec, ...]:
         TensorSpec(key=row["key"], group=row["group"], shape=tuple(row["shape"]))
         for row in json.loads(path.read_text())
     )
+
+
+def at_rank(spec: TensorSpec, rank: int | None) -> TensorSpec:
+    """The same tensor where the adapter has another rank."""
+    if rank is None or role_of(spec.key) not in {"lora_a", "lora_b"}:
+        return spec
+    first, second, *rest = spec.shape
+    shape = (rank, second, *rest) if role_of(spec.key) == "lora_a" else (first, rank, *rest)
+    return TensorSpec(spec.key, spec.group, shape)

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from server.centers.authority import utc_now
-from server.centers.coordinator import Coordinator
+from server.centers.coordinator import CoordinatorSettings
 from server.centers.founding import found
 from server.centers.keys import canonical_key, fingerprint
 from server.centers.roll import Member, Roll, write_roll
 from server.directory import StudyDirectory, write_prepared
-from server.launching.launch_files import Launch, RunProgress, read_launch, write_state
+from server.launching.state_files import Launch, RunProgress, read_launch, write_state
 from strategies.tensors import TensorSpec
 from tests.loopback import write_node_key
 
@@ -45,7 +45,10 @@ def found_root(root: Path, *, port: int = 9443, link_port: int = 8443) -> StudyD
     specs = (TensorSpec("w", "peft", (1,)),)
     write_prepared(root, STUDY, specs, {"w": np.zeros(1, np.float32)}, {})
     directory = StudyDirectory(root)
-    found(directory, Coordinator(consortium="tests", endpoint=f"localhost:{port}", link_port=link_port, image="none"))
+    found(
+        directory,
+        CoordinatorSettings(consortium="tests", endpoint=f"localhost:{port}", link_port=link_port, image="none"),
+    )
     return directory
 
 

@@ -9,13 +9,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from server.centers.coordinator import Coordinator
+from server.centers.coordinator import CoordinatorSettings
 from server.centers.enrolment import Enrolment
 from server.centers.founding import found
 from server.directory import StudyDirectory
+from server.launching.link import RegisteredNode
 from strategies.errors import LaunchError
 from strategies.kit import RENEWAL, Answer, answer_bytes, read_kit, token_proof, write_answer
 from strategies.tensors import TensorSpec, write_ledger
+from tests.listed_link import ListedLink
 
 STUDY = """
 name = "small"
@@ -53,10 +55,10 @@ SPECS = (
     TensorSpec("qkv#lora_b", "peft", (6, 2)),
     TensorSpec("qkv#magnitude", "peft", (6,)),
 )
-COORDINATOR = Coordinator(consortium="Test consortium", endpoint="fed.example.org:443", image="client:1")
+COORDINATOR = CoordinatorSettings(consortium="Test consortium", endpoint="fed.example.org:443", image="client:1")
 
 
-def write_coordinator_directory(root: Path, coordinator: Coordinator = COORDINATOR) -> StudyDirectory:
+def write_coordinator_directory(root: Path, coordinator: CoordinatorSettings = COORDINATOR) -> StudyDirectory:
     """The small study, prepared but for its tensors, with authority and certificate."""
     directory = StudyDirectory(root)
     root.mkdir()
@@ -79,45 +81,45 @@ class Clock:
         self.now += timedelta(days=days)
 
 
-@dataclass(frozen=True)
-class Node:
-    name: str
-    node_id: str
-    public_key: str
+class Register(ListedLink):
+    """A SuperLink's register in memory; like Flower's, it takes no key twice, not even one that was turned away.
 
+    refusing: names of centers whose keys it takes neither in nor out.
+    """
 
-@dataclass
-class Register:
-    """A register of nodes in memory; like Flower's, it takes no key twice, not even one that was turned away."""
-
-    let_in: dict[str, Node] = field(default_factory=dict)
-    keys: set[str] = field(default_factory=set)
-    down: bool = False
+    def __init__(self, *, down: bool = False) -> None:
+        super().__init__()
+        self.registered = []
+        self.keys: set[str] = set()
+        self.refusing: set[str] = set()
+        self.down = down
 
     def register(self, public_key_openssh: str, name: str) -> str:
-        self._answer()
+        self._answer(name)
         if public_key_openssh in self.keys:
             raise LaunchError("Public key already in use")
         self.keys.add(public_key_openssh)
         node_id = str(100 + len(self.keys))
-        self.let_in[node_id] = Node(name, node_id, public_key_openssh)
+        self.registered.append(RegisteredNode(name, node_id, public_key_openssh, "registered", None))
         return node_id
 
     def unregister(self, node_id: str) -> None:
-        self._answer()
-        del self.let_in[node_id]
+        self._answer(*(node.name for node in self.registered if node.node_id == node_id))
+        super().unregister(node_id)
 
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[RegisteredNode, ...]:
         self._answer()
-        return tuple(self.let_in.values())
+        return super().nodes()
 
     @property
     def names(self) -> list[str]:
-        return sorted(node.name for node in self.let_in.values())
+        return sorted(node.name for node in self.registered)
 
-    def _answer(self) -> None:
+    def _answer(self, *names: str) -> None:
         if self.down:
             raise LaunchError("the SuperLink does not answer")
+        if self.refusing & set(names):
+            raise LaunchError("the SuperLink refuses")
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
-from server.launching.control import Node, Run
 from server.launching.control_causes import LinkAwayError
+from server.launching.link import RegisteredNode, Run
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 STRANGERS_KEY = (
@@ -30,7 +30,7 @@ class ListedLink:
         self.listed = list(runs)
         self.options: Mapping[str, str] = {}
         self.unregistered: list[str] = []
-        self.registered = [Node("center-z", "77", STRANGERS_KEY, "online", None)]
+        self.registered = [RegisteredNode("center-z", "77", STRANGERS_KEY, "online", None)]
 
     def __enter__(self) -> Self:
         return self
@@ -52,12 +52,12 @@ class ListedLink:
     def stop_run(self, run_id: str) -> None:
         self.listed = [replace(run, status="finished:stopped") for run in self.listed if run.run_id == run_id]
 
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[RegisteredNode, ...]:
         return tuple(self.registered)
 
     def register(self, public_key_openssh: str, name: str) -> str:
         node_id = str(100 + len(self.registered))
-        self.registered.append(Node(name, node_id, public_key_openssh, "registered", None))
+        self.registered.append(RegisteredNode(name, node_id, public_key_openssh, "registered", None))
         return node_id
 
     def unregister(self, node_id: str) -> None:

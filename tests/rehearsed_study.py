@@ -211,7 +211,7 @@ def start_tampered_run(consortium: Consortium) -> None:
     shutil.copytree(TAMPERED, app)
     program = (
         "import sys; from pathlib import Path; from flwr.cli.build import build_fab_from_disk;"
-        "from server.directory import StudyDirectory; from server.launching.link import connect_to;"
+        "from server.directory import StudyDirectory; from server.launching.control import connect_to;"
         "connect_to(StudyDirectory(Path(sys.argv[1]))).start_run("
         "build_fab_from_disk(Path(sys.argv[2])), {'study-directory': sys.argv[3]})"
     )

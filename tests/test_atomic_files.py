@@ -82,3 +82,33 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
     (tmp_path / "x" / "kept.part").write_text("f")
     atomic_files.remove_unfinished(tmp_path)
     assert names(tmp_path / "x") == ["kept.part"]
+
+
+def test_a_secret_is_drawn_once_and_for_its_owner_alone(tmp_path):
+    path = tmp_path / "node" / "secret"
+    assert [atomic_files.provide_private(path, data) for data in (b"first", b"second")] == [b"first"] * 2
+    assert (path.stat().st_mode & 0o777, names(path.parent)) == (0o600, ["secret"])
+
+
+def test_of_two_who_make_a_secret_at_once_the_first_one_wins(tmp_path, monkeypatch):
+    path = tmp_path / "secret"
+    write_through = atomic_files._write_through
+
+    def overtaken(unfinished, data, *, mode):
+        write_through(unfinished, data, mode=mode)
+        path.write_bytes(b"first")
+
+    monkeypatch.setattr(atomic_files, "_write_through", overtaken)
+    assert atomic_files.provide_private(path, b"second") == b"first"
+    assert names(tmp_path) == ["secret"]
+
+
+def test_a_secret_whose_writer_fails_is_not_there_at_all(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError):
+            atomic_files.provide_private(tmp_path / "secret", b"data")
+    assert names(tmp_path) == []

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from server.centers.bundle import BUNDLE_APP, BUNDLE_FILES, bundle_bytes, bundle_sha256
+from server.centers.bundle import BUNDLE_APP, bundle_bytes, bundle_sha256
 from strategies.errors import LaunchError
+from strategies.kit import BUNDLE_FILES
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from client.center_home import CenterHome
 from client.join.joining import prepare
 from client.node.bundle_guard import BundleError, RunOptionError, check_bundle, check_run_options, write_accepted
 from client.node.clientapp import FLOWER_MODULE, REPLACED, Guard, GuardError, WithheldError, install
+from client.outgoing.outgoing_log import LOG
 from deploy.in_process import assume_task_identity
 from server.centers.bundle import BUNDLE_APP, bundle_bytes, bundle_sha256
 from strategies.wire import read_reply
@@ -116,12 +117,12 @@ def test_a_run_option_that_the_terms_do_not_name_is_refused(home: CenterHome, bu
 
 def test_a_refusal_is_logged_before_it_leaves(home: CenterHome, bundle: bytes) -> None:
     answer_to(offered(home, bundle + b"x"))
-    lines = [json.loads(line) for line in home.node_log.read_text().splitlines()]
+    lines = [json.loads(line) for line in (home.node / LOG).read_text().splitlines()]
     assert [line["error"] for line in lines] == ["bundle-refused"]
 
 
 def test_a_refusal_that_cannot_be_logged_does_not_leave(home: CenterHome, bundle: bytes) -> None:
-    home.node_log.mkdir()
+    (home.node / LOG).mkdir()
     with pytest.raises(WithheldError, match=r"^storage$"):
         answer_to(offered(home, bundle + b"x"))
 

@@ -12,7 +12,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from deploy.serve import NOBODY_IS_CALLED, Serving, superexec, superlink
-from server.centers.coordinator import Coordinator
+from server.centers.coordinator import CoordinatorSettings
 from server.directory import StudyDirectory
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -137,6 +137,21 @@ def test_the_process_that_runs_a_study_cannot_read_the_authority_s_key():
                for s in services("coordinator.yaml").values())  # fmt: skip
 
 
+def test_the_process_that_runs_a_study_sees_no_folder_of_secrets():
+    folders = [folder.name for folder in StudyDirectory(Path("/study")).hidden_from_runs]
+    volumes = services("coordinator.yaml")["superexec"]["volumes"]
+    unit = (DEPLOY / "systemd/concilium-superexec.service").read_text().split()
+    unit += [path.removeprefix("InaccessiblePaths=") for path in unit]
+    pod = next(c for c in dict(pods())["coordinator"]["containers"] if c["name"] == "superexec")
+    tar = next(line for line in (DEPLOY / "README.md").read_text().splitlines() if "tar -C ROOT" in line)
+    for folder in folders:
+        assert f"nothing:/study/{folder}:ro" in volumes
+        assert f"-/var/lib/concilium/study/{folder}" in unit
+        assert f"/study/{folder}" not in [mount["mountPath"] for mount in pod["volumeMounts"]]
+        apart = [m["mountPath"] for c in dict(pods())["coordinator"]["containers"] for m in c["volumeMounts"]]
+        assert f"--exclude=./{folder} " in tar or f"/study/{folder}" in apart
+
+
 def test_what_has_the_data_has_no_network():
     holders = {
         name: service
@@ -158,7 +173,7 @@ def options(command: tuple[str, ...] | list[str]) -> set[str]:
 
 SERVING = Serving(
     StudyDirectory(Path("/study")),
-    Coordinator(consortium="c", endpoint="c.example.org:443", image="i"),
+    CoordinatorSettings(consortium="c", endpoint="c.example.org:443", image="i"),
     "*",
     443,
 )

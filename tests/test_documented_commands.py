@@ -1,4 +1,4 @@
-"""Every `concilium` and `concilium-center` command that a document shows exists, with the options it is shown with."""
+"""What documents point to exists: `concilium` and `concilium-center` commands with their options, files, headings."""
 
 import re
 import shlex
@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "deploy" / "README.md", *(ROOT / "docs").glob("*.md")])
 PROGRAMS = {"concilium": deploy.cli.app, "concilium-center": client.cli.app}  # type: ignore[attr-defined]
 BEFORE_A_COMMAND = {"admin", "--", "&&", "||"}
+LINK = re.compile(r"\]\(([^)\s]+)\)")
 ENDS_A_COMMAND = re.compile(r"[|;&<>].*|\d?>.*")
 
 
@@ -75,3 +76,32 @@ def test_an_option_that_does_not_exist_is_found():
 def test_a_command_after_another_program_and_before_a_pipe_is_read():
     line = "    docker compose run --rm admin .venv/bin/concilium status /study --json | head  # one line"
     assert list(commands(line)) == [["concilium", "status", "/study", "--json"]]
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(path: Path, text: str) -> list[str]:
+    """The relative links of a document that lead nowhere."""
+    found = []
+    for link in LINK.findall(text):
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text() if name else text)):
+            found.append(link)
+    return found
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_document_links_only_to_what_exists(path):
+    assert broken_links(path, path.read_text()) == []
+
+
+def test_a_link_that_leads_nowhere_is_found():
+    links = "[a](docs/none.md) [b](README.md#none) [c](https://example.org/none) [d](docs/bank.md) [e](#a) [f](#b)\n# A"
+    assert broken_links(ROOT / "README.md", links) == ["docs/none.md", "README.md#none", "#b"]

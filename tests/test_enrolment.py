@@ -405,6 +405,45 @@ def test_settling_passes_the_superlinks_own_words_on(enrolment: Enrolment, regis
         enrolment.settle(register)
 
 
+def test_a_key_that_is_refused_holds_up_no_other_center(enrolment: Enrolment, register: Register) -> None:
+    enroll(enrolment, register, ["center-a", "center-d"])
+    fresh = Register()
+    fresh.refusing = {"center-a"}
+    with pytest.raises(LaunchError, match=r"for center-a: center 'center-a': the SuperLink refuses\."):
+        enrolment.settle(fresh)
+    assert fresh.names == ["center-d"]
+    assert [enrolment.roll.member(center).node_id for center in ("center-a", "center-d")] == ["", "101"]
+
+
+def test_a_stranger_who_cannot_be_turned_away_holds_up_no_center(enrolment: Enrolment, register: Register) -> None:
+    enroll(enrolment, register, ["center-a"])
+    fresh = Register()
+    fresh.register(openssh(new_key()), "stranger")
+    fresh.refusing = {"stranger"}
+    with pytest.raises(LaunchError, match="for stranger: "):
+        enrolment.settle(fresh)
+    assert fresh.names == ["center-a", "stranger"]
+
+
+def test_another_user_than_the_directorys_owner_writes_no_roll(
+    enrolment: Enrolment, directory: StudyDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = directory.study_file.stat().st_uid
+    monkeypatch.setattr("os.geteuid", lambda: owner + 54321)
+    with pytest.raises(EnrolmentError, match=rf"runs as {owner + 54321}: .*`runuser -u \S+ -- concilium"):
+        enrolment.invite("center-a")
+    assert not directory.enrolment.exists()
+
+
+def test_the_roll_keeps_what_a_center_agreed_to(enrolment: Enrolment, register: Register) -> None:
+    kit_file = enrolment.invite("center-a")
+    terms = read_kit(kit_file)[0].terms
+    enrolment.accept(answer_to(kit_file, new_key()), register)
+    member = enrolment.roll.member("center-a")
+    assert (member.settings_sha256, member.bundle_sha256) == (terms.settings_sha256, terms.bundle_sha256)
+    assert len(member.settings_sha256) == len(member.bundle_sha256) == 64
+
+
 def test_what_ends_within_thirty_days_is_announced_with_its_remedy(
     enrolment: Enrolment, register: Register, directory: StudyDirectory, clock: Clock
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import deploy.cli  # noqa: F401 - adds `study init` to the commands
-from server.centers.coordinator import Coordinator, read_coordinator
+from server.centers.coordinator import CoordinatorSettings, read_coordinator
 from server.centers.enrolment import Enrolment
 from server.cli import app
 from server.directory import StudyDirectory
@@ -41,10 +41,18 @@ def test_init_makes_a_directory_and_again_changes_no_byte(study_file: Path, tmp_
     code, output = run(*command)
     assert code == 0, output
     before = snapshot(root)
+    assert (root.stat().st_mode & 0o777, (root / "link/superexec.secret").stat().st_mode & 0o777) == (0o700, 0o600)
     assert {"study.toml", "tensors.json", "initial.safetensors", "coordinator.toml", "authority/ca.crt"} <= set(before)
     assert read_coordinator(root / "coordinator.toml").consortium == "North"
     assert run(*command[:-2])[0] == 0
     assert snapshot(root) == before
+
+
+def test_init_leaves_the_mode_of_a_folder_that_is_there(study_file: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir(mode=0o750)
+    code, output = run("study", "init", study_file, "--out", root, "--endpoint", ENDPOINT)
+    assert (code, root.stat().st_mode & 0o777) == (0, 0o750), output
 
 
 def test_init_keeps_a_given_backbone_as_a_file_named_by_its_content(study_file: Path, tmp_path: Path) -> None:
@@ -104,7 +112,7 @@ def test_enroll_does_one_thing_at_a_time(directory: StudyDirectory, arguments: t
 
 
 def test_accepting_without_a_superlink_says_so_and_keeps_the_answer_on_the_roll(tmp_path: Path) -> None:
-    nobody = Coordinator.model_validate({**COORDINATOR.model_dump(), "link_port": free_port()})
+    nobody = CoordinatorSettings.model_validate({**COORDINATOR.model_dump(), "link_port": free_port()})
     directory = write_coordinator_directory(tmp_path / "root", nobody)
     run("enroll", "center-a", "--study", directory.root)
     answer = answer_to(directory.kits / "center-a.kit", new_key())
@@ -133,7 +141,7 @@ def test_certificates_are_shown_with_the_days_that_are_left(directory: StudyDire
 
 
 def test_two_studies_share_an_authority_whose_key_is_in_neither(tmp_path: Path) -> None:
-    shared = Coordinator.model_validate({**COORDINATOR.model_dump(), "authority": str(tmp_path / "authority")})
+    shared = CoordinatorSettings.model_validate({**COORDINATOR.model_dump(), "authority": str(tmp_path / "authority")})
     roots = [write_coordinator_directory(tmp_path / name, shared).root for name in ("one", "two")]
     certificates = {(root / "authority" / "ca.crt").read_bytes() for root in roots}
     assert certificates == {(tmp_path / "authority" / "ca.crt").read_bytes()}
@@ -142,7 +150,7 @@ def test_two_studies_share_an_authority_whose_key_is_in_neither(tmp_path: Path) 
 
 
 def test_another_authority_under_the_same_name_is_refused(tmp_path: Path) -> None:
-    shared = Coordinator.model_validate({**COORDINATOR.model_dump(), "authority": str(tmp_path / "authority")})
+    shared = CoordinatorSettings.model_validate({**COORDINATOR.model_dump(), "authority": str(tmp_path / "authority")})
     root = write_coordinator_directory(tmp_path / "one", shared).root
     for path in (tmp_path / "authority").iterdir():
         path.unlink()
@@ -163,7 +171,7 @@ def test_a_folder_that_is_no_coordinators_is_named(tmp_path: Path, command: tupl
 def federation(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[StudyDirectory]:
     """A coordinator's directory and its SuperLink, which has the issued certificate."""
     loopback = Loopback(tmp_path_factory.mktemp("e"), repository)
-    settings = Coordinator.model_validate({**COORDINATOR.model_dump(), "link_port": loopback.port})
+    settings = CoordinatorSettings.model_validate({**COORDINATOR.model_dump(), "link_port": loopback.port})
     directory = write_coordinator_directory(tmp_path_factory.mktemp("f") / "root", settings)
     (loopback.folder / "ca.crt").write_bytes(directory.authority_certificate.read_bytes())
     (loopback.folder / "server.pem").write_bytes(directory.server_certificate.read_bytes())

@@ -16,7 +16,7 @@ from client.app import build_client_app
 from deploy.in_process import InProcessGrid
 from server.app import read_options
 from server.fleet.fleet import Fleet, FleetError
-from strategies.errors import QuorumError, StudyError
+from strategies.errors import StudyError
 from strategies.instruction import Instruction, Reply
 from strategies.payload import Payload
 from strategies.settings import Model, StudySettings
@@ -83,19 +83,19 @@ def test_centers_are_known_by_the_name_of_their_node() -> None:
 def test_nameless_nodes_are_no_centers_until_they_register() -> None:
     fleet = Fleet(NamelessGrid(_apps("b", "a")))
     assert fleet.centers() == {}
-    assert sorted(fleet.register(REGISTER, deadline_s=5)) == ["a", "b"]
+    assert sorted(fleet.register(REGISTER, deadline_s=5, expected=["a", "b"])) == ["a", "b"]
     assert fleet.centers() == {"a": 2, "b": 3}
 
 
 def test_node_that_does_not_say_its_name_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    fleet = Fleet(NamelessGrid({"a": _says("a"), "b": _says("")}))
-    assert sorted(fleet.register(REGISTER, deadline_s=5)) == ["a"]
+    fleet = Fleet(NamelessGrid({"a": _says("a"), "b": _says("")}), poll_s=0.01)
+    assert sorted(fleet.register(REGISTER, deadline_s=0.1, expected=["a", "b"])) == ["a"]
     assert "node 3 did not say whose it is" in caplog.text
 
 
 def test_two_nodes_with_one_name_are_refused() -> None:
     with pytest.raises(FleetError, match=r"\['a'\] are connected by more than one node"):
-        Fleet(NamelessGrid({"1": _says("a"), "2": _says("a")})).register(REGISTER, deadline_s=5)
+        Fleet(NamelessGrid({"1": _says("a"), "2": _says("a")})).register(REGISTER, deadline_s=5, expected=["a", "b"])
 
 
 def test_register_waits_for_expected_centers_no_longer_than_the_deadline() -> None:
@@ -142,20 +142,6 @@ def test_connected_centers_are_named_in_order() -> None:
     assert fleet.connected() == ("a", "b")
     grid._names = {3: "b"}
     assert fleet.connected() == ("b",)
-
-
-def test_registration_stands_when_a_quorum_answered_by_the_deadline() -> None:
-    fleet = Fleet(InProcessGrid(_apps("a", "b")), poll_s=0.01)
-    assert sorted(fleet.register(REGISTER, deadline_s=0.1, expected=["a", "b", "z"], quorum=2)) == ["a", "b"]
-
-
-def test_registration_below_the_quorum_names_who_is_missing() -> None:
-    """A center that answers with an error is missing too."""
-    broken = build_client_app(lambda _: Reply("b", "register", error="cases"))
-    fleet = Fleet(InProcessGrid({"a": _says("a"), "b": broken}), poll_s=0.01)
-    expected = r"1 center\(s\) registered within 0.1 s, quorum is 2; missing: b, z\."
-    with pytest.raises(QuorumError, match=expected):
-        fleet.register(REGISTER, deadline_s=0.1, expected=["a", "b", "z"], quorum=2)
 
 
 def test_bytes_down_count_reference_and_backbone() -> None:

@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from client.app import SOCKET_VARIABLE
 from client.center_home import CenterHome, terms_of
-from client.join.findings import Situation, ok
+from client.join.findings import ok
 from client.join.network_checks import check_authentication
+from client.join.situation import Situation
 from client.node.fleet_api import FleetApi, Standing, fleet_api
 from client.node.node_key import provide_node_key
 from client.node.renewal import adopt_accepted_key

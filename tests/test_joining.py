@@ -1,8 +1,6 @@
 """What joining leaves in a home: keys, answers, terms; and what never appears anywhere."""
 
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +12,18 @@ from flwr.supercore.constant import TASK_TYPE_TO_COMMAND
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
+from client.agreement import TermsError, agreed_settings
 from client.center_home import CenterHome, CenterSettings, HomeError, read_center_terms, terms_of
 from client.cli import app
-from client.join.joining import keep_settings, known_terms, merged_settings, prepare, provide_backbone
+from client.join.joining import judged_kit, keep_settings, known_terms, merged_settings, prepare, provide_backbone
 from client.join.programs import node_programs, trainer_program
-from client.join.site_checks import isolation
+from client.node.bundle_guard import read_accepted, write_accepted
 from client.node.node_key import adopt_next_key, read_node_key
 from client.node.renewal import prepare_renewal
 from client.trainer_options import trainer_options
-from server.centers.answers import member_after
 from server.centers.authority import utc_now
 from server.centers.keys import has_signed
+from server.centers.kit_answers import member_after
 from server.centers.roll import Member, Roll
 from strategies.errors import KitError, ModelError
 from strategies.kit import RENEWAL, Answer, Kit, read_answer, token_verifier, write_kit
@@ -115,6 +114,20 @@ def test_preparing_again_with_the_same_kit_keeps_the_key(home: CenterHome) -> No
     before = home.key.read_bytes()
     prepare(home, kit(ENDPOINT), AUTHORITY)
     assert home.key.read_bytes() == before
+
+
+def test_preparing_again_with_the_same_kit_keeps_the_bundles_that_were_accepted_since(home: CenterHome) -> None:
+    first = read_accepted(home.bundles)
+    write_accepted(home.bundles, first | {"e" * 64})
+    prepare(home, kit(ENDPOINT), AUTHORITY)
+    assert read_accepted(home.bundles) == first | {"e" * 64}
+
+
+def test_a_newer_kit_ends_the_bundles_that_were_accepted_before(home: CenterHome) -> None:
+    first = read_accepted(home.bundles)
+    write_accepted(home.bundles, first | {"e" * 64})
+    prepare(home, later(), AUTHORITY)
+    assert read_accepted(home.bundles) == first
 
 
 def test_a_newer_kit_makes_another_key_and_another_answer(home: CenterHome) -> None:
@@ -211,11 +224,20 @@ def test_a_later_start_needs_no_kit(home: CenterHome) -> None:
 
 def test_a_setting_that_is_not_given_again_is_kept(home: CenterHome, tmp_path: Path) -> None:
     first = merged_settings(
-        home, center="center-a", data=tmp_path, modalities=("ct",), minimum_cases=5, port=None, device=None
+        home,
+        center="center-a",
+        data=tmp_path,
+        modalities=("ct",),
+        minimum_cases=5,
+        maximum_steps=9,
+        port=None,
+        device=None,
     )
     assert first is not None
     keep_settings(home, first)
-    second = merged_settings(home, center=None, data=None, modalities=(), minimum_cases=None, port=9200, device=None)
+    second = merged_settings(
+        home, center=None, data=None, modalities=(), minimum_cases=None, maximum_steps=None, port=9200, device=None
+    )
     assert second == first.model_copy(update={"port": 9200})
 
 
@@ -231,6 +253,31 @@ def test_what_the_command_line_says_stands_over_the_home(home: CenterHome, tmp_p
     keep_settings(home, CenterSettings(center="center-a", data=(tmp_path,), device="cpu"))
     found = trainer_options(home.root, data=tmp_path / "mounted", minimum_cases=7)
     assert (found.data, found.minimum_cases) == ((tmp_path / "mounted",), 7)
+
+
+def test_a_center_that_joins_says_nothing_of_fewer_than_five_cases(home: CenterHome, tmp_path: Path) -> None:
+    keep_settings(home, CenterSettings(center="center-a", data=(tmp_path,), device="cpu"))
+    bare = trainer_options(tmp_path / "bare", center="center-a", data=tmp_path, socket=tmp_path / "t.sock")
+    assert (trainer_options(home.root).minimum_cases, bare.minimum_cases) == (5, 5)
+
+
+def test_a_joined_trainer_obeys_the_steps_its_center_allows(home: CenterHome, tmp_path: Path) -> None:
+    keep_settings(home, CenterSettings(center="center-a", data=(tmp_path,), device="cpu", maximum_steps=30))
+    assert trainer_options(home.root).maximum_steps == 30
+    assert trainer_options(home.root, maximum_steps=9).maximum_steps == 9
+
+
+def test_the_trainers_terms_say_whose_they_are(home: CenterHome) -> None:
+    agreed = kit(ENDPOINT).terms.settings_sha256
+    assert agreed_settings(home.trainer_terms, "center-a") == agreed
+    with pytest.raises(TermsError, match="those of center 'center-a', this trainer is center 'center-b'"):
+        agreed_settings(home.trainer_terms, "center-b")
+
+
+@pytest.mark.parametrize("name", ["absent.kit", ""])
+def test_a_kit_that_cannot_be_opened_is_a_matter_of_the_path(home: CenterHome, tmp_path: Path, name: str) -> None:
+    finding, _, _ = judged_kit(tmp_path / name, home, utc_now())
+    assert (finding.status, finding.remedy) == ("failed", "check the path, and that this user may read the file")
 
 
 def test_a_trainer_without_home_must_be_told_everything(tmp_path: Path) -> None:
@@ -276,14 +323,3 @@ def test_superexec_can_start_nothing_but_the_guarded_app(home: CenterHome) -> No
     commands = {path.name: path.read_text() for path in Path(executor.environment["PATH"]).iterdir()}
     assert set(commands) == set(TASK_TYPE_TO_COMMAND.values())
     assert [name for name, text in commands.items() if "client.node.clientapp" in text] == ["flwr-clientapp"]
-
-
-def test_the_trainer_has_no_way_out_where_the_machine_allows(home: CenterHome) -> None:
-    """Inside, only a loopback that is down: a connection to anywhere is unreachable."""
-    words = isolation()
-    if not words:
-        pytest.skip("this machine allows no network namespace")
-    attempt = "import socket; socket.create_connection(('192.0.2.1', 443), 2)"
-    found = subprocess.run([*words, sys.executable, "-c", attempt], capture_output=True, text=True, check=False)
-    assert "Network is unreachable" in found.stderr
-    assert trainer_program(home, words).command[: len(words)] == words

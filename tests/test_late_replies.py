@@ -133,7 +133,7 @@ def test_late_introduction_names_a_nameless_node() -> None:
 
     grid = Nameless(_apps("a", "b"), 2)
     fleet = ListeningFleet(grid)
-    assert sorted(fleet.register(REGISTER, deadline_s=0.05)) == ["b"]
+    assert sorted(fleet.register(REGISTER, deadline_s=0.05, expected=["a", "b"])) == ["b"]
     grid.held.clear()
     fleet.ask({"b": TRAIN}, deadline_s=5)
     assert fleet.connected() == ("a", "b")
@@ -147,7 +147,7 @@ def test_late_introduction_under_a_name_that_is_taken_names_nobody(caplog: pytes
 
     grid = Nameless({"1": _says("b"), "2": _says("b")}, 2)
     fleet = ListeningFleet(grid)
-    fleet.register(REGISTER, deadline_s=0.05)
+    fleet.register(REGISTER, deadline_s=0.05, expected=["a", "b"])
     grid.held.clear()
     assert fleet.ask({"b": TRAIN}, deadline_s=5)["b"].error == ""
     assert fleet.centers() == {"b": 3}

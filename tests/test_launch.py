@@ -8,14 +8,39 @@ import pytest
 from typer.testing import CliRunner
 
 from server.centers.authority import open_authority, provide_server_certificate, utc_now
+from server.centers.bundle import bundle_sha256
+from server.centers.roll import read_roll, write_roll
+from server.checkpoint import Checkpoint, save
 from server.cli import app
 from server.directory import StudyDirectory
 from server.launching.launch import check_ready, launch, stop, wait_until_taken
+from server.study import Study, read_study
 from server.study_lock import held
 from strategies.errors import ConciliumError, LaunchError, StudyError
+from strategies.settings import settings_digest
 from tests.coordinator_root import CENTERS, enroll, found_root, report, want, wanted_of
 from tests.listed_link import ListedLink, NoLink, run
 from tests.loopback import free_port
+
+SECOND_STAGE = """
+[[stages]]
+name = "refine"
+kind = "adapt"
+centers = ["center-a", "center-b", "center-c"]
+rounds = 1
+local_steps = 1
+learning_rate = 1e-3
+"""
+
+
+def study_of(directory: StudyDirectory) -> Study:
+    return read_study(directory.study_file)
+
+
+def change_member(directory: StudyDirectory, center: str, **changes: object) -> None:
+    """Change one entry of the roll."""
+    roll = read_roll(directory.enrolment, "roots")
+    write_roll(directory.enrolment, roll.having(center, roll.member(center).model_copy(update=changes)))
 
 
 @pytest.fixture
@@ -82,10 +107,63 @@ def test_second_run_of_a_study_is_refused(directory: StudyDirectory) -> None:
         launch(directory, ListedLink(run("running")), b"bundle", utc_now())
 
 
-def test_resumed_study_goes_on_in_its_stage(directory: StudyDirectory) -> None:
+@pytest.mark.parametrize(("stage_index", "stage"), [(0, "adapt"), (1, "refine"), (2, "refine")])
+def test_resumed_study_goes_on_in_the_stage_of_its_checkpoint(
+    directory: StudyDirectory, stage_index: int, stage: str
+) -> None:
+    directory.study_file.write_text(directory.study_file.read_text() + SECOND_STAGE)
     enroll(directory, CENTERS)
     report(directory, "interrupted", stage="adapt", server_round=1)
-    assert check_ready(directory, utc_now()).stage.name == "adapt"
+    save(directory.checkpoint, Checkpoint(stage_index, 2, "", {}))
+    assert check_ready(directory, utc_now()).stage.name == stage
+
+
+def test_center_whose_key_is_spent_does_not_count(directory: StudyDirectory) -> None:
+    enroll(directory, CENTERS)
+    change_member(directory, "center-b", spent=True)
+    assert check_ready(directory, utc_now()).missing == ("center-b",)
+
+
+def test_center_that_agreed_to_other_settings_is_named(directory: StudyDirectory) -> None:
+    enroll(directory, CENTERS)
+    change_member(directory, "center-a", settings_sha256=settings_digest(study_of(directory).settings_for("center-a")))
+    check_ready(directory, utc_now())
+    change_member(directory, "center-c", settings_sha256="0" * 64)
+    with pytest.raises(LaunchError, match=r"not those that center-c agreed to.*Restore study\.toml.*concilium revoke"):
+        check_ready(directory, utc_now())
+
+
+def test_center_that_agreed_to_another_bundle_is_named_unless_it_took_the_new_one(directory: StudyDirectory) -> None:
+    enroll(directory, CENTERS)
+    change_member(directory, "center-a", bundle_sha256=bundle_sha256())
+    change_member(directory, "center-b", bundle_sha256="0" * 64)
+    with pytest.raises(LaunchError, match=rf"not the one that center-b agreed.*--accepted-bundle {bundle_sha256()}"):
+        check_ready(directory, utc_now(), "0" * 64)
+    assert check_ready(directory, utc_now(), bundle_sha256()).missing == ()
+
+
+def test_center_revoked_while_the_superlink_was_down_is_turned_away_before_a_run_starts(
+    directory: StudyDirectory,
+) -> None:
+    enroll(directory, CENTERS)
+    link = ListedLink()
+    launch(directory, link, b"bundle", utc_now())
+    link.listed = [run("finished:failed")]
+    change_member(directory, "center-b", state="revoked")
+    launch(directory, link, b"bundle", utc_now())
+    assert sorted(node.name for node in link.nodes()) == ["center-a", "center-c"]
+    assert link.listed[-1].active
+
+
+def test_no_run_starts_while_a_revoked_center_cannot_be_turned_away(directory: StudyDirectory) -> None:
+    class Stubborn(ListedLink):
+        def unregister(self, node_id: str) -> None:
+            raise LaunchError(f"node {node_id} stays")
+
+    link = Stubborn()
+    with pytest.raises(LaunchError, match="does not follow the roll for center-z"):
+        launch(directory, link, b"bundle", utc_now())
+    assert link.runs() == ()
 
 
 def test_run_that_nothing_takes_is_said_and_stays_queued(directory: StudyDirectory) -> None:

@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 
 from client.center_home import CenterHome, CenterSettings, only_instance, terms_of
 from client.cli import app
-from client.join.findings import Situation, ok
+from client.join import site_checks
+from client.join.findings import ok
 from client.join.preflight import CHECKS, NODE_CHECKS, Result, examine, exit_code
+from client.join.situation import Situation
 from strategies.kit import Kit, write_kit
 from tests.coordinator_stand_in import PROXY_VARIABLES, Certified, kit, server, tunnel
 from tests.loopback import free_port, write_certificates
@@ -271,6 +273,24 @@ def test_a_local_port_in_use_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", of.settings.port)):
         result = found(of, "socket")["socket"]
     assert (result.finding.status, str(of.settings.port) in result.finding.text) == ("failed", True)
+
+
+def test_without_settings_the_ports_are_the_usual_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site_checks, "_is_free", lambda _port: True)
+    result = found(Situation(CenterHome(tmp_path), ok("kit")), "socket")["socket"]
+    assert "ports 9094 and 9095" in result.finding.text
+
+
+def test_little_main_memory_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site_checks, "_available_memory", lambda: 3 << 30)
+    result = found(situation(tmp_path, kit("nowhere.invalid:443"), b""), "gpu")["gpu"]
+    assert (result.finding.status, "3 GiB of main memory free; 4 are" in result.finding.text) == ("warning", True)
+
+
+def test_fewer_cases_than_may_stand_behind_what_leaves_are_a_warning(tmp_path: Path, cohort: Path) -> None:
+    data = found(situation(tmp_path, kit("nowhere.invalid:443"), b"", cohort / "center-a"), "data")["data"]
+    assert data.finding.status == "warning"
+    assert "nothing leaves that stands on fewer than 5 (--minimum-cases)" in data.finding.text
 
 
 def test_a_home_with_too_long_a_path_is_named(tmp_path: Path) -> None:

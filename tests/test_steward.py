@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from server.directory import StudyDirectory
-from server.launching.control import Run
-from server.launching.launch_files import Launch, RunProgress, StewardState, read_steward, write_state
+from server.launching.link import Run
+from server.launching.state_files import Launch, RunProgress, StewardState, read_steward, write_state
 from server.launching.status import study_status
 from server.launching.steward import Steward
 from server.launching.steward_rules import decide
@@ -190,6 +190,21 @@ def test_status_shows_the_alarms_of_a_steward_that_is_alive(directory: StudyDire
     want(directory)
     write_state(directory.steward, StewardState(alive_at=NOW, alarms=("a disk is full",)))
     assert "a disk is full" in study_status(directory, ListedLink(), NOW).notes
+
+
+def test_status_says_once_that_nothing_takes_a_run(directory: StudyDirectory) -> None:
+    want(directory)
+    link = ListedLink(run("pending", ended_s_ago=61))
+    alarm = decide(wanted(), None, link.runs(), NOW).alarms[0]
+    write_state(directory.steward, StewardState(alive_at=NOW, alarms=(alarm,)))
+    assert [note for note in study_status(directory, link, NOW).notes if "pending" in note] == [alarm]
+
+
+def test_status_says_itself_that_nothing_takes_a_run_where_no_steward_does(directory: StudyDirectory) -> None:
+    want(directory)
+    late, early = (ListedLink(run("pending", ended_s_ago=ago_s)) for ago_s in (61, 59))
+    said = [note for link in (late, early) for note in study_status(directory, link, NOW).notes if "pending" in note]
+    assert said == ["run 1 is pending; no SuperExec takes it: look into logs/superexec.log", "run 1 is pending"]
 
 
 def test_status_says_which_center_a_run_waits_for(directory: StudyDirectory) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from strategies.supervision import Program, Supervisor
+from strategies.supervision import Program, Supervisor, cut_log
 
 SUPERVISE = """
 import logging, sys
@@ -167,8 +167,9 @@ def test_nothing_survives_a_supervisor_that_is_killed(supervised: Supervised) ->
 def test_a_program_started_in_the_moment_before_the_supervisor_was_killed_does_not_survive(
     supervised: Supervised,
 ) -> None:
-    """The program kills its supervisor as the first thing it does, before the supervisor can list it."""
-    deadly = f"import os, signal; os.kill(os.getppid(), signal.SIGKILL); {SLEEPER}"
+    """The program kills its supervisor as soon as it has said who it is, before the supervisor can list it."""
+    said, _, asleep = SLEEPER.rpartition(";")
+    deadly = f"{said}; import signal; os.kill(os.getppid(), signal.SIGKILL);{asleep}"
     supervised.start(f"programs = [Program('deadly', (sys.executable, '-S', '-c', {deadly!r}, str(folder / 'pid')))]")
     pid = supervised.pid_in("pid")
     assert eventually(lambda: not is_alive(pid))
@@ -287,3 +288,36 @@ def test_output_is_appended_to_the_log(tmp_path: Path) -> None:
 def test_an_unknown_name_cannot_be_restarted() -> None:
     with pytest.raises(KeyError, match="nobody"):
         Supervisor([]).restart("nobody")
+
+
+def test_a_log_that_is_too_long_keeps_the_whole_lines_of_its_end(tmp_path: Path) -> None:
+    log = tmp_path / "node.log"
+    log.write_text("".join(f"line {number:04}\n" for number in range(100)))
+    cut_log(log, 1000)
+    assert len(log.read_text()) == 1000
+    cut_log(log, 999)
+    assert log.read_text().splitlines() == [f"line {number:04}" for number in range(51, 100)]
+
+
+def shrinks(log: Path) -> bool:
+    """Whether a log is shorter a moment later."""
+    before = log.stat().st_size if log.exists() else 0
+    time.sleep(0.05)
+    return log.exists() and log.stat().st_size < before
+
+
+def test_the_supervisor_cuts_a_log_under_a_program_that_writes_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("strategies.supervision.LOGS_EVERY_S", 0.1)
+    log = tmp_path / "p.log"
+    source = "import time\nwhile True: print('x' * 99, flush=True); time.sleep(0.001)"
+    supervisor = Supervisor([Program("writer", (sys.executable, "-c", source), log=log)], log_bytes=10_000)
+    thread = threading.Thread(target=supervisor.run)
+    thread.start()
+    try:
+        shrank = eventually(lambda: shrinks(log))
+    finally:
+        supervisor.stop()
+        thread.join()
+    assert shrank

@@ -10,6 +10,7 @@ from client.data.synthetic import CENTERS, write_synthetic_cohort
 from client.trainer import Trainer
 from tests.federation import TOGETHER, Federation, federation, result_of
 
+pytestmark = pytest.mark.slow
 ONE_ROUND = TOGETHER.replace("rounds = 2", "rounds = 1")
 
 

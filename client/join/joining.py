@@ -11,6 +11,7 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
+from client.agreement import write_terms
 from client.backbone_store import BackboneStore
 from client.center_home import (
     CenterHome,
@@ -26,7 +27,7 @@ from client.center_home import (
 )
 from client.join.findings import Finding, failed, ok
 from client.join.programs import provide_node_files
-from client.node.bundle_guard import write_accepted
+from client.node.bundle_guard import read_accepted, write_accepted
 from client.node.node_key import first_answer, provide_node_key
 from strategies.atomic_files import write_bytes, write_text
 from strategies.errors import ConciliumError, KitError, ModelError
@@ -34,6 +35,7 @@ from strategies.kit import Kit, read_kit, write_answer
 from strategies.tensors import content_hash
 
 ASK_AGAIN = "ask the coordinator for a new kit (`concilium enroll CENTER`)"
+LOOK_AGAIN = "check the path, and that this user may read the file"
 
 
 def judged_kit(path: Path | None, home: CenterHome, now: datetime) -> tuple[Finding, Kit | None, bytes | None]:
@@ -46,6 +48,10 @@ def judged_kit(path: Path | None, home: CenterHome, now: datetime) -> tuple[Find
             None,
             None,
         )
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        return failed(f"kit {path} cannot be read ({error.strerror})", LOOK_AGAIN), None, None
     try:
         kit, authority = read_kit(path)
     except KitError as error:
@@ -67,12 +73,14 @@ def prepare(home: CenterHome, kit: Kit, authority_pem: bytes) -> None:
     check_same_owner(home, terms)
     home.make_folders()
     accepted = _was_accepted(home, kit)
-    if home.terms.exists() and read_center_terms(home).serial != kit.serial:
+    joined_before = home.terms.exists() and read_center_terms(home).serial == kit.serial
+    if home.terms.exists() and not joined_before:
         _retire_key(home)
     key = provide_node_key(home.key)
     write_bytes(home.authority, authority_pem)
-    write_text(home.trainer_terms, kit.terms.model_dump_json(indent=1) + "\n")
-    write_accepted(home.bundles, [kit.terms.bundle_sha256])
+    write_terms(home.trainer_terms, kit.center, kit.terms)
+    kept = read_accepted(home.bundles) if joined_before else frozenset()
+    write_accepted(home.bundles, kept | {kit.terms.bundle_sha256})
     if not accepted:
         answer = first_answer(center=kit.center, study=kit.terms.study, serial=kit.serial, token=kit.token, key=key)
         write_answer(home.answer(kit.center), answer)
@@ -109,6 +117,7 @@ def merged_settings(
     data: Path | None,
     modalities: tuple[str, ...],
     minimum_cases: int | None,
+    maximum_steps: int | None,
     port: int | None,
     device: str | None,
 ) -> CenterSettings | None:
@@ -123,6 +132,7 @@ def merged_settings(
         "data": (data.absolute(),) if data else None,
         "modalities": modalities or None,
         "minimum_cases": minimum_cases,
+        "maximum_steps": maximum_steps,
         "port": port,
         "device": device,
     }

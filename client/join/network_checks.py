@@ -9,7 +9,8 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from client.join.contact import Contact
-from client.join.findings import Asked, Finding, Situation, failed, ok, skipped, warning
+from client.join.findings import Finding, failed, ok, skipped, warning
+from client.join.situation import Asked, Situation
 
 AHEAD_LIMIT_S, BEHIND_LIMIT_S = 5.0, 300.0
 AHEAD_WARNING_S, BEHIND_WARNING_S = 2.5, 30.0

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from client.join import network_checks, site_checks
-from client.join.findings import Finding, Situation
+from client.join.findings import Finding
+from client.join.situation import Situation
 
 READY = 0
 WIDTH = 14

@@ -1,7 +1,7 @@
 """The three programs of a center and how each is started: trainer, SuperNode, SuperExec.
 
 trainer     holds the data; a network namespace of its own where the machine allows; a local socket
-SuperNode   talks to the coordinator with the center's key; sees no data
+SuperNode   talks to the coordinator with the center's key; sees no data where `client.join.isolation` finds a way
 SuperExec   starts a process for each message; its PATH is one folder of ours, so that of the programs a coordinator
             can ask Flower to start only the guarded ClientApp exists (`client.node.clientapp`)
 """
@@ -17,7 +17,7 @@ from flwr.supercore.constant import TASK_TYPE_TO_COMMAND, TaskType
 
 from client.app import NODE_HOME_VARIABLE, SOCKET_VARIABLE
 from client.center_home import CenterHome, CenterTerms
-from strategies.atomic_files import write_private
+from strategies.atomic_files import provide_private, write_private
 from strategies.supervision import Program
 
 TRAINER, SUPERNODE, SUPEREXEC = "trainer", "supernode", "superexec"
@@ -39,8 +39,10 @@ def trainer_program(home: CenterHome, isolation: tuple[str, ...], log: Path | No
     return Program(TRAINER, command, SILENT, log)
 
 
-def node_programs(home: CenterHome, terms: CenterTerms, port: int, log: Path | None = None) -> tuple[Program, Program]:
-    """The network side; both programs wait for the trainer's socket."""
+def node_programs(
+    home: CenterHome, terms: CenterTerms, port: int, *, isolation: tuple[str, ...] = (), log: Path | None = None
+) -> tuple[Program, Program]:
+    """The network side; both programs wait for the trainer's socket. `isolation` takes the data from them."""
     environment = node_environment(home)
     api = f"{LOOPBACK}:{port}"
     node = [sys.executable, "-P", "-m", "client.node.supernode", "--superlink", terms.endpoint]
@@ -50,8 +52,8 @@ def node_programs(home: CenterHome, terms: CenterTerms, port: int, log: Path | N
     executor = [sys.executable, "-P", str(Path(sys.executable).with_name("flower-superexec")), "--insecure"]
     executor += ["--runtime-api-address", api, "--superexec-auth-secret-file", str(home.secret)]
     return (
-        Program(SUPERNODE, tuple(node), environment, log, home.socket),
-        Program(SUPEREXEC, tuple(executor), {**environment, "PATH": str(home.commands)}, log, home.socket),
+        Program(SUPERNODE, (*isolation, *node), environment, log, home.socket),
+        Program(SUPEREXEC, (*isolation, *executor), {**environment, "PATH": str(home.commands)}, log, home.socket),
     )
 
 
@@ -80,8 +82,7 @@ def provide_node_files(home: CenterHome) -> None:
     Raises:
         StorageError: the disk refuses.
     """
-    if not home.secret.exists():
-        write_private(home.secret, secrets.token_bytes(32))
+    provide_private(home.secret, secrets.token_bytes(32))
     home.flower.mkdir(parents=True, exist_ok=True)
     home.commands.mkdir(parents=True, exist_ok=True)
     for task, name in TASK_TYPE_TO_COMMAND.items():

@@ -1,17 +1,17 @@
 """The checks on this machine: kit, home, versions, data, GPU, disk, local sockets and ports."""
 
 import os
-import shutil
 import socket
-import subprocess
 import sys
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from client.center_home import CenterSettings, CenterTerms
-from client.join.findings import Finding, Situation, failed, ok, skipped, warning
+from client.center_home import DEFAULT_PORT, CenterSettings, CenterTerms
+from client.join.findings import Finding, failed, ok, skipped, warning
+from client.join.isolation import data_of, hides_too_much, without_data, without_network
+from client.join.situation import Situation
 from strategies.atomic_files import free_bytes, write_text
 from strategies.kit import StudyTerms
 
@@ -19,12 +19,9 @@ if TYPE_CHECKING:
     from client.data.manifest import Manifest
 
 GIB = 1024**3
+SENSIBLE_MEMORY = 4 * GIB
 MAXIMUM_SOCKET_PATH_BYTES = 100
 OLDEST_PYTHON, FIRST_UNKNOWN_PYTHON = (3, 11), (3, 13)
-ISOLATIONS: tuple[tuple[str, ...], ...] = (
-    ("unshare", "--net", "--"),
-    ("unshare", "--user", "--map-current-user", "--net", "--"),
-)
 NO_TERMS = "no kit, so the study's terms are not known"
 
 
@@ -106,8 +103,12 @@ def _cases_finding(situation: Situation, manifest: "Manifest", settings: CenterS
             f"{text}, none with {' or '.join(lacking).upper()}, which the study expects here",
             "add these images, correct --modalities, or ask the coordinator to change the study's table of centers",
         )
+    rule = f"; nothing leaves that stands on fewer than {settings.minimum_cases} (--minimum-cases)"
     if manifest.quarantined:
-        return warning(f"{text}, {len(manifest.quarantined)} left out", f"{where}")
+        return warning(f"{text}, {len(manifest.quarantined)} left out{rule}", f"{where}")
+    if usable < settings.minimum_cases:
+        return warning(f"{text}{rule}", "add cases, or choose a smaller number: this center would send nothing")
+    text += rule
     return ok(text)
 
 
@@ -121,10 +122,20 @@ def _keep_list(situation: Situation, manifest: "Manifest") -> Path | None:
 
 
 def check_gpu(situation: Situation) -> Finding:
-    """The device has the memory that the study's training is estimated to take."""
+    """The device has the memory that the study's training is estimated to take, and the machine some for the cases."""
+    free = _available_memory()
+    memory = f"{free / GIB:.0f} GiB of main memory free"
+    found = _device_finding(situation, memory)
+    if found.status == "ok" and free < SENSIBLE_MEMORY:
+        return warning(
+            f"{found.text}; {SENSIBLE_MEMORY / GIB:.0f} are sensible", "end what else uses it, or take a larger machine"
+        )
+    return found
+
+
+def _device_finding(situation: Situation, memory: str) -> Finding:
     needed = situation.terms.terms.gpu_memory_bytes if situation.terms else 0
     gpu = {"cuda": False} if situation.device == "cpu" else situation.gpu
-    memory = f"{_available_memory() / GIB:.0f} GiB of main memory free"
     if gpu["cuda"]:
         text = f"{gpu['name']} with {gpu['total'] / GIB:.0f} GiB, {gpu['free'] / GIB:.0f} free; {memory}"
         if gpu["total"] < needed:
@@ -168,8 +179,8 @@ def check_socket(situation: Situation) -> Finding:
             f"the socket's path would have {len(path)} bytes, at most {MAXIMUM_SOCKET_PATH_BYTES} work",
             "give --home a shorter path",
         )
-    port = situation.settings.port if situation.settings else 0
-    taken = [number for number in (port, port + 1) if port and not _is_free(number)]
+    port = situation.settings.port if situation.settings else DEFAULT_PORT
+    taken = [number for number in (port, port + 1) if not _is_free(number)]
     if taken and not situation.home_error:
         return failed(
             f"port(s) {', '.join(map(str, taken))} on 127.0.0.1 are in use", "give --port another number; two are used"
@@ -178,25 +189,29 @@ def check_socket(situation: Situation) -> Finding:
 
 
 def check_isolation(situation: Situation) -> Finding:
-    """The trainer gets a network namespace of its own, which has no way out."""
-    del situation
-    if isolation():
-        return ok("the trainer runs in a network namespace of its own")
-    return warning(
-        "this machine does not let the trainer have a network namespace of its own",
-        "use the two containers, the systemd units, or allow user namespaces (sysctl kernel.unprivileged_userns_clone)",
-    )
-
-
-def isolation() -> tuple[str, ...]:
-    """The words before a command that take the network from it; none where this machine allows no way."""
-    if shutil.which("unshare") is None:
-        return ()
-    for words in ISOLATIONS[0 if os.geteuid() == 0 else 1 :]:
-        with suppress(OSError, subprocess.SubprocessError):
-            subprocess.run([*words, "true"], check=True, capture_output=True, timeout=10)  # noqa: S603 - fixed words
-            return words
-    return ()
+    """The trainer has no network, and the network side none of the data."""
+    folders = data_of(situation.home, situation.settings)
+    reachable = hides_too_much(situation.home, folders)
+    if reachable is not None:
+        return warning(
+            f"the network side can read the data: {reachable} also holds the center's home or this program",
+            "give --home a folder outside of the data folders",
+        )
+    lacking = [
+        text
+        for text, words in (
+            ("the trainer has no network namespace of its own", without_network()),
+            ("the network side can read the data, it has no mount namespace of its own", without_data(folders)),
+        )
+        if not words
+    ]
+    if lacking:
+        return warning(
+            "; ".join(lacking),
+            "use the two containers or the systemd units; or install util-linux (unshare, setpriv) and allow user "
+            "namespaces (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)",
+        )
+    return ok("the trainer has no network, the network side sees neither the data nor the trainer's folder")
 
 
 def _series(text: str) -> list[str]:

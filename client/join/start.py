@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from client.center_home import CenterHome, CenterSettings, HomeError, read_center_terms
-from client.join.findings import Situation
+from client.join.isolation import data_of, hides_too_much, without_data, without_network
 from client.join.joining import judged_kit, keep_settings, known_terms, merged_settings, prepare
 from client.join.programs import SUPERNODE, health_address, node_programs, trainer_program
-from client.join.site_checks import isolation
+from client.join.situation import Situation
 from client.node.node_health import HealthWatch
 from strategies.kit import Kit
 from strategies.supervision import Program, Supervisor
@@ -27,6 +27,7 @@ class Options:
     modalities: tuple[str, ...] = ()
     device: str | None = None
     minimum_cases: int | None = None
+    maximum_steps: int | None = None
     port: int | None = None
 
 
@@ -67,8 +68,11 @@ def keep_center_alive(situation: Situation) -> None:
     home, terms, settings = situation.home, situation.terms, situation.settings
     if terms is None or settings is None:
         raise HomeError(f"home {home.root} has no terms or no settings; join with the kit and --data")
-    trainer = trainer_program(home, isolation(), home.trainer / "trainer.log")
-    _keep_alive([trainer, *node_programs(home, terms, settings.port, home.node / "node.log")], settings.port)
+    folders = data_of(home, settings)
+    blind = () if hides_too_much(home, folders) else without_data(folders)
+    trainer = trainer_program(home, without_network(), home.trainer / "trainer.log")
+    node = node_programs(home, terms, settings.port, isolation=blind, log=home.node / "node.log")
+    _keep_alive([trainer, *node], settings.port)
 
 
 def keep_node_alive(home: CenterHome, port: int) -> None:
@@ -95,6 +99,7 @@ def _situation(home: CenterHome, options: Options, in_use: str) -> tuple[Situati
             data=options.data,
             modalities=options.modalities,
             minimum_cases=options.minimum_cases,
+            maximum_steps=options.maximum_steps,
             port=options.port,
             device=options.device,
         )

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from strategies.atomic_files import write_text
 from strategies.errors import ConciliumError
-
-ALLOWED_MEMBERS = frozenset({"pyproject.toml", ".info/CONTENT"})
+from strategies.kit import BUNDLE_FILES
 
 
 class BundleError(ConciliumError):
@@ -64,9 +63,9 @@ def check_bundle(bundle: bytes, accepted: frozenset[str]) -> None:
             names = archive.namelist()
     except (zipfile.BadZipFile, zlib.error) as error:
         raise BundleError(f"bundle {found} is no zip archive ({error}); nothing of it was used") from error
-    if len(names) != len(set(names)) or not set(names) <= ALLOWED_MEMBERS:
+    if len(names) != len(set(names)) or not set(names) <= BUNDLE_FILES:
         raise BundleError(
-            f"bundle {found} carries {sorted(names)}, expected nothing but {sorted(ALLOWED_MEMBERS)}; nothing of it "
+            f"bundle {found} carries {sorted(names)}, expected nothing but {sorted(BUNDLE_FILES)}; nothing of it "
             "was used. A bundle brings no code into this center"
         )
 

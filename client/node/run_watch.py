@@ -13,11 +13,10 @@ from pathlib import Path
 
 import httpx
 
-from client.app import KEY_VARIABLE, SOCKET_VARIABLE
+from client.app import SOCKET_VARIABLE, trainer_at
 from client.center_home import CenterHome, read_center_terms
 from client.node.fleet_api import fleet_api
 from client.node.node_key import read_node_key
-from client.service.trainer_link import TrainerLink, key_path, read_key
 from strategies.errors import ConciliumError
 
 logger = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ def _watch(home: CenterHome, run_id: int, node_id: int, interval_s: float, done:
         try:
             if _is_over(home, run_id, node_id) and not done.is_set():
                 logger.warning("the coordinator ended run %d; the trainer is told to stop", run_id)
-                if _trainer(home).abandon():
+                if trainer_at(Path(os.environ.get(SOCKET_VARIABLE) or home.socket)).abandon():
                     return
         except (httpx.HTTPError, ConciliumError, OSError, ValueError) as error:
             logger.warning("cannot ask whether run %d is still wanted: %s", run_id, type(error).__name__)
@@ -55,8 +54,3 @@ def _is_over(home: CenterHome, run_id: int, node_id: int) -> bool:
     endpoint, authority = read_center_terms(home).endpoint, home.authority.read_bytes()
     with fleet_api(endpoint, authority, read_node_key(home.key)) as api:
         return api.is_run_over(run_id, node_id)
-
-
-def _trainer(home: CenterHome) -> TrainerLink:
-    socket_path = Path(os.environ.get(SOCKET_VARIABLE) or home.socket)
-    return TrainerLink(socket_path, read_key(Path(os.environ.get(KEY_VARIABLE) or key_path(socket_path))))

@@ -23,7 +23,14 @@ from client.outgoing.withholding import withheld
 from strategies.admission import OBSERVED, statistic_spec
 from strategies.diagnostics import diagnostic_findings
 from strategies.envelope import comparison_findings, reply_text
-from strategies.errors import AbandonedError, BackboneMissingError, ConciliumError, NothingWaitingError, PayloadError
+from strategies.errors import (
+    UNREADABLE,
+    AbandonedError,
+    BackboneMissingError,
+    ConciliumError,
+    NothingWaitingError,
+    PayloadError,
+)
 from strategies.instruction import Comparison, Instruction, Reply, Score
 from strategies.payload import Payload
 from strategies.settings import ROLES, SETTINGS
@@ -47,7 +54,7 @@ FACT_TEXT = re.compile(r"[a-z0-9.+:-]{0,40}")
 HASH_TEXT = re.compile(r"([0-9a-f]{64})?")
 FEATURE_OWNERS: Mapping[str, str] = {"features.ct": "", "features.pet": PET}
 SUPPORTED = (*GROUPS, *OBSERVED)
-REFUSED, INTERNAL, UNREADABLE = "egress-refused", "internal", "unreadable"
+REFUSED, INTERNAL = "egress-refused", "internal"
 ORDINARY = (BackboneMissingError, NothingWaitingError, AbandonedError)
 """What belongs to the course of a study and is no failure."""
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from client.outgoing.outgoing_log import LOG
 from strategies.errors import ConciliumError
 
-LOG = "outgoing.jsonl"
 PLACES = ("trainer", "node", ".")
 """Folders of a home that may hold a log."""
 

@@ -19,6 +19,9 @@ from strategies.instruction import Comparison, Reply
 from strategies.payload import Payload
 from strategies.tensors import content_hash, is_statistic
 
+LOG = "outgoing.jsonl"
+"""The file's name in the folder of each side, trainer and network."""
+
 
 def append_line(log: Path, line: Mapping[str, Any]) -> None:
     """Append one JSON line and wait until the disk has it; a line that a crash cut off is left standing by itself.

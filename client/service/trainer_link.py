@@ -19,7 +19,7 @@ from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import TypeVar
 
-from strategies.errors import ConciliumError
+from strategies.errors import TRAINER_UNAVAILABLE, ConciliumError
 from strategies.frames import pack_instruction, unpack_reply
 from strategies.instruction import Instruction, Reply
 
@@ -39,7 +39,7 @@ Answer = TypeVar("Answer")
 class TrainerUnavailableError(ConciliumError):
     """The trainer beside the ClientApp cannot be reached."""
 
-    code = "trainer-unavailable"
+    code = TRAINER_UNAVAILABLE
 
 
 class OtherKeyError(TrainerUnavailableError):

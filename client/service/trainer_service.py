@@ -21,7 +21,8 @@ from typing import Protocol
 from client.abandonment import Check
 from client.outgoing.egress import answer
 from client.service.reception import Errand, received
-from strategies.errors import ConciliumError
+from strategies.atomic_files import provide_private
+from strategies.errors import UNREADABLE, ConciliumError
 from strategies.frames import pack_reply, unpack_instruction
 from strategies.instruction import Instruction, Reply
 
@@ -52,14 +53,7 @@ class _TerminatedError(BaseException):
 
 def provide_key(path: Path) -> bytes:
     """The key at `path`, drawn when there is none yet, readable by this user alone."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    key = secrets.token_bytes(32)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key)
-    return key
+    return provide_private(path, secrets.token_bytes(32))
 
 
 def serve(trainer: Performer, socket_path: Path, authkey: bytes) -> None:
@@ -90,7 +84,7 @@ def _answered(trainer: Performer, errand: Errand) -> bytes:
         instruction = unpack_instruction(errand.frame)
     except Exception:
         logger.exception("a frame of %d bytes is no instruction", len(errand.frame))
-        return pack_reply(Reply(center="", kind="register", error="unreadable"))
+        return pack_reply(Reply(center="", kind="register", error=UNREADABLE))
 
     def perform(instruction: Instruction) -> Reply:
         errand.check()

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from server.study import Study
 from strategies.bank import NAME
 from strategies.errors import StudyError
-from strategies.settings import NonNegative, Settings
+from strategies.settings import NonNegative, Settings, findings
 
 Table = Mapping[str, Any]
 BACKBONE_RUN = "backbone"
@@ -130,13 +130,13 @@ def read_plan(path: Path) -> Plan:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StudyError(f"benchmark file {path} is not valid TOML: {error}") from error
     except ValidationError as error:
-        raise _refused(path, _said(error)) from error
-    findings = [*_name_findings(benchmark), *_reference_findings(benchmark), *_arm_findings(benchmark)]
-    runs = () if findings else tuple(_runs(benchmark))
-    findings += [*_study_findings(benchmark, runs)]
-    findings += [] if findings else [*_step_findings(runs), *_column_findings(runs)]
-    if findings:
-        raise _refused(path, findings)
+        raise _refused(path, findings(error)) from error
+    found = [*_name_findings(benchmark), *_reference_findings(benchmark), *_arm_findings(benchmark)]
+    runs = () if found else tuple(_runs(benchmark))
+    found += [*_study_findings(benchmark, runs)]
+    found += [] if found else [*_step_findings(runs), *_column_findings(runs)]
+    if found:
+        raise _refused(path, found)
     table = _backbone_table(benchmark)
     return Plan(
         benchmark,
@@ -243,7 +243,7 @@ def _study_findings(benchmark: Benchmark, runs: tuple[Run, ...]) -> Iterator[str
         try:
             study = Study.model_validate(table)
         except ValidationError as error:
-            yield from (f"{place}: {finding}" for finding in _said(error))
+            yield from (f"{place}: {finding}" for finding in findings(error))
             continue
         kinds = {stage.kind == "pretrain" for stage in study.stages}
         if kinds != {place == BACKBONE_RUN}:
@@ -264,10 +264,6 @@ def _column_findings(runs: tuple[Run, ...]) -> Iterator[str]:
         yield f"arms are scored at different centers and must be scored at the same: {scored}"
 
 
-def _said(error: ValidationError) -> list[str]:
-    return [f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors()]
-
-
-def _refused(path: Path, findings: list[str]) -> StudyError:
-    listed = "\n".join(f"  {finding}" for finding in findings)
-    return StudyError(f"benchmark file {path} has {len(findings)} problem(s):\n{listed}")
+def _refused(path: Path, found: list[str]) -> StudyError:
+    listed = "\n".join(f"  {finding}" for finding in found)
+    return StudyError(f"benchmark file {path} has {len(found)} problem(s):\n{listed}")

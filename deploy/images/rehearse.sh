@@ -118,9 +118,6 @@ write_synthetic_cohort(Path("/work/cohort"), seed=7)'
 start_coordinator() {
   hardened --network none --volume "$work:/work" "$(image client)" \
     concilium study init /work/study.toml --out /work/study --endpoint "$ENDPOINT"
-  install --directory --mode=0700 "$work"/study/{link,kits}
-  (umask 077 && head -c 32 /dev/urandom >"$work/study/link/superexec.secret")
-  chown -R 10001:10001 "$work"/study/{link,kits}
   local tls=(--volume "$work/study/authority/ca.crt:/tls/ca.crt:ro"
     --volume "$work/study/server/server.crt:/tls/server.crt:ro"
     --volume "$work/study/server/server.key:/tls/server.key:ro")
@@ -134,6 +131,7 @@ start_coordinator() {
     --database=/study/link/link.db
   start superexec "$(at coordinator)" "${secret[@]}" --volume "$work/study:/study" "${hidden[@]}" \
     --volume "$work/nothing:/study/link:ro" --volume "$work/nothing:/study/kits:ro" \
+    --volume "$work/nothing:/study/enrolment:ro" --volume "$work/nothing:/study/mlflow:ro" \
     --env FLWR_HOME=/tmp/flwr "$(image server)" \
     flower-superexec --runtime-api-address=127.0.0.1:8443 --root-certificates=/study/authority/ca.crt \
     --superexec-auth-secret-file=/run/secrets/superexec
@@ -181,14 +179,14 @@ join() {
   admin concilium enroll "$center" --study /study
   hardened "$(at "$center")" --add-host "$NAME:$COORDINATOR_IP" --volume "$work/$center:/center" \
     --volume "$work/study/kits/$center.kit:/kit:ro" "$(image client)" \
-    concilium-center join /kit --home /center --prepare || code=$?
+    concilium-center join /kit --home /center --minimum-cases 1 --prepare || code=$?
   ((code == 16)) || { echo "join --prepare of $center left with $code, expected 16: not yet accepted" >&2; return 1; }
   cp --preserve=ownership "$work/$center/$center.answer" "$work/mail/"
   admin concilium enroll --accept "/mail/$center.answer" --study /study
   start "$center-trainer" --network none --volume "$work/cohort/$center:/data:ro" \
     --volume "$work/$center/trainer:/center/trainer" --volume "$work/$center/run:/center/run" "$(image client)" \
     concilium-center trainer --center "$center" --data /data --home /center/trainer \
-    --socket /center/run/trainer.sock --terms /center/trainer/terms.json
+    --socket /center/run/trainer.sock --terms /center/trainer/terms.json --minimum-cases 1
   start "$center-node" "$(at "$center")" --add-host "$NAME:$COORDINATOR_IP" \
     --volume "$work/$center/node:/center/node" --volume "$work/$center/run:/center/run" "$(image client)" \
     concilium-center node --home /center

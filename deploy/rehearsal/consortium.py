@@ -129,7 +129,18 @@ class Consortium:
         found = next((self.folder / "data" / center).glob("*/pet.nii.gz"), None)
         modalities = ("--modalities", "ct+pet" if found else "ct")
         places: tuple[str | Path, ...] = ("--data", self.folder / "data" / center, "--home", self.home(center))
-        return [BIN / "concilium-center", "join", kit, *places, *modalities, "--device", "cpu", *words]
+        return [
+            BIN / "concilium-center",
+            "join",
+            kit,
+            *places,
+            *modalities,
+            "--device",
+            "cpu",
+            "--minimum-cases",
+            "1",
+            *words,
+        ]
 
     def join(self, center: str, kit: Path) -> None:
         """Start a center, which stays."""

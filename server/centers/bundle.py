@@ -11,9 +11,9 @@ import zipfile
 from pathlib import Path
 
 from strategies.errors import LaunchError
+from strategies.kit import BUNDLE_FILES
 
 BUNDLE_APP = Path(__file__).resolve().parents[1] / "flower-app"
-BUNDLE_FILES = frozenset({"pyproject.toml", ".info/CONTENT"})
 
 
 def bundle_bytes(app: Path = BUNDLE_APP) -> bytes:

@@ -15,13 +15,13 @@ from pydantic import Field, ValidationError, model_validator
 from strategies.atomic_files import write_text
 from strategies.errors import StudyError
 from strategies.kit import Endpoint, host_and_port
-from strategies.settings import Settings
+from strategies.settings import Settings, findings
 
 LINK_PORT = 8443
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
-class Coordinator(Settings):
+class CoordinatorSettings(Settings):
     """Settings of one coordinator.
 
     consortium: the name that kits and certificates carry. endpoint: "host:port" that centers reach, the proxy's.
@@ -46,7 +46,7 @@ class Coordinator(Settings):
         return host_and_port(self.endpoint)[1]
 
     @model_validator(mode="after")
-    def _two_ports(self) -> "Coordinator":
+    def _two_ports(self) -> "CoordinatorSettings":
         if self.port == self.link_port:
             raise ValueError(
                 f"endpoint and link_port both name port {self.port}: the proxy listens on the first and passes on to "
@@ -65,7 +65,7 @@ def client_image() -> str:
     return f"localhost/concilium-client:{version('concilium')}"
 
 
-def write_coordinator(path: Path, coordinator: Coordinator) -> None:
+def write_coordinator(path: Path, coordinator: CoordinatorSettings) -> None:
     """Write the settings as TOML.
 
     Raises:
@@ -74,14 +74,14 @@ def write_coordinator(path: Path, coordinator: Coordinator) -> None:
     write_text(path, tomli_w.dumps(coordinator.model_dump(mode="json")))
 
 
-def read_coordinator(path: Path) -> Coordinator:
+def read_coordinator(path: Path) -> CoordinatorSettings:
     """Read what `write_coordinator` wrote, or a person corrected.
 
     Raises:
         StudyError: the file is missing, is not TOML, or holds an unknown key or a wrong value.
     """
     try:
-        return Coordinator.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return CoordinatorSettings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise StudyError(
             f"{path} does not exist: {path.parent} is no coordinator's directory. Make one with `concilium study init "
@@ -90,9 +90,5 @@ def read_coordinator(path: Path) -> Coordinator:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StudyError(f"{path} cannot be read ({error}); correct it or restore it from a backup") from error
     except ValidationError as error:
-        raise StudyError(f"{path} has {error.error_count()} problem(s):\n{findings(error)}") from error
-
-
-def findings(error: ValidationError) -> str:
-    """The problems of a settings file, one a line."""
-    return "\n".join(f"  {'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+        found = "\n  ".join(findings(error))
+        raise StudyError(f"{path} has {error.error_count()} problem(s):\n  {found}") from error

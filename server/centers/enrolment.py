@@ -9,24 +9,49 @@ Whatever breaks off, `settle` makes the SuperLink's register what the roll says:
 all others are turned away, also those that came back with an old database.
 """
 
+import os
+import pwd
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from server.centers.answers import member_after
 from server.centers.authority import utc_now
 from server.centers.coordinator import read_coordinator
-from server.centers.register import Registrar, follow
+from server.centers.kit_answers import member_after
+from server.centers.node_register import follow
 from server.centers.roll import Member, Roll, day_of, locked, read_roll, write_roll
 from server.centers.terms import study_terms
 from server.directory import StudyDirectory
+from server.launching.link import Link
 from server.study import read_study
 from strategies.errors import EnrolmentError, LaunchError
 from strategies.kit import Kit, read_answer, token_verifier, write_kit
 
 KIT_DAYS, MEMBER_DAYS = 14, 365
+
+
+def refuse_other_user(directory: StudyDirectory) -> None:
+    """EnrolmentError where this process is not the user whose the study is.
+
+    The roll has mode 0600 and is replaced as a whole: written by root, the steward could not read it any more. The
+    study file's owner counts, since ROOT itself may be where a volume is mounted.
+    """
+    owner, caller = directory.study_file.stat().st_uid, os.geteuid()
+    if owner != caller:
+        raise EnrolmentError(
+            f"{directory.root} belongs to user {_user(owner)}, and this command runs as {_user(caller)}: what it "
+            "writes the study's programs could not read. Run it as that user, such as with "
+            f"`runuser -u {_user(owner)} -- concilium ...`, or in its container"
+        )
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 class Enrolment:
@@ -75,6 +100,8 @@ class Enrolment:
                 token_verifier=token_verifier(kit.token),
                 kit_expires_at=kit.expires_at,
                 member_days=member_days,
+                settings_sha256=kit.terms.settings_sha256,
+                bundle_sha256=kit.terms.bundle_sha256,
                 past_fingerprints=() if before is None else before.all_fingerprints,
             )
             path = out or self._directory.kits / f"{center}.kit"
@@ -83,7 +110,7 @@ class Enrolment:
             write_kit(path, kit, self._directory.authority_certificate.read_bytes())
             return path
 
-    def accept(self, path: Path, registrar: Registrar) -> str:
+    def accept(self, path: Path, link: Link) -> str:
         """Take a center's answer: register its key, or the key that replaces it; gives the center's name.
 
         Where the SuperLink cannot be asked, the center is on the roll all the same, and `settle` registers it later.
@@ -97,7 +124,7 @@ class Enrolment:
         with self._changing() as roll:
             self._write(roll.having(answer.center, member_after(roll, answer, self._clock())))
             self._follow(
-                registrar,
+                link,
                 answer.center,
                 "is on the roll, but its key is not registered yet: accept the answer again when that is put right; "
                 "`concilium launch` and the steward try it too",
@@ -125,7 +152,7 @@ class Enrolment:
             self._write(roll.having(center, member))
         return member
 
-    def revoke(self, center: str, registrar: Registrar) -> None:
+    def revoke(self, center: str, link: Link) -> None:
         """End a membership or an invitation at once: first on the roll, then at the SuperLink.
 
         Raises:
@@ -138,30 +165,36 @@ class Enrolment:
             )
             if before.public_key:
                 self._follow(
-                    registrar,
+                    link,
                     center,
                     "is revoked on the roll, but a SuperLink that runs still lets its key in: start or repair it, then "
                     "revoke again; `concilium launch` and the steward finish it too",
                 )
 
-    def settle(self, registrar: Registrar) -> tuple[str, ...]:
+    def settle(self, link: Link) -> tuple[str, ...]:
         """End what has expired and make the SuperLink's register what the roll says; gives what was done, in words.
 
         Raises:
-            LaunchError: the SuperLink cannot be asked, or refuses; what was done so far stands.
+            LaunchError: the SuperLink cannot be asked, or refuses some of it: these centers are named, for all others
+                it is done.
+            EnrolmentError: another user than the owner of the directory asks.
         """
         with self._changing() as roll:
             ended = [name for name, member in roll.members.items() if member.just_expired(self._clock())]
             over = {name: roll.members[name].model_copy(update={"state": "expired", "spent": True}) for name in ended}
             current = roll.model_copy(update={"members": {**roll.members, **over}})
             self._write(current)
-            after, done = follow(current, registrar)
-            self._write(after)
-        return (*(f"center '{center}': its membership has ended" for center in ended), *done)
+            followed = follow(current, link)
+            followed.done[:0] = [f"center '{center}': its membership has ended" for center in ended]
+            self._write(followed.roll)
+        followed.raise_refused()
+        return tuple(followed.done)
 
-    def _follow(self, registrar: Registrar, center: str, otherwise: str) -> None:
+    def _follow(self, link: Link, center: str, otherwise: str) -> None:
         try:
-            self._write(follow(self.roll, registrar, center)[0])
+            followed = follow(self.roll, link, center)
+            self._write(followed.roll)
+            followed.raise_refused()
         except LaunchError as error:
             raise EnrolmentError(f"center '{center}' {otherwise}. {error}") from error
 
@@ -180,6 +213,7 @@ class Enrolment:
 
     @contextmanager
     def _changing(self) -> Iterator[Roll]:
+        refuse_other_user(self._directory)
         with locked(self._directory.enrolment):
             yield self.roll
 

@@ -1,8 +1,12 @@
-"""What makes a prepared study one that centers can join: the coordinator's settings, its authority, its certificate.
+"""What makes a prepared study one that centers can join: the coordinator's settings, authority, certificate, secret.
 
 Founding again with the same answers changes nothing; above all, the authority is made once.
 """
 
+import contextlib
+import os
+import secrets
+from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -15,14 +19,14 @@ from server.centers.authority import (
     read_certificate,
     utc_now,
 )
-from server.centers.coordinator import Coordinator, read_coordinator, write_coordinator
+from server.centers.coordinator import CoordinatorSettings, read_coordinator, write_coordinator
 from server.directory import StudyDirectory
-from strategies.atomic_files import write_bytes
-from strategies.errors import StudyError
+from strategies.atomic_files import write_bytes, write_private
+from strategies.errors import LaunchError, StudyError
 
 
-def found(directory: StudyDirectory, coordinator: Coordinator) -> None:
-    """Write what is missing of settings, authority and server certificate.
+def found(directory: StudyDirectory, coordinator: CoordinatorSettings) -> None:
+    """Write what is missing of settings, authority, server certificate and the secret of SuperLink and SuperExec.
 
     Raises:
         StudyError: the directory has other settings already.
@@ -42,8 +46,41 @@ def found(directory: StudyDirectory, coordinator: Coordinator) -> None:
             certificate_file=directory.server_certificate,
             now=utc_now(),
         )
+    provide_secret(directory.link_secret)
+    for folder in directory.hidden_from_runs:
+        folder.mkdir(mode=0o700, exist_ok=True)
     if not directory.coordinator.exists():
         write_coordinator(directory.coordinator, coordinator)
+
+
+def provide_secret(path: Path) -> None:
+    """Make what SuperLink and SuperExec know each other by, where there is none yet; nobody else can read it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if path.exists():
+        return
+    made = path.with_name(f".{path.name}.{os.getpid()}")
+    write_private(made, secrets.token_bytes(32))
+    try:
+        # Another program may have been faster; its secret stays.
+        with contextlib.suppress(FileExistsError):
+            os.link(made, path)
+    finally:
+        made.unlink()
+
+
+def refuse_expired(directory: StudyDirectory, now: datetime) -> None:
+    """Refuse a server's certificate that no center would trust any more; `now` is aware.
+
+    Raises:
+        EnrolmentError: it cannot be read.
+        LaunchError: it has expired.
+    """
+    expires_at = read_certificate(directory.server_certificate).not_valid_after_utc
+    if expires_at <= now:
+        raise LaunchError(
+            f"the server's certificate {directory.server_certificate} expired on {expires_at:%Y-%m-%d}, and no center "
+            f"would trust it; run `concilium certificate --study {directory.root} --renew`, then start `serve` again"
+        )
 
 
 def renew_certificate(directory: StudyDirectory) -> None:
@@ -65,7 +102,7 @@ def renew_certificate(directory: StudyDirectory) -> None:
     )
 
 
-def authority_folder(directory: StudyDirectory, coordinator: Coordinator) -> Path:
+def authority_folder(directory: StudyDirectory, coordinator: CoordinatorSettings) -> Path:
     """Where the authority's key is."""
     return Path(coordinator.authority) if coordinator.authority else directory.authority
 
@@ -86,7 +123,7 @@ def _refuse_other_authority(authority: Authority, directory: StudyDirectory) -> 
         )
 
 
-def _refuse_other_settings(path: Path, wanted: Coordinator) -> None:
+def _refuse_other_settings(path: Path, wanted: CoordinatorSettings) -> None:
     before = read_coordinator(path).model_dump()
     other = [
         f"{name} is {before[name]!r} there, {value!r} was asked"

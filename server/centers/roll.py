@@ -14,11 +14,10 @@ from typing import Literal
 
 from pydantic import AwareDatetime, ValidationError
 
-from server.centers.coordinator import findings
 from strategies.atomic_files import write_private
 from strategies.errors import EnrolmentError
 from strategies.kit import CenterName
-from strategies.settings import Settings
+from strategies.settings import Settings, findings
 
 State = Literal["invited", "enrolled", "revoked", "expired"]
 WAIT_S, RETRY_S = 30.0, 0.05
@@ -31,6 +30,7 @@ class Member(Settings):
     member_days: how long a membership lasts from its acceptance or renewal; member_until: when it ends.
     public_key: OpenSSH line of the key it registered with. spent: the key was turned away, and Flower takes no key
     twice. node_id: Flower's; empty until the SuperLink has it. past_fingerprints: of its earlier keys.
+    settings_sha256, bundle_sha256: what its last kit made it agree to; empty on rolls of before they were noted.
     """
 
     state: State
@@ -44,6 +44,8 @@ class Member(Settings):
     spent: bool = False
     node_id: str = ""
     past_fingerprints: tuple[str, ...] = ()
+    settings_sha256: str = ""
+    bundle_sha256: str = ""
 
     @property
     def admitted(self) -> bool:
@@ -89,6 +91,18 @@ class Roll(Settings):
         """The roll with another entry for one center."""
         return self.model_copy(update={"members": dict(sorted({**self.members, center: member}.items()))})
 
+    def turned_away(self, now: datetime) -> dict[str, str]:
+        """The centers that took part and are not let in any more, each with "revoked" or "expired".
+
+        A membership that was extended after its end is still expired: the center's new key is to come.
+        """
+        found = {center: member.state_at(now) for center, member in self.members.items()}
+        return {
+            center: "revoked" if state == "revoked" else "expired"
+            for center, state in found.items()
+            if state in {"revoked", "expired"} or (state == "enrolled" and self.members[center].spent)
+        }
+
     def owner_of(self, fingerprint: str) -> str | None:
         """The center that has, or once had, the key with this fingerprint."""
         for center, member in self.members.items():
@@ -110,7 +124,8 @@ def read_roll(path: Path, study: str) -> Roll:
     except OSError as error:
         raise EnrolmentError(f"{path} cannot be read ({error.strerror}); correct its owner and mode") from error
     except ValidationError as error:
-        raise EnrolmentError(f"{path} is damaged; restore it from a backup:\n{findings(error)}") from error
+        found = "\n  ".join(findings(error))
+        raise EnrolmentError(f"{path} is damaged; restore it from a backup:\n  {found}") from error
     if roll.study != study:
         raise EnrolmentError(f"{path} is the roll of study '{roll.study}', expected '{study}'; restore the right one")
     return roll
@@ -122,6 +137,7 @@ def write_roll(path: Path, roll: Roll) -> None:
     Raises:
         StorageError: the disk refuses; the earlier roll stands.
     """
+    path.parent.mkdir(mode=0o700, exist_ok=True)
     write_private(path, (roll.model_dump_json(indent=1) + "\n").encode())
 
 
@@ -133,6 +149,7 @@ def locked(path: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
         EnrolmentError: another command holds it for longer than `wait_s`.
     """
     lock = path.with_suffix(".lock")
+    lock.parent.mkdir(mode=0o700, exist_ok=True)
     with lock.open("ab") as file:
         _acquire(file.fileno(), lock, time.monotonic() + wait_s)
         yield

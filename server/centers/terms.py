@@ -16,17 +16,15 @@ from collections.abc import Iterable
 from importlib.metadata import version
 
 from server.centers.bundle import bundle_sha256
-from server.centers.coordinator import Coordinator
+from server.centers.coordinator import CoordinatorSettings
 from server.directory import StudyDirectory
 from server.study import Stage, Study, read_study
 from strategies.errors import StudyError
-from strategies.kit import StudyTerms
+from strategies.kit import RUN_OPTIONS, StudyTerms
 from strategies.settings import settings_digest
-from strategies.tensors import BACKBONE, NEEDS, TensorSpec, read_ledger, role_of
+from strategies.tensors import BACKBONE, NEEDS, TensorSpec, at_rank, read_ledger
 
 VALUE_BYTES = 4
-RUN_OPTIONS = ("study-directory",)
-ANCHORED = ("gram_anchor", "ewc", "distillation", "orthogonality")
 VARIATES = ("scaffold", "ditto")
 CACHED_CASES, CHANNELS = 100, 3
 FIELD_ZYX_MM = (1000.0, 400.0, 400.0)
@@ -35,7 +33,7 @@ ACTIVATION_BYTES = 8500
 CPU_SUFFICES_BYTES = 4 * 1024**3
 
 
-def study_terms(directory: StudyDirectory, coordinator: Coordinator, center: str) -> StudyTerms:
+def study_terms(directory: StudyDirectory, coordinator: CoordinatorSettings, center: str) -> StudyTerms:
     """The terms of one center of a prepared study.
 
     Raises:
@@ -82,7 +80,6 @@ def bytes_per_round(study: Study, specs: Iterable[TensorSpec], center: str) -> t
     ledger, rank, offers = tuple(specs), study.centers[center].rank, set(study.centers[center].modalities)
     terms = study.strategy.terms
     variates = sum(bool(getattr(terms, name)) for name in VARIATES)
-    anchored = any(getattr(terms, name) for name in ANCHORED)
     down = up = 0
     for index, stage in enumerate(study.stages):
         if center not in stage.centers:
@@ -93,7 +90,10 @@ def bytes_per_round(study: Study, specs: Iterable[TensorSpec], center: str) -> t
             _bytes(ledger, mine & set(stage.trained), rank) * (1 + variates),
             _bytes(ledger, mine & set(study.strategy.personal), rank),
         )
-        extra = _bytes(ledger, set(stage.trained), rank) * variates + _bytes(ledger, held - {BACKBONE}, rank) * anchored
+        extra = (
+            _bytes(ledger, set(stage.trained), rank) * variates
+            + _bytes(ledger, held - {BACKBONE}, rank) * terms.anchored
+        )
         down, up = max(down, _bytes(ledger, held, rank) + extra), max(up, sent)
     return down, up
 
@@ -134,11 +134,4 @@ def _stage_bytes(study: Study, stage: Stage, ledger: tuple[TensorSpec, ...]) -> 
 
 def _bytes(specs: Iterable[TensorSpec], groups: Iterable[str], rank: int | None) -> int:
     wanted = set(groups)
-    return VALUE_BYTES * sum(_values(spec, rank) for spec in specs if spec.group in wanted)
-
-
-def _values(spec: TensorSpec, rank: int | None) -> int:
-    axis = {"lora_a": 0, "lora_b": 1}.get(role_of(spec.key))
-    if rank is None or axis is None:
-        return math.prod(spec.shape)
-    return math.prod(spec.shape) // spec.shape[axis] * rank
+    return VALUE_BYTES * sum(math.prod(at_rank(spec, rank).shape) for spec in specs if spec.group in wanted)

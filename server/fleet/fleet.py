@@ -17,7 +17,7 @@ from server.fleet.exchange import Exchange
 from server.fleet.patience import Patience
 from server.fleet.post import Asked, Node, Post, withdraw
 from server.fleet.welcome import Welcome
-from strategies.errors import ConciliumError, QuorumError
+from strategies.errors import ConciliumError
 from strategies.instruction import Instruction, Reply
 from strategies.wire import tensor_bytes
 
@@ -80,8 +80,7 @@ class Fleet:
         instruction: Instruction,
         *,
         deadline_s: float,
-        expected: Collection[str] = (),
-        quorum: int | None = None,
+        expected: Collection[str],
         enough: int | None = None,
         on_late: OnLate | None = None,
     ) -> dict[str, Reply]:
@@ -90,9 +89,7 @@ class Fleet:
         Args:
             instruction: of kind `register`.
             deadline_s: seconds to wait at most.
-            expected: centers to wait for; nodes with other names are left alone. Empty means all nodes that are
-                connected at the first look.
-            quorum: fewest centers that must have answered without error by the deadline; None asks for none.
+            expected: centers to wait for; nodes with other names are left alone.
             enough: once the patience of this fleet is over, so many answers without error end the wait before the
                 deadline; None, or a fleet without patience, waits for all `expected`.
             on_late: as in `ask`.
@@ -102,7 +99,6 @@ class Fleet:
 
         Raises:
             FleetError: two nodes introduce themselves as one center.
-            QuorumError: fewer than `quorum` answered without error by the deadline.
         """
         replies: dict[str, Reply] = {}
         waiting: dict[str, Asked] = {}
@@ -116,13 +112,12 @@ class Fleet:
                 if reply.center:
                     replies[reply.center] = reply
             passed = time.monotonic() - started
-            done = set(expected) <= set(replies) if expected else not waiting
+            done = set(expected) <= set(replies)
             if 0 < self._patience_s <= passed and enough is not None:
-                done = done or len(_usable(replies)) >= enough
+                done = done or sum(not reply.error for reply in replies.values()) >= enough
             if done or passed >= deadline_s:
                 self._hear_late(on_late)
                 self._overdue |= waiting
-                _check_quorum(replies, expected, quorum, deadline_s)
                 return replies
             if not arrived:
                 self._hear_late(on_late)
@@ -255,22 +250,6 @@ def _by_center(names: Mapping[Node, str]) -> dict[str, Node]:
             "stop the second node or register it under its own name"
         )
     return {name: node for node, name in sorted(names.items(), key=lambda item: item[1]) if name}
-
-
-def _usable(replies: Mapping[str, Reply]) -> list[str]:
-    return [center for center, reply in replies.items() if not reply.error]
-
-
-def _check_quorum(
-    replies: Mapping[str, Reply], expected: Collection[str], quorum: int | None, deadline_s: float
-) -> None:
-    usable = _usable(replies)
-    if quorum is not None and len(usable) < quorum:
-        silent = ", ".join(sorted(set(expected) - set(usable))) or "none known by name"
-        raise QuorumError(
-            f"{len(usable)} center(s) registered within {deadline_s:g} s, quorum is {quorum}; missing: {silent}. Start "
-            "their nodes or correct their data, then run the study again"
-        )
 
 
 def _name_the_late(exchange: Exchange, instructions: Mapping[str, Instruction], deadline_s: float) -> None:

@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from strategies.errors import ConciliumError
+from strategies.errors import TRAINER_UNAVAILABLE, UNREADABLE, ConciliumError
 from strategies.instruction import Instruction, Kind, Reply
 from strategies.wire import message_type, read_reply, tensor_bytes, to_message_content
 
 logger = logging.getLogger(__name__)
 
-UNAVAILABLE, UNREADABLE, OTHER_CENTER = "node-unavailable", "unreadable", "other-center"
-TRAINER_UNAVAILABLE = "trainer-unavailable"
+UNAVAILABLE, OTHER_CENTER = "node-unavailable", "other-center"
 PASSING = frozenset({UNAVAILABLE, TRAINER_UNAVAILABLE})
 
 

@@ -13,7 +13,7 @@ class Welcome:
 
     Args:
         instruction: of kind `register`.
-        expected: names of the centers that are wanted; empty means all.
+        expected: names of the centers that are wanted.
         patience: how long a node that was lost is waited for.
         ttl_s: how long a message may live.
     """
@@ -26,7 +26,7 @@ class Welcome:
         """Ask the nodes that are wanted and have not been asked."""
         now = time.monotonic()
         for node, name in seen.items():
-            wanted = node not in self._invited and (not self._expected or name in {"", *self._expected})
+            wanted = node not in self._invited and name in {"", *self._expected}
             if not wanted or not self._patience.may_ask(str(node.node_id), now):
                 continue
             if sent := post.send(self._instruction, name, node, self._ttl_s):

@@ -9,7 +9,6 @@ import hashlib
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -39,59 +38,15 @@ from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
 from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
 
-from server.launching.control_causes import LinkAwayError, refused, trust, unreachable
+from server.centers.coordinator import read_coordinator
+from server.directory import StudyDirectory
+from server.launching.control_causes import LinkAwayError, refused, unreachable
+from server.launching.link import RegisteredNode, Run
+from server.launching.link_trust import trust, trust_in_server
 from strategies.errors import LaunchError
 
 TIMEOUT_S = 10.0
-FINISHED = "finished"
-
-
-@dataclass(frozen=True)
-class Node:
-    """A center's SuperNode as the SuperLink knows it.
-
-    Attributes:
-        name: the center's.
-        node_id: Flower's, decimal.
-        public_key: OpenSSH text.
-        status: "registered" (never seen), "online" or "offline".
-        last_seen: of its last heartbeat; None when it was never seen.
-    """
-
-    name: str
-    node_id: str
-    public_key: str
-    status: str
-    last_seen: datetime | None
-
-    @property
-    def online(self) -> bool:
-        """Whether its heartbeats come."""
-        return self.status == "online"
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run of the SuperLink.
-
-    Attributes:
-        status: "pending", "starting", "running", "finished:completed", "finished:failed" or "finished:stopped".
-        details: what Flower says about a failure.
-        bundle_sha256: of the bundle it was started with.
-    """
-
-    run_id: str
-    status: str
-    details: str
-    bundle_sha256: str
-    pending_at: datetime | None
-    running_at: datetime | None
-    finished_at: datetime | None
-
-    @property
-    def active(self) -> bool:
-        """Whether it holds, or will hold, the study."""
-        return not self.status.startswith(FINISHED)
+LOOPBACK = "127.0.0.1"
 
 
 class ControlClient:
@@ -100,14 +55,16 @@ class ControlClient:
     Args:
         address: "host:port" of the SuperLink itself, not of the proxy before it.
         ca: PEM file of the authority that signed its certificate.
+        certificate: PEM file of the server's certificate, whose key it must have; without, any of the authority's does.
         timeout_s: how long one call may take.
 
     Every method raises LaunchError, which names the address, the cause and what to do.
     """
 
-    def __init__(self, address: str, ca: Path, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, address: str, ca: Path, certificate: Path | None = None, timeout_s: float = TIMEOUT_S) -> None:
         self._address = address
-        self._client = _DirectClient(f"https://{address}", trust(ca), timeout_s)
+        trusted = trust(ca) if certificate is None else trust_in_server(ca, certificate, address)
+        self._client = _DirectClient(f"https://{address}", trusted, timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -146,7 +103,7 @@ class ControlClient:
         with self._asking(f"to unregister node {node_id}", already=ApiErrorCode.NODE_NOT_FOUND):
             self._client.UnregisterNode(UnregisterNodeRequest(node_id=int(node_id)))
 
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[RegisteredNode, ...]:
         """The registered SuperNodes, in order of their names."""
         with self._asking("for its nodes"):
             answer = self._client.ListNodes(ListNodesRequest())
@@ -202,6 +159,18 @@ class ControlClient:
             ) from error
 
 
+def connect_to(directory: StudyDirectory) -> ControlClient:
+    """A client of a study's own SuperLink; what another study's answers in its place is a LaunchError at every call.
+
+    Raises:
+        StudyError: the directory is no coordinator's.
+        EnrolmentError: the server's certificate cannot be read.
+        LaunchError: the authority's certificate cannot be read.
+    """
+    port = read_coordinator(directory.coordinator).link_port
+    return ControlClient(f"{LOOPBACK}:{port}", directory.authority_certificate, directory.server_certificate)
+
+
 class _DirectClient(ControlHttpClient):
     """Flower's client without the proxies that the environment may name."""
 
@@ -236,9 +205,9 @@ def _minor(version: str) -> list[str]:
     return version.split(".")[:2]
 
 
-def _node(info: NodeInfo) -> Node:
+def _node(info: NodeInfo) -> RegisteredNode:
     key: Any = load_pem_public_key(info.public_key)
-    return Node(
+    return RegisteredNode(
         name=info.name,
         node_id=str(info.node_id),
         public_key=key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode(),

@@ -1,8 +1,5 @@
 """Why a SuperLink does not do what it was asked, in words that say what to do next."""
 
-import ssl
-from pathlib import Path
-
 import httpx
 from flwr.supercore.error import FlowerError
 
@@ -10,24 +7,9 @@ from strategies.errors import LaunchError
 
 
 class LinkAwayError(LaunchError):
-    """A SuperLink that does not answer."""
+    """A study's SuperLink that does not answer, or that another one answers for."""
 
     code = "link-away"
-
-
-def trust(ca: Path) -> ssl.SSLContext:
-    """Trust in one authority and no other.
-
-    Raises:
-        LaunchError: its certificate cannot be read.
-    """
-    try:
-        return ssl.create_default_context(cafile=str(ca))
-    except (OSError, ssl.SSLError) as error:
-        raise LaunchError(
-            f"the authority's certificate {ca} cannot be read ({error.strerror or error}); make the consortium's "
-            "directory with `concilium study init`, or restore it from the backup"
-        ) from error
 
 
 def unreachable(address: str, what: str, error: httpx.TransportError) -> str:

@@ -6,20 +6,26 @@ steward keeps to it.
 """
 
 import json
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from server.centers.authority import read_certificate
+from server.centers.bundle import bundle_sha256
 from server.centers.enrolment import Enrolment
+from server.centers.founding import refuse_expired
+from server.centers.roll import Member
+from server.checkpoint import load
 from server.directory import StudyDirectory, read_prepared
-from server.launching.control import Run
-from server.launching.launch_files import Launch, is_held, read_launch, read_progress, starting, write_state
-from server.launching.link import Link
+from server.launching.link import Link, Run
+from server.launching.state_files import Launch, is_held, read_launch, starting, write_state
 from server.study import Stage, Study
 from strategies.errors import LaunchError
+from strategies.settings import settings_digest
+
+logger = logging.getLogger(__name__)
 
 PENDING_S, STOP_S, POLL_S = 60.0, 120.0, 0.5
 
@@ -34,13 +40,20 @@ class Readiness:
     missing: tuple[str, ...]
 
 
-def check_ready(directory: StudyDirectory, now: datetime) -> Readiness:
+def check_ready(directory: StudyDirectory, now: datetime, accepted_bundle: str = "") -> Readiness:
     """Everything that can be known before Flower is asked.
+
+    Args:
+        directory: the study's.
+        now: aware.
+        accepted_bundle: SHA-256 of the bundle that every center has put beside the one of its kit; "" where none was.
 
     Raises:
         StudyError: the directory holds no prepared study.
         EnrolmentError: the certificate or the roll cannot be read.
-        LaunchError: the study is complete, the server's certificate has expired, or too few centers are enrolled.
+        StorageError: the checkpoint is damaged.
+        LaunchError: the study is complete, the server's certificate has expired, too few centers are enrolled, or
+            enrolled ones agreed to other settings or another bundle.
     """
     study = read_prepared(directory.root).study
     if is_complete(directory):
@@ -48,25 +61,27 @@ def check_ready(directory: StudyDirectory, now: datetime) -> Readiness:
             f"study '{study.name}' in {directory.root} is complete; its results are in {directory.result.name} and "
             f"{directory.report.name}. Another study needs a directory of its own: `concilium study init`"
         )
-    expires_at = read_certificate(directory.server_certificate).not_valid_after_utc
-    if expires_at <= now:
-        raise LaunchError(
-            f"the server's certificate {directory.server_certificate} expired on {expires_at:%Y-%m-%d}, and no center "
-            f"would trust it; run `concilium certificate --study {directory.root} --renew` and start `serve` again"
-        )
+    refuse_expired(directory, now)
     stage = next_stage(directory, study)
     members = Enrolment(directory).roll.members
-    enrolled = tuple(name for name in stage.centers if name in members and members[name].state_at(now) == "enrolled")
+    admitted = {name: member for name, member in members.items() if member.admitted and not member.just_expired(now)}
+    enrolled = tuple(name for name in stage.centers if name in admitted)
     missing = tuple(name for name in stage.centers if name not in enrolled)
     _refuse_too_few(study, stage, enrolled, missing)
+    _refuse_other_settings(study, admitted)
+    _refuse_other_bundle(admitted, accepted_bundle)
     return Readiness(study, stage, enrolled, missing)
 
 
 def next_stage(directory: StudyDirectory, study: Study) -> Stage:
-    """The stage that a run would begin with: the one under way, or the first."""
-    progress = read_progress(directory)
-    named = [stage for stage in study.stages if progress is not None and stage.name == progress.stage]
-    return (named or list(study.stages))[0]
+    """The stage that a run would begin with: the one under way, or the last where only its results are to be written.
+
+    Raises:
+        StorageError: the checkpoint is damaged.
+    """
+    checkpoint = load(directory.checkpoint)
+    index = 0 if checkpoint is None else checkpoint.stage_index
+    return study.stages[min(index, len(study.stages) - 1)]
 
 
 def is_complete(directory: StudyDirectory) -> bool:
@@ -80,12 +95,17 @@ def is_complete(directory: StudyDirectory) -> bool:
 def launch(directory: StudyDirectory, control: Link, bundle: bytes, now: datetime) -> str:
     """Start a run of the study and want it to go on; gives the run's id.
 
+    Before that the SuperLink's register is made to follow the roll: nobody takes part who was revoked meanwhile.
+
     Raises:
-        LaunchError: a run of this study is active, or the SuperLink cannot be asked.
+        LaunchError: a run of this study is active, the SuperLink cannot be asked, or a center's key is refused.
+        EnrolmentError: the roll cannot be read, or another user than its owner asks.
     """
     control.check_version()
     with starting(directory):
         refuse_active(control.runs(), directory.root)
+        for done in Enrolment(directory).settle(control):
+            logger.warning("%s", done)
         return start(directory, control, bundle, now)
 
 
@@ -180,3 +200,30 @@ def _refuse_too_few(study: Study, stage: Stage, enrolled: tuple[str, ...], missi
         f"not enrolled: {', '.join(missing)}. Send each its kit (`concilium enroll CENTER`) and accept its answer "
         "(`concilium enroll --accept ANSWER`)"
     )
+
+
+def _refuse_other_settings(study: Study, admitted: Mapping[str, Member]) -> None:
+    other = [
+        name
+        for name, member in admitted.items()
+        if member.settings_sha256
+        and (name not in study.centers or member.settings_sha256 != settings_digest(study.settings_for(name)))
+    ]
+    if other:
+        raise LaunchError(
+            f"the settings in study.toml are not those that {', '.join(other)} agreed to with their kits, and these "
+            "centers would refuse every instruction. Restore study.toml from a backup; or, if the change is meant, "
+            "give each a new kit: `concilium revoke CENTER`, then `concilium enroll CENTER`"
+        )
+
+
+def _refuse_other_bundle(admitted: Mapping[str, Member], accepted: str) -> None:
+    today = bundle_sha256()
+    other = [name for name, member in admitted.items() if member.bundle_sha256 not in {"", today}]
+    if other and accepted != today:
+        raise LaunchError(
+            f"the bundle of this installation, {today}, is not the one that {', '.join(other)} agreed to with their "
+            "kits, and these centers would not run it. Use the release of Concilium that wrote the kits; or tell each "
+            "the new hash by another way than the network, and when all have added it to "
+            f"HOME/node/accepted_bundles.json, launch with `--accepted-bundle {today}`"
+        )

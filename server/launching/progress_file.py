@@ -1,6 +1,8 @@
 """`progress.json`: where a run is and how it ended, for the programs that watch it; replaced whole at every event.
 
-It says sooner what the checkpoint and the history say; nothing depends on it, a disk that refuses it stops nothing.
+It says sooner what the checkpoint and the history say. The steward takes from it why a run ended, and whether trying
+again helps; without it every end counts as one without a verdict. Where a study goes on is in the checkpoint alone. A
+disk that refuses the file stops nothing.
 """
 
 import logging
@@ -11,7 +13,7 @@ from typing import Self
 
 from server.directory import StudyDirectory
 from server.history import GateRecord, LateRecord, RoundRecord, StageRow
-from server.launching.launch_files import CenterProgress, RunProgress, read_progress, write_state
+from server.launching.state_files import CenterProgress, RunProgress, read_progress, write_state
 from server.progress import Listener
 from server.study import Stage, Study
 from server.study_lock import StudyInUseError

@@ -12,14 +12,13 @@ from rich.table import Table
 from server.centers.announcements import announcements
 from server.centers.enrolment import Enrolment
 from server.directory import StudyDirectory
-from server.launching.control import Node, Run
 from server.launching.launch import is_complete
-from server.launching.launch_files import CenterProgress, RunProgress, read_launch, read_progress, read_steward
-from server.launching.link import Link
+from server.launching.link import Link, RegisteredNode, Run
+from server.launching.state_files import CenterProgress, RunProgress, read_launch, read_progress, read_steward
+from server.launching.steward_rules import stuck_for_s
 from server.study import Study, read_study
 from strategies.errors import ConciliumError
 
-PENDING_S = 60.0
 STEWARD_SILENT_S = 60.0
 COPIED = ("code", "reason", "stage", "stage_round", "stage_rounds", "server_round", "rounds")
 
@@ -81,7 +80,8 @@ def study_status(directory: StudyDirectory, control: Link, now: datetime) -> Stu
     runs, nodes, down = _ask(control)
     launch, found = read_launch(directory), read_progress(directory)
     progress = found or RunProgress(state="interrupted", rounds=sum(stage.all_rounds for stage in study.stages))
-    notes = (*down, *_pending(runs, now), *(_alarms(directory, now) if launch else ()), *announcements(directory, now))
+    alarms = _alarms(directory, now) if launch else ()
+    notes = (*down, *_pending(runs, alarms, now), *alarms, *announcements(directory, now))
     run = runs[-1] if runs else None
     state: str = "complete" if is_complete(directory) else found.state if found else ""
     if run is not None and run.active and run.run_id != progress.run_id:
@@ -105,7 +105,7 @@ def _centers(
     directory: StudyDirectory,
     study: Study,
     progress: RunProgress,
-    nodes: Mapping[str, Node] | None,
+    nodes: Mapping[str, RegisteredNode] | None,
     waiting: Sequence[str],
     now: datetime,
 ) -> tuple[CenterStatus, ...]:
@@ -163,20 +163,22 @@ def _row(center: CenterStatus, now: datetime) -> tuple[str, ...]:
     )
 
 
-def _ask(control: Link) -> tuple[Sequence[Run], dict[str, Node] | None, tuple[str, ...]]:
+def _ask(control: Link) -> tuple[Sequence[Run], dict[str, RegisteredNode] | None, tuple[str, ...]]:
     try:
         return control.runs(), {node.name: node for node in control.nodes()}, ()
     except ConciliumError as error:
         return (), None, (f"{error}. What follows is what the directory says",)
 
 
-def _pending(runs: Sequence[Run], now: datetime) -> tuple[str, ...]:
-    """A run that nothing takes."""
-    if not runs or runs[-1].status != "pending" or runs[-1].pending_at is None:
+def _pending(runs: Sequence[Run], alarms: Sequence[str], now: datetime) -> tuple[str, ...]:
+    """A run that nothing has taken yet; not where the steward's alarm says so."""
+    if not runs or runs[-1].status != "pending":
         return ()
-    waited_s = (now - runs[-1].pending_at).total_seconds()
-    late = "; no SuperExec takes it: look into logs/superexec.log" if waited_s > PENDING_S else ""
-    return (f"run {runs[-1].run_id} is pending for {waited_s:.0f} s{late}",)
+    what = f"run {runs[-1].run_id} is pending"
+    if any(alarm.startswith(what) for alarm in alarms):
+        return ()
+    late = "; no SuperExec takes it: look into logs/superexec.log" if stuck_for_s(runs[-1], now) else ""
+    return (f"{what}{late}",)
 
 
 def _alarms(directory: StudyDirectory, now: datetime) -> tuple[str, ...]:

@@ -17,15 +17,16 @@ from server.centers.enrolment import Enrolment
 from server.directory import StudyDirectory
 from server.launching.control_causes import LinkAwayError
 from server.launching.launch import start
-from server.launching.launch_files import (
+from server.launching.link import Link
+from server.launching.state_files import (
     StewardState,
     is_held,
     read_launch,
     read_progress,
     starting,
+    write_not_admitted,
     write_state,
 )
-from server.launching.link import Link
 from server.launching.steward_rules import Decision, decide
 from strategies.errors import ConciliumError
 
@@ -74,7 +75,7 @@ class Steward:
         """Look once and do what is to be done; gives the alarms, which `steward.json` holds from now on."""
         alarms: list[str] = []
         away: tuple[str, ...] = ()
-        for duty in (self._keep_running, self._settle_centers, self._announce):
+        for duty in (self._tell_turned_away, self._settle_centers, self._keep_running, self._announce):
             try:
                 alarms += duty()
             except LinkAwayError as error:
@@ -84,7 +85,7 @@ class Steward:
             except Exception as error:
                 logger.exception("the steward met what it does not know")
                 alarms.append(f"the steward met {type(error).__name__}; see its log")
-        self._tell((*away, *alarms))
+        self._tell(tuple(dict.fromkeys((*away, *alarms))))
         return self._alarms
 
     def _keep_running(self) -> tuple[str, ...]:
@@ -118,6 +119,12 @@ class Steward:
         with self._connect() as control:
             for done in Enrolment(self._directory, self._clock).settle(control):
                 logger.warning("%s", done)
+        return ()
+
+    def _tell_turned_away(self) -> tuple[str, ...]:
+        """Let the run know whom it need not wait for, without the roll's secrets."""
+        roll = Enrolment(self._directory, self._clock).roll
+        write_not_admitted(self._directory, roll.turned_away(self._clock()))
         return ()
 
     def _announce(self) -> tuple[str, ...]:

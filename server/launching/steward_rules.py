@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from server.launching.control import Run
-from server.launching.launch_files import Launch, RunProgress
+from server.launching.link import Run
+from server.launching.state_files import Launch, RunProgress
 
 PENDING_S = 60.0
 LASTED_S = 300.0
@@ -71,13 +71,19 @@ def _about_ended(progress: RunProgress | None, runs: Sequence[Run], now: datetim
 
 
 def _about_active(run: Run, now: datetime) -> Decision:
-    if run.status != "pending" or _since(run.pending_at, now) <= PENDING_S:
+    if not stuck_for_s(run, now):
         return Decision()
     since = f"since {run.pending_at:%H:%M:%S} UTC" if run.pending_at else "for long"
     return Decision(
         alarms=(f"run {run.run_id} is pending {since}: no SuperExec takes it; look into logs/superexec.log",),
         superexec_idle=True,
     )
+
+
+def stuck_for_s(run: Run, now: datetime) -> float:
+    """Seconds for which a run has been pending, once that is longer than a SuperExec takes; else 0."""
+    waited_s = _since(run.pending_at, now) if run.status == "pending" else 0.0
+    return waited_s if waited_s > PENDING_S else 0.0
 
 
 def _about_verdict(verdict: RunProgress, last: Run, now: datetime) -> Decision:

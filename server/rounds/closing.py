@@ -16,7 +16,7 @@ from server.study import Stage
 from strategies.admission import admit, observation_specs
 from strategies.continual.gate import decide, heard_from
 from strategies.continual.memory import merge_fishers, merge_grams
-from strategies.errors import PayloadError, QuorumError
+from strategies.errors import NO_ANSWER, PayloadError, QuorumError
 from strategies.instruction import Comparison
 from strategies.payload import frozen_hash
 from strategies.settings import Statistic, Strategy
@@ -143,7 +143,7 @@ def scored(state: Checkpoint, desk: Desk, letters: Correspondence, row: str, cen
     answers = letters.ask_all({center: desk.scoring(state, center, row) for center in centers})
     return StageRow(
         row,
-        test={center: answer.reply.scores for center, answer in answers.items() if answer.reply.error != "no-answer"},
+        test={center: answer.reply.scores for center, answer in answers.items() if answer.reply.error != NO_ANSWER},
         bytes_down={center: answer.bytes_down for center, answer in answers.items()},
         seconds={center: answer.reply.seconds for center, answer in answers.items()},
         errors={center: answer.reply.error for center, answer in answers.items() if answer.reply.error},

@@ -1,21 +1,26 @@
 """Questions to centers and their answers: who has registered, who is asked, who lacks the backbone."""
 
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from server.fleet.fleet import Fleet, OnReply
 from server.rounds.backbone_shipping import BackboneShipping
 from server.study import Study
-from strategies.errors import BackboneMissingError, QuorumError
+from strategies.errors import NO_ANSWER, BackboneMissingError, QuorumError
 from strategies.instruction import Instruction, Reply
 
 logger = logging.getLogger(__name__)
 
 OTHERS_DEADLINE_S = COLLECT_DEADLINE_S = 60.0
 EXPECTED_FACTS = ("train_cases", "validation_cases", "test_cases")
+NotAdmitted = Callable[[], Mapping[str, str]]
+
+
+def nobody() -> Mapping[str, str]:
+    """Of a federation without a roll, where no center is turned away."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Correspondence:
         backbones: what a center without the frozen backbone is sent.
         on_late: called with center and reply for an answer that missed its deadline.
         settled: the last round up to which a center's updates are dealt with.
+        not_admitted: the centers that are turned away by now, each with the error code that stands for its answer:
+            they are not asked, and nobody waits for them.
     """
 
     def __init__(
@@ -46,9 +53,10 @@ class Correspondence:
         *,
         on_late: Callable[[str, Reply], None],
         settled: Callable[[str], int],
+        not_admitted: NotAdmitted = nobody,
     ) -> None:
         self._fleet, self._study, self._backbones = fleet, study, backbones
-        self._on_late, self._settled = on_late, settled
+        self._on_late, self._settled, self.not_admitted = on_late, settled, not_admitted
         self.cases: dict[str, dict[str, int]] = {}
 
     def register(self, stage: str, centers: Collection[str]) -> None:
@@ -59,10 +67,11 @@ class Correspondence:
         Raises:
             QuorumError: too few of `centers` registered before the deadline.
         """
-        missing = set(centers) - self.cases.keys()
+        missing = set(centers) - self.cases.keys() - self.not_admitted().keys()
         needed = self._study.quorum_of(len(centers))
+        known = len(set(centers) & self.cases.keys())
         if missing:
-            self._introduce(missing, self._study.deadline_s, enough=needed - len(centers) + len(missing))
+            self._introduce(missing, self._study.deadline_s, enough=needed - known)
             others = self._fleet.centers().keys() & self._study.centers.keys() - self.cases.keys() - missing
             self._introduce(others, min(self._study.deadline_s, OTHERS_DEADLINE_S))
         here = [center for center in centers if center in self.cases]
@@ -98,9 +107,11 @@ class Correspondence:
     def ask(self, instructions: Mapping[str, Instruction], take: Callable[[Answer], None]) -> None:
         """Hand each answer on as it comes; a center without the frozen backbone is sent it and asked once more.
 
+        Both times lie within one deadline: a center that is sent the backbone too late for it has it in the next round.
         A backbone that is too large for a message is not sent: the answer then is the error `backbone-missing`.
         """
         lacking: dict[str, Answer] = {}
+        ends_at = time.monotonic() + self._study.deadline_s
 
         def note(center: str, reply: Reply, bytes_down: int, bytes_up: int) -> None:
             if reply.error == BackboneMissingError.code and center not in lacking:
@@ -108,7 +119,11 @@ class Correspondence:
             else:
                 take(Answer(reply, bytes_down + (lacking[center].bytes_down if center in lacking else 0), bytes_up))
 
-        self._ask(instructions, self._study.deadline_s, note)
+        turned_away = self.not_admitted()
+        for center in instructions.keys() & turned_away.keys():
+            take(Answer(Reply(center=center, kind=instructions[center].kind, error=turned_away[center])))
+        admitted = {center: asked for center, asked in instructions.items() if center not in turned_away}
+        self._ask(admitted, self._study.deadline_s, note)
         again = {}
         for center, answer in lacking.items():
             backbone = self._backbones.by_message(center, instructions[center].backbone_hash)
@@ -117,7 +132,7 @@ class Correspondence:
             else:
                 again[center] = replace(instructions[center], backbone=backbone)
         if again:
-            self._ask(again, self._study.deadline_s, note)
+            self._ask(again, max(0.0, ends_at - time.monotonic()), note)
 
     def collect(self, instructions: Mapping[str, Instruction]) -> dict[str, Answer]:
         """Every center's answer to a `collect`; a center that is slow to answer does not hold up the others."""
@@ -143,7 +158,7 @@ class Correspondence:
         self, instructions: Mapping[str, Instruction], ask: Callable[[Callable[[Answer], None]], None]
     ) -> dict[str, Answer]:
         answers = {
-            center: Answer(Reply(center=center, kind=instruction.kind, error="no-answer"))
+            center: Answer(Reply(center=center, kind=instruction.kind, error=NO_ANSWER))
             for center, instruction in instructions.items()
         }
 
@@ -152,8 +167,3 @@ class Correspondence:
 
         ask(take)
         return answers
-
-
-def median_norm(norms: Collection[float]) -> float | None:
-    """The median of earlier updates' norms; None before there are three."""
-    return float(np.median(list(norms))) if len(norms) >= 3 else None

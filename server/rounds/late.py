@@ -9,20 +9,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from server.checkpoint import Checkpoint
-from server.fleet.post import TRAINER_UNAVAILABLE, UNAVAILABLE
+from server.fleet.post import UNAVAILABLE
 from server.history import LateRecord, RoundRecord
 from server.progress import Listener
 from server.rounds.correspondence import Answer, Correspondence
 from server.rounds.inbox import Inbox
 from server.rounds.messages import Desk
-from strategies.errors import LateError, NothingWaitingError, StorageError
+from strategies.errors import NO_ANSWER, TRAINER_UNAVAILABLE, LateError, NothingWaitingError, StorageError
 from strategies.instruction import Instruction, Reply
 from strategies.payload import Payload
 from strategies.tensors import content_hash
 
 logger = logging.getLogger(__name__)
 
-NO_ANSWER = "no-answer"
 UNSETTLED = frozenset({UNAVAILABLE, TRAINER_UNAVAILABLE, NO_ANSWER, LateError.code})
 UPDATE, OTHER = "late", "late, and no update"
 

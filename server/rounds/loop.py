@@ -20,22 +20,22 @@ from server.fleet.fleet import Fleet
 from server.history import RoundRecord
 from server.progress import Listener
 from server.results.result import Status
-from server.rounds.admittance import RoundUnderWay
 from server.rounds.backbone_shipping import BackboneShipping
 from server.rounds.banking import bank_stage, rolled_back
 from server.rounds.closing import gated, observations, observed, scored, with_errands
-from server.rounds.correspondence import Answer, Correspondence
+from server.rounds.correspondence import Answer, Correspondence, NotAdmitted, nobody
 from server.rounds.inbox import Inbox
-from server.rounds.late import NO_ANSWER, LateMail
+from server.rounds.late import LateMail
 from server.rounds.messages import Desk
 from server.rounds.outputs import write_outputs
 from server.rounds.records import record_of
+from server.rounds.round_under_way import RoundUnderWay
 from server.rounds.transitions import after_round, after_warm_up, enter_stage, leave_stage
 from server.study import INITIAL, Stage
 from server.study_lock import held
 from server.tracking.buffered import open_tracker
 from strategies.bank import AdapterBank
-from strategies.errors import ConciliumError, LateError
+from strategies.errors import NO_ANSWER, ConciliumError, LateError
 from strategies.payload import Payload
 from strategies.settings import Training
 from strategies.tensors import BACKBONE, PEFT, PERSONAL, Tensors
@@ -45,8 +45,22 @@ logger = logging.getLogger(__name__)
 FRESH = Checkpoint(stage_index=0, server_round=0, backbone_hash="", shared={})
 
 
-def run_study(fleet: Fleet, root: Path, *, listener: Listener | None = None, tracking_uri: str | None = None) -> None:
+def run_study(
+    fleet: Fleet,
+    root: Path,
+    *,
+    listener: Listener | None = None,
+    tracking_uri: str | None = None,
+    not_admitted: NotAdmitted = nobody,
+) -> None:
     """Run a prepared study from its last completed round to its end, and leave its outputs in `root`.
+
+    Args:
+        fleet: the way to the centers.
+        root: the study's directory.
+        listener: told of what happens.
+        tracking_uri: of an MLflow server; None keeps the tracking in `root`.
+        not_admitted: read whenever centers are asked: those that nobody asks any more, each with an error code.
 
     Raises:
         StudyError: the directory holds no study, another process runs it, or a center of it cannot take part.
@@ -54,13 +68,15 @@ def run_study(fleet: Fleet, root: Path, *, listener: Listener | None = None, tra
         StorageError: the disk refuses; the last checkpoint is untouched.
     """
     with held(StudyDirectory(root).lock):
-        Coordinator(fleet, root, listener or Listener(), tracking_uri).run()
+        Coordinator(fleet, root, listener or Listener(), tracking_uri, not_admitted).run()
 
 
 class Coordinator:
     """One run of one study; its state is `state`, everything else is fixed."""
 
-    def __init__(self, fleet: Fleet, root: Path, listener: Listener, tracking_uri: str | None) -> None:
+    def __init__(
+        self, fleet: Fleet, root: Path, listener: Listener, tracking_uri: str | None, not_admitted: NotAdmitted
+    ) -> None:
         self.listener, self.tracking_uri = listener, tracking_uri
         self.directory = StudyDirectory(root)
         self.prepared: Prepared = read_prepared(root)
@@ -75,6 +91,7 @@ class Coordinator:
             BackboneShipping(self.bank, self.directory.backbones, self.study.backbone_by_message_bytes),
             on_late=lambda _center, reply: self.late.take(reply, self.state),
             settled=lambda center: self.late.settled(center, self.state),
+            not_admitted=not_admitted,
         )
         self._clock = time.monotonic()
 
@@ -140,8 +157,9 @@ class Coordinator:
             self.state = with_errands(self.state, stage, answers)
         self.inbox.clear(stage.name, number)
         records = self._collected(under_way, [name for name in centers if name in self.letters.cases])
+        turned_away = self.letters.not_admitted()
         for center in [center for center in centers if center not in records]:
-            records[center] = RoundRecord(stage.name, number, center, error=NO_ANSWER)
+            records[center] = RoundRecord(stage.name, number, center, error=turned_away.get(center, NO_ANSWER))
             self.listener.center_answered(records[center])
         if not set(training.groups) <= set(PERSONAL):
             under_way.check_quorum(records)

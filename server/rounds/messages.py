@@ -21,12 +21,12 @@ from strategies.tensors import (
     PEFT,
     Tensors,
     TensorSpec,
+    at_rank,
     is_statistic,
     role_of,
 )
 
 State = dict[str, NDArray[np.float32]]
-ANCHORED = ("gram_anchor", "ewc", "distillation", "orthogonality")
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,6 @@ class Desk:
     def training(self, state: Checkpoint, center: str, training: Training, number: int) -> Instruction:
         """Train one round."""
         tensors = self.to_train(state, center)
-        terms = training.terms
-        anchored = any(getattr(terms, name) for name in ANCHORED)
         return self._instruction(
             "train",
             center,
@@ -50,7 +48,7 @@ class Desk:
             backbone_hash=hash_for(state, tensors, self.prepared.groups),
             training=training,
             tensors={**tensors, **self._statistics(state, center, training)},
-            reference=self._ranked(self._learned(state.accepted), center) if anchored else {},
+            reference=self._ranked(self._learned(state.accepted), center) if training.terms.anchored else {},
         )
 
     def scoring(self, state: Checkpoint, center: str, row: str) -> Instruction:
@@ -101,7 +99,7 @@ class Desk:
         """The tensors that a center may send after a round: live roles at its own rank, and statistics about them."""
         rank = self.prepared.study.centers[center].rank
         specs = [
-            _at_rank(spec, rank)
+            at_rank(spec, rank)
             for spec in self.prepared.specs
             if spec.group in training.groups and (spec.group != PEFT or role_of(spec.key) in training.roles)
         ]
@@ -161,12 +159,3 @@ class Desk:
             for key, array in source.items()
             if key.endswith(ending)
         }
-
-
-def _at_rank(spec: TensorSpec, rank: int | None) -> TensorSpec:
-    """The same tensor where the adapter has another rank."""
-    if rank is None or role_of(spec.key) not in {"lora_a", "lora_b"}:
-        return spec
-    first, second, *rest = spec.shape
-    shape = (rank, second, *rest) if role_of(spec.key) == "lora_a" else (first, rank, *rest)
-    return TensorSpec(spec.key, spec.group, shape)

@@ -1,9 +1,11 @@
 """One center's answer to one round as it stands in the history, and what of it makes the arithmetic impossible."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+import numpy as np
 
 from server.history import RoundRecord
-from server.rounds.correspondence import Answer, median_norm
+from server.rounds.correspondence import Answer
 from server.study import Stage
 from strategies.aggregation.contract import Base
 from strategies.aggregation.linear_form import linear_form, modules_of
@@ -38,7 +40,7 @@ def norm_medians(records: Iterable[RoundRecord], stage: Stage, phase: str) -> di
     """Tensor group -> median norm of its updates in the stage and phase so far, for groups with three of them."""
     earlier = [record.update_norms for record in records if record.stage == stage.name and record.phase == phase]
     groups = sorted({group for norms in earlier for group in norms})
-    medians = {group: median_norm([norms[group] for norms in earlier if group in norms]) for group in groups}
+    medians = {group: _median_norm([norms[group] for norms in earlier if group in norms]) for group in groups}
     return {group: median for group, median in medians.items() if median is not None}
 
 
@@ -50,3 +52,8 @@ def gain_findings(payload: Payload, *, start: Tensors, base: Base) -> Iterator[s
             linear_form(module, {**start, **payload.tensors}, base, payload.center)
         except PayloadError as error:
             yield str(error)
+
+
+def _median_norm(norms: Collection[float]) -> float | None:
+    """The median of earlier updates' norms; None before there are three."""
+    return float(np.median(list(norms))) if len(norms) >= 3 else None

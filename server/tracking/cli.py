@@ -44,7 +44,8 @@ def mlflow_user_command(
     from server.tracking.tracker import store_of
     from server.tracking.users import admit_center, admit_writer
 
-    study, file = read_study(StudyDirectory(root).study_file), root / "mlflow" / f"{center or writer}.password"
+    directory = StudyDirectory(root)
+    study, file = read_study(directory.study_file), directory.passwords / f"{center or writer}.password"
     admit = admit_center if center else admit_writer
     account = admit(store_of(root, server), study, center or writer, file)
     typer.echo(f"user '{account.name}': password in {account.password_file} ({account.password}), permissions granted")

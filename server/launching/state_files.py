@@ -3,6 +3,7 @@
 launch.json     what is wanted, written by `launch`, `resume` and `stop`, and by the steward when a study is complete
 progress.json   where the run is, written by the ServerApp
 steward.json    who watches, and what is not as it should be, written by the steward
+not_admitted.json   whom nobody waits for, written by the steward; the ServerApp, where a run's code is, sees no roll
 """
 
 import fcntl
@@ -80,6 +81,12 @@ class StewardState(Written):
     alarms: tuple[str, ...] = ()
 
 
+class NotAdmitted(Written):
+    """The centers that are turned away, each with the code that stands for its answers: revoked or expired."""
+
+    centers: Mapping[str, str] = {}
+
+
 def read_launch(directory: StudyDirectory) -> Launch | None:
     """What is wanted; None where the study was never launched. LaunchError where the file is damaged."""
     return _read(directory.launch, Launch)
@@ -93,6 +100,23 @@ def read_progress(directory: StudyDirectory) -> RunProgress | None:
 def read_steward(directory: StudyDirectory) -> StewardState | None:
     """The steward's last word; None where there was none. LaunchError where the file is damaged."""
     return _read(directory.steward, StewardState)
+
+
+def read_not_admitted(directory: StudyDirectory) -> Mapping[str, str]:
+    """The centers that are turned away, with why; none before the steward has looked. LaunchError where damaged."""
+    found = _read(directory.not_admitted, NotAdmitted)
+    return {} if found is None else found.centers
+
+
+def write_not_admitted(directory: StudyDirectory, centers: Mapping[str, str]) -> None:
+    """Write who is turned away, where that is not what the file says.
+
+    Raises:
+        LaunchError: the file is damaged.
+        StorageError: the disk refuses.
+    """
+    if read_not_admitted(directory) != centers:
+        write_state(directory.not_admitted, NotAdmitted(centers=centers))
 
 
 def write_state(path: Path, content: Written) -> None:

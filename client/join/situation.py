@@ -1,0 +1,132 @@
+"""All that the checks before joining may look at: home, terms, settings, and what is found out when first asked."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import httpx
+
+from client.center_home import CenterHome, CenterSettings, CenterTerms
+from client.join.contact import Contact, make_contact
+from client.join.findings import Finding
+from client.node.fleet_api import Standing, fleet_api
+from client.node.node_key import read_node_key
+from client.node.renewal import adopt_accepted_key
+from strategies.atomic_files import write_text
+from strategies.errors import ConciliumError
+
+if TYPE_CHECKING:
+    from client.data.manifest import Manifest
+
+ONLINE_PATIENCE_S = 75.0
+ASK_AGAIN_S = 5.0
+GPU_PROBE_S = 120.0
+GPU_PROBE = """
+import json, torch
+found = {"cuda": torch.cuda.is_available()}
+if found["cuda"]:
+    free, total = torch.cuda.mem_get_info()
+    found |= {"name": torch.cuda.get_device_name(), "free": free, "total": total}
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the coordinator said about this center's key."""
+
+    standing: Standing | Literal["unreachable"]
+    node_id: int = 0
+    version_warning: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that the checks look at; what takes time is found once, when a check first asks.
+
+    kit_finding: what was found when the kit was read; terms and authority are None where that failed.
+    home_error: why this home cannot be used, empty where it can. settings: None where no data folder is known.
+    device: what was asked for, "auto" included. online_patience_s: how long a key that is connected elsewhere may take
+    to time out.
+    """
+
+    home: CenterHome
+    kit_finding: Finding
+    terms: CenterTerms | None = None
+    authority: bytes | None = None
+    settings: CenterSettings | None = None
+    home_error: str = ""
+    device: str = "auto"
+    online_patience_s: float = ONLINE_PATIENCE_S
+    contact_timeout_s: float = 10.0
+
+    @cached_property
+    def contact(self) -> Contact | None:
+        """The way to the coordinator; None where it is not known whom to reach."""
+        if self.terms is None or self.authority is None:
+            return None
+        return make_contact(self.terms.endpoint, self.authority, self.contact_timeout_s)
+
+    @cached_property
+    def asked(self) -> Asked | None:
+        """The coordinator's word about the key; None where it cannot be asked or there is no key yet."""
+        contact = self.contact
+        if contact is None or contact.presented is None or contact.tls_error or not self.home.key.exists():
+            return None
+        patience_s = 0.0 if self.home_error else self.online_patience_s
+        ends_at = time.monotonic() + patience_s
+        found = self._ask()
+        while found.standing == "online" and time.monotonic() < ends_at:
+            time.sleep(ASK_AGAIN_S)
+            found = self._ask()
+        if found.standing == "unknown" and adopt_accepted_key(self.home):
+            found = self._ask()
+        if found.standing == "accepted":
+            write_text(self.home.node_id, f"{found.node_id}\n")
+        return found
+
+    @cached_property
+    def manifest(self) -> "Manifest | None":
+        """The center's cases; None where no data folder is known. The network side never asks."""
+        from client.data.manifest import scan_center
+
+        if self.settings is None or not self.settings.data:
+            return None
+        name = self.terms.center if self.terms else "center"
+        return scan_center(name, self.settings.data, self.settings.modalities)
+
+    @cached_property
+    def gpu(self) -> Mapping[str, Any]:
+        """What torch says of the GPU, asked in a process of its own: "cuda", "name", "free", "total" (bytes)."""
+        try:
+            found = subprocess.run(  # noqa: S603 - this interpreter, a fixed text
+                [sys.executable, "-c", GPU_PROBE], capture_output=True, timeout=GPU_PROBE_S, check=True, text=True
+            )
+            result: Mapping[str, Any] = json.loads(found.stdout.strip().splitlines()[-1])
+        except (OSError, subprocess.SubprocessError, ValueError, IndexError):
+            return {"cuda": False}
+        return result
+
+    @property
+    def known_id(self) -> int:
+        """The node's number that this home was told when its key was first accepted; 0 for none."""
+        try:
+            return int(self.home.node_id.read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def _ask(self) -> Asked:
+        if self.terms is None or self.authority is None:
+            return Asked("unreachable", error="no kit")
+        try:
+            with fleet_api(self.terms.endpoint, self.authority, read_node_key(self.home.key)) as api:
+                standing, node_id = api.standing(self.known_id)
+                return Asked(standing, node_id, api.version_warning)
+        except (httpx.HTTPError, ConciliumError, ValueError) as error:
+            return Asked("unreachable", error=str(error) or type(error).__name__)

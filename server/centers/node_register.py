@@ -1,0 +1,92 @@
+"""Flower's register of nodes, made to follow the roll.
+
+The register is compared with the roll whenever either may have changed, and not by what was done before: so a command
+that was broken off, a SuperLink that was down and a database that was lost or restored all come right the same way.
+What is refused for one center is kept for the end: the others come right all the same.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from server.centers.keys import fingerprint
+from server.centers.roll import Roll
+from server.launching.link import Link
+from strategies.errors import LaunchError
+
+
+@dataclass
+class Followed:
+    """What came of it.
+
+    Attributes:
+        roll: the roll with Flower's ids of the nodes.
+        done: what was done, in words.
+        refused: center -> why its key could not be let in, or turned away.
+    """
+
+    roll: Roll
+    done: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    def raise_refused(self) -> None:
+        """LaunchError with every center whose key the SuperLink refused; what was done all the same stands."""
+        if not self.refused:
+            return
+        reasons = "; ".join(f"center '{center}': {reason}" for center, reason in self.refused.items())
+        others = f". Done all the same: {'; '.join(self.done)}" if self.done else ""
+        raise LaunchError(
+            f"the SuperLink's register does not follow the roll for {', '.join(self.refused)}: {reasons}. Correct that "
+            f"and try again; a center whose key is refused for good is revoked (`concilium revoke`) and invited "
+            f"again{others}"
+        )
+
+    @contextmanager
+    def keeping_refusal(self, center: str) -> Iterator[None]:
+        """Note a refusal that concerns one center."""
+        try:
+            yield
+        except LaunchError as error:
+            self.refused[center] = str(error)
+
+
+def follow(roll: Roll, link: Link, only: str | None = None) -> Followed:
+    """Let the keys in that the roll admits, and turn all others away; where a center is given, its own alone.
+
+    Raises:
+        LaunchError: the SuperLink cannot be asked for its nodes; nothing was done.
+    """
+    followed = Followed(roll)
+    found = _turn_away(followed, link, only)
+    _let_in(followed, link, found, only)
+    return followed
+
+
+def _turn_away(followed: Followed, link: Link, only: str | None) -> dict[str, str]:
+    """All keys that the roll does not admit; gives the ids of the nodes that it does."""
+    found: dict[str, str] = {}
+    for node in link.nodes():
+        if only not in {None, node.name}:
+            continue
+        member = followed.roll.members.get(node.name)
+        if member is not None and member.admitted and member.public_key == node.public_key:
+            found[node.name] = node.node_id
+            continue
+        with followed.keeping_refusal(node.name):
+            link.unregister(node.node_id)
+            followed.done.append(f"center '{node.name}': key {fingerprint(node.public_key)} is turned away")
+    return found
+
+
+def _let_in(followed: Followed, link: Link, known: Mapping[str, str], only: str | None) -> None:
+    """All keys that the roll admits; their nodes' ids go on the roll."""
+    found = dict(known)
+    for center, member in followed.roll.members.items():
+        if only not in {None, center}:
+            continue
+        if member.admitted and center not in found and center not in followed.refused:
+            with followed.keeping_refusal(center):
+                found[center] = link.register(member.public_key, center)
+                followed.done.append(f"center '{center}': key {member.fingerprint} is registered")
+        noted = member.model_copy(update={"node_id": found.get(center, "")})
+        followed.roll = followed.roll.having(center, noted)
