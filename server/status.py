@@ -16,6 +16,7 @@ from server.enrolment import Enrolment
 from server.launch import is_complete
 from server.launch_files import CenterProgress, RunProgress, read_launch, read_progress, read_steward
 from server.link import Link
+from server.steward_rules import latest
 from server.study import Study, read_study
 from strategies.errors import ConciliumError
 
@@ -82,7 +83,7 @@ def study_status(directory: StudyDirectory, control: Link, now: datetime) -> Stu
     launch, found = read_launch(directory), read_progress(directory)
     progress = found or RunProgress(state="interrupted", rounds=sum(stage.all_rounds for stage in study.stages))
     notes = (*down, *_pending(runs, now), *(_alarms(directory, now) if launch else ()), *announcements(directory, now))
-    run = runs[-1] if runs else None
+    run = latest(launch, found, runs)
     state: str = "complete" if is_complete(directory) else found.state if found else ""
     if run is not None and run.active and run.run_id != progress.run_id:
         state = "starting"
