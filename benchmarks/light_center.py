@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from client.abandonment import Check, unhindered
 from client.service.trainer_link import key_path
 from client.service.trainer_service import provide_key, serve
 from server.directory import read_prepared
@@ -21,7 +22,7 @@ from strategies.payload import Payload, frozen_hash, phase_of
 from strategies.settings import Training
 from strategies.tensors import PEFT, TensorSpec, role_of
 
-CASES = 4
+CASES, STEP_S = 4, 0.1
 FACTS: dict[str, int | float | str] = {f"{part}_cases": CASES for part in ("train", "validation", "test")}
 
 
@@ -38,18 +39,21 @@ class LightCenter:
         self._center, self._specs = center, specs
         self._least_s, self._most_s = least_s, most_s
 
-    def perform(self, instruction: Instruction) -> Reply:
+    def perform(self, instruction: Instruction, check: Check = unhindered) -> Reply:
         """Say who is here, "train", or give everything a Dice of one half."""
         if instruction.kind == "register":
             return Reply(center=self._center, kind="register", facts=FACTS)
         if instruction.kind == "train" and instruction.training is not None:
-            return self._train(instruction, instruction.training)
+            return self._train(instruction, instruction.training, check)
         score = Score(cases=CASES, dice=0.5, hd95_mm=None)
         return Reply(center=self._center, kind=instruction.kind, scores={"ct": score})
 
-    def _train(self, instruction: Instruction, training: Training) -> Reply:
+    def _train(self, instruction: Instruction, training: Training, check: Check) -> Reply:
         seconds = training_s(self._center, instruction.server_round, self._least_s, self._most_s)
-        time.sleep(seconds)
+        ends_at = time.monotonic() + seconds
+        while (left := ends_at - time.monotonic()) > 0:
+            check()
+            time.sleep(min(left, STEP_S))
         moved = {
             spec.key: instruction.tensors[spec.key] + np.float32(1e-3)
             for spec in self._specs

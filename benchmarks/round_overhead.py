@@ -1,25 +1,27 @@
-"""What a round costs beyond the slowest center's training: a study, and Flower's own FedAvg, on the same SuperNodes.
+"""What a round costs beyond the slowest center's training: a study as hospitals run it, and Flower's own FedAvg.
 
-Both run on one SuperLink with TLS and two authenticated SuperNodes on loopback, one after the other. Centers "train" by
-waiting, equally long in both, and FedAvg's array has as many bytes as the tensors that a round of the study brings to a
-center. A round lasts from the end of the one before; the first, which also waits for the nodes, is left out.
+The study runs through everything of ours: `serve` with the proxy, process isolation, the guarded ClientApp, steward and
+trainers' sockets. FedAvg runs as Flower's documentation has it: a SuperLink with TLS and two authenticated SuperNodes.
+Both are on loopback, one after the other. Centers "train" by waiting, equally long in both, and FedAvg's array has as
+many bytes as the tensors that a round of the study brings to a center. A round lasts from the end of the one before;
+the first, which also waits for the nodes, is left out.
 """
 
 import json
+import sqlite3
 import statistics
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from deployed_study import DeployedStudy, free_port
 from light_center import training_s
 
-from deploy.prepare import prepare
 from server import checkpoint
-from server.directory import StudyDirectory, read_prepared
+from server.directory import read_prepared
 from strategies.errors import StorageError
 from strategies.tensors import BACKBONE
 from strategies.wire import tensor_bytes
@@ -28,7 +30,7 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.loopback import BIN, CONNECTION, Loopback, free_port, wait_until  # noqa: E402 - found on the path just set
+from tests.loopback import BIN, CONNECTION, Loopback  # noqa: E402 - found on the path just set
 
 CENTERS = ("center-a", "center-b")
 STUDY = """
@@ -93,13 +95,12 @@ class Bounds:
 
 def measure(folder: Path, *, rounds: int, bounds: Bounds) -> tuple[Rounds, Rounds, int]:
     """A study's rounds, FedAvg's, and the tensor bytes that a round brings to a center."""
-    study = folder / "study"
-    (folder / "study.toml").write_text(STUDY.format(rounds=rounds))
-    prepare(folder / "study.toml", study)
-    size = adapter_bytes(study)
-    with deployment(folder, study, bounds) as loopback:
-        ours = run_study_here(loopback, study, bounds)
-        theirs = run_fedavg_here(loopback, rounds, size, bounds)
+    file = folder / "study.toml"
+    file.write_text(STUDY.format(rounds=rounds))
+    ours = run_study(folder, file, bounds)
+    size = adapter_bytes(folder / "root")
+    with flower(folder) as loopback:
+        theirs = run_fedavg(loopback, rounds, size, bounds)
     return ours, theirs, size
 
 
@@ -110,49 +111,22 @@ def adapter_bytes(study: Path) -> int:
     return tensor_bytes({key: array for key, array in prepared.initial.items() if key in kept})
 
 
-@contextmanager
-def deployment(folder: Path, study: Path, bounds: Bounds) -> Iterator[Loopback]:
-    """A SuperLink, and at each of two centers a SuperNode with a light trainer beside it."""
-    loopback = Loopback(folder, REPOSITORY)
-    try:
-        for center in CENTERS:
-            command = [sys.executable, HERE / "light_center.py", study, center, folder / f"{center}.sock"]
-            seconds = ["--least", str(bounds.least_s), "--most", str(bounds.most_s)]
-            loopback.start(f"trainer-{center}", [*command, *seconds])
-        loopback.start_superlink()
-        for center in CENTERS:
-            loopback.enroll(center)
-            loopback.start(f"supernode-{center}", supernode(loopback, center), FLWR_HOME=str(folder / f"home-{center}"))
-        wait_until(lambda: all((folder / f"{center}.sock").exists() for center in CENTERS), "trainers", within_s=60)
-        yield loopback
-    finally:
-        loopback.stop()
-
-
-def supernode(loopback: Loopback, center: str) -> list[str | Path]:
-    """The command of a center's SuperNode, which knows its trainer and its name."""
-    folder = loopback.folder
-    return [
-        *(BIN / "flower-supernode", "--superlink", f"localhost:{loopback.port}", "--port", str(free_port())),
-        *("--root-certificates", folder / "ca.crt", "--auth-supernode-private-key", folder / center),
-        *("--node-config", f'trainer="{folder / f"{center}.sock"}" center="{center}"'),
-    ]
-
-
-def run_study_here(loopback: Loopback, study: Path, bounds: Bounds) -> Rounds:
+def run_study(folder: Path, file: Path, bounds: Bounds) -> Rounds:
     """Run the study; a round ends when its checkpoint is on the disk."""
+    deployed = DeployedStudy(folder, file, CENTERS)
     ends: dict[int, float] = {}
     stop = threading.Event()
-    watcher = threading.Thread(target=watch_checkpoint, args=(StudyDirectory(study).checkpoint, ends, stop))
+    watcher = threading.Thread(target=watch_checkpoint, args=(deployed.directory.checkpoint, ends, stop))
     watcher.start()
     try:
-        option = f'study-directory="{study}"'
-        loopback.flwr("run", REPOSITORY / "server" / "flower-app", CONNECTION, "--stream", "-c", option, within_s=900)
+        deployed.start(bounds.least_s, bounds.most_s)
+        deployed.launch(within_s=900)
     finally:
         stop.set()
         watcher.join()
+        deployed.stop()
     slowest = {number: bounds.slowest(number) for number in ends}
-    return Rounds(overheads(ends, slowest), *traffic(loopback, 0))
+    return Rounds(overheads(ends, slowest), *counted(deployed.directory.link_database))
 
 
 def watch_checkpoint(path: Path, ends: dict[int, float], stop: threading.Event) -> None:
@@ -165,7 +139,32 @@ def watch_checkpoint(path: Path, ends: dict[int, float], stop: threading.Event) 
                     ends.setdefault(found.server_round, written)
 
 
-def run_fedavg_here(loopback: Loopback, rounds: int, size: int, bounds: Bounds) -> Rounds:
+@contextmanager
+def flower(folder: Path) -> Iterator[Loopback]:
+    """A SuperLink and two SuperNodes as Flower's documentation starts them."""
+    loopback = Loopback(folder, REPOSITORY)
+    try:
+        loopback.start_superlink()
+        for center in CENTERS:
+            loopback.enroll(f"flower-{center}")
+            home = str(folder / f"home-{center}")
+            loopback.start(f"supernode-{center}", supernode(loopback, center), FLWR_HOME=home)
+        yield loopback
+    finally:
+        loopback.stop()
+
+
+def supernode(loopback: Loopback, center: str) -> list[str | Path]:
+    """The command of a center's SuperNode, which knows its name."""
+    folder = loopback.folder
+    return [
+        *(BIN / "flower-supernode", "--superlink", f"localhost:{loopback.port}", "--port", str(free_port())),
+        *("--root-certificates", folder / "ca.crt", "--auth-supernode-private-key", folder / f"flower-{center}"),
+        *("--node-config", f'center="{center}"'),
+    ]
+
+
+def run_fedavg(loopback: Loopback, rounds: int, size: int, bounds: Bounds) -> Rounds:
     """Run Flower's own FedAvg over an array of `size` bytes; a round ends when its replies are aggregated."""
     log = loopback.folder / "fedavg.jsonl"
     options = f'rounds={rounds} values={size // 4} log="{log}" least={bounds.least_s} most={bounds.most_s}'
@@ -173,7 +172,8 @@ def run_fedavg_here(loopback: Loopback, rounds: int, size: int, bounds: Bounds) 
     loopback.flwr("run", app, CONNECTION, "--stream", "-c", options, within_s=900)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     ends = {line["round"]: line["at"] for line in lines}
-    return Rounds(overheads(ends, {line["round"]: line["slowest_s"] for line in lines}), *traffic(loopback, 1))
+    slowest = {line["round"]: line["slowest_s"] for line in lines}
+    return Rounds(overheads(ends, slowest), *counted(loopback.folder / "link.db"))
 
 
 def overheads(ends: Mapping[int, float], slowest_s: Mapping[int, float]) -> tuple[float, ...]:
@@ -182,8 +182,8 @@ def overheads(ends: Mapping[int, float], slowest_s: Mapping[int, float]) -> tupl
     return tuple(ends[number] - ends[number - 1] - slowest_s[number] for number in numbers if number - 1 in ends)
 
 
-def traffic(loopback: Loopback, position: int) -> tuple[int, int]:
-    """Bytes sent to and received from the nodes by the run that was started at that position, as SuperLink counts."""
-    runs: Sequence[Mapping[str, Any]] = sorted(loopback.runs(), key=lambda run: str(run["pending-at"]))
-    counted = runs[position]["network-traffic"]
-    return int(counted["outbound-bytes"]), int(counted["inbound-bytes"])
+def counted(database: Path) -> tuple[int, int]:
+    """Bytes that a SuperLink's only run sent to and received from the nodes, as it counted them."""
+    with closing(sqlite3.connect(database)) as link:
+        ((sent, received),) = link.execute("select bytes_sent, bytes_recv from run").fetchall()
+    return int(sent), int(received)

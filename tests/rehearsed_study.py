@@ -101,7 +101,7 @@ class Rehearsed:
     """A federation that has finished its study and still runs, and what was seen on the way.
 
     prepared: exit code and output of each center's first `join`, before it was accepted.
-    dry: the same of one center's dry run, before it had a key.
+    dry: the same of one center's dry run, before it had a key; home_before: what it had written.
     while_running: what `concilium status --json` said while the study ran.
     tampered: what each center answered to a run of another bundle, by center.
     freed_s: seconds from the end of `concilium stop`, while a center trained, until its trainer had given up.
@@ -110,6 +110,7 @@ class Rehearsed:
     consortium: Consortium
     kits: dict[str, Path] = field(default_factory=dict)
     dry: tuple[int, str] = (0, "")
+    home_before: list[Path] = field(default_factory=list)
     prepared: dict[str, tuple[int, str]] = field(default_factory=dict)
     while_running: list[dict[str, Any]] = field(default_factory=list)
     tampered: dict[str, str] = field(default_factory=dict)
@@ -154,6 +155,7 @@ def enrolled(found: Rehearsed) -> None:
     found.kits = {name: consortium.invite(name) for name in NAMES}
     consortium.serve()
     found.dry = joined(consortium, NAMES[0], found.kits[NAMES[0]], "--dry-run")
+    found.home_before = list(consortium.home(NAMES[0]).rglob("*"))
     with ThreadPoolExecutor(2) as both:
         codes = both.map(lambda name: joined(consortium, name, found.kits[name], "--prepare"), NAMES)
         found.prepared = dict(zip(NAMES, codes, strict=True))

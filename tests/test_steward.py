@@ -41,6 +41,13 @@ FAILED = run("finished:failed")
         pytest.param(wanted(), said("running"), [run("running")], "nothing", id="what runs is left running"),
         pytest.param(wanted(), said("running"), [FAILED, run("pending")], "nothing", id="a queued run is enough"),
         pytest.param(wanted(), said("running"), [FAILED], "start", id="a run that died is started again"),
+        pytest.param(
+            wanted(),
+            said("running"),
+            [FAILED, run("finished:completed", run_id="9")],
+            "start",
+            id="a run that somebody else started and that completed is not the study's",
+        ),
         pytest.param(wanted(), said("interrupted"), [FAILED], "start", id="an interrupted one too"),
         pytest.param(wanted(), None, [FAILED], "start", id="one that said nothing too"),
         pytest.param(wanted(), None, [run("finished:stopped")], "start", id="one that Flower stopped too"),

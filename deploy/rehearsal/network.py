@@ -96,7 +96,7 @@ class Network:
         return f"{self._owner}-{host}"
 
     def at(self, host: str, command: Sequence[str | Path]) -> list[str]:
-        """The command that runs `command` at a host; it ends when the process that starts it does."""
+        """The command that runs `command` at a host; it ends when the thread that starts it does."""
         inside = ("ip", "netns", "exec", self.namespace(host), "setpriv", "--pdeathsig", "TERM")
         return [*inside, *map(str, command)]
 

@@ -15,7 +15,7 @@ from server.directory import StudyDirectory
 from server.launching.launch import is_complete
 from server.launching.link import Link, RegisteredNode, Run
 from server.launching.state_files import CenterProgress, RunProgress, read_launch, read_progress, read_steward
-from server.launching.steward_rules import stuck_for_s
+from server.launching.steward_rules import latest, stuck_for_s
 from server.study import Study, read_study
 from strategies.errors import ConciliumError
 
@@ -82,7 +82,7 @@ def study_status(directory: StudyDirectory, control: Link, now: datetime) -> Stu
     progress = found or RunProgress(state="interrupted", rounds=sum(stage.all_rounds for stage in study.stages))
     alarms = _alarms(directory, now) if launch else ()
     notes = (*down, *_pending(runs, alarms, now), *alarms, *announcements(directory, now))
-    run = runs[-1] if runs else None
+    run = latest(launch, found, runs)
     state: str = "complete" if is_complete(directory) else found.state if found else ""
     if run is not None and run.active and run.run_id != progress.run_id:
         state = "starting"

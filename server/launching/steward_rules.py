@@ -56,12 +56,17 @@ def decide(launch: Launch | None, progress: RunProgress | None, runs: Sequence[R
         return _about_active(active, now)
     if not runs:
         return Decision("start", "the SuperLink knows no run of this study")
-    return _about_ended(progress, runs, now)
+    return _about_ended(latest(launch, progress, runs) or runs[-1], progress, runs, now)
 
 
-def _about_ended(progress: RunProgress | None, runs: Sequence[Run], now: datetime) -> Decision:
+def latest(launch: Launch | None, progress: RunProgress | None, runs: Sequence[Run]) -> Run | None:
+    """The study's latest run, whoever started another since; the last of all where none is known; None without any."""
+    known = {found.run_id for found in (launch, progress) if found is not None}
+    return next((run for run in reversed(runs) if run.run_id in known), runs[-1] if runs else None)
+
+
+def _about_ended(last: Run, progress: RunProgress | None, runs: Sequence[Run], now: datetime) -> Decision:
     """A study that is wanted and does not run."""
-    last = runs[-1]
     verdict = progress if progress is not None and progress.run_id == last.run_id else None
     if last.status == "finished:completed" or (progress is not None and progress.state == "complete"):
         return Decision("finish", f"run {last.run_id} has completed the study")

@@ -30,7 +30,7 @@ def main(grid: Grid, context: Context) -> None:
     while waiting and time.monotonic() < ends_at:
         for reply in grid.pull_messages(list(waiting)):
             center = waiting.pop(reply.metadata.reply_to_message_id)
-            answers[center] = reply.error.reason if reply.has_error() else json.dumps(_plain(reply.content))
+            answers[center] = str(reply.error.reason) if reply.has_error() else json.dumps(_plain(reply.content))
         time.sleep(0.5)
     Path(str(context.run_config["study-directory"]), "answers.json").write_text(json.dumps(answers))
 

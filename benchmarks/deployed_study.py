@@ -1,0 +1,130 @@
+"""A study as hospitals run it, on loopback: `concilium serve` with its proxy, and two centers' network sides.
+
+The trainers are light centers, so that what is measured is everything between a center's training and the next round.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from server.centers.coordinator import read_coordinator
+from server.directory import StudyDirectory
+
+HERE = Path(__file__).resolve().parent
+BIN = Path(sys.executable).parent
+END_S = 25
+
+
+class DeployedStudy:
+    """Programs of one coordinator and its centers, ended by `stop`.
+
+    Args:
+        folder: for everything; its path must be short, since sockets lie below it.
+        study_file: the study.
+        centers: its centers.
+    """
+
+    def __init__(self, folder: Path, study_file: Path, centers: Sequence[str]) -> None:
+        self.folder, self.centers = folder, centers
+        self.directory = StudyDirectory(folder / "root")
+        self._running: list[subprocess.Popen[bytes]] = []
+        endpoint, link = f"localhost:{free_port()}", str(free_port())
+        root = self.directory.root
+        self.concilium("study", "init", study_file, "--out", root, "--endpoint", endpoint, "--link-port", link)
+
+    def start(self, least_s: float, most_s: float) -> None:
+        """Start the coordinator, enrol the centers, and bring their nodes online."""
+        root = self.directory.root
+        self._start("serve", BIN / "concilium", "serve", root, "--bind", "127.0.0.1")
+        ports = (
+            read_coordinator(self.directory.coordinator).link_port,
+            read_coordinator(self.directory.coordinator).port,
+        )
+        wait_until(lambda: all(map(listens, ports)), "the coordinator")
+        for center in self.centers:
+            self._join(center, least_s, most_s)
+        wait_until(self._all_online, "the centers", pause_s=1)
+
+    def concilium(self, *words: str | Path) -> str:
+        """What a command of the coordinator prints."""
+        command = [str(word) for word in (BIN / "concilium", *words)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - our own program
+
+    def launch(self, within_s: float) -> None:
+        """Run the study to its end."""
+        self.concilium("launch", self.directory.root)
+        wait_until(self._is_complete, "the study", within_s=within_s)
+
+    def stop(self) -> None:
+        """End every program, the centers first."""
+        for process in reversed(self._running):
+            process.terminate()
+        for process in reversed(self._running):
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=END_S)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def _join(self, center: str, least_s: float, most_s: float) -> None:
+        """Enrol a center whose data is nobody's business here: its trainer has none, so the check of data fails."""
+        home, root = self.folder / center, self.directory.root
+        self.concilium("enroll", center, "--study", root)
+        command = [BIN / "concilium-center", "join", root / "kits" / f"{center}.kit", "--home", home, "--prepare"]
+        subprocess.run([str(word) for word in command], capture_output=True, check=False)  # noqa: S603 - our own program
+        self.concilium("enroll", "--accept", home / f"{center}.answer", "--study", root)
+        (home / "run").mkdir(exist_ok=True)
+        bounds = ("--least", str(least_s), "--most", str(most_s))
+        trainer = home / "run" / "trainer.sock"
+        self._start(f"trainer-{center}", sys.executable, HERE / "light_center.py", root, center, trainer, *bounds)
+        self._start(center, BIN / "concilium-center", "node", "--home", home, "--port", str(free_port_pair()))
+
+    def _start(self, name: str, *words: str | Path) -> None:
+        with (self.folder / f"{name}.log").open("wb") as log:
+            command = [str(word) for word in words]
+            started = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603 - as above
+        self._running.append(started)
+
+    def _all_online(self) -> bool:
+        found = json.loads(self.concilium("status", self.directory.root, "--json"))
+        return all(center["online"] for center in found["centers"])
+
+    def _is_complete(self) -> bool:
+        with suppress(OSError, ValueError):
+            return bool(json.loads(self.directory.progress.read_text())["state"] == "complete")
+        return False
+
+
+def wait_until(condition: Callable[[], bool], what: str, within_s: float = 180, pause_s: float = 0.2) -> None:
+    """Look again and again until `condition` holds; TimeoutError names `what`."""
+    ends_at = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > ends_at:
+            raise TimeoutError(f"{what}: not within {within_s:g} s")
+        time.sleep(pause_s)
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def free_port_pair() -> int:
+    """A port that nobody listens on, and neither on the next: a center's node uses both."""
+    while listens((port := free_port()) + 1):
+        pass
+    return port
