@@ -24,7 +24,7 @@ from pathlib import Path
 from deploy.proxy.configuration import Proxy
 from server.centers.authority import utc_now
 from server.centers.coordinator import CoordinatorSettings, read_coordinator
-from server.centers.founding import provide_secret, refuse_expired
+from server.centers.founding import provide_link_secret, refuse_expired
 from server.directory import StudyDirectory
 from strategies.errors import LaunchError
 from strategies.supervision import Program, Supervisor
@@ -41,7 +41,6 @@ NOBODY_IS_CALLED = {
 }
 LOOPBACK = "127.0.0.1"
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin")
-LOG_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,11 @@ class Serving:
         """Where the programs' output goes."""
         return self.directory.root / "logs"
 
+    @property
+    def access_log(self) -> Path:
+        """Where the proxy writes a line a call."""
+        return self.logs / "access.log"
+
     def proxy(self) -> Proxy:
         """The proxy's configuration."""
         here = self.directory
@@ -80,7 +84,7 @@ class Serving:
             key=here.server_key,
             authority=here.authority_certificate,
             folder=here.root / "run" / "nginx",
-            access_log=self.logs / "access.log",
+            access_log=self.access_log,
         )
 
 
@@ -95,7 +99,7 @@ def prepare(root: Path, *, bind: str = "*", port: int | None = None) -> Serving:
     directory = StudyDirectory(root.resolve())
     coordinator = read_coordinator(directory.coordinator)
     refuse_expired(directory, utc_now())
-    provide_secret(directory.link_secret)
+    provide_link_secret(directory.link_secret)
     return Serving(directory, coordinator, bind, port or coordinator.port)
 
 
@@ -216,7 +220,7 @@ def serve(serving: Serving) -> None:
     with alone(serving.directory):
         refuse_taken_ports(serving)
         serving.logs.mkdir(exist_ok=True)
-        supervisor = Supervisor(programs(serving))
+        supervisor = Supervisor(programs(serving), other_logs=[serving.access_log])
         steward = Steward(
             serving.directory,
             connect=lambda: connect_to(serving.directory),
@@ -224,27 +228,11 @@ def serve(serving: Serving) -> None:
         )
         ended = threading.Event()
         threading.Thread(target=steward.keep, args=(ended,), name="steward", daemon=True).start()
-        threading.Thread(target=keep_logs_short, args=(serving.logs, ended), name="logs", daemon=True).start()
         logger.info("centers come in on %s:%d; the SuperLink is at %s", serving.bind, serving.port, serving.link)
         try:
             supervisor.run()
         finally:
             ended.set()
-
-
-def keep_logs_short(logs: Path, ended: threading.Event, limit_bytes: int = LOG_BYTES, every_s: float = 60) -> None:
-    """Until `ended`: a log that has grown past `limit_bytes` becomes NAME.log.1, in place of the one before.
-
-    The programs keep their files open and append, so that the file is copied and emptied, not renamed.
-    """
-    while not ended.wait(every_s):
-        for log in logs.glob("*.log"):
-            try:
-                if log.stat().st_size > limit_bytes:
-                    shutil.copyfile(log, log.with_name(f"{log.name}.1"))
-                    os.truncate(log, 0)
-            except OSError as error:
-                logger.error("log %s cannot be cut (%s); it grows on", log, error.strerror)
 
 
 def become(serving: Serving, name: str) -> None:

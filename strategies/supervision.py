@@ -75,6 +75,7 @@ class Supervisor:
         backoff_s: seconds before the first restart, and the longest pause.
         grace_s: seconds between SIGTERM and SIGKILL.
         log_bytes: a log that has grown beyond it is cut to the last half of it.
+        other_logs: what the programs write themselves, cut in the same way.
         on_restart: told the name and the exit code (negative: the signal) of each program that ended by itself or
             was restarted, before it starts again.
     """
@@ -86,12 +87,14 @@ class Supervisor:
         backoff_s: tuple[float, float] = (1.0, 30.0),
         grace_s: float = GRACE_S,
         log_bytes: int = LOG_BYTES,
+        other_logs: Sequence[Path] = (),
         on_restart: OnRestart = ignore_restart,
     ) -> None:
         self._first_pause_s, self._longest_pause_s = backoff_s
         self._grace_s, self._on_restart = grace_s, on_restart
         self._charges = {program.name: _Charge(program, self._first_pause_s) for program in programs}
         self._log_bytes, self._logs_seen_at = log_bytes, -math.inf
+        self._logs = {program.log for program in programs if program.log is not None} | set(other_logs)
         self._asked: set[str] = set()
         self._stopping = False
         self._sweeper: subprocess.Popen[bytes] | None = None
@@ -141,9 +144,9 @@ class Supervisor:
         if time.monotonic() < self._logs_seen_at + LOGS_EVERY_S:
             return
         self._logs_seen_at = time.monotonic()
-        for log in {charge.program.log for charge in self._charges.values()} - {None}:
+        for log in self._logs:
             try:
-                cut_log(Path(str(log)), self._log_bytes)
+                cut_log(log, self._log_bytes)
             except OSError as error:
                 logger.warning("%s cannot be cut (%s)", log, error.strerror)
 

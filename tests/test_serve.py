@@ -24,9 +24,9 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from typer.testing import CliRunner
 
 from deploy.proxy.configuration import Proxy, template
-from deploy.serve import alone, keep_logs_short, prepare, programs, refuse_taken_ports
+from deploy.serve import alone, prepare, programs, refuse_taken_ports
 from server.centers.authority import open_authority, provide_server_certificate
-from server.centers.founding import provide_secret
+from server.centers.founding import provide_link_secret
 from server.directory import StudyDirectory
 from server.launch_cli import app
 from server.launching.control import connect_to
@@ -94,9 +94,9 @@ def test_second_serve_on_a_directory_is_refused(directory: StudyDirectory) -> No
 
 def test_secret_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "link" / "secret"
-    provide_secret(path)
+    provide_link_secret(path)
     before = path.read_bytes()
-    provide_secret(path)
+    provide_link_secret(path)
     assert (path.read_bytes(), len(before), stat.S_IMODE(path.stat().st_mode)) == (before, 32, 0o600)
 
 
@@ -106,19 +106,6 @@ def test_no_program_calls_home_and_mlflow_settings_pass(directory: StudyDirector
         assert program.environment["FLWR_TELEMETRY_ENABLED"] == "0"
         assert program.environment["FLWR_DISABLE_UPDATE_CHECK"] == "1"
         assert not [name for name in program.environment if name.startswith("MLFLOW_TRACKING")]
-
-
-def test_log_that_has_grown_is_emptied_and_its_content_kept(tmp_path: Path) -> None:
-    (tmp_path / "superlink.log").write_text("x" * 11)
-    (tmp_path / "proxy.log").write_text("x" * 9)
-    ended = threading.Event()
-    thread = threading.Thread(target=keep_logs_short, args=(tmp_path, ended, 10, 0.01))
-    thread.start()
-    wait_until((tmp_path / "superlink.log.1").exists, "the log", within_s=10)
-    ended.set()
-    thread.join()
-    sizes = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
-    assert sizes == {"superlink.log": 0, "superlink.log.1": 11, "proxy.log": 9}
 
 
 def test_path_that_nginx_cannot_read_is_refused(tmp_path: Path) -> None:

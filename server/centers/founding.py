@@ -3,8 +3,6 @@
 Founding again with the same answers changes nothing; above all, the authority is made once.
 """
 
-import contextlib
-import os
 import secrets
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +19,7 @@ from server.centers.authority import (
 )
 from server.centers.coordinator import CoordinatorSettings, read_coordinator, write_coordinator
 from server.directory import StudyDirectory
-from strategies.atomic_files import write_bytes, write_private
+from strategies.atomic_files import provide_private, write_bytes
 from strategies.errors import LaunchError, StudyError
 
 
@@ -46,26 +44,17 @@ def found(directory: StudyDirectory, coordinator: CoordinatorSettings) -> None:
             certificate_file=directory.server_certificate,
             now=utc_now(),
         )
-    provide_secret(directory.link_secret)
+    provide_link_secret(directory.link_secret)
     for folder in directory.hidden_from_runs:
         folder.mkdir(mode=0o700, exist_ok=True)
     if not directory.coordinator.exists():
         write_coordinator(directory.coordinator, coordinator)
 
 
-def provide_secret(path: Path) -> None:
+def provide_link_secret(path: Path) -> None:
     """Make what SuperLink and SuperExec know each other by, where there is none yet; nobody else can read it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if path.exists():
-        return
-    made = path.with_name(f".{path.name}.{os.getpid()}")
-    write_private(made, secrets.token_bytes(32))
-    try:
-        # Another program may have been faster; its secret stays.
-        with contextlib.suppress(FileExistsError):
-            os.link(made, path)
-    finally:
-        made.unlink()
+    provide_private(path, secrets.token_bytes(32))
 
 
 def refuse_expired(directory: StudyDirectory, now: datetime) -> None:
