@@ -132,7 +132,7 @@ def test_a_case_without_a_mask_is_told_and_used(folder: Path):
     assert not case.labelled
 
 
-@pytest.mark.parametrize("content", [b"", b"no image", gzip.compress(b"no image")])
+@pytest.mark.parametrize("content", [b"", b"no image", gzip.compress(b"no image")], ids=["empty", "plain", "gzip"])
 def test_a_file_that_is_no_image_is_quarantined(folder: Path, content: bytes):
     (folder / "one" / "pet.nii.gz").write_bytes(content)
     assert _codes(_case(_scan(folder))) == [("unreadable", True)]
