@@ -3,24 +3,24 @@
     instruction   header: ConfigRecord   tensors, backbone, reference: ArrayRecord
     reply         header: ConfigRecord   tensors: ArrayRecord
 
-`header` holds one JSON text (`strategies.envelope`); arrays travel as NumPy bytes. Nothing is pickled.
+`header` holds one JSON text (`strategies.envelope`). An ArrayRecord holds one array, `packed`, whose bytes are all its
+tensors (`strategies.packed_tensors`), or nothing where there are none. Nothing is pickled.
 """
 
 import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from io import BytesIO
 
-import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, MessageType, RecordDict
-from numpy.typing import NDArray
 
 from strategies import envelope
 from strategies.errors import PayloadError
 from strategies.instruction import Instruction, Kind, Reply
+from strategies.packed_tensors import Arrays, pack, unpacked, viewed
 from strategies.tensors import Tensors
 
 HEADER, TEXT, TENSORS, BACKBONE, REFERENCE = "header", "json", "tensors", "backbone", "reference"
+PACKED, FORMAT = "packed", "safetensors"
 MESSAGE_TYPES: dict[Kind, str] = {
     "register": MessageType.QUERY,
     "train": MessageType.TRAIN,
@@ -76,7 +76,7 @@ def read_instruction(content: RecordDict) -> Instruction:
         PayloadError: a record or field is missing, unknown or of another type; names it.
     """
     _expect_records(content, {HEADER, TENSORS, BACKBONE, REFERENCE})
-    parts = [_tensors(content, name) for name in (TENSORS, BACKBONE, REFERENCE)]
+    parts = [_tensors(content, name, unpacked) for name in (TENSORS, BACKBONE, REFERENCE)]
     return envelope.instruction_from(_text(content), *parts)
 
 
@@ -97,11 +97,14 @@ def read_reply(content: RecordDict) -> Reply:
         PayloadError: a record or field is missing, unknown or of another type; names it.
     """
     _expect_records(content, {HEADER, TENSORS})
-    return envelope.reply_from(_text(content), _tensors(content, TENSORS, _view))
+    return envelope.reply_from(_text(content), _tensors(content, TENSORS, viewed))
 
 
 def _arrays(tensors: Tensors) -> ArrayRecord:
-    return ArrayRecord({key: Array(array) for key, array in envelope.float32_only(tensors).items()})
+    if not tensors:
+        return ArrayRecord({})
+    blob = pack(tensors)
+    return ArrayRecord({PACKED: Array("float32", (tensor_bytes(tensors) // 4,), FORMAT, blob)})
 
 
 def _expect_records(content: RecordDict, expected: Iterable[str]) -> None:
@@ -117,35 +120,15 @@ def _text(content: RecordDict) -> str:
     return text
 
 
-def _tensors(
-    content: RecordDict, name: str, read: Callable[[Array], NDArray[np.float32]] = Array.numpy
-) -> dict[str, NDArray[np.float32]]:
+def _tensors(content: RecordDict, name: str, read: Callable[[bytes], Arrays]) -> Arrays:
     record = content[name]
     if not isinstance(record, ArrayRecord):
         raise PayloadError(f"record '{name}' is a {type(record).__name__}, expected ArrayRecord")
-    return {key: _values(name, key, array, read) for key, array in record.items()}
-
-
-def _values(name: str, key: str, array: Array, read: Callable[[Array], NDArray[np.float32]]) -> NDArray[np.float32]:
+    if not record:
+        return {}
+    if set(record) != {PACKED} or record[PACKED].stype != FORMAT:
+        raise PayloadError(f"record '{name}' holds {sorted(record)}, expected one array '{PACKED}' in {FORMAT}")
     try:
-        return read(array)
-    except (TypeError, ValueError, EOFError, OSError) as error:
-        raise PayloadError(f"record '{name}': tensor '{key}' does not hold NumPy array bytes: {error}") from error
-
-
-def _view(array: Array) -> NDArray[np.float32]:
-    """The values where they lie in the message, read-only: a coordinator reads replies of every center in turn.
-
-    Raises:
-        ValueError: the bytes are not one whole array in NumPy's format 1.0, C order, without objects.
-    """
-    stream = BytesIO(array.data)
-    version = np.lib.format.read_magic(stream)
-    if version != (1, 0):
-        raise ValueError(f"NumPy format {version}, expected (1, 0)")
-    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-    if fortran_order or dtype.hasobject:
-        raise ValueError(
-            f"dtype {dtype} in {'Fortran' if fortran_order else 'C'} order, expected plain values in C order"
-        )
-    return np.frombuffer(array.data, dtype, offset=stream.tell()).reshape(shape)
+        return read(record[PACKED].data)
+    except PayloadError as error:
+        raise PayloadError(f"record '{name}': {error}") from error

@@ -2,13 +2,13 @@
 
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from deploy.rehearsal.disturbances import CUTS, SLOW, TARGETS, trainer_of
-from deploy.rehearsal.faults import Outcome, Plan, plans, show, verdict_kind
+from deploy.rehearsal.faults import QUIET_FILE, Outcome, Plan, main, plans, show, verdict_kind
 from deploy.rehearsal.short_study import KEPT, NAMES, STUDY
 from server.study import Study, read_study
 
@@ -53,10 +53,23 @@ def test_another_bank_is_excused_by_a_center_that_is_named() -> None:
 )
 def test_the_last_line_counts_each_kind(outcome: Outcome, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert verdict_kind(outcome.verdict(BANK)) == kind
-    found = show([(Plan(1, "kill-trainer", 0.5, "center-a"), outcome)], {"bank": BANK, "seconds": 80.0})
+    found = show([(Plan(1, "kill-trainer", 0.5, "center-a"), outcome)], replace(RUN, fault="quiet", seconds=80.0))
     assert (found["runs"], found[kind]) == (1, 1)
     assert json.loads(json.dumps(found))["outcomes"][0]["verdict"] == outcome.verdict(BANK)
     assert "kill-trainer" in capsys.readouterr().out
+
+
+def test_what_is_in_the_folder_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With an outcome for every plan, no host is laid out: the table is printed at once; the exit code judges it."""
+    kept = json.dumps(asdict(RUN))
+    (tmp_path / QUIET_FILE).write_text(kept)
+    for plan in plans(3, seed=0, only="kill"):
+        (tmp_path / plan.file).write_text(kept)
+    words = ["--runs", "3", "--only", "kill", "--out", str(tmp_path)]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["same"] == 3
+    (tmp_path / plan.file).write_text(json.dumps(asdict(replace(RUN, bank={}))))
+    assert main(words) == 1
 
 
 def test_the_short_study_can_be_run(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import json
 import struct
 from collections.abc import Callable
 from dataclasses import fields, replace
-from io import BytesIO
 from typing import Any, get_args
 
 import numpy as np
@@ -160,7 +159,7 @@ def test_a_reply_is_read_where_it_lies_in_the_message() -> None:
     content = wire.reply_content(REPLY)
     read = wire.read_reply(content).payload
     assert read is not None
-    assert np.shares_memory(read.tensors["a"], np.frombuffer(content.array_records["tensors"]["a"].data, np.uint8))
+    assert np.shares_memory(read.tensors["a"], np.frombuffer(content.array_records["tensors"]["packed"].data, np.uint8))
 
 
 @pytest.mark.parametrize("through", ENCODINGS)
@@ -243,17 +242,16 @@ def test_a_refused_value_is_not_repeated_in_the_error() -> None:
     assert "DOE" not in str(caught.value)
 
 
-def npy(array: np.ndarray, *, version: tuple[int, int] = (1, 0), allow_pickle: bool = False) -> bytes:
-    """The bytes of one array in NumPy's own format."""
-    stream = BytesIO()
-    np.lib.format.write_array(stream, array, version, allow_pickle=allow_pickle)
-    return stream.getvalue()
-
-
-def with_array(data: bytes) -> RecordDict:
-    """A reply whose tensor `a` holds these bytes."""
-    tensors = ArrayRecord({"a": Array("float32", (2,), "numpy.ndarray", data)})
+def with_blob(blob: bytes, *, key: str = "packed", stype: str = "safetensors") -> RecordDict:
+    """A reply whose tensors are these bytes."""
+    tensors = ArrayRecord({key: Array("float32", (2,), stype, blob)})
     return RecordDict({"header": ConfigRecord({"json": reply_json()}), "tensors": tensors})
+
+
+def blob(data: bytes = b"\0" * 8, **entry: Any) -> bytes:
+    """A blob of one tensor `a` of two values, with its entry in the header changed."""
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8], **entry}}).encode()
+    return struct.pack("<Q", len(header)) + header + data
 
 
 @pytest.mark.parametrize(
@@ -263,25 +261,48 @@ def with_array(data: bytes) -> RecordDict:
         (RecordDict({"header": MetricRecord({}), "tensors": ArrayRecord({})}), "record 'header' has no text"),
         (RecordDict({"header": ConfigRecord({"json": 1}), "tensors": ArrayRecord({})}), "no text in field 'json'"),
         (RecordDict({"header": ConfigRecord({"json": ""}), "tensors": MetricRecord({})}), "'tensors' is a MetricRec"),
-        (
-            RecordDict(
-                {
-                    "header": ConfigRecord({"json": reply_json()}),
-                    "tensors": ArrayRecord({"a": Array("float32", (1,), "numpy.ndarray", b"\x80pickle")}),
-                }
-            ),
-            "tensor 'a' does not hold NumPy array bytes",
-        ),
-        (with_array(npy(np.ones((2, 3), np.float32, order="F"))), "does not hold NumPy array bytes: .*Fortran order"),
-        (with_array(npy(np.array([{}], object), allow_pickle=True)), "does not hold NumPy array bytes: dtype object"),
-        (with_array(npy(np.ones(2, np.float32), version=(2, 0))), r"NumPy format \(2, 0\), expected \(1, 0\)"),
-        (with_array(npy(np.ones(4, np.float32))[:-4]), "does not hold NumPy array bytes: cannot reshape"),
-        (with_array(npy(np.ones(2, np.float64))), "tensor 'a' has dtype float64"),
+        (with_blob(blob(), key="a"), r"record 'tensors' holds \['a'\], expected one array 'packed'"),
+        (with_blob(blob(), stype="numpy.ndarray"), "expected one array 'packed' in safetensors"),
+        (with_blob(b"\x80pickle"), "record 'tensors': 7 bytes are not a safetensors blob"),
+        (with_blob(blob(dtype="F64", shape=[1])), "tensor 'a' has dtype F64, expected float32"),
+        (with_blob(blob(shape=[3])), r"tensor 'a' of shape \(3,\) lies in 8 bytes"),
+        (with_blob(blob(shape=[-1, -2])), r"tensor 'a' has shape \(-1, -2\) from byte 0 to 8"),
+        (with_blob(blob(shape=["2"])), r"tensor 'a' has shape \('2',\) from byte 0 to 8"),
+        (with_blob(blob(data_offsets=[4, 12])), "tensor 'a' begins at byte 4 of the blob, expected 0"),
+        (with_blob(blob(data_offsets=[0])), "not a safetensors blob"),
+        (with_blob(blob()[:-4]), r"the blob has \d+ bytes, its tensors need"),
+        (with_blob(blob(b"\0" * 12)), r"the blob has \d+ bytes, its tensors need"),
+        (with_blob(struct.pack("<Q", 4) + b"[1] "), "not a safetensors blob"),
     ],
 )
 def test_records_not_as_agreed_are_refused(content: RecordDict, finding: str) -> None:
     with pytest.raises(PayloadError, match=finding):
         wire.read_reply(content)
+
+
+def test_a_message_of_many_tensors_holds_few_arrays() -> None:
+    """Flower makes a signed call or two for each array of a message, so a hundred tensors must not be a hundred."""
+    tensors = {f"layer.{number}": np.ones(3, np.float32) for number in range(100)}
+    content = wire.to_message_content(replace(INSTRUCTION, tensors=tensors, reference=tensors))
+    assert {name: len(record) for name, record in content.array_records.items()} == {
+        "tensors": 1,
+        "backbone": 0,
+        "reference": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("part", "blob_of_it", "finding"),
+    [
+        ("tensors", save({"a": np.ones(1)}), "tensor 'a' has dtype float64"),
+        ("backbone", b"", "record 'backbone': 0 bytes are not a safetensors blob"),
+    ],
+)
+def test_a_center_refuses_a_blob_not_as_agreed(part: str, blob_of_it: bytes, finding: str) -> None:
+    content = wire.to_message_content(INSTRUCTION)
+    content[part] = ArrayRecord({"packed": Array("float32", (1,), "safetensors", blob_of_it)})
+    with pytest.raises(PayloadError, match=finding):
+        wire.read_instruction(content)
 
 
 @pytest.mark.parametrize(

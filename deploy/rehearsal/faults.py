@@ -18,8 +18,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from deploy.rehearsal.short_study import NAMES, begin_again, set_up
 from strategies.atomic_files import write_text
 
 LIMIT_S, BACK_S = 900.0, 400.0
-QUIET = "quiet"
+QUIET, QUIET_FILE = "quiet", "quiet.json"
 
 
 @dataclass(frozen=True)
@@ -85,49 +86,58 @@ def plans(runs: int, seed: int, only: str) -> list[Plan]:
     return [plan for plan in drawn if not only or plan.fault.startswith(only)]
 
 
-class Rehearsal:
-    """Runs the plans on one layout of hosts."""
+class Outcomes:
+    """The outcomes in a folder, one file each."""
 
-    def __init__(self, out: Path, consortium: Consortium, kits: dict[str, Path]) -> None:
-        self._out, self._consortium, self._kits = out, consortium, kits
-        self.quiet: dict[str, Any] = {}
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
-    def calm(self) -> dict[str, Any]:
-        """The quiet run, from its file or made now."""
-        path = self._out / f"{QUIET}.json"
+    def missing(self, chosen: Sequence[Plan]) -> bool:
+        """Whether a run is still to be made."""
+        return not all((self._folder / name).exists() for name in (QUIET_FILE, *(plan.file for plan in chosen)))
+
+    def kept(self, name: str, run: Callable[[], Outcome]) -> Outcome:
+        """The outcome in a file, which `run` makes where it is not there."""
+        path = self._folder / name
         if not path.exists():
-            write_text(path, json.dumps(asdict(self._run(None))))
-        self.quiet = json.loads(path.read_text())
-        return self.quiet
-
-    def outcome(self, plan: Plan) -> Outcome:
-        """What became of a plan, from its file or run now."""
-        path = self._out / plan.file
-        if not path.exists():
-            write_text(path, json.dumps(asdict(self._run(plan))))
+            write_text(path, json.dumps(asdict(run())))
         found = json.loads(path.read_text())
         return Outcome(**{**found, "left_out": tuple(found["left_out"])})
 
-    def _run(self, plan: Plan | None) -> Outcome:
-        consortium = self._consortium
+
+class Rehearsal:
+    """Runs the plans on one layout of hosts."""
+
+    def __init__(self, consortium: Consortium, kits: dict[str, Path]) -> None:
+        self._consortium, self._kits = consortium, kits
+
+    def quiet(self) -> Outcome:
+        """A run that nothing disturbs."""
+        return self._run(QUIET, lambda _begun: "")
+
+    def disturbed(self, plan: Plan, quiet_s: float) -> Outcome:
+        """A run with one fault; in the main thread, since what it starts ends with its thread."""
+
+        def act(begun: float) -> str:
+            time.sleep(max(0.0, plan.share * quiet_s - (time.time() - begun)))
+            at_s = time.time() - begun
+            try:
+                return f"{disturb(self._consortium, plan.fault, plan.center, self._kits)} at {at_s:.0f} s"
+            except RehearsalError as error:
+                return f"nothing at {at_s:.0f} s: {error}"
+
+        return self._run(plan.fault, act)
+
+    def _run(self, fault: str, act: Callable[[float], str]) -> Outcome:
+        consortium, progress = self._consortium, self._consortium.directory.progress
         consortium.wait_online(NAMES, within_s=BACK_S)
         begin_again(consortium)
         consortium.coordinate("launch", consortium.directory.root)
         begun = time.time()
-        done = self._disturbed(plan, begun) if plan else ""
+        done = act(begun)
         state = self._end_state(begun)
-        progress = self._consortium.directory.progress
         seconds = (progress.stat().st_mtime if progress.exists() else time.time()) - begun
-        return self._outcome(plan.fault if plan else QUIET, state, seconds, done)
-
-    def _disturbed(self, plan: Plan, begun: float) -> str:
-        """Do what the plan says at its moment; in the main thread, since what it starts ends with its thread."""
-        time.sleep(max(0.0, plan.share * self.quiet["seconds"] - (time.time() - begun)))
-        at_s = time.time() - begun
-        try:
-            return f"{disturb(self._consortium, plan.fault, plan.center, self._kits)} at {at_s:.0f} s"
-        except RehearsalError as error:
-            return f"nothing at {at_s:.0f} s: {error}"
+        return self._outcome(fault, state, seconds, done)
 
     def _end_state(self, begun: float) -> str:
         while time.time() - begun < LIMIT_S:
@@ -152,18 +162,18 @@ class Rehearsal:
         )
 
 
-def show(outcomes: Sequence[tuple[Plan, Outcome]], quiet: dict[str, Any]) -> dict[str, Any]:
+def show(outcomes: Sequence[tuple[Plan, Outcome]], quiet: Outcome) -> dict[str, Any]:
     """Print the table; gives it for machines."""
     table = Table("run", "fault", "what was done", "s", "starts", "late", "outcome", title="Faults")
     rows = []
     for plan, outcome in outcomes:
-        verdict = outcome.verdict(quiet["bank"])
+        verdict = outcome.verdict(quiet.bank)
         cells = (str(plan.number), plan.fault, outcome.done, f"{outcome.seconds:.0f}", str(outcome.starts))
         table.add_row(*cells, str(outcome.late), verdict)
         rows.append({"run": plan.number, **asdict(outcome), "bank": None, "verdict": verdict})
     Console(width=160).print(table)
     counts = Counter(verdict_kind(row["verdict"]) for row in rows)
-    return {"quiet_s": quiet["seconds"], "runs": len(rows), **counts, "outcomes": rows}
+    return {"quiet_s": quiet.seconds, "runs": len(rows), **counts, "outcomes": rows}
 
 
 def verdict_kind(verdict: str) -> str:
@@ -181,24 +191,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=("kill", "cut", "slow"), default="", help="one sort of fault")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
+    outcomes, chosen = Outcomes(options.out), plans(options.runs, options.seed, options.only)
+    if outcomes.missing(chosen):
+        rehearse(outcomes, chosen)
+    quiet = outcomes.kept(QUIET_FILE, unexpected)
+    found = show([(plan, outcomes.kept(plan.file, unexpected)) for plan in chosen], quiet)
+    sys.stdout.write(json.dumps(found) + "\n")
+    return int(bool(found.get("another", 0) or found.get("unfinished", 0)))
+
+
+def rehearse(outcomes: Outcomes, chosen: Sequence[Plan]) -> None:
+    """Lay out the hosts and make every run that is missing; on SIGTERM the hosts are taken away too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="faults-") as folder, Network([COORDINATOR, *NAMES]) as network:
         consortium = Consortium(network, Path(folder))
         try:
-            rehearsal = Rehearsal(options.out, consortium, set_up(consortium))
-            quiet, outcomes = rehearsal.calm(), []
-            for plan in plans(options.runs, options.seed, options.only):
-                outcomes.append((plan, rehearsal.outcome(plan)))
-                sys.stdout.write(f"{plan.file}: {outcomes[-1][1].verdict(quiet['bank'])}\n")
+            rehearsal = Rehearsal(consortium, set_up(consortium))
+            quiet = outcomes.kept(QUIET_FILE, rehearsal.quiet)
+            for plan in chosen:
+                outcome = outcomes.kept(plan.file, partial(rehearsal.disturbed, plan, quiet.seconds))
+                sys.stdout.write(f"{plan.file}: {outcome.verdict(quiet.bank)}\n")
                 sys.stdout.flush()
         except RehearsalError:
             sys.stderr.write(consortium.logs())
             raise
         finally:
             consortium.stop()
-    found = show(outcomes, quiet)
-    sys.stdout.write(json.dumps(found) + "\n")
-    return int(bool(found.get("another", 0) or found.get("unfinished", 0)))
+
+
+def unexpected() -> Outcome:
+    """What is asked for an outcome after all were made."""
+    raise RehearsalError("an outcome that was just made is gone; run this again")
 
 
 if __name__ == "__main__":
