@@ -63,6 +63,10 @@ def overhead(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             name, f"{_median(runs):.1f}", " ".join(f"{value:.1f}" for run in runs for value in run.overheads_s)
         )
     Console(width=140).print(table, f"ratio {ratio:.2f}, asked for at most {TARGET}")
+    for name, run in (("concilium", ours[-1]), ("FedAvg.start", theirs[-1])):
+        print(
+            f"{name}: SuperLink counted {run.sent / 1e6:.2f} MB to its nodes and {run.received / 1e6:.2f} MB from them"
+        )
     wire = {"sent": ours[-1].sent, "received": ours[-1].received, "tensor_bytes": size, "rounds": options.rounds}
     fedavg_wire = {"sent": theirs[-1].sent, "received": theirs[-1].received, "rounds": options.rounds}
     return {

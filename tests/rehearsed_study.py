@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from client.data.synthetic import CENTERS, write_synthetic_cohort
-from deploy.rehearsal.consortium import COORDINATOR, Consortium, wait_until
+from deploy.rehearsal.consortium import BIN, COORDINATOR, Consortium, wait_until
 from deploy.rehearsal.disturbances import slowed
 
 NAMES = ("center-a", "center-b", "center-c", "center-d")
 CANARY, CANARY_CENTER = "DOE-JANE-19540321", "center-d"
+REFERENCE = "reference"
 DESCRIP = slice(148, 228)
 TAMPERED = Path(__file__).parent / "tampered_app"
 
@@ -148,21 +149,33 @@ def rehearse(consortium: Consortium) -> Rehearsed:
 def enrolled(found: Rehearsed) -> None:
     """Bring every center from an invitation to a running node."""
     consortium, folder = found.consortium, found.consortium.folder
-    write_cohort(folder / "data")
     (folder / "study.toml").write_text(STUDY)
     consortium.start_sink()
-    consortium.found(folder / "study.toml")
-    found.kits = {name: consortium.invite(name) for name in NAMES}
+    with ThreadPoolExecutor(2) as both:
+        founding = both.submit(consortium.found, folder / "study.toml")
+        write_cohort(folder / "data")
+        founding.result()
+        found.kits = dict(zip(NAMES, both.map(consortium.invite, NAMES), strict=True))
     consortium.serve()
     found.dry = joined(consortium, NAMES[0], found.kits[NAMES[0]], "--dry-run")
     found.home_before = list(consortium.home(NAMES[0]).rglob("*"))
     with ThreadPoolExecutor(2) as both:
         codes = both.map(lambda name: joined(consortium, name, found.kits[name], "--prepare"), NAMES)
         found.prepared = dict(zip(NAMES, codes, strict=True))
+        list(both.map(consortium.accept, NAMES))
     for name in NAMES:
-        consortium.accept(name)
         consortium.join(name, found.kits[name])
+    start_reference(consortium)
     consortium.wait_online(NAMES)
+
+
+def start_reference(consortium: Consortium) -> None:
+    """Run the same study in one process beside it all, over a copy of the data; on a machine of the canary's center."""
+    folder = consortium.folder / REFERENCE
+    shutil.copytree(consortium.folder / "data", folder / "data")
+    study = consortium.folder / "study.toml"
+    command: list[str | Path] = ["nice", BIN / "concilium", "simulate", "--study", study, "--device", "cpu"]
+    consortium.start(REFERENCE, CANARY_CENTER, [*command, "--data", folder / "data", "--out", folder / "out"])
 
 
 def stage_begun(consortium: Consortium, name: str) -> None:

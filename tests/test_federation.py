@@ -13,15 +13,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from deploy.local import simulate
 from deploy.rehearsal.consortium import BIN, COORDINATOR, PORT, SINK, Consortium
 from deploy.rehearsal.network import Network, missing_for_namespaces
 from deploy.rehearsal.sink import calls
 from strategies.kit import read_kit, write_kit
 from tests.loopback import write_certificates, write_node_key
-from tests.rehearsed_study import CANARY, CANARY_CENTER, NAMES, Rehearsed, joined, rehearse
+from tests.rehearsed_study import CANARY, CANARY_CENTER, NAMES, REFERENCE, Rehearsed, joined, rehearse
 
 LACKING = missing_for_namespaces() or ("" if shutil.which("nginx") else "nginx is not installed")
 pytestmark = [
@@ -64,20 +62,12 @@ def test_the_study_is_complete_with_every_center_in_its_rounds(rehearsed: Rehear
     assert rounds == [*expected, ("arrive", NAMES[3], "")]
 
 
-def test_the_bank_is_that_of_one_machine_hash_by_hash(rehearsed: Rehearsed, tmp_path: Path) -> None:
-    """Four hosts, TLS, the proxy and a foreign run in between change nothing of the arithmetic."""
-    folder, quiet = rehearsed.consortium.folder, Console(quiet=True)
-    simulate(
-        folder / "study.toml",
-        folder / "data",
-        tmp_path / "out",
-        engine="in-process",
-        device="cpu",
-        resume=False,
-        console=quiet,
-    )
-    here = json.loads((tmp_path / "out" / "result.json").read_text())
-    assert rehearsed.consortium.result()["bank"] == here["bank"]
+def test_the_bank_is_that_of_one_machine_hash_by_hash(rehearsed: Rehearsed) -> None:
+    """Four hosts, TLS, the proxy, a foreign run and a stop in between change nothing of the arithmetic."""
+    consortium = rehearsed.consortium
+    assert consortium.running[REFERENCE].wait(timeout=300) == 0, consortium.log(REFERENCE).read_text()
+    here = json.loads((consortium.folder / REFERENCE / "out" / "result.json").read_text())
+    assert consortium.result()["bank"] == here["bank"]
 
 
 def test_the_report_names_every_center(rehearsed: Rehearsed) -> None:
@@ -199,7 +189,8 @@ def test_the_patient_is_known_at_the_center(rehearsed: Rehearsed) -> None:
 def test_the_patient_is_named_nowhere_outside_the_center(rehearsed: Rehearsed) -> None:
     """No file of the coordinator or of another center holds the name: database, logs, MLflow, result, report, kits."""
     folder = rehearsed.consortium.folder
-    own = (folder / "data", folder / CANARY_CENTER, folder / "log" / f"join-{CANARY_CENTER}.log")
+    logs = (folder / "log" / f"{name}.log" for name in (f"join-{CANARY_CENTER}", REFERENCE))
+    own = (folder / "data", folder / CANARY_CENTER, folder / REFERENCE, folder / "user" / CANARY_CENTER, *logs)
     looked_at = [path for path in folder.rglob("*") if path.is_file() and not any(map(path.is_relative_to, own))]
     names = {path.name for path in looked_at}
     assert {"link.db", "result.json", "report.html", "mlflow.db", "progress.json", "access.log"} <= names

@@ -34,6 +34,7 @@ from deploy.rehearsal.short_study import NAMES, begin_again, set_up
 from strategies.atomic_files import write_text
 
 LIMIT_S, BACK_S = 900.0, 400.0
+EARLIEST, LATEST = 0.05, 0.85  # no run is exactly as long as the quiet one, and a fault must not come after its end
 QUIET, QUIET_FILE = "quiet", "quiet.json"
 
 
@@ -82,7 +83,10 @@ def plans(runs: int, seed: int, only: str) -> list[Plan]:
     """The kills, every target in turn, then the cuts and the slow center; the moments are drawn from the seed."""
     rng = random.Random(seed)  # noqa: S311 - moments of a rehearsal, no secret
     faults = [TARGETS[number % len(TARGETS)] for number in range(runs)] + [*CUTS, SLOW]
-    drawn = [Plan(number, fault, rng.random(), rng.choice(NAMES)) for number, fault in enumerate(faults, start=1)]
+    drawn = [
+        Plan(number, fault, rng.uniform(EARLIEST, LATEST), rng.choice(NAMES))
+        for number, fault in enumerate(faults, start=1)
+    ]
     return [plan for plan in drawn if not only or plan.fault.startswith(only)]
 
 

@@ -44,7 +44,7 @@ class Fleet:
             and then asked the same again; 0 takes it for gone at once, as on one machine, where nobody comes back.
     """
 
-    def __init__(self, grid: Grid, *, poll_s: float = 1.0, patience_s: float = 0.0) -> None:
+    def __init__(self, grid: Grid, *, poll_s: float = 0.5, patience_s: float = 0.0) -> None:
         self._grid, self._post = grid, Post(grid)
         self._poll_s, self._patience_s = poll_s, patience_s
         self._overdue: dict[str, Asked] = {}
