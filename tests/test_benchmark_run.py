@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from deploy.benchmark.command import benchmark
 from deploy.benchmark.outcomes import Missing, Outcome, read_outcome
 from deploy.benchmark.plan import read_plan
+from server import checkpoint as checkpoints
 from server.cli import app
 from strategies.errors import StudyError
 from tests.small_benchmark import BENCHMARK, write_benchmark, write_cohort
@@ -120,14 +121,18 @@ def test_interrupted_failed_and_resumed_equals_uninterrupted(finished: Path, hom
 
 
 def interrupt_at(path: Path, home: Path, out: Path) -> None:
-    """Start the benchmark as a program and press Ctrl-C once `path` is there; nothing of it may live on."""
+    """Start the benchmark as a program and press Ctrl-C once the checkpoint `path` has its first scores.
+
+    By then every center has the backbone: whether it has to be sent again does not depend on the moment. Nothing of the
+    program may live on.
+    """
     arguments = ["benchmark", home / "benchmark.toml", "--data", home / "cohort", "--out", out, "--jobs", "1"]
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *map(str, arguments)], start_new_session=True, stdout=subprocess.DEVNULL
     )
     try:
         deadline = time.monotonic() + 120
-        while not path.exists():
+        while not has_scores(path):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -139,6 +144,11 @@ def interrupt_at(path: Path, home: Path, out: Path) -> None:
     finally:
         if alive(process.pid):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+def has_scores(path: Path) -> bool:
+    state = checkpoints.load(path)
+    return state is not None and bool(state.history.rows)
 
 
 def alive(group: int) -> bool:

@@ -82,7 +82,7 @@ def test_the_short_study_can_be_run(tmp_path: Path) -> None:
 
 
 def test_beginning_again_keeps_what_the_federation_is_made_of() -> None:
-    assert {"study.toml", "authority", "server", "enrolment.json", "link", "coordinator.toml"} <= KEPT
+    assert {"study.toml", "authority", "server", "enrolment", "link", "coordinator.toml"} <= KEPT
     assert not {"checkpoint.safetensors", "bank", "result.json", "progress.json", "launch.json"} & KEPT
 
 
