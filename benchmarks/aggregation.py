@@ -35,14 +35,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from protocol.flower_codec import read_reply, reply_content
+from protocol.messages.instruction import Reply
+from protocol.messages.payload import Payload
+from protocol.messages.settings import Aggregation
+from protocol.messages.tensors import PEFT, PET, Tensors, role_of
 from strategies.aggregation.contract import Base
+from strategies.aggregation.running_mean import RunningMean
 from strategies.aggregation.schemes import SCHEMES
-from strategies.instruction import Reply
-from strategies.payload import Payload
-from strategies.running_mean import RunningMean
-from strategies.settings import Aggregation
-from strategies.tensors import PEFT, PET, Tensors, role_of
-from strategies.wire import read_reply, reply_content
 
 BLOCKS, WIDTH, RANK, ALPHA = 12, 768, 8, 16.0
 MODULES = {

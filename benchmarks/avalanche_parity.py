@@ -1,4 +1,4 @@
-"""What Avalanche's own metric classes say about small evaluation matrices; tests/test_avalanche_parity.py records it.
+"""What Avalanche's own metric classes say about small evaluation matrices; tests/strategies/evaluation/test_avalanche_parity.py records it.
 
     pip install "avalanche-lib==0.6.0" --no-deps
     pip install torch numpy matplotlib psutil gputil

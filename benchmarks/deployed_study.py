@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from server.centers.coordinator import read_coordinator
-from server.directory import StudyDirectory
+from server.centers.coordinator_settings import read_coordinator
+from server.study.directory import StudyDirectory
 
 HERE = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent

@@ -30,12 +30,12 @@ from rich.console import Console
 from rich.table import Table
 from round_overhead import Bounds, Rounds, measure
 
-from client.assembly import ledger
-from deploy.prepare import prepare
+from client.learning.assembly import ledger
+from deploy.study.prepare import prepare
 from fusion_models.registry import model_row
-from server.study import Stage, Study, read_study
-from strategies.settings import Training
-from strategies.tensors import BACKBONE, FUSION, PEFT, PET, TensorSpec, role_of
+from protocol.messages.settings import Training
+from protocol.messages.tensors import BACKBONE, FUSION, PEFT, PET, TensorSpec, role_of
+from server.study.file import Stage, Study, read_study
 
 SIZES = (2, 8, 16, 64)
 MODELS = ("pemma-unetr-small", "pemma-unetr-paper", "vmambax-small", "vmambax-paper")

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from client.abandonment import Check, unhindered
+from client.service.cancellation import Check, unhindered
 from client.service.trainer_link import key_path
 from client.service.trainer_service import provide_key, serve
-from server.directory import read_prepared
-from strategies.instruction import Instruction, Reply, Score
-from strategies.payload import Payload, frozen_hash, phase_of
-from strategies.settings import Training
-from strategies.tensors import PEFT, TensorSpec, role_of
+from protocol.messages.instruction import Instruction, Reply, Score
+from protocol.messages.payload import Payload, frozen_hash, phase_of
+from protocol.messages.settings import Training
+from protocol.messages.tensors import PEFT, TensorSpec, role_of
+from server.study.directory import read_prepared
 
 CASES, STEP_S = 4, 0.1
 FACTS: dict[str, int | float | str] = {f"{part}_cases": CASES for part in ("train", "validation", "test")}

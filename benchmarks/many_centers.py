@@ -17,12 +17,12 @@ from pathlib import Path
 from light_center import LightCenter
 
 from client.app import build_client_app
-from deploy.in_process import InProcessGrid
-from server.directory import read_prepared
-from server.fleet.fleet import Fleet
-from server.progress import Listener
-from server.rounds.loop import run_study
-from server.study import Stage
+from deploy.simulation.in_process import InProcessGrid
+from server.grid.center_grid import Fleet
+from server.rounds.study_run import run_study
+from server.study.directory import read_prepared
+from server.study.events import Listener
+from server.study.file import Stage
 
 MIB = 1024**2
 STATM_PAGE = resource.getpagesize()

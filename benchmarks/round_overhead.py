@@ -20,17 +20,17 @@ from pathlib import Path
 from deployed_study import DeployedStudy, free_port
 from light_center import training_s
 
-from server import checkpoint
-from server.directory import read_prepared
-from strategies.errors import StorageError
-from strategies.tensors import BACKBONE
-from strategies.wire import tensor_bytes
+from protocol.errors import StorageError
+from protocol.flower_codec import tensor_bytes
+from protocol.messages.tensors import BACKBONE
+from server.study import checkpoint
+from server.study.directory import read_prepared
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.loopback import BIN, CONNECTION, Loopback  # noqa: E402 - found on the path just set
+from tests.support.loopback import BIN, CONNECTION, Loopback  # noqa: E402 - found on the path just set
 
 CENTERS = ("center-a", "center-b")
 STUDY = """

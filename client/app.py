@@ -20,9 +20,9 @@ from flwr.common.constant import ErrorCode
 from client.outgoing.egress import Perform, answer
 from client.outgoing.outgoing_log import LOG, append_line, line_of
 from client.service.trainer_link import START_IT, TrainerLink, TrainerUnavailableError, key_path, patiently, read_key
-from strategies.errors import UNREADABLE, ConciliumError, StorageError
-from strategies.instruction import Instruction, Reply
-from strategies.wire import claimed_kind, read_instruction, reply_content
+from protocol.errors import UNREADABLE, ConciliumError, StorageError
+from protocol.flower_codec import claimed_kind, read_instruction, reply_content
+from protocol.messages.instruction import Instruction, Reply
 
 logger = logging.getLogger(__name__)
 

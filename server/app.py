@@ -18,15 +18,15 @@ from flwr.supercore.exit import add_exit_handler
 from pydantic import Field, ValidationError
 from rich.console import Console
 
-from server.directory import StudyDirectory
-from server.fleet.fleet import Fleet
-from server.launching.progress_file import ProgressFile
-from server.launching.state_files import read_not_admitted
-from server.progress import Display, Listeners
-from server.rounds.loop import run_study
-from server.study import read_study
-from strategies.errors import StudyError
-from strategies.settings import Settings, findings
+from protocol.errors import StudyError
+from protocol.messages.settings import Settings, findings
+from server.grid.center_grid import Fleet
+from server.rounds.study_run import run_study
+from server.runs.progress_file import ProgressFile
+from server.runs.state_files import read_not_admitted
+from server.study.directory import StudyDirectory
+from server.study.events import Display, Listeners
+from server.study.file import read_study
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 

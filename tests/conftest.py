@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from server.directory import StudyDirectory
+    from server.study.directory import StudyDirectory
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {
@@ -69,7 +69,7 @@ def sts_root(data_root: Path) -> Path:
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The synthetic cases of the small study."""
-    from tests.small_study import write_cohort
+    from tests.support.small_study import write_cohort
 
     return write_cohort(tmp_path_factory.mktemp("cohort"))
 
@@ -77,7 +77,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def study_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small study's file."""
-    from tests.small_study import write_study
+    from tests.support.small_study import write_study
 
     return write_study(tmp_path_factory.mktemp("study") / "study.toml")
 
@@ -85,6 +85,6 @@ def study_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def finished(cohort: Path, study_file: Path, tmp_path_factory: pytest.TempPathFactory) -> "StudyDirectory":
     """The uninterrupted run of the small study that many tests look at."""
-    from tests.small_study import run
+    from tests.support.small_study import run
 
     return run(study_file, cohort, tmp_path_factory.mktemp("run") / "out")

@@ -19,7 +19,7 @@ from typing import Literal
 
 from client.data.checks import Issue, Subject, case_issues
 from client.data.volume import Grid, Quantity, Volume, read_grid, read_volume
-from strategies.errors import CaseError
+from protocol.errors import CaseError
 
 Modality = Literal["ct", "pet"]
 File = Literal["ct", "pet", "gtv"]

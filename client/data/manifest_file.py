@@ -9,8 +9,8 @@ from typing import Any
 from client.data.checks import Issue
 from client.data.manifest import Case, Manifest
 from client.data.volume import Grid
-from strategies.atomic_files import write_text
-from strategies.errors import CaseError
+from protocol.errors import CaseError
+from protocol.storage.atomic_files import write_text
 
 VERSION = 1
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.errors import CaseError
+from protocol.errors import CaseError
 
 HEADER_BYTES = 348
 GZIP = b"\x1f\x8b"

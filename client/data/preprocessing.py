@@ -22,8 +22,8 @@ from safetensors.numpy import load_file, save
 
 from client.data.manifest import QUANTITIES, File
 from client.data.volume import read_volume, to_image
-from strategies.atomic_files import write_bytes
-from strategies.settings import Preprocessing
+from protocol.messages.settings import Preprocessing
+from protocol.storage.atomic_files import write_bytes
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
 from client.data.manifest import Manifest
-from strategies.instruction import Part
-from strategies.settings import Split
+from protocol.messages.instruction import Part
+from protocol.messages.settings import Split
 
 
 def split_of(patients: Iterable[str], *, seed: int, validation: float, test: float) -> dict[str, Part]:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from client.data.manifest import Manifest
 from client.data.split import parts
-from strategies.atomic_files import write_text
-from strategies.instruction import Part
-from strategies.settings import Split
+from protocol.messages.instruction import Part
+from protocol.messages.settings import Split
+from protocol.storage.atomic_files import write_text
 
 
 def fixed_parts(manifest: Manifest, *, seed: int, split: Split, folder: Path) -> dict[str, Part]:

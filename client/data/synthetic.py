@@ -17,8 +17,8 @@ import numpy as np
 from client.data.phantom import draw_phantom
 from client.data.scanner import CtScanner, PetScanner, Scan, scan
 from client.data.volume import write_volume
-from strategies.atomic_files import write_text
-from strategies.errors import CaseError
+from protocol.errors import CaseError
+from protocol.storage.atomic_files import write_text
 
 PREFIX = "synthetic-"
 

@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from client.data.nifti_values import stored_floats
-from strategies.errors import CaseError, StorageError
+from protocol.errors import CaseError, StorageError
 
 Quantity = Literal["ct_hu", "pet_suv", "mask"]
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)

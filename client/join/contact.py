@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from cryptography import x509
 
-from strategies.kit import host_and_port
+from protocol.enrolment.kit import host_and_port
 
 TIMEOUT_S = 10.0
 HEAD_BYTES = 16384

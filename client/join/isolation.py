@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from client.center_home import CenterHome, CenterSettings
+from client.home.center_home import CenterHome, CenterSettings
 
 TRIAL_S = 10
 NETWORKS: tuple[tuple[str, ...], ...] = (

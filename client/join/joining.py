@@ -11,9 +11,9 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from client.agreement import write_terms
-from client.backbone_store import BackboneStore
-from client.center_home import (
+from client.home.agreement import write_terms
+from client.home.backbone_store import BackboneStore
+from client.home.center_home import (
     CenterHome,
     CenterSettings,
     CenterTerms,
@@ -26,13 +26,13 @@ from client.center_home import (
     write_settings,
 )
 from client.join.findings import Finding, failed, ok
-from client.join.programs import provide_node_files
 from client.node.bundle_guard import read_accepted, write_accepted
 from client.node.node_key import first_answer, provide_node_key
-from strategies.atomic_files import write_bytes, write_text
-from strategies.errors import ConciliumError, KitError, ModelError
-from strategies.kit import Kit, read_kit, write_answer
-from strategies.tensors import content_hash
+from deploy.center.programs import provide_node_files
+from protocol.enrolment.kit import Kit, read_kit, write_answer
+from protocol.errors import ConciliumError, KitError, ModelError
+from protocol.messages.tensors import content_hash
+from protocol.storage.atomic_files import write_bytes, write_text
 
 ASK_AGAIN = "ask the coordinator for a new kit (`concilium enroll CENTER`)"
 LOOK_AGAIN = "check the path, and that this user may read the file"

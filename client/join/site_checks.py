@@ -8,12 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from client.center_home import DEFAULT_PORT, CenterSettings, CenterTerms
+from client.home.center_home import DEFAULT_PORT, CenterSettings, CenterTerms
 from client.join.findings import Finding, failed, ok, skipped, warning
 from client.join.isolation import data_of, hides_too_much, without_data, without_network
 from client.join.situation import Situation
-from strategies.atomic_files import free_bytes, write_text
-from strategies.kit import StudyTerms
+from protocol.enrolment.kit import StudyTerms
+from protocol.storage.atomic_files import free_bytes, write_text
 
 if TYPE_CHECKING:
     from client.data.manifest import Manifest

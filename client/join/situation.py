@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
-from client.center_home import CenterHome, CenterSettings, CenterTerms
+from client.home.center_home import CenterHome, CenterSettings, CenterTerms
 from client.join.contact import Contact, make_contact
 from client.join.findings import Finding
 from client.node.fleet_api import Standing, fleet_api
 from client.node.node_key import read_node_key
 from client.node.renewal import adopt_accepted_key
-from strategies.atomic_files import write_text
-from strategies.errors import ConciliumError
+from protocol.errors import ConciliumError
+from protocol.storage.atomic_files import write_text
 
 if TYPE_CHECKING:
     from client.data.manifest import Manifest

@@ -22,8 +22,8 @@ from client.data.crops import Crop, apply_crop
 from client.data.preprocessing import PreparedCase
 from client.learning.training import shape_of
 from fusion_models.adapters.injection import adapted_layers, parameters_by_key
-from strategies.errors import ModelError
-from strategies.tensors import NORM, ROLE_GROUPS, module_of, role_of
+from protocol.errors import ModelError
+from protocol.messages.tensors import NORM, ROLE_GROUPS, module_of, role_of
 
 QUANTILES = (0.5, 0.9, 0.99)
 FEATURES = {"ct": "features.ct", "pet": "features.pet"}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from strategies.errors import ModelError
+from protocol.errors import ModelError
 
 POSITIONS_PER_PASS = 512
 

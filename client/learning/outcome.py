@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from client.assembly import arrays_of, tensor_specs
+from client.learning.assembly import arrays_of, tensor_specs
 from client.learning.training import Trained
 from client.local_terms.contract import LocalTerm
 from fusion_models.adapters.injection import parameters_by_key
-from strategies.instruction import Instruction
-from strategies.payload import Payload, frozen_hash, phase_of
-from strategies.settings import Training
-from strategies.tensors import BACKBONE, NEEDS, PEFT, Tensors, TensorSpec, content_hash, group_in, select
+from protocol.messages.instruction import Instruction
+from protocol.messages.payload import Payload, frozen_hash, phase_of
+from protocol.messages.settings import Training
+from protocol.messages.tensors import BACKBONE, NEEDS, PEFT, Tensors, TensorSpec, content_hash, group_in, select
 
 Arrays = dict[str, NDArray[np.float32]]
 

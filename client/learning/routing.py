@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from client.assembly import assemble
 from client.data.preprocessing import PreparedCase
+from client.learning.assembly import assemble
 from client.learning.features import features_of
-from strategies.bank import SHARED, AdapterBank
+from protocol.messages.tensors import role_of
+from strategies.bank.bank import SHARED, AdapterBank
+from strategies.bank.routing_file import read_routers
 from strategies.continual.router import Route, Router, merge_center_adapters
-from strategies.continual.routing_file import read_routers
-from strategies.tensors import role_of
 
 
 class RoutedModels:

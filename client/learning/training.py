@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from client.abandonment import Check, unhindered
 from client.data.crops import apply_crop, draw_crop
 from client.data.preprocessing import PreparedCase
 from client.local_terms.contract import LocalTerm, warmed_up
+from client.service.cancellation import Check, unhindered
 from fusion_models.adapters.gain import pinned_gain
 from fusion_models.losses import deeply_supervised, every_scale
 from fusion_models.modality import draw_setting, renormalised, restrict, settings_of
-from strategies.errors import ModelError
-from strategies.settings import Training
+from protocol.errors import ModelError
+from protocol.messages.settings import Training
 
 
 @dataclass(frozen=True)

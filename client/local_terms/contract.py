@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fusion_models.adapters.injection import parameters_by_key
-from strategies.settings import StudySettings, Training
-from strategies.tensors import PERSONAL, ROLE_GROUPS, Tensors, role_of
+from protocol.messages.settings import StudySettings, Training
+from protocol.messages.tensors import PERSONAL, ROLE_GROUPS, Tensors, role_of
 
 WARM_UP_STEPS = 5
 

@@ -23,7 +23,7 @@ from fusion_models.adapters.injection import group_of
 from fusion_models.losses import every_scale
 from fusion_models.modality import restrict
 from fusion_models.registry import model_row
-from strategies.tensors import CARRY, NEEDS, PEFT, ROLE_GROUPS, Tensors, is_statistic, role_of
+from protocol.messages.tensors import CARRY, NEEDS, PEFT, ROLE_GROUPS, Tensors, is_statistic, role_of
 
 TEMPERATURE = 2.0
 CONFIDENCE = 0.9

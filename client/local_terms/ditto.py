@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from client.local_terms.contract import QuietTerm, Round, array_of, warmed_up
 from fusion_models.adapters.injection import parameters_by_key
 from fusion_models.losses import deeply_supervised, every_scale
-from strategies.errors import ModelError
-from strategies.settings import Training
-from strategies.tensors import is_statistic
+from protocol.errors import ModelError
+from protocol.messages.settings import Training
+from protocol.messages.tensors import is_statistic
 
 OWN = "@own"
 Batch = tuple[Tensor | None, Tensor | None, Tensor]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round, like, sum_of
-from strategies.errors import ModelError
+from protocol.errors import ModelError
 
 FISHER = "@fisher"
 

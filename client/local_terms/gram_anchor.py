@@ -26,8 +26,8 @@ from torch import Tensor
 
 from client.local_terms.contract import QuietTerm, Round, like, sum_of
 from fusion_models.adapters.injection import parameters_by_key
-from strategies.errors import ModelError
-from strategies.tensors import is_statistic, module_of
+from protocol.errors import ModelError
+from protocol.messages.tensors import is_statistic, module_of
 
 GRAM = "@gram"
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round, like, sum_of
-from strategies.errors import ModelError
-from strategies.tensors import module_of, role_of
+from protocol.errors import ModelError
+from protocol.messages.tensors import module_of, role_of
 
 
 class Orthogonality(QuietTerm):

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round, array_of, like
-from strategies.errors import ModelError
-from strategies.tensors import Tensors
+from protocol.errors import ModelError
+from protocol.messages.tensors import Tensors
 
 CONTROL, SHARED_CONTROL = "@control", "@shared-control"
 

@@ -1,4 +1,4 @@
-"""The local terms by name: the fields of `strategies.settings.LocalTerms`, each with its builder."""
+"""The local terms by name: the fields of `protocol.messages.settings.LocalTerms`, each with its builder."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,8 +12,8 @@ from client.local_terms.gram_anchor import build_gram_anchor
 from client.local_terms.orthogonality import build_orthogonality
 from client.local_terms.proximal import build_proximal
 from client.local_terms.scaffold import build_scaffold
-from strategies.settings import StudySettings, Training
-from strategies.tensors import Tensors
+from protocol.messages.settings import StudySettings, Training
+from protocol.messages.tensors import Tensors
 
 TERMS: Mapping[str, Builder] = {
     "proximal": build_proximal,

@@ -12,9 +12,9 @@ import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from strategies.atomic_files import write_text
-from strategies.errors import ConciliumError
-from strategies.kit import BUNDLE_FILES
+from protocol.enrolment.kit import BUNDLE_FILES
+from protocol.errors import ConciliumError
+from protocol.storage.atomic_files import write_text
 
 
 class BundleError(ConciliumError):

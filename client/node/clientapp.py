@@ -21,12 +21,12 @@ from typing import Any
 from flwr.app import Context, Message
 
 from client.app import NODE_HOME_VARIABLE, app, noted
-from client.center_home import CenterHome, read_center_terms
+from client.home.center_home import CenterHome, read_center_terms
 from client.node.bundle_guard import check_bundle, check_run_options, read_accepted
 from client.node.run_watch import watched
-from strategies.errors import ConciliumError
-from strategies.instruction import Reply
-from strategies.wire import claimed_kind, reply_content
+from protocol.errors import ConciliumError
+from protocol.flower_codec import claimed_kind, reply_content
+from protocol.messages.instruction import Reply
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Signed calls to the coordinator's Fleet API: the one place on the center's side that uses Flower's own client.
 
 The SuperNode makes the same calls for the federation itself. Here are the two that it does not make: is this key
-accepted, and is this run still wanted. Flower is pinned to 1.41; `tests/test_bundle_guard.py` names what is used.
+accepted, and is this run still wanted. Flower is pinned to 1.41; `tests/client/node/test_bundle_guard.py` names what is used.
 """
 
 from collections.abc import Iterator

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from client.center_home import CenterHome, HomeError
-from strategies.atomic_files import write_private, write_text
-from strategies.kit import RENEWAL, Answer, answer_bytes, token_proof
+from client.home.center_home import CenterHome, HomeError
+from protocol.enrolment.kit import RENEWAL, Answer, answer_bytes, token_proof
+from protocol.storage.atomic_files import write_private, write_text
 
 
 def provide_node_key(path: Path) -> ec.EllipticCurvePrivateKey:

@@ -14,10 +14,10 @@ from pathlib import Path
 import httpx
 
 from client.app import SOCKET_VARIABLE, trainer_at
-from client.center_home import CenterHome, read_center_terms
+from client.home.center_home import CenterHome, read_center_terms
 from client.node.fleet_api import fleet_api
 from client.node.node_key import read_node_key
-from strategies.errors import ConciliumError
+from protocol.errors import ConciliumError
 
 logger = logging.getLogger(__name__)
 

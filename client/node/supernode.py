@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from client.app import NODE_HOME_VARIABLE
-from client.center_home import CenterHome
+from client.home.center_home import CenterHome
 from client.node.renewal import adopt_accepted_key
 
 logger = logging.getLogger(__name__)

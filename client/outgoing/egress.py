@@ -1,8 +1,8 @@
 """What may leave a center: an allow-list that can be read here, and a log of everything that passed.
 
 A reply may carry the study's tensors of the groups the center owns (right shape, float32, finite, each backed by
-enough cases, all under one cap of bytes), the statistics that `strategies.admission.statistic_spec` lists, mean scores
-by modality setting, the loss, a comparison and the diagnostics of `strategies.diagnostics`, the facts named in FACTS,
+enough cases, all under one cap of bytes), the statistics that `protocol.validation.statistic_spec` lists, mean scores
+by modality setting, the loss, a comparison and the diagnostics of `protocol.messages.diagnostics`, the facts named in FACTS,
 and an error code. Anything else stops the whole reply; the coordinator then learns `egress-refused` and the reasons
 stay in the log. Figures that stand on too few cases are withheld alone (`withholding`). Each line of the log is
 on the disk before its reply is returned.
@@ -20,10 +20,7 @@ from numpy.typing import NDArray
 
 from client.outgoing.outgoing_log import append_line, bytes_of, line_of
 from client.outgoing.withholding import withheld
-from strategies.admission import OBSERVED, statistic_spec
-from strategies.diagnostics import diagnostic_findings
-from strategies.envelope import comparison_findings, reply_text
-from strategies.errors import (
+from protocol.errors import (
     UNREADABLE,
     AbandonedError,
     BackboneMissingError,
@@ -31,10 +28,13 @@ from strategies.errors import (
     NothingWaitingError,
     PayloadError,
 )
-from strategies.instruction import Comparison, Instruction, Reply, Score
-from strategies.payload import Payload
-from strategies.settings import ROLES, SETTINGS
-from strategies.tensors import GROUPS, PEFT, PET, TensorSpec, is_statistic
+from protocol.messages.diagnostics import diagnostic_findings
+from protocol.messages.header import comparison_findings, reply_text
+from protocol.messages.instruction import Comparison, Instruction, Reply, Score
+from protocol.messages.payload import Payload
+from protocol.messages.settings import ROLES, SETTINGS
+from protocol.messages.tensors import GROUPS, PEFT, PET, TensorSpec, is_statistic
+from protocol.validation import OBSERVED, statistic_spec
 
 logger = logging.getLogger(__name__)
 

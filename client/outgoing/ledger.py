@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from client.outgoing.outgoing_log import LOG
-from strategies.errors import ConciliumError
+from protocol.errors import ConciliumError
 
 PLACES = ("trainer", "node", ".")
 """Folders of a home that may hold a log."""

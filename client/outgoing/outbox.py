@@ -1,6 +1,6 @@
 """Finished training that the coordinator has not settled yet, on the center's disk: no hour of work is done twice.
 
-    outbox/<round>-<study>-<instruction>-<content>.safetensors      one reply each, a frame of `strategies.frames`
+    outbox/<round>-<study>-<instruction>-<content>.safetensors      one reply each, a frame of `protocol.socket_codec`
 
 <study> and <instruction> are digests of what the work belongs to, <content> is the SHA-256 of the file. The same
 instruction again finds its answer here, whoever died in between; what the coordinator reports as settled is removed.
@@ -14,13 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from strategies.atomic_files import remove_unfinished, write_bytes
-from strategies.envelope import instruction_text
-from strategies.errors import NothingWaitingError, PayloadError, StorageError
-from strategies.frames import pack_reply, unpack_reply
-from strategies.instruction import Instruction, Reply
-from strategies.settings import StudySettings, settings_digest
-from strategies.tensors import content_hash
+from protocol.errors import NothingWaitingError, PayloadError, StorageError
+from protocol.messages.header import instruction_text
+from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.settings import StudySettings, settings_digest
+from protocol.messages.tensors import content_hash
+from protocol.socket_codec import pack_reply, unpack_reply
+from protocol.storage.atomic_files import remove_unfinished, write_bytes
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """The log of everything that left a center: a JSON line for each reply, on the disk before the reply is returned.
 
-`text_*` are of the reply's JSON text (`strategies.envelope.reply_text`), `bytes` and `content_sha256` of its tensors:
+`text_*` are of the reply's JSON text (`protocol.messages.header.reply_text`), `bytes` and `content_sha256` of its tensors:
 together they are all that leaves.
 """
 
@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from strategies.envelope import reply_text
-from strategies.errors import StorageError
-from strategies.instruction import Comparison, Reply
-from strategies.payload import Payload
-from strategies.tensors import content_hash, is_statistic
+from protocol.errors import StorageError
+from protocol.messages.header import reply_text
+from protocol.messages.instruction import Comparison, Reply
+from protocol.messages.payload import Payload
+from protocol.messages.tensors import content_hash, is_statistic
 
 LOG = "outgoing.jsonl"
 """The file's name in the folder of each side, trainer and network."""

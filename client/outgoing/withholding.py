@@ -3,7 +3,7 @@
     scores        the cases of a modality setting; its Dice and HD95 also the cases that define them
     loss          the training cases behind the payload, `max(support)`
     comparison    the validation cases that were compared
-    diagnostics   the cases of the setting that they stand on, `strategies.diagnostics.STANDS_ON`
+    diagnostics   the cases of the setting that they stand on, `protocol.messages.diagnostics.STANDS_ON`
 
 Counts of cases leave whatever their size, those of validation and test cases too: the coordinator needs them to admit
 a payload and to say why a column is empty, and a count says of no patient more than that there are few. What would
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from strategies.diagnostics import STANDS_ON
-from strategies.instruction import Reply, Score
+from protocol.messages.diagnostics import STANDS_ON
+from protocol.messages.instruction import Reply, Score
 
 PLURALS = ("scores", "diagnostics")
 

@@ -7,16 +7,16 @@ from typing import Any
 
 from torch import nn
 
-from client.assembly import assemble
 from client.data.manifest import Manifest, Modality, raise_if_unusable, scan_center
 from client.data.preprocessing import PreparedCase, prepare_case
+from client.learning.assembly import assemble
 from client.scores.evaluation import runnable_settings, score_case
 from client.scores.metrics import CaseScore, summarise
 from fusion_models.registry import model_row
-from strategies.bank import AdapterBank
-from strategies.errors import CaseError
-from strategies.settings import ModalitySetting, StudySettings
-from strategies.tensors import Tensors, role_of
+from protocol.errors import CaseError
+from protocol.messages.settings import ModalitySetting, StudySettings
+from protocol.messages.tensors import Tensors, role_of
+from strategies.bank.bank import AdapterBank
 
 
 def load_adapter(bank: AdapterBank, name: str, version: int | None, *, device: str) -> nn.Module:

@@ -14,7 +14,7 @@ import torch
 from monai.metrics import compute_hausdorff_distance
 from numpy.typing import NDArray
 
-from strategies.instruction import Score
+from protocol.messages.instruction import Score
 
 Mask = NDArray[np.uint8] | NDArray[np.bool_]
 

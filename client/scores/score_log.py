@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from client.data.preprocessing import PreparedCase
 from client.scores.metrics import CaseScore
-from strategies.atomic_files import write_bytes, write_text
-from strategies.settings import Preprocessing
+from protocol.messages.settings import Preprocessing
+from protocol.storage.atomic_files import write_bytes, write_text
 
 
 def record_scores(home: Path, stage: str, scores: Sequence[CaseScore]) -> None:

@@ -16,17 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from client.abandonment import Check, unhindered
-from client.assembly import assemble
 from client.data.preprocessing import PreparedCase
+from client.learning.assembly import assemble
 from client.scores.evaluation import runnable_settings, score_case
 from client.scores.metrics import CaseScore, summarise
+from client.service.cancellation import Check, unhindered
 from fusion_models.registry import model_row
 from fusion_models.vmambax.gate_statistics import GateStatistics
+from protocol.messages.instruction import Comparison, Score
+from protocol.messages.settings import SETTINGS, ModalitySetting, StudySettings
+from protocol.messages.tensors import Tensors, content_hash, is_statistic
 from strategies.continual.gate import bootstrap_means
-from strategies.instruction import Comparison, Score
-from strategies.settings import SETTINGS, ModalitySetting, StudySettings
-from strategies.tensors import Tensors, content_hash, is_statistic
 
 KEPT_SCORES = 4096
 REPLICATES = 1000

@@ -4,7 +4,7 @@ The ClientApp has the network and no data, the trainer has the data and no netwo
 A connection carries, each as one message:
 
     ASKER + name     whose instructions follow; not answered
-    instruction      `strategies.frames`; answered with a reply
+    instruction      `protocol.socket_codec`; answered with a reply
     ABANDON + name   break off what that asker waits for; answered with DROPPED or IDLE
 """
 
@@ -19,9 +19,9 @@ from multiprocessing.connection import Client, Connection
 from pathlib import Path
 from typing import TypeVar
 
-from strategies.errors import TRAINER_UNAVAILABLE, ConciliumError
-from strategies.frames import pack_instruction, unpack_reply
-from strategies.instruction import Instruction, Reply
+from protocol.errors import TRAINER_UNAVAILABLE, ConciliumError
+from protocol.messages.instruction import Instruction, Reply
+from protocol.socket_codec import pack_instruction, unpack_reply
 
 logger = logging.getLogger(__name__)
 

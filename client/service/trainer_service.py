@@ -1,7 +1,7 @@
 """The warm trainer's local service: a private socket whose instructions are performed one at a time.
 
 The process stays up between rounds, so that imports, data and backbone are paid for once. Frames are
-`strategies.frames`; what cannot be read is answered with a code and the service goes on. The thread that calls `serve`
+`protocol.socket_codec`; what cannot be read is answered with a code and the service goes on. The thread that calls `serve`
 does the work, so that SIGTERM ends it; `reception` takes connections meanwhile, so that it can be called off.
 """
 
@@ -18,13 +18,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from client.abandonment import Check
 from client.outgoing.egress import answer
-from client.service.reception import Errand, received
-from strategies.atomic_files import provide_private
-from strategies.errors import UNREADABLE, ConciliumError
-from strategies.frames import pack_reply, unpack_instruction
-from strategies.instruction import Instruction, Reply
+from client.service.cancellation import Check
+from client.service.request_queue import Errand, received
+from protocol.errors import UNREADABLE, ConciliumError
+from protocol.messages.instruction import Instruction, Reply
+from protocol.socket_codec import pack_reply, unpack_instruction
+from protocol.storage.atomic_files import provide_private
 
 logger = logging.getLogger(__name__)
 

@@ -143,7 +143,7 @@ start_coordinator() {
 }
 
 probe() {
-  "${ENGINE[@]}" exec "$NET-$1" python -m deploy.probe "$2"
+  "${ENGINE[@]}" exec "$NET-$1" python -m deploy.images.probe "$2"
 }
 
 wait_for() {

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from strategies.atomic_files import write_text
-from strategies.errors import LaunchError
+from protocol.errors import LaunchError
+from protocol.storage.atomic_files import write_text
 
 TEMPORARY = ("body", "proxy", "fastcgi", "uwsgi", "scgi")
 UNFIT = frozenset('"\\\n;{}$')

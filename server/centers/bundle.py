@@ -10,8 +10,8 @@ import warnings
 import zipfile
 from pathlib import Path
 
-from strategies.errors import LaunchError
-from strategies.kit import BUNDLE_FILES
+from protocol.enrolment.kit import BUNDLE_FILES
+from protocol.errors import LaunchError
 
 BUNDLE_APP = Path(__file__).resolve().parents[1] / "flower-app"
 

@@ -17,17 +17,17 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from server.centers.authority import utc_now
-from server.centers.coordinator import read_coordinator
+from protocol.enrolment.kit import Kit, read_answer, token_verifier, write_kit
+from protocol.errors import EnrolmentError, LaunchError
+from server.centers.coordinator_settings import read_coordinator
 from server.centers.kit_answers import member_after
 from server.centers.node_register import follow
-from server.centers.roll import Member, Roll, day_of, locked, read_roll, write_roll
-from server.centers.terms import study_terms
-from server.directory import StudyDirectory
-from server.launching.link import Link
-from server.study import read_study
-from strategies.errors import EnrolmentError, LaunchError
-from strategies.kit import Kit, read_answer, token_verifier, write_kit
+from server.centers.registry import Member, Roll, day_of, locked, read_roll, write_roll
+from server.centers.study_agreement import study_terms
+from server.study.directory import StudyDirectory
+from server.study.file import read_study
+from server.superlink.link import Link
+from server.tls.authority import utc_now
 
 KIT_DAYS, MEMBER_DAYS = 14, 365
 

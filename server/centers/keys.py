@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_public_key
 
-from strategies.errors import EnrolmentError
+from protocol.errors import EnrolmentError
 
 CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 

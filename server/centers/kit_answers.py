@@ -6,10 +6,10 @@ Pure functions of the roll, the answer and the time; `server.centers.enrolment` 
 import hmac
 from datetime import datetime, timedelta
 
+from protocol.enrolment.kit import RENEWAL, Answer, verifier_proof
+from protocol.errors import EnrolmentError, KitError
 from server.centers.keys import canonical_key, fingerprint, has_signed
-from server.centers.roll import Member, Roll, day_of
-from strategies.errors import EnrolmentError, KitError
-from strategies.kit import RENEWAL, Answer, verifier_proof
+from server.centers.registry import Member, Roll, day_of
 
 
 def member_after(roll: Roll, answer: Answer, now: datetime) -> Member:

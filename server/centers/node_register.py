@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from protocol.errors import LaunchError
 from server.centers.keys import fingerprint
-from server.centers.roll import Roll
-from server.launching.link import Link
-from strategies.errors import LaunchError
+from server.centers.registry import Roll
+from server.superlink.link import Link
 
 
 @dataclass

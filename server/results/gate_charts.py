@@ -25,7 +25,7 @@ def gates_svg(rows: Rows, stage_starts: Sequence[int], name: str) -> str:
     """Mean of each gate as a line, one standard deviation around it as a band, its saturated share as a thin line.
 
     Args:
-        rows: diagnostics of each round (`strategies.diagnostics`), at least one of them with a gate; empty where
+        rows: diagnostics of each round (`protocol.messages.diagnostics`), at least one of them with a gate; empty where
             nothing is known.
         stage_starts: position (from 1) of the first round of each stage.
         name: prefix of every SVG id, unique in the page, made of letters, digits and hyphens.

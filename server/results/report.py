@@ -9,9 +9,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from protocol.storage.atomic_files import write_text
 from server.results.charts import COLOURS, Curves, Tint, curves_svg, dice_range, gradient, tint
 from server.results.gate_charts import gates_among, gates_svg
-from strategies.atomic_files import write_text
 
 Table = Mapping[str, Any]
 UNDEFINED = "undefined"
@@ -80,7 +80,7 @@ def report_html(result: Mapping[str, object]) -> str:
     """The report of a study as one HTML document."""
     study: Table = result
     low, high = dice_range([value for matrix in study["matrices"].values() for row in matrix["dice"] for value in row])
-    environment = Environment(loader=PackageLoader("server"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(loader=PackageLoader("server.results"), autoescape=True, undefined=StrictUndefined)
     environment.filters.update(
         score=score, millimetres=millimetres, size=size, duration=duration, label=label, words=words
     )

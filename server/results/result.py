@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from server.history import ErrandRecord, GateRecord, History, RoundRecord, StageRow
-from server.study import INITIAL, Stage, Study
-from strategies.atomic_files import write_text
-from strategies.bank import Entry
-from strategies.evaluation_matrix import EvaluationMatrix
-from strategies.instruction import Score
-from strategies.settings import SETTINGS, ModalitySetting
-from strategies.tensors import GROUPS, TensorSpec
+from protocol.messages.instruction import Score
+from protocol.messages.settings import SETTINGS, ModalitySetting
+from protocol.messages.tensors import GROUPS, TensorSpec
+from protocol.storage.atomic_files import write_text
+from server.study.file import INITIAL, Stage, Study
+from server.study.history import ErrandRecord, GateRecord, History, RoundRecord, StageRow
+from strategies.bank.bank import Entry
+from strategies.evaluation.matrix import EvaluationMatrix
 
 SCHEMA = 1
 PARTS = ("train", "validation", "test")

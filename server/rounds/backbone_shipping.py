@@ -9,10 +9,10 @@ from pathlib import Path
 
 from safetensors.numpy import save as safetensors_bytes
 
-from strategies.atomic_files import write_bytes
-from strategies.bank import AdapterBank
-from strategies.tensors import Tensors
-from strategies.wire import tensor_bytes
+from protocol.flower_codec import tensor_bytes
+from protocol.messages.tensors import Tensors
+from protocol.storage.atomic_files import write_bytes
+from strategies.bank.bank import AdapterBank
 
 logger = logging.getLogger(__name__)
 

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from server.checkpoint import Checkpoint
-from server.history import RoundRecord
-from server.rounds.messages import Desk
+from protocol.messages.tensors import BACKBONE, PERSONAL, Tensors, is_statistic
+from server.rounds.instructions import Desk
 from server.rounds.transitions import of_groups, without_backbone
-from server.study import Stage, Study
-from strategies.bank import SHARED, AdapterBank, Entry
-from strategies.continual.routing_file import write_routers
-from strategies.tensors import BACKBONE, PERSONAL, Tensors, is_statistic
+from server.study.checkpoint import Checkpoint
+from server.study.file import Stage, Study
+from server.study.history import RoundRecord
+from strategies.bank.bank import SHARED, AdapterBank, Entry
+from strategies.bank.routing_file import write_routers
 
 
 def bank_stage(bank: AdapterBank, state: Checkpoint, desk: Desk, study: Study) -> list[Entry]:

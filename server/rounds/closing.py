@@ -7,20 +7,20 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from server.checkpoint import Checkpoint
-from server.history import ErrandRecord, StageRow
-from server.rounds.correspondence import Answer, Correspondence
-from server.rounds.messages import Desk
+from protocol.errors import NO_ANSWER, PayloadError, QuorumError
+from protocol.messages.instruction import Comparison
+from protocol.messages.payload import frozen_hash
+from protocol.messages.settings import Statistic, Strategy
+from protocol.messages.tensors import BACKBONE, Tensors
+from protocol.validation import admit, observation_specs
+from server.rounds.dispatcher import Answer, Correspondence
+from server.rounds.instructions import Desk
 from server.rounds.transitions import after_gate
-from server.study import Stage
-from strategies.admission import admit, observation_specs
+from server.study.checkpoint import Checkpoint
+from server.study.file import Stage
+from server.study.history import ErrandRecord, StageRow
 from strategies.continual.gate import decide, heard_from
 from strategies.continual.memory import merge_fishers, merge_grams
-from strategies.errors import NO_ANSWER, PayloadError, QuorumError
-from strategies.instruction import Comparison
-from strategies.payload import frozen_hash
-from strategies.settings import Statistic, Strategy
-from strategies.tensors import BACKBONE, Tensors
 
 logger = logging.getLogger(__name__)
 

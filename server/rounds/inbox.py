@@ -19,11 +19,11 @@ import numpy as np
 import safetensors
 from safetensors.numpy import save as safetensors_bytes
 
-from strategies.atomic_files import remove_unfinished, write_bytes
-from strategies.bank import NAME
-from strategies.errors import StorageError
-from strategies.payload import Payload
-from strategies.tensors import content_hash
+from protocol.errors import StorageError
+from protocol.messages.payload import Payload
+from protocol.messages.tensors import content_hash
+from protocol.storage.atomic_files import remove_unfinished, write_bytes
+from strategies.bank.bank import NAME
 
 LATE, ENDING = "late", ".safetensors"
 FIELDS = ("center", "backbone_hash", "stage", "server_round", "support", "phase", "frozen_hash")

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Mapping
 
-from server.checkpoint import Checkpoint
-from server.directory import Prepared, StudyDirectory
+from protocol.storage.atomic_files import write_text
 from server.results.report import write_report
 from server.results.result import Facts, Status, build_result, installed_versions, write_result
+from server.study.checkpoint import Checkpoint
+from server.study.directory import Prepared, StudyDirectory
 from server.tracking.buffered import StudyTracker
-from strategies.atomic_files import write_text
-from strategies.bank import AdapterBank
+from strategies.bank.bank import AdapterBank
 
 
 def write_outputs(

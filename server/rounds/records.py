@@ -4,14 +4,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
-from server.history import RoundRecord
-from server.rounds.correspondence import Answer
-from server.study import Stage
+from protocol.errors import PayloadError
+from protocol.messages.payload import Payload
+from protocol.messages.tensors import Tensors, role_of
+from server.rounds.dispatcher import Answer
+from server.study.file import Stage
+from server.study.history import RoundRecord
 from strategies.aggregation.contract import Base
 from strategies.aggregation.linear_form import linear_form, modules_of
-from strategies.errors import PayloadError
-from strategies.payload import Payload
-from strategies.tensors import Tensors, role_of
 
 
 def record_of(answer: Answer, stage: Stage, number: int, error: str, norms: Mapping[str, float]) -> RoundRecord:

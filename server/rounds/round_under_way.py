@@ -5,18 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from server.checkpoint import Checkpoint
-from server.history import RoundRecord
-from server.rounds.messages import Desk
+from protocol.errors import PayloadError, QuorumError
+from protocol.messages.instruction import Reply
+from protocol.messages.payload import frozen_hash, phase_of
+from protocol.messages.settings import Training
+from protocol.messages.tensors import PEFT
+from protocol.validation import admit, update_norms
+from server.rounds.instructions import Desk
 from server.rounds.records import gain_findings, norm_medians
 from server.rounds.transitions import base_of, hash_for, without_backbone
-from strategies.admission import admit, update_norms
+from server.study.checkpoint import Checkpoint
+from server.study.history import RoundRecord
 from strategies.aggregation.contract import Base
-from strategies.errors import PayloadError, QuorumError
-from strategies.instruction import Reply
-from strategies.payload import frozen_hash, phase_of
-from strategies.settings import Training
-from strategies.tensors import PEFT
 
 logger = logging.getLogger(__name__)
 

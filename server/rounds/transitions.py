@@ -7,19 +7,19 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from server.checkpoint import Checkpoint
-from server.directory import Prepared
-from server.history import AggregationRecord, GateRecord, History
-from server.study import Stage, Study
+from protocol.messages.payload import Payload
+from protocol.messages.settings import Role, Training
+from protocol.messages.tensors import BACKBONE, PERSONAL, Tensors, content_hash, group_in, is_statistic
+from server.study.checkpoint import Checkpoint
+from server.study.directory import Prepared
+from server.study.file import Stage, Study
+from server.study.history import AggregationRecord, GateRecord, History
 from strategies.aggregation.contract import Base
 from strategies.aggregation.fold import fold
 from strategies.aggregation.schemes import Scheme
-from strategies.bank import AdapterBank
+from strategies.bank.bank import AdapterBank
 from strategies.continual.gate import Verdict
 from strategies.continual.memory import merge_controls
-from strategies.payload import Payload
-from strategies.settings import Role, Training
-from strategies.tensors import BACKBONE, PERSONAL, Tensors, content_hash, group_in, is_statistic
 
 SERVER_MOMENTS = ("@momentum", "@variance")
 OF_ONE_STAGE = (*SERVER_MOMENTS, "@shared-control", "@control")

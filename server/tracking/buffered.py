@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from server.history import History
-from server.study import Study
+from protocol.errors import StorageError
+from server.study.file import Study
+from server.study.history import History
 from server.tracking.store import RunStatus, is_remote
 from server.tracking.tracker import Ending, Tracker, store_of
-from strategies.bank import AdapterBank
-from strategies.errors import StorageError
+from strategies.bank.bank import AdapterBank
 
 logger = logging.getLogger(__name__)
 

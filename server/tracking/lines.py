@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-from server.history import AggregationRecord, GateRecord, History, LateRecord, RoundRecord, Scores, StageRow
-from server.study import Study
+from server.study.file import Study
+from server.study.history import AggregationRecord, GateRecord, History, LateRecord, RoundRecord, Scores, StageRow
 
 STUDY_RUN, SHARED_RUN = "study", "shared"
 

@@ -4,13 +4,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from server import checkpoint as checkpoints
-from server.directory import StudyDirectory, read_prepared
-from server.study_lock import held
+from protocol.errors import StudyError
+from server.study import checkpoint as checkpoints
+from server.study.directory import StudyDirectory, read_prepared
+from server.study.lock import held
 from server.tracking.store import RunStatus
 from server.tracking.tracker import Tracker
-from strategies.bank import AdapterBank
-from strategies.errors import StudyError
+from strategies.bank.bank import AdapterBank
 
 ENDINGS: dict[str, RunStatus] = {"complete": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 

@@ -15,8 +15,8 @@ from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from protocol.errors import StorageError
 from server.tracking.database import provide_database
-from strategies.errors import StorageError
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric

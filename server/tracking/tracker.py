@@ -15,14 +15,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from server.history import History
-from server.study import Study
+from protocol.errors import StorageError
+from protocol.storage.atomic_files import write_text
+from server.study.file import Study
+from server.study.history import History
 from server.tracking.lines import SHARED_RUN, STUDY_RUN, Line, center_run, flat, lines_of, study_parameters
 from server.tracking.models import Models
 from server.tracking.store import NAME_TAG, RunStatus, Store
-from strategies.atomic_files import write_text
-from strategies.bank import SHARED, AdapterBank
-from strategies.errors import StorageError
+from strategies.bank.bank import SHARED, AdapterBank
 
 logger = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from server.study import Study
+from protocol.errors import EnrolmentError
+from protocol.storage.atomic_files import write_private
+from server.study.file import Study
 from server.tracking.models import model_name
 from server.tracking.store import Store, trouble
 from server.tracking.tracker import center_experiment, shared_experiment
-from strategies.atomic_files import write_private
-from strategies.bank import SHARED
-from strategies.errors import EnrolmentError
+from strategies.bank.bank import SHARED
 
 PASSWORD_BYTES = 24
 USERS, PERMISSIONS = "/api/2.0/mlflow/users", "/api/3.0/mlflow/users/permissions"

@@ -16,6 +16,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from protocol.errors import PayloadError
+from protocol.messages.payload import Payload
+from protocol.messages.settings import Aggregation, Role
+from protocol.messages.tensors import Tensors, module_of, role_of
 from strategies.aggregation.contract import Aggregated, Base
 from strategies.aggregation.linear import Sent, aggregate_linear
 from strategies.aggregation.linear_form import (
@@ -33,10 +37,6 @@ from strategies.aggregation.linear_form import (
     scale_of,
     wire_magnitude,
 )
-from strategies.errors import PayloadError
-from strategies.payload import Payload
-from strategies.settings import Aggregation, Role
-from strategies.tensors import Tensors, module_of, role_of
 
 PHASES: dict[str, tuple[Role, ...]] = {"b": ("lora_b", "magnitude"), "a": ("lora_a",)}
 UNCHANGED = 1e-6

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from strategies.errors import PayloadError
-from strategies.payload import Payload
+from protocol.errors import PayloadError
+from protocol.messages.payload import Payload
 
 
 def in_center_order(payloads: Iterable[Payload]) -> Iterator[Payload]:

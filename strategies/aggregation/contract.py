@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.payload import Payload
-from strategies.settings import ROLES, Aggregation, Role
-from strategies.tensors import Tensors, group_in
+from protocol.messages.payload import Payload
+from protocol.messages.settings import ROLES, Aggregation, Role
+from protocol.messages.tensors import Tensors, group_in
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from protocol.messages.payload import Payload
+from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Aggregated, Base
 from strategies.aggregation.linear import Sent, as_averaged, as_sent, mean_of, stepped
 from strategies.aggregation.linear_form import Array, Named, flat, frozen_weight, linear_form, modules_of, scale_of
-from strategies.payload import Payload
-from strategies.tensors import Tensors
 
 PROBES = 4
 EFFECT = "@effect"

@@ -10,11 +10,11 @@ Guo et al. 2025, Selective Aggregation for Low-Rank Adaptation in Federated Lear
 
 from collections.abc import Iterable
 
+from protocol.messages.payload import Payload
+from protocol.messages.tensors import Tensors, role_of
 from strategies.aggregation.contract import Aggregated, Base
 from strategies.aggregation.linear import Sent, aggregate_linear
 from strategies.aggregation.linear_form import Named
-from strategies.payload import Payload
-from strategies.tensors import Tensors, role_of
 
 
 def keeps(key: str) -> bool:

@@ -10,11 +10,11 @@ Sun et al. 2024, Improving LoRA in Privacy-Preserving Federated Learning (arXiv 
 
 from collections.abc import Iterable
 
+from protocol.messages.payload import Payload
+from protocol.messages.settings import Aggregation, Role
+from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Aggregated, Base
 from strategies.aggregation.linear import aggregate_linear
-from strategies.payload import Payload
-from strategies.settings import Aggregation, Role
-from strategies.tensors import Tensors
 
 
 def live(_completed: int, _settings: Aggregation) -> tuple[Role, ...]:

@@ -7,11 +7,11 @@ Exact when rank M <= r. Takes centers of any rank. Source: Bai et al. 2024 (arXi
 
 from collections.abc import Iterable
 
+from protocol.messages.payload import Payload
+from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Aggregated, Base
+from strategies.aggregation.low_rank_sum import Stack, Svd, refactor
 from strategies.aggregation.product import Realisation, Realised, Start, aggregate_products
-from strategies.aggregation.stack import Stack, Svd, refactor
-from strategies.payload import Payload
-from strategies.tensors import Tensors
 
 
 def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments: Tensors) -> Aggregated:

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from strategies.aggregation.carry import kaiming_rows
+from protocol.messages.payload import Payload
+from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Aggregated, Base
+from strategies.aggregation.low_rank_sum import Factors, Stack
 from strategies.aggregation.product import Realisation, Realised, Start, aggregate_products
-from strategies.aggregation.stack import Factors, Stack
-from strategies.payload import Payload
-from strategies.tensors import Tensors
+from strategies.aggregation.residual import kaiming_rows
 
 
 def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments: Tensors) -> Aggregated:

@@ -9,11 +9,11 @@ the orthogonality term keeps a new A away from. A_0 is the study's initial A.
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.aggregation.carry import append, carry_of, carry_tensors, product_of
+from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Base
 from strategies.aggregation.linear_form import LinearForm, flat, linear_form, modules_of, wire_factors, wire_magnitude
-from strategies.aggregation.stack import Factors
-from strategies.tensors import Tensors
+from strategies.aggregation.low_rank_sum import Factors
+from strategies.aggregation.residual import append, carry_of, carry_tensors, product_of
 
 
 def fold(shared: Tensors, initial: Tensors, base: Base) -> dict[str, NDArray[np.float32]]:

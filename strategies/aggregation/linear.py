@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from protocol.errors import PayloadError
+from protocol.messages.payload import Payload
+from protocol.messages.tensors import CARRY, PERSONAL, ROLE_GROUPS, Tensors, is_statistic, module_of, role_of
 from strategies.aggregation.arrival import in_center_order, nobody
 from strategies.aggregation.contract import Aggregated, Base
 from strategies.aggregation.linear_form import COORDINATOR, Array, Arrays, Named, linear_form, wire_magnitude
-from strategies.errors import PayloadError
-from strategies.payload import Payload
-from strategies.running_mean import RunningMean
-from strategies.server_optimisers import step
-from strategies.tensors import CARRY, PERSONAL, ROLE_GROUPS, Tensors, is_statistic, module_of, role_of
+from strategies.aggregation.running_mean import RunningMean
+from strategies.aggregation.server_optimisers import step
 
 
 @dataclass(frozen=True, eq=False)

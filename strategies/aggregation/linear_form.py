@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.errors import PayloadError
+from protocol.messages.tensors import module_of, role_of
 from strategies.aggregation.contract import Base
-from strategies.errors import PayloadError
-from strategies.tensors import module_of, role_of
 
 Array = NDArray[np.float64]
 Arrays = NDArray[np.float32] | Array

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from protocol.messages.payload import Payload
+from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Aggregated, Base
-from strategies.payload import Payload
-from strategies.tensors import Tensors
 
 
 def keeps(_key: str) -> bool:

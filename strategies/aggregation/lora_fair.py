@@ -13,12 +13,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from protocol.messages.payload import Payload
+from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Aggregated, Base
 from strategies.aggregation.fedex_lora import FactorSums
+from strategies.aggregation.low_rank_sum import Factors, Matrix
 from strategies.aggregation.product import Realisation, Realised, Start, aggregate_products, refuse_mixed_ranks
-from strategies.aggregation.stack import Factors, Matrix
-from strategies.payload import Payload
-from strategies.tensors import Tensors
 
 
 def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments: Tensors) -> Aggregated:

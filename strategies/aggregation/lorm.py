@@ -18,13 +18,13 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from protocol.errors import PayloadError
+from protocol.messages.payload import Payload
+from protocol.messages.tensors import Tensors
 from strategies.aggregation.alt_exact import forgetful, phase_of_round
 from strategies.aggregation.contract import Aggregated, Base
 from strategies.aggregation.linear import Sent, mean_of, stepped
 from strategies.aggregation.linear_form import Array, Arrays, Named, flat, modules_of
-from strategies.errors import PayloadError
-from strategies.payload import Payload
-from strategies.tensors import Tensors
 
 OFF_DIAGONAL = 0.9
 WEIGHTED, CURVATURE = "@weighted", "@curvature"

@@ -20,8 +20,11 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.errors import PayloadError, StudyError
+from protocol.messages.payload import Payload
+from protocol.messages.settings import ROLES
+from protocol.messages.tensors import CARRY, PERSONAL, ROLE_GROUPS, Tensors, is_statistic, module_of, role_of
 from strategies.aggregation.arrival import in_center_order, nobody
-from strategies.aggregation.carry import append, carry_of, carry_tensors, product_of, withheld
 from strategies.aggregation.contract import Aggregated, Base
 from strategies.aggregation.linear_form import (
     LinearForm,
@@ -31,12 +34,9 @@ from strategies.aggregation.linear_form import (
     wire_factors,
     wire_magnitude,
 )
-from strategies.aggregation.stack import Factors, Matrix
-from strategies.errors import PayloadError, StudyError
-from strategies.payload import Payload
-from strategies.running_mean import RunningMean
-from strategies.settings import ROLES
-from strategies.tensors import CARRY, PERSONAL, ROLE_GROUPS, Tensors, is_statistic, module_of, role_of
+from strategies.aggregation.low_rank_sum import Factors, Matrix
+from strategies.aggregation.residual import append, carry_of, carry_tensors, product_of, withheld
+from strategies.aggregation.running_mean import RunningMean
 
 
 class ProductSum(Protocol):

@@ -14,11 +14,11 @@ then O(d k min(d, k)) once dense. Source: this project; the exact residual follo
 
 from collections.abc import Iterable
 
+from protocol.messages.payload import Payload
+from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Aggregated, Base
+from strategies.aggregation.low_rank_sum import Stack, refactor
 from strategies.aggregation.product import Realisation, Realised, Start, aggregate_products
-from strategies.aggregation.stack import Stack, refactor
-from strategies.payload import Payload
-from strategies.tensors import Tensors
 
 
 def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments: Tensors) -> Aggregated:

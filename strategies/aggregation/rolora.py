@@ -10,11 +10,11 @@ algorithm 1.
 
 from collections.abc import Iterable
 
+from protocol.messages.payload import Payload
+from protocol.messages.settings import Aggregation, Role
+from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Aggregated, Base
 from strategies.aggregation.linear import aggregate_linear
-from strategies.payload import Payload
-from strategies.settings import Aggregation, Role
-from strategies.tensors import Tensors
 
 
 def live(completed: int, _settings: Aggregation) -> tuple[Role, ...]:

@@ -6,6 +6,7 @@ A new scheme is one file in this folder and one row of `SCHEMES`; the contract t
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from protocol.messages.settings import ROLES, Aggregation, Role, Statistic
 from strategies.aggregation import (
     alt_exact,
     fedex_lora,
@@ -22,7 +23,6 @@ from strategies.aggregation import (
     ties,
 )
 from strategies.aggregation.contract import Aggregate
-from strategies.settings import ROLES, Aggregation, Role, Statistic
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from protocol.messages.payload import Payload
+from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Aggregated, Base
 from strategies.aggregation.flexlora import cut
+from strategies.aggregation.low_rank_sum import Matrix, dense_svd
 from strategies.aggregation.product import Realisation, Realised, Start, aggregate_products
-from strategies.aggregation.stack import Matrix, dense_svd
-from strategies.payload import Payload
-from strategies.tensors import Tensors
 
 
 class SignedMasses:

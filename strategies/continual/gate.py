@@ -31,8 +31,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.instruction import Comparison
-from strategies.settings import Gate
+from protocol.messages.instruction import Comparison
+from protocol.messages.settings import Gate
 
 ROUNDING = 1e-9
 FEWEST_REPLICATES = 100

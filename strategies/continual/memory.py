@@ -27,8 +27,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.errors import PayloadError
-from strategies.tensors import Tensors
+from protocol.errors import PayloadError
+from protocol.messages.tensors import Tensors
 
 logger = logging.getLogger(__name__)
 

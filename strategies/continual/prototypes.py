@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.tensors import Tensors
+from protocol.messages.tensors import Tensors
 
 Array = NDArray[np.float64]
 

@@ -35,9 +35,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.errors import BankError
+from protocol.messages.tensors import CENTER, NORM, ROLE_GROUPS, Tensors, is_statistic, module_of, role_of
 from strategies.continual.prototypes import Prototype, check
-from strategies.errors import BankError
-from strategies.tensors import CENTER, NORM, ROLE_GROUPS, Tensors, is_statistic, module_of, role_of
 
 Array = NDArray[np.float64]
 
@@ -210,7 +210,7 @@ def merge_center_adapters(route: Route, shared: Tensors, own: Mapping[str, Tenso
 
 
 def to_json(router: Router) -> dict[str, Any]:
-    """A router as a JSON object, for `strategies.sealed_json`; every float64 survives unchanged."""
+    """A router as a JSON object, for `protocol.storage.sealed_json`; every float64 survives unchanged."""
     return {
         "centers": list(router.centers),
         "temperature": router.temperature,

@@ -1,0 +1,1 @@
+"""What an engineer at a hospital types."""

@@ -1,0 +1,186 @@
+"""The `concilium-center` command: what an engineer at a hospital runs."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from client.cli.join import join, node, renew_key
+from client.cli.ledger import show_ledger
+from client.data.manifest import Modality, raise_if_unusable, scan_center
+from client.home.agreement import agreed_settings
+from protocol.errors import CaseError, ConciliumError
+from protocol.messages.settings import SETTINGS, ModalitySetting
+
+ROUTED = "routed"
+
+app = typer.Typer(no_args_is_help=True, help="One center of a federation.", pretty_exceptions_show_locals=False)
+
+app.command("ledger")(show_ledger)
+app.command("join")(join)
+app.command("node")(node)
+app.command("renew-key")(renew_key)
+
+Data = Annotated[Path, typer.Option(help="Folder with one folder per case: ct.nii.gz, pet.nii.gz, gtv.nii.gz.")]
+Modalities = Annotated[str, typer.Option(help='What the center offers: "ct", "pet" or "ct+pet".')]
+Home = Annotated[Path, typer.Option(help="Where the center keeps manifest, cache, scores and outgoing log.")]
+Device = Annotated[str, typer.Option(help='"cpu" or "cuda".')]
+
+
+@app.command("check")
+def check(data: Data, modalities: Modalities = "ct+pet") -> None:
+    """Read every case and list all issues; exits with 1 when no case can be used."""
+    manifest = scan_center(data.name, [data], parsed(modalities))
+    table = Table("case", "modalities", "contour", "usable", "issues")
+    for case in manifest.cases:
+        issues = "\n".join(issue.message for issue in case.issues)
+        table.add_row(
+            case.name,
+            "+".join(case.modalities),
+            "yes" if case.labelled else "no",
+            "yes" if case.usable else "NO",
+            issues,
+        )
+    Console().print(table)
+    raise_if_unusable(manifest)
+    typer.echo(f"{len(manifest.usable)} of {len(manifest.cases)} case(s) can be used; digest {manifest.digest}")
+
+
+@app.command("evaluate")
+def evaluate(
+    bank: Annotated[Path, typer.Option(help="An adapter bank, OUT/bank after a run.")],
+    adapter: Annotated[str, typer.Option(help='"shared", a center, or "routed": per scan, by the router.')],
+    data: Data,
+    modalities: Annotated[str, typer.Option(help='"ct", "pet" or "ct+pet"; what each case has where left out.')] = "",
+    version: Annotated[int | None, typer.Option(min=1, help="A version; the one in use where none is given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: Device = "cpu",
+) -> None:
+    """Score an adapter of the bank on any folder of cases, each case once."""
+    from client.learning.routing import RoutedModels
+    from client.scores.bank_evaluation import evaluate_cases, evaluation_table, load_adapter, one_for_all, scan_folder
+    from strategies.bank.bank import AdapterBank
+
+    store = AdapterBank(bank)
+    wanted = setting(modalities) if modalities else None
+    manifest = scan_folder(data, wanted)
+    for issue in manifest.all_issues:
+        typer.echo(issue.message, err=True)
+    routed = RoutedModels(store, device=device) if adapter == ROUTED else None
+    model_for = routed.model_for if routed else one_for_all(load_adapter(store, adapter, version, device=device))
+    scores = []
+    for score in evaluate_cases(model_for, store.settings, manifest, wanted):
+        scores.append(score)
+        typer.echo(
+            f"{score.case} {score.modalities}: Dice {shown(score.dice)}, HD95 {shown(score.hd95_mm)} mm", err=True
+        )
+    found = evaluation_table(scores, manifest)
+    if routed:
+        found["routes"] = routed.routes
+    if as_json:
+        typer.echo(json.dumps(found))
+        return
+    typer.echo(
+        f"mean Dice {shown(found['mean']['dice'])}, HD95 {shown(found['mean']['hd95_mm'])} mm, {len(scores)} case(s)"
+    )
+    typer.echo(
+        f"cases with an undefined score: {found['undefined']}; left out: {', '.join(found['left_out']) or 'none'}"
+    )
+
+
+@app.command("report")
+def report(
+    home: Home,
+    out: Annotated[Path | None, typer.Option(help="The page; HOME/report.html by default.")] = None,
+    center: Annotated[str, typer.Option(help="The center's name; the home's folder name by default.")] = "",
+) -> None:
+    """Write the center's own page. It shows patients' images and stays at the center."""
+    from client.report.center_report import write_center_report
+
+    if not (home / "manifest.json").exists():
+        raise CaseError(f"{home} is no center's home: manifest.json not found; give the home of a trainer that has run")
+    path = out or home / "report.html"
+    write_center_report(home, path, center=center or home.name)
+    typer.echo(str(path))
+
+
+@app.command("trainer")
+def trainer(
+    home: Annotated[Path, typer.Option(help="The home `join` made, which says the rest; or a folder of the trainer.")],
+    center: Annotated[str | None, typer.Option(help="The name the center registered with.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with one folder per case.")] = None,
+    socket: Annotated[Path | None, typer.Option(help="Socket that the ClientApp connects to.")] = None,
+    modalities: Annotated[str, typer.Option(help='"ct", "pet" or "ct+pet", which is the default.')] = "",
+    device: Annotated[str | None, typer.Option(help='"cpu", "cuda", or "auto": what is there.')] = None,
+    minimum_cases: Annotated[
+        int | None, typer.Option(min=1, help="Fewest cases behind a tensor or figure that leaves.")
+    ] = None,
+    terms: Annotated[
+        Path | None, typer.Option(help="What the center agreed to (terms.json); any study where none is given.")
+    ] = None,
+    maximum_steps: Annotated[int | None, typer.Option(min=1, help="Most local steps a round may ask for.")] = None,
+) -> None:
+    """Start the warm trainer: it holds the data, has no network, and answers the ClientApp over a local socket."""
+    from client.service.trainer import Trainer
+    from client.service.trainer_link import key_path
+    from client.service.trainer_options import trainer_options
+    from client.service.trainer_service import provide_key, serve
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    found = trainer_options(
+        home,
+        center=center,
+        data=data,
+        socket=socket,
+        modalities=parsed(modalities) if modalities else None,
+        device=device,
+        minimum_cases=minimum_cases,
+        maximum_steps=maximum_steps,
+        terms=terms,
+    )
+    made = Trainer(
+        found.center,
+        found.data,
+        found.modalities,
+        found.home,
+        device=found.device,
+        minimum_cases=found.minimum_cases,
+        agreed=agreed_settings(found.terms, found.center),
+        maximum_steps=found.maximum_steps,
+    )
+    made.manifest()
+    serve(made, found.socket, provide_key(key_path(found.socket)))
+
+
+def shown(value: float | None) -> str:
+    """A score, or the word for its absence."""
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def parsed(modalities: str) -> tuple[Modality, ...]:
+    """The modalities of a setting such as "ct+pet"."""
+    names: tuple[Modality, ...] = ("ct", "pet")
+    wanted = setting(modalities).split("+")
+    return tuple(name for name in names if name in wanted)
+
+
+def setting(text: str) -> ModalitySetting:
+    """A modality setting from the command line."""
+    for name in SETTINGS:
+        if text == name:
+            return name
+    raise typer.BadParameter(f"found '{text}', expected one of {', '.join(SETTINGS)}")
+
+
+def main() -> None:
+    """Entry point of the console script: one clear message, no traceback, for what a user can act on."""
+    try:
+        app()
+    except ConciliumError as error:
+        typer.echo(f"error ({error.code}): {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,111 @@
+"""`join`, `node` and `renew-key` of `concilium-center`: they bring a center into a federation and keep it there.
+
+Flower is imported in the commands, not here: the trainer is a command of the same program and must not have it.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from client.home.center_home import DEFAULT_PORT, CenterHome
+
+if TYPE_CHECKING:
+    from client.join.preflight import Check
+    from client.join.situation import Situation
+
+Home = Annotated[Path, typer.Option(help="The center's home: key, terms, settings, logs. Made where it is not there.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the checks as one JSON object.")]
+OfferedModalities = Literal["ct", "pet", "ct+pet"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+
+def join(
+    home: Home,
+    kit: Annotated[Path | None, typer.Argument(help="The kit the coordinator sent; not needed again.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with one folder per case.")] = None,
+    modalities: Annotated[OfferedModalities | None, typer.Option(help="What the center offers.")] = None,
+    device: Annotated[DeviceName | None, typer.Option(help="What trains.")] = None,
+    minimum_cases: Annotated[int | None, typer.Option(min=1, help="Fewest cases behind what leaves; 5.")] = None,
+    maximum_steps: Annotated[int | None, typer.Option(min=1, help="Most local steps a round may ask for.")] = None,
+    backbone: Annotated[Path | None, typer.Option(help="The frozen backbone, where it came as a file.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65534, help="Local port; the next one is used too.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only: make no key, start nothing.")] = False,
+    prepare: Annotated[bool, typer.Option("--prepare", help="Check, make key and answer, start nothing.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check this machine against the kit, then join the federation and stay in it, with trainer and SuperNode.
+
+    What is given is kept in HOME/center.toml: a later start needs --home alone.
+    """
+    from client.join.joining import claimed, provide_backbone
+    from client.join.preflight import CHECKS
+    from client.join.site_checks import described
+    from deploy.center.start import Options, examined_only, keep_center_alive, prepared
+
+    _log_to_stderr()
+    offered = tuple(modalities.split("+")) if modalities else ()
+    options = Options(kit, data, offered, device, minimum_cases, maximum_steps, port)
+    center = CenterHome(home.absolute())
+    with claimed(center, made=center.node.is_dir() or (kit is not None and not dry_run)) as in_use:
+        situation = (examined_only if dry_run else prepared)(center, options, in_use)
+        code = _show(situation, CHECKS, as_json=as_json)
+        if code or dry_run or situation.terms is None:
+            raise typer.Exit(code)
+        if backbone is not None:
+            provide_backbone(center, situation.terms, backbone)
+        if not prepare:
+            typer.echo(f"joining {described(situation.terms)}; logs: {center.trainer}, {center.node}", err=True)
+            keep_center_alive(situation)
+
+
+def node(
+    home: Home,
+    port: Annotated[int, typer.Option(min=1, max=65534, help="Local port; the next one is used too.")] = DEFAULT_PORT,
+    as_json: Json = False,
+) -> None:
+    """Run the network side alone, beside a trainer that runs elsewhere: it needs HOME/node and HOME/run, no data."""
+    from client.join.joining import claimed
+    from client.join.preflight import NODE_CHECKS
+    from deploy.center.programs import provide_node_files
+    from deploy.center.start import keep_node_alive, node_situation
+
+    _log_to_stderr()
+    center = CenterHome(home.absolute())
+    with claimed(center, made=center.node.is_dir()) as in_use:
+        code = _show(node_situation(center, port, in_use), NODE_CHECKS, as_json=as_json)
+        if code:
+            raise typer.Exit(code)
+        provide_node_files(center)
+        keep_node_alive(center, port)
+
+
+def renew_key(home: Home) -> None:
+    """Make a new key and the answer that asks the coordinator to take it; until then the old one stays in use."""
+    from client.node.renewal import prepare_renewal
+
+    path = prepare_renewal(CenterHome(home.absolute()))
+    typer.echo(f"send this answer file to the coordinator: {path}")
+    typer.echo("once it is accepted, the center takes the new key into use by itself")
+
+
+def _show(situation: "Situation", checks: "Sequence[Check]", *, as_json: bool) -> int:
+    """Run the checks and print each as it is known, or all as JSON; returns the exit code."""
+    from client.join.preflight import examine, exit_code, table
+
+    results = []
+    for result in examine(situation, checks):
+        results.append(result)
+        if not as_json:
+            typer.echo(result.line)
+    if as_json:
+        typer.echo(json.dumps(table(results), indent=1))
+    return exit_code(results)
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)

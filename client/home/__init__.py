@@ -1,0 +1,1 @@
+"""A center's home on its disk, and what the center agreed to."""

@@ -1,0 +1,122 @@
+"""What a center has agreed to do: one study's settings, and no more work a round than the center allows."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from protocol.errors import ConciliumError, OtherStudyError
+from protocol.messages.instruction import Instruction
+from protocol.messages.settings import settings_digest
+from protocol.storage.atomic_files import write_text
+
+logger = logging.getLogger(__name__)
+
+MAXIMUM_STEPS = 100_000
+
+
+class TermsError(ConciliumError):
+    """The file of what a center agreed to cannot be used."""
+
+    code = "terms"
+
+
+class ExcessiveError(ConciliumError):
+    """An instruction that asks for more work than the center allows, whatever the study's settings say."""
+
+    code = "excessive"
+
+
+class AgreedTerms(BaseModel):
+    """The part of `protocol.enrolment.kit.StudyTerms` that binds the trainer, and who agreed to it ("": not said)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    center: str = ""
+    study: Annotated[str, Field(min_length=1)]
+    title: str
+    settings_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def read_terms(path: Path) -> AgreedTerms:
+    """What the center agreed to when it joined.
+
+    Raises:
+        TermsError: no such file, or it does not say which study with which settings.
+    """
+    try:
+        return AgreedTerms.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise TermsError(
+            f"the study's terms {path} cannot be read ({error.strerror}); `concilium-center join` writes them, or "
+            "leave out --terms to take instructions of any study"
+        ) from error
+    except ValidationError as error:
+        fields = ", ".join(sorted({".".join(map(str, found["loc"])) or "the text" for found in error.errors()}))
+        raise TermsError(
+            f"the study's terms {path} are not as `concilium-center join` writes them: {fields}; join again "
+            "with the kit"
+        ) from error
+
+
+def write_terms(path: Path, center: str, terms: BaseModel) -> None:
+    """Keep what `center` agreed to; `terms` are the kit's, `protocol.enrolment.kit.StudyTerms`.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    write_text(path, json.dumps({"center": center, **terms.model_dump(mode="json")}, indent=1) + "\n")
+
+
+def agreed_settings(path: Path | None, center: str) -> str:
+    """The digest of the settings that `center` agreed to; "" where no terms are given, and the log says which it is.
+
+    Raises:
+        TermsError: as `read_terms`, or another center agreed to them.
+    """
+    if path is None:
+        logger.warning("no --terms: this trainer takes instructions of any study")
+        return ""
+    terms = read_terms(path)
+    if terms.center and terms.center != center:
+        raise TermsError(
+            f"the study's terms {path} are those of center '{terms.center}', this trainer is center '{center}'; "
+            "correct --center, or give --terms of its own home"
+        )
+    logger.info(
+        "this center agreed to study '%s' (%s), settings %s; instructions with others are refused",
+        terms.study,
+        terms.title,
+        terms.settings_sha256[:12],
+    )
+    return terms.settings_sha256
+
+
+def check_agreed(instruction: Instruction, center: str, agreed: str, maximum_steps: int) -> None:
+    """Refuse what the center has not agreed to.
+
+    Args:
+        instruction: what the coordinator asks.
+        center: who is asked.
+        agreed: `settings_digest` of the study the center agreed to; "" for any study.
+        maximum_steps: most local steps of one round.
+
+    Raises:
+        OtherStudyError: the settings are not those that were agreed to.
+        ExcessiveError: a round of more steps.
+    """
+    found = settings_digest(instruction.settings) if agreed else ""
+    if found != agreed:
+        raise OtherStudyError(
+            f"center '{center}': the instruction comes with settings {found[:12]} of study "
+            f"'{instruction.settings.study}', this center agreed to {agreed[:12]}; nothing was done. Ask the "
+            "coordinator what was changed; a new kit is needed to agree to it"
+        )
+    steps = 0 if instruction.training is None else instruction.training.local_steps
+    if steps > maximum_steps:
+        raise ExcessiveError(
+            f"center '{center}': round {instruction.server_round} of stage '{instruction.stage}' asks for {steps} "
+            f"local steps, this center does at most {maximum_steps}; nothing was done. --maximum-steps allows more"
+        )

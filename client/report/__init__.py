@@ -1,0 +1,1 @@
+"""A center's own report and its pictures, which stay there."""

@@ -1,0 +1,243 @@
+"""A center's own report: its cases, its scores and its pictures as one self-contained HTML page that stays there."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import matplotlib as mpl
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.colors import to_hex
+
+from client.data.manifest import Manifest
+from client.data.manifest_file import read_manifest
+from client.data.synthetic import PREFIX
+from client.data.volume import Grid
+from client.report.pictures import CT_WINDOW_HU, Prediction, case_png, oriented, read_prediction
+from protocol.errors import CaseError
+from protocol.storage.atomic_files import write_text
+
+UNDEFINED = "undefined"
+NOT_SCORED = "not scored"
+UNKNOWN = (0.0,) * 9
+LABELS = {"ct": "CT", "pet": "PET", "ct+pet": "CT+PET"}
+READING_ORDER = ("ct+pet", "ct", "pet")
+
+
+@dataclass(frozen=True)
+class StageScore:
+    """The score of one test case after one stage, under one modality setting; None where undefined."""
+
+    stage: str
+    case: str
+    modalities: str
+    dice: float | None
+    hd95_mm: float | None
+
+
+@dataclass(frozen=True)
+class Means:
+    """Means over the cases that define a metric, and how many do not."""
+
+    dice: float | None
+    hd95_mm: float | None
+    dice_undefined: int
+    hd95_undefined: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One Dice of a case after a stage; colours are empty where there is none."""
+
+    text: str
+    background: str = ""
+    ink: str = ""
+
+
+@dataclass(frozen=True)
+class Course:
+    """One case through the stages; `change` from its first to its last defined Dice."""
+
+    case: str
+    cells: tuple[Cell, ...]
+    change: str
+
+
+@dataclass(frozen=True)
+class CasePicture:
+    """One case as the page shows it; `png` is empty and `problem` says why where it could not be drawn."""
+
+    case: str
+    rank: str
+    score: StageScore | None
+    png: str
+    modalities: str
+    volumes: str
+    problem: str = ""
+
+
+def write_center_report(home: Path, path: Path, *, center: str, formed_by: str = "") -> None:
+    """Write the center's own report.
+
+    Args:
+        home: where the trainer keeps manifest.json, scores.json and predictions/.
+        path: the HTML file; replaced whole or left as it was.
+        center: the name the center registered with.
+        formed_by: how the centers were formed, in words; printed with the scores when given.
+
+    Raises:
+        CaseError: there is no readable manifest, or scores.json is broken.
+        StorageError: the file cannot be written.
+    """
+    manifest = read_manifest(home / "manifest.json")
+    write_text(path, center_html(manifest, read_scores(home / "scores.json"), home / "predictions", center, formed_by))
+
+
+def read_scores(path: Path) -> tuple[StageScore, ...]:
+    """Scores of test cases in the order in which they were made; none when nothing was scored yet.
+
+    Raises:
+        CaseError: the file is not the list the trainer writes.
+    """
+    if not path.exists():
+        return ()
+    try:
+        rows = [row for row in json.loads(path.read_text(encoding="utf-8")) if row["part"] == "test"]
+        return tuple(
+            StageScore(row["stage"], row["case"], row["modalities"], row["dice"], row["hd95_mm"]) for row in rows
+        )
+    except (ValueError, TypeError, KeyError) as error:
+        raise CaseError(f"scores {path} cannot be read ({error!r}); evaluate again to replace them") from error
+
+
+def center_html(
+    manifest: Manifest, scores: Sequence[StageScore], predictions: Path, center: str, formed_by: str
+) -> str:
+    """The page of one center."""
+    stages = list(dict.fromkeys(row.stage for row in scores))
+    latest = [row for row in scores if row.stage == stages[-1]]
+    settings = sorted({row.modalities for row in scores}, key=_reading_place)
+    cases = list(dict.fromkeys(row.case for row in scores))
+    environment = Environment(loader=PackageLoader("client.report"), autoescape=True, undefined=StrictUndefined)
+    environment.filters.update(score=dice_text, millimetres=millimetres, label=label, grid=grid_text)
+    return environment.get_template("center_report.html").render(
+        center=center,
+        formed_by=formed_by,
+        synthetic=sum(case.name.startswith(PREFIX) for case in manifest.cases),
+        manifest=manifest,
+        stages=stages,
+        settings=settings,
+        latest={(row.case, row.modalities): row for row in latest},
+        scored=sorted({row.case for row in latest}),
+        means={setting: means([row for row in latest if row.modalities == setting]) for setting in settings},
+        courses={setting: [course(scores, case, setting, stages) for case in sorted(cases)] for setting in settings},
+        pictures=pictures(predictions, latest, _directions(manifest)),
+        window=CT_WINDOW_HU,
+    )
+
+
+def dice_text(value: float | None) -> str:
+    """A Dice, three digits."""
+    return UNDEFINED if value is None else f"{value:.3f}"
+
+
+def millimetres(value: float | None) -> str:
+    """A distance with one digit and its unit."""
+    return UNDEFINED if value is None else f"{value:.1f} mm"
+
+
+def label(setting: str) -> str:
+    """A modality setting as people write it."""
+    return LABELS.get(setting, setting)
+
+
+def grid_text(grid: Grid) -> str:
+    """Voxels and spacing of a grid along z, y, x."""
+    voxels = " × ".join(str(count) for count in grid.shape_zyx)
+    return f"{voxels} voxels of {' × '.join(f'{step:.2f}' for step in grid.spacing_zyx_mm)} mm"
+
+
+def means(scores: Sequence[StageScore]) -> Means:
+    """Mean scores of cases, undefined ones left out and counted."""
+    dices = [score.dice for score in scores if score.dice is not None]
+    distances = [score.hd95_mm for score in scores if score.hd95_mm is not None]
+    return Means(
+        dice=fmean(dices) if dices else None,
+        hd95_mm=fmean(distances) if distances else None,
+        dice_undefined=len(scores) - len(dices),
+        hd95_undefined=len(scores) - len(distances),
+    )
+
+
+def course(scores: Sequence[StageScore], case: str, setting: str, stages: Sequence[str]) -> Course:
+    """The Dice of one case in one modality setting after every stage."""
+    found = {row.stage: row.dice for row in scores if (row.case, row.modalities) == (case, setting)}
+    defined = [dice for dice in (found.get(stage) for stage in stages) if dice is not None]
+    change = f"{defined[-1] - defined[0]:+.3f}" if len(defined) > 1 else UNDEFINED
+    return Course(case, tuple(_cell(found[stage]) if stage in found else Cell(NOT_SCORED) for stage in stages), change)
+
+
+def pictures(
+    folder: Path, latest: Sequence[StageScore], directions: Mapping[str, Sequence[float]]
+) -> list[CasePicture]:
+    """Every scored or predicted test case: the best, the worst, then the others from worst to best, unscored last.
+
+    A case is ranked by its Dice in the modality setting its stored prediction was made from.
+    """
+    scored = {score.case for score in latest}
+    read = [_read(folder, case) for case in sorted(scored | {path.stem for path in folder.glob("*.npz")})]
+    by_setting = {(score.case, score.modalities): score for score in latest}
+    found = [(item, by_setting.get((item.name, item.modalities))) for item in read if isinstance(item, Prediction)]
+    shown = [
+        _picture(oriented(prediction, directions.get(prediction.name, UNKNOWN)), score, rank)
+        for prediction, score, rank in _ranked(found)
+    ]
+    return shown + [item for item in read if isinstance(item, CasePicture)]
+
+
+def _read(folder: Path, case: str) -> Prediction | CasePicture:
+    try:
+        return read_prediction(folder / f"{case}.npz")
+    except CaseError as error:
+        return CasePicture(case, "", None, "", "", "", problem=str(error))
+
+
+def _ranked(
+    found: Sequence[tuple[Prediction, StageScore | None]],
+) -> list[tuple[Prediction, StageScore | None, str]]:
+    """Cases in the order of the page, with the word that says which is best and which worst."""
+    defined = [(score.dice, item, score) for item, score in found if score is not None and score.dice is not None]
+    rising = [(item, score) for _, item, score in sorted(defined, key=lambda row: (row[0], row[1].name))]
+    rest = [(item, score, "") for item, score in found if score is None or score.dice is None]
+    if len(rising) < 2:
+        return [(item, score, "only scored case") for item, score in rising] + rest
+    ends = [(*rising[-1], "best case"), (*rising[0], "worst case")]
+    return [*ends, *((item, score, "") for item, score in rising[1:-1]), *rest]
+
+
+def _picture(prediction: Prediction, score: StageScore | None, rank: str) -> CasePicture:
+    predicted = f"predicted {prediction.millilitres(prediction.predicted):.1f} ml"
+    true = "no true contour" if prediction.truth is None else f"true {prediction.millilitres(prediction.truth):.1f} ml"
+    png = base64.b64encode(case_png(prediction)).decode()
+    return CasePicture(prediction.name, rank, score, png, prediction.modalities, f"{true}, {predicted}")
+
+
+def _cell(dice: float | None) -> Cell:
+    """Viridis from 0 to 1, with an ink one can read on it."""
+    if dice is None:
+        return Cell(UNDEFINED)
+    red, green, blue, _ = mpl.colormaps["viridis"](dice)
+    luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
+    return Cell(dice_text(dice), to_hex((red, green, blue)), "#000000" if luminance > 0.18 else "#ffffff")
+
+
+def _directions(manifest: Manifest) -> dict[str, Sequence[float]]:
+    """Direction cosines of each case's own grid, its CT's first."""
+    grids = {case.name: case.grids.get("ct") or case.grids.get("pet") for case in manifest.cases}
+    return {name: grid.direction for name, grid in grids.items() if grid is not None}
+
+
+def _reading_place(setting: str) -> int:
+    return READING_ORDER.index(setting) if setting in READING_ORDER else len(READING_ORDER)

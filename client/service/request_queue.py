@@ -1,0 +1,169 @@
+"""What comes in at the trainer's socket while the trainer works: the next instructions, and calls to break one off.
+
+One thread accepts, one listens to each connection; `Reception.next_errand` hands instructions, in the order they came,
+to the one thread that works. What may come is listed in `client.service.trainer_link`.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection, Listener
+from pathlib import Path
+from queue import SimpleQueue
+
+from client.service.trainer_link import ABANDON, ASKER, DROPPED, IDLE, MAXIMUM_FRAME_BYTES
+from protocol.errors import AbandonedError
+
+logger = logging.getLogger(__name__)
+
+PAUSE_AFTER_REFUSAL_S = 0.1
+LAST_WORDS_S = 5.0
+
+
+class Errand:
+    """One instruction, as it came, on its way through the trainer."""
+
+    def __init__(self, frame: bytes, asker: bytes) -> None:
+        self.frame, self.asker = frame, asker
+        self._dropped = threading.Event()
+        self._answers: SimpleQueue[bytes | None] = SimpleQueue()
+
+    def check(self) -> None:
+        """Nothing, as long as somebody waits for the answer.
+
+        Raises:
+            AbandonedError: the asker called it off.
+        """
+        if self._dropped.is_set():
+            raise AbandonedError("the work is broken off: its run was stopped; nothing of it leaves")
+
+    def drop(self) -> None:
+        """Let the next `check` raise."""
+        self._dropped.set()
+
+    def answer(self, frame: bytes | None) -> None:
+        """Hand the answer to whoever waits for it; None where there will be none."""
+        self._answers.put(frame)
+
+    def outcome(self) -> bytes | None:
+        """Wait for the answer."""
+        return self._answers.get()
+
+
+class Reception:
+    """The open connections of one service and the errands that wait or are under way."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._arrived: SimpleQueue[Errand] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._errands: set[Errand] = set()
+        self._open: set[Connection[bytes, bytes]] = set()
+        self._closed = False
+
+    def next_errand(self) -> Errand:
+        """Wait for an instruction."""
+        return self._arrived.get()
+
+    def accept_all(self) -> None:
+        """Take connections, each into a thread of its own, until `close`."""
+        while not self._closed:
+            try:
+                connection = self._listener.accept()
+            except (AuthenticationError, EOFError, OSError) as error:
+                if not self._closed:
+                    logger.warning("connection refused: %s", error)
+                    time.sleep(PAUSE_AFTER_REFUSAL_S)
+                continue
+            threading.Thread(target=self._listen, args=(connection,), name="trainer-connection", daemon=True).start()
+
+    def close(self) -> None:
+        """Hang up on everybody; an errand without an answer gets none."""
+        with self._lock:
+            self._closed = True
+            for connection in self._open:
+                _hang_up(connection)
+            for errand in self._errands:
+                errand.answer(None)
+
+    def _listen(self, connection: "Connection[bytes, bytes]") -> None:
+        """Answer what comes until the other side closes the connection, or we do."""
+        with connection:
+            with self._lock:
+                if self._closed:
+                    return
+                self._open.add(connection)
+            try:
+                self._converse(connection)
+            except EOFError:
+                logger.debug("connection closed")
+            except OSError as error:
+                logger.warning("connection lost: %s", error)
+            finally:
+                with self._lock:
+                    self._open.discard(connection)
+
+    def _converse(self, connection: "Connection[bytes, bytes]") -> None:
+        """Answer until the connection ends, which raises EOFError or OSError, or the service does."""
+        asker = b""
+        while True:
+            frame = connection.recv_bytes(MAXIMUM_FRAME_BYTES)
+            if frame.startswith(ASKER):
+                asker = frame.removeprefix(ASKER)
+            elif frame.startswith(ABANDON):
+                connection.send_bytes(self._drop(frame.removeprefix(ABANDON)))
+            elif (reply := self._outcome(Errand(frame, asker))) is None:
+                return
+            else:
+                connection.send_bytes(reply)
+
+    def _outcome(self, errand: Errand) -> bytes | None:
+        with self._lock:
+            if self._closed:
+                return None
+            self._errands.add(errand)
+        self._arrived.put(errand)
+        try:
+            return errand.outcome()
+        finally:
+            with self._lock:
+                self._errands.discard(errand)
+
+    def _drop(self, asker: bytes) -> bytes:
+        with self._lock:
+            dropped = [errand for errand in self._errands if errand.asker == asker]
+        for errand in dropped:
+            errand.drop()
+        logger.info("%d instruction(s) called off", len(dropped))
+        return DROPPED if dropped else IDLE
+
+
+@contextmanager
+def received(listener: Listener, socket_path: Path) -> Iterator[Reception]:
+    """A reception that is open within."""
+    reception = Reception(listener)
+    accepting = threading.Thread(target=reception.accept_all, name="trainer-accept", daemon=True)
+    accepting.start()
+    try:
+        yield reception
+    finally:
+        reception.close()
+        _knock(socket_path)
+        accepting.join(LAST_WORDS_S)
+
+
+def _knock(socket_path: Path) -> None:
+    """Connect once, so that a thread which waits for a connection looks up."""
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.connect(str(socket_path))
+
+
+def _hang_up(connection: "Connection[bytes, bytes]") -> None:
+    """End a connection that another thread reads from; closing alone would leave that thread waiting."""
+    with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as wire:
+        wire.shutdown(socket.SHUT_RDWR)

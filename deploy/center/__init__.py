@@ -1,0 +1,1 @@
+"""A center's machine: the `concilium-center` command and its programs."""

@@ -1,0 +1,1 @@
+"""`concilium benchmark`: strategies compared over seeds and orders of centers."""

@@ -1,0 +1,141 @@
+"""Runs of a benchmark in worker processes: a few at a time, in order, each continued where it stopped.
+
+A run that fails is written down and retried at the next start; a process that dies takes only the runs in flight along.
+"""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from deploy.comparison.worker import ERROR, THREAD_VARIABLES, Job, carry_out, ready
+
+DIED = "the worker process died, perhaps for want of memory; try fewer --jobs"
+WHOLE_RUN_S = 1e6
+
+
+class Progression:
+    """A bar over all runs with the time left, and a line for each run that ends."""
+
+    def __init__(self, console: Console, *, title: str, total: int, completed: int) -> None:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        self._progress = Progress(
+            *columns,
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            speed_estimate_period=WHOLE_RUN_S,
+        )
+        self._console, self._title = console, title
+        self._task = self._progress.add_task(title, total=total, completed=completed)
+        self._running: list[str] = []
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def started(self, job: Job) -> None:
+        """A run is under way."""
+        self._running.append(job.name)
+        self._describe()
+
+    def ended(self, job: Job, error: str) -> None:
+        """A run is complete, or stopped by `error`."""
+        self._running.remove(job.name)
+        if error:
+            self._console.print(f"[red]failed[/red]   {job.name}: {error} (see {job.out / ERROR})", highlight=False)
+        else:
+            self._console.print(f"complete {job.name}", highlight=False)
+        self._progress.advance(self._task)
+        self._describe()
+
+    def _describe(self) -> None:
+        self._progress.update(self._task, description=", ".join(self._running) or self._title)
+
+
+def run_all(jobs: Sequence[Job], *, workers: int, threads: int, progression: Progression) -> Mapping[str, str]:
+    """Carry out jobs, `workers` at a time and in order; return what stopped each one that failed, by its name.
+
+    An interrupt ends the worker processes and is passed on; what they had completed is on disk.
+    """
+    left, failed = deque(jobs), dict[str, str]()
+    with _threads(threads):
+        while left:
+            failed |= _until_a_process_dies(left, workers, progression)
+    return failed
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _until_a_process_dies(left: deque[Job], workers: int, progression: Progression) -> dict[str, str]:
+    """Take jobs from `left` until it is empty or the pool breaks; returns the failures."""
+    failed: dict[str, str] = {}
+    running: dict[Future[str], Job] = {}
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=ready)
+    whole = True
+    try:
+        while running or (left and whole):
+            while whole and left and len(running) < workers:
+                running[pool.submit(carry_out, left[0])] = left[0]
+                progression.started(left.popleft())
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                job = running.pop(future)
+                whole = whole and not isinstance(future.exception(), BrokenExecutor)
+                error = _outcome(future, job)
+                progression.ended(job, error)
+                failed |= {job.name: error} if error else {}
+    except BaseException:
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+    return failed
+
+
+def _outcome(future: Future[str], job: Job) -> str:
+    """What stopped a job, "" when nothing did; a process that died could not say so itself."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    what = DIED if isinstance(error, BrokenExecutor) else f"{type(error).__name__}: {error}"
+    job.out.mkdir(parents=True, exist_ok=True)
+    (job.out / ERROR).write_text(f"{what}\n", encoding="utf-8")
+    return what
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Give processes that start meanwhile this many threads each: the libraries read it when they are loaded."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(count)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,1 @@
+"""The coordinator's machine: the `concilium` command and its programs."""

@@ -1,0 +1,154 @@
+"""The `concilium` command: the coordinator's commands, and those that bring both sides together on one machine."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from deploy.coordinator.serve import NOBODY_IS_CALLED
+from server.cli.app import app, wide_console
+from server.cli.enrolment import study_app
+from server.cli.launch import log_to_stderr
+
+Device = Annotated[str, typer.Option(help='"cpu", "cuda" or "auto".')]
+
+
+@app.command("simulate")
+def simulate_command(
+    study: Annotated[Path, typer.Option(help="The study file.")],
+    out: Annotated[Path, typer.Option(help="Where the results go.")],
+    data: Annotated[Path | None, typer.Option(help="Folder with one folder per center.")] = None,
+    synthetic: Annotated[bool, typer.Option("--synthetic", help="Make a synthetic cohort and run on it.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue after the last completed round.")] = False,
+    engine: Annotated[str, typer.Option(help='"in-process", or "ray" for Flower\'s simulation engine.')] = "in-process",
+    device: Device = "auto",
+    backbone: Annotated[Path | None, typer.Option(help="Safetensors file of a backbone to start from.")] = None,
+) -> None:
+    """Run a whole federated continual study on this machine."""
+    if (data is None) != synthetic:
+        raise typer.BadParameter("give either --data DIR or --synthetic")
+    call_nobody()
+    from deploy.simulation.local import simulate
+    from deploy.simulation.summary import print_summary
+
+    console = Console()
+    folder = data or synthetic_cohort(out / "synthetic-cohort", console)
+    directory = simulate(
+        study, folder, out, engine=engine, device=device, resume=resume, console=console, backbone=backbone
+    )
+    print_summary(directory, json.loads(directory.result.read_text()), console)
+
+
+@app.command("benchmark")
+def benchmark_command(
+    file: Annotated[Path, typer.Argument(help="The benchmark file.")],
+    out: Annotated[Path, typer.Option(help="Where runs and results go; what is there already is not run again.")],
+    data: Annotated[Path | None, typer.Option(help="Folder with one folder per center.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at the same time; one a core if not given.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="An arm to run; may be given several times.")] = None,
+    report_only: Annotated[bool, typer.Option("--report-only", help="Run nothing; write the tables again.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Compare strategies: every arm with every seed and order of centers, then tables, tests and drawings."""
+    if data is None and not report_only:
+        raise typer.BadParameter("give --data DIR, or --report-only to write the tables of what was run")
+    call_nobody()
+    from deploy.comparison.command import benchmark
+
+    unfinished = benchmark(file, data, out, jobs=jobs, only=tuple(only or ()), device=device, console=Console())
+    if unfinished:
+        raise typer.Exit(1)
+
+
+@app.command("backbone")
+def backbone_command(
+    study: Annotated[Path, typer.Option(help="The study file.")],
+    vmamba: Annotated[Path, typer.Option(help="Safetensors file of public VMamba weights, in their own names.")],
+    out: Annotated[Path, typer.Option(help="The safetensors file to write, for simulate --backbone.")],
+) -> None:
+    """Make a backbone whose encoder has public VMamba weights; the rest is drawn from the study's seed."""
+    from deploy.study.pretrained import write_backbone
+
+    report = write_backbone(study, vmamba, out)
+    typer.echo(f"{out}: {len(report.used)} tensors of {vmamba} loaded")
+    for what, names in (("the classifier, ignored", report.ignored), ("for other inputs, skipped", report.skipped)):
+        if names:
+            typer.echo(f"{what}: {', '.join(names)}")
+
+
+@app.command("env")
+def env_command(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+    """Show versions, cores and devices, and which selective scan each device uses."""
+    from deploy.simulation.environment import environment, tables
+
+    found = environment()
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=1))
+    else:
+        wide_console().print(*tables(found))
+
+
+@study_app.command("init")
+def study_init_command(
+    file: Annotated[Path, typer.Argument(help="The study file.")],
+    out: Annotated[Path, typer.Option(help="The coordinator's directory, ROOT in the other commands.")],
+    endpoint: Annotated[str, typer.Option(help="HOST:PORT under which centers reach the coordinator.")],
+    consortium: Annotated[str | None, typer.Option(help="Its name; the study's title by default.")] = None,
+    authority: Annotated[Path | None, typer.Option(help="Folder of an authority that studies share.")] = None,
+    image: Annotated[str | None, typer.Option(help="Reference of the client image.")] = None,
+    link_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Loopback port of the SuperLink.")] = None,
+    backbone: Annotated[Path | None, typer.Option(help="Safetensors file of a backbone to start from.")] = None,
+) -> None:
+    """Make a study that centers can join: initial state, settings, certificate authority, server certificate.
+
+    A directory that is there already keeps everything.
+    """
+    call_nobody()
+    from deploy.study.study_init import init_study
+
+    given = {"consortium": consortium, "authority": authority, "image": image, "link_port": link_port}
+    init_study(file, out, endpoint, backbone=backbone, **{name: value for name, value in given.items() if value})
+    typer.echo(f"{out}: ready. Next: `concilium enroll CENTER --study {out}` for each center, `concilium serve {out}`")
+
+
+@app.command("serve")
+def serve_command(
+    root: Annotated[Path, typer.Argument(help="The coordinator's directory, made by `concilium study init`.")],
+    bind: Annotated[str, typer.Option(help='Address that centers come in on; "*" for all of this machine.')] = "*",
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port, where it is not the endpoint's.")] = None,
+    only: Annotated[str | None, typer.Option(help="superlink, superexec or proxy, in place of all.")] = None,
+) -> None:
+    """Run the coordinator's programs until it is told to end: SuperLink, SuperExec, proxy and steward."""
+    call_nobody()
+    from deploy.coordinator.serve import become, prepare, serve
+
+    log_to_stderr()
+    serving = prepare(root, bind=bind, port=port)
+    if only is None:
+        serve(serving)
+    else:
+        become(serving, only)
+
+
+def call_nobody() -> None:
+    """Turn off what the libraries would report to their makers."""
+    for name, value in NOBODY_IS_CALLED.items():
+        os.environ.setdefault(name, value)
+
+
+def synthetic_cohort(root: Path, console: Console) -> Path:
+    """The synthetic cohort under `root`, made where it is not there yet."""
+    from client.data.synthetic import write_synthetic_cohort
+
+    if not (root / "README.txt").exists():
+        with console.status("making the synthetic cohort"):
+            write_synthetic_cohort(root, seed=0)
+    return root
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

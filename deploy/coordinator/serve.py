@@ -1,0 +1,248 @@
+"""`concilium serve`: the coordinator's programs on one machine, kept running until it is told to end.
+
+superlink   Flower's, on loopback only: it hands its control to whoever reaches it
+superexec   starts the ServerApp; apart from the SuperLink, so that it can be restarted where it has died
+proxy       nginx on the endpoint's port, which lets the centers' calls through and nothing else
+steward     watches the study; a thread of this process, so that it can restart the SuperExec
+
+Each of the first three writes to ROOT/logs/NAME.log. Containers and systemd run them one by one with `--only`.
+"""
+
+import errno
+import fcntl
+import logging
+import os
+import shutil
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.proxy.configuration import Proxy
+from deploy.supervision.supervisor import Program, Supervisor
+from protocol.errors import LaunchError
+from server.centers.coordinator_settings import CoordinatorSettings, read_coordinator
+from server.centers.federation_init import provide_link_secret, refuse_expired
+from server.study.directory import StudyDirectory
+from server.tls.authority import utc_now
+
+logger = logging.getLogger(__name__)
+
+BIN = Path(sys.executable).parent
+NOBODY_IS_CALLED = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}
+LOOPBACK = "127.0.0.1"
+SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin")
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What `serve` was asked for.
+
+    Attributes:
+        directory: the coordinator's.
+        coordinator: its settings.
+        bind: address the proxy listens on; "*" for all.
+        port: port the proxy listens on; another than the endpoint's where something in between changes it.
+    """
+
+    directory: StudyDirectory
+    coordinator: CoordinatorSettings
+    bind: str
+    port: int
+
+    @property
+    def link(self) -> str:
+        """Address of the SuperLink."""
+        return f"{LOOPBACK}:{self.coordinator.link_port}"
+
+    @property
+    def logs(self) -> Path:
+        """Where the programs' output goes."""
+        return self.directory.root / "logs"
+
+    @property
+    def access_log(self) -> Path:
+        """Where the proxy writes a line a call."""
+        return self.logs / "access.log"
+
+    def proxy(self) -> Proxy:
+        """The proxy's configuration."""
+        here = self.directory
+        return Proxy(
+            listen=f"{self.bind}:{self.port}",
+            upstream=self.link,
+            certificate=here.server_certificate,
+            key=here.server_key,
+            authority=here.authority_certificate,
+            folder=here.root / "run" / "nginx",
+            access_log=self.access_log,
+        )
+
+
+def prepare(root: Path, *, bind: str = "*", port: int | None = None) -> Serving:
+    """Read a coordinator's directory and check what does not depend on other programs.
+
+    Raises:
+        StudyError: the directory is no coordinator's.
+        EnrolmentError: a certificate cannot be read.
+        LaunchError: the certificate has expired.
+    """
+    directory = StudyDirectory(root.resolve())
+    coordinator = read_coordinator(directory.coordinator)
+    refuse_expired(directory, utc_now())
+    provide_link_secret(directory.link_secret)
+    return Serving(directory, coordinator, bind, port or coordinator.port)
+
+
+def programs(serving: Serving) -> tuple[Program, ...]:
+    """What is to run, in the order of starting."""
+    environment = environment_of(serving)
+    commands = (("superlink", superlink(serving)), ("superexec", superexec(serving)), ("proxy", proxy(serving)))
+    return tuple(Program(name, command, environment, serving.logs / f"{name}.log") for name, command in commands)
+
+
+def proxy(serving: Serving) -> tuple[str, ...]:
+    """The proxy's command; its configuration is written on the way."""
+    configuration = serving.proxy().write()
+    return (nginx_program(), "-e", "stderr", "-p", str(configuration.parent), "-c", str(configuration))
+
+
+def nginx_program() -> str:
+    """Where nginx is, which is off the path of ordinary users on some systems.
+
+    Raises:
+        LaunchError: it is not installed.
+    """
+    found = shutil.which("nginx", path=os.pathsep.join((os.environ.get("PATH", os.defpath), *SYSTEM_FOLDERS)))
+    if found is None:
+        raise LaunchError("nginx is not installed: the centers come in through it. Install the package `nginx`")
+    return found
+
+
+def superlink(serving: Serving) -> tuple[str, ...]:
+    """The SuperLink's command: TLS, registered keys only, no ServerApp of its own, a database that lasts."""
+    here = serving.directory
+    return (
+        str(BIN / "flower-superlink"),
+        *("--host", LOOPBACK, "--port", str(serving.coordinator.link_port)),
+        *("--ssl-certfile", str(here.server_certificate), "--ssl-keyfile", str(here.server_key)),
+        *("--ssl-ca-certfile", str(here.authority_certificate)),
+        *("--isolation", "process", "--superexec-auth-secret-file", str(here.link_secret)),
+        *("--database", str(here.link_database)),
+        *("--enable-supernode-auth", "--disable-runtime-dependency-installation"),
+    )
+
+
+def superexec(serving: Serving) -> tuple[str, ...]:
+    """The SuperExec's command: it starts `flwr-serverapp`, found on the path, for every run."""
+    here = serving.directory
+    return (
+        str(BIN / "flower-superexec"),
+        *("--runtime-api-address", serving.link),
+        *("--root-certificates", str(here.authority_certificate)),
+        *("--superexec-auth-secret-file", str(here.link_secret)),
+    )
+
+
+def environment_of(serving: Serving) -> Mapping[str, str]:
+    """What the programs get beyond this process' environment: MLFLOW_* and the rest pass as they are."""
+    return {
+        **NOBODY_IS_CALLED,
+        "FLWR_HOME": str(serving.directory.flower_home),
+        "NO_COLOR": "1",
+        "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), LOOPBACK, "localhost"))),
+        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+    }
+
+
+def refuse_taken_ports(serving: Serving) -> None:
+    """LaunchError where a port that is needed cannot be had; names it."""
+    needed = ((serving.bind, serving.port, "the centers' port"), (LOOPBACK, serving.coordinator.link_port, "link_port"))
+    for address, port, what in needed:
+        try:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("" if address == "*" else address, port))
+        except OSError as error:
+            raise LaunchError(f"cannot listen on {address}:{port} ({what}): {_why(error, port)}") from error
+
+
+def _why(error: OSError, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use; end what listens there (`ss -ltnp 'sport = :{port}'`) or choose another port"
+    if error.errno == errno.EACCES:
+        return f"this user may not listen on port {port}; use one from 1024 on, or start it with CAP_NET_BIND_SERVICE"
+    return f"{error.strerror}; give an address of this machine with --bind"
+
+
+@contextmanager
+def alone(directory: StudyDirectory) -> Iterator[None]:
+    """Hold the directory against another `serve`.
+
+    Raises:
+        LaunchError: another one has it.
+    """
+    (directory.root / "run").mkdir(mode=0o755, parents=True, exist_ok=True)
+    lock = directory.root / "run" / "serve.lock"
+    with lock.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            raise LaunchError(
+                f"`concilium serve` runs on {directory.root} already, as process {file.read().strip() or 'unknown'}; "
+                "use that one, or end it first"
+            ) from error
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def serve(serving: Serving) -> None:
+    """Keep everything running until SIGTERM or an interrupt.
+
+    Raises:
+        LaunchError: another `serve` runs here, or a port is taken.
+    """
+    from server.runs.watchdog import Steward
+    from server.superlink.control import connect_to
+
+    with alone(serving.directory):
+        refuse_taken_ports(serving)
+        serving.logs.mkdir(exist_ok=True)
+        supervisor = Supervisor(programs(serving), other_logs=[serving.access_log])
+        steward = Steward(
+            serving.directory,
+            connect=lambda: connect_to(serving.directory),
+            restart_superexec=lambda: supervisor.restart("superexec"),
+        )
+        ended = threading.Event()
+        threading.Thread(target=steward.keep, args=(ended,), name="steward", daemon=True).start()
+        logger.info("centers come in on %s:%d; the SuperLink is at %s", serving.bind, serving.port, serving.link)
+        try:
+            supervisor.run()
+        finally:
+            ended.set()
+
+
+def become(serving: Serving, name: str) -> None:
+    """Turn this process into one of the programs, for those who have a supervisor of their own.
+
+    Raises:
+        LaunchError: there is no such program.
+    """
+    makers = {"superlink": superlink, "superexec": superexec, "proxy": proxy}
+    if name not in makers:
+        raise LaunchError(f"there is no program '{name}'; there are {', '.join(makers)} (and `concilium steward`)")
+    command = makers[name](serving)
+    os.execvpe(command[0], command, {**os.environ, **environment_of(serving)})  # noqa: S606 - our own arguments

@@ -1,0 +1,118 @@
+"""A whole federation on one machine: the coordinator's round loop and every center's trainer, through Flower's apps."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from flwr.serverapp import Grid
+from rich.console import Console
+
+from client.app import build_client_app
+from client.outgoing.egress import Perform
+from client.report.center_report import write_center_report
+from client.service.trainer import Trainer
+from deploy.simulation.in_process import InProcessGrid
+from deploy.simulation.ray_engine import run_with_ray
+from deploy.study.prepare import prepare
+from protocol.errors import StudyError
+from server.grid.center_grid import Fleet
+from server.rounds.study_run import run_study
+from server.study.directory import StudyDirectory
+from server.study.events import Display
+from server.study.file import Study
+
+MakeTrainer = Callable[[str], Trainer]
+Engine = Callable[[Callable[[Grid], None], Mapping[str, Trainer], MakeTrainer], None]
+
+
+def simulate(
+    study_file: Path,
+    data: Path,
+    out: Path,
+    *,
+    engine: str,
+    device: str,
+    resume: bool,
+    console: Console,
+    backbone: Path | None = None,
+) -> StudyDirectory:
+    """Run a study over folders of cases on this machine, or continue it, and leave its outputs in `out`.
+
+    Args:
+        backbone: safetensors file with the backbone to start from in place of one drawn from the study's seed.
+
+    Raises:
+        StudyError: the study file cannot be run, `out` holds a study and `resume` was not asked for, the engine is
+            unknown, or the backbone does not fit.
+        CaseError: a center's data cannot be used; raised before anything is trained.
+    """
+    if engine not in ENGINES:
+        raise StudyError(f"unknown engine '{engine}'; known: {sorted(ENGINES)}")
+    directory = StudyDirectory(out)
+    if directory.study_file.exists() and not resume:
+        raise StudyError(f"{out} holds a study already; continue it with --resume or give another --out")
+    study = prepare(study_file, out, backbone)
+    trainer_for = partial(make_trainer, study, data, out, checked_device(device))
+    trainers = {center: trainer_for(center) for center in study.centers}
+    for center, trainer in trainers.items():
+        with console.status(f"checking the cases of {center}"):
+            trainer.manifest()
+    try:
+        with Display(study, console) as display:
+            ENGINES[engine](
+                lambda grid: run_study(Fleet(grid, poll_s=0.2), out, listener=display), trainers, trainer_for
+            )
+    finally:
+        for center in study.centers:
+            home = center_home(out, center)
+            write_center_report(home, home / "report.html", center=center, formed_by=study.formed_by)
+    return directory
+
+
+def make_trainer(study: Study, data: Path, out: Path, device: str, center: str) -> Trainer:
+    """The trainer of one center of a study."""
+    entry = study.centers[center]
+    folders = [data / folder for folder in (entry.folders or (center,))]
+    return Trainer(center, folders, entry.modalities, center_home(out, center), device=device)
+
+
+def center_home(out: Path, center: str) -> Path:
+    """Where a simulated center keeps what is its own."""
+    return out / "centers" / center
+
+
+def checked_device(name: str) -> str:
+    """The device to use; "auto" is the GPU where there is one.
+
+    Raises:
+        StudyError: this machine does not have it.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in {"cpu", "cuda"} or (name == "cuda" and not torch.cuda.is_available()):
+        raise StudyError(
+            f"device '{name}' is not on this machine; use --device auto, cpu, or cuda where torch finds a GPU"
+        )
+    return name
+
+
+def run_in_process(
+    coordinate: Callable[[Grid], None], trainers: Mapping[str, Trainer], _trainer_for: MakeTrainer
+) -> None:
+    """Every center in this process, one after another."""
+    coordinate(InProcessGrid({center: build_client_app(trainer.perform) for center, trainer in trainers.items()}))
+
+
+def run_in_ray(coordinate: Callable[[Grid], None], trainers: Mapping[str, Trainer], trainer_for: MakeTrainer) -> None:
+    """Every center in a worker process of Flower's simulation engine, which makes its trainer there."""
+    gpus = 1.0 if any(trainer.device == "cuda" for trainer in trainers.values()) else 0.0
+    run_with_ray(coordinate, partial(performer, trainer_for), list(trainers), gpus_per_center=gpus)
+
+
+def performer(trainer_for: MakeTrainer, center: str) -> Perform:
+    """What performs for a center, made where it is needed."""
+    return trainer_for(center).perform
+
+
+ENGINES: Mapping[str, Engine] = {"in-process": run_in_process, "ray": run_in_ray}

@@ -1,0 +1,1 @@
+"""A study before its first round: initial state, backbone, directory."""

@@ -1,0 +1,74 @@
+"""`concilium study init`: a study file becomes a directory that centers can be enrolled in."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from protocol.enrolment.kit import host_and_port
+from protocol.errors import StudyError
+from protocol.messages.settings import findings
+from protocol.storage.atomic_files import write_bytes
+from server.centers.coordinator_settings import CoordinatorSettings, client_image, free_link_port, read_coordinator
+from server.centers.federation_init import found
+from server.study.directory import StudyDirectory
+from server.study.file import Study, read_study
+
+
+def init_study(file: Path, root: Path, endpoint: str, *, backbone: Path | None = None, **given: Any) -> StudyDirectory:
+    """Prepare a study and found its federation; what is there already stays as it is, a new `root` gets mode 0700.
+
+    Args:
+        file: the study file.
+        root: the coordinator's directory.
+        endpoint: "host:port" under which centers reach the coordinator.
+        backbone: safetensors file of a backbone to start from; a copy goes to ROOT/backbone/<content hash>.safetensors.
+        given: other `CoordinatorSettings`; those left out are as they were, or the defaults.
+
+    Raises:
+        StudyError: the study cannot be run, a setting is wrong, `root` holds another study or other settings, or torch
+            is not installed here.
+        EnrolmentError: an authority or a certificate cannot be read.
+        StorageError: the disk refuses.
+    """
+    directory = StudyDirectory(root)
+    settings = _settings(directory, read_study(file), endpoint, given)
+    if not root.exists():
+        root.mkdir(parents=True, mode=0o700)
+    _prepare(file, root, backbone)
+    if backbone is not None:
+        content = json.loads((root / "backbone.json").read_text())["content_sha256"]
+        kept = directory.backbones / f"{content}.safetensors"
+        if not kept.exists():
+            write_bytes(kept, backbone.read_bytes())
+    found(directory, settings)
+    return directory
+
+
+def _prepare(file: Path, root: Path, backbone: Path | None) -> None:
+    try:
+        from deploy.study.prepare import prepare
+    except ModuleNotFoundError as error:
+        raise StudyError(
+            f"`study init` draws the initial state and needs {error.name}, which is not installed here; run it where "
+            f"concilium is installed whole, such as in the client image, then copy {root} to the coordinator"
+        ) from error
+    prepare(file, root, backbone)
+
+
+def _settings(directory: StudyDirectory, study: Study, endpoint: str, given: dict[str, Any]) -> CoordinatorSettings:
+    if authority := given.get("authority"):
+        given = {**given, "authority": str(Path(authority).resolve())}
+    try:
+        if directory.coordinator.exists():
+            before = read_coordinator(directory.coordinator).model_dump()
+            return CoordinatorSettings.model_validate({**before, "endpoint": endpoint, **given})
+        host_and_port(endpoint)
+        defaults = {"consortium": study.title, "image": client_image(), "link_port": free_link_port(endpoint)}
+        return CoordinatorSettings.model_validate({**defaults, "endpoint": endpoint, **given})
+    except ValidationError as error:
+        found_wrong = "\n  ".join(findings(error))
+        raise StudyError(f"these settings cannot be used:\n  {found_wrong}") from error
+    except ValueError as error:
+        raise StudyError(f"--endpoint: {error}") from error

@@ -1,0 +1,1 @@
+"""What coordinator and center say to each other, and nothing else."""

@@ -1,0 +1,1 @@
+"""The two files that a coordinator and a hospital exchange by hand."""

@@ -1,0 +1,1 @@
+"""Instruction, reply and payload, and what they are made of."""

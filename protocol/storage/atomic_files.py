@@ -1,0 +1,131 @@
+"""Files that are either the previous version or the new one, never a part of it."""
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from protocol.errors import StorageError
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`: written beside it, flushed to the disk, then renamed over it.
+
+    Raises:
+        StorageError: the disk is full or refuses the file; the previous version of `path` is untouched and the
+            unfinished copy is removed.
+    """
+    _replace(path, data, mode=0o666)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """`write_bytes` of a secret: only its owner can read the file, from the moment it exists (mode 0600)."""
+    _replace(path, data, mode=0o600)
+
+
+def provide_private(path: Path, data: bytes) -> bytes:
+    """The secret at `path`, which is `data` where there is none yet: whole or not at all, and the first one stays.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    unfinished = _unfinished(path)
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write_through(unfinished, data, mode=0o600)
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(unfinished)
+            _sync_directory(path.parent)
+        return path.read_bytes()
+    except OSError as error:
+        raise _refused(path, len(data), error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+def _replace(path: Path, data: bytes, *, mode: int) -> None:
+    unfinished = _unfinished(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_through(unfinished, data, mode=mode)
+        unfinished.replace(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise _refused(path, len(data), error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` of UTF-8 text."""
+    write_bytes(path, text.encode())
+
+
+def write_directory(path: Path, files: Mapping[str, bytes]) -> None:
+    """Make the directory `path` with all of `files` (name -> content) in one rename; no part of it is ever seen.
+
+    Raises:
+        StorageError: the disk is full or refuses, or `path` holds files already; nothing was written at `path`.
+    """
+    path = path.resolve()
+    unfinished = _unfinished(path)
+    try:
+        unfinished.mkdir(parents=True)
+        for name, data in files.items():
+            (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
+            _write_through(unfinished / name, data)
+        for folder in {(unfinished / name).parent for name in files} | {unfinished}:
+            _sync_directory(folder)
+        unfinished.rename(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise _refused(path, sum(map(len, files.values())), error) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what a killed writer left anywhere under `folder`; call it only where nobody else writes."""
+    for left in sorted(folder.rglob(".*.part"), reverse=True):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+
+
+def free_bytes(path: Path) -> int:
+    """Free bytes on the disk of `path` or of its nearest existing parent."""
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    return shutil.disk_usage(existing).free
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
+def _write_through(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _refused(path: Path, needed: int, error: OSError) -> StorageError:
+    return StorageError(
+        f"cannot write {path} ({error.strerror or error}): {needed} bytes needed, {free_bytes(path.parent)} bytes "
+        "free; the previous version is untouched. Free some space there or correct the permissions, then resume"
+    )

@@ -1,0 +1,299 @@
+"""What a payload must satisfy before any arithmetic touches it: the whole list of findings, or nothing.
+
+Checked in this order: keys, shapes and dtypes; finite values; backbone, stage, round, phase and what must stand still;
+the norm of the update; row gains of DoRA; support. Findings come in it too, and the first one decides the error's
+class and code.
+
+    norm_g = || payload_g - start_g ||_2     refused above 5 x the study's median of group g, noted above 1.5 x
+
+A payload that is scaled up, by accident or on purpose, pulls a weighted mean with it; a limit on the norm bounds that
+pull. Each tensor group g is held against its own median, so that a center is no outlier for what it alone can train.
+"""
+
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import (
+    FrozenMovedError,
+    GainError,
+    LateError,
+    NonFiniteError,
+    NormError,
+    OtherBackboneError,
+    PayloadError,
+    PhaseError,
+    SupportError,
+)
+from protocol.messages.payload import Payload
+from protocol.messages.tensors import GROUPS, ROLE_GROUPS, Tensors, TensorSpec, group_in, is_statistic, role_of
+
+logger = logging.getLogger(__name__)
+
+NORM_LIMIT, NORM_NOTED = 5.0, 1.5
+GRAM, FISHER = "gram", "fisher"
+FEATURES = ("features.ct", "features.pet")
+OBSERVED = (GRAM, FISHER, *FEATURES)
+MAXIMUM_FEATURES = 4096
+
+Finding = tuple[type[PayloadError], str]
+Gains = Callable[[Payload], Iterable[str]]
+
+
+@dataclass(frozen=True)
+class NormFindings:
+    """Why the norm of a group's update is refused, and what of it is worth a look; "" where there is nothing."""
+
+    refused: str = ""
+    noted: str = ""
+
+
+def admit(
+    payload: Payload,
+    *,
+    specs: Sequence[TensorSpec],
+    backbone_hash: str,
+    stage: str,
+    server_round: int,
+    phase: str,
+    frozen_hash: str,
+    registered_cases: int,
+    gains: Gains | None = None,
+    start: Tensors | None = None,
+    medians: Mapping[str, float] = {},
+    norm_limit: float | None = NORM_LIMIT,
+) -> None:
+    """Accept a payload whole, or refuse it with everything that is wrong with it.
+
+    Args:
+        payload: what the center sent.
+        specs: the tensors that the round exchanges with this center, at the center's own rank; each group comes whole
+            or not at all, and so does each kind of statistic beside a group (`key@control`).
+        backbone_hash: content hash of the backbone this round started from.
+        stage: the stage under way.
+        server_round: the round under way.
+        phase: the adapter roles that train in it (`protocol.messages.payload.phase_of`).
+        frozen_hash: what `protocol.messages.payload.frozen_hash` gives for the tensors sent to the center.
+        registered_cases: training cases the center registered with; no group can have more support.
+        gains: says which row gains d are too small; asked once keys, shapes and values are sound. A magnitude
+            that is not positive is found without it, since d = m / ||W0 + s B A||.
+        start: what the center was sent; None leaves the norm of the update unchecked.
+        medians: group -> median norm of the study's updates of this kind so far; a group without one is unchecked.
+        norm_limit: multiple of its median above which a group's update is refused; None refuses none.
+
+    Raises:
+        PayloadError: every finding on its own line, with center, tensor or field, found and expected; of the
+            subclass that fits the first.
+    """
+    unsound = [*_key_findings(payload, specs, phase), *_array_findings(payload, specs)]
+    known = {} if unsound or start is None else start
+    findings: list[Finding] = [
+        *unsound,
+        *_context_findings(payload, backbone_hash, stage, server_round),
+        *_phase_findings(payload, phase, frozen_hash),
+        *_update_findings(payload, update_norms(payload, known, specs), medians, norm_limit),
+        *_gain_findings(payload, specs),
+        *((GainError, finding) for finding in (() if gains is None or unsound else gains(payload))),
+        *_support_findings(payload, specs, registered_cases),
+    ]
+    if findings:
+        lines = [f"  center '{payload.center}': {finding}" for _, finding in findings]
+        raise findings[0][0](
+            f"center '{payload.center}': payload for stage '{stage}', round {server_round} refused with "
+            f"{len(findings)} finding(s); none of its tensors was used:\n" + "\n".join(lines)
+        )
+
+
+def update_norms(payload: Payload, start: Tensors, specs: Iterable[TensorSpec]) -> dict[str, float]:
+    """L2 norm of (payload - start) in float64, by tensor group.
+
+    Args:
+        payload: a payload whose shapes are those of `start`.
+        start: what the center was sent. Statistics and tensors that were not sent (a fresh adapter's magnitudes)
+            have no start and do not count.
+        specs: say which group a plain parameter belongs to.
+    """
+    groups, squares = {spec.key: spec.group for spec in specs}, defaultdict[str, list[float]](list)
+    for key in sorted(key for key in payload.tensors if key in start and not is_statistic(key)):
+        moved = payload.tensors[key] - start[key].astype(np.float64)
+        squares[group_in(key, groups)].append(float(np.square(moved).sum()))
+    return {group: math.sqrt(math.fsum(found)) for group, found in sorted(squares.items())}
+
+
+def norm_findings(group: str, norm: float, median: float | None, norm_limit: float | None = NORM_LIMIT) -> NormFindings:
+    """Compare the norm of a group's update with the median of earlier ones; nothing is found while it is None or 0."""
+    if not median:
+        return NormFindings()
+    found = f"update of group '{group}' has norm {norm:.4g}, {norm / median:.3g} times the study's median {median:.4g}"
+    if norm_limit is not None and norm > norm_limit * median:
+        return NormFindings(refused=f"{found}, expected at most {norm_limit:g} times")
+    usual = norm <= NORM_NOTED * median
+    return NormFindings(noted="" if usual else f"{found}, usual is up to {NORM_NOTED:g} times")
+
+
+def statistic_spec(
+    key: str, shape: Sequence[int], ledger: Mapping[str, TensorSpec], sketch_rank: int
+) -> TensorSpec | None:
+    """What a statistic must be to travel, or None where no statistic of this name may.
+
+        key@control, key@own       shape of `key`; the group of `key` stands behind it
+        key@fisher                 shape of `key`; group "fisher"
+        M@gram                     (q, k), q <= sketch_rank, k inputs of module M; group "gram"
+        features.ct@mean           (p,), p <= 4096; group "features.ct"; so for PET
+        features.ct@scatter        (p, p)
+
+    Args:
+        key: the statistic's key.
+        shape: its shape; only q and p are read from it.
+        ledger: key -> spec of every tensor the study may exchange.
+        sketch_rank: most rows of a Gram sketch.
+    """
+    about, _, name = key.partition("@")
+    length = max(1, shape[0]) if shape else 1
+    if name in {"control", "own"} and about in ledger:
+        return TensorSpec(key, ledger[about].group, ledger[about].shape)
+    if name == FISHER and about in ledger:
+        return TensorSpec(key, FISHER, ledger[about].shape)
+    if name == GRAM and f"{about}#lora_a" in ledger:
+        inputs = math.prod(ledger[f"{about}#lora_a"].shape[1:])
+        return TensorSpec(key, GRAM, (min(length, sketch_rank), inputs))
+    if about in FEATURES and name in {"mean", "scatter"}:
+        side = min(length, MAXIMUM_FEATURES)
+        return TensorSpec(key, about, (side,) if name == "mean" else (side, side))
+    return None
+
+
+def observation_specs(payload: Payload, ledger: Sequence[TensorSpec], sketch_rank: int) -> tuple[TensorSpec, ...]:
+    """What `admit` is to expect of an answer to `observe`: the statistics it holds, at the sizes it chose.
+
+    Mean and scatter of one modality's features are expected together, at one size.
+    """
+    known = {spec.key: spec for spec in ledger}
+    shapes = {key: array.shape for key, array in payload.tensors.items()}
+    for about in FEATURES:
+        pair = [f"{about}@{name}" for name in ("mean", "scatter")]
+        found = [shapes[key] for key in pair if key in shapes]
+        shapes |= dict.fromkeys(pair, found[0]) if found else {}
+    specs = [statistic_spec(key, shape, known, sketch_rank) for key, shape in sorted(shapes.items())]
+    return tuple(spec for spec in specs if spec is not None and spec.group in OBSERVED)
+
+
+def _key_findings(payload: Payload, specs: Sequence[TensorSpec], phase: str) -> Iterator[Finding]:
+    """Keys nobody agreed on, factors that the phase freezes, and groups that arrived in part."""
+    for key in sorted(payload.tensors.keys() - {spec.key for spec in specs}):
+        if role_of(key) in ROLE_GROUPS and not is_statistic(key) and role_of(key) not in phase.split("+"):
+            yield PhaseError, f"tensor '{key}' is a frozen factor in this round: {_trains(phase)}"
+        else:
+            yield PayloadError, f"tensor '{key}' is unknown, expected only tensors of the study's ledger for this stage"
+    for part, keys in sorted(_parts(specs).items()):
+        missing = sorted(keys - payload.tensors.keys())
+        if len(missing) < len(keys):
+            for key in missing:
+                expected = f"expected all {len(keys)} tensors of group '{part}' or none"
+                yield PayloadError, f"tensor '{key}' is missing, {expected}"
+
+
+def _array_findings(payload: Payload, specs: Sequence[TensorSpec]) -> Iterator[Finding]:
+    sent = [(spec, payload.tensors[spec.key]) for spec in sorted(specs, key=_key) if spec.key in payload.tensors]
+    for spec, array in sent:
+        if array.shape != spec.shape:
+            yield PayloadError, f"tensor '{spec.key}' has shape {array.shape}, expected {spec.shape}"
+        if array.dtype != np.float32:
+            yield PayloadError, f"tensor '{spec.key}' has dtype {array.dtype}, expected float32"
+    for spec, array in sent:
+        if array.dtype == np.float32 and (wrong := np.count_nonzero(~np.isfinite(array))):
+            yield NonFiniteError, f"tensor '{spec.key}' has {wrong} non-finite value(s) of {array.size}, expected none"
+
+
+def _context_findings(payload: Payload, backbone_hash: str, stage: str, server_round: int) -> Iterator[Finding]:
+    if payload.backbone_hash != backbone_hash:
+        yield OtherBackboneError, f"backbone_hash is {payload.backbone_hash!r}, expected {backbone_hash!r}"
+    if payload.stage != stage:
+        yield PayloadError, f"stage is {payload.stage!r}, expected {stage!r}"
+    if payload.server_round != server_round:
+        late = LateError if payload.server_round < server_round else PayloadError
+        yield late, f"server_round is {payload.server_round!r}, expected {server_round!r}"
+
+
+def _phase_findings(payload: Payload, phase: str, frozen_hash: str) -> Iterator[Finding]:
+    if payload.phase != phase:
+        yield PhaseError, f"phase is {payload.phase!r}, expected {phase!r}: {_trains(phase)}"
+    if payload.frozen_hash != frozen_hash:
+        moved = "a tensor that must stand still in this round moved at the center"
+        yield FrozenMovedError, f"frozen_hash is {payload.frozen_hash!r}, expected {frozen_hash!r}: {moved}"
+
+
+def _update_findings(
+    payload: Payload, norms: Mapping[str, float], medians: Mapping[str, float], norm_limit: float | None
+) -> Iterator[Finding]:
+    for group, norm in norms.items():
+        findings = norm_findings(group, norm, medians.get(group), norm_limit)
+        if findings.refused:
+            yield NormError, findings.refused
+        if findings.noted:
+            logger.warning("center '%s': %s", payload.center, findings.noted)
+
+
+def _gain_findings(payload: Payload, specs: Sequence[TensorSpec]) -> Iterator[Finding]:
+    """Magnitudes that are not positive; a Fisher diagonal, a mean of squares, that is negative."""
+    for spec in sorted(specs, key=_key):
+        array = payload.tensors.get(spec.key)
+        if array is None or array.dtype != np.float32:
+            continue
+        if role_of(spec.key) == "magnitude" and not is_statistic(spec.key) and (wrong := _count(array <= 0)):
+            found = f"tensor '{spec.key}' has {wrong} value(s) of {array.size} that are not positive"
+            yield GainError, f"{found}, expected row gains d = m / ||W0 + s B A|| > 0"
+        if spec.group == FISHER and (wrong := _count(array < 0)):
+            yield PayloadError, f"tensor '{spec.key}' has {wrong} negative value(s) of {array.size}, expected none"
+
+
+def _support_findings(payload: Payload, specs: Sequence[TensorSpec], registered_cases: int) -> Iterator[Finding]:
+    """Support that contradicts the registered cases or the tensors sent; a payload that carries nothing."""
+    if not payload.tensors:
+        yield SupportError, "sends no tensor; a center without a usable case answers with an error code"
+    groups, parts = sorted({spec.group for spec in specs}), _parts(specs)
+    for group, cases in sorted(payload.support.items()):
+        if group not in groups:
+            yield SupportError, f"support names group '{group}', expected groups {groups}"
+        if not 0 <= cases <= registered_cases:
+            expected = f"expected 0 to {registered_cases} registered training cases"
+            yield SupportError, f"support of group '{group}' is {cases}, {expected}"
+    for group in groups:
+        keys = {spec.key for spec in specs if spec.group == group}
+        sent, reported = len(keys & payload.tensors.keys()), payload.support.get(group)
+        whole = parts.get(group, set())
+        if sent and reported is None:
+            yield SupportError, f"support of group '{group}' is missing, expected a count beside its {sent} tensor(s)"
+        if sent and reported == 0:
+            finding = f"{sent} tensor(s) of group '{group}' came with support 0, expected none: absent is not zero"
+            yield SupportError, finding
+        if reported and whole and not whole & payload.tensors.keys():
+            finding = f"support of group '{group}' is {reported} but none of its {len(whole)} tensor(s) came"
+            yield SupportError, f"{finding}, expected all"
+
+
+def _parts(specs: Sequence[TensorSpec]) -> dict[str, set[str]]:
+    """Keys that come together, by name: a group's own tensors, and each kind of statistic beside them."""
+    keys: dict[str, set[str]] = defaultdict(set)
+    for spec in specs:
+        beside = is_statistic(spec.key) and spec.group in GROUPS
+        keys[f"{spec.group}@{spec.key.partition('@')[2]}" if beside else spec.group].add(spec.key)
+    return keys
+
+
+def _trains(phase: str) -> str:
+    roles = ", ".join(phase.split("+")) if phase else "no factor of the shared adapter"
+    return f"phase '{phase}' trains {roles}"
+
+
+def _count(wrong: NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(wrong))
+
+
+def _key(spec: TensorSpec) -> str:
+    return spec.key

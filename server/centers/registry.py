@@ -1,0 +1,174 @@
+"""The roll of a study's centers, `enrolment.json`: who was invited, who is enrolled with which key, until when.
+
+It holds no token and no private key, but of a kit that is still out the token's hash, with which an answer could be
+forged: the file has mode 0600, and the hash goes when the kit is used. Who changes the roll holds its lock meanwhile.
+"""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, ValidationError
+
+from protocol.enrolment.kit import CenterName
+from protocol.errors import EnrolmentError
+from protocol.messages.settings import Settings, findings
+from protocol.storage.atomic_files import write_private
+
+State = Literal["invited", "enrolled", "revoked", "expired"]
+WAIT_S, RETRY_S = 30.0, 0.05
+
+
+class Member(Settings):
+    """One center on the roll.
+
+    serial, token_verifier, kit_expires_at: of its last kit; the verifier is empty once that was used or withdrawn.
+    member_days: how long a membership lasts from its acceptance or renewal; member_until: when it ends.
+    public_key: OpenSSH line of the key it registered with. spent: the key was turned away, and Flower takes no key
+    twice. node_id: Flower's; empty until the SuperLink has it. past_fingerprints: of its earlier keys.
+    settings_sha256, bundle_sha256: what its last kit made it agree to; empty on rolls of before they were noted.
+    """
+
+    state: State
+    serial: str = ""
+    token_verifier: str = ""
+    kit_expires_at: AwareDatetime
+    member_days: int
+    member_until: AwareDatetime | None = None
+    public_key: str = ""
+    fingerprint: str = ""
+    spent: bool = False
+    node_id: str = ""
+    past_fingerprints: tuple[str, ...] = ()
+    settings_sha256: str = ""
+    bundle_sha256: str = ""
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the SuperLink is to let this center's key in."""
+        return self.state == "enrolled" and not self.spent
+
+    @property
+    def all_fingerprints(self) -> tuple[str, ...]:
+        """The keys that a center has had, its present one included."""
+        return tuple(dict.fromkeys(found for found in (*self.past_fingerprints, self.fingerprint) if found))
+
+    def state_at(self, now: datetime) -> State:
+        """The state with the time considered: a membership that has ended is expired."""
+        over = self.member_until is not None and now >= self.member_until
+        return "expired" if self.state == "enrolled" and over else self.state
+
+    def just_expired(self, now: datetime) -> bool:
+        """Whether the membership has ended and the roll does not say so yet."""
+        return self.state == "enrolled" and self.state_at(now) == "expired"
+
+
+class Roll(Settings):
+    """All centers of one study."""
+
+    schema_version: Literal[1] = 1
+    study: str
+    members: dict[CenterName, Member] = {}
+
+    def member(self, center: str) -> Member:
+        """The entry of a center.
+
+        Raises:
+            EnrolmentError: the center was never invited.
+        """
+        if center not in self.members:
+            raise EnrolmentError(
+                f"center '{center}' was never invited to study '{self.study}'; on the roll: "
+                f"{sorted(self.members) or 'nobody'}. Invite it with `concilium enroll {center}`"
+            )
+        return self.members[center]
+
+    def having(self, center: str, member: Member) -> "Roll":
+        """The roll with another entry for one center."""
+        return self.model_copy(update={"members": dict(sorted({**self.members, center: member}.items()))})
+
+    def turned_away(self, now: datetime) -> dict[str, str]:
+        """The centers that took part and are not let in any more, each with "revoked" or "expired".
+
+        A membership that was extended after its end is still expired: the center's new key is to come.
+        """
+        found = {center: member.state_at(now) for center, member in self.members.items()}
+        return {
+            center: "revoked" if state == "revoked" else "expired"
+            for center, state in found.items()
+            if state in {"revoked", "expired"} or (state == "enrolled" and self.members[center].spent)
+        }
+
+    def owner_of(self, fingerprint: str) -> str | None:
+        """The center that has, or once had, the key with this fingerprint."""
+        for center, member in self.members.items():
+            if fingerprint in member.all_fingerprints:
+                return center
+        return None
+
+
+def read_roll(path: Path, study: str) -> Roll:
+    """The roll of a study; an empty one where there is no file yet.
+
+    Raises:
+        EnrolmentError: the file is damaged or belongs to another study.
+    """
+    try:
+        roll = Roll.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return Roll(study=study)
+    except OSError as error:
+        raise EnrolmentError(f"{path} cannot be read ({error.strerror}); correct its owner and mode") from error
+    except ValidationError as error:
+        found = "\n  ".join(findings(error))
+        raise EnrolmentError(f"{path} is damaged; restore it from a backup:\n  {found}") from error
+    if roll.study != study:
+        raise EnrolmentError(f"{path} is the roll of study '{roll.study}', expected '{study}'; restore the right one")
+    return roll
+
+
+def write_roll(path: Path, roll: Roll) -> None:
+    """Replace the roll; only its owner can read it.
+
+    Raises:
+        StorageError: the disk refuses; the earlier roll stands.
+    """
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    write_private(path, (roll.model_dump_json(indent=1) + "\n").encode())
+
+
+@contextmanager
+def locked(path: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
+    """Hold the lock of the roll at `path`; it goes with the process that holds it.
+
+    Raises:
+        EnrolmentError: another command holds it for longer than `wait_s`.
+    """
+    lock = path.with_suffix(".lock")
+    lock.parent.mkdir(mode=0o700, exist_ok=True)
+    with lock.open("ab") as file:
+        _acquire(file.fileno(), lock, time.monotonic() + wait_s)
+        yield
+
+
+def day_of(when: datetime | None) -> str:
+    """A moment as messages say it."""
+    return "an unknown day" if when is None else f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def _acquire(handle: int, lock: Path, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise EnrolmentError(
+                    f"another command works on the roll beside {lock} and has not finished; try again when it has"
+                ) from error
+            time.sleep(RETRY_S)
+        else:
+            return

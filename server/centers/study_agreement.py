@@ -1,0 +1,137 @@
+"""What a center agrees to when it joins a study, and estimates of what that costs it.
+
+bytes down   the shared tensors at the center's rank, which grow as stages begin to train further groups; twice where a
+             local term compares with the state accepted before the stage. Backbones count in stages that train them.
+bytes up     the tensors of the groups that a stage trains, and once more for each local term with a variate of its
+             own. Statistics that a strategy remembers, and a carry, come on top of both.
+disk         three backbones (the file, the one in use, one being written), the last updates, logs, and a cache of
+             CACHED_CASES cases of FIELD_ZYX_MM at the study's spacing; images in a center's own folders not counted.
+GPU memory   weights, and gradient and two moments of what trains, and activations: ACTIVATION_BYTES for every voxel of
+             a batch, the most that docs/results-models.md measured (0.7 to 3.5 kB in 3D, 4.6 to 8.5 kB in slices, at
+             small widths; wide networks need more). Under CPU_SUFFICES_BYTES it is 0: a CPU does it, if slowly.
+"""
+
+import math
+from collections.abc import Iterable
+from importlib.metadata import version
+
+from protocol.enrolment.kit import RUN_OPTIONS, StudyTerms
+from protocol.errors import StudyError
+from protocol.messages.settings import settings_digest
+from protocol.messages.tensors import BACKBONE, NEEDS, TensorSpec, at_rank, read_ledger
+from server.centers.bundle import bundle_sha256
+from server.centers.coordinator_settings import CoordinatorSettings
+from server.study.directory import StudyDirectory
+from server.study.file import Stage, Study, read_study
+
+VALUE_BYTES = 4
+VARIATES = ("scaffold", "ditto")
+CACHED_CASES, CHANNELS = 100, 3
+FIELD_ZYX_MM = (1000.0, 400.0, 400.0)
+WORKING_BYTES = 2 * 1024**3
+ACTIVATION_BYTES = 8500
+CPU_SUFFICES_BYTES = 4 * 1024**3
+
+
+def study_terms(directory: StudyDirectory, coordinator: CoordinatorSettings, center: str) -> StudyTerms:
+    """The terms of one center of a prepared study.
+
+    Raises:
+        StudyError: the study is not prepared.
+    """
+    study = read_study(directory.study_file)
+    try:
+        specs = read_ledger(directory.root / "tensors.json")
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{directory.root} is not complete ({error}); run `concilium study init` again") from error
+    backbone = backbone_file(directory, study)
+    down, up = bytes_per_round(study, specs, center)
+    return StudyTerms(
+        study=study.name,
+        title=study.title,
+        settings_sha256=settings_digest(study.settings_for(center)),
+        model=study.model.name,
+        modalities=study.centers[center].modalities,
+        flower=".".join(version("flwr").split(".")[:2]),
+        concilium=version("concilium"),
+        bundle_sha256=bundle_sha256(),
+        run_options=RUN_OPTIONS,
+        image=coordinator.image,
+        backbone_sha256=backbone[0],
+        backbone_bytes=backbone[1],
+        disk_bytes=disk_bytes(study, specs, down, up),
+        gpu_memory_bytes=gpu_memory_bytes(study, specs),
+        minimum_cases=minimum_cases(study),
+        bytes_down_per_round=down,
+        bytes_up_per_round=up,
+    )
+
+
+def backbone_file(directory: StudyDirectory, study: Study) -> tuple[str, int]:
+    """Content hash and size of the backbone's file; ("", 0) where none goes because the first stage trains it."""
+    files = sorted(directory.backbones.glob("*.safetensors"))
+    if not files or BACKBONE in study.stages[0].trained:
+        return "", 0
+    return files[0].stem, files[0].stat().st_size
+
+
+def bytes_per_round(study: Study, specs: Iterable[TensorSpec], center: str) -> tuple[int, int]:
+    """Tensor bytes down to and up from a center in one round, the largest of the stages that it trains in."""
+    ledger, rank, offers = tuple(specs), study.centers[center].rank, set(study.centers[center].modalities)
+    terms = study.strategy.terms
+    variates = sum(bool(getattr(terms, name)) for name in VARIATES)
+    down = up = 0
+    for index, stage in enumerate(study.stages):
+        if center not in stage.centers:
+            continue
+        held = groups_held(study, index)
+        mine = {spec.group for spec in ledger if NEEDS.get(spec.group, frozenset()) <= offers}
+        sent = max(
+            _bytes(ledger, mine & set(stage.trained), rank) * (1 + variates),
+            _bytes(ledger, mine & set(study.strategy.personal), rank),
+        )
+        extra = (
+            _bytes(ledger, set(stage.trained), rank) * variates
+            + _bytes(ledger, held - {BACKBONE}, rank) * terms.anchored
+        )
+        down, up = max(down, _bytes(ledger, held, rank) + extra), max(up, sent)
+    return down, up
+
+
+def groups_held(study: Study, index: int) -> set[str]:
+    """The tensor groups that travel down in the rounds of a stage, by its index."""
+    stage = study.stages[index]
+    before = {str(group) for earlier in study.stages[:index] for group in earlier.trained} - {BACKBONE}
+    personal = set() if BACKBONE in stage.trained else {str(group) for group in study.strategy.personal}
+    return before | {str(group) for group in stage.trained} | personal
+
+
+def disk_bytes(study: Study, specs: Iterable[TensorSpec], down: int, up: int) -> int:
+    """Disk that a center's home needs."""
+    backbone = _bytes(specs, {BACKBONE}, None)
+    voxels = math.prod(f / s for f, s in zip(FIELD_ZYX_MM, study.preprocessing.spacing_zyx_mm, strict=True))
+    return int(WORKING_BYTES + 3 * backbone + down + 3 * up + CACHED_CASES * CHANNELS * VALUE_BYTES * voxels)
+
+
+def gpu_memory_bytes(study: Study, specs: Iterable[TensorSpec]) -> int:
+    """GPU memory that training needs; 0 where a CPU suffices."""
+    ledger = tuple(specs)
+    weights = _bytes(ledger, {spec.group for spec in ledger}, None)
+    largest = max(_stage_bytes(study, stage, ledger) for stage in study.stages)
+    found = weights + largest
+    return found if found >= CPU_SUFFICES_BYTES else 0
+
+
+def minimum_cases(study: Study) -> int:
+    """Fewest usable cases with which every part of the study's split that is not empty gets one."""
+    return 1 + (study.split.validation > 0) + (study.split.test > 0)
+
+
+def _stage_bytes(study: Study, stage: Stage, ledger: tuple[TensorSpec, ...]) -> int:
+    voxels = stage.batch_size * math.prod(study.preprocessing.crop_zyx)
+    return 3 * _bytes(ledger, set(stage.trained), None) + ACTIVATION_BYTES * voxels
+
+
+def _bytes(specs: Iterable[TensorSpec], groups: Iterable[str], rank: int | None) -> int:
+    wanted = set(groups)
+    return VALUE_BYTES * sum(math.prod(at_rank(spec, rank).shape) for spec in specs if spec.group in wanted)

@@ -1,0 +1,153 @@
+"""The coordinator's commands about centers and certificates; none prints a secret, none needs torch.
+
+`study init` does (it draws the initial state), so `deploy.coordinator.cli` adds it to the group here.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from server.study.directory import StudyDirectory
+
+app = typer.Typer()
+study_app = typer.Typer(no_args_is_help=True, help="Make a study that centers can join.")
+app.add_typer(study_app, name="study")
+
+Root = Annotated[Path, typer.Option("--study", help="The coordinator's directory, made by `study init`.")]
+
+
+@app.command("enroll")
+def enroll(
+    root: Root,
+    center: Annotated[str, typer.Argument(help="Center to invite, by its name in the study.")] = "",
+    days: Annotated[int, typer.Option(min=1, max=90, help="Days until the kit expires.")] = 14,
+    member_days: Annotated[
+        int | None, typer.Option(min=1, max=3650, help="Days of membership, 365; with --renew as agreed.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The kit; ROOT/kits/CENTER.kit by default.")] = None,
+    accept: Annotated[Path | None, typer.Option(help="A center's answer to accept.")] = None,
+    renew: Annotated[str, typer.Option(help="Center whose membership to extend; it needs no new kit.")] = "",
+) -> None:
+    """Invite a center, accept its answer, or extend its membership."""
+    if sum((bool(center), accept is not None, bool(renew))) != 1:
+        raise typer.BadParameter("give one of: a center to invite, --accept ANSWER, --renew CENTER")
+    if accept is not None:
+        _accept(root, accept)
+    elif renew:
+        _renew(root, renew, member_days)
+    else:
+        _invite(root, center, days, member_days, out)
+
+
+@app.command("revoke")
+def revoke(center: Annotated[str, typer.Argument(help="The center.")], root: Root) -> None:
+    """End a center's membership or invitation at once."""
+    from server.centers.enrolment import Enrolment
+    from server.superlink.control import connect_to
+
+    directory = directory_at(root)
+    with connect_to(directory) as control:
+        Enrolment(directory).revoke(center, control)
+    typer.echo(f"center '{center}' is revoked: its key is turned away from now on, and its kit is worth nothing")
+
+
+@app.command("centers")
+def centers(root: Root) -> None:
+    """Show the roll: every center's state, key and dates; what ends soon, and how to renew it."""
+    from rich.table import Table
+
+    from server.centers.enrolment import Enrolment
+    from server.centers.expiry_notices import announcements
+    from server.centers.registry import day_of
+    from server.cli.app import wide_console
+    from server.tls.authority import utc_now
+
+    directory, now = directory_at(root), utc_now()
+    table = Table("center", "state", "registered", "key", "member until", "kit until")
+    for center, member in Enrolment(directory).roll.members.items():
+        state = member.state_at(now)
+        table.add_row(
+            center,
+            state,
+            member.node_id or "-",
+            member.fingerprint or "-",
+            day_of(member.member_until) if member.member_until else "-",
+            day_of(member.kit_expires_at) if state == "invited" else "-",
+        )
+    wide_console().print(table)
+    for line in announcements(directory, now):
+        typer.echo(line)
+
+
+@app.command("certificate")
+def certificate(
+    root: Root, renew: Annotated[bool, typer.Option("--renew", help="Sign a new one; no center notices.")] = False
+) -> None:
+    """Show the server's certificate and its authority, or renew the first."""
+    from server.centers.federation_init import renew_certificate
+    from server.tls.authority import fingerprint_of, names_in, read_certificate, utc_now
+
+    directory = directory_at(root)
+    if renew:
+        renew_certificate(directory)
+        typer.echo("renewed; restart `concilium serve`, or SuperLink and proxy where they run on their own")
+    server = read_certificate(directory.server_certificate)
+    for what, found in (("server", server), ("authority", read_certificate(directory.authority_certificate))):
+        end = found.not_valid_after_utc
+        typer.echo(f"{what}: until {end:%Y-%m-%d}, {(end - utc_now()).days} days; SHA-256 {fingerprint_of(found)}")
+    typer.echo(f"names: {', '.join(names_in(server))}")
+
+
+def directory_at(root: Path) -> "StudyDirectory":
+    """The coordinator's directory at `root`.
+
+    Raises:
+        StudyError: there is none.
+    """
+    from server.centers.coordinator_settings import read_coordinator
+    from server.study.directory import StudyDirectory
+
+    directory = StudyDirectory(root)
+    read_coordinator(directory.coordinator)
+    return directory
+
+
+def _invite(root: Path, center: str, days: int, member_days: int | None, out: Path | None) -> None:
+    from server.centers.enrolment import MEMBER_DAYS, Enrolment
+    from server.centers.registry import day_of
+
+    enrolment = Enrolment(directory_at(root))
+    path = enrolment.invite(center, days=days, member_days=member_days or MEMBER_DAYS, out=out)
+    until = day_of(enrolment.roll.member(center).kit_expires_at)
+    typer.echo(
+        f"kit of center '{center}': {path}, to be used until {until}. It holds a one-time token: send it to that "
+        f"center alone, encrypted. Then wait for {center}.answer: `concilium enroll --accept FILE --study {root}`"
+    )
+
+
+def _accept(root: Path, answer: Path) -> None:
+    from server.centers.enrolment import Enrolment
+    from server.centers.registry import day_of
+    from server.superlink.control import connect_to
+
+    directory = directory_at(root)
+    enrolment = Enrolment(directory)
+    with connect_to(directory) as control:
+        center = enrolment.accept(answer, control)
+    member = enrolment.roll.member(center)
+    typer.echo(f"center '{center}' is enrolled with key {member.fingerprint} until {day_of(member.member_until)}")
+
+
+def _renew(root: Path, center: str, member_days: int | None) -> None:
+    from server.centers.enrolment import Enrolment
+    from server.centers.registry import day_of
+
+    member = Enrolment(directory_at(root)).renew(center, member_days=member_days)
+    typer.echo(f"center '{center}' is a member until {day_of(member.member_until)}")
+    if member.spent:
+        typer.echo(
+            "its key was turned away when its membership ended, and Flower takes no key twice: let it make another "
+            f"with `concilium-center renew-key`, then `concilium enroll --accept FILE --study {root}`"
+        )

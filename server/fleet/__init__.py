@@ -1,1 +1,0 @@
-"""The centers as the round loop sees them, over any Flower Grid."""

@@ -1,0 +1,161 @@
+"""What each center is told: instructions from the state of a study, and the tensors a center trains on or is served."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.settings import Statistic, Training
+from protocol.messages.tensors import (
+    BACKBONE,
+    CARRY,
+    CENTER,
+    PEFT,
+    Tensors,
+    TensorSpec,
+    at_rank,
+    is_statistic,
+    role_of,
+)
+from server.rounds.transitions import base_of, hash_for, is_personal, of_groups
+from server.study.checkpoint import Checkpoint
+from server.study.directory import Prepared
+from server.study.file import Stage
+from strategies.aggregation.residual import for_rank
+
+State = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What it takes to write to the centers in one stage: the study, the stage, and the frozen backbone's weights."""
+
+    prepared: Prepared
+    stage: Stage
+    backbone: Tensors
+
+    def training(self, state: Checkpoint, center: str, training: Training, number: int) -> Instruction:
+        """Train one round."""
+        tensors = self.to_train(state, center)
+        return self._instruction(
+            "train",
+            center,
+            stage=self.stage.name,
+            server_round=number,
+            backbone_hash=hash_for(state, tensors, self.prepared.groups),
+            training=training,
+            tensors={**tensors, **self._statistics(state, center, training)},
+            reference=self._ranked(self._learned(state.accepted), center) if training.terms.anchored else {},
+        )
+
+    def scoring(self, state: Checkpoint, center: str, row: str) -> Instruction:
+        """Score the test cases with what the center is served."""
+        tensors = self.served(state, center)
+        return self._instruction(
+            "evaluate",
+            center,
+            stage=row,
+            server_round=state.server_round,
+            backbone_hash=hash_for(state, tensors, self.prepared.groups),
+            tensors=tensors,
+        )
+
+    def comparison(self, state: Checkpoint, center: str) -> Instruction:
+        """Score the candidate of the stage and what the center is served so far on the same validation cases."""
+        return self._instruction(
+            "compare",
+            center,
+            stage=self.stage.name,
+            server_round=state.server_round,
+            backbone_hash=state.backbone_hash,
+            tensors=self._work(state.shared, state.own, center),
+            reference=self._work(state.branches.get(center, state.accepted), state.accepted_own, center),
+        )
+
+    def observation(self, state: Checkpoint, center: str, statistics: tuple[Statistic, ...]) -> Instruction:
+        """Return statistics of the training cases under the shared tensors."""
+        return self._instruction(
+            "observe",
+            center,
+            stage=self.stage.name,
+            server_round=state.server_round,
+            backbone_hash=state.backbone_hash,
+            tensors=self.to_train(state, center),
+            statistics=statistics,
+        )
+
+    def to_train(self, state: Checkpoint, center: str) -> State:
+        """The shared tensors, at the center's rank, and what is the center's own."""
+        return {**self._ranked(state.shared, center), **self._own(state.own, center)}
+
+    def served(self, state: Checkpoint, center: str) -> State:
+        """What the center works with: its branch or the shared tensors, and its own over them."""
+        return self._work(state.branches.get(center, state.shared), state.own, center)
+
+    def expected(self, training: Training, center: str) -> tuple[TensorSpec, ...]:
+        """The tensors that a center may send after a round: live roles at its own rank, and statistics about them."""
+        rank = self.prepared.study.centers[center].rank
+        specs = [
+            at_rank(spec, rank)
+            for spec in self.prepared.specs
+            if spec.group in training.groups and (spec.group != PEFT or role_of(spec.key) in training.roles)
+        ]
+        terms = training.terms
+        about = [name for name, wanted in (("control", terms.scaffold), ("own", terms.ditto)) if wanted]
+        statistics = [TensorSpec(f"{spec.key}@{name}", spec.group, spec.shape) for spec in specs for name in about]
+        return (*specs, *statistics)
+
+    def _instruction(self, kind: Kind, center: str, **fields: Any) -> Instruction:
+        return Instruction(kind=kind, settings=self.prepared.study.settings_for(center), **fields)
+
+    def _work(self, shared: Tensors, own: Mapping[str, Tensors], center: str) -> State:
+        """Shared tensors with what is the center's own over them: Ditto's copies, what it keeps, what is personal."""
+        copies = {key.removesuffix("@own"): array for key, array in own.get(center, {}).items() if key.endswith("@own")}
+        return {**self._ranked(shared, center), **copies, **self._own(own, center)}
+
+    def _learned(self, tensors: Tensors) -> State:
+        """What an earlier stage has trained of the shared tensors: nothing that has just been drawn is a reference."""
+        study = self.prepared.study
+        before = study.stages[: study.stages.index(self.stage)]
+        trained = {group for stage in before for group in stage.trained} - {BACKBONE}
+        return of_groups(tensors, self.prepared.groups, trained | ({CARRY} if PEFT in trained else set()))
+
+    def _ranked(self, shared: Tensors, center: str) -> State:
+        rank = self.prepared.study.centers[center].rank
+        if rank is None or not any(role_of(key) for key in shared):
+            return dict(shared)
+        return dict(for_rank(shared, rank, base_of(self.prepared, self.backbone, roles=(), seed=0)))
+
+    def _own(self, own: Mapping[str, Tensors], center: str) -> State:
+        """What is personal to the center, fresh where it has not trained it, and what the scheme lets it keep."""
+        study = self.prepared.study
+        keeps = study.scheme_of(self.stage).keeps
+        personal = BACKBONE not in self.stage.trained
+        fresh = of_groups(self.prepared.initial, self.prepared.groups, {CENTER}) if personal else {}
+        mine = {
+            key: array
+            for key, array in own.get(center, {}).items()
+            if not is_statistic(key) and (keeps(key) or (personal and is_personal(key, study)))
+        }
+        return {**fresh, **mine}
+
+    def _statistics(self, state: Checkpoint, center: str, training: Training) -> State:
+        """What the round's local terms remember: anchors of everybody, and the center's own variates and copies."""
+        terms, own = training.terms, state.own.get(center, {})
+        wanted = {
+            "@gram": (terms.gram_anchor, state.memory),
+            "@fisher": (terms.ewc, state.memory),
+            "@shared-control": (terms.scaffold, state.memory),
+            "@control": (terms.scaffold, own),
+            "@own": (terms.ditto, own),
+        }
+        return {
+            key: array
+            for ending, (weight, source) in wanted.items()
+            if weight
+            for key, array in source.items()
+            if key.endswith(ending)
+        }

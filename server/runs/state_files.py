@@ -1,0 +1,167 @@
+"""What the coordinator's programs tell each other through the study's directory, each file replaced as a whole.
+
+launch.json     what is wanted, written by `launch`, `resume` and `stop`, and by the steward when a study is complete
+progress.json   where the run is, written by the ServerApp
+steward.json    who watches, and what is not as it should be, written by the steward
+not_admitted.json   whom nobody waits for, written by the steward; the ServerApp, where a run's code is, sees no roll
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from server.study.directory import StudyDirectory
+from protocol.storage.atomic_files import write_text
+from protocol.errors import LaunchError
+from protocol.messages.settings import SETTINGS
+
+Content = TypeVar("Content", bound=BaseModel)
+State = Literal["running", "complete", "failed", "interrupted"]
+
+
+class Written(BaseModel):
+    """Base of these files; one of a newer version may hold more than this one knows."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Launch(Written):
+    """What the coordinator wants: a study that runs, or one that does not; `run_id` is of the last run started."""
+
+    wanted: Literal["running", "stopped"]
+    run_id: str
+    launched_at: datetime
+    starts: int
+
+
+class CenterProgress(Written):
+    """The last that was heard of a center: its round, an error code or "", scores before training, and when."""
+
+    server_round: int
+    error: str = ""
+    loss: float | None = None
+    dice: Mapping[str, float | None] = {}
+    seconds: float = 0
+    at: datetime | None = None
+
+    @property
+    def dice_text(self) -> str:
+        """Validation Dice of each modality setting."""
+        scores = ((name, self.dice.get(name)) for name in SETTINGS)
+        return "  ".join(f"{name} {value:.3f}" for name, value in scores if value is not None) or "-"
+
+
+class RunProgress(Written):
+    """Where the run is; `code` and `reason` say why it is not running any more."""
+
+    state: State
+    code: str = ""
+    reason: str = ""
+    run_id: str = ""
+    stage: str = ""
+    stage_round: int = 0
+    stage_rounds: int = 0
+    server_round: int = 0
+    rounds: int = 0
+    waiting_for: tuple[str, ...] = ()
+    centers: Mapping[str, CenterProgress] = {}
+    updated_at: datetime | None = None
+
+
+class StewardState(Written):
+    """When the steward last looked, and its alarms."""
+
+    alive_at: datetime
+    alarms: tuple[str, ...] = ()
+
+
+class NotAdmitted(Written):
+    """The centers that are turned away, each with the code that stands for its answers: revoked or expired."""
+
+    centers: Mapping[str, str] = {}
+
+
+def read_launch(directory: StudyDirectory) -> Launch | None:
+    """What is wanted; None where the study was never launched. LaunchError where the file is damaged."""
+    return _read(directory.launch, Launch)
+
+
+def read_progress(directory: StudyDirectory) -> RunProgress | None:
+    """Where the run is; None before the first. LaunchError where the file is damaged."""
+    return _read(directory.progress, RunProgress)
+
+
+def read_steward(directory: StudyDirectory) -> StewardState | None:
+    """The steward's last word; None where there was none. LaunchError where the file is damaged."""
+    return _read(directory.steward, StewardState)
+
+
+def read_not_admitted(directory: StudyDirectory) -> Mapping[str, str]:
+    """The centers that are turned away, with why; none before the steward has looked. LaunchError where damaged."""
+    found = _read(directory.not_admitted, NotAdmitted)
+    return {} if found is None else found.centers
+
+
+def write_not_admitted(directory: StudyDirectory, centers: Mapping[str, str]) -> None:
+    """Write who is turned away, where that is not what the file says.
+
+    Raises:
+        LaunchError: the file is damaged.
+        StorageError: the disk refuses.
+    """
+    if read_not_admitted(directory) != centers:
+        write_state(directory.not_admitted, NotAdmitted(centers=centers))
+
+
+def write_state(path: Path, content: Written) -> None:
+    """Replace one of the files.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    write_text(path, content.model_dump_json(indent=1))
+
+
+@contextmanager
+def starting(directory: StudyDirectory) -> Iterator[None]:
+    """Hold the right to start and stop this study's runs; whoever comes second waits.
+
+    Between a look at the runs and the start of one nobody else may start one: a launch and the steward would otherwise
+    start two.
+    """
+    directory.link.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (directory.link / "launch.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds this lock file."""
+    try:
+        handle = os.open(lock, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _read(path: Path, kind: type[Content]) -> Content | None:
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, ValidationError) as error:
+        raise LaunchError(
+            f"{path} cannot be read ({error}); remove it: the study goes on from its last completed round without it"
+        ) from error

@@ -1,0 +1,207 @@
+"""What `concilium status` knows about a study: what is wanted, the run, every center, alarms; also with Flower down."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+from server.centers.expiry_notices import announcements
+from server.centers.enrolment import Enrolment
+from server.study.directory import StudyDirectory
+from server.runs.launch import is_complete
+from server.superlink.link import Link, RegisteredNode, Run
+from server.runs.state_files import CenterProgress, RunProgress, read_launch, read_progress, read_steward
+from server.runs.watchdog_rules import latest, stuck_for_s
+from server.study.file import Study, read_study
+from protocol.errors import ConciliumError
+
+STEWARD_SILENT_S = 60.0
+COPIED = ("code", "reason", "stage", "stage_round", "stage_rounds", "server_round", "rounds")
+
+
+@dataclass(frozen=True)
+class CenterStatus:
+    """One center: whether it may come, whether it is there, and the last that was heard of it."""
+
+    name: str
+    enrolled: str
+    online: bool | None
+    last_seen: datetime | None
+    waited_for: bool
+    last: CenterProgress | None
+
+
+@dataclass(frozen=True)
+class StudyStatus:
+    """One study at one moment.
+
+    Attributes:
+        wanted: "running", "stopped", or "" when it was never launched.
+        run: Flower's latest run of it; None when there is none or the SuperLink cannot be asked.
+        state: the study's own word: "running", "complete", "failed", "interrupted", or "" where there is none yet;
+            "starting" while the latest run has said nothing.
+        notes: what a person should read: alarms, expiries, a SuperLink that is down.
+    """
+
+    study: str
+    wanted: str
+    run: Run | None
+    state: str
+    code: str
+    reason: str
+    stage: str
+    stage_round: int
+    stage_rounds: int
+    server_round: int
+    rounds: int
+    waiting_for: tuple[str, ...]
+    centers: tuple[CenterStatus, ...]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines; times are ISO 8601."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        for table, center in zip(plain["centers"], self.centers, strict=True):
+            table["last"] = center.last.model_dump(mode="json") if center.last else None
+        return plain
+
+
+def study_status(directory: StudyDirectory, control: Link, now: datetime) -> StudyStatus:
+    """Everything that can be known now.
+
+    Raises:
+        ConciliumError: the directory holds no study, or one of its files is damaged.
+    """
+    study = read_study(directory.study_file)
+    runs, nodes, down = _ask(control)
+    launch, found = read_launch(directory), read_progress(directory)
+    progress = found or RunProgress(state="interrupted", rounds=sum(stage.all_rounds for stage in study.stages))
+    alarms = _alarms(directory, now) if launch else ()
+    notes = (*down, *_pending(runs, alarms, now), *alarms, *announcements(directory, now))
+    run = latest(launch, found, runs)
+    state: str = "complete" if is_complete(directory) else found.state if found else ""
+    if run is not None and run.active and run.run_id != progress.run_id:
+        state = "starting"
+    elif run is not None and not run.active and state == "running":
+        state, notes = "interrupted", (f"run {run.run_id} ended without a word of the study", *notes)
+    waiting = progress.waiting_for if state == "running" else ()
+    return StudyStatus(
+        study=study.name,
+        wanted=launch.wanted if launch else "",
+        run=run,
+        state=state,
+        waiting_for=waiting,
+        centers=_centers(directory, study, progress, nodes, waiting, now),
+        notes=notes,
+        **{name: getattr(progress, name) for name in COPIED},
+    )
+
+
+def _centers(
+    directory: StudyDirectory,
+    study: Study,
+    progress: RunProgress,
+    nodes: Mapping[str, RegisteredNode] | None,
+    waiting: Sequence[str],
+    now: datetime,
+) -> tuple[CenterStatus, ...]:
+    members = Enrolment(directory).roll.members
+    return tuple(
+        CenterStatus(
+            name=name,
+            enrolled=members[name].state_at(now) if name in members else "not invited",
+            online=None if nodes is None else name in nodes and nodes[name].online,
+            last_seen=nodes[name].last_seen if nodes and name in nodes else None,
+            waited_for=name in waiting,
+            last=progress.centers.get(name),
+        )
+        for name in study.centers
+    )
+
+
+def tables(status: StudyStatus, now: datetime) -> Group:
+    """The status for people."""
+    facts = Table(show_header=False, title=f"study {escape(status.study)}")
+    for key, value in _facts(status):
+        facts.add_row(key, escape(value))
+    centers = Table("center", "enrolled", "connected", "last seen", "round", "last answer", "loss", "validation Dice")
+    for center in status.centers:
+        centers.add_row(*(escape(text) for text in _row(center, now)))
+    return Group(facts, centers, *(f"! {escape(note)}" for note in status.notes))
+
+
+def _facts(status: StudyStatus) -> list[tuple[str, str]]:
+    run = status.run
+    rows = [("wanted", status.wanted or "not launched yet")]
+    rows.append(("run", f"{run.run_id} {run.status}{f' ({run.details})' if run.details else ''}" if run else "-"))
+    rows.append(
+        ("study", f"{status.state or 'not begun'}{f' ({status.code}): {status.reason}' if status.code else ''}")
+    )
+    stage = f"{status.stage} {status.stage_round}/{status.stage_rounds}" if status.stage else "-"
+    rows.append(("stage and its round", stage))
+    rows.append(("completed rounds", f"{status.server_round}/{status.rounds}"))
+    rows.append(("waiting for", ", ".join(status.waiting_for) or "-"))
+    return rows
+
+
+def _row(center: CenterStatus, now: datetime) -> tuple[str, ...]:
+    last = center.last
+    there = {True: "online", False: "offline", None: "unknown"}[center.online]
+    return (
+        center.name,
+        center.enrolled,
+        there,
+        "-" if center.last_seen is None else ago(now - center.last_seen),
+        str(last.server_round) if last else "-",
+        "waiting" if center.waited_for else (last.error or "ok") if last else "-",
+        f"{last.loss:.3f}" if last and last.loss is not None else "-",
+        last.dice_text if last else "-",
+    )
+
+
+def _ask(control: Link) -> tuple[Sequence[Run], dict[str, RegisteredNode] | None, tuple[str, ...]]:
+    try:
+        return control.runs(), {node.name: node for node in control.nodes()}, ()
+    except ConciliumError as error:
+        return (), None, (f"{error}. What follows is what the directory says",)
+
+
+def _pending(runs: Sequence[Run], alarms: Sequence[str], now: datetime) -> tuple[str, ...]:
+    """A run that nothing has taken yet; not where the steward's alarm says so."""
+    if not runs or runs[-1].status != "pending":
+        return ()
+    what = f"run {runs[-1].run_id} is pending"
+    if any(alarm.startswith(what) for alarm in alarms):
+        return ()
+    late = "; no SuperExec takes it: look into logs/superexec.log" if stuck_for_s(runs[-1], now) else ""
+    return (f"{what}{late}",)
+
+
+def _alarms(directory: StudyDirectory, now: datetime) -> tuple[str, ...]:
+    """The steward's alarms, or that it is silent."""
+    steward = read_steward(directory)
+    silent_s = float("inf") if steward is None else (now - steward.alive_at).total_seconds()
+    if silent_s > STEWARD_SILENT_S:
+        return ("no steward watches this study; start `concilium serve` or `concilium steward`",)
+    return steward.alarms if steward else ()
+
+
+def ago(elapsed: timedelta) -> str:
+    """How long ago, in the largest unit that fits."""
+    seconds = max(elapsed.total_seconds(), 0)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime) else value

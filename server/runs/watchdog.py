@@ -1,0 +1,153 @@
+"""The steward: keeps what is wanted. It starts a study again whose run died, and says what a person should know.
+
+It looks every few seconds and survives everything it looks at: a SuperLink that is away is one of its alarms. What it
+decides is in `steward_rules`; here it is done, and `steward.json` written, which `concilium status` shows.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from datetime import date, datetime
+
+from server.centers.expiry_notices import announcements
+from server.tls.authority import utc_now
+from server.centers.bundle import bundle_bytes
+from server.centers.enrolment import Enrolment
+from server.study.directory import StudyDirectory
+from server.superlink.control_causes import LinkAwayError
+from server.runs.launch import start
+from server.superlink.link import Link
+from server.runs.state_files import (
+    StewardState,
+    is_held,
+    read_launch,
+    read_progress,
+    starting,
+    write_not_admitted,
+    write_state,
+)
+from server.runs.watchdog_rules import Decision, decide
+from protocol.errors import ConciliumError
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 5.0
+RESTART_EVERY_S = 60.0
+
+
+def nobody_restarts() -> None:
+    """Where the SuperExec belongs to somebody else, an alarm is all there is."""
+
+
+class Steward:
+    """Watches one study.
+
+    Args:
+        directory: the study's.
+        connect: opens a client of the SuperLink.
+        bundle: gives the bundle that runs are started with.
+        clock: the time, aware.
+        restart_superexec: called, at most once a minute, while a run waits for a SuperExec that does not take it.
+    """
+
+    def __init__(
+        self,
+        directory: StudyDirectory,
+        connect: Callable[[], Link],
+        bundle: Callable[[], bytes] = bundle_bytes,
+        clock: Callable[[], datetime] = utc_now,
+        restart_superexec: Callable[[], None] = nobody_restarts,
+    ) -> None:
+        self._directory, self._connect, self._bundle, self._clock = directory, connect, bundle, clock
+        self._restart_superexec = restart_superexec
+        self._restarted_at = -RESTART_EVERY_S
+        self._announced_on: date | None = None
+        self._alarms: tuple[str, ...] = ()
+
+    def keep(self, stopped: threading.Event, look_every_s: float = LOOK_EVERY_S) -> None:
+        """Look until `stopped` is set."""
+        while not stopped.is_set():
+            self.look()
+            stopped.wait(look_every_s)
+
+    def look(self) -> tuple[str, ...]:
+        """Look once and do what is to be done; gives the alarms, which `steward.json` holds from now on."""
+        alarms: list[str] = []
+        away: tuple[str, ...] = ()
+        for duty in (self._tell_turned_away, self._settle_centers, self._keep_running, self._announce):
+            try:
+                alarms += duty()
+            except LinkAwayError as error:
+                away = (str(error),)
+            except ConciliumError as error:
+                alarms.append(str(error))
+            except Exception as error:
+                logger.exception("the steward met what it does not know")
+                alarms.append(f"the steward met {type(error).__name__}; see its log")
+        self._tell(tuple(dict.fromkeys((*away, *alarms))))
+        return self._alarms
+
+    def _keep_running(self) -> tuple[str, ...]:
+        with self._connect() as control, starting(self._directory):
+            launch = read_launch(self._directory)
+            decision = decide(launch, read_progress(self._directory), control.runs(), self._clock())
+            if decision.superexec_idle:
+                self._restart_if_due()
+            return self._do(decision, control)
+
+    def _do(self, decision: Decision, control: Link) -> tuple[str, ...]:
+        if decision.step == "start":
+            if is_held(self._directory.lock):
+                return (*decision.alarms, f"a process of an earlier run still holds {self._directory.lock}")
+            run_id = start(self._directory, control, self._bundle(), self._clock())
+            logger.warning("%s: run %s is started", decision.reason, run_id)
+        elif decision.step == "stop":
+            for run in control.runs():
+                if run.active:
+                    control.stop_run(run.run_id)
+            logger.warning("%s: stopped", decision.reason)
+        elif decision.step == "finish":
+            launch = read_launch(self._directory)
+            if launch is not None:
+                write_state(self._directory.launch, launch.model_copy(update={"wanted": "stopped"}))
+            logger.info("%s", decision.reason)
+        return decision.alarms
+
+    def _settle_centers(self) -> tuple[str, ...]:
+        """Turn away whose membership has ended or was revoked, and let in who is enrolled."""
+        with self._connect() as control:
+            for done in Enrolment(self._directory, self._clock).settle(control):
+                logger.warning("%s", done)
+        return ()
+
+    def _tell_turned_away(self) -> tuple[str, ...]:
+        """Let the run know whom it need not wait for, without the roll's secrets."""
+        roll = Enrolment(self._directory, self._clock).roll
+        write_not_admitted(self._directory, roll.turned_away(self._clock()))
+        return ()
+
+    def _announce(self) -> tuple[str, ...]:
+        """What expires soon, into the log once a day; `status` shows it at any time."""
+        today = self._clock().date()
+        if self._announced_on != today:
+            for line in announcements(self._directory, self._clock()):
+                logger.warning("%s", line)
+            self._announced_on = today
+        return ()
+
+    def _restart_if_due(self) -> None:
+        if time.monotonic() - self._restarted_at >= RESTART_EVERY_S:
+            self._restarted_at = time.monotonic()
+            logger.warning("a run is pending and no SuperExec takes it: the SuperExec is restarted")
+            self._restart_superexec()
+
+    def _tell(self, alarms: tuple[str, ...]) -> None:
+        for line in alarms:
+            if line not in self._alarms:
+                logger.warning("alarm: %s", line)
+        self._alarms = alarms
+        try:
+            write_state(self._directory.steward, StewardState(alive_at=self._clock(), alarms=alarms))
+        except ConciliumError as error:
+            logger.error("%s", error)

@@ -1,0 +1,129 @@
+"""What to do about a study's runs, decided from what is wanted and what is there; nothing is done here.
+
+A run that ends without a verdict of the study (the machine, the SuperLink or the ServerApp died, or met what it does
+not know) is started again from the last completed round: at once after one that lasted, later and later after several
+that did not. A verdict of the study that time may heal (a quorum that was missed, a full disk) is tried again after
+ten minutes, for as long as it takes. Any other verdict waits for a person.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from server.superlink.link import Run
+from server.runs.state_files import Launch, RunProgress
+
+PENDING_S = 60.0
+LASTED_S = 300.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 600.0
+HEALS_IN_S = {"quorum": 600.0, "storage": 600.0}
+NO_VERDICT = frozenset({"", "internal"})
+
+Step = Literal["nothing", "start", "stop", "finish"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do now, why, and what a person should know.
+
+    Attributes:
+        step: "start" a run, "stop" the active one, "finish" (nothing more is wanted), or "nothing".
+        superexec_idle: a run waits for a SuperExec that does not take it.
+    """
+
+    step: Step = "nothing"
+    reason: str = ""
+    alarms: tuple[str, ...] = ()
+    superexec_idle: bool = False
+
+
+def decide(launch: Launch | None, progress: RunProgress | None, runs: Sequence[Run], now: datetime) -> Decision:
+    """What to do about a study.
+
+    Args:
+        launch: what is wanted; None where the study was never launched.
+        progress: where the study said it is.
+        runs: all runs of the SuperLink, oldest first.
+        now: aware.
+    """
+    if launch is None:
+        return Decision()
+    active = next((run for run in reversed(runs) if run.active), None)
+    if launch.wanted == "stopped":
+        return Decision() if active is None else Decision("stop", f"run {active.run_id} is not wanted any more")
+    if active is not None:
+        return _about_active(active, now)
+    if not runs:
+        return Decision("start", "the SuperLink knows no run of this study")
+    return _about_ended(latest(launch, progress, runs) or runs[-1], progress, runs, now)
+
+
+def latest(launch: Launch | None, progress: RunProgress | None, runs: Sequence[Run]) -> Run | None:
+    """The study's latest run, whoever started another since; the last of all where none is known; None without any."""
+    known = {found.run_id for found in (launch, progress) if found is not None}
+    return next((run for run in reversed(runs) if run.run_id in known), runs[-1] if runs else None)
+
+
+def _about_ended(last: Run, progress: RunProgress | None, runs: Sequence[Run], now: datetime) -> Decision:
+    """A study that is wanted and does not run."""
+    verdict = progress if progress is not None and progress.run_id == last.run_id else None
+    if last.status == "finished:completed" or (progress is not None and progress.state == "complete"):
+        return Decision("finish", f"run {last.run_id} has completed the study")
+    if verdict is not None and verdict.state == "failed" and verdict.code not in NO_VERDICT:
+        return _about_verdict(verdict, last, now)
+    return _after_a_break(last, _short_ones(runs), now)
+
+
+def _about_active(run: Run, now: datetime) -> Decision:
+    if not stuck_for_s(run, now):
+        return Decision()
+    since = f"since {run.pending_at:%H:%M:%S} UTC" if run.pending_at else "for long"
+    return Decision(
+        alarms=(f"run {run.run_id} is pending {since}: no SuperExec takes it; look into logs/superexec.log",),
+        superexec_idle=True,
+    )
+
+
+def stuck_for_s(run: Run, now: datetime) -> float:
+    """Seconds for which a run has been pending, once that is longer than a SuperExec takes; else 0."""
+    waited_s = _since(run.pending_at, now) if run.status == "pending" else 0.0
+    return waited_s if waited_s > PENDING_S else 0.0
+
+
+def _about_verdict(verdict: RunProgress, last: Run, now: datetime) -> Decision:
+    """The study itself said why it cannot go on."""
+    what = f"the study stopped after round {verdict.server_round} ({verdict.code}): {verdict.reason}"
+    heals_in_s = HEALS_IN_S.get(verdict.code)
+    if heals_in_s is None:
+        return Decision(alarms=(f"{what}. Correct that, then `concilium resume`",))
+    alarms = (f"{what}. It is tried again every {heals_in_s:.0f} s",)
+    if _since(last.finished_at, now) < heals_in_s:
+        return Decision(alarms=alarms)
+    return Decision("start", what, alarms)
+
+
+def _after_a_break(last: Run, short: int, now: datetime) -> Decision:
+    """Nobody said why: something died, or somebody stopped the run behind our back."""
+    pause_s = min(FIRST_PAUSE_S * 2 ** max(short - 1, 0), LONGEST_PAUSE_S)
+    what = f"run {last.run_id} ended as {last.status} ({last.details or 'no reason given'})"
+    alarms = (f"{short} runs in a row ended within {LASTED_S:.0f} s; the last: {what}",) if short > 1 else ()
+    if _since(last.finished_at, now) < pause_s:
+        return Decision(alarms=alarms)
+    return Decision("start", f"{what}; the study goes on after its last completed round", alarms=alarms)
+
+
+def _short_ones(runs: Sequence[Run]) -> int:
+    """How many of the last runs failed, one after the other, before they had lasted."""
+    count = 0
+    for run in reversed(runs):
+        begun, ended = run.running_at or run.pending_at, run.finished_at
+        lasted = begun is None or ended is None or (ended - begun).total_seconds() >= LASTED_S
+        if lasted or run.status != "finished:failed":
+            break
+        count += 1
+    return count
+
+
+def _since(moment: datetime | None, now: datetime) -> float:
+    return float("inf") if moment is None else (now - moment).total_seconds()

@@ -1,0 +1,1 @@
+"""One study on the coordinator's disk: file, directory, checkpoint, history, events."""

@@ -1,0 +1,147 @@
+"""Where a study stands after a completed round: one file, replaced atomically, from which a run continues exactly.
+
+FILE (safetensors)   shared/<key>            the shared state: adapters, pathway, and the backbone while it trains
+                     accepted/<key>          the shared state before the current stage
+                     memory/<key>            what the strategy remembers: anchors, moments, control variates
+                     own/<position>/<key>    the private state of the center at that position in `own`;
+                                             likewise accepted_own and branches
+                     metadata                everything else as JSON, and a SHA-256 over JSON and tensors
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+from safetensors.numpy import save as safetensors_bytes
+
+from protocol.errors import StorageError
+from protocol.messages.tensors import Tensors, content_hash
+from protocol.storage.atomic_files import write_bytes
+from server.study.history import History
+
+WHOLE = ("shared", "accepted", "memory")
+BY_CENTER = ("own", "accepted_own", "branches")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State of a study between two rounds.
+
+    stage_index:   position of the current stage in the study; the number of stages once all are done.
+    server_round:  rounds completed so far, counted over the whole study; 0 before training.
+    done:          which closing steps of the current stage are behind: "gate", "observe", "score".
+    backbone_hash: content hash of the frozen backbone in use.
+    shared:        the state every center receives; it holds the backbone too while a stage trains it.
+    accepted:      the shared state before the current stage: teacher, anchor and fallback of the gate.
+    memory:        statistics by key (`protocol.messages.tensors`) that outlive a round.
+    own:           center -> what it sent last, of which it receives again what is its own.
+    accepted_own:  `own` before the current stage.
+    branches:      center -> shared tensors that the gate kept private to it; it is served these.
+    tracking:      what the tracker needs to continue the same runs.
+    elapsed_s:     wall time of the study so far, over all its starts.
+    """
+
+    stage_index: int
+    server_round: int
+    backbone_hash: str
+    shared: Tensors
+    done: tuple[str, ...] = ()
+    accepted: Tensors = field(default_factory=dict)
+    memory: Tensors = field(default_factory=dict)
+    own: Mapping[str, Tensors] = field(default_factory=dict)
+    accepted_own: Mapping[str, Tensors] = field(default_factory=dict)
+    branches: Mapping[str, Tensors] = field(default_factory=dict)
+    history: History = field(default_factory=History)
+    tracking: Mapping[str, str] = field(default_factory=dict)
+    elapsed_s: float = 0.0
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Replace the checkpoint at `path`.
+
+    Raises:
+        StorageError: the disk is full or refuses; the previous checkpoint is untouched.
+    """
+    tensors = _joined(checkpoint)
+    facts = json.dumps(_facts(checkpoint))
+    metadata = json.dumps({"facts": facts, "sha256": _digest(facts, tensors)})
+    write_bytes(path, safetensors_bytes(tensors, {"checkpoint": metadata}))
+
+
+def load(path: Path) -> Checkpoint | None:
+    """The checkpoint at `path`, bit for bit as saved; None when there is none.
+
+    Raises:
+        StorageError: the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            metadata = json.loads((file.metadata() or {})["checkpoint"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+        if metadata["sha256"] != _digest(metadata["facts"], tensors):
+            raise ValueError(f"content does not match its SHA-256 {metadata['sha256']}")
+        return _checkpoint(json.loads(metadata["facts"]), tensors)
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError, ValidationError) as error:
+        raise StorageError(
+            f"checkpoint {path} is damaged ({error}); restore it from a copy, or move it away to start the study anew"
+        ) from error
+
+
+def _joined(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
+    parts: dict[str, Tensors] = {part: getattr(checkpoint, part) for part in WHOLE}
+    for part in BY_CENTER:
+        centers: Mapping[str, Tensors] = getattr(checkpoint, part)
+        parts |= {f"{part}/{position}": tensors for position, tensors in enumerate(centers.values())}
+    return {
+        f"{part}/{key}": np.array(array, dtype="<f4", order="C")
+        for part, tensors in parts.items()
+        for key, array in tensors.items()
+    }
+
+
+def _split(tensors: Tensors) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """Tensors by part, keys as they were; a part is a name, or a name and a position."""
+    found: dict[str, dict[str, NDArray[np.float32]]] = {}
+    for name, array in tensors.items():
+        part, _, key = name.partition("/")
+        if part in BY_CENTER:
+            position, _, key = key.partition("/")
+            part = f"{part}/{position}"
+        found.setdefault(part, {})[key] = array
+    return found
+
+
+def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "stage_index": checkpoint.stage_index,
+        "server_round": checkpoint.server_round,
+        "done": list(checkpoint.done),
+        "backbone_hash": checkpoint.backbone_hash,
+        **{part: list(getattr(checkpoint, part)) for part in BY_CENTER},
+        "history": asdict(checkpoint.history),
+        "tracking": dict(checkpoint.tracking),
+        "elapsed_s": checkpoint.elapsed_s,
+    }
+
+
+def _checkpoint(facts: dict[str, Any], tensors: Tensors) -> Checkpoint:
+    parts = _split(tensors)
+    fields: dict[str, Any] = {part: parts.get(part, {}) for part in WHOLE}
+    for part in BY_CENTER:
+        centers = facts.pop(part)
+        fields[part] = {center: parts.get(f"{part}/{position}", {}) for position, center in enumerate(centers)}
+    history = TypeAdapter(History).validate_python(facts.pop("history"))
+    return Checkpoint(**{**facts, **fields, "done": tuple(facts["done"]), "history": history})
+
+
+def _digest(facts: str, tensors: Tensors) -> str:
+    return hashlib.sha256(f"{content_hash(tensors)}|{facts}".encode()).hexdigest()

@@ -1,0 +1,300 @@
+"""The study file: what a consortium agreed to run, parsed and checked once."""
+
+import math
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from protocol.errors import StudyError
+from protocol.messages.settings import (
+    Adapter,
+    Fraction,
+    Group,
+    LocalTerms,
+    ModalitySetting,
+    Model,
+    Preprocessing,
+    Settings,
+    Split,
+    Strategy,
+    StudySettings,
+    Training,
+    findings,
+)
+from strategies.aggregation.schemes import SCHEMES, Scheme
+from strategies.bank.bank import NAME, SHARED
+
+StageKind = Literal["pretrain", "adapt", "arrive"]
+Modality = Literal["ct", "pet"]
+
+INITIAL = "initial"
+PERSONAL_SHARE = 0.1
+RESERVED = frozenset({SHARED, "routed"})
+FACTOR_TERMS = ("scaffold", "ewc", "ditto")
+MIXED_RANKS = frozenset({"product-exact", "flora", "flexlora", "ties"})
+TRAINED: dict[StageKind, tuple[Group, ...]] = {
+    "pretrain": ("backbone",),
+    "adapt": ("pet", "fusion", "peft"),
+    "arrive": ("peft",),
+}
+MODALITY_SHARES: dict[StageKind, dict[ModalitySetting, float]] = {
+    "pretrain": {"ct": 1.0},
+    "adapt": {"ct+pet": 0.6, "ct": 0.2, "pet": 0.2},
+    "arrive": {"ct+pet": 0.6, "ct": 0.2, "pet": 0.2},
+}
+
+
+class Center(Settings):
+    """A center of the study: which modalities it offers and which data folders it owns (its name by default).
+
+    `evaluated = false` keeps a center out of the matrix: the pooled baseline trains on a union of centers
+    whose patients are already scored one by one. `rank` is the center's own rank of the shared adapter where it
+    cannot afford, or wants more than, the study's.
+    """
+
+    modalities: tuple[Modality, ...] = Field(default=("ct", "pet"), min_length=1)
+    folders: tuple[str, ...] = ()
+    evaluated: bool = True
+    rank: PositiveInt | None = None
+
+
+class Stage(Settings):
+    """One step of the continual sequence; `groups` and `modality_shares` default by kind.
+
+    Rounds come in this order: `warm_up_rounds`, in which newcomers to the adapters fit what is personal to them
+    while the shared tensors stand still; `rounds`, which train the shared tensors; `settle_rounds`, in which all
+    centers of the stage fit what is personal to the new shared tensors. `aggregation` overrides the study's scheme.
+    `personal_rate`: learning rate of personal rounds, a tenth of the stage's where none is given: one center's few
+    cases fit what is personal to it, and a high rate fits their noise.
+    `validate_every`: rounds between two scorings of the received state on validation cases; 0 never scores.
+    """
+
+    name: str
+    kind: StageKind
+    centers: Annotated[tuple[str, ...], Field(min_length=1)]
+    rounds: PositiveInt
+    local_steps: PositiveInt
+    learning_rate: PositiveFloat
+    batch_size: PositiveInt = 2
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-5
+    groups: tuple[Group, ...] = ()
+    modality_shares: dict[ModalitySetting, Fraction] = {}
+    aggregation: str = ""
+    warm_up_rounds: Annotated[int, Field(ge=0)] = 0
+    settle_rounds: Annotated[int, Field(ge=0)] = 0
+    personal_rate: PositiveFloat | None = None
+    validate_every: Annotated[int, Field(ge=0)] = 1
+
+    @property
+    def trained(self) -> tuple[Group, ...]:
+        """The groups of shared tensors that the stage trains."""
+        return self.groups or TRAINED[self.kind]
+
+    @property
+    def shares(self) -> dict[ModalitySetting, float]:
+        """Shares of the modality settings that the stage trains on."""
+        return self.modality_shares or MODALITY_SHARES[self.kind]
+
+    @property
+    def all_rounds(self) -> int:
+        """Rounds of the stage, personal ones included."""
+        return self.warm_up_rounds + self.rounds + self.settle_rounds
+
+
+class Study(Settings):
+    """A whole study file. `formed_by` says in words how the centers were formed; reports print it.
+
+    `deadline_s`: how long a round waits for its centers. `reconnect_s`: how long, within the deadline, a center that
+    is not connected is waited for; over a network only, since on one machine nobody comes back.
+    `backbone_by_message_bytes`: a frozen backbone of more tensor bytes is brought to the centers as a file.
+    """
+
+    name: str
+    title: str
+    formed_by: str
+    seed: int = 0
+    synthetic: bool = False
+    quorum: PositiveInt | None = None
+    deadline_s: PositiveFloat = 21600
+    reconnect_s: Annotated[float, Field(ge=0)] = 600
+    backbone_by_message_bytes: Annotated[int, Field(ge=0)] = 64 * 1024**2
+    model: Model
+    adapter: Adapter = Adapter()
+    preprocessing: Preprocessing = Preprocessing()
+    split: Split = Split()
+    strategy: Strategy = Strategy()
+    centers: Annotated[dict[str, Center], Field(min_length=1)]
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
+
+    @property
+    def settings(self) -> StudySettings:
+        """The part that travels to the centers."""
+        return StudySettings(
+            study=self.name,
+            seed=self.seed,
+            model=self.model,
+            adapter=self.adapter,
+            preprocessing=self.preprocessing,
+            split=self.split,
+            personal=self.strategy.personal,
+            center_rank=self.strategy.center_rank,
+            sketch_rank=self.strategy.sketch_rank,
+        )
+
+    def settings_for(self, center: str) -> StudySettings:
+        """The settings as one center sees them: with its own rank, where it has one."""
+        rank = self.centers[center].rank
+        if rank is None:
+            return self.settings
+        return self.settings.model_copy(update={"adapter": self.adapter.model_copy(update={"rank": rank})})
+
+    def scheme_name(self, stage: Stage) -> str:
+        """The aggregation scheme of a stage; a backbone that trains is averaged unless the stage says otherwise."""
+        return stage.aggregation or ("fedit" if "backbone" in stage.trained else self.strategy.aggregation.scheme)
+
+    def scheme_of(self, stage: Stage) -> Scheme:
+        """The row of the stage's aggregation scheme."""
+        return SCHEMES[self.scheme_name(stage)]
+
+    def quorum_of(self, centers: int) -> int:
+        """Fewest centers whose tensors a round of that many needs; half of them, and two, unless the study says."""
+        return min(self.quorum or max(2, math.ceil(centers / 2)), centers)
+
+    def newcomers(self, stage: Stage) -> tuple[str, ...]:
+        """The centers of a stage that no earlier stage named to train adapters."""
+        before = [stage for stage in self.stages[: self.stages.index(stage)] if "backbone" not in stage.trained]
+        earlier = {center for stage in before for center in stage.centers}
+        return tuple(center for center in stage.centers if center not in earlier)
+
+    def takes_part(self, stage: Stage, completed: int) -> tuple[str, ...]:
+        """The centers that train in the round after `completed` rounds of a stage."""
+        return self.newcomers(stage) if completed < stage.warm_up_rounds else stage.centers
+
+    def training_in(self, stage: Stage, completed: int) -> Training:
+        """A stage as its centers see it after `completed` of its rounds.
+
+        The learning rate of the shared rounds falls along half a cosine; personal rounds have one of their own.
+        """
+        shared = completed - stage.warm_up_rounds
+        if 0 <= shared < stage.rounds:
+            groups, roles = stage.trained, self.scheme_of(stage).live(shared, self.strategy.aggregation)
+            rate = stage.learning_rate * (1 + math.cos(math.pi * shared / stage.rounds)) / 2
+        else:
+            groups, roles = self.strategy.personal, ()
+            rate = stage.personal_rate or PERSONAL_SHARE * stage.learning_rate
+        return Training(
+            groups=groups,
+            roles=roles,
+            terms=self.strategy.terms if roles else LocalTerms(),
+            local_steps=stage.local_steps,
+            learning_rate=rate,
+            batch_size=stage.batch_size,
+            weight_decay=stage.weight_decay,
+            modality_shares=stage.shares,
+            validate_first=bool(stage.validate_every) and completed % stage.validate_every == 0,
+        )
+
+    def steps_by_center(self) -> dict[str, int]:
+        """Local steps that each center takes over the whole study when it misses no round."""
+        return {
+            center: sum(
+                stage.local_steps
+                for stage in self.stages
+                for completed in range(stage.all_rounds)
+                if center in self.takes_part(stage, completed)
+            )
+            for center in self.centers
+        }
+
+    @model_validator(mode="after")
+    def _names_resolve(self) -> "Study":
+        unfit = [name for name in self.centers if name in RESERVED or not NAME.fullmatch(name)]
+        if unfit:
+            raise ValueError(
+                f"center name(s) {unfit} cannot be used: letters, digits, '.', '_' and '-', at most 64, none of "
+                f"{sorted(RESERVED)}"
+            )
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"stage names must differ, found {names}")
+        for stage in self.stages:
+            unknown = sorted(set(stage.centers) - set(self.centers))
+            if unknown:
+                raise ValueError(
+                    f"stage '{stage.name}' names center(s) {unknown} that the study does not define; "
+                    f"defined: {sorted(self.centers)}. Add [centers.{unknown[0]}] or correct the name"
+                )
+            if stage.name == INITIAL:
+                raise ValueError(f"a stage cannot be called '{INITIAL}': that is the row before the first stage")
+            self._refuse_unfit_strategy(stage)
+        if not any(center.evaluated for center in self.centers.values()):
+            raise ValueError("no center is evaluated; leave `evaluated = false` out of at least one")
+        self._refuse_backbones_of_their_own()
+        return self
+
+    def _refuse_unfit_strategy(self, stage: Stage) -> None:
+        """A scheme that does not exist, or settings that it cannot follow."""
+        name = self.scheme_name(stage)
+        if name not in SCHEMES:
+            raise ValueError(f"stage '{stage.name}' asks for aggregation '{name}'; known: {sorted(SCHEMES)}")
+        optimiser = self.strategy.aggregation.server_optimiser.name
+        if optimiser != "mean" and "backbone" not in stage.trained and not SCHEMES[name].optimised:
+            raise ValueError(
+                f"stage '{stage.name}': server optimiser '{optimiser}' needs a scheme that averages tensor by tensor, "
+                f"and '{name}' re-factors; use one of {sorted(key for key, row in SCHEMES.items() if row.optimised)}"
+            )
+        if self.strategy.gate and self.split.validation == 0:
+            raise ValueError(
+                "the no-harm gate decides on validation cases, and split.validation is 0; give some, or gate = false"
+            )
+        if stage.warm_up_rounds + stage.settle_rounds and not self.strategy.personal:
+            raise ValueError(
+                f"stage '{stage.name}' has personal rounds, but strategy.personal names nothing to train in them; "
+                'name "center", "norm" or both'
+            )
+        ranked = [name for name in stage.centers if self.centers[name].rank not in {None, self.adapter.rank}]
+        tied = [term for term in FACTOR_TERMS if getattr(self.strategy.terms, term)]
+        turning = not SCHEMES[name].optimised or self.strategy.aggregation.gauge_step
+        if tied and "peft" in stage.trained and (ranked or turning):
+            raise ValueError(
+                f"stage '{stage.name}': local term(s) {tied} compare factors from round to round, but '{name}' turns "
+                f"or re-cuts them{' for centers of other ranks' if ranked else ''}; use gram_anchor or distillation, "
+                "or a scheme that averages, without gauge_step and ranks of single centers"
+            )
+        if ranked and "peft" in stage.trained and name not in MIXED_RANKS:
+            raise ValueError(
+                f"stage '{stage.name}': center(s) {ranked} have ranks of their own, which '{name}' cannot combine; "
+                f"use one of {sorted(MIXED_RANKS)}"
+            )
+
+    def _refuse_backbones_of_their_own(self) -> None:
+        """Adapters need one frozen backbone; centers that exchange nothing would each have another."""
+        for index, stage in enumerate(self.stages):
+            later = [other.name for other in self.stages[index:] if "backbone" not in other.trained]
+            if stage.aggregation == "local-only" and "backbone" in stage.trained and later:
+                raise ValueError(
+                    f"stage '{stage.name}' trains a backbone at each center alone, but stage '{later[0]}' needs one "
+                    "frozen backbone; aggregate the backbone or train it in all stages"
+                )
+
+
+def read_study(path: Path) -> Study:
+    """Parse a study file.
+
+    Raises:
+        StudyError: the file cannot be read, is not TOML, or holds an unknown key, a wrong value or a center that
+            does not exist; the message lists every finding.
+    """
+    try:
+        return Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise StudyError(f"study file {path} does not exist; give the path of a study.toml") from error
+    except OSError as error:
+        raise StudyError(f"study file {path} cannot be read: {error.strerror}; name a study.toml") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise StudyError(f"study file {path} is not valid TOML: {error}") from error
+    except ValidationError as error:
+        found = "\n  ".join(findings(error, "study"))
+        raise StudyError(f"study file {path} has {error.error_count()} problem(s):\n  {found}") from error

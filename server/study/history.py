@@ -1,0 +1,116 @@
+"""What happened in a study so far: one record per center and round, one row of test scores per stage."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from protocol.messages.instruction import Score
+from protocol.messages.settings import ModalitySetting
+from strategies.continual.gate import Verdict
+
+Scores = Mapping[ModalitySetting, Score]
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One center in one round; `validation` scores the state the center received, before it trained.
+
+    cases: training cases behind the update; support: the same for each tensor group that was sent.
+    phase: adapter roles that trained; update_norms: L2 norm of what was sent minus what was received, by
+        tensor group; empty where unknown.
+    diagnostics: figures of `protocol.messages.diagnostics`, of the state and the cases of `validation`.
+    seconds: wall time at the center; bytes_*: tensor bytes of the messages down to and up from the center.
+    """
+
+    stage: str
+    server_round: int
+    center: str
+    error: str = ""
+    loss: float | None = None
+    cases: int = 0
+    seconds: float = 0.0
+    bytes_down: int = 0
+    bytes_up: int = 0
+    validation: Scores = field(default_factory=dict)
+    support: Mapping[str, int] = field(default_factory=dict)
+    phase: str = ""
+    update_norms: Mapping[str, float] = field(default_factory=dict)
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AggregationRecord:
+    """What one round's aggregation said about itself, by name (dropped energy, rank of the carry, ...)."""
+
+    stage: str
+    server_round: int
+    scheme: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GateRecord:
+    """What the no-harm gate decided about the candidate of a stage, and which centers keep it as their own branch."""
+
+    stage: str
+    verdict: Verdict
+    branches: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """Test scores of every center that answered after a stage; a row of the evaluation matrix.
+
+    bytes_down, seconds, errors: what scoring cost and where it failed, by center.
+    """
+
+    stage: str
+    test: Mapping[str, Scores]
+    bytes_down: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ErrandRecord:
+    """One center's answer to a question that neither trains nor scores.
+
+    kind: `compare` or `observe`, after a stage; `collect`, before a round.
+    """
+
+    stage: str
+    kind: str
+    center: str
+    error: str = ""
+    seconds: float = 0.0
+    bytes_down: int = 0
+    bytes_up: int = 0
+
+
+@dataclass(frozen=True)
+class LateRecord:
+    """What became of one center's update of a round that went on without it.
+
+    found_in_round: the round that was under way when that became known.
+    fate: "set-aside", kept in the inbox's folder `late`; "nothing-waiting", the center has no finished update of it.
+    sha256: content hash of the update's tensors, "" where there is none.
+    """
+
+    stage: str
+    server_round: int
+    center: str
+    found_in_round: int
+    fate: Literal["set-aside", "nothing-waiting"]
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class History:
+    """Rounds, rows and decisions in the order in which they were completed."""
+
+    rounds: tuple[RoundRecord, ...] = ()
+    rows: tuple[StageRow, ...] = ()
+    aggregations: tuple[AggregationRecord, ...] = ()
+    gates: tuple[GateRecord, ...] = ()
+    errands: tuple[ErrandRecord, ...] = ()
+    late: tuple[LateRecord, ...] = ()

@@ -1,0 +1,1 @@
+"""The coordinator's hand on Flower's SuperLink."""

@@ -1,0 +1,1 @@
+"""Certificates: the consortium's authority and the server's own."""

@@ -1,0 +1,1 @@
+"""The adapter bank: versions of every adapter, in peft's format."""

@@ -1,0 +1,299 @@
+"""The adapter bank: every adapter a study made, versioned, in peft's own format, verified whenever it is read.
+
+    ROOT/study.json                      the study's settings and peft's adapter_config
+    ROOT/backbones/<hash>.safetensors    backbones by content hash
+    ROOT/adapters/<name>/HEAD            the version in use; a rollback moves it and nothing else
+    ROOT/adapters/<name>/<version>/      adapter_config.json, adapter_model.safetensors, entry.json; never changed.
+                                         What an adapter has beside peft's first one: strategies.bank.adapter_parts
+
+`name` is "shared" or a center. A version appears whole (one rename) before HEAD names it.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import BankError
+from protocol.messages.settings import StudySettings
+from protocol.messages.tensors import Tensors, content_hash
+from protocol.storage import atomic_files
+from protocol.storage.sealed_json import read_sealed, sealed
+from strategies.bank import peft_format
+from strategies.bank.adapter_parts import default_part, part_files, read_parts
+from strategies.bank.peft_format import CONFIG_FILE, TENSOR_FILE
+
+SHARED = "shared"
+SETTINGS_FILE, ENTRY_FILE, HEAD_FILE, BACKBONE_FILE = "study.json", "entry.json", "HEAD", "backbone.safetensors"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+HASH = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One version of one adapter.
+
+    center:       whose training made it; "" for the shared adapter.
+    server_round: the round that made it, counted over the study from 1; 0 is the state before training.
+    parent:       reference (`name/0003`) of the entry it grew from, None for the first.
+    backbone:     content hash of the frozen backbone it belongs to.
+    sha256:       content hash of its tensors.
+    support:      training cases behind each tensor group.
+    """
+
+    name: str
+    version: int
+    center: str
+    stage: str
+    server_round: int
+    parent: str | None
+    backbone: str
+    sha256: str
+    support: Mapping[str, int]
+    tensor_count: int
+    tensor_bytes: int
+
+    @property
+    def reference(self) -> str:
+        """How other entries and reports name this one."""
+        return f"{self.name}/{self.version:04d}"
+
+
+class AdapterBank:
+    """A bank on disk; opening one reads and verifies its settings.
+
+    Raises:
+        BankError: there is no bank at `root`, or its settings are damaged.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if not (root / SETTINGS_FILE).is_file():
+            raise BankError(
+                f"no adapter bank at {root} ({SETTINGS_FILE} not found); a study's run leaves one in OUT/bank"
+            )
+        study = read_sealed(root / SETTINGS_FILE)
+        self.settings = StudySettings.model_validate(study["settings"])
+        self.adapter_config: dict[str, Any] = study["adapter_config"]
+
+    @classmethod
+    def create(cls, root: Path, settings: StudySettings, adapter_config: Mapping[str, Any]) -> Self:
+        """A new bank at `root`, or the one there when it belongs to the same study; clears unfinished writes.
+
+        Raises:
+            BankError: `root` holds the bank of another study or of other settings.
+            StorageError: the disk refuses.
+        """
+        study = {"settings": settings.model_dump(mode="json"), "adapter_config": dict(adapter_config)}
+        if (root / SETTINGS_FILE).is_file():
+            found = read_sealed(root / SETTINGS_FILE)
+            if found != json.loads(json.dumps(study)):
+                raise BankError(
+                    f"{root} holds the bank of study '{found['settings']['study']}' with other settings than study "
+                    f"'{settings.study}' now has ({_differences(found, study)}); choose another output directory"
+                )
+            atomic_files.remove_unfinished(root)
+        else:
+            atomic_files.write_bytes(root / SETTINGS_FILE, sealed(study))
+        return cls(root)
+
+    def put_backbone(self, tensors: Tensors) -> str:
+        """Keep a backbone and return its content hash; one that is there already, whole, is not written again."""
+        found = content_hash(tensors)
+        path = self._backbone_path(found)
+        data = peft_format.tensor_bytes(tensors)
+        if not path.is_file() or path.read_bytes() != data:
+            atomic_files.write_bytes(path, data)
+        return found
+
+    def backbone(self, sha256: str) -> dict[str, NDArray[np.float32]]:
+        """The backbone with this content hash.
+
+        Raises:
+            BankError: it is missing, or what is there has another hash.
+        """
+        path = self._backbone_path(sha256)
+        tensors = peft_format.read_tensors(_read(path), str(path))
+        return _verified(tensors, sha256, str(path))
+
+    def add(
+        self,
+        name: str,
+        tensors: Tensors,
+        *,
+        center: str,
+        stage: str,
+        server_round: int,
+        backbone: str,
+        support: Mapping[str, int],
+        parent: str | None = None,
+    ) -> Entry:
+        """Add a version and point HEAD at it.
+
+        The same tensors added again for the same center, stage, round and backbone (a resumed run) are the entry
+        that is there already.
+
+        Raises:
+            BankError: the name is not a plain name, or the bank does not hold `backbone`.
+            StorageError: the disk refuses; HEAD and all earlier versions are untouched.
+        """
+        if not self._backbone_path(backbone).is_file():
+            raise BankError(f"adapter '{name}': backbone {backbone} is not in the bank {self.root}; put it there first")
+        versions = self._versions(name)
+        entry = Entry(
+            name=name,
+            version=max(versions, default=0) + 1,
+            center=center,
+            stage=stage,
+            server_round=server_round,
+            parent=parent,
+            backbone=backbone,
+            sha256=content_hash(tensors),
+            support=dict(support),
+            tensor_count=len(tensors),
+            tensor_bytes=sum(4 * array.size for array in tensors.values()),
+        )
+        known = [old for old in (self.entry(name, version) for version in versions) if _origin(old) == _origin(entry)]
+        if known:
+            self._set_head(known[-1])
+            return known[-1]
+        atomic_files.write_directory(self._folder(entry), self._files(entry, tensors))
+        self._set_head(entry)
+        return entry
+
+    def head(self, name: str) -> Entry:
+        """The entry in use under this name.
+
+        Raises:
+            BankError: the bank has no such name, or its HEAD is damaged.
+        """
+        path = self._adapter_path(name) / HEAD_FILE
+        if not path.is_file():
+            raise BankError(f"bank {self.root} has no adapter '{name}'; it holds: {self.names() or 'none'}")
+        return self.entry(name, int(read_sealed(path)["version"]))
+
+    def entry(self, name: str, version: int) -> Entry:
+        """One version of one adapter.
+
+        Raises:
+            BankError: there is no such version, or its record is damaged.
+        """
+        path = self._adapter_path(name) / f"{version:04d}" / ENTRY_FILE
+        if not path.parent.is_dir():
+            raise BankError(f"adapter '{name}' has no version {version} in {self.root}; found {self._versions(name)}")
+        return Entry(**read_sealed(path))
+
+    def names(self) -> list[str]:
+        """Every name that has a HEAD, sorted."""
+        return sorted(path.parent.name for path in (self.root / "adapters").glob(f"*/{HEAD_FILE}"))
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Every version of every adapter, by name and version."""
+        return tuple(self.entry(name, version) for name in self.names() for version in self._versions(name))
+
+    def tensors(self, entry: Entry) -> dict[str, NDArray[np.float32]]:
+        """The tensors of an entry under our keys.
+
+        Raises:
+            BankError: a file is missing, or the tensors or peft's configuration are not those of the entry.
+        """
+        folder = self._folder(entry)
+        config, path = _read(folder / CONFIG_FILE), folder / TENSOR_FILE
+        tensors = peft_format.from_peft(peft_format.read_tensors(_read(path), str(path)))
+        files = {
+            str(file.relative_to(folder)): _read(file)
+            for file in sorted(folder.rglob("*.safetensors"))
+            if file.name != TENSOR_FILE or file.parent != folder
+        }
+        found = _verified({**tensors, **read_parts(files, str(folder))}, entry.sha256, str(path))
+        if config != peft_format.config_bytes(peft_format.config_for(found, self.adapter_config)):
+            raise BankError(f"{folder / CONFIG_FILE} differs from the study's adapter_config; restore it from a copy")
+        return found
+
+    def rollback(self, name: str, version: int) -> Entry:
+        """Point HEAD at an earlier or later version whose files are whole; nothing is deleted."""
+        entry = self.entry(name, version)
+        self.tensors(entry)
+        self._set_head(entry)
+        return entry
+
+    def export(self, name: str, destination: Path, version: int | None = None) -> Entry:
+        """Write one adapter with its backbone as a peft directory that loads without this project.
+
+        Raises:
+            BankError: the adapter or its backbone is missing or damaged.
+            StorageError: `destination` holds files already, or the disk refuses.
+        """
+        entry = self.head(name) if version is None else self.entry(name, version)
+        files = self._files(entry, self.tensors(entry))
+        files[BACKBONE_FILE] = peft_format.tensor_bytes(self.backbone(entry.backbone))
+        files[SETTINGS_FILE] = _read(self.root / SETTINGS_FILE)
+        files["README.md"] = _readme(entry, self.settings).encode()
+        atomic_files.write_directory(destination, files)
+        return entry
+
+    def _files(self, entry: Entry, tensors: Tensors) -> dict[str, bytes]:
+        return {
+            CONFIG_FILE: peft_format.config_bytes(peft_format.config_for(tensors, self.adapter_config)),
+            TENSOR_FILE: peft_format.tensor_bytes(peft_format.to_peft(default_part(tensors))),
+            ENTRY_FILE: sealed(asdict(entry)),
+            **part_files(tensors, self.adapter_config),
+        }
+
+    def _set_head(self, entry: Entry) -> None:
+        atomic_files.write_bytes(self._adapter_path(entry.name) / HEAD_FILE, sealed({"version": entry.version}))
+
+    def _folder(self, entry: Entry) -> Path:
+        return self._adapter_path(entry.name) / f"{entry.version:04d}"
+
+    def _versions(self, name: str) -> list[int]:
+        folders = self._adapter_path(name).glob("[0-9]*")
+        return sorted(int(folder.name) for folder in folders if folder.name.isdecimal())
+
+    def _adapter_path(self, name: str) -> Path:
+        if not NAME.fullmatch(name):
+            raise BankError(f"'{name}' is not an adapter's name: letters, digits, '.', '_' and '-', at most 64")
+        return self.root / "adapters" / name
+
+    def _backbone_path(self, sha256: str) -> Path:
+        if not HASH.fullmatch(sha256):
+            raise BankError(f"'{sha256}' is not a backbone's hash: expected 64 hexadecimal digits")
+        return self.root / "backbones" / f"{sha256}.safetensors"
+
+
+def _origin(entry: Entry) -> tuple[str, str, int, str, str]:
+    return entry.center, entry.stage, entry.server_round, entry.backbone, entry.sha256
+
+
+def _verified(tensors: dict[str, NDArray[np.float32]], expected: str, where: str) -> dict[str, NDArray[np.float32]]:
+    found = content_hash(tensors)
+    if found != expected:
+        raise BankError(f"{where} is damaged: content hash found {found}, expected {expected}; restore it from a copy")
+    return tensors
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BankError(f"{path} cannot be read ({error.strerror}); restore it from a copy of the bank") from error
+
+
+def _differences(found: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    pairs = {**now["settings"], "adapter_config": now["adapter_config"]}
+    there = {**found["settings"], "adapter_config": found["adapter_config"]}
+    return ", ".join(key for key in pairs if json.dumps(pairs[key]) != json.dumps(there.get(key))) or "other keys"
+
+
+def _readme(entry: Entry, settings: StudySettings) -> str:
+    return (
+        f"# Adapter {entry.reference} of study {settings.study}\n\n"
+        f"Model '{settings.model.name}' with options {dict(settings.model.options)}: build it, load "
+        f"`{BACKBONE_FILE}` into it, then `peft.PeftModel.from_pretrained(model, DIRECTORY)`.\n"
+        f"Tensors {entry.sha256}, backbone {entry.backbone}.\n"
+    )

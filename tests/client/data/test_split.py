@@ -1,0 +1,103 @@
+"""The split: seeded, per patient, independent of order, fixed for the study."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from client.data.checks import Issue
+from client.data.manifest import Case, File, Manifest
+from client.data.split import parts, split_of
+from protocol.messages.settings import Split
+
+PATIENTS = st.lists(st.text("abc123", min_size=1, max_size=6), min_size=1, max_size=40, unique=True)
+SHARES = st.floats(0.01, 1.0)
+
+
+def _case(name: str, *, folder: str = "a", patient: str = "", fatal: bool = False, mask: bool = True) -> Case:
+    files: tuple[File, ...] = ("ct", "gtv") if mask else ("ct",)
+    issues = (Issue("constant", name, "broken", fatal=True),) if fatal else ()
+    paths = {file: Path(name) / f"{file}.nii.gz" for file in files}
+    return Case(name, patient or name, folder, paths, grids={}, checksums={}, issues=issues)
+
+
+def _manifest(*cases: Case) -> Manifest:
+    return Manifest("a", cases)
+
+
+@pytest.mark.parametrize(
+    ("patients", "expected"),
+    [
+        (1, {"train": 1}),
+        (2, {"train": 1, "test": 1}),
+        (3, {"train": 1, "validation": 1, "test": 1}),
+        (6, {"train": 4, "validation": 1, "test": 1}),
+        (10, {"train": 6, "validation": 2, "test": 2}),
+        (12, {"train": 8, "validation": 2, "test": 2}),
+    ],
+)
+def test_sizes_for_the_default_shares(patients, expected):
+    drawn = split_of([str(n) for n in range(patients)], seed=0, validation=0.16, test=0.2)
+    assert Counter(drawn.values()) == expected
+
+
+@pytest.mark.parametrize(("patients", "share", "tests"), [(10, 0.25, 3), (50, 0.29, 15), (10, 0.24, 2), (10, 0.0, 0)])
+def test_a_half_patient_is_rounded_up(patients, share, tests):
+    drawn = split_of([str(n) for n in range(patients)], seed=0, validation=0.0, test=share)
+    assert Counter(drawn.values())["test"] == tests
+
+
+@given(PATIENTS, st.integers(0, 9), SHARES, SHARES, st.randoms())
+def test_the_order_of_patients_does_not_matter(patients, seed, validation, test, random):
+    shuffled = random.sample(patients, len(patients))
+    drawn = split_of(patients, seed=seed, validation=validation, test=test)
+    assert drawn == split_of(shuffled + patients, seed=seed, validation=validation, test=test)
+
+
+@given(PATIENTS, st.integers(0, 9), SHARES, SHARES)
+def test_every_patient_has_one_part_and_no_part_is_empty(patients, seed, validation, test):
+    drawn = split_of(patients, seed=seed, validation=validation, test=test)
+    counts = Counter(drawn.values())
+    assert set(drawn) == set(patients)
+    assert counts["train"] >= 1
+    assert counts["test"] >= (len(patients) >= 2)
+    assert counts["validation"] >= (len(patients) >= 3)
+
+
+def test_another_seed_draws_another_split():
+    patients = [str(n) for n in range(40)]
+    first, second = (split_of(patients, seed=seed, validation=0.16, test=0.2) for seed in (0, 1))
+    assert first != second
+
+
+def test_a_pooled_center_gives_every_patient_the_part_of_its_own_center():
+    a = [_case(f"a{n}", folder="a") for n in range(12)]
+    b = [_case(f"b{n}", folder="b") for n in range(6)]
+    alone = {
+        **parts(_manifest(*a), seed=3, split=Split()),
+        **parts(_manifest(*b), seed=3, split=Split()),
+    }
+    assert len(alone) == 18
+    assert parts(_manifest(*b, *a), seed=3, split=Split()) == alone
+
+
+def test_a_case_that_breaks_moves_no_other_case():
+    cases = [_case(f"a{n}") for n in range(12)]
+    whole = dict(parts(_manifest(*cases), seed=0, split=Split()))
+    broken = [_case("a0", fatal=True), *cases[1:]]
+    del whole["a0"]
+    assert parts(_manifest(*broken), seed=0, split=Split()) == whole
+
+
+def test_a_case_without_a_mask_has_no_part():
+    drawn = parts(_manifest(_case("a"), _case("b"), _case("c", mask=False)), seed=0, split=Split())
+    assert sorted(drawn) == ["a", "b"]
+
+
+def test_two_cases_of_one_patient_share_their_part():
+    for seed in range(20):
+        cases = [_case("visit1", patient="p"), _case("visit2", patient="p"), _case("x"), _case("y")]
+        drawn = parts(_manifest(*cases), seed=seed, split=Split())
+        assert drawn["visit1"] == drawn["visit2"]

@@ -1,0 +1,86 @@
+"""A center does what it agreed to and nothing else: one study's settings, and no more work than it allows."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.home.agreement import TermsError, agreed_settings, check_agreed
+from client.service.trainer import Trainer
+from protocol.messages.instruction import Reply
+from protocol.messages.settings import settings_digest
+from server.study.file import Study, read_study
+from tests.support.one_center import asked
+from tests.support.small_study import STUDY, write_study
+
+AGREED = '{"study": "small", "title": "A study", "settings_sha256": "' + "a" * 64 + '", "image": "x"}'
+
+
+@pytest.fixture(scope="module")
+def study(study_file: Path) -> Study:
+    return read_study(study_file)
+
+
+def center(cohort: Path, home: Path, **limits: Any) -> Trainer:
+    return Trainer("center-d", [cohort / "center-d"], ("ct",), home, **limits)
+
+
+def test_other_settings_than_agreed_do_nothing_at_all(
+    cohort: Path, tmp_path: Path, study: Study, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No manifest, no backbone, no outbox touched: a line in the log of what left, and that is all."""
+    caplog.set_level(logging.INFO)
+    reply = center(cohort, tmp_path, agreed="a" * 64).perform(asked(study))
+    assert reply == Reply("center-d", "train", error="other-study")
+    assert [path.name for path in tmp_path.iterdir()] == ["outgoing.jsonl"]
+    assert "this center agreed to aaaaaaaaaaaa" in caplog.text
+
+
+def test_a_round_of_more_steps_than_the_center_allows_is_refused(cohort: Path, tmp_path: Path, study: Study) -> None:
+    """The adapt stage asks for four."""
+    assert center(cohort, tmp_path / "three", maximum_steps=3).perform(asked(study)).error == "excessive"
+    assert center(cohort, tmp_path / "four", maximum_steps=4).perform(asked(study)).error == ""
+
+
+def test_the_settings_agreed_to_are_served_whatever_the_centers_rank(
+    cohort: Path, tmp_path: Path, study: Study
+) -> None:
+    ranked = read_study(write_study(tmp_path / "study.toml", STUDY.replace("rank = 2", "rank = 3"))).settings
+    assert ranked != study.settings
+    agreed = settings_digest(study.settings)
+    check_agreed(replace(asked(study), settings=ranked), "center-d", agreed, 100)
+    assert center(cohort, tmp_path / "home", agreed=agreed).perform(asked(study, "register")).error == ""
+
+
+def test_terms_are_read_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    (tmp_path / "terms.json").write_text(AGREED)
+    assert agreed_settings(tmp_path / "terms.json", "center-d") == "a" * 64
+    assert "this center agreed to study 'small' (A study), settings aaaaaaaaaaaa" in caplog.text
+
+
+def test_a_trainer_without_terms_takes_any_study_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert agreed_settings(None, "center-d") == ""
+    assert "takes instructions of any study" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (AGREED.replace("a" * 64, "a" * 63), "settings_sha256"),
+        (AGREED.replace('"small"', "3"), "study"),
+        (AGREED.replace('"title": "A study", ', ""), "title"),
+        ("{", "the text"),
+    ],
+)
+def test_terms_that_do_not_bind_are_refused_by_field(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "terms.json").write_text(text)
+    with pytest.raises(TermsError, match=f"writes them: {named}; join again with the kit"):
+        agreed_settings(tmp_path / "terms.json", "center-d")
+
+
+def test_absent_terms_say_what_writes_them(tmp_path: Path) -> None:
+    with pytest.raises(TermsError, match=r"No such file or directory.*`concilium-center join` writes them"):
+        agreed_settings(tmp_path / "terms.json", "center-d")

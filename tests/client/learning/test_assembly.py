@@ -1,0 +1,246 @@
+"""A network from what travels: the identity at first, whatever the backbone; nothing unknown or damaged gets in."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from client.home.backbone_store import BackboneStore, check_hash
+from client.learning.assembly import arrays_of, assemble, build, inject_adapter, ledger, tensor_specs
+from fusion_models.adapters.injection import BACKBONE, group_of, parameters_by_key
+from fusion_models.registry import MODELS, model_row
+from protocol.errors import BackboneMissingError, ModelError
+from protocol.messages.settings import Adapter, Model, Personal, Preprocessing, StudySettings
+from protocol.messages.tensors import ROLE_GROUPS, content_hash, role_of
+from tests.support.smallest_models import SMALLEST
+
+CROP = (16, 16, 16)
+IMAGES = torch.rand(2, 1, 1, *CROP, generator=torch.Generator().manual_seed(0))
+Arrays = dict[str, NDArray[np.float32]]
+
+
+def settings_for(
+    model: str = "pemma-unetr-tiny", method: str = "dora", personal: tuple[Personal, ...] = (), seed: int = 5
+) -> StudySettings:
+    return StudySettings(
+        study="small",
+        seed=seed,
+        model=Model(name=model),
+        adapter=Adapter.model_validate({"method": method, "rank": 2, "alpha": 4}),
+        preprocessing=Preprocessing(crop_zyx=model_row(model).crop_zyx),
+        personal=personal,
+        center_rank=3,
+    )
+
+
+def tensors_of(settings: StudySettings, *, adapted: bool) -> Arrays:
+    model = build(settings)
+    if adapted:
+        inject_adapter(model, settings)
+    return arrays_of(parameters_by_key(model))
+
+
+def split(settings: StudySettings) -> tuple[Arrays, Arrays]:
+    """A backbone that has moved away from the seed's, and the initial adapter and pathway without magnitudes."""
+    pathways, rng = model_row(settings.model.name).pathways, np.random.default_rng(0)
+    backbone, rest = {}, {}
+    for key, array in tensors_of(settings, adapted=True).items():
+        if group_of(key, pathways) == BACKBONE:
+            backbone[key] = array + rng.normal(0, 0.05, array.shape).astype(np.float32)
+        elif not key.endswith("#magnitude"):
+            rest[key] = array
+    return backbone, rest
+
+
+def output(model: nn.Module) -> torch.Tensor:
+    with torch.no_grad():
+        found: torch.Tensor = model.eval()(*IMAGES)
+    return found
+
+
+@pytest.mark.parametrize("method", ["lora", "dora"])
+def test_a_fresh_adapter_on_a_trained_backbone_is_the_identity_bit_for_bit(method: str) -> None:
+    settings = settings_for(method=method)
+    backbone, rest = split(settings)
+    pathway = {key: array for key, array in rest.items() if "#" not in key}
+    plain, adapted = assemble(settings, backbone, pathway), assemble(settings, backbone, rest)
+    assert torch.equal(output(adapted), output(plain))
+    assert not torch.equal(output(build(settings)), output(plain))
+    assert len(parameters_by_key(adapted)) > len(parameters_by_key(plain))
+
+
+def test_fresh_magnitudes_are_the_row_norms_of_the_backbone_that_arrived() -> None:
+    settings = settings_for()
+    backbone, rest = split(settings)
+    found = arrays_of(parameters_by_key(assemble(settings, backbone, rest)))
+    key = "vit.blocks.0.attn.qkv"
+    expected = np.linalg.norm(backbone[f"{key}.weight"], axis=1)
+    np.testing.assert_allclose(found[f"{key}#magnitude"], expected, rtol=1e-6)
+
+
+def test_magnitudes_that_travel_are_kept() -> None:
+    settings = settings_for()
+    backbone, rest = split(settings)
+    key = "vit.blocks.0.attn.qkv#magnitude"
+    rest[key] = np.full(72, 3, np.float32)
+    found = arrays_of(parameters_by_key(assemble(settings, backbone, rest)))
+    np.testing.assert_array_equal(found[key], rest[key])
+
+
+def test_what_went_in_comes_out() -> None:
+    settings = settings_for()
+    backbone, rest = split(settings)
+    found = arrays_of(parameters_by_key(assemble(settings, backbone, rest)))
+    for key, array in {**backbone, **rest}.items():
+        np.testing.assert_array_equal(found[key], array)
+        assert not np.shares_memory(found[key], array)
+
+
+def roles_of(model: nn.Module) -> set[str]:
+    return {role_of(key) for key in parameters_by_key(model)} - {""}
+
+
+KEY = "vit.blocks.0.attn.qkv"
+
+
+def test_what_is_personal_comes_with_adapters_and_only_when_asked_for() -> None:
+    backbone, rest = split(settings_for())
+    asked = settings_for(personal=("center", "norm"))
+    shared = {"lora_a", "lora_b", "magnitude"}
+    assert roles_of(assemble(settings_for(), backbone, rest)) == shared
+    assert roles_of(assemble(asked, backbone, rest)) == set(ROLE_GROUPS) - {"carry_a", "carry_b"}
+    assert roles_of(assemble(asked, backbone, {})) == set()
+
+
+def test_fresh_personal_tensors_are_those_of_seed_and_backbone() -> None:
+    """Rank 3 on a projection from 24 to 72; the center's A is not the shared adapter's."""
+    asked = settings_for(personal=("center", "norm"))
+    backbone, rest = split(settings_for())
+    found, again = (arrays_of(parameters_by_key(assemble(asked, backbone, rest))) for _ in range(2))
+    other = arrays_of(parameters_by_key(assemble(asked.model_copy(update={"seed": 6}), backbone, rest)))
+    assert found[f"{KEY}#center_a"].shape == (3, 24)
+    np.testing.assert_array_equal(found[f"{KEY}#center_a"], again[f"{KEY}#center_a"])
+    assert not np.array_equal(found[f"{KEY}#center_a"], other[f"{KEY}#center_a"])
+    # The module drawn first: the same generator would give it the shared adapter's rows again.
+    first = "vit.blocks.0.attn.out_proj"
+    assert not np.array_equal(found[f"{first}#center_a"][:2], found[f"{first}#lora_a"])
+    np.testing.assert_array_equal(found[f"{KEY}#center_b"], np.zeros((72, 3)))
+    np.testing.assert_array_equal(found["vit.norm#norm_weight"], backbone["vit.norm.weight"])
+    np.testing.assert_array_equal(found["vit.norm#norm_bias"], backbone["vit.norm.bias"])
+
+
+def test_tensors_that_arrive_decide_the_rank_module_by_module() -> None:
+    """A merged adapter of rank 5 on one module; the others have the study's rank 3. A carry only where it came."""
+    backbone, rest = split(settings_for())
+    sent = {
+        f"{KEY}#center_a": np.ones((5, 24), np.float32),
+        f"{KEY}#center_b": np.full((72, 5), 2, np.float32),
+        f"{KEY}#carry_a": np.full((7, 24), 3, np.float32),
+        f"{KEY}#carry_b": np.full((72, 7), 4, np.float32),
+    }
+    model = assemble(settings_for(personal=("center",)), backbone, rest | sent)
+    found = arrays_of(parameters_by_key(model))
+    for key, array in sent.items():
+        np.testing.assert_array_equal(found[key], array)
+    assert found["vit.blocks.1.attn.qkv#center_a"].shape == (3, 24)
+    assert [key for key in found if role_of(key) == "carry_a"] == [f"{KEY}#carry_a"]
+
+
+def test_personal_tensors_that_arrive_are_loaded_also_where_the_study_has_none() -> None:
+    backbone, rest = split(settings_for())
+    sent = {f"{KEY}#center_a": np.ones((5, 24), np.float32), f"{KEY}#center_b": np.ones((72, 5), np.float32)}
+    found = arrays_of(parameters_by_key(assemble(settings_for(), backbone, rest | sent)))
+    assert [key for key in found if role_of(key) == "center_a"] == [f"{KEY}#center_a"]
+    norm = {"vit.norm#norm_bias": np.full(24, 9, np.float32)}
+    found = arrays_of(parameters_by_key(assemble(settings_for(), backbone, rest | norm)))
+    np.testing.assert_array_equal(found["vit.norm#norm_bias"], norm["vit.norm#norm_bias"])
+    np.testing.assert_array_equal(found["vit.norm#norm_weight"], backbone["vit.norm.weight"])
+
+
+def test_the_backbone_reads_the_same_under_adapters_and_local_norms() -> None:
+    backbone, rest = split(settings_for())
+    model = assemble(settings_for(personal=("center", "norm")), backbone, rest)
+    specs = tensor_specs(model, "pemma-unetr-tiny")
+    found = arrays_of(parameters_by_key(model))
+    kept = {spec.key: found[spec.key] for spec in specs if spec.group == BACKBONE}
+    assert content_hash(kept) == content_hash(backbone)
+
+
+def test_statistics_are_not_loaded() -> None:
+    backbone, rest = split(settings_for())
+    remembered = {f"{KEY}@gram": np.ones((2, 24), np.float32), f"{KEY}#lora_b@own": np.ones((72, 2), np.float32)}
+    found, plain = (
+        arrays_of(parameters_by_key(assemble(settings_for(), backbone, tensors)))
+        for tensors in (rest | remembered, rest)
+    )
+    assert content_hash(found) == content_hash(plain)
+    assert not roles_of(assemble(settings_for(), backbone, {f"{KEY}#lora_b@own": remembered[f"{KEY}#lora_b@own"]}))
+
+
+def test_the_ledger_has_what_is_personal_when_the_study_asks_for_it() -> None:
+    """Blocks 4: 8 projections with A and B; norms 2 a block and the last one, with weight and bias."""
+    specs = ledger(settings_for(personal=("center", "norm")).model_dump_json())
+    counts = {group: sum(spec.group == group for spec in specs) for group in ("center", "norm", "carry")}
+    assert counts == {"center": 16, "norm": 18, "carry": 0}
+
+
+def test_a_center_adapter_of_an_unknown_module_is_refused_by_name() -> None:
+    sent = {"nowhere#center_a": np.ones((1, 2), np.float32)}
+    with pytest.raises(ModelError, match="module 'nowhere' has a 'center' adapter but no shared one"):
+        assemble(settings_for(), {}, sent)
+
+
+def test_an_unknown_tensor_is_refused_by_name() -> None:
+    settings = settings_for()
+    with pytest.raises(ModelError, match=r"model 'pemma-unetr-tiny': tensor nowhere.weight belongs to no parameter"):
+        assemble(settings, {}, {"nowhere.weight": np.zeros(1, np.float32)})
+
+
+def test_a_tensor_of_another_shape_is_refused_by_name() -> None:
+    backbone, _ = split(settings_for())
+    key = "vit.norm.weight"
+    with pytest.raises(ModelError, match=r"tensor vit.norm.weight has shape \(1,\), expected \(24,\)"):
+        assemble(settings_for(), backbone | {key: np.zeros(1, np.float32)}, {})
+
+
+def test_a_model_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ModelError, match="unknown model 'unet'"):
+        assemble(StudySettings(study="s", seed=0, model=Model(name="unet")), {}, {})
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_the_ledger_without_memory_is_that_of_the_model(name: str) -> None:
+    settings = settings_for(name)
+    model = build(settings)
+    inject_adapter(model, settings)
+    specs = ledger(settings.model_dump_json())
+    assert specs == tensor_specs(model, name)
+    assert {"backbone", "peft"} <= {spec.group for spec in specs} <= {"backbone", "peft", *MODELS[name].pathways}
+
+
+def test_a_backbone_on_disk_is_found_by_its_hash_alone(tmp_path: Path) -> None:
+    store, tensors = BackboneStore(tmp_path / "backbones"), {"w": np.array([1, 2], np.float32)}
+    with pytest.raises(BackboneMissingError, match="the coordinator sends it"):
+        store.get(content_hash(tensors))
+    store.add(tensors, content_hash(tensors))
+    np.testing.assert_array_equal(store.get(content_hash(tensors))["w"], tensors["w"])
+
+
+def test_a_backbone_with_another_hash_is_not_kept(tmp_path: Path) -> None:
+    agreed, sent = {"w": np.array([1, 2], np.float32)}, {"w": np.array([1, 3], np.float32)}
+    with pytest.raises(ModelError, match=f"hash {content_hash(sent)}, expected {content_hash(agreed)}"):
+        BackboneStore(tmp_path / "backbones").add(sent, content_hash(agreed))
+    assert not (tmp_path / "backbones").exists()
+    check_hash(agreed, content_hash(agreed))
+
+
+def test_a_backbone_damaged_on_disk_is_refused(tmp_path: Path) -> None:
+    store, tensors = BackboneStore(tmp_path), {"w": np.array([1, 2], np.float32)}
+    store.add(tensors, content_hash(tensors))
+    (path,) = tmp_path.glob("*.safetensors")
+    path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
+    with pytest.raises(ModelError, match="nothing was trained on it"):
+        store.get(content_hash(tensors))

@@ -1,0 +1,227 @@
+"""What a center computes about its cases: input Gram matrices, diagonal Fisher, and how they are summed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from client.data.preprocessing import PreparedCase
+from client.learning.assembly import build, inject_adapter
+from client.learning.input_gram import POSITIONS_PER_PASS, InputGrams, input_rows, sketch
+from client.learning.observation import CROPS_PER_CASE, case_gradient, input_grams, observe, passes
+from fusion_models.adapters.injection import adapted_layers, inject, lora_config, parameters_by_key
+from fusion_models.losses import dice_cross_entropy
+from protocol.errors import ModelError
+from protocol.messages.settings import Adapter, Model, Preprocessing, StudySettings
+
+CROP = (16, 16, 16)
+Arrays = Mapping[str, NDArray[np.float32]]
+
+
+def settings(**changes: Any) -> StudySettings:
+    asked: dict[str, Any] = {
+        "study": "s",
+        "seed": 3,
+        "model": Model(name="pemma-unetr-tiny"),
+        "adapter": Adapter(rank=2, alpha=4),
+    }
+    return StudySettings(**asked | {"preprocessing": Preprocessing(crop_zyx=CROP)} | changes)
+
+
+def network(study: StudySettings | None = None) -> nn.Module:
+    """The tiny model with an adapter whose B is not zero, so that A has a gradient too."""
+    model = build(study or settings())
+    inject_adapter(model, study or settings())
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for key, parameter in parameters_by_key(model).items():
+            if key.endswith("#lora_b"):
+                parameter.normal_(std=0.1)
+    return model
+
+
+def made(name: str, modalities: str = "ct+pet", seed: int = 0, *, labelled: bool = True) -> PreparedCase:
+    rng = np.random.default_rng(seed)
+    ct, pet = (rng.random((18, 17, 16), dtype=np.float32) for _ in range(2))
+    gtv = (ct > 0.7).astype(np.uint8) if labelled else None
+    return PreparedCase(name, ct if "ct" in modalities else None, pet if "pet" in modalities else None, gtv)
+
+
+def observed(cases: list[PreparedCase], *names: Any, seed: int = 0, **changes: Any) -> tuple[Arrays, dict[str, int]]:
+    study = settings(**changes)
+    return observe(network(study), cases, statistics=names, settings=study, rng=np.random.default_rng(seed))
+
+
+def state(model: nn.Module) -> dict[str, tuple[Tensor, bool, bool]]:
+    modes = dict.fromkeys(["mode"], (torch.zeros(0), model.training, True))
+    return modes | {n: (p.detach().clone(), p.requires_grad, p.grad is None) for n, p in model.named_parameters()}
+
+
+def test_the_gram_is_the_mean_of_outer_products_of_a_linears_inputs() -> None:
+    """Inputs (1, 2) and (3, 0): G = ((1, 2)'(1, 2) + (3, 0)'(3, 0)) / 2 = [[5, 1], [1, 2]]."""
+    model = inject(nn.Sequential(nn.Linear(2, 3)), lora_config(method="lora", rank=1, alpha=1, targets=["0"]), seed=0)
+    grams = InputGrams(np.random.default_rng(0))
+    for rows in ([[1.0, 2.0]], [[3.0, 0.0]]):
+        grams.add("0", adapted_layers(model)["0"], (torch.tensor(rows),))
+    assert grams.means()["0"].tolist() == [[5.0, 1.0], [1.0, 2.0]]
+
+
+def test_tokens_of_all_cases_count_alike() -> None:
+    assert input_rows(nn.Linear(4, 1), torch.zeros(2, 5, 4), np.random.default_rng(0)).shape == (10, 4)
+
+
+@pytest.mark.parametrize("options", [{}, {"padding": 1}, {"stride": 2, "padding": (1, 0, 2)}])
+def test_patches_of_a_convolution_give_its_output(options: dict[str, Any]) -> None:
+    """Each row times the flattened weight is the answer at one output position, in their order."""
+    torch.manual_seed(0)
+    layer, x = nn.Conv3d(2, 3, (2, 3, 1), bias=False, **options), torch.randn(2, 2, 4, 5, 4)
+    rows = input_rows(layer, x, np.random.default_rng(0))
+    answer = (rows @ layer.weight.flatten(1).T).reshape(2, -1, 3).transpose(1, 2)
+    assert torch.allclose(answer, layer(x).flatten(2), atol=1e-5)
+
+
+def test_a_large_convolution_is_looked_at_in_as_many_places_as_said() -> None:
+    layer, x = nn.Conv3d(1, 1, 1), torch.arange(9.0**3).reshape(1, 1, 9, 9, 9)
+    drawn = [input_rows(layer, x, np.random.default_rng(seed)).flatten() for seed in (0, 0, 1)]
+    assert [len(set(rows.tolist())) for rows in drawn] == [POSITIONS_PER_PASS] * 3
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv3d(2, 2, 2, groups=2),
+        nn.Conv3d(2, 2, 2, dilation=2),
+        nn.Conv3d(2, 2, 3, padding="same"),
+        nn.Conv3d(2, 2, 3, padding=1, padding_mode="circular"),
+        nn.ConvTranspose3d(2, 2, 2),
+    ],
+)
+def test_a_layer_whose_inputs_cannot_be_remembered_is_refused(layer: nn.Module) -> None:
+    with pytest.raises(ModelError, match="cannot be remembered; known are Linear and convolutions without groups"):
+        input_rows(layer, torch.zeros(1, 2, 4, 4, 4), np.random.default_rng(0))
+
+
+def test_the_sketch_keeps_the_largest_eigenvalues() -> None:
+    """G = diag(1, 9, 4), two rows: R'R = diag(0, 9, 4); asked for more rows than G has, R'R is G."""
+    gram = np.diag([1.0, 9.0, 4.0])
+    two, all_of_it = sketch(gram, 2), sketch(gram, 32)
+    assert (two.shape, all_of_it.shape) == ((2, 3), (3, 3))
+    np.testing.assert_allclose(two.T @ two, np.diag([0, 9, 4]), atol=1e-6)
+    np.testing.assert_allclose(all_of_it.T @ all_of_it, gram, atol=1e-6)
+
+
+def test_every_adapted_module_gets_a_sketch_of_what_it_saw() -> None:
+    """R'R of all 24 rows is the Gram matrix that hooks of this test's own sum over the same passes."""
+    study, case = settings(), made("a")
+    model = network(study).eval()
+    seen: list[Tensor] = []
+    with (
+        torch.no_grad(),
+        adapted_layers(model)["vit.blocks.2.attn.qkv"].register_forward_pre_hook(
+            lambda _, inputs: seen.append(inputs[0].flatten(0, 1).double())
+        ),
+    ):
+        for ct, pet, _ in passes(model, case, study, np.random.default_rng(7)):
+            model(ct, pet)
+    found, support = observe(model, [case], statistics=["gram"], settings=study, rng=np.random.default_rng(7))
+    assert len(found) == 8
+    assert support == {"gram": 1}
+    assert {array.shape for array in found.values()} == {(24, 24)}
+    assert found["vit.blocks.2.attn.qkv@gram"].dtype == np.float32
+    rows = torch.cat(seen).numpy()
+    sketched = found["vit.blocks.2.attn.qkv@gram"].astype(np.float64)
+    np.testing.assert_allclose(sketched.T @ sketched, rows.T @ rows / len(rows), atol=1e-4)
+
+
+def test_a_pass_is_a_crop_under_a_setting_that_the_case_allows() -> None:
+    model, study, rng = network(), settings(), np.random.default_rng(0)
+    both, ct_only = (passes(model, case, study, rng) for case in (made("a"), made("b", "ct")))
+    fed = [[(ct is not None, pet is not None) for ct, pet, _ in drawn] for drawn in (both, ct_only)]
+    assert fed == [[(True, False), (False, True), (True, True)] * CROPS_PER_CASE, [(True, False)] * CROPS_PER_CASE]
+
+
+def test_crops_are_not_flipped_and_keep_their_intensities() -> None:
+    """A ramp along x stays that ramp: each step is one, from a start between 0 and 4."""
+    ramp = np.broadcast_to(np.arange(20, dtype=np.float32), (16, 16, 20)).copy()
+    case = PreparedCase("ramp", ramp, None, None)
+    for ct, _, _ in passes(network(), case, settings(), np.random.default_rng(0)):
+        assert ct is not None
+        line = ct[0, 0, 3, 3]
+        assert torch.equal(line - line[0], torch.arange(16.0))
+        assert line[0] in torch.arange(5.0)
+
+
+def test_the_fisher_is_the_mean_of_squares_not_the_square_of_the_mean() -> None:
+    cases, study = [made("a", "ct", 1), made("b", "ct", 2)], settings()
+    model, rng = network().eval(), np.random.default_rng(4)
+    parameters = {key: p for key, p in parameters_by_key(model).items() if "#" in key}
+    gradients = [case_gradient(model, parameters, case, study, rng) for case in cases]
+    found, support = observed(cases, "fisher", seed=4)
+    assert support == {"fisher": 2}
+    key = "vit.blocks.1.attn.qkv#lora_b"
+    one, two = (gradient[key].numpy() for gradient in gradients)
+    np.testing.assert_allclose(found[f"{key}@fisher"], (one**2 + two**2) / 2, rtol=1e-4, atol=1e-12)
+    apart = np.abs(found[f"{key}@fisher"] - ((one + two) / 2) ** 2).max()
+    assert apart > 0.05 * found[f"{key}@fisher"].max()
+
+
+def test_a_case_s_gradient_is_that_of_its_mean_loss() -> None:
+    """Autograd of the mean over the 4 crops x 3 settings, in one go."""
+    model, study, case = network().eval(), settings(), made("a", seed=5)
+    key = "vit.blocks.0.attn.out_proj#lora_a"
+    parameter = parameters_by_key(model)[key]
+    drawn = passes(model, case, study, np.random.default_rng(1))
+    losses = [dice_cross_entropy(model(ct, pet), label) for ct, pet, label in drawn if label is not None]
+    expected = torch.autograd.grad(torch.stack(losses).mean(), parameter)[0]
+    found = case_gradient(model, {key: parameter}, case, study, np.random.default_rng(1))[key]
+    assert len(losses) == 12
+    assert torch.allclose(found.float(), expected, rtol=1e-3, atol=1e-8)
+    assert expected.abs().max() > 0
+
+
+def test_the_fisher_covers_the_shared_adapter_alone_and_cases_with_a_contour() -> None:
+    dora = Adapter(method="dora", rank=2, alpha=4)
+    found, support = observed([made("a", "ct"), made("bare", "ct", labelled=False)], "fisher", adapter=dora)
+    assert support == {"fisher": 1}
+    assert {key.partition("#")[2] for key in found} == {"lora_a@fisher", "lora_b@fisher", "magnitude@fisher"}
+    assert len(found) == 24
+    assert all(np.isfinite(array).all() and (array >= 0).all() and array.any() for array in found.values())
+
+
+def test_statistics_repeat_from_their_generator_and_differ_with_another() -> None:
+    cases = [made("a", "ct", 1)]
+    one, again, other = (observed(cases, "gram", "fisher", seed=seed)[0] for seed in (0, 0, 1))
+    assert all(np.array_equal(one[key], again[key]) for key in one)
+    assert any(not np.array_equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_comes_back_as_it_was(training: bool) -> None:
+    study = settings()
+    model = network(study).train(training)
+    frozen = parameters_by_key(model)["vit.blocks.0.attn.qkv#lora_a"]
+    frozen.requires_grad = False
+    before = state(model)
+    names: list[Any] = ["gram", "fisher", "prototype"]
+    observe(model, [made("a")], statistics=names, settings=study, rng=np.random.default_rng(0))
+    for name, (value, *flags) in state(model).items():
+        assert torch.equal(value, before[name][0]), name
+        assert flags == list(before[name][1:]), name
+    assert all(not layer._forward_pre_hooks for layer in adapted_layers(model).values())
+
+
+def test_nothing_to_observe_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"no training case to observe; asked for \['gram'\]"):
+        observed([], "gram")
+    with pytest.raises(ModelError, match="0 contours"):
+        observed([made("bare", labelled=False)], "fisher")
+    with pytest.raises(ModelError, match="has no adapted module"):
+        input_grams(build(settings()), [made("a")], settings=settings(), rng=np.random.default_rng(0))
+    with pytest.raises(ModelError, match="training case 'bare' has no contour"):
+        case_gradient(network(), {}, made("bare", labelled=False), settings(), np.random.default_rng(0))

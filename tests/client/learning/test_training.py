@@ -1,0 +1,357 @@
+"""Local training: which cases serve which setting, what moves, what counts as used, and when it stops."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from client.data.preprocessing import PreparedCase
+from client.learning.training import Trained, cases_by_setting, draw_batch, shape_of, train_locally
+from client.local_terms.contract import LocalTerm, QuietTerm
+from client.local_terms.proximal import Proximal
+from fusion_models.adapters.gain import gain_of
+from fusion_models.adapters.injection import adapted_layers, inject, lora_config, train_only
+from fusion_models.registry import MODELS, build_model
+from protocol.errors import ModelError
+from protocol.messages.settings import Training
+from tests.support.smallest_models import built
+
+CROP = (16, 16, 16)
+ROW = MODELS["pemma-unetr-tiny"]
+SHARES: dict[str, float] = {"ct+pet": 0.6, "ct": 0.2, "pet": 0.2}
+
+
+def made(name: str, modalities: str, seed: int = 0, *, labelled: bool = True) -> PreparedCase:
+    rng = np.random.default_rng(seed)
+    ct, pet = (rng.random((18, 18, 18), dtype=np.float32) for _ in range(2))
+    gtv = (ct > 0.7).astype(np.uint8) if labelled else None
+    return PreparedCase(name, ct if "ct" in modalities else None, pet if "pet" in modalities else None, gtv)
+
+
+BOTH, CT, PET = made("both", "ct+pet", 1), made("only-ct", "ct", 2), made("only-pet", "pet", 3)
+
+
+class Pathways(nn.Module):
+    """The smallest network with a pathway per modality, and one parameter that no forward pass uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ct_pathway, self.pet_pathway = (nn.Conv3d(1, 2, kernel_size=1) for _ in range(2))
+        self.unused = nn.Parameter(torch.ones(3))
+        self.inputs: list[tuple[bool, bool]] = []
+
+    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+        self.inputs.append((ct is not None, pet is not None))
+        paths = [path(x) for path, x in ((self.ct_pathway, ct), (self.pet_pathway, pet)) if x is not None]
+        return torch.stack(paths).sum(dim=0)
+
+
+def stage(**changes: Any) -> Training:
+    asked = {"groups": ["peft"], "local_steps": 6, "learning_rate": 1e-2, "modality_shares": SHARES}
+    return Training.model_validate(asked | changes)
+
+
+def train(
+    model: nn.Module,
+    cases: Sequence[PreparedCase],
+    training: Training,
+    *,
+    names: Sequence[str] = (),
+    seed: int = 0,
+    terms: Sequence[LocalTerm] = (),
+) -> Trained:
+    parameters = {name: p for name, p in model.named_parameters() if not names or name.startswith(tuple(names))}
+    return train_locally(
+        model,
+        parameters,
+        cases,
+        training=training,
+        model_settings=ROW.settings,
+        crop_zyx=CROP,
+        rng=np.random.default_rng(seed),
+        terms=terms,
+    )
+
+
+def fresh(seed: int = 0) -> Pathways:
+    torch.manual_seed(seed)
+    return Pathways()
+
+
+def state(model: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+
+def moved(before: dict[str, Tensor], model: nn.Module) -> set[str]:
+    return {name for name, parameter in model.named_parameters() if not torch.equal(before[name], parameter)}
+
+
+def test_each_setting_gets_the_cases_that_have_its_images() -> None:
+    found = cases_by_setting([BOTH, CT, PET], stage(), ROW.settings)
+    names = {setting: [case.name for case in cases] for setting, cases in found.items()}
+    assert names == {"ct": ["both", "only-ct"], "ct+pet": ["both"], "pet": ["both", "only-pet"]}
+
+
+def test_a_setting_with_no_share_or_that_the_model_cannot_run_gets_none() -> None:
+    shares = {"ct": 0.0, "pet": 0.5, "ct+pet": 0.5}
+    assert set(cases_by_setting([BOTH], stage(modality_shares=shares), ROW.settings)) == {"pet", "ct+pet"}
+    assert set(cases_by_setting([BOTH], stage(modality_shares=shares), ["ct+pet"])) == {"ct+pet"}
+
+
+@pytest.mark.parametrize(("cases", "shares"), [([], SHARES), ([CT], {"pet": 1.0}), ([PET, CT], {"ct+pet": 1.0})])
+def test_no_case_to_train_on_is_refused(cases: list[PreparedCase], shares: dict[str, float]) -> None:
+    with pytest.raises(ModelError, match=r"no training case serves any of the stage's modality settings \['"):
+        train(fresh(), cases, stage(modality_shares=shares))
+
+
+def test_a_center_with_ct_alone_draws_ct_alone() -> None:
+    model = fresh()
+    trained = train(model, [CT], stage(local_steps=12))
+    assert model.inputs == [(True, False)] * 12
+    assert trained.used == {"ct": {"only-ct"}}
+
+
+def test_a_step_feeds_one_setting_and_both_modalities_only_to_it() -> None:
+    model = fresh()
+    train(model, [BOTH], stage(local_steps=40))
+    assert set(model.inputs) == {(True, True), (True, False), (False, True)}
+
+
+def test_used_names_the_setting_that_a_case_ran_under() -> None:
+    """PET-only input uses PET of both its cases and CT of none, although one of them has a CT."""
+    trained = train(fresh(), [BOTH, CT, PET], stage(modality_shares={"pet": 1.0}, local_steps=10))
+    assert trained.used == {"pet": {"both", "only-pet"}}
+
+
+def test_a_case_that_is_never_drawn_is_not_used() -> None:
+    many = [made(f"case-{n}", "ct", n) for n in range(20)]
+    trained = train(fresh(), many, stage(local_steps=2, batch_size=1))
+    assert len(trained.used["ct"]) == 2
+
+
+def test_only_the_named_parameters_move() -> None:
+    model = fresh()
+    before = state(model)
+    train(model, [BOTH], stage(), names=["ct_pathway"])
+    assert moved(before, model) == {"ct_pathway.weight", "ct_pathway.bias"}
+
+
+def test_weight_decay_leaves_a_tensor_without_gradient_alone() -> None:
+    """CT-only batches give the PET pathway no gradient: a decay of 0.5 a step must not shrink it."""
+    model = fresh()
+    before = state(model)
+    train(model, [BOTH], stage(modality_shares={"ct": 1.0}, weight_decay=0.5))
+    assert moved(before, model) == {"ct_pathway.weight", "ct_pathway.bias"}
+
+
+def test_a_gradient_of_an_earlier_step_moves_nothing_later() -> None:
+    """Gradients kept as zeros instead of none would let weight decay shrink the PET pathway in CT-only steps."""
+    model = fresh()
+    train(model, [PET], stage(local_steps=1))
+    before = state(model)
+    train(model, [CT], stage(local_steps=3))
+    assert moved(before, model) == {"ct_pathway.weight", "ct_pathway.bias"}
+
+
+def test_the_first_step_warms_up_at_a_fifth_of_the_rate() -> None:
+    """AdamW's first step is the rate times the gradient's sign: 1e-2 / 5."""
+    model = fresh()
+    before = state(model)
+    train(model, [CT], stage(local_steps=1, weight_decay=0))
+    step = state(model)["ct_pathway.bias"] - before["ct_pathway.bias"]
+    np.testing.assert_allclose(step.abs().numpy(), 2e-3, rtol=1e-3)
+
+
+def test_training_repeats_from_its_generator() -> None:
+    first, again, other = fresh(), fresh(), fresh()
+    losses = [train(model, [BOTH, CT], stage(), seed=s).loss for model, s in ((first, 1), (again, 1), (other, 2))]
+    assert losses[0] == losses[1] != losses[2]
+    assert moved(state(first), again) == set()
+    assert moved(state(first), other)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_stops_and_names_the_cases(value: float) -> None:
+    broken = PreparedCase("broken", np.full((18, 18, 18), value, np.float32), None, CT.gtv)
+    with pytest.raises(ModelError, match=r"training loss became nan on cases \['broken', 'broken'\]; lower the rate"):
+        train(fresh(), [broken], stage())
+
+
+def test_a_case_without_a_contour_is_named() -> None:
+    with pytest.raises(ModelError, match=r"training case\(s\) \['bare', 'bare'\] have no contour"):
+        train(fresh(), [made("bare", "ct", labelled=False)], stage())
+
+
+def test_the_tiny_model_learns_its_pet_pathway_and_leaves_the_backbone() -> None:
+    model = build_model("pemma-unetr-tiny", {}, crop_zyx=CROP, seed=0)
+    before = state(model)
+    parameters = train_only(model, ("pet",), ROW.pathways)
+    trained = train_locally(
+        model,
+        parameters,
+        [BOTH, PET],
+        training=stage(local_steps=3),
+        model_settings=ROW.settings,
+        crop_zyx=CROP,
+        rng=np.random.default_rng(0),
+    )
+    assert np.isfinite(trained.loss)
+    names = moved(before, model)
+    assert names
+    assert all(name.startswith(("pet_embedding.", "pet_skip.")) for name in names)
+
+
+class Diary(QuietTerm):
+    """A term that writes down when it is called, with a penalty that is a number of its own."""
+
+    def __init__(self, model: Pathways) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.bias = model.get_parameter("ct_pathway.bias")
+
+    def remember(self, ct: Tensor | None, pet: Tensor | None, label: Tensor) -> None:
+        self.calls.append(("remember", ct is not None, pet is not None, tuple(label.shape)))
+
+    def penalty(self, *step: Any) -> Tensor | None:
+        setting, ct, pet, logits = step
+        self.calls.append(("penalty", setting, ct is not None, pet is not None, tuple(logits.shape)))
+        return None
+
+    def adjust_gradients(self) -> None:
+        self.calls.append(("adjust", self.bias.grad is not None, self.bias.detach().clone()))
+        self.bias.grad = torch.zeros_like(self.bias)
+
+    def after_step(self) -> None:
+        self.calls.append(("after", self.bias.detach().clone()))
+
+
+def test_a_local_term_is_called_in_the_order_of_its_contract() -> None:
+    model = fresh()
+    diary = Diary(model)
+    train(model, [BOTH], stage(modality_shares={"ct": 1.0}, local_steps=2, weight_decay=0), terms=[diary])
+    assert [call[0] for call in diary.calls] == ["remember", "penalty", "adjust", "after"] * 2
+    assert diary.calls[0][1:] == (True, False, (2, 1, *CROP))
+    assert diary.calls[1][1:] == ("ct", True, False, (2, 2, *CROP))
+    assert diary.calls[2][1] is True
+
+
+def test_a_gradient_that_a_term_changes_is_what_the_optimiser_sees() -> None:
+    model = fresh()
+    before = state(model)
+    train(model, [CT], stage(local_steps=2, weight_decay=0), terms=[Diary(model)])
+    assert moved(before, model) == {"ct_pathway.weight"}
+
+
+class Pull(QuietTerm):
+    """A penalty with a gradient of -1 on each entry of the CT pathway's bias, and of `amount` in all."""
+
+    def __init__(self, model: Pathways, amount: float = 0.0) -> None:
+        self.bias, self.amount = model.get_parameter("ct_pathway.bias"), amount
+
+    def penalty(self, *_step: Any) -> Tensor | None:
+        return self.amount - 1e6 * self.bias.sum()
+
+
+def test_a_penalty_joins_the_gradient_but_not_the_reported_loss() -> None:
+    """A pull of 1e6 decides the sign of AdamW's first step: up, at a fifth of the rate 1e-2."""
+    model, plain = fresh(), fresh()
+    before = state(model)
+    once = stage(local_steps=1, weight_decay=0)
+    pulled, alone = train(model, [CT], once, terms=[Pull(model)]), train(plain, [CT], once)
+    step = state(model)["ct_pathway.bias"] - before["ct_pathway.bias"]
+    np.testing.assert_allclose(step.numpy(), 2e-3, rtol=1e-3)
+    assert pulled.loss == alone.loss
+
+
+def test_a_penalty_that_is_not_finite_stops_the_training() -> None:
+    model = fresh()
+    with pytest.raises(ModelError, match="training loss became nan"):
+        train(model, [CT], stage(), terms=[Pull(model, np.nan)])
+
+
+def test_a_penalty_on_a_pathway_that_a_step_does_not_use_moves_nothing_of_it() -> None:
+    """FedProx reaches every trained tensor; its gradient of zero would let weight decay shrink the PET pathway."""
+    model = fresh()
+    before = state(model)
+    term = Proximal(dict(model.named_parameters()), mu=1.0)
+    train(model, [BOTH], stage(modality_shares={"ct": 1.0}, weight_decay=0.5), terms=[term])
+    assert moved(before, model) == {"ct_pathway.weight", "ct_pathway.bias"}
+
+
+def test_a_step_that_reaches_nothing_that_trains_moves_nothing_and_counts_its_loss() -> None:
+    """Only the PET pathway trains and the case has CT alone: no gradient, though FedProx has one of zeros."""
+    model = fresh()
+    for parameter in model.ct_pathway.parameters():
+        parameter.requires_grad = False
+    term, before = Proximal(dict(model.pet_pathway.named_parameters()), mu=1.0), state(model)
+    trained = train(model, [CT], stage(weight_decay=0.5), names=["pet_pathway"], terms=[term])
+    assert moved(before, model) == set()
+    assert "pet" not in trained.used
+    assert trained.loss > 0
+    mixed = train(model, [BOTH], stage(modality_shares={"ct": 0.5, "pet": 0.5}, local_steps=20), names=["pet_pathway"])
+    assert moved(before, model) == {"pet_pathway.weight", "pet_pathway.bias"}
+    assert mixed.used["ct"] == {"both"}
+
+
+@pytest.mark.parametrize(
+    ("roles", "stays"), [(("lora_a",), True), (("lora_b",), True), (("lora_b", "magnitude"), False)]
+)
+def test_a_phase_without_the_magnitude_keeps_the_row_gain(roles: tuple[str, ...], stays: bool) -> None:
+    model = fresh()
+    inject(model, lora_config(method="dora", rank=2, alpha=4, targets=("ct_pathway",)), seed=0)
+    layer = adapted_layers(model)["ct_pathway"]
+    with torch.no_grad():
+        layer.lora_B["default"].weight.fill_(0.5)
+        layer.lora_magnitude_vector["default"].weight.fill_(3)
+    before = gain_of(layer)
+    live = train_only(model, ("peft",), {}, roles)
+    train_locally(
+        model, live, [CT], training=stage(), model_settings=ROW.settings, crop_zyx=CROP, rng=np.random.default_rng(0)
+    )
+    drift = float((gain_of(layer) / before - 1).abs().max())
+    assert drift < 1e-6 if stays else drift > 1e-4
+
+
+def test_a_batch_holds_crops_of_the_cases() -> None:
+    batch = draw_batch([BOTH, CT], 3, (4, 5, 6), np.random.default_rng(0))
+    assert [shape_of(case) for case in batch] == [(4, 5, 6)] * 3
+    assert {case.name for case in batch} <= {"both", "only-ct"}
+
+
+def test_a_case_without_images_has_no_shape() -> None:
+    with pytest.raises(ValueError, match=r"case 'none' has neither CT nor PET"):
+        shape_of(PreparedCase("none", None, None, None))
+
+
+def test_random_layers_draw_from_the_round_and_leave_the_processes_generator_alone() -> None:
+    """A layer that drops inputs gives the same twice, whatever the process drew before."""
+    outcomes = []
+    for seed in (1, 2):
+        model: Any = fresh()
+        torch.manual_seed(seed)
+        before = torch.random.get_rng_state()
+        model.ct_pathway = nn.Sequential(nn.Dropout(0.5), model.ct_pathway)
+        train(model, [CT], stage(local_steps=3, modality_shares={"ct": 1.0}))
+        outcomes.append(state(model))
+        assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(torch.equal(outcomes[0][name], outcomes[1][name]) for name in outcomes[0])
+
+
+def test_every_scale_of_a_network_is_trained() -> None:
+    """The head of the coarsest decoder stage of LoG-VMamba feeds no other output."""
+    row, model = MODELS["log-vmamba-2d-tiny"], built("log-vmamba-2d-tiny")
+    parameters = train_only(model, ("backbone",), row.pathways)
+    heads, before = [key for key in parameters if ".heads." in key], state(model)
+    train_locally(
+        model,
+        parameters,
+        [CT],
+        training=stage(groups=["backbone"], local_steps=1, modality_shares={"ct": 1.0}),
+        model_settings=row.settings,
+        crop_zyx=row.crop_zyx,
+        rng=np.random.default_rng(0),
+    )
+    assert len(heads) == 4
+    assert set(heads) <= moved(before, model)

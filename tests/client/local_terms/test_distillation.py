@@ -1,0 +1,162 @@
+"""Learning without forgetting: the divergence, the voxels it counts, and who the teacher is."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from client.local_terms.contract import Round
+from client.local_terms.distillation import (
+    Distillation,
+    build_distillation,
+    divergence,
+    teacher_tensors,
+    worth_hearing,
+)
+from protocol.messages.settings import LocalTerms, Model, Preprocessing, StudySettings, Training
+
+Arrays = Mapping[str, NDArray[np.float32]]
+SURE, UNSURE = (math.log(19), 0.0), (math.log(1.5), 0.0)  # p = 0.95 and 0.6 of background
+
+
+def logits(*voxels: tuple[float, float]) -> Tensor:
+    """(1, 2, 1, 1, n) from pairs (background, lesion)."""
+    return torch.tensor(voxels).T.reshape(1, 2, 1, 1, -1)
+
+
+class Fixed(nn.Module):
+    """Answers the same to everything and notes what it was asked."""
+
+    def __init__(self, answer: Tensor) -> None:
+        super().__init__()
+        self.answer = nn.Parameter(answer)
+        self.asked: list[tuple[Tensor | None, Tensor | None]] = []
+
+    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+        self.asked.append((ct, pet))
+        return self.answer
+
+
+def test_the_divergence_is_at_temperature_two() -> None:
+    """Teacher (2 log 3, 0) becomes p = (3/4, 1/4), the student's even logits (1/2, 1/2)."""
+    found = divergence(logits((2 * math.log(3), 0.0)), logits((0.0, 0.0)))
+    assert found.shape == (1, 1, 1, 1)
+    assert found.item() == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5), rel=1e-5)
+
+
+def test_the_penalty_is_beta_times_four_times_the_mean_over_counted_voxels() -> None:
+    """The second voxel is unsure and no lesion is near: the mean is over the first alone."""
+    taught, student = logits(SURE, UNSURE), logits((0.0, 0.0), (9.0, 0.0))
+    found = Distillation(Fixed(taught), 0.5, (4, 4, 4)).penalty("ct", torch.zeros(1), None, student)
+    assert found is not None
+    assert found.item() == pytest.approx(0.5 * 4 * divergence(taught, student)[0, 0, 0, 0].item(), rel=1e-6)
+
+
+def test_confidence_is_read_before_tempering_and_above_nine_tenths() -> None:
+    """0.95 counts although its tempered probability is 0.81; 0.6 does not."""
+    assert worth_hearing(logits(SURE, UNSURE), (0, 0, 0)).flatten().tolist() == [True, False]
+
+
+def test_voxels_within_ten_millimetres_of_the_predicted_lesion_count() -> None:
+    """Spacing 4 mm along x: round(2.5) = 2 voxels either side of an unsure lesion."""
+    taught = logits(*[UNSURE] * 3, (0.0, 0.1), *[UNSURE] * 3)
+    term = Distillation(Fixed(taught), 1.0, (4.0, 5.0, 4.0))
+    assert term._radius_zyx == (2, 2, 2)
+    assert worth_hearing(taught, (0, 0, 2)).flatten().tolist() == [False, True, True, True, True, True, False]
+
+
+def test_no_counted_voxel_gives_no_penalty() -> None:
+    assert Distillation(Fixed(logits(UNSURE)), 1.0, (4, 4, 4)).penalty("ct", None, None, logits(UNSURE)) is None
+
+
+def test_the_teacher_sees_what_the_setting_admits_and_learns_nothing() -> None:
+    teacher = Fixed(logits(SURE))
+    ct, student = torch.zeros(1), logits((0.0, 0.0)).requires_grad_()
+    found = Distillation(teacher, 1.0, (4, 4, 4)).penalty("ct", ct, torch.ones(1), student)
+    assert found is not None
+    found.backward()
+    assert teacher.asked == [(ct, None)]
+    assert teacher.answer.grad is None
+    assert not teacher.training
+    assert student.grad is not None
+
+
+def test_the_gradient_vanishes_where_the_student_agrees() -> None:
+    student = logits(SURE, SURE).requires_grad_()
+    found = Distillation(Fixed(logits(SURE, SURE)), 1.0, (4, 4, 4)).penalty("ct", None, None, student)
+    assert found is not None
+    found.backward()
+    assert student.grad is not None
+    assert student.grad.abs().max() < 1e-7
+
+
+def test_the_teacher_has_the_accepted_adapter_whole_and_the_center_s_own_parts() -> None:
+    """The received carry and magnitude are of today and stay out, for the accepted state has none."""
+    one, two = np.ones(1, np.float32), np.full(1, 2, np.float32)
+    received = {
+        "m#lora_a": one, "m#magnitude": one, "m#carry_a": one, "m#center_a": one, "n#norm_bias": one,
+        "pet_skip.w": one, "head.w": one, "m@gram": one,
+    }  # fmt: skip
+    reference = {"m#lora_a": two, "pet_skip.w": two, "m@gram": two}
+    found = {key: float(array[0]) for key, array in teacher_tensors(received, reference).items()}
+    assert found == {"m#lora_a": 2.0, "m#center_a": 1.0, "n#norm_bias": 1.0, "pet_skip.w": 2.0, "head.w": 1.0}
+
+
+def built(reference: Arrays, made: list[Arrays], model: str = "pemma-unetr-tiny") -> Distillation | None:
+    def make_model(tensors: Arrays) -> nn.Module:
+        made.append(dict(tensors))
+        return Fixed(logits(SURE))
+
+    training = Training(
+        groups=("peft",),
+        terms=LocalTerms(distillation=0.25),
+        local_steps=1,
+        learning_rate=0.1,
+        modality_shares={"ct": 1},
+    )
+    settings = StudySettings(
+        study="s", seed=0, model=Model(name=model), preprocessing=Preprocessing(spacing_zyx_mm=(10, 5, 4))
+    )
+    return build_distillation(Round(nn.Linear(1, 1), training, {}, reference, settings, make_model, 1))
+
+
+ADAPTER, PATHWAY = {"m#lora_a": np.ones(1, np.float32)}, {"pet_skip.w": np.ones(1, np.float32)}
+
+
+def test_the_builder_makes_the_teacher_from_the_reference_on_the_study_s_grid() -> None:
+    made: list[Arrays] = []
+    term = built(ADAPTER, made)
+    assert term is not None
+    assert made == [ADAPTER]
+    assert (term._radius_zyx, term._weight) == ((1, 2, 2), 0.25)
+
+
+@pytest.mark.parametrize(
+    ("reference", "model", "taught"),
+    [
+        (ADAPTER, "pemma-unetr-tiny", ["ct"]),
+        (ADAPTER | PATHWAY, "pemma-unetr-tiny", ["ct", "pet", "ct+pet"]),
+        (PATHWAY, "pemma-unetr-tiny", ["ct", "pet", "ct+pet"]),
+        (ADAPTER, "early-fusion-unetr-tiny", ["ct", "pet", "ct+pet"]),
+    ],
+    ids=["no-pathway-learnt", "both-learnt", "pathway-alone", "a-model-without-pathway"],
+)
+def test_a_teacher_that_has_not_learnt_pet_is_not_heard_on_pet(
+    reference: Arrays, model: str, taught: list[str]
+) -> None:
+    term = built(reference, [], model)
+    assert term is not None
+    image, student = torch.zeros(1), logits((0.0, 0.0))
+    heard = [name for name in ("ct", "pet", "ct+pet") if term.penalty(name, image, image, student) is not None]
+    assert heard == taught
+
+
+@pytest.mark.parametrize("reference", [{}, {"m@gram": ADAPTER["m#lora_a"]}, {"head.bias": ADAPTER["m#lora_a"]}])
+def test_without_an_adapter_or_a_pathway_there_is_no_teacher(reference: Arrays) -> None:
+    made: list[Arrays] = []
+    assert built(reference, made) is None
+    assert made == []

@@ -1,0 +1,195 @@
+"""Everything that leaves a center is in its logs, the ClientApp's own words too, and a command shows it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+from flwr.app import ConfigRecord, Message, RecordDict
+from typer.testing import CliRunner
+
+from client.app import build_client_app, build_client_app_per_node, perform_with_trainer
+from client.cli.app import app, main
+from client.outgoing.egress import check_and_log
+from client.outgoing.ledger import read_ledger
+from deploy.simulation.in_process import InProcessGrid
+from protocol.flower_codec import message_type, read_reply, to_message_content
+from protocol.messages.instruction import Instruction, Reply, Score
+from protocol.messages.payload import Payload
+from protocol.messages.settings import Model, StudySettings
+from protocol.messages.tensors import TensorSpec, content_hash
+
+SETTINGS = StudySettings(study="demo", seed=0, model=Model(name="none"))
+TRAIN = Instruction("train", SETTINGS, "adapt", 3)
+TENSORS = {"a#lora_a": np.array([[1, 2]], np.float32)}
+TRAINED = Reply("a", "train", payload=Payload("a", "0" * 64, "adapt", 3, TENSORS, {"peft": 5}), loss=0.5)
+SCORED = Reply("a", "evaluate", scores={"ct": Score(4, 0.5, None), "pet": Score(9, 0.5, None)})
+
+
+def send(reply: Reply, log: Path, **about: Any) -> None:
+    """Let a reply pass the center's checks."""
+    specs = (TensorSpec("a#lora_a", "peft", (1, 2)),)
+    limits: dict[str, Any] = {"owned_groups": ("peft",), "minimum_cases": 5, "maximum_bytes": 99}
+    check_and_log(reply, specs=specs, log=log, **limits, **about)
+
+
+def at(log: Path, *times: str) -> None:
+    """Give the lines of a log other times."""
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    pairs = zip(lines, times, strict=True)
+    log.write_text("".join(json.dumps({**line, "time": f"2026-01-0{time}+00:00"}) + "\n" for line, time in pairs))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A train reply of round 3, sent twice; a code of the ClientApp between them; scores with one withheld."""
+    trainer, node = tmp_path / "trainer" / "outgoing.jsonl", tmp_path / "node" / "outgoing.jsonl"
+    send(TRAINED, trainer)
+    send(TRAINED, trainer, again=True)
+    send(SCORED, trainer, stage="adapt", server_round=3)
+    send(Reply("", "train", error="failed"), node, stage="adapt", server_round=3)
+    at(trainer, "1T10:00:00", "3T10:00:00", "4T10:00:00")
+    at(node, "2T10:00:00")
+    return tmp_path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["ledger", *map(str, arguments)])
+
+
+def shown(*arguments: object) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run("--json", *arguments).stdout)
+    return found
+
+
+def test_both_logs_are_merged_by_time(home: Path) -> None:
+    lines = shown("--home", home)["sent"]
+    assert [(line["by"], line["kind"], line["again"], line["error"]) for line in lines] == [
+        ("trainer", "train", False, ""),
+        ("node", "train", False, "failed"),
+        ("trainer", "train", True, ""),
+        ("trainer", "evaluate", False, ""),
+    ]
+    assert {(line["stage"], line["server_round"]) for line in lines} == {("adapt", 3)}
+
+
+def test_every_line_says_how_much_left_under_which_hash_and_what_did_not(home: Path) -> None:
+    lines = shown("--home", home)["sent"]
+    assert [line["bytes"] for line in lines] == [8, 0, 8, 0]
+    assert lines[0]["content_sha256"] == content_hash(TENSORS)
+    assert all(len(line["text_sha256"]) == 64 and line["text_bytes"] > 100 for line in lines)
+    assert lines[3]["held_back"] == ["scores of setting 'ct' stand on 4 case(s), this center sends from 5 on"]
+
+
+def test_totals_count_by_kind(home: Path) -> None:
+    totals = shown("--home", home)["totals"]
+    assert set(totals) == {"evaluate", "train"}
+    counts = {name: totals["train"][name] for name in ("replies", "again", "errors", "withheld", "tensors")}
+    assert counts == {"replies": 3, "again": 1, "errors": 1, "withheld": 0, "tensors": 2}
+    assert totals["train"]["bytes"] > 16
+    assert totals["evaluate"]["withheld"] == 1
+
+
+def test_the_newest_lines_alone_leave_the_totals_whole(home: Path) -> None:
+    found = shown("--home", home, "--last", 1)
+    assert [line["kind"] for line in found["sent"]] == ["evaluate"]
+    assert found["totals"]["train"]["replies"] == 3
+
+
+def test_the_table_shows_the_same(home: Path) -> None:
+    text = run("--home", home).stdout
+    assert content_hash(TENSORS)[:12] in text
+    assert "2026-01-03 10:00:00" in text
+    assert "scores of setting 'ct' stand on 4" in text
+    assert "in total" in text
+
+
+def test_brackets_in_a_reason_are_shown_as_they_are(tmp_path: Path) -> None:
+    send(Reply("a", "register", facts={"patient": 1}), tmp_path / "outgoing.jsonl")
+    log = tmp_path / "outgoing.jsonl"
+    log.write_text(log.read_text().replace("fact 'patient'", "[red]fact"))
+    assert "[red]" in run("--home", tmp_path).stdout
+
+
+def test_a_trainers_home_without_a_node_is_shown_too(tmp_path: Path) -> None:
+    send(TRAINED, tmp_path / "outgoing.jsonl")
+    assert [line["by"] for line in shown("--home", tmp_path)["sent"]] == ["trainer"]
+
+
+def test_lines_that_cannot_be_read_are_named_and_in_no_total(home: Path) -> None:
+    log = home / "trainer" / "outgoing.jsonl"
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join([lines[0], "{", lines[1], '{"kind": "train"}', "", lines[2]]) + "\n")
+    found = shown("--home", home)
+    assert [row["line"] for row in found["unreadable"]] == [2, 4, 5]
+    assert len(found["sent"]) == 4
+    told = run("--home", home)
+    assert f"{log}: line 4 cannot be read" in told.stderr
+    assert "3 line(s) cannot be read; they are in none of the totals" in told.stderr
+    assert told.exit_code == 0
+
+
+def test_a_home_without_a_log_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["concilium-center", "ledger", "--home", str(tmp_path)])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    assert f"error (ledger): {tmp_path} holds no outgoing.jsonl" in capsys.readouterr().err
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The ClientApp's home; its trainer is not there."""
+    monkeypatch.setenv("CONCILIUM_NODE_HOME", str(tmp_path / "node"))
+    monkeypatch.setenv("CONCILIUM_TRAINER_PATIENCE_S", "0")
+    monkeypatch.setenv("CONCILIUM_TRAINER_SOCKET", str(tmp_path / "t.sock"))
+    return tmp_path / "node"
+
+
+def answered(client_app: Any, content: RecordDict) -> Message:
+    (reply,) = InProcessGrid({"a": client_app}).send_and_receive([Message(content, 2, message_type("train"))])
+    return reply
+
+
+def test_the_clientapps_own_code_is_logged_before_it_is_sent(node: Path) -> None:
+    reply = answered(build_client_app_per_node(perform_with_trainer), to_message_content(TRAIN))
+    assert read_reply(reply.content).error == "trainer-unavailable"
+    (line,) = read_ledger(node.parent).sent
+    assert (line.by, line.kind, line.stage, line.server_round) == ("node", "train", "adapt", 3)
+    assert line.error == "trainer-unavailable"
+
+
+def test_a_message_that_is_no_instruction_is_answered_and_logged(node: Path) -> None:
+    content = RecordDict({"header": ConfigRecord({"json": '{"kind": "train"}'})})
+    reply = answered(build_client_app_per_node(perform_with_trainer), content)
+    assert read_reply(reply.content).error == "unreadable"
+    assert [(line.by, line.error) for line in read_ledger(node.parent).sent] == [("node", "unreadable")]
+
+
+def test_a_code_that_cannot_be_logged_is_not_sent(node: Path) -> None:
+    """Flower's bare error goes instead: a number without a text."""
+    (node / "outgoing.jsonl").mkdir(parents=True)
+    reply = answered(build_client_app_per_node(perform_with_trainer), to_message_content(TRAIN))
+    assert reply.has_error()
+    assert not reply.error.reason
+    assert not reply.has_content()
+
+
+def test_what_a_trainer_put_its_name_to_is_in_the_trainers_log_alone(node: Path) -> None:
+    answered(build_client_app(_trained), to_message_content(TRAIN))
+    assert not node.exists()
+
+
+def test_a_clientapp_without_a_home_answers_as_ever(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CONCILIUM_NODE_HOME")
+    reply = answered(build_client_app_per_node(perform_with_trainer), to_message_content(TRAIN))
+    assert read_reply(reply.content).error == "trainer-unavailable"
+    assert not node.exists()
+
+
+def _trained(_: Instruction) -> Reply:
+    return TRAINED

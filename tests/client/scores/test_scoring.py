@@ -1,0 +1,113 @@
+"""Scores that are computed once: what names a network, what is reused, and what a comparison pairs."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from client.data.preprocessing import PreparedCase
+from client.learning.assembly import arrays_of, build, inject_adapter
+from client.scores import scoring
+from client.scores.metrics import CaseScore
+from client.scores.scoring import Network, ScoreBook, comparison_of
+from fusion_models.adapters.injection import group_of, parameters_by_key
+from fusion_models.registry import model_row
+from protocol.messages.settings import Model, Preprocessing, StudySettings
+from protocol.messages.tensors import BACKBONE, content_hash
+
+CROP = (16, 16, 16)
+ALL = ("ct", "pet", "ct+pet")
+SETTINGS = StudySettings(
+    study="small", seed=5, model=Model(name="pemma-unetr-tiny"), preprocessing=Preprocessing(crop_zyx=CROP)
+)
+
+
+def network(**changes: Any) -> Network:
+    """The study's initial network."""
+    model = build(SETTINGS)
+    inject_adapter(model, SETTINGS)
+    tensors = arrays_of(parameters_by_key(model))
+    pathways = model_row("pemma-unetr-tiny").pathways
+    backbone = {key: array for key, array in tensors.items() if group_of(key, pathways) == BACKBONE}
+    rest = {key: array for key, array in tensors.items() if key not in backbone}
+    made = {"settings": SETTINGS, "backbone": backbone, "backbone_hash": content_hash(backbone), "tensors": rest}
+    return Network(**{**made, "device": "cpu", **changes})
+
+
+def made(name: str, seed: int = 0, *, pet: bool = True) -> PreparedCase:
+    rng = np.random.default_rng(seed)
+    ct, second = (rng.random(CROP, dtype=np.float32) for _ in range(2))
+    return PreparedCase(name, ct, second if pet else None, (ct > 0.7).astype(np.uint8))
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Case and setting of everything that is really scored."""
+    calls = []
+    really = scoring._scored
+
+    def counting(network: Network, case: PreparedCase, setting: str) -> scoring.Scored:
+        calls.append((case.name, setting))
+        return really(network, case, setting)
+
+    monkeypatch.setattr(scoring, "_scored", counting)
+    return calls
+
+
+def test_an_unchanged_network_is_scored_once_and_answers_the_same(counted: list[tuple[str, str]]) -> None:
+    book, cases = ScoreBook(), [made("a"), made("b", 1, pet=False)]
+    first = list(book.scores(network(), cases, ALL))
+    again = list(book.scores(network(), cases, ALL))
+    assert counted == [("a", "ct"), ("a", "pet"), ("a", "ct+pet"), ("b", "ct")]
+    assert [row.score for row in first] == [row.score for row in again]
+    assert [row.score for row in first] == [row.score for row in ScoreBook().scores(network(), cases, ALL)]
+    assert all(np.array_equal(one.predicted, other.predicted) for one, other in zip(first, again, strict=True))
+    assert first[0].predicted.shape == CROP
+
+
+def test_a_network_that_was_scored_before_is_not_even_assembled(counted: list[tuple[str, str]]) -> None:
+    book = ScoreBook()
+    book.fullest(network(), [made("a")])
+    again = network()
+    assert book.fullest(again, [made("a")])["a"].modalities == "ct+pet"
+    assert counted == [("a", "ct+pet")]
+    assert "model" not in vars(again)
+
+
+def test_its_name_changes_with_all_that_decides_a_prediction_and_with_nothing_else() -> None:
+    plain = network()
+    key = "vit.blocks.0.attn.qkv#lora_b"
+    moved = {**plain.tensors, key: plain.tensors[key] + 1}
+    finer = SETTINGS.model_copy(update={"preprocessing": Preprocessing(crop_zyx=CROP, spacing_zyx_mm=(2, 2, 2))})
+    others = [network(tensors=moved), network(backbone_hash="0" * 64), network(settings=finer)]
+    assert len({plain.name, *(other.name for other in others)}) == 4
+    remembered = {**plain.tensors, f"{key}@control": plain.tensors[key]}
+    assert network(tensors=remembered).name == plain.name
+
+
+def test_the_oldest_scores_go_first(counted: list[tuple[str, str]]) -> None:
+    book = ScoreBook(size=2)
+    for name in ("a", "b", "a", "c", "a", "b"):
+        book.score(network(), made(name), "ct")
+    assert [name for name, _ in counted] == ["a", "b", "c", "b"]
+
+
+def score(case: str, dice: float | None) -> CaseScore:
+    return CaseScore(case, "ct", dice, None)
+
+
+def test_a_comparison_pairs_the_cases_that_both_define() -> None:
+    """Differences 0.2 and -0.1 over two of four cases: mean 0.05; resamples say -0.1, 0.05 or 0.2."""
+    new = {name: score(name, dice) for name, dice in (("a", 0.5), ("b", 0.6), ("c", None), ("d", 0.9))}
+    old = {name: score(name, dice) for name, dice in (("a", 0.3), ("b", 0.7), ("c", 0.4), ("d", None))}
+    found = comparison_of(new, old, np.random.default_rng(0))
+    assert found.cases == 2
+    assert found.difference == pytest.approx(0.05)
+    assert len(found.replicates) == 1000
+    assert {round(value, 6) for value in found.replicates} == {-0.1, 0.05, 0.2}
+    assert found == comparison_of(new, old, np.random.default_rng(0))
+
+
+def test_where_no_case_defines_the_score_there_is_no_difference() -> None:
+    found = comparison_of({"a": score("a", None)}, {"a": score("a", 0.5)}, np.random.default_rng(0))
+    assert (found.cases, found.difference, found.replicates) == (0, None, ())

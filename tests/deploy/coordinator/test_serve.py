@@ -1,0 +1,261 @@
+"""`concilium serve` for real: SuperLink, SuperExec, nginx and steward on loopback; what is let in, what is refused."""
+
+import inspect
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import stat
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from fastapi.routing import APIRoute
+from flwr.superlink.routers.fleet.router import router
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from typer.testing import CliRunner
+
+from deploy.coordinator.serve import alone, prepare, programs, refuse_taken_ports
+from deploy.proxy.configuration import Proxy, template
+from protocol.errors import LaunchError
+from server.centers.federation_init import provide_link_secret
+from server.cli.launch import app
+from server.runs.state_files import is_held, read_progress, read_steward
+from server.study.directory import StudyDirectory
+from server.superlink.control import connect_to
+from server.tls.authority import open_authority, provide_server_certificate
+from tests.support.coordinator_root import enroll, found_root
+from tests.support.loopback import Loopback, free_port, wait_until
+
+CALLS = tuple(re.findall(r"location = (/v1/fleet/\S+)", template()))
+needs_nginx = pytest.mark.skipif(
+    shutil.which("nginx") is None and not os.environ.get("CONCILIUM_CI"), reason="nginx is not installed"
+)
+
+
+def test_proxy_passes_what_a_supernode_calls_and_nothing_else() -> None:
+    called = re.findall(r'path="(/v1/[^"]+)"', inspect.getsource(FleetHttpClient))
+    assert sorted(CALLS) == sorted(called)
+    assert len(CALLS) == 12
+
+
+def test_proxy_passes_what_the_superlink_offers_to_supernodes() -> None:
+    assert sorted(CALLS) == sorted(route.path for route in router.routes if isinstance(route, APIRoute))
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> StudyDirectory:
+    return found_root(tmp_path / "root", port=free_port(), link_port=free_port())
+
+
+def test_expired_certificate_is_refused(directory: StudyDirectory) -> None:
+    authority, files = open_authority(directory.authority), (directory.server_key, directory.server_certificate)
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    provide_server_certificate(authority, "localhost", key_file=files[0], certificate_file=files[1], now=long_ago)
+    with pytest.raises(LaunchError, match=r"expired on 2021-02-01.*run `concilium certificate"):
+        prepare(directory.root)
+
+
+def test_nginx_that_is_missing_is_named(directory: StudyDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr("deploy.coordinator.serve.SYSTEM_FOLDERS", ())
+    with pytest.raises(LaunchError, match="Install the package `nginx`"):
+        programs(prepare(directory.root))
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("which", ["the centers' port", "link_port"])
+def test_port_that_is_taken_is_named(directory: StudyDirectory, which: str) -> None:
+    serving = prepare(directory.root, bind="127.0.0.1")
+    port = serving.coordinator.link_port if which == "link_port" else serving.port
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(LaunchError, match=rf"cannot listen on 127.0.0.1:{port} \({which}\): port {port} is in use"),
+    ):
+        refuse_taken_ports(serving)
+
+
+def test_second_serve_on_a_directory_is_refused(directory: StudyDirectory) -> None:
+    with (
+        alone(directory),
+        pytest.raises(LaunchError, match=r"runs on .*root already, as process \d+"),
+        alone(directory),
+    ):
+        pass
+
+
+def test_secret_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "link" / "secret"
+    provide_link_secret(path)
+    before = path.read_bytes()
+    provide_link_secret(path)
+    assert (path.read_bytes(), len(before), stat.S_IMODE(path.stat().st_mode)) == (before, 32, 0o600)
+
+
+@needs_nginx
+def test_no_program_calls_home_and_mlflow_settings_pass(directory: StudyDirectory) -> None:
+    for program in programs(prepare(directory.root)):
+        assert program.environment["FLWR_TELEMETRY_ENABLED"] == "0"
+        assert program.environment["FLWR_DISABLE_UPDATE_CHECK"] == "1"
+        assert not [name for name in program.environment if name.startswith("MLFLOW_TRACKING")]
+
+
+def test_path_that_nginx_cannot_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match="cannot stand in nginx's configuration"):
+        Proxy("*:1", "a:1", tmp_path / "a;b", tmp_path, tmp_path, tmp_path, tmp_path).text()
+
+
+class BusyLink(BaseHTTPRequestHandler):
+    """Answers as an upstream whose database is busy, whose run is over, or that is well; by the path."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response({"/v1/fleet/push-object": 500, "/v1/fleet/get-run": 403}.get(self.path, 200))
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[tuple[StudyDirectory, int]]:
+    """The proxy before an upstream that fails in chosen ways."""
+    folder = tmp_path_factory.mktemp("b")
+    directory = found_root(folder / "root", port=free_port(), link_port=free_port())
+    serving, loopback = prepare(directory.root, bind="127.0.0.1"), Loopback(folder, repository)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(directory.server_certificate, directory.server_key)
+    upstream = ThreadingHTTPServer(("127.0.0.1", serving.coordinator.link_port), BusyLink)
+    upstream.socket = context.wrap_socket(upstream.socket, server_side=True)
+    threading.Thread(target=upstream.serve_forever, daemon=True).start()
+    proxy = programs(serving)[2]
+    try:
+        loopback.start(proxy.name, proxy.command, **proxy.environment)
+        wait_until(lambda: answer(directory, serving.port, "/")[0] == 403, "proxy", within_s=20)
+        yield directory, serving.port
+    finally:
+        loopback.stop()
+        upstream.shutdown()
+        upstream.server_close()
+
+
+def answer(directory: StudyDirectory, port: int, path: str, body: bytes | None = b"") -> tuple[int, bytes]:
+    """Status and body of a POST, or of a GET where there is no body, over TLS; 0 where nobody answers."""
+    context = ssl.create_default_context(cafile=str(directory.authority_certificate))
+    try:
+        with urllib.request.urlopen(f"https://localhost:{port}{path}", data=body, context=context, timeout=20) as got:
+            return got.status, got.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+    except OSError:
+        return 0, b""
+
+
+@needs_nginx
+@pytest.mark.network
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        pytest.param("/v1/fleet/push-object", b"x", 503, id="a failure that would end a SuperNode leaves as 503"),
+        pytest.param("/v1/fleet/get-run", b"x", 403, id="what Flower refuses stays refused"),
+        pytest.param("/v1/fleet/push-messages", b"x" * 6 * 2**20, 200, id="a piece of 5 MiB and more passes"),
+        pytest.param("/v1/fleet/get-fab", None, 403, id="another method is refused"),
+        pytest.param("/v1/fleet/get-fab/", b"", 403, id="a path that is longer is refused"),
+        pytest.param("/v1/fleet/../control/list-runs", b"", 403, id="a path that climbs is refused"),
+        pytest.param("/v1/control/list-runs", b"", 403, id="control is refused"),
+    ],
+)
+def test_proxy_answers(busy: tuple[StudyDirectory, int], path: str, body: bytes | None, status: int) -> None:
+    assert answer(*busy, path, body)[0] == status
+
+
+@needs_nginx
+@pytest.mark.network
+def test_access_log_has_no_query_and_the_answer_no_version(busy: tuple[StudyDirectory, int]) -> None:
+    directory, _ = busy
+    status, body = answer(*busy, "/v1/control/list-runs?token=planted")
+    log = directory.root / "logs" / "access.log"
+    wait_until(lambda: "/v1/control/list-runs 403" in log.read_text(), "the log's line", within_s=10)
+    assert ("planted" in log.read_text(), b"nginx/" in body, status) == (False, False, 403)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[tuple[StudyDirectory, int]]:
+    """A coordinator under `concilium serve`, with two centers on its roll; ended at the end."""
+    folder = tmp_path_factory.mktemp("s")
+    port = free_port()
+    directory, loopback = found_root(folder / "root", port=port, link_port=free_port()), Loopback(folder, repository)
+    enroll(directory, ["center-a", "center-b"])
+    command = [sys.executable, "-c", "from deploy.coordinator.cli import main; main()", "serve", str(directory.root)]
+    try:
+        loopback.start("serve", [*command, "--bind", "127.0.0.1"])
+        wait_until(lambda: _is_watched(directory), "SuperLink and steward", within_s=90)
+        yield directory, port
+    except TimeoutError as error:
+        raise TimeoutError(f"{error}\n{loopback.logs()}") from error
+    finally:
+        loopback.stop()
+
+
+def _is_watched(directory: StudyDirectory) -> bool:
+    steward = read_steward(directory)
+    return steward is not None and not steward.alarms
+
+
+@needs_nginx
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.parametrize(
+    "path", ["/v1/control/list-runs", "/v1/runtime/acquire-task", "/docs", "/openapi.json", "/health", "/"]
+)
+def test_nothing_but_fleet_calls_is_reached_from_outside(served: tuple[StudyDirectory, int], path: str) -> None:
+    assert [answer(*served, path, body)[0] for body in (b"", None)] == [403, 403]
+
+
+@needs_nginx
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.parametrize("path", CALLS)
+def test_every_fleet_call_reaches_the_superlink(served: tuple[StudyDirectory, int], path: str) -> None:
+    """It says what it misses in words of its own, which nginx does not have."""
+    status, body = answer(*served, path)
+    assert (status in {401, 415}, json.loads(body).keys() >= {"detail"}) == (True, True)
+
+
+@needs_nginx
+@pytest.mark.slow
+@pytest.mark.network
+def test_steward_registers_who_is_on_the_roll(served: tuple[StudyDirectory, int]) -> None:
+    with connect_to(served[0]) as control:
+        assert [node.name for node in control.nodes()] == ["center-a", "center-b"]
+
+
+@needs_nginx
+@pytest.mark.slow
+@pytest.mark.network
+def test_launched_study_runs_until_it_is_stopped(served: tuple[StudyDirectory, int]) -> None:
+    """The SuperExec takes the run, the ServerApp holds the study; after `stop` it does not."""
+    directory = served[0]
+    launched = CliRunner().invoke(app, ["launch", str(directory.root)])
+    assert launched.exit_code == 0, launched.output
+    wait_until(lambda: is_held(directory.lock), "the ServerApp", within_s=60)
+    wait_until(lambda: read_progress(directory) is not None, "its first word", within_s=30)
+    again = CliRunner().invoke(app, ["launch", str(directory.root)])
+    assert (again.exit_code, "of this study is" in str(again.exception)) == (1, True)
+    stopped = CliRunner().invoke(app, ["stop", str(directory.root)])
+    assert "is stopped, and no process holds the study any more" in stopped.output
+    assert not is_held(directory.lock)
+    status = CliRunner().invoke(app, ["status", str(directory.root), "--json"])
+    found = json.loads(status.stdout)
+    assert (found["wanted"], found["run"]["status"]) == ("stopped", "finished:stopped")

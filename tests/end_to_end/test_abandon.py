@@ -1,0 +1,204 @@
+"""Work that nobody waits for any more is broken off between two steps; the trainer stays warm and keeps nothing."""
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import Client
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.service.cancellation import Check
+from client.service.request_queue import Errand
+from client.service.trainer import Trainer
+from client.service.trainer_link import ABANDON, TrainerLink, TrainerUnavailableError
+from client.service.trainer_service import _answered
+from protocol.errors import AbandonedError
+from protocol.messages.instruction import Instruction, Kind, Reply
+from protocol.messages.settings import Model, StudySettings
+from protocol.socket_codec import pack_instruction, pack_reply, unpack_reply
+from server.study.file import Study, read_study
+from tests.support.loopback import wait_until
+from tests.support.one_center import QUIT, Service, asked, service
+
+SETTINGS = StudySettings(study="demo", seed=0, model=Model(name="none"))
+
+
+@pytest.fixture(scope="module")
+def study(study_file: Path) -> Study:
+    return read_study(study_file)
+
+
+@pytest.fixture
+def trainer(cohort: Path, tmp_path: Path) -> Trainer:
+    """One case each to train, validate and test, all with CT and PET."""
+    return Trainer("center-a", [cohort / "center-a"], ("ct", "pet"), tmp_path / "home")
+
+
+class After:
+    """A check that lets `allowed` steps pass."""
+
+    def __init__(self, allowed: int) -> None:
+        self.allowed, self.calls = allowed, 0
+
+    def __call__(self) -> None:
+        self.calls += 1
+        if self.calls > self.allowed:
+            raise AbandonedError("enough")
+
+
+def line(trainer: Trainer) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((trainer.home / "outgoing.jsonl").read_text().splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize(("kind", "checks"), [("train", 9), ("evaluate", 4), ("compare", 3), ("observe", 4)], ids=str)
+def test_every_kind_of_work_ends_at_its_next_step(trainer: Trainer, study: Study, kind: Kind, checks: int) -> None:
+    """Each step is one that the small study really takes.
+
+    Train prepares 2 cases, scores 1 in 3 settings and takes 4 steps; evaluate prepares 1 and scores it in 3; compare
+    prepares 1 and scores it twice; observe prepares 1 and looks at it for 3 statistics.
+    """
+    unhindered = After(10**6)
+    assert trainer.perform(asked(study, kind, server_round=2), unhindered).error == ""
+    assert unhindered.calls == checks
+    kept = sorted(trainer.home.glob("outbox/*"))
+    last = After(checks - 1)
+    assert trainer.perform(asked(study, kind), last) == replaced(trainer, kind)
+    assert last.calls == checks
+    assert sorted(trainer.home.glob("outbox/*")) == kept
+
+
+def replaced(trainer: Trainer, kind: Kind) -> Reply:
+    """What leaves of work that was abandoned."""
+    found = line(trainer)
+    assert (found["error"], found["tensors"], found["scores"], found["server_round"]) == ("abandoned", 0, {}, 3)
+    return Reply("center-a", kind, error="abandoned")
+
+
+def test_an_abandoned_round_is_trained_as_if_nothing_had_been(trainer: Trainer, study: Study, tmp_path: Path) -> None:
+    trainer.perform(asked(study), After(7))
+    again = trainer.perform(asked(study))
+    undisturbed = Trainer("center-a", trainer._folders, ("ct", "pet"), tmp_path / "other").perform(asked(study))
+    assert again.payload is not None
+    assert undisturbed.payload is not None
+    assert pack_reply(Reply("", "train", payload=again.payload)) == pack_reply(
+        Reply("", "train", payload=undisturbed.payload)
+    )
+
+
+def test_an_abandoned_trainer_gives_the_devices_memory_back(
+    trainer: Trainer, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emptied = []
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: emptied.append(1))
+    trainer.perform(asked(study, "register"))
+    assert emptied == []
+    trainer.perform(asked(study), After(0))
+    assert emptied == [1]
+
+
+class Patient:
+    """Works until it is called off, or until `enough`; a stage named "quit" ends its service."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.enough = threading.Event()
+
+    def perform(self, instruction: Instruction, check: Check) -> Reply:
+        if instruction.stage == QUIT:
+            raise SystemExit
+        self.begun.append(instruction.stage)
+        while instruction.stage != "short" and not self.enough.wait(0.005):
+            check()
+        return Reply("a", instruction.kind)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[Patient, Service, ThreadPoolExecutor]]:
+    """A patient trainer behind its socket, and threads to ask from."""
+    worker = Patient()
+    with service(folder, worker) as found, ThreadPoolExecutor(4) as pool:
+        try:
+            yield worker, found, pool
+        finally:
+            worker.enough.set()
+            with pytest.raises(TrainerUnavailableError):
+                found.link().perform(in_stage(QUIT))
+            found.thread.join(20)
+
+
+def in_stage(name: str) -> Instruction:
+    return Instruction("train", SETTINGS, name)
+
+
+@pytest.fixture
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Short enough for a socket."""
+    return tmp_path_factory.mktemp("s")
+
+
+def test_work_is_called_off_through_a_second_connection(folder: Path) -> None:
+    with served(folder) as (worker, found, pool):
+        waiting = pool.submit(found.link().perform, in_stage("long"))
+        wait_until(lambda: bool(worker.begun), "work", within_s=20)
+        assert found.link().abandon()
+        assert waiting.result(20) == Reply("", "train", error="abandoned")
+        assert found.link().perform(in_stage("short")) == Reply("a", "train")
+
+
+def test_calling_off_when_nothing_runs_does_nothing(folder: Path) -> None:
+    with served(folder) as (_, found, _pool):
+        assert not found.link().abandon()
+        assert found.link().perform(in_stage("short")).error == ""
+
+
+def test_what_waits_its_turn_is_called_off_before_it_begins() -> None:
+    worker, errand = Patient(), Errand(pack_instruction(in_stage("long")), b"asker")
+    errand.drop()
+    assert unpack_reply(_answered(worker, errand)) == Reply("", "train", error="abandoned")
+    assert worker.begun == []
+
+
+def test_another_process_cannot_call_off_what_it_did_not_ask_for(folder: Path) -> None:
+    """A ClientApp of a stopped run, late, beside that of the next run."""
+    with served(folder) as (worker, found, pool):
+        waiting = pool.submit(found.link().perform, in_stage("long"))
+        wait_until(lambda: bool(worker.begun), "work", within_s=20)
+        with Client(str(found.socket_path), family="AF_UNIX", authkey=found.key) as connection:
+            connection.send_bytes(ABANDON + b"another")
+            assert connection.recv_bytes() == b"idle"
+        worker.enough.set()
+        assert waiting.result(20).error == ""
+
+
+def test_instructions_are_performed_one_at_a_time_in_the_order_they_came(folder: Path) -> None:
+    with served(folder) as (worker, found, pool):
+        waiting = [pool.submit(found.link().perform, in_stage("long"))]
+        wait_until(lambda: bool(worker.begun), "work", within_s=20)
+        waiting.append(pool.submit(found.link().perform, in_stage("short")))
+        assert worker.begun == ["long"]
+        worker.enough.set()
+        assert [future.result(20).error for future in waiting] == ["", ""]
+        assert worker.begun == ["long", "short"]
+
+
+def test_a_service_that_ends_leaves_nobody_waiting_and_no_thread(folder: Path) -> None:
+    with service(folder, Patient()) as found, ThreadPoolExecutor(1) as pool:
+        ends = pool.submit(found.link().perform, in_stage(QUIT))
+        with pytest.raises(
+            TrainerUnavailableError, match="stopped before it answered 'train' of stage 'quit', round 0"
+        ):
+            ends.result(20)
+        found.thread.join(20)
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("trainer-")], "threads", within_s=20)
+    assert not found.socket_path.exists()
+
+
+def test_calling_off_where_no_trainer_is_says_so(folder: Path) -> None:
+    with pytest.raises(TrainerUnavailableError, match="no trainer listens"):
+        TrainerLink(folder / "t.sock", b"key").abandon()

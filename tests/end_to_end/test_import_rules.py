@@ -1,0 +1,76 @@
+"""Who may import whom: the contracts hold, and they catch what they forbid."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGES = ("fusion_models", "strategies", "server", "client", "deploy")
+
+
+def _lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the import contracts of the checkout in `folder`."""
+    program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    command = [sys.executable, "-c", program, "--no-cache"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def house(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the packages and their contracts, to break."""
+    copy = tmp_path_factory.mktemp("house")
+    shutil.copy(repository / "pyproject.toml", copy)
+    for package in PACKAGES:
+        shutil.copytree(repository / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+def test_all_contracts_hold(repository: Path) -> None:
+    """Eight contracts, none broken."""
+    result = _lint(repository)
+    assert "8 kept, 0 broken" in result.stdout, result.stdout + result.stderr
+    assert result.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("intruder", "statement", "broken"),
+    [
+        ("strategies/intruder.py", "import server.study.file", "Layers"),
+        ("server/intruder.py", "import client.data", "Layers"),
+        ("server/intruder.py", "import torch", "without torch"),
+        ("strategies/aggregation/intruder.py", "import fusion_models.losses", "without torch"),
+        ("fusion_models/intruder.py", "import flwr.app", "no federation"),
+        ("strategies/intruder.py", "from flwr.app import Message", "wire format"),
+        ("client/intruder.py", "import mlflow", "knows MLflow"),
+        ("fusion_models/vmambax/intruder.py", "import mamba_ssm", "knows mamba-ssm"),
+        ("client/service/trainer_link.py", "import client.data.volume", "no data"),
+        ("client/data/intruder.py", "from flwr.app import Message", "no network"),
+    ],
+)
+def test_contract_catches(house: Path, intruder: str, statement: str, broken: str) -> None:
+    """One forbidden import breaks the contract that forbids it."""
+    module = house / intruder
+    before = module.read_text() if module.exists() else ""
+    module.write_text(f"{before}\n{statement}\n")
+    try:
+        result = _lint(house)
+    finally:
+        module.write_text(before)
+    names_and_verdicts = re.split(r" (KEPT|BROKEN)", " ".join(result.stdout.split()))
+    caught = [
+        name
+        for name, verdict in zip(names_and_verdicts[::2], names_and_verdicts[1::2], strict=False)
+        if verdict == "BROKEN"
+    ]
+    assert result.returncode == 1
+    assert any(broken in name for name in caught), result.stdout
+
+
+def test_package_files_hold_one_docstring_line(repository: Path) -> None:
+    """No code runs when a package is imported."""
+    files = [path for package in PACKAGES for path in (repository / package).rglob("__init__.py")]
+    assert len(files) >= len(PACKAGES)
+    assert [path for path in files if len(path.read_text().strip().splitlines()) != 1] == []

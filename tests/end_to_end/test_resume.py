@@ -1,0 +1,157 @@
+"""A study interrupted at any moment ends, once resumed, with the bank of an uninterrupted one of the same seed."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from protocol.errors import StudyError
+from server.rounds.study_run import Coordinator
+from server.study import checkpoint as checkpoints
+from server.study.directory import StudyDirectory
+from server.study.events import Listener
+from strategies.bank.bank import AdapterBank
+from tests.support.small_study import STUDY, run, write_study
+
+
+def hashes(directory: StudyDirectory) -> dict[str, str]:
+    return {entry.reference: entry.sha256 + entry.backbone for entry in AdapterBank(directory.bank).entries()}
+
+
+class StopAt(Listener):
+    """Interrupts a run when a named event comes for the n-th time."""
+
+    def __init__(self, event: str, count: int) -> None:
+        self.event, self.left = event, count
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == object.__getattribute__(self, "event"):
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+        return object.__getattribute__(self, name)
+
+
+@pytest.mark.parametrize(
+    ("event", "count"),
+    [("center_answered", 1), ("round_started", 4), ("center_answered", 6), ("scoring_started", 2), ("stage_scored", 3)],
+)
+def test_an_interrupted_study_ends_with_the_same_bank(
+    event: str,
+    count: int,
+    finished: StudyDirectory,
+    cohort: Path,
+    study_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("deploy.simulation.local.Display", lambda *_: Shown(StopAt(event, count)))
+        with pytest.raises(KeyboardInterrupt):
+            run(study_file, cohort, tmp_path / "out")
+    interrupted = StudyDirectory(tmp_path / "out")
+    assert json.loads(interrupted.result.read_text())["status"] == "interrupted"
+    resumed = run(study_file, cohort, tmp_path / "out", resume=True)
+    assert hashes(resumed) == hashes(finished)
+    assert steps_in_mlflow(resumed) == steps_in_mlflow(finished)
+    assert json.loads(resumed.result.read_text())["matrices"] == json.loads(finished.result.read_text())["matrices"]
+
+
+def steps_in_mlflow(directory: StudyDirectory) -> dict[str, list[int]]:
+    """Center -> the rounds whose loss stands in its run."""
+    client = MlflowClient(f"sqlite:///{directory.root / 'mlflow.db'}")
+    experiments = [found.experiment_id for found in client.search_experiments() if found.name.startswith("small/")]
+    runs = client.search_runs(experiments, "tags.center != ''")
+    assert {run.info.run_name for run in runs} == {"center-a", "center-d"}
+    return {
+        str(run.info.run_name): [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")]
+        for run in runs
+    }
+
+
+class Shown:
+    """A listener in the place of the live display."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.listener = listener
+
+    def __enter__(self) -> Listener:
+        return self.listener
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def test_a_crash_between_bank_and_checkpoint_adds_no_version_twice(
+    finished: StudyDirectory, cohort: Path, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Saves: start, two rounds, gate, observation, scoring and, with its entries in the bank, on leaving the stage."""
+    saves = {"count": 0}
+    save = Coordinator._save
+
+    def crash(self: Coordinator) -> None:
+        saves["count"] += 1
+        if saves["count"] == 7:
+            raise KeyboardInterrupt
+        save(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Coordinator, "_save", crash)
+        with pytest.raises(KeyboardInterrupt):
+            run(study_file, cohort, tmp_path / "out")
+    assert AdapterBank(tmp_path / "out" / "bank").names() == ["shared"]
+    assert hashes(run(study_file, cohort, tmp_path / "out", resume=True)) == hashes(finished)
+
+
+@pytest.mark.slow
+def test_a_killed_process_can_be_resumed(
+    finished: StudyDirectory, cohort: Path, study_file: Path, tmp_path: Path, repository: Path
+) -> None:
+    """SIGKILL as soon as a checkpoint with a completed round is on disk: nothing gets to clean up."""
+    code = (
+        "import sys; from pathlib import Path; from tests.support.small_study import run; run(*map(Path, sys.argv[1:]))"
+    )
+    out = tmp_path / "out"
+    process = subprocess.Popen([sys.executable, "-c", code, study_file, cohort, out], cwd=repository)
+    try:
+        ends_at = time.monotonic() + 120
+        while completed_rounds(out) < 1:
+            assert process.poll() is None, "the study ended before it could be killed"
+            assert time.monotonic() < ends_at, "no round was completed"
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    assert hashes(run(study_file, cohort, out, resume=True)) == hashes(finished)
+
+
+def completed_rounds(out: Path) -> int:
+    state = checkpoints.load(out / "checkpoint.safetensors")
+    return 0 if state is None else state.server_round
+
+
+def test_a_finished_study_resumed_changes_nothing(finished: StudyDirectory, cohort: Path, study_file: Path) -> None:
+    before = hashes(finished)
+    state = checkpoints.load(finished.checkpoint)
+    run(study_file, cohort, finished.root, resume=True)
+    after = checkpoints.load(finished.checkpoint)
+    assert hashes(finished) == before
+    assert state is not None
+    assert after is not None
+    assert after.history == state.history
+
+
+def test_a_study_directory_is_not_overwritten(finished: StudyDirectory, cohort: Path, study_file: Path) -> None:
+    with pytest.raises(StudyError, match=r"holds a study already; continue it with --resume"):
+        run(study_file, cohort, finished.root)
+
+
+def test_another_study_file_cannot_resume(finished: StudyDirectory, cohort: Path, tmp_path: Path) -> None:
+    other = write_study(tmp_path / "other.toml", STUDY.replace("seed = 5", "seed = 6"))
+    with pytest.raises(StudyError, match="holds another study"):
+        run(other, cohort, finished.root, resume=True)

@@ -1,0 +1,153 @@
+"""The real thing on loopback: SuperLink with TLS, two authenticated SuperNodes, a trainer beside each, one study."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from client.data.synthetic import CENTERS, write_synthetic_cohort
+from deploy.study.prepare import prepare
+from tests.support.loopback import CONNECTION, Loopback, wait_until
+
+NAMES = ("center-a", "center-b")
+PATIENTS = 4
+STUDY = """
+name = "loopback"
+title = "One adapter round over a network"
+formed_by = "synthetic cohort; centers are settings of simulated scanners"
+synthetic = true
+seed = 3
+quorum = 2
+deadline_s = 240
+
+[model]
+name = "pemma-unetr-tiny"
+
+[adapter]
+rank = 2
+alpha = 4
+
+[preprocessing]
+spacing_zyx_mm = [8.0, 8.0, 8.0]
+crop_zyx = [16, 16, 16]
+
+[split]
+validation = 0.25
+test = 0.25
+
+[centers.center-a]
+[centers.center-b]
+
+[[stages]]
+name = "adapt"
+kind = "adapt"
+centers = ["center-a", "center-b"]
+rounds = 1
+local_steps = 2
+learning_rate = 1e-3
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared study's directory, with two centers' cases in `data` beside it."""
+    folder = tmp_path_factory.mktemp("study")
+    few = [replace(center, patients=PATIENTS) for center in CENTERS if center.name in NAMES]
+    write_synthetic_cohort(folder / "data", centers=few, seed=0)
+    (folder / "study.toml").write_text(STUDY)
+    prepare(folder / "study.toml", folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def finished(study: Path, tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[tuple[Loopback, str]]:
+    """The deployment after `flwr run` has come back, and what it printed; everything is stopped at the end."""
+    folder = tmp_path_factory.mktemp("l")
+    loopback = Loopback(folder, repository)
+    try:
+        for center in NAMES:
+            _start_trainer(loopback, center, study.parent / "data" / center)
+        loopback.start_superlink()
+        for center in NAMES:
+            loopback.enroll(center)
+            loopback.start_supernode(center, folder / f"{center}.sock")
+        for center in NAMES:
+            wait_until((folder / f"{center}.sock").exists, f"trainer of {center}", within_s=180)
+        options = f'study-directory="{study}"'
+        printed = loopback.flwr(
+            "run", repository / "server" / "flower-app", CONNECTION, "--stream", "-c", options, within_s=400
+        )
+        yield loopback, printed
+    finally:
+        loopback.stop()
+
+
+def _start_trainer(loopback: Loopback, center: str, data: Path) -> None:
+    command = [sys.executable, "-c", "from client.cli.app import main; main()", "trainer", "--center", center]
+    command += ["--data", str(data), "--home", str(loopback.folder / f"home-{center}")]
+    command += ["--socket", str(loopback.folder / f"{center}.sock"), "--minimum-cases", "1"]
+    loopback.start(f"trainer-{center}", command)
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_study_finishes(finished: tuple[Loopback, str], study: Path) -> None:
+    """Flower calls the run completed, and so does the study's own result."""
+    loopback, printed = finished
+    assert [run["status"] for run in loopback.runs()] == ["finished:completed"], printed + loopback.logs()
+    assert json.loads((study / "result.json").read_text())["status"] == "complete"
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.usefixtures("finished")
+def test_result_is_that_of_one_machine(study: Path, tmp_path: Path) -> None:
+    """The same apps in one process end with the same bank, hash by hash: the network changes nothing."""
+    from rich.console import Console
+
+    from deploy.simulation.local import simulate
+
+    with Path(os.devnull).open("w") as nowhere:
+        simulate(
+            study.parent / "study.toml",
+            study.parent / "data",
+            tmp_path / "out",
+            engine="in-process",
+            device="cpu",
+            resume=False,
+            console=Console(file=nowhere),
+        )
+    over_network, here = (json.loads((root / "result.json").read_text())["bank"] for root in (study, tmp_path / "out"))
+    assert over_network == here
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.parametrize("center", NAMES)
+def test_each_trainer_logged_what_left(finished: tuple[Loopback, str], center: str) -> None:
+    """Register, backbone missing, initial scores, one payload, the gate's question, final scores; all of it left."""
+    folder = finished[0].folder
+    lines = [json.loads(line) for line in (folder / f"home-{center}" / "outgoing.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["register", "evaluate", "evaluate", "train", "compare", "evaluate"]
+    assert [line["held_back"] for line in lines] == [[]] * 6
+    assert [line["error"] for line in lines] == ["", "backbone-missing", "", "", "", ""]
+    sent = lines[3]
+    assert (sent["stage"], sent["server_round"], sent["error"]) == ("adapt", 1, "")
+    assert sent["bytes"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.network
+def test_no_case_name_reached_the_coordinator(finished: tuple[Loopback, str]) -> None:
+    """Case names stand in the centers' manifests, and neither in Flower's database nor in the run's log."""
+    loopback, printed = finished
+    database = b"".join(path.read_bytes() for path in loopback.folder.glob("link.db*"))
+    for center in NAMES:
+        case = f"synthetic-{center}-01"
+        assert case in (loopback.folder / f"home-{center}" / "manifest.json").read_text()
+        assert case not in printed
+        assert case.encode() not in database

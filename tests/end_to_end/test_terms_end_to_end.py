@@ -1,0 +1,55 @@
+"""Every local term and server optimiser through Flower, over two stages with a newcomer: nobody is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from server.study import checkpoint as checkpoints
+from tests.support.federation import GROWING, federation
+
+TERMS = {
+    "proximal": "[strategy.terms]\nproximal = 0.1",
+    "scaffold": "[strategy.terms]\nscaffold = true\n[strategy.aggregation]\nscheme = 'fedit'",
+    "gram-anchor": "[strategy.terms]\ngram_anchor = 0.1",
+    "ewc": "[strategy.terms]\newc = 1.0\n[strategy.aggregation]\nscheme = 'fedit'",
+    "distillation": "[strategy.terms]\ndistillation = 1.0",
+    "orthogonality": "[strategy.terms]\northogonality = 1.0",
+    "ditto": "[strategy.terms]\nditto = 0.1",
+    "fedadam": "[strategy.aggregation]\nserver_optimiser = { name = 'fedadam', rate = 1e-3 }",
+    "fedyogi": "[strategy.aggregation]\nscheme = 'fedit'\nserver_optimiser = { name = 'fedyogi', rate = 1e-3 }",
+    "fedavgm": "[strategy.aggregation]\nserver_optimiser = { name = 'fedavgm' }",
+    "gauge-step": "[strategy.aggregation]\ngauge_step = true",
+    "one-phase": "[strategy.aggregation]\nphases = ['b']",
+    "all-at-once": "[strategy.terms]\nproximal = 0.1\ngram_anchor = 0.1\ndistillation = 0.5\northogonality = 0.1",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("term", TERMS)
+def test_a_growing_federation_ends_without_a_refusal(term: str, cohort: Path, tmp_path: Path) -> None:
+    text = GROWING.replace("[centers.center-a]", f"{TERMS[term]}\n[centers.center-a]")
+    found = federation(tmp_path, cohort, text)
+    found.run()
+    result = json.loads(found.directory.result.read_text())
+    assert result["status"] == "complete"
+    assert {row["error"] for row in result["rounds"]} == {""}
+    assert {errand["error"] for errand in result["errands"]} <= {""}
+    state = checkpoints.load(found.directory.checkpoint)
+    assert state is not None
+    assert all(np.isfinite(array).all() for array in (*state.shared.values(), *state.memory.values()))
+
+
+def test_the_shared_control_is_the_mean_of_the_centers_own(cohort: Path, tmp_path: Path) -> None:
+    """SCAFFOLD from c = c_i = 0 with everybody taking part: c stays the plain mean of the c_i."""
+    text = GROWING.replace("[centers.center-a]", f"{TERMS['scaffold']}\n[centers.center-a]")
+    found = federation(tmp_path, cohort, text)
+    found.run()
+    state = checkpoints.load(found.directory.checkpoint)
+    assert state is not None
+    keys = [key.removesuffix("@shared-control") for key in state.memory if key.endswith("@shared-control")]
+    assert keys
+    for key in keys:
+        own = [state.own[center][f"{key}@control"] for center in ("center-a", "center-d")]
+        np.testing.assert_allclose(state.memory[f"{key}@shared-control"], np.mean(own, axis=0), atol=1e-6)

@@ -1,0 +1,113 @@
+"""A center that the roll turns away is neither asked nor waited for; what time a deadline has left is all there is."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from protocol.messages.instruction import Reply
+from server.centers.registry import read_roll, write_roll
+from server.grid.center_grid import Fleet
+from server.rounds.study_run import run_study
+from server.runs.state_files import read_not_admitted
+from server.runs.watchdog import Steward
+from server.study.events import Listener
+from tests.support.coordinator_root import enroll, found_root
+from tests.support.light_study import NOWHERE, STUDY, light
+from tests.support.listed_link import NOW, NoLink
+
+PATIENCE_S = 20.0
+
+
+class Doing(Listener):
+    """Does something when the second round or a scoring starts."""
+
+    def __init__(self, at_round_2: Callable[[], object] = int, at_scoring: Callable[[], object] = int) -> None:
+        self.at_round_2, self.at_scoring = at_round_2, at_scoring
+
+    def round_started(self, _stage: object, number: int, _centers: object) -> None:
+        if number == 2:
+            self.at_round_2()
+
+    def scoring_started(self, _row: object, _centers: object) -> None:
+        self.at_scoring()
+
+
+class Timed(Fleet):
+    """Notes the time that each question was given, and the seconds it took."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.given_s: list[float] = []
+        self.took_s = 0.0
+
+    def ask(self, *arguments: Any, deadline_s: float, **options: Any) -> dict[str, Reply]:
+        self.given_s.append(deadline_s)
+        started = time.monotonic()
+        replies = super().ask(*arguments, deadline_s=deadline_s, **options)
+        self.took_s += time.monotonic() - started
+        return replies
+
+    def register(self, *arguments: Any, **options: Any) -> dict[str, Reply]:
+        started = time.monotonic()
+        replies = super().register(*arguments, **options)
+        self.took_s += time.monotonic() - started
+        return replies
+
+
+def test_a_center_that_was_revoked_is_not_waited_for_in_the_rounds_to_come(tmp_path: Path) -> None:
+    found, turned_away = light(tmp_path), dict[str, str]()
+
+    def revoke() -> None:
+        turned_away["b"] = "revoked"
+        found.grid.away.add("b")
+
+    fleet = Timed(found.grid, poll_s=0.01, patience_s=PATIENCE_S)
+    run_study(
+        fleet, found.root, listener=Doing(at_round_2=revoke), tracking_uri=NOWHERE, not_admitted=lambda: turned_away
+    )
+    assert [error for _, center, error in found.errors if center == "b"] == ["", "revoked", "revoked"]
+    assert found.state.history.rows[-1].errors == {"b": "revoked"}
+    assert fleet.took_s < PATIENCE_S / 2
+
+
+def test_a_center_that_was_expired_before_the_run_is_not_waited_for_either(tmp_path: Path) -> None:
+    found = light(tmp_path)
+    found.grid.away.add("b")
+    fleet = Timed(found.grid, poll_s=0.01, patience_s=PATIENCE_S)
+    run_study(fleet, found.root, tracking_uri=NOWHERE, not_admitted=lambda: {"b": "expired"})
+    assert [error for _, center, error in found.errors if center == "b"] == ["expired"] * 3
+    assert fleet.took_s < PATIENCE_S / 2
+
+
+def test_the_steward_tells_the_run_who_is_turned_away_though_the_superlink_is_down(tmp_path: Path) -> None:
+    directory = found_root(tmp_path / "root")
+    enroll(directory, ["center-a", "center-b", "center-c"], until=NOW + timedelta(days=9))
+    assert read_not_admitted(directory) == {}
+    roll = read_roll(directory.enrolment, "roots")
+    revoked = roll.member("center-a").model_copy(update={"state": "revoked"})
+    over = roll.member("center-b").model_copy(update={"member_until": NOW})
+    write_roll(directory.enrolment, roll.having("center-a", revoked).having("center-b", over))
+    Steward(directory, NoLink, lambda: b"", lambda: NOW).look()
+    assert read_not_admitted(directory) == {"center-a": "revoked", "center-b": "expired"}
+
+
+def test_a_center_whose_membership_came_back_without_a_new_key_is_still_expired(tmp_path: Path) -> None:
+    directory = found_root(tmp_path / "root")
+    enroll(directory, ["center-a"], until=NOW + timedelta(days=9))
+    roll = read_roll(directory.enrolment, "roots")
+    spent = roll.member("center-a").model_copy(update={"spent": True})
+    assert roll.having("center-a", spent).turned_away(NOW) == {"center-a": "expired"}
+
+
+def test_a_center_that_lacks_the_backbone_gets_what_is_left_of_the_deadline(tmp_path: Path) -> None:
+    """Center b is silent until the time is up, and a is sent its backbone only then: it has it in the next round."""
+    found = light(tmp_path, STUDY.replace("quorum = 1", "quorum = 1\ndeadline_s = 0.5"))
+    fleet = Timed(found.grid, poll_s=0.01)
+    silence = Doing(at_scoring=lambda: found.grid.held.add("b"))
+    run_study(fleet, found.root, listener=silence, tracking_uri=NOWHERE)
+    first, again = fleet.given_s[:2]
+    assert first == 0.5
+    assert 0 <= again < 0.25
+    assert found.errors[:2] == [(1, "a", ""), (1, "b", "no-answer")]

@@ -1,0 +1,81 @@
+"""A center that keeps scores on few cases to itself: its column is undefined at the coordinator, and never zero."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from client.data.synthetic import CENTERS, write_synthetic_cohort
+from client.service.trainer import Trainer
+from tests.support.federation import TOGETHER, Federation, federation, result_of
+
+pytestmark = pytest.mark.slow
+ONE_ROUND = TOGETHER.replace("rounds = 2", "rounds = 1")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Federation:
+    """Center-a sends all; center-d has three cases to train, one to validate and one to test, and sends from two on."""
+    root = tmp_path_factory.mktemp("withheld")
+    sizes = {"center-a": 3, "center-d": 5}
+    centers = [replace(made, patients=sizes[made.name]) for made in CENTERS if made.name in sizes]
+    write_synthetic_cohort(root / "cohort", centers=centers, seed=1)
+    made = federation(root, root / "cohort", ONE_ROUND)
+    home = made.trainers["center-d"].home
+    made.trainers["center-d"] = Trainer("center-d", [root / "cohort" / "center-d"], ("ct",), home, minimum_cases=2)
+    made.run()
+    return made
+
+
+def column(found: Federation, key: str) -> list[Any]:
+    """Center-d's column of the matrix of CT alone."""
+    matrix = result_of(found)["matrices"]["ct"]
+    place = matrix["centers"].index("center-d")
+    return [row[place] for row in matrix[key]]
+
+
+def test_its_training_counts(found: Federation) -> None:
+    rows = [row for row in result_of(found)["rounds"] if row["center"] == "center-d"]
+    assert [row["error"] for row in rows] == [""]
+    assert rows[0]["support"]["peft"] >= 2
+    assert rows[0]["loss"] > 0
+
+
+def test_its_validation_is_absent_from_the_round(found: Federation) -> None:
+    validation = {row["center"]: set(row["validation"]) for row in result_of(found)["rounds"]}
+    assert validation == {"center-a": {"ct", "pet", "ct+pet"}, "center-d": set()}
+
+
+def test_its_column_is_undefined_and_not_zero(found: Federation) -> None:
+    assert set(column(found, "dice")) == {None}
+    assert set(column(found, "hd95_mm")) == {None}
+    assert set(column(found, "cases")) == {0}
+    assert result_of(found)["undefined"]["ct"]["cells"] == len(column(found, "dice"))
+
+
+def test_means_are_those_of_the_other_center(found: Federation) -> None:
+    matrix, transfer = result_of(found)["matrices"]["ct"], result_of(found)["transfer"]["ct"]
+    assert transfer["average"] == matrix["dice"][-1][matrix["centers"].index("center-a")]
+    assert transfer["worst_center"]["center"] == "center-a"
+
+
+def test_its_comparison_is_unheard_by_the_gate(found: Federation) -> None:
+    (gate,) = result_of(found)["gates"]
+    assert set(gate["differences"]) == {"center-a"}
+    assert gate["unheard"] == ["center-d"]
+
+
+def test_the_report_shows_no_figure_where_none_came(found: Federation) -> None:
+    assert found.directory.report.exists()
+    assert "nan" not in found.directory.report.read_text().split("<svg")[0].lower().split()
+
+
+def test_its_log_says_what_was_withheld(found: Federation) -> None:
+    log = found.trainers["center-d"].home / "outgoing.jsonl"
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    scored = [line["held_back"] for line in lines if line["kind"] in {"train", "evaluate"} and not line["error"]]
+    assert scored
+    assert all(
+        reasons == ["scores of setting 'ct' stand on 1 case(s), this center sends from 2 on"] for reasons in scored
+    )

@@ -1,0 +1,205 @@
+"""SS2D and the VSS block against outputs of the official graph under written weights, and what must hold for any."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fusion_models.adapters.injection import adapted_layers, inject, lora_config, parameters_by_key
+from fusion_models.ssm.cross_scan import cross_merge, reading
+from fusion_models.ssm.s6 import S6
+from fusion_models.ssm.selective_scan import selective_scan_fn
+from fusion_models.ssm.stacked import split_directions, stack_directions
+from fusion_models.ssm.vss import SS2D, VSSBlock
+from tests.support.model_measures import gradient, weights_of
+from tests.support.official_weights import assert_golden, inp, load_golden, values
+
+PROJECTIONS = ("in_proj", "out_proj", "x_proj", "dt_proj")
+# width -> parameters of one block of 16 states
+BLOCKS = {96: 105_408, 192: 339_840, 384: 1_195_776, 768: 4_455_936}
+
+
+def symmetric(width: int, *, state: int) -> SS2D:
+    """An SS2D without a preferred direction: equal S6, and a kernel that no transpose or flip changes."""
+    net = SS2D(width, state=state)
+    load_golden(net)
+    for other in net.directions[1:]:
+        other.load_state_dict(net.directions[0].state_dict())
+    kernel = net.conv2d.weight.detach()
+    kernel = kernel + kernel.transpose(2, 3)
+    kernel = kernel + kernel.flip(2)
+    net.conv2d.weight = nn.Parameter(kernel + kernel.flip(3))
+    return net
+
+
+def test_the_written_rule_in_integers_of_python() -> None:
+    x = 1
+    for _ in range(2):
+        x = ((x >> 16) ^ x) * 0x45D9F3B % 2**32
+    x = (x >> 16) ^ x
+    assert values(1, 0).item() == x / 2**31 - 1
+    assert torch.equal(values(3, 0)[1:], values(2**22, 0)[1:3])
+
+
+def test_scan_equals_the_official_one() -> None:
+    y = selective_scan_fn(
+        inp(0, (1, 6, 5)),
+        inp(1, (1, 6, 5)),
+        -inp(2, (6, 2)).exp(),
+        inp(3, (1, 2, 2, 5)),
+        inp(4, (1, 2, 2, 5)),
+        inp(5, (6,)),
+        delta_bias=inp(6, (6,)),
+        delta_softplus=True,
+    )
+    assert isinstance(y, Tensor)
+    assert_golden(y, (-0.159254, 0.416370, 0.035910, -0.025150, -0.303795, 0.625671, -0.800586))
+
+
+def test_ss2d_equals_the_official_one_on_a_map_of_3_by_5() -> None:
+    net = SS2D(8, state=4)
+    load_golden(net)
+    expected = (0.023927, 0.204404, -0.026220, 0.048494, 0.654741, -0.262234, 0.100457)
+    assert_golden(net(inp(0, (1, 3, 5, 8))), expected)
+
+
+def test_vss_block_equals_the_official_one() -> None:
+    block = VSSBlock(8, state=16)
+    load_golden(block)
+    expected = (-0.046643, 0.651779, 0.182551, 0.668063, 0.073353, -0.393160, -0.671972)
+    assert_golden(block(inp(0, (1, 4, 4, 8))), expected)
+
+
+@pytest.mark.parametrize("width", BLOCKS)
+def test_parameters_of_a_block(width: int) -> None:
+    with torch.device("meta"):
+        block = VSSBlock(width, state=16)
+    rank = math.ceil(width / 16)
+    assert weights_of(block.op) == 6 * width**2 + 40 * width + 16 * width * rank + 24 * width * 16
+    assert weights_of(block) == BLOCKS[width]
+
+
+def test_a_block_whose_out_proj_is_zero_is_the_identity() -> None:
+    block, x = VSSBlock(8, state=4), inp(0, (2, 3, 4, 8))
+    nn.init.zeros_(block.op.out_proj.weight)
+    assert torch.equal(block(x), x)
+
+
+def test_equal_directions_commute_with_transpose_and_half_turn() -> None:
+    net, x = symmetric(8, state=4), inp(0, (1, 3, 5, 8))
+    torch.testing.assert_close(net(x.transpose(1, 2)), net(x).transpose(1, 2), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(net(x.flip(1, 2)), net(x).flip(1, 2), atol=1e-5, rtol=1e-5)
+
+
+def test_different_directions_do_not() -> None:
+    net, x = symmetric(8, state=4), inp(0, (1, 3, 5, 8))
+    with torch.no_grad():
+        net.get_parameter("directions.1.x_proj.weight").mul_(-1)
+    assert (net(x.transpose(1, 2)) - net(x).transpose(1, 2)).abs().max() > 1e-3
+
+
+def test_ct_and_pet_stacked_on_the_batch_axis_equal_two_calls() -> None:
+    block = VSSBlock(8, state=4)
+    load_golden(block)
+    ct, pet = inp(0, (1, 3, 5, 8)), inp(1, (1, 3, 5, 8))
+    torch.testing.assert_close(block(torch.cat([ct, pet])), torch.cat([block(ct), block(pet)]), atol=1e-6, rtol=1e-5)
+
+
+def test_one_scan_call_for_all_directions_equals_four_s6() -> None:
+    net, x = SS2D(8, state=4), inp(0, (2, 3, 5, 8))
+    load_golden(net)
+    a, z = net.in_proj(x).chunk(2, dim=-1)
+    a = F.silu(net.conv2d(a.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+    sequences = torch.stack([s6(reading(a, k)) for k, s6 in enumerate(net.directions)], dim=1)
+    y = net.out_proj(net.out_norm(cross_merge(sequences, (3, 5))) * F.silu(z))
+    torch.testing.assert_close(net(x), y, atol=1e-5, rtol=1e-5)
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    net = VSSBlock(8, state=4)
+    net(inp(0, (1, 3, 5, 8))).square().sum().backward()
+    for name, parameter in net.named_parameters():
+        assert gradient(parameter).isfinite().all(), name
+        assert gradient(parameter).any(), name
+
+
+@pytest.mark.parametrize("method", ["lora", "dora"])
+def test_adapters_of_every_projection_learn_b_first_and_a_after_one_step(method: str) -> None:
+    net = VSSBlock(32, state=4)
+    x, fresh = inp(0, (1, 3, 5, 32)), net(inp(0, (1, 3, 5, 32)))
+    inject(net, lora_config(method=method, rank=2, alpha=4, targets=PROJECTIONS), seed=1)
+    directions = [f"op.directions.{k}.{name}" for k in range(4) for name in ("dt_proj", "x_proj")]
+    assert sorted(adapted_layers(net)) == sorted([*directions, "op.in_proj", "op.out_proj"])
+    torch.testing.assert_close(net(x), fresh, atol=1e-6, rtol=1e-5)
+    adapters = {key: parameter for key, parameter in parameters_by_key(net).items() if "#" in key}
+    assert all((g != 0).any() == (not key.endswith("#lora_a")) for key, g in step(net, x, adapters).items())
+    assert all((g != 0).any() for g in step(net, x, adapters).values())
+
+
+def step(net: nn.Module, x: Tensor, adapters: dict[str, nn.Parameter]) -> dict[str, Tensor]:
+    """Finite gradients of the adapters, after which each has moved against its own."""
+    gradients = torch.autograd.grad(net(x).square().sum(), list(adapters.values()))
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    with torch.no_grad():
+        for parameter, gradient in zip(adapters.values(), gradients, strict=True):
+            parameter.sub_(0.01 * gradient / gradient.norm().clamp(min=1e-12))
+    return dict(zip(adapters, gradients, strict=True))
+
+
+def test_s6_starts_as_published() -> None:
+    s6 = S6(64, state=3, rank=4)
+    assert torch.equal(s6.A_log, torch.tensor([1.0, 2.0, 3.0]).log().expand(64, 3))
+    assert torch.equal(s6.D, torch.ones(64))
+    assert 0.4 < s6.dt_proj.weight.abs().max() <= 0.5
+    steps = F.softplus(s6.dt_proj.bias)
+    assert 0.999e-3 < steps.min() < 3e-3
+    assert 0.03 < steps.max() < 0.1001
+
+
+def test_scans_run_in_float32_under_autocast_and_in_float64_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.dtype] = []
+
+    def scan(u: Tensor, delta: Tensor, *others: Tensor, **options: bool) -> Tensor:
+        seen.extend({x.dtype for x in (u, delta, *others)})
+        return u
+
+    monkeypatch.setattr("fusion_models.ssm.vss.selective_scan_fn", scan)
+    net, x = SS2D(8, state=4), inp(0, (1, 2, 2, 8))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert net(x).dtype == torch.bfloat16
+    assert net.double()(x.double()).dtype == torch.float64
+    assert seen == [torch.float32, torch.float64]
+
+
+def test_official_names_stack_the_four_directions() -> None:
+    net = SS2D(32, state=3)
+    load_golden(net)
+    state = net.state_dict()
+    stacked = stack_directions({f"op.{name}": tensor for name, tensor in state.items()})
+    assert {name: tuple(tensor.shape) for name, tensor in stacked.items()} == {
+        "op.in_proj.weight": (128, 32),
+        "op.conv2d.weight": (64, 1, 3, 3),
+        "op.conv2d.bias": (64,),
+        "op.x_proj_weight": (4, 8, 64),
+        "op.dt_projs_weight": (4, 64, 2),
+        "op.dt_projs_bias": (4, 64),
+        "op.A_logs": (256, 3),
+        "op.Ds": (256,),
+        "op.out_norm.weight": (64,),
+        "op.out_norm.bias": (64,),
+        "op.out_proj.weight": (32, 64),
+    }
+    back = split_directions(stacked)
+    assert all(torch.equal(back[f"op.{name}"], tensor) for name, tensor in state.items())
+    assert torch.equal(stacked["op.Ds"][64:128], state["directions.1.D"])
+
+
+def test_a_stack_of_other_than_four_directions_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"op.x_proj_weight has shape \(2, 8, 64\), expected 4 directions"):
+        split_directions({"op.x_proj_weight": torch.zeros(2, 8, 64)})
+    with pytest.raises(ValueError, match=r"op.Ds has shape \(6,\), expected 4 directions"):
+        split_directions({"op.Ds": torch.zeros(6)})
+    with pytest.raises(ValueError, match=r"missing: \['op.directions.1.D', 'op.directions.2.D', 'op.directions.3.D'\]"):
+        stack_directions({"op.directions.0.D": torch.zeros(6)})

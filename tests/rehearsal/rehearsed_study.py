@@ -1,0 +1,233 @@
+"""The study that tests/end_to_end/test_federation.py rehearses, its cohort with a planted patient name, and the run of it all."""
+
+import gzip
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from client.data.synthetic import CENTERS, write_synthetic_cohort
+from tests.rehearsal.consortium import BIN, COORDINATOR, Consortium, wait_until
+from tests.rehearsal.disturbances import slowed
+
+NAMES = ("center-a", "center-b", "center-c", "center-d")
+CANARY, CANARY_CENTER = "DOE-JANE-19540321", "center-d"
+REFERENCE = "reference"
+DESCRIP = slice(148, 228)
+TAMPERED = Path(__file__).parent / "tampered_app"
+
+HEAD = """
+name = "federation"
+title = "Four hospitals rehearse"
+formed_by = "synthetic cohort; centers are settings of simulated scanners"
+synthetic = true
+seed = 3
+deadline_s = 600
+reconnect_s = 120
+
+[model]
+name = "pemma-unetr-tiny"
+
+[adapter]
+rank = 2
+alpha = 4
+
+[preprocessing]
+spacing_zyx_mm = [10.0, 10.0, 10.0]
+crop_zyx = [16, 16, 16]
+
+[split]
+validation = 0.25
+test = 0.25
+
+[strategy]
+gate = false
+
+[centers.center-a]
+[centers.center-b]
+[centers.center-c]
+[centers.center-d]
+modalities = ["ct"]
+"""
+STAGE = """
+[[stages]]
+name = "{name}"
+kind = "{kind}"
+centers = {centers}
+rounds = 1
+local_steps = {steps}
+learning_rate = 1e-3
+"""
+
+
+def stage(name: str, kind: str, centers: Sequence[str], steps: int = 2) -> str:
+    """One stage of one round."""
+    return STAGE.format(name=name, kind=kind, centers=json.dumps(list(centers)), steps=steps)
+
+
+STUDY = HEAD + "".join(
+    (
+        stage("pretrain", "pretrain", NAMES[:2]),
+        stage("adapt", "adapt", NAMES[:3]),
+        stage("arrive", "arrive", NAMES[3:], steps=400),
+    )
+)
+
+
+def write_cohort(root: Path) -> None:
+    """Four cases a center; those of one center carry the canary in their folders' names and in both images' headers.
+
+    That center has a fifth case that cannot be read, and a letter that lies among the images.
+    """
+    write_synthetic_cohort(root, centers=[replace(center, patients=4) for center in CENTERS], seed=0)
+    folder = root / CANARY_CENTER
+    for number, case in enumerate(sorted(path for path in folder.iterdir() if path.is_dir()), start=1):
+        named = case.rename(folder / f"{CANARY}-{number}")
+        for image in named.glob("*.nii.gz"):
+            content = bytearray(gzip.decompress(image.read_bytes()))
+            content[DESCRIP] = CANARY.encode().ljust(80, b"\0")
+            image.write_bytes(gzip.compress(bytes(content), compresslevel=1))
+        (named / f"letter-{CANARY}.txt").write_text(f"Dear {CANARY}")
+    broken = folder / f"{CANARY}-broken"
+    broken.mkdir()
+    (broken / "ct.nii.gz").write_bytes(b"no image")
+
+
+@dataclass
+class Rehearsed:
+    """A federation that has finished its study and still runs, and what was seen on the way.
+
+    prepared: exit code and output of each center's first `join`, before it was accepted.
+    dry: the same of one center's dry run, before it had a key; home_before: what it had written.
+    while_running: what `concilium status --json` said while the study ran.
+    tampered: what each center answered to a run of another bundle, by center.
+    freed_s: seconds from the end of `concilium stop`, while a center trained, until its trainer had given up.
+    """
+
+    consortium: Consortium
+    kits: dict[str, Path] = field(default_factory=dict)
+    dry: tuple[int, str] = (0, "")
+    home_before: list[Path] = field(default_factory=list)
+    prepared: dict[str, tuple[int, str]] = field(default_factory=dict)
+    while_running: list[dict[str, Any]] = field(default_factory=list)
+    tampered: dict[str, str] = field(default_factory=dict)
+    freed_s: float = 0
+
+    @property
+    def root(self) -> Path:
+        """The coordinator's directory."""
+        return self.consortium.directory.root
+
+
+def rehearse(consortium: Consortium) -> Rehearsed:
+    """Found, enrol, join, launch, stop, resume, and wait for the end."""
+    found = Rehearsed(consortium)
+    enrolled(found)
+    away = hidden(consortium.folder)
+    consortium.coordinate("launch", found.root)
+    stage_begun(consortium, "pretrain")
+    start_tampered_run(consortium)
+    found.while_running.append(consortium.status())
+    stage_begun(consortium, "adapt")
+    restored(away)
+    found.while_running.append(consortium.status())
+    with slowed(consortium, NAMES[3]):
+        answers = consortium.folder / "tampered" / "answers.json"
+        consortium.wait_until(answers.exists, "answers to the tampered run", within_s=300)
+        found.tampered = json.loads(answers.read_text())
+        stage_begun(consortium, "arrive")
+        found.freed_s = stopped_while_training(consortium, NAMES[3])
+    consortium.coordinate("resume", found.root)
+    consortium.wait_until(lambda: consortium.progress().get("state") == "complete", "the end", within_s=900)
+    return found
+
+
+def enrolled(found: Rehearsed) -> None:
+    """Bring every center from an invitation to a running node."""
+    consortium, folder = found.consortium, found.consortium.folder
+    (folder / "study.toml").write_text(STUDY)
+    consortium.start_sink()
+    with ThreadPoolExecutor(2) as both:
+        founding = both.submit(consortium.found, folder / "study.toml")
+        write_cohort(folder / "data")
+        founding.result()
+        found.kits = dict(zip(NAMES, both.map(consortium.invite, NAMES), strict=True))
+    consortium.serve()
+    found.dry = joined(consortium, NAMES[0], found.kits[NAMES[0]], "--dry-run")
+    found.home_before = list(consortium.home(NAMES[0]).rglob("*"))
+    with ThreadPoolExecutor(2) as both:
+        codes = both.map(lambda name: joined(consortium, name, found.kits[name], "--prepare"), NAMES)
+        found.prepared = dict(zip(NAMES, codes, strict=True))
+        list(both.map(consortium.accept, NAMES))
+    for name in NAMES:
+        consortium.join(name, found.kits[name])
+    start_reference(consortium)
+    consortium.wait_online(NAMES)
+
+
+def start_reference(consortium: Consortium) -> None:
+    """Run the same study in one process beside it all, over a copy of the data; on a machine of the canary's center."""
+    folder = consortium.folder / REFERENCE
+    shutil.copytree(consortium.folder / "data", folder / "data")
+    study = consortium.folder / "study.toml"
+    command: list[str | Path] = ["nice", BIN / "concilium", "simulate", "--study", study, "--device", "cpu"]
+    consortium.start(REFERENCE, CANARY_CENTER, [*command, "--data", folder / "data", "--out", folder / "out"])
+
+
+def stage_begun(consortium: Consortium, name: str) -> None:
+    """Wait until a stage's first round has begun."""
+    consortium.wait_until(lambda: consortium.progress().get("stage") == name, f"stage {name}", within_s=600)
+
+
+def stopped_while_training(consortium: Consortium, center: str) -> float:
+    """Stop the study while a center trains; how long its trainer took to give up after that."""
+    log = consortium.home(center) / "trainer" / "outgoing.jsonl"
+    before = log.read_text().count("\n")
+    consortium.wait_until(
+        lambda: bool(consortium.processes(center, "client.node.clientapp")), f"training at {center}", within_s=300
+    )
+    consortium.coordinate("stop", consortium.directory.root)
+    begun = time.monotonic()
+    consortium.wait_until(lambda: log.read_text().count("\n") > before, "the trainer's last word", within_s=120)
+    return time.monotonic() - begun
+
+
+def joined(consortium: Consortium, center: str, kit: Path, *words: str) -> tuple[int, str]:
+    """Exit code and output of a `join` that ends by itself."""
+    done = consortium.run(center, consortium.join_command(center, kit, *words))
+    return done.returncode, done.stdout + done.stderr
+
+
+def hidden(folder: Path) -> list[tuple[Path, Path]]:
+    """Take the canary's images away, so that scoring them raises an error that names the patient; where they lie."""
+    wait_until((folder / CANARY_CENTER / "run" / "trainer.sock").exists, f"trainer of {CANARY_CENTER}", within_s=300)
+    images = sorted((folder / "data" / CANARY_CENTER).glob(f"{CANARY}-[0-9]/ct.nii.gz"))
+    moved = [(image, image.with_name("taken-away")) for image in images]
+    for image, place in moved:
+        image.rename(place)
+    return moved
+
+
+def restored(moved: Sequence[tuple[Path, Path]]) -> None:
+    """Put the images back."""
+    for image, place in moved:
+        place.rename(image)
+
+
+def start_tampered_run(consortium: Consortium) -> None:
+    """Start a run of another bundle through the control port, as whoever has the coordinator's machine could."""
+    answers = consortium.folder / "tampered"
+    answers.mkdir()
+    app = consortium.folder / "tampered-app"
+    shutil.copytree(TAMPERED, app)
+    program = (
+        "import sys; from pathlib import Path; from flwr.cli.build import build_fab_from_disk;"
+        "from server.study.directory import StudyDirectory; from server.superlink.control import connect_to;"
+        "connect_to(StudyDirectory(Path(sys.argv[1]))).start_run("
+        "build_fab_from_disk(Path(sys.argv[2])), {'study-directory': sys.argv[3]})"
+    )
+    consortium.python(COORDINATOR, program, consortium.directory.root, app, answers)

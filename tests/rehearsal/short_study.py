@@ -1,0 +1,95 @@
+"""The short study that faults are tried on: three centers, two stages of two rounds, a few seconds of training each."""
+
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from client.data.synthetic import CENTERS, write_synthetic_cohort
+from tests.rehearsal.consortium import Consortium
+
+NAMES = ("center-a", "center-b", "center-c")
+STUDY = """
+name = "rehearsal"
+title = "A short study to disturb"
+formed_by = "synthetic cohort; centers are settings of simulated scanners"
+synthetic = true
+seed = 11
+quorum = 2
+deadline_s = 420
+reconnect_s = 240
+
+[model]
+name = "pemma-unetr-tiny"
+
+[adapter]
+rank = 2
+alpha = 4
+
+[preprocessing]
+spacing_zyx_mm = [10.0, 10.0, 10.0]
+crop_zyx = [16, 16, 16]
+
+[split]
+validation = 0.25
+test = 0.25
+
+[strategy]
+gate = false
+
+[centers.center-a]
+[centers.center-b]
+[centers.center-c]
+
+[[stages]]
+name = "pretrain"
+kind = "pretrain"
+centers = ["center-a", "center-b", "center-c"]
+rounds = 2
+local_steps = 150
+learning_rate = 1e-3
+
+[[stages]]
+name = "adapt"
+kind = "adapt"
+centers = ["center-a", "center-b", "center-c"]
+rounds = 2
+local_steps = 100
+learning_rate = 1e-3
+"""
+KEPT = frozenset(
+    {
+        *("study.toml", "tensors.json", "initial.safetensors", "adapter_config.json", "coordinator.toml"),
+        *("authority", "server", "enrolment", "kits", "backbone", "link", "logs", "run", "steward.json"),
+        *("study.lock", "superexec.secret", "flwr"),
+    }
+)
+
+
+def set_up(consortium: Consortium) -> dict[str, Path]:
+    """Found the study and bring all centers online; gives their kits."""
+    folder = consortium.folder
+    chosen = [replace(center, patients=4) for center in CENTERS if center.name in NAMES]
+    write_synthetic_cohort(folder / "data", centers=chosen, seed=0)
+    (folder / "study.toml").write_text(STUDY)
+    consortium.found(folder / "study.toml")
+    kits = {center: consortium.invite(center) for center in NAMES}
+    consortium.serve()
+    for center in NAMES:
+        consortium.run(center, consortium.join_command(center, kits[center], "--prepare"))
+        consortium.accept(center)
+        consortium.join(center, kits[center])
+    consortium.wait_online(NAMES)
+    return kits
+
+
+def begin_again(consortium: Consortium, centers: Sequence[str] = NAMES) -> None:
+    """Forget what the study has come to, on both sides: the next launch begins with its first round."""
+    root = consortium.directory.root
+    for path in root.iterdir():
+        if path.name not in KEPT and not path.name.endswith(".lock"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for center in centers:
+        with suppress(FileNotFoundError):
+            shutil.rmtree(consortium.home(center) / "trainer" / "outbox")

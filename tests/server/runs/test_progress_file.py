@@ -1,0 +1,189 @@
+"""`progress.json` says where a run is and how it ended; nothing depends on it."""
+
+import json
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.study.history import LateRecord, RoundRecord
+from server.runs.progress_file import ProgressFile
+from server.study.events import Listener, Listeners
+from server.study.file import read_study
+from server.study.lock import StudyInUseError, held
+from protocol.errors import QuorumError
+from protocol.messages.instruction import Score
+from tests.support.light_study import STUDY, Light, light
+
+RECORD = RoundRecord("adapt", 1, "a", loss=0.5, seconds=2.0, validation={"ct": Score(3, 0.25, None)})
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Light:
+    return light(tmp_path)
+
+
+def progress(found: Light) -> ProgressFile:
+    return ProgressFile(found.directory, read_study(found.directory.study_file), "17")
+
+
+def read(found: Light) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(found.directory.progress.read_text())
+    return content
+
+
+class Looking(Listener):
+    """Reads the file, as another process would, at every event."""
+
+    def __init__(self, found: Light) -> None:
+        self.found = found
+        self.seen: list[tuple[int, int, tuple[str, ...]]] = []
+
+    def _look(self) -> None:
+        now = read(self.found)
+        self.seen.append((now["stage_round"], now["server_round"], tuple(now["waiting_for"])))
+
+    def round_started(self, *_: object) -> None:
+        self._look()
+
+    def center_answered(self, _record: RoundRecord) -> None:
+        self._look()
+
+    def round_kept(self, _server_round: int) -> None:
+        self._look()
+
+
+def test_the_file_follows_a_run_from_its_first_round_to_its_end(found: Light) -> None:
+    with progress(found) as listener:
+        looking = Looking(found)
+        found.run(Listeners(listener, looking))
+    assert looking.seen[:5] == [
+        (1, 0, ("a", "b")),
+        (1, 0, ("b",)),
+        (1, 0, ()),
+        (1, 1, ()),
+        (2, 1, ("a", "b")),
+    ]
+    end = read(found)
+    assert [end[key] for key in ("state", "run_id", "stage", "server_round", "rounds")] == [
+        "complete",
+        "17",
+        "adapt",
+        3,
+        3,
+    ]
+    heard = end["centers"]["b"]
+    assert [heard[key] for key in ("server_round", "error", "loss", "dice")] == [3, "", 0.5, {"ct": 0.5}]
+
+
+def test_what_is_not_a_number_is_null(found: Light) -> None:
+    listener = progress(found)
+    listener.center_answered(RoundRecord("adapt", 1, "a", loss=math.nan, validation={"ct": Score(3, None, None)}))
+    assert (read(found)["centers"]["a"]["loss"], read(found)["centers"]["a"]["dice"]) == (None, {"ct": None})
+
+
+def test_a_failure_says_its_code_and_reason(tmp_path: Path) -> None:
+    found = light(tmp_path, STUDY.replace("quorum = 1", "quorum = 1\ndeadline_s = 0.1"))
+    found.grid.away |= {"a", "b"}
+    with pytest.raises(QuorumError), progress(found) as listener:
+        found.run(listener)
+    end = read(found)
+    assert (end["state"], end["code"]) == ("failed", "quorum")
+    assert "missing: ['a', 'b']" in end["reason"]
+
+
+def test_the_text_of_an_unforeseen_error_stays_out(found: Light) -> None:
+    with pytest.raises(ValueError, match="DOE"), progress(found):
+        raise ValueError("patient DOE^JOHN")
+    assert (read(found)["state"], read(found)["code"], read(found)["reason"]) == ("failed", "internal", "ValueError")
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_a_stopped_run_is_interrupted_and_stays_so(found: Light, stop: type[BaseException]) -> None:
+    def stopped() -> None:
+        with progress(found) as listener:
+            listener.interrupted()
+            raise stop
+
+    with pytest.raises(stop):
+        stopped()
+    assert (read(found)["state"], read(found)["reason"]) == ("interrupted", "stopped")
+
+
+def test_flowers_exit_at_the_end_of_a_complete_run_changes_nothing(found: Light) -> None:
+    with progress(found) as listener:
+        listener.resumed(3)
+    listener.interrupted()
+    assert read(found)["state"] == "complete"
+
+
+def test_a_run_that_may_not_start_leaves_the_file_of_the_other_alone(found: Light) -> None:
+    progress(found).round_started(read_study(found.directory.study_file).stages[0], 1, ["a"])
+    before = read(found)
+    with held(found.directory.lock), pytest.raises(StudyInUseError), progress(found):
+        held(found.directory.lock, patience_s=0).__enter__()
+    assert read(found) == before
+
+
+def test_a_later_run_keeps_what_was_heard_of_the_centers(found: Light) -> None:
+    progress(found).center_answered(RECORD)
+    progress(found).resumed(1)
+    assert read(found)["centers"]["a"]["dice"] == {"ct": 0.25}
+
+
+def test_a_damaged_file_of_an_earlier_run_is_replaced(found: Light) -> None:
+    found.directory.progress.write_text("{")
+    progress(found).resumed(1)
+    assert (read(found)["server_round"], read(found)["centers"]) == (1, {})
+
+
+def test_a_disk_that_refuses_stops_nothing_and_is_said_once(found: Light, caplog: pytest.LogCaptureFixture) -> None:
+    found.directory.progress.mkdir()
+    with caplog.at_level(logging.WARNING), progress(found) as listener:
+        listener.resumed(0)
+        listener.late_found(LateRecord("adapt", 1, "a", 2, "set-aside"))
+    assert caplog.text.count("the run goes on without its progress file") == 1
+
+
+STOPPED = """
+import sys, threading, time
+from pathlib import Path
+from flwr.supercore.exit import register_signal_handlers
+from flwr.supercore.telemetry import EventType
+from server.app import run_here
+from server.study.directory import StudyDirectory
+from tests.support.light_study import NOWHERE, light
+
+found = light(Path(sys.argv[1]))
+def say_when_round_2_is_under_way(instruction):
+    if instruction.kind == "train" and instruction.server_round == 2:
+        sys.stdout.write("round 2\\n"); sys.stdout.flush()
+        time.sleep(60)
+found.centers["a"].before = say_when_round_2_is_under_way
+register_signal_handlers(EventType.FLWR_SERVERAPP_RUN_LEAVE, exit_handlers=[lambda: time.sleep(60)])
+run_here(found.grid, StudyDirectory(found.root), "17", NOWHERE)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_flower_stops_says_so_and_can_be_resumed(tmp_path: Path, repository: Path) -> None:
+    """SIGTERM under Flower's own handlers, one of which hangs until Flower ends the process after five seconds."""
+    command = [sys.executable, "-c", STOPPED, str(tmp_path)]
+    with subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.endswith("round 2\n"):
+                break
+        os.kill(process.pid, signal.SIGTERM)
+    assert process.returncode == 0, "Flower's exit code of a graceful stop"
+    found = light(tmp_path)
+    assert (read(found)["state"], read(found)["server_round"]) == ("interrupted", 1)
+    assert found.state.server_round == 1
+    found.run()
+    assert [error for *_, error in found.errors] == [""] * 6

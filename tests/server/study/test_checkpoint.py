@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from protocol.errors import StorageError
+from protocol.messages.instruction import Score
+from server.study import checkpoint
+from server.study.checkpoint import Checkpoint
+from server.study.history import History, RoundRecord, StageRow
+
+SCORE = Score(cases=3, dice=0.1 + 0.2, hd95_mm=None, hd95_undefined=3)
+HISTORY = History(
+    rounds=(
+        RoundRecord("adapt", 1, "center-a", loss=1 / 3, cases=7, seconds=0.1, bytes_up=5, validation={"ct": SCORE}),
+        RoundRecord("adapt", 1, "center-b", error="cases"),
+    ),
+    rows=(StageRow("adapt", {"center-a": {"ct": SCORE, "ct+pet": SCORE}}),),
+)
+
+
+def full() -> Checkpoint:
+    rng = np.random.default_rng(0)
+    return Checkpoint(
+        stage_index=1,
+        server_round=4,
+        done=("gate", "observe"),
+        backbone_hash="ab" * 32,
+        shared={"blocks.0#lora_a": rng.random((2, 3), dtype=np.float32), "scalar": np.array(0.1, np.float32)},
+        accepted={"blocks.0#lora_a": rng.random((2, 3), dtype=np.float32)},
+        memory={"blocks.0@gram": rng.random((2, 3), dtype=np.float32)},
+        accepted_own={"center-b": {"blocks.0#center_b": rng.random((3, 1), dtype=np.float32)}},
+        branches={"center/1": {"blocks.0#lora_a": rng.random((2, 3), dtype=np.float32)}},
+        own={"center/1": {"blocks.0#lora_a": rng.random((2, 3), dtype=np.float32).T}, "center-b": {}},
+        history=HISTORY,
+        tracking={"study": "0f"},
+    )
+
+
+def saved_at(path: Path) -> Checkpoint:
+    loaded = checkpoint.load(path)
+    assert loaded is not None
+    return loaded
+
+
+def assert_same(one, two):
+    assert list(one) == sorted(two)
+    for key in one:
+        assert one[key].shape == two[key].shape
+        assert one[key].tobytes() == np.asarray(two[key], order="C").tobytes()
+
+
+def test_a_checkpoint_comes_back_bit_for_bit(tmp_path):
+    saved = full()
+    checkpoint.save(tmp_path / "c.safetensors", saved)
+    loaded = saved_at(tmp_path / "c.safetensors")
+    assert loaded.history == HISTORY
+    assert loaded.history.rounds[0].loss == 1 / 3
+    assert loaded.history.rows[0].test["center-a"]["ct"].hd95_mm is None
+    assert (loaded.stage_index, loaded.server_round, loaded.done) == (1, 4, ("gate", "observe"))
+    assert (loaded.backbone_hash, loaded.tracking) == ("ab" * 32, {"study": "0f"})
+    assert_same(loaded.shared, saved.shared)
+    assert list(loaded.own) == ["center/1", "center-b"]
+    assert_same(loaded.own["center/1"], saved.own["center/1"])
+    assert loaded.own["center-b"] == {}
+    for part in ("accepted", "memory"):
+        assert_same(getattr(loaded, part), getattr(saved, part))
+    assert_same(loaded.accepted_own["center-b"], saved.accepted_own["center-b"])
+    assert_same(loaded.branches["center/1"], saved.branches["center/1"])
+
+
+def test_saving_what_was_loaded_gives_the_same_bytes(tmp_path):
+    checkpoint.save(tmp_path / "one", full())
+    checkpoint.save(tmp_path / "two", saved_at(tmp_path / "one"))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_more_than_ten_centers_keep_their_own_tensors(tmp_path):
+    own = {f"c{number}": {"w": np.full((1,), number, np.float32)} for number in range(12)}
+    checkpoint.save(tmp_path / "c", Checkpoint(0, 0, "", {}, own=own))
+    loaded = saved_at(tmp_path / "c")
+    assert {center: tensors["w"].item() for center, tensors in loaded.own.items()} == {
+        f"c{number}": number for number in range(12)
+    }
+
+
+def test_there_is_no_checkpoint_before_the_first_round(tmp_path):
+    assert checkpoint.load(tmp_path / "c") is None
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "c"
+    checkpoint.save(path, full())
+    whole = path.read_bytes()
+    for position in (0, 20, len(whole) // 2, len(whole) - 1):
+        data = bytearray(whole)
+        data[position] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(StorageError, match=f"checkpoint {path} is damaged"):
+            checkpoint.load(path)
+    path.write_bytes(whole[:-5])
+    with pytest.raises(StorageError, match="is damaged"):
+        checkpoint.load(path)
+
+
+@given(
+    arrays.arrays(np.float32, arrays.array_shapes(min_dims=0, max_dims=3), elements=st.floats(width=32)),
+    st.none() | st.floats(allow_nan=False),
+)
+def test_every_float_survives(tmp_path_factory, array, number):
+    path = tmp_path_factory.mktemp("c") / "c"
+    record = RoundRecord("s", 1, "a", loss=number)
+    checkpoint.save(path, Checkpoint(0, 1, "", {"w": array}, history=History((record,))))
+    loaded = saved_at(path)
+    assert loaded.shared["w"].tobytes() == array.tobytes()
+    assert loaded.history.rounds[0].loss == number

@@ -1,0 +1,154 @@
+"""What this project needs of Flower's Control API, asked of a real SuperLink over TLS that has no SuperExec."""
+
+import hashlib
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import LaunchError
+from server.centers.bundle import bundle_bytes
+from server.runs.launch import wait_until_taken
+from server.superlink.control import ControlClient
+from tests.support.loopback import Loopback, free_port, write_certificates, write_node_key
+
+pytestmark = [pytest.mark.slow, pytest.mark.network]
+
+
+@pytest.fixture(scope="module")
+def superlink(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[Loopback]:
+    """A SuperLink in process isolation, so that nothing runs what is started."""
+    loopback = Loopback(tmp_path_factory.mktemp("l"), repository)
+    secret = loopback.folder / "secret"
+    secret.write_bytes(b"s" * 32)
+    try:
+        loopback.start_superlink("--isolation", "process", "--superexec-auth-secret-file", secret)
+        yield loopback
+    finally:
+        loopback.stop()
+
+
+@pytest.fixture
+def control(superlink: Loopback) -> Iterator[ControlClient]:
+    with ControlClient(f"localhost:{superlink.port}", superlink.folder / "ca.crt") as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def bundle(repository: Path) -> bytes:
+    return bundle_bytes(repository / "server" / "flower-app")
+
+
+def public_key(folder: Path, center: str) -> str:
+    write_node_key(folder, center)
+    return (folder / f"{center}.pub").read_text()
+
+
+def test_registered_center_is_listed_under_its_name_with_its_key(control: ControlClient, tmp_path: Path) -> None:
+    key = public_key(tmp_path, "center-a")
+    node_id = control.register(key, "center-a")
+    node = next(node for node in control.nodes() if node.name == "center-a")
+    assert (node.node_id, node.public_key, node.status, node.last_seen) == (node_id, key.strip(), "registered", None)
+
+
+def test_unregistered_center_is_listed_no_more(control: ControlClient, tmp_path: Path) -> None:
+    node_id = control.register(public_key(tmp_path, "center-b"), "center-b")
+    control.unregister(node_id)
+    assert "center-b" not in [node.name for node in control.nodes()]
+
+
+def test_unregistering_twice_is_as_good_as_once(control: ControlClient, tmp_path: Path) -> None:
+    node_id = control.register(public_key(tmp_path, "center-c"), "center-c")
+    control.unregister(node_id)
+    control.unregister(node_id)
+
+
+def test_key_that_is_in_use_is_refused_with_flowers_reason(control: ControlClient, tmp_path: Path) -> None:
+    key = public_key(tmp_path, "center-d")
+    control.register(key, "center-d")
+    with pytest.raises(LaunchError, match=r"register center 'center-e' and refused: .*[Pp]ublic key"):
+        control.register(key, "center-e")
+
+
+def test_run_without_a_superexec_stays_pending_until_it_is_stopped(control: ControlClient, bundle: bytes) -> None:
+    run_id = control.start_run(bundle, {"study-directory": "/nowhere"})
+    run = control.runs()[-1]
+    assert (run.run_id, run.status, run.active) == (run_id, "pending", True)
+    control.stop_run(run_id)
+    assert (control.runs()[-1].status, control.runs()[-1].active) == ("finished:stopped", False)
+    control.stop_run(run_id)
+
+
+def test_launch_says_that_a_run_stays_pending(control: ControlClient, bundle: bytes, tmp_path: Path) -> None:
+    run_id = control.start_run(bundle, {"study-directory": "/nowhere"})
+    with pytest.raises(LaunchError, match=f"run {run_id} is still pending after 1 s: no SuperExec takes it"):
+        wait_until_taken(control, run_id, tmp_path, patience_s=1)
+    control.stop_run(run_id)
+
+
+def test_run_is_known_by_the_hash_of_its_bundle(control: ControlClient, bundle: bytes) -> None:
+    control.stop_run(control.start_run(bundle, {"study-directory": "/nowhere"}))
+    assert control.runs()[-1].bundle_sha256 == hashlib.sha256(bundle).hexdigest()
+
+
+def test_option_that_the_bundle_does_not_have_is_refused(control: ControlClient, bundle: bytes) -> None:
+    with pytest.raises(LaunchError, match="run configuration"):
+        control.start_run(bundle, {"another": "value"})
+
+
+def test_other_authority_is_named(superlink: Loopback, tmp_path: Path) -> None:
+    write_certificates(tmp_path)
+    with (
+        ControlClient(f"localhost:{superlink.port}", tmp_path / "ca.crt") as client,
+        pytest.raises(LaunchError, match=r"does not come from this consortium's authority"),
+    ):
+        client.nodes()
+
+
+def test_version_of_flower_is_that_of_this_command(control: ControlClient) -> None:
+    control.check_version()
+
+
+def test_version_of_flower_that_differs_is_named(control: ControlClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.superlink.control._own_version", lambda: "1.30.0")
+    with pytest.raises(LaunchError, match=r"runs Flower 1\.41\..*, this command Flower 1\.30\.0"):
+        control.check_version()
+
+
+def test_no_proxy_of_the_environment_is_asked(superlink: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("NO_PROXY", "")
+    with ControlClient(f"localhost:{superlink.port}", superlink.folder / "ca.crt") as client:
+        assert isinstance(client.nodes(), tuple)
+
+
+def test_superlink_that_does_not_run_is_named_with_its_address(tmp_path: Path) -> None:
+    write_certificates(tmp_path)
+    port = free_port()
+    with (
+        ControlClient(f"127.0.0.1:{port}", tmp_path / "ca.crt") as client,
+        pytest.raises(
+            LaunchError, match=rf"SuperLink at 127.0.0.1:{port} for its runs: nothing answers.*concilium serve"
+        ),
+    ):
+        client.runs()
+
+
+def test_program_that_speaks_no_tls_is_named(tmp_path: Path) -> None:
+    write_certificates(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=_answer_plainly, args=(listener,), daemon=True).start()
+        with (
+            ControlClient(f"127.0.0.1:{listener.getsockname()[1]}", tmp_path / "ca.crt") as client,
+            pytest.raises(LaunchError, match="no SuperLink with TLS"),
+        ):
+            client.runs()
+
+
+def _answer_plainly(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(1024)
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")

@@ -1,0 +1,89 @@
+"""A coordinator's directory for tests that need no network that learns: founded, with centers on its roll."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from protocol.messages.tensors import TensorSpec
+from server.centers.coordinator_settings import CoordinatorSettings
+from server.centers.federation_init import found
+from server.centers.keys import canonical_key, fingerprint
+from server.centers.registry import Member, Roll, write_roll
+from server.runs.state_files import Launch, RunProgress, read_launch, write_state
+from server.study.directory import StudyDirectory, write_prepared
+from server.tls.authority import utc_now
+from tests.support.loopback import write_node_key
+
+CENTERS = ("center-a", "center-b", "center-c")
+STUDY = """
+name = "roots"
+title = "A study to launch"
+formed_by = "nobody"
+quorum = 2
+
+[model]
+name = "pemma-unetr-tiny"
+
+[centers.center-a]
+[centers.center-b]
+[centers.center-c]
+
+[[stages]]
+name = "adapt"
+kind = "adapt"
+centers = ["center-a", "center-b", "center-c"]
+rounds = 2
+local_steps = 1
+learning_rate = 1e-3
+"""
+
+
+def found_root(root: Path, *, port: int = 9443, link_port: int = 8443) -> StudyDirectory:
+    """A founded coordinator at localhost:`port`, with nobody on its roll."""
+    specs = (TensorSpec("w", "peft", (1,)),)
+    write_prepared(root, STUDY, specs, {"w": np.zeros(1, np.float32)}, {})
+    directory = StudyDirectory(root)
+    found(
+        directory,
+        CoordinatorSettings(consortium="tests", endpoint=f"localhost:{port}", link_port=link_port, image="none"),
+    )
+    return directory
+
+
+def enroll(directory: StudyDirectory, centers: Sequence[str], *, until: datetime | None = None) -> None:
+    """Put centers on the roll as if their answers had been accepted; their keys are under ROOT/keys."""
+    keys = directory.root / "keys"
+    keys.mkdir(exist_ok=True)
+    members = {}
+    for center in centers:
+        write_node_key(keys, center)
+        key = canonical_key((keys / f"{center}.pub").read_text())
+        members[center] = Member(
+            state="enrolled",
+            kit_expires_at=utc_now(),
+            member_days=365,
+            member_until=until or utc_now() + timedelta(days=365),
+            public_key=key,
+            fingerprint=fingerprint(key),
+        )
+    write_roll(directory.enrolment, Roll(study="roots", members=members))
+
+
+def want(directory: StudyDirectory, wanted: str = "running") -> None:
+    """Write what is wanted."""
+    launch = {"wanted": wanted, "run_id": "1", "launched_at": utc_now(), "starts": 1}
+    write_state(directory.launch, Launch.model_validate(launch))
+
+
+def wanted_of(directory: StudyDirectory) -> Launch:
+    """What is wanted now."""
+    launch = read_launch(directory)
+    assert launch is not None
+    return launch
+
+
+def report(directory: StudyDirectory, state: str, **more: object) -> None:
+    """Write the study's own word."""
+    write_state(directory.progress, RunProgress.model_validate({"state": state, **more}))

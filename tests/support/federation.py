@@ -1,0 +1,111 @@
+"""The small study in process, with hands on the wire: what a center answers, and which nodes are there."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flwr.proto.node_pb2 import NodeInfo
+
+from client.app import build_client_app
+from client.outgoing.egress import Perform
+from client.service.trainer import Trainer
+from deploy.simulation.in_process import InProcessGrid
+from deploy.simulation.local import make_trainer
+from deploy.study.prepare import prepare
+from protocol.messages.instruction import Instruction, Reply
+from server.grid.center_grid import Fleet
+from server.rounds.study_run import run_study
+from server.study.directory import StudyDirectory
+from server.study.events import Listener
+from tests.support.small_study import STUDY, write_study
+
+CENTERS = ("center-a", "center-d")
+Change = Callable[[Instruction, Reply], Reply]
+
+
+def unchanged(_instruction: Instruction, reply: Reply) -> Reply:
+    return reply
+
+
+@dataclass
+class Federation:
+    """A study directory with its centers; `notes` holds every instruction with its answer.
+
+    change: what becomes of an answer on its way out of a center.
+    offline: names of the nodes that are not there now.
+    """
+
+    root: Path
+    trainers: dict[str, Trainer]
+    change: Change = unchanged
+    offline: set[str] = field(default_factory=set)
+    notes: list[tuple[Instruction, Reply]] = field(default_factory=list)
+
+    @property
+    def directory(self) -> StudyDirectory:
+        return StudyDirectory(self.root)
+
+    def run(self, listener: Listener | None = None) -> None:
+        apps = {name: build_client_app(self._performer(trainer)) for name, trainer in self.trainers.items()}
+        run_study(Fleet(_Grid(apps, self.offline), poll_s=0), self.root, listener=listener)
+
+    def _performer(self, trainer: Trainer) -> Perform:
+        def perform(instruction: Instruction) -> Reply:
+            reply = self.change(instruction, trainer.perform(instruction))
+            self.notes.append((instruction, reply))
+            return reply
+
+        return perform
+
+
+class _Grid(InProcessGrid):
+    """Nodes come and go."""
+
+    def __init__(self, clients: dict, offline: set[str]) -> None:
+        super().__init__(clients)
+        self.offline = offline
+
+    def get_nodes(self) -> list[NodeInfo]:
+        return [node for node in super().get_nodes() if node.name not in self.offline]
+
+
+def federation(folder: Path, data: Path, text: str) -> Federation:
+    """The study `text` prepared in `folder`, with a trainer for each of its centers."""
+    study = prepare(write_study(folder / "study.toml", text), folder / "out")
+    trainers = {name: make_trainer(study, data, folder / "out", "cpu", name) for name in study.centers}
+    return Federation(folder / "out", trainers)
+
+
+HEAD = STUDY.partition("[[stages]]")[0].replace("seed = 5", "seed = 5\nquorum = 1")
+
+
+def stage(name: str, kind: str, centers: str, *more: str) -> str:
+    lines = ("rounds = 2", "local_steps = 1", "learning_rate = 1e-3", *more)
+    return "\n".join(["[[stages]]", f'name = "{name}"', f'kind = "{kind}"', f"centers = {centers}", *lines, ""])
+
+
+GROWING = HEAD + stage("adapt", "adapt", '["center-a"]') + stage("arrive", "arrive", '["center-a", "center-d"]')
+TOGETHER = HEAD + stage("adapt", "adapt", '["center-a", "center-d"]')
+
+
+class Doing(Listener):
+    """Does something when a round starts."""
+
+    def __init__(self, at: int, action: Any) -> None:
+        self.at, self.action, self.rounds = at, action, 0
+
+    def round_started(self, *_: object) -> None:
+        self.rounds += 1
+        if self.rounds == self.at:
+            self.action()
+
+
+def result_of(found: Federation) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(found.directory.result.read_text())
+    return read
+
+
+def errors_of(found: Federation) -> list[tuple[int, str, str]]:
+    return [(row["server_round"], row["center"], row["error"]) for row in result_of(found)["rounds"]]
