@@ -4,7 +4,7 @@
 
 overhead  seconds a round beyond the slowest center's training, of a study and of Flower's own FedAvg over an array of
           as many bytes, on the same SuperNodes (round_overhead.py); the project asks for a ratio of at most 1.2
-bytes     tensor bytes to and from a center in a round, by the ledger of each model, against FedAvg over the whole model
+bytes     tensor bytes to and from a center in a round, by the study_specs of each model, against FedAvg over the whole model
           (backbone and all pathways, both ways); and what SuperLink counted in the runs of `overhead`
 centers   seconds a round and memory of the coordinator with 2 to 64 light centers (many_centers.py)
 
@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from round_overhead import Bounds, Rounds, measure
 
-from client.learning.assembly import ledger
+from client.learning.assembly import study_specs
 from deploy.study.prepare import prepare
 from fusion_models.registry import model_row
 from protocol.messages.settings import Training
@@ -88,7 +88,7 @@ def bytes_on_the_wire(folder: Path, _options: argparse.Namespace) -> dict[str, A
     found: dict[str, Any] = {}
     for model in MODELS:
         study = read_study(_written(folder / f"{model}.toml", study_of(model, 2, 2)))
-        specs = ledger(study.settings.model_dump_json())
+        specs = study_specs(study.settings.model_dump_json())
         for kind in ("adapt", "arrive"):
             row = round_bytes(study, study.stages[0].model_copy(update={"kind": kind}), specs)
             found[f"{model} {kind}"] = row

@@ -2,7 +2,7 @@
 
     python benchmarks/light_center.py STUDY_DIRECTORY CENTER SOCKET [--least 0] [--most 0]
 
-What it sends passes the coordinator's admission, so that everything but the training itself is measured for real.
+What it sends passes the coordinator's validation, so that everything but the training itself is measured for real.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from client.service.cancellation import Check, unhindered
+from client.service.cancellation import Check, never_cancelled
 from client.service.trainer_link import key_path
 from client.service.trainer_service import provide_key, serve
 from protocol.messages.instruction import Instruction, Reply, Score
@@ -39,7 +39,7 @@ class LightCenter:
         self._center, self._specs = center, specs
         self._least_s, self._most_s = least_s, most_s
 
-    def perform(self, instruction: Instruction, check: Check = unhindered) -> Reply:
+    def perform(self, instruction: Instruction, check: Check = never_cancelled) -> Reply:
         """Say who is here, "train", or give everything a Dice of one half."""
         if instruction.kind == "register":
             return Reply(center=self._center, kind="register", facts=FACTS)

@@ -2,7 +2,7 @@
 
     python benchmarks/many_centers.py STUDY_DIRECTORY        (started by federation.py for each number of centers)
 
-Everything of the coordinator is real: instructions, admission, aggregation, checkpoint, bank, MLflow, report. Centers
+Everything of the coordinator is real: instructions, validation, aggregation, checkpoint, bank, MLflow, report. Centers
 answer at once and keep nothing, so that time and memory are the coordinator's; the way to them is the in-process Grid.
 """
 
@@ -18,7 +18,7 @@ from light_center import LightCenter
 
 from client.app import build_client_app
 from deploy.simulation.in_process import InProcessGrid
-from server.grid.center_grid import Fleet
+from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
 from server.study.directory import read_prepared
 from server.study.events import Listener
@@ -94,7 +94,7 @@ def run(root: Path) -> dict[str, float]:
     prepared = read_prepared(root)
     apps = {name: build_client_app(LightCenter(name, prepared.specs).perform) for name in prepared.study.centers}
     clock, before = Clock(), resident_bytes()
-    run_study(Fleet(InProcessGrid(apps), poll_s=0), root, listener=clock)
+    run_study(CenterGrid(InProcessGrid(apps), poll_s=0), root, listener=clock)
     starts = clock.starts[1:]
     return {
         "seconds_a_round": (starts[-1] - starts[0]) / (len(starts) - 1),

@@ -1,6 +1,6 @@
 """What a round costs beyond the slowest center's training: a study as hospitals run it, and Flower's own FedAvg.
 
-The study runs through everything of ours: `serve` with the proxy, process isolation, the guarded ClientApp, steward and
+The study runs through everything of ours: `serve` with the proxy, process isolation, the guarded ClientApp, watchdog and
 trainers' sockets. FedAvg runs as Flower's documentation has it: a SuperLink with TLS and two authenticated SuperNodes.
 Both are on loopback, one after the other. Centers "train" by waiting, equally long in both, and FedAvg's array has as
 many bytes as the tensors that a round of the study brings to a center. A round lasts from the end of the one before;

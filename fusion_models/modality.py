@@ -37,7 +37,7 @@ def draw_setting(shares: Mapping[Setting, float], rng: np.random.Generator) -> S
 
 
 def restrict(setting: str, ct: Tensor | None, pet: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-    """The inputs that `setting` admits; the others become None."""
+    """The inputs that `setting` accepts; the others become None."""
     return (ct if "ct" in setting.split("+") else None, pet if "pet" in setting.split("+") else None)
 
 

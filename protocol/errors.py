@@ -110,15 +110,15 @@ class BackboneMissingError(ConciliumError):
 
 
 class NothingWaitingError(ConciliumError):
-    """A center whose outbox holds no update that the coordinator has not settled."""
+    """A center whose outbox holds no update that the coordinator has not acknowledged."""
 
     code = "nothing-waiting"
 
 
-class AbandonedError(ConciliumError):
+class CancelledError(ConciliumError):
     """Work that was broken off because its run was stopped; nothing of it leaves."""
 
-    code = "abandoned"
+    code = "cancelled"
 
 
 class OtherStudyError(ConciliumError):

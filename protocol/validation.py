@@ -53,7 +53,7 @@ class NormFindings:
     noted: str = ""
 
 
-def admit(
+def validate(
     payload: Payload,
     *,
     specs: Sequence[TensorSpec],
@@ -137,7 +137,7 @@ def norm_findings(group: str, norm: float, median: float | None, norm_limit: flo
 
 
 def statistic_spec(
-    key: str, shape: Sequence[int], ledger: Mapping[str, TensorSpec], sketch_rank: int
+    key: str, shape: Sequence[int], specs: Mapping[str, TensorSpec], sketch_rank: int
 ) -> TensorSpec | None:
     """What a statistic must be to travel, or None where no statistic of this name may.
 
@@ -150,17 +150,17 @@ def statistic_spec(
     Args:
         key: the statistic's key.
         shape: its shape; only q and p are read from it.
-        ledger: key -> spec of every tensor the study may exchange.
+        specs: key -> spec of every tensor the study may exchange.
         sketch_rank: most rows of a Gram sketch.
     """
     about, _, name = key.partition("@")
     length = max(1, shape[0]) if shape else 1
-    if name in {"control", "own"} and about in ledger:
-        return TensorSpec(key, ledger[about].group, ledger[about].shape)
-    if name == FISHER and about in ledger:
-        return TensorSpec(key, FISHER, ledger[about].shape)
-    if name == GRAM and f"{about}#lora_a" in ledger:
-        inputs = math.prod(ledger[f"{about}#lora_a"].shape[1:])
+    if name in {"control", "own"} and about in specs:
+        return TensorSpec(key, specs[about].group, specs[about].shape)
+    if name == FISHER and about in specs:
+        return TensorSpec(key, FISHER, specs[about].shape)
+    if name == GRAM and f"{about}#lora_a" in specs:
+        inputs = math.prod(specs[f"{about}#lora_a"].shape[1:])
         return TensorSpec(key, GRAM, (min(length, sketch_rank), inputs))
     if about in FEATURES and name in {"mean", "scatter"}:
         side = min(length, MAXIMUM_FEATURES)
@@ -168,19 +168,19 @@ def statistic_spec(
     return None
 
 
-def observation_specs(payload: Payload, ledger: Sequence[TensorSpec], sketch_rank: int) -> tuple[TensorSpec, ...]:
-    """What `admit` is to expect of an answer to `observe`: the statistics it holds, at the sizes it chose.
+def observation_specs(payload: Payload, specs: Sequence[TensorSpec], sketch_rank: int) -> tuple[TensorSpec, ...]:
+    """What `validate` is to expect of an answer to `observe`: the statistics it holds, at the sizes it chose.
 
     Mean and scatter of one modality's features are expected together, at one size.
     """
-    known = {spec.key: spec for spec in ledger}
+    known = {spec.key: spec for spec in specs}
     shapes = {key: array.shape for key, array in payload.tensors.items()}
     for about in FEATURES:
         pair = [f"{about}@{name}" for name in ("mean", "scatter")]
         found = [shapes[key] for key in pair if key in shapes]
         shapes |= dict.fromkeys(pair, found[0]) if found else {}
-    specs = [statistic_spec(key, shape, known, sketch_rank) for key, shape in sorted(shapes.items())]
-    return tuple(spec for spec in specs if spec is not None and spec.group in OBSERVED)
+    found_specs = [statistic_spec(key, shape, known, sketch_rank) for key, shape in sorted(shapes.items())]
+    return tuple(spec for spec in found_specs if spec is not None and spec.group in OBSERVED)
 
 
 def _key_findings(payload: Payload, specs: Sequence[TensorSpec], phase: str) -> Iterator[Finding]:
@@ -189,7 +189,7 @@ def _key_findings(payload: Payload, specs: Sequence[TensorSpec], phase: str) -> 
         if role_of(key) in ROLE_GROUPS and not is_statistic(key) and role_of(key) not in phase.split("+"):
             yield PhaseError, f"tensor '{key}' is a frozen factor in this round: {_trains(phase)}"
         else:
-            yield PayloadError, f"tensor '{key}' is unknown, expected only tensors of the study's ledger for this stage"
+            yield PayloadError, f"tensor '{key}' is unknown, expected only tensors of the study's specs for this stage"
     for part, keys in sorted(_parts(specs).items()):
         missing = sorted(keys - payload.tensors.keys())
         if len(missing) < len(keys):

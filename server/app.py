@@ -20,10 +20,10 @@ from rich.console import Console
 
 from protocol.errors import StudyError
 from protocol.messages.settings import Settings, findings
-from server.grid.center_grid import Fleet
+from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
 from server.runs.progress_file import ProgressFile
-from server.runs.state_files import read_not_admitted
+from server.runs.state_files import read_turned_away
 from server.study.directory import StudyDirectory
 from server.study.events import Display, Listeners
 from server.study.file import read_study
@@ -68,7 +68,7 @@ def main(grid: Grid, context: Context) -> None:
 def run_here(grid: Grid, directory: StudyDirectory, run_id: str, tracking_uri: str | None) -> None:
     """Run a study over a network: lost centers are waited for, and `progress.json` says where the run is.
 
-    A center that the roll turns away is neither asked nor waited for.
+    A center that the registry turns away is neither asked nor waited for.
 
     Args:
         grid: the way to the centers' nodes.
@@ -80,13 +80,13 @@ def run_here(grid: Grid, directory: StudyDirectory, run_id: str, tracking_uri: s
         ConciliumError: as `run_study`.
     """
     study = read_study(directory.study_file)
-    fleet = Fleet(grid, patience_s=study.reconnect_s)
+    center_grid = CenterGrid(grid, patience_s=study.reconnect_s)
     with ProgressFile(directory, study, run_id) as progress, Display(study, Console()) as display:
         add_exit_handler(progress.interrupted, run_before_force_exit=True)
         run_study(
-            fleet,
+            center_grid,
             directory.root,
             listener=Listeners(progress, display),
             tracking_uri=tracking_uri,
-            not_admitted=lambda: read_not_admitted(directory),
+            turned_away=lambda: read_turned_away(directory),
         )

@@ -120,8 +120,9 @@ def trainer(
     minimum_cases: Annotated[
         int | None, typer.Option(min=1, help="Fewest cases behind a tensor or figure that leaves.")
     ] = None,
-    terms: Annotated[
-        Path | None, typer.Option(help="What the center agreed to (terms.json); any study where none is given.")
+    agreement: Annotated[
+        Path | None,
+        typer.Option("--terms", help="What the center agreed to (agreement.json); any study where none is given."),
     ] = None,
     maximum_steps: Annotated[int | None, typer.Option(min=1, help="Most local steps a round may ask for.")] = None,
 ) -> None:
@@ -141,7 +142,7 @@ def trainer(
         device=device,
         minimum_cases=minimum_cases,
         maximum_steps=maximum_steps,
-        terms=terms,
+        agreement=agreement,
     )
     made = Trainer(
         found.center,
@@ -150,7 +151,7 @@ def trainer(
         found.home,
         device=found.device,
         minimum_cases=found.minimum_cases,
-        agreed=agreed_settings(found.terms, found.center),
+        agreed=agreed_settings(found.agreement, found.center),
         maximum_steps=found.maximum_steps,
     )
     made.manifest()

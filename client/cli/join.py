@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from client.join.preflight import Check
     from client.join.situation import Situation
 
-Home = Annotated[Path, typer.Option(help="The center's home: key, terms, settings, logs. Made where it is not there.")]
+Home = Annotated[
+    Path, typer.Option(help="The center's home: key, agreement, settings, logs. Made where it is not there.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the checks as one JSON object.")]
 OfferedModalities = Literal["ct", "pet", "ct+pet"]
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -53,12 +55,12 @@ def join(
     with claimed(center, made=center.node.is_dir() or (kit is not None and not dry_run)) as in_use:
         situation = (examined_only if dry_run else prepared)(center, options, in_use)
         code = _show(situation, CHECKS, as_json=as_json)
-        if code or dry_run or situation.terms is None:
+        if code or dry_run or situation.agreement is None:
             raise typer.Exit(code)
         if backbone is not None:
-            provide_backbone(center, situation.terms, backbone)
+            provide_backbone(center, situation.agreement, backbone)
         if not prepare:
-            typer.echo(f"joining {described(situation.terms)}; logs: {center.trainer}, {center.node}", err=True)
+            typer.echo(f"joining {described(situation.agreement)}; logs: {center.trainer}, {center.node}", err=True)
             keep_center_alive(situation)
 
 

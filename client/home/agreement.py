@@ -20,7 +20,7 @@ MAXIMUM_STEPS = 100_000
 class TermsError(ConciliumError):
     """The file of what a center agreed to cannot be used."""
 
-    code = "terms"
+    code = "agreement"
 
 
 class ExcessiveError(ConciliumError):
@@ -30,7 +30,7 @@ class ExcessiveError(ConciliumError):
 
 
 class AgreedTerms(BaseModel):
-    """The part of `protocol.enrolment.kit.StudyTerms` that binds the trainer, and who agreed to it ("": not said)."""
+    """The part of `protocol.enrolment.kit.StudyAgreement` that binds the trainer, and who agreed to it ("": not said)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -40,7 +40,7 @@ class AgreedTerms(BaseModel):
     settings_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-def read_terms(path: Path) -> AgreedTerms:
+def read_agreement(path: Path) -> AgreedTerms:
     """What the center agreed to when it joined.
 
     Raises:
@@ -50,48 +50,48 @@ def read_terms(path: Path) -> AgreedTerms:
         return AgreedTerms.model_validate_json(path.read_bytes())
     except OSError as error:
         raise TermsError(
-            f"the study's terms {path} cannot be read ({error.strerror}); `concilium-center join` writes them, or "
+            f"the study's agreement {path} cannot be read ({error.strerror}); `concilium-center join` writes them, or "
             "leave out --terms to take instructions of any study"
         ) from error
     except ValidationError as error:
         fields = ", ".join(sorted({".".join(map(str, found["loc"])) or "the text" for found in error.errors()}))
         raise TermsError(
-            f"the study's terms {path} are not as `concilium-center join` writes them: {fields}; join again "
+            f"the study's agreement {path} are not as `concilium-center join` writes them: {fields}; join again "
             "with the kit"
         ) from error
 
 
-def write_terms(path: Path, center: str, terms: BaseModel) -> None:
-    """Keep what `center` agreed to; `terms` are the kit's, `protocol.enrolment.kit.StudyTerms`.
+def write_agreement(path: Path, center: str, agreement: BaseModel) -> None:
+    """Keep what `center` agreed to; `agreement` are the kit's, `protocol.enrolment.kit.StudyAgreement`.
 
     Raises:
         StorageError: the disk refuses.
     """
-    write_text(path, json.dumps({"center": center, **terms.model_dump(mode="json")}, indent=1) + "\n")
+    write_text(path, json.dumps({"center": center, **agreement.model_dump(mode="json")}, indent=1) + "\n")
 
 
 def agreed_settings(path: Path | None, center: str) -> str:
-    """The digest of the settings that `center` agreed to; "" where no terms are given, and the log says which it is.
+    """The digest of the settings that `center` agreed to; "" where no agreement are given, and the log says which it is.
 
     Raises:
-        TermsError: as `read_terms`, or another center agreed to them.
+        TermsError: as `read_agreement`, or another center agreed to them.
     """
     if path is None:
         logger.warning("no --terms: this trainer takes instructions of any study")
         return ""
-    terms = read_terms(path)
-    if terms.center and terms.center != center:
+    agreement = read_agreement(path)
+    if agreement.center and agreement.center != center:
         raise TermsError(
-            f"the study's terms {path} are those of center '{terms.center}', this trainer is center '{center}'; "
+            f"the study's agreement {path} are those of center '{agreement.center}', this trainer is center '{center}'; "
             "correct --center, or give --terms of its own home"
         )
     logger.info(
         "this center agreed to study '%s' (%s), settings %s; instructions with others are refused",
-        terms.study,
-        terms.title,
-        terms.settings_sha256[:12],
+        agreement.study,
+        agreement.title,
+        agreement.settings_sha256[:12],
     )
-    return terms.settings_sha256
+    return agreement.settings_sha256
 
 
 def check_agreed(instruction: Instruction, center: str, agreed: str, maximum_steps: int) -> None:

@@ -20,7 +20,7 @@ import tomli_w
 from pydantic import AwareDatetime, Field, PositiveInt, ValidationError
 
 from client.home.agreement import MAXIMUM_STEPS
-from protocol.enrolment.kit import Kit, StudyTerms
+from protocol.enrolment.kit import Kit, StudyAgreement
 from protocol.errors import ConciliumError
 from protocol.messages.settings import Settings
 from protocol.storage.atomic_files import write_text
@@ -53,7 +53,7 @@ class CenterSettings(Settings):
     port: Annotated[int, Field(ge=1, le=65534)] = DEFAULT_PORT
 
 
-class CenterTerms(Settings):
+class CenterAgreement(Settings):
     """A kit without its token: whom this home belongs to and what was agreed."""
 
     consortium: str
@@ -61,12 +61,12 @@ class CenterTerms(Settings):
     endpoint: str
     serial: str
     issued_at: AwareDatetime
-    terms: StudyTerms
+    agreement: StudyAgreement
 
 
-def terms_of(kit: Kit) -> CenterTerms:
+def terms_of(kit: Kit) -> CenterAgreement:
     """What stays of a kit."""
-    return CenterTerms.model_validate(kit.model_dump(include=set(CenterTerms.model_fields)))
+    return CenterAgreement.model_validate(kit.model_dump(include=set(CenterAgreement.model_fields)))
 
 
 @dataclass(frozen=True)
@@ -101,14 +101,14 @@ class CenterHome:
         return self.run / "trainer.sock"
 
     @property
-    def terms(self) -> Path:
+    def agreement(self) -> Path:
         """The kit without its token."""
-        return self.node / "terms.json"
+        return self.node / "agreement.json"
 
     @property
-    def trainer_terms(self) -> Path:
+    def trainer_agreement(self) -> Path:
         """What the trainer holds the coordinator to."""
-        return self.trainer / "terms.json"
+        return self.trainer / "agreement.json"
 
     @property
     def key(self) -> Path:
@@ -198,32 +198,34 @@ def write_settings(home: CenterHome, settings: CenterSettings) -> None:
     write_text(home.settings, tomli_w.dumps(settings.model_dump(mode="json")))
 
 
-def read_center_terms(home: CenterHome) -> CenterTerms:
+def read_center_agreement(home: CenterHome) -> CenterAgreement:
     """Whom the home belongs to and what was agreed.
 
     Raises:
         HomeError: no such file, or it is damaged.
     """
     try:
-        return CenterTerms.model_validate_json(home.terms.read_bytes())
+        return CenterAgreement.model_validate_json(home.agreement.read_bytes())
     except OSError as error:
         raise HomeError(
-            f"{home.terms} cannot be read ({error.strerror}); join first: `concilium-center join KIT --data DIR "
+            f"{home.agreement} cannot be read ({error.strerror}); join first: `concilium-center join KIT --data DIR "
             f"--home {home.root}`"
         ) from error
     except ValidationError as error:
-        raise HomeError(f"{home.terms} is damaged ({error.error_count()} field(s)); join again with the kit") from error
+        raise HomeError(
+            f"{home.agreement} is damaged ({error.error_count()} field(s)); join again with the kit"
+        ) from error
 
 
-def check_same_owner(home: CenterHome, kit: CenterTerms) -> None:
+def check_same_owner(home: CenterHome, kit: CenterAgreement) -> None:
     """Refuse a home that was made for another consortium, study or center, or has joined with a newer kit.
 
     Raises:
         HomeError: names both.
     """
-    if not home.terms.exists():
+    if not home.agreement.exists():
         return
-    found = read_center_terms(home)
+    found = read_center_agreement(home)
     if found.issued_at > kit.issued_at:
         raise HomeError(
             f"home {home.root} has joined with a kit of {found.issued_at:%Y-%m-%d %H:%M} UTC, this one is of "
@@ -234,8 +236,8 @@ def check_same_owner(home: CenterHome, kit: CenterTerms) -> None:
         raise HomeError(f"home {home.root} belongs to {there}, this kit is for {here}; give --home another folder")
 
 
-def _owner(terms: CenterTerms) -> str:
-    return f"center '{terms.center}' of study '{terms.terms.study}' ({terms.consortium})"
+def _owner(agreement: CenterAgreement) -> str:
+    return f"center '{agreement.center}' of study '{agreement.agreement.study}' ({agreement.consortium})"
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""What joining writes into a center's home: the terms of the kit without its token, a key, the answer, the settings.
+"""What joining writes into a center's home: the agreement of the kit without its token, a key, the answer, the settings.
 
 Everything here may be done again with the same kit: the key and what was accepted stay. A newer kit of the same center
-and study replaces the terms, and the center then makes another key.
+and study replaces the agreement, and the center then makes another key.
 """
 
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from client.home.agreement import write_terms
+from client.home.agreement import write_agreement
 from client.home.backbone_store import BackboneStore
 from client.home.center_home import (
+    CenterAgreement,
     CenterHome,
     CenterSettings,
-    CenterTerms,
     HomeError,
     check_same_owner,
     only_instance,
-    read_center_terms,
+    read_center_agreement,
     read_settings,
     terms_of,
     write_settings,
@@ -41,7 +41,7 @@ LOOK_AGAIN = "check the path, and that this user may read the file"
 def judged_kit(path: Path | None, home: CenterHome, now: datetime) -> tuple[Finding, Kit | None, bytes | None]:
     """Whether there is a kit to join with, and the kit; a home that was joined with one needs none."""
     if path is None:
-        if home.terms.exists():
+        if home.agreement.exists():
             return ok("none needed, this home has joined"), None, None
         return (
             failed("no kit was given and this home has not joined", "give the kit that the coordinator sent"),
@@ -59,7 +59,7 @@ def judged_kit(path: Path | None, home: CenterHome, now: datetime) -> tuple[Find
     if kit.expired(now) and not _was_accepted(home, kit):
         text = f"the kit of center '{kit.center}' expired on {kit.expires_at:%Y-%m-%d %H:%M} UTC"
         return failed(text, ASK_AGAIN), None, None
-    return ok(f"center '{kit.center}', study '{kit.terms.study}', until {kit.expires_at:%Y-%m-%d}"), kit, authority
+    return ok(f"center '{kit.center}', study '{kit.agreement.study}', until {kit.expires_at:%Y-%m-%d}"), kit, authority
 
 
 def prepare(home: CenterHome, kit: Kit, authority_pem: bytes) -> None:
@@ -69,34 +69,34 @@ def prepare(home: CenterHome, kit: Kit, authority_pem: bytes) -> None:
         HomeError: the home is another center's or study's, or its key is damaged.
         StorageError: the disk refuses.
     """
-    terms = terms_of(kit)
-    check_same_owner(home, terms)
+    agreement = terms_of(kit)
+    check_same_owner(home, agreement)
     home.make_folders()
     accepted = _was_accepted(home, kit)
-    joined_before = home.terms.exists() and read_center_terms(home).serial == kit.serial
-    if home.terms.exists() and not joined_before:
+    joined_before = home.agreement.exists() and read_center_agreement(home).serial == kit.serial
+    if home.agreement.exists() and not joined_before:
         _retire_key(home)
     key = provide_node_key(home.key)
     write_bytes(home.authority, authority_pem)
-    write_terms(home.trainer_terms, kit.center, kit.terms)
+    write_agreement(home.trainer_agreement, kit.center, kit.agreement)
     kept = read_accepted(home.bundles) if joined_before else frozenset()
-    write_accepted(home.bundles, kept | {kit.terms.bundle_sha256})
+    write_accepted(home.bundles, kept | {kit.agreement.bundle_sha256})
     if not accepted:
-        answer = first_answer(center=kit.center, study=kit.terms.study, serial=kit.serial, token=kit.token, key=key)
+        answer = first_answer(center=kit.center, study=kit.agreement.study, serial=kit.serial, token=kit.token, key=key)
         write_answer(home.answer(kit.center), answer)
-    write_text(home.terms, terms.model_dump_json(indent=1) + "\n")
+    write_text(home.agreement, agreement.model_dump_json(indent=1) + "\n")
     provide_node_files(home)
 
 
-def provide_backbone(home: CenterHome, terms: CenterTerms, path: Path) -> None:
+def provide_backbone(home: CenterHome, agreement: CenterAgreement, path: Path) -> None:
     """Put a backbone that came as a file where the trainer looks for it.
 
     Raises:
         ModelError: the study sends none as a file, or this is another one, or it cannot be read.
     """
-    expected = terms.terms.backbone_sha256
+    expected = agreement.agreement.backbone_sha256
     if not expected:
-        raise ModelError(f"study '{terms.terms.study}' has no backbone as a file; leave out --backbone")
+        raise ModelError(f"study '{agreement.agreement.study}' has no backbone as a file; leave out --backbone")
     try:
         tensors = load_file(path)
     except Exception as error:
@@ -146,14 +146,14 @@ def keep_settings(home: CenterHome, settings: CenterSettings) -> None:
         write_settings(home, settings)
 
 
-def known_terms(home: CenterHome, kit: Kit | None) -> CenterTerms | None:
-    """The terms of the kit that was given, or those that were kept; None where there are none.
+def known_agreement(home: CenterHome, kit: Kit | None) -> CenterAgreement | None:
+    """The agreement of the kit that was given, or those that were kept; None where there are none.
 
     Raises:
         HomeError: the kept ones are damaged, or the kit is for another center or study.
     """
     if kit is None:
-        return read_center_terms(home) if home.terms.exists() else None
+        return read_center_agreement(home) if home.agreement.exists() else None
     check_same_owner(home, terms_of(kit))
     return terms_of(kit)
 
@@ -181,9 +181,9 @@ def _retire_key(home: CenterHome) -> None:
 
 def _was_accepted(home: CenterHome, kit: Kit) -> bool:
     """Whether this very kit was used and its answer accepted."""
-    if not home.terms.exists() or not home.node_id.exists():
+    if not home.agreement.exists() or not home.node_id.exists():
         return False
     try:
-        return read_center_terms(home).serial == kit.serial
+        return read_center_agreement(home).serial == kit.serial
     except ConciliumError:
         return False

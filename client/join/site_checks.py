@@ -8,11 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from client.home.center_home import DEFAULT_PORT, CenterSettings, CenterTerms
+from client.home.center_home import DEFAULT_PORT, CenterAgreement, CenterSettings
 from client.join.findings import Finding, failed, ok, skipped, warning
 from client.join.isolation import data_of, hides_too_much, without_data, without_network
 from client.join.situation import Situation
-from protocol.enrolment.kit import StudyTerms
+from protocol.enrolment.kit import StudyAgreement
 from protocol.storage.atomic_files import free_bytes, write_text
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ GIB = 1024**3
 SENSIBLE_MEMORY = 4 * GIB
 MAXIMUM_SOCKET_PATH_BYTES = 100
 OLDEST_PYTHON, FIRST_UNKNOWN_PYTHON = (3, 11), (3, 13)
-NO_TERMS = "no kit, so the study's terms are not known"
+NO_TERMS = "no kit, so the study's agreement are not known"
 
 
 def check_kit(situation: Situation) -> Finding:
@@ -39,29 +39,29 @@ def check_home(situation: Situation) -> Finding:
 
 def check_versions(situation: Situation) -> Finding:
     """Flower, Python and concilium are those the study was made with."""
-    if situation.terms is None:
+    if situation.agreement is None:
         return skipped(NO_TERMS)
-    terms = situation.terms.terms
+    agreement = situation.agreement.agreement
     flower, ours, python = version("flwr"), version("concilium"), sys.version_info[:2]
     text = f"Flower {flower}, concilium {ours}, Python {python[0]}.{python[1]}"
     if not OLDEST_PYTHON <= python < FIRST_UNKNOWN_PYTHON:
         return failed(f"{text}; expected Python 3.11 or 3.12", "install concilium under one of these, or use the image")
-    if _series(flower) != _series(terms.flower):
-        return failed(f"{text}; the study runs Flower {terms.flower}", f"install `flwr=={terms.flower}.*`")
+    if _series(flower) != _series(agreement.flower):
+        return failed(f"{text}; the study runs Flower {agreement.flower}", f"install `flwr=={agreement.flower}.*`")
     if situation.asked is not None and situation.asked.version_warning:
         return failed(
             f"{text}; the coordinator's Flower is of another version", "ask the coordinator which version is right"
         )
-    return _same_series(text, ours, terms)
+    return _same_series(text, ours, agreement)
 
 
-def _same_series(text: str, ours: str, terms: StudyTerms) -> Finding:
-    if _series(ours) != _series(terms.concilium):
-        remedy = f"install concilium {terms.concilium}, or the image {terms.image}"
-        return failed(f"{text}; the study runs concilium {terms.concilium}", remedy)
-    if ours != terms.concilium:
-        text = f"{text}; the study was made with {terms.concilium}"
-        return warning(text, f"update to {terms.concilium} when you can")
+def _same_series(text: str, ours: str, agreement: StudyAgreement) -> Finding:
+    if _series(ours) != _series(agreement.concilium):
+        remedy = f"install concilium {agreement.concilium}, or the image {agreement.image}"
+        return failed(f"{text}; the study runs concilium {agreement.concilium}", remedy)
+    if ours != agreement.concilium:
+        text = f"{text}; the study was made with {agreement.concilium}"
+        return warning(text, f"update to {agreement.concilium} when you can")
     return ok(text)
 
 
@@ -93,9 +93,9 @@ def _cases_finding(situation: Situation, manifest: "Manifest", settings: CenterS
     where = f"see {listed}" if listed else f"`concilium-center check --data {settings.data[0]}` lists them"
     usable = sum(1 for case in manifest.usable if case.labelled)
     text = f"{len(manifest.cases)} case(s), {usable} usable with a contour"
-    expected = situation.terms.terms.modalities if situation.terms else ()
+    expected = situation.agreement.agreement.modalities if situation.agreement else ()
     lacking = [name for name in expected if not any(name in case.modalities for case in manifest.usable)]
-    minimum = max(1, situation.terms.terms.minimum_cases if situation.terms else 1)
+    minimum = max(1, situation.agreement.agreement.minimum_cases if situation.agreement else 1)
     if usable < minimum:
         return failed(f"{text}, the study needs {minimum}", f"mend or add cases: {where}")
     if lacking:
@@ -134,7 +134,7 @@ def check_gpu(situation: Situation) -> Finding:
 
 
 def _device_finding(situation: Situation, memory: str) -> Finding:
-    needed = situation.terms.terms.gpu_memory_bytes if situation.terms else 0
+    needed = situation.agreement.agreement.gpu_memory_bytes if situation.agreement else 0
     gpu = {"cuda": False} if situation.device == "cpu" else situation.gpu
     if gpu["cuda"]:
         text = f"{gpu['name']} with {gpu['total'] / GIB:.0f} GiB, {gpu['free'] / GIB:.0f} free; {memory}"
@@ -161,9 +161,9 @@ def _without_gpu(device: str, needed: int, memory: str) -> Finding:
 
 def check_disk(situation: Situation) -> Finding:
     """The home's disk has room for what the study keeps there."""
-    if situation.terms is None:
+    if situation.agreement is None:
         return skipped(NO_TERMS)
-    root, needed = situation.home.root, situation.terms.terms.disk_bytes
+    root, needed = situation.home.root, situation.agreement.agreement.disk_bytes
     free, used = free_bytes(root), _size_of(situation.home.trainer)
     text = f"{free / GIB:.1f} GiB free, {used / GIB:.1f} used already, the study needs about {needed / GIB:.1f}"
     if free + used < needed:
@@ -245,10 +245,10 @@ def _available_memory() -> int:
     return 0
 
 
-def described(terms: CenterTerms) -> str:
+def described(agreement: CenterAgreement) -> str:
     """What joining means, in one line: study, model, bytes a round."""
-    found = terms.terms
+    found = agreement.agreement
     return (
-        f"study '{found.study}' ({found.title}) of {terms.consortium}, model {found.model}; a round brings at most "
+        f"study '{found.study}' ({found.title}) of {agreement.consortium}, model {found.model}; a round brings at most "
         f"{found.bytes_down_per_round / 1e6:.1f} MB and sends at most {found.bytes_up_per_round / 1e6:.1f} MB"
     )

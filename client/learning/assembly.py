@@ -37,7 +37,7 @@ def assemble(settings: StudySettings, backbone: Tensors, tensors: Tensors, *, de
     """The network that `backbone` and `tensors` describe; statistics among them are not loaded.
 
     Adapters are injected when `tensors` holds any. What is personal to a center joins them when the study asks for it
-    or `tensors` holds it; a carry only when `tensors` holds it. What has no tensors is fresh: DoRA's magnitudes are
+    or `tensors` holds it; a residual only when `tensors` holds it. What has no tensors is fresh: DoRA's magnitudes are
     those of the frozen weights, local normalisations the backbone's, a center's own adapter the identity.
 
     Raises:
@@ -59,7 +59,7 @@ def assemble(settings: StudySettings, backbone: Tensors, tensors: Tensors, *, de
 
 
 @cache
-def ledger(settings_json: str) -> tuple[TensorSpec, ...]:
+def study_specs(settings_json: str) -> tuple[TensorSpec, ...]:
     """Every tensor that a study may exchange, from its settings as JSON; the model is built without memory."""
     settings = StudySettings.model_validate_json(settings_json)
     with torch.device("meta"):
@@ -69,7 +69,7 @@ def ledger(settings_json: str) -> tuple[TensorSpec, ...]:
 
 
 def tensor_specs(model: nn.Module, model_name: str) -> tuple[TensorSpec, ...]:
-    """The ledger of a model: every parameter's key, group and shape, in key order."""
+    """The study_specs of a model: every parameter's key, group and shape, in key order."""
     pathways = model_row(model_name).pathways
     return tuple(
         TensorSpec(key, group_of(key, pathways), tuple(parameter.shape))
@@ -97,7 +97,7 @@ def inject_adapter(model: nn.Module, settings: StudySettings, tensors: Tensors =
     inject(model, config, seed=settings.seed, spared=row.pathway_modules)
     fresh = dict.fromkeys(adapted_layers(model), settings.center_rank) if CENTER in settings.personal else {}
     inject_beside(model, "center", fresh | _ranks(tensors, "center"), seed=settings.seed + CENTER_SEED)
-    inject_beside(model, "carry", _ranks(tensors, "carry"), seed=settings.seed)
+    inject_beside(model, "residual", _ranks(tensors, "residual"), seed=settings.seed)
     if NORM in settings.personal or any(ROLE_GROUPS.get(role_of(key)) == NORM for key in tensors):
         inject_local_norms(model, row.pathways)
 
@@ -110,7 +110,7 @@ def arrays_of(parameters: Mapping[str, nn.Parameter]) -> dict[str, NDArray[np.fl
     }
 
 
-def _ranks(tensors: Tensors, adapter: Literal["center", "carry"]) -> dict[str, int]:
+def _ranks(tensors: Tensors, adapter: Literal["center", "residual"]) -> dict[str, int]:
     """Rank of an adapter per module: the rows of its A."""
     return {module_of(key): array.shape[0] for key, array in tensors.items() if role_of(key) == f"{adapter}_a"}
 

@@ -25,7 +25,7 @@ from client.learning.features import FEATURES, evaluating, features_of
 from client.learning.input_gram import InputGrams, sketch
 from client.learning.training import shape_of
 from client.scores.evaluation import runnable_settings
-from client.service.cancellation import Check, unhindered
+from client.service.cancellation import Check, never_cancelled
 from fusion_models.adapters.injection import adapted_layers, parameters_by_key
 from fusion_models.losses import deeply_supervised, every_scale
 from fusion_models.modality import restrict
@@ -48,7 +48,7 @@ def observe(
     statistics: Sequence[Statistic],
     settings: StudySettings,
     rng: np.random.Generator,
-    check: Check = unhindered,
+    check: Check = never_cancelled,
 ) -> Observed:
     """The statistics asked for, and per statistic the number of cases behind it.
 
@@ -81,7 +81,7 @@ def input_grams(
     *,
     settings: StudySettings,
     rng: np.random.Generator,
-    check: Check = unhindered,
+    check: Check = never_cancelled,
 ) -> Observed:
     """`M@gram` (q, k) of every module with a shared adapter: q = settings.sketch_rank, at most k."""
     layers = adapted_layers(model)
@@ -108,7 +108,7 @@ def diagonal_fisher(
     *,
     settings: StudySettings,
     rng: np.random.Generator,
-    check: Check = unhindered,
+    check: Check = never_cancelled,
 ) -> Observed:
     """`key@fisher` of the shared adapter: mean over cases with a contour of the squared gradient of the case's loss."""
     parameters = {key: value for key, value in parameters_by_key(model).items() if role_of(key) in ROLES}
@@ -163,7 +163,7 @@ def prototypes(
     *,
     settings: StudySettings,
     rng: np.random.Generator,
-    check: Check = unhindered,
+    check: Check = never_cancelled,
 ) -> Observed:
     """Mean (p,) and scatter sum (f - mean)(f - mean)^T (p, p) of the cases' features, for each modality they have."""
     del rng  # windows cover the whole volume: nothing is drawn

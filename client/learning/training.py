@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from client.data.crops import apply_crop, draw_crop
 from client.data.preprocessing import PreparedCase
 from client.local_terms.contract import LocalTerm, warmed_up
-from client.service.cancellation import Check, unhindered
+from client.service.cancellation import Check, never_cancelled
 from fusion_models.adapters.gain import pinned_gain
 from fusion_models.losses import deeply_supervised, every_scale
 from fusion_models.modality import draw_setting, renormalised, restrict, settings_of
@@ -40,7 +40,7 @@ def train_locally(
     crop_zyx: Sequence[int],
     rng: np.random.Generator,
     terms: Sequence[LocalTerm] = (),
-    check: Check = unhindered,
+    check: Check = never_cancelled,
 ) -> Trained:
     """Run `training.local_steps` steps of AdamW on `parameters`; everything else of the model stays.
 
@@ -52,7 +52,7 @@ def train_locally(
 
     Raises:
         ModelError: no case serves any modality share, or the loss is no longer finite.
-        AbandonedError: `check` raised it.
+        CancelledError: `check` raised it.
     """
     by_setting = cases_by_setting(cases, training, model_settings)
     shares = renormalised(training.modality_shares, by_setting)

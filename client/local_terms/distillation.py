@@ -23,7 +23,7 @@ from fusion_models.adapters.injection import group_of
 from fusion_models.losses import every_scale
 from fusion_models.modality import restrict
 from fusion_models.registry import model_row
-from protocol.messages.tensors import CARRY, NEEDS, PEFT, ROLE_GROUPS, Tensors, is_statistic, role_of
+from protocol.messages.tensors import NEEDS, PEFT, RESIDUAL, ROLE_GROUPS, Tensors, is_statistic, role_of
 
 TEMPERATURE = 2.0
 CONFIDENCE = 0.9
@@ -89,8 +89,8 @@ def build_distillation(around: Round) -> Distillation | None:
 
 
 def teacher_tensors(received: Tensors, reference: Tensors) -> Tensors:
-    """The reference over what it leaves open: adapter and carry come from it alone, whole, or not at all."""
-    shared = {PEFT, CARRY}
+    """The reference over what it leaves open: adapter and residual come from it alone, whole, or not at all."""
+    shared = {PEFT, RESIDUAL}
     kept = {
         key: array
         for key, array in received.items()

@@ -7,7 +7,7 @@
     D    (d, k)   effective update of the shared state, D* the one accepted before the stage:
                   LoRA  D = C + s B A
                   DoRA  D = C + (diag(d) - 1) W0 + s diag(d) B A,  d = m / ||W0 + s B A||_row, the norm detached
-                  as peft detaches it; C = carry_b carry_a, s = alpha / rows of A
+                  as peft detaches it; C = residual_b residual_a, s = alpha / rows of A
 
 With R^T R = X X^T / n exactly, |(D - D*) R^T|^2 = |(W - W*) X|^2 / n: Omega is lambda/2 times the mean output drift,
 and depends on the product B A alone, never on the gauge. It is elastic weight consolidation in function space:
@@ -54,7 +54,7 @@ class Anchored:
         return self.update(self.a, self.b, self.magnitude) - self.kept
 
     def update(self, a: Tensor, b: Tensor, magnitude: Tensor | None) -> Tensor:
-        """D R^T (d, q) of an adapter, its carry aside; gradients flow into A, B and m."""
+        """D R^T (d, q) of an adapter, its residual aside; gradients flow into A, B and m."""
         scale = self.alpha / a.shape[0]
         a, b = a.flatten(1), b.flatten(1)
         product = scale * (b @ (a @ self.sketch_t))
@@ -112,7 +112,7 @@ def _anchored(module: str, around: Round) -> Anchored:
 
 
 def _kept(module: str, start: Anchored, around: Round) -> Tensor:
-    """(D* - C) R^T: what the present adapter is compared with once the present carry is taken off."""
+    """(D* - C) R^T: what the present adapter is compared with once the present residual is taken off."""
     old = {key: like(array, start.weight) for key, array in around.reference.items() if _of(module, key)}
     now = {key: like(array, start.weight) for key, array in around.received.items() if _of(module, key)}
     with torch.no_grad():
@@ -125,8 +125,8 @@ def _of(module: str, key: str) -> bool:
 
 
 def _carried(module: str, tensors: Mapping[str, Tensor], sketch_t: Tensor) -> Tensor | float:
-    """C R^T (d, q); 0 without a carry."""
-    carry_a, carry_b = (tensors.get(f"{module}#carry_{factor}") for factor in "ab")
-    if carry_a is None or carry_b is None:
+    """C R^T (d, q); 0 without a residual."""
+    residual_a, residual_b = (tensors.get(f"{module}#residual_{factor}") for factor in "ab")
+    if residual_a is None or residual_b is None:
         return 0.0
-    return carry_b.flatten(1) @ (carry_a.flatten(1) @ sketch_t)
+    return residual_b.flatten(1) @ (residual_a.flatten(1) @ sketch_t)

@@ -2,9 +2,9 @@
 
     lambda sum_M |A_M^old A_M^T|_F^2
 
-A^old are the frozen directions of earlier stages, which the carry of the reference holds: carry_a (c, k), convolutions
-flattened to k = in * volume. The carry received in a round is not asked: it may hold directions of the stage under way.
-A module without carry, or whose A does not train, adds nothing. The term suppresses transfer between centers that
+A^old are the frozen directions of earlier stages, which the residual of the reference holds: residual_a (c, k), convolutions
+flattened to k = in * volume. The residual received in a round is not asked: it may hold directions of the stage under way.
+A module without residual, or whose A does not train, adds nothing. The term suppresses transfer between centers that
 share one task and is therefore an option for a change of task.
 """
 
@@ -29,21 +29,21 @@ class Orthogonality(QuietTerm):
 
 
 def build_orthogonality(around: Round) -> Orthogonality | None:
-    """O-LoRA over the trained A of modules with a carry in the reference; None when there is none.
+    """O-LoRA over the trained A of modules with a residual in the reference; None when there is none.
 
     Raises:
-        ModelError: a carry has another input width than its module.
+        ModelError: a residual has another input width than its module.
     """
     rows = [
         _row(key, parameter, around)
         for key, parameter in around.trained().items()
-        if role_of(key) == "lora_a" and f"{module_of(key)}#carry_a" in around.reference
+        if role_of(key) == "lora_a" and f"{module_of(key)}#residual_a" in around.reference
     ]
     return Orthogonality(rows, around.training.terms.orthogonality) if rows else None
 
 
 def _row(key: str, parameter: nn.Parameter, around: Round) -> tuple[nn.Parameter, Tensor]:
-    name = f"{module_of(key)}#carry_a"
+    name = f"{module_of(key)}#residual_a"
     old = like(around.reference[name], parameter).flatten(1)
     if old.shape[1] != parameter[0].numel():
         raise ModelError(f"tensor '{name}' has input width {old.shape[1]}, expected {parameter[0].numel()} as '{key}'")

@@ -37,7 +37,7 @@ def build_terms(
 ) -> list[LocalTerm]:
     """The local terms that a round asks for, in the table's order; none when all weights are 0.
 
-    A term that needs a memory (a Gram sketch, a Fisher, a reference, a carry) and finds none is left out: nothing was
+    A term that needs a memory (a Gram sketch, a Fisher, a reference, a residual) and finds none is left out: nothing was
     learnt before, so there is nothing to keep.
 
     Args:

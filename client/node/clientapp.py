@@ -21,7 +21,7 @@ from typing import Any
 from flwr.app import Context, Message
 
 from client.app import NODE_HOME_VARIABLE, app, noted
-from client.home.center_home import CenterHome, read_center_terms
+from client.home.center_home import CenterHome, read_center_agreement
 from client.node.bundle_guard import check_bundle, check_run_options, read_accepted
 from client.node.run_watch import watched
 from protocol.errors import ConciliumError
@@ -99,7 +99,7 @@ class Guard:
     def _check(self, run_options: Mapping[str, Any]) -> None:
         if self._refused is not None:
             raise self._refused
-        check_run_options(run_options, read_center_terms(self._home).terms.run_options)
+        check_run_options(run_options, read_center_agreement(self._home).agreement.run_options)
 
     def _answered_with(self, code: str, message: Message) -> Message:
         kind = claimed_kind(message.content, message.metadata.message_type)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from client.home.center_home import CenterHome, HomeError
-from protocol.enrolment.kit import RENEWAL, Answer, answer_bytes, token_proof
+from protocol.enrolment.kit import RENEWAL, EnrolmentAnswer, answer_bytes, token_proof
 from protocol.storage.atomic_files import write_private, write_text
 
 
@@ -58,21 +58,25 @@ def public_line(key: ec.EllipticCurvePrivateKey) -> str:
     return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
-def first_answer(*, center: str, study: str, serial: str, token: str, key: ec.EllipticCurvePrivateKey) -> Answer:
+def first_answer(
+    *, center: str, study: str, serial: str, token: str, key: ec.EllipticCurvePrivateKey
+) -> EnrolmentAnswer:
     """The answer to a kit: the public key, proven with the kit's token."""
     line = public_line(key)
     message = answer_bytes(center=center, study=study, serial=serial, public_key=line)
-    return Answer(center=center, study=study, serial=serial, public_key=line, proof=token_proof(token, message))
+    return EnrolmentAnswer(
+        center=center, study=study, serial=serial, public_key=line, proof=token_proof(token, message)
+    )
 
 
 def renewal_answer(
     *, center: str, study: str, current: ec.EllipticCurvePrivateKey, following: ec.EllipticCurvePrivateKey
-) -> Answer:
+) -> EnrolmentAnswer:
     """The answer that replaces a key: the new public key, signed by the one in use."""
     line = public_line(following)
     message = answer_bytes(center=center, study=study, serial=RENEWAL, public_key=line)
     proof = current.sign(message, ec.ECDSA(hashes.SHA384())).hex()
-    return Answer(center=center, study=study, serial=RENEWAL, public_key=line, proof=proof)
+    return EnrolmentAnswer(center=center, study=study, serial=RENEWAL, public_key=line, proof=proof)
 
 
 def adopt_next_key(home: CenterHome) -> None:

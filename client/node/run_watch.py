@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from client.app import SOCKET_VARIABLE, trainer_at
-from client.home.center_home import CenterHome, read_center_terms
+from client.home.center_home import CenterHome, read_center_agreement
 from client.node.fleet_api import fleet_api
 from client.node.node_key import read_node_key
 from protocol.errors import ConciliumError
@@ -44,13 +44,13 @@ def _watch(home: CenterHome, run_id: int, node_id: int, interval_s: float, done:
         try:
             if _is_over(home, run_id, node_id) and not done.is_set():
                 logger.warning("the coordinator ended run %d; the trainer is told to stop", run_id)
-                if trainer_at(Path(os.environ.get(SOCKET_VARIABLE) or home.socket)).abandon():
+                if trainer_at(Path(os.environ.get(SOCKET_VARIABLE) or home.socket)).cancel():
                     return
         except (httpx.HTTPError, ConciliumError, OSError, ValueError) as error:
             logger.warning("cannot ask whether run %d is still wanted: %s", run_id, type(error).__name__)
 
 
 def _is_over(home: CenterHome, run_id: int, node_id: int) -> bool:
-    endpoint, authority = read_center_terms(home).endpoint, home.authority.read_bytes()
+    endpoint, authority = read_center_agreement(home).endpoint, home.authority.read_bytes()
     with fleet_api(endpoint, authority, read_node_key(home.key)) as api:
         return api.is_run_over(run_id, node_id)

@@ -22,8 +22,8 @@ from client.outgoing.outgoing_log import append_line, bytes_of, line_of
 from client.outgoing.withholding import withheld
 from protocol.errors import (
     UNREADABLE,
-    AbandonedError,
     BackboneMissingError,
+    CancelledError,
     ConciliumError,
     NothingWaitingError,
     PayloadError,
@@ -55,7 +55,7 @@ HASH_TEXT = re.compile(r"([0-9a-f]{64})?")
 FEATURE_OWNERS: Mapping[str, str] = {"features.ct": "", "features.pet": PET}
 SUPPORTED = (*GROUPS, *OBSERVED)
 REFUSED, INTERNAL = "egress-refused", "internal"
-ORDINARY = (BackboneMissingError, NothingWaitingError, AbandonedError)
+ORDINARY = (BackboneMissingError, NothingWaitingError, CancelledError)
 """What belongs to the course of a study and is no failure."""
 
 

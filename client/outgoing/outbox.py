@@ -1,9 +1,9 @@
-"""Finished training that the coordinator has not settled yet, on the center's disk: no hour of work is done twice.
+"""Finished training that the coordinator has not acknowledged yet, on the center's disk: no hour of work is done twice.
 
     outbox/<round>-<study>-<instruction>-<content>.safetensors      one reply each, a frame of `protocol.socket_codec`
 
 <study> and <instruction> are digests of what the work belongs to, <content> is the SHA-256 of the file. The same
-instruction again finds its answer here, whoever died in between; what the coordinator reports as settled is removed.
+instruction again finds its answer here, whoever died in between; what the coordinator reports as acknowledged is removed.
 """
 
 import hashlib
@@ -50,10 +50,10 @@ class Outbox:
     def waiting_for(self, instruction: Instruction) -> Reply | None:
         """What has been done already of an instruction; None where it has to be done.
 
-        What `instruction.settled` covers is forgotten first.
+        What `instruction.acknowledged` covers is forgotten first.
 
         Raises:
-            NothingWaitingError: a `collect` that finds nothing between the settled rounds and its own.
+            NothingWaitingError: a `collect` that finds nothing between the acknowledged rounds and its own.
         """
         self._settle(instruction)
         if instruction.kind == "train":
@@ -65,7 +65,7 @@ class Outbox:
         reply = self._first(entry for entry in self._of(instruction) if entry.server_round < instruction.server_round)
         if reply is None:
             raise NothingWaitingError(
-                f"no finished update after round {instruction.settled} and before {instruction.server_round} waits in "
+                f"no finished update after round {instruction.acknowledged} and before {instruction.server_round} waits in "
                 f"{self._folder}"
             )
         return replace(reply, kind="collect")
@@ -101,9 +101,9 @@ class Outbox:
         self._drop_surplus()
 
     def _settle(self, instruction: Instruction) -> None:
-        if instruction.settled:
+        if instruction.acknowledged:
             for entry in self._of(instruction):
-                if entry.server_round <= instruction.settled:
+                if entry.server_round <= instruction.acknowledged:
                     _remove(entry.path)
 
     def _of(self, instruction: Instruction) -> Iterator[_Entry]:
@@ -125,7 +125,7 @@ class Outbox:
         for entry in by_age[: max(0, len(by_age) - self._size)]:
             logger.warning(
                 "the outbox %s holds more than %d updates: the one of round %d is dropped; the coordinator never "
-                "settled it",
+                "acknowledged it",
                 self._folder,
                 self._size,
                 entry.server_round,
@@ -136,9 +136,9 @@ class Outbox:
 def instruction_digest(instruction: Instruction) -> str:
     """SHA-256 of everything that decides the answer to an instruction.
 
-    `settled` is no part of it, and the backbone only by the hash that names it: it comes along or does not.
+    `acknowledged` is no part of it, and the backbone only by the hash that names it: it comes along or does not.
     """
-    text = instruction_text(replace(instruction, settled=0, tensors={}, backbone={}, reference={}))
+    text = instruction_text(replace(instruction, acknowledged=0, tensors={}, backbone={}, reference={}))
     parts = (text, content_hash(instruction.tensors), content_hash(instruction.reference))
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 

@@ -5,7 +5,7 @@
     comparison    the validation cases that were compared
     diagnostics   the cases of the setting that they stand on, `protocol.messages.diagnostics.STANDS_ON`
 
-Counts of cases leave whatever their size, those of validation and test cases too: the coordinator needs them to admit
+Counts of cases leave whatever their size, those of validation and test cases too: the coordinator needs them to accept
 a payload and to say why a column is empty, and a count says of no patient more than that there are few. What would
 say something about the few, a score over them, is what stays.
 """

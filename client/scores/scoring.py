@@ -20,7 +20,7 @@ from client.data.preprocessing import PreparedCase
 from client.learning.assembly import assemble
 from client.scores.evaluation import runnable_settings, score_case
 from client.scores.metrics import CaseScore, summarise
-from client.service.cancellation import Check, unhindered
+from client.service.cancellation import Check, never_cancelled
 from fusion_models.registry import model_row
 from fusion_models.vmambax.gate_statistics import GateStatistics
 from protocol.messages.instruction import Comparison, Score
@@ -81,7 +81,7 @@ class Scored:
         return np.frombuffer(zlib.decompress(self.prediction), dtype=np.uint8).reshape(self.shape)
 
 
-class ScoreBook:
+class ScoreCache:
     """The latest scores of a center, by network, case and modality setting. Score a network before it trains."""
 
     def __init__(self, size: int = KEPT_SCORES) -> None:
@@ -89,7 +89,7 @@ class ScoreBook:
         self._rows: OrderedDict[tuple[str, str, str], Scored] = OrderedDict()
 
     def scores(
-        self, network: Network, cases: Sequence[PreparedCase], wanted: Sequence[str], check: Check = unhindered
+        self, network: Network, cases: Sequence[PreparedCase], wanted: Sequence[str], check: Check = never_cancelled
     ) -> Iterator[Scored]:
         """Each case under every setting that case, model and `wanted` allow, the fullest one last."""
         able = set(model_row(network.settings.model.name).settings) & set(wanted)
@@ -99,7 +99,7 @@ class ScoreBook:
                 yield self.score(network, case, setting)
 
     def fullest(
-        self, network: Network, cases: Sequence[PreparedCase], check: Check = unhindered
+        self, network: Network, cases: Sequence[PreparedCase], check: Check = never_cancelled
     ) -> dict[str, CaseScore]:
         """Each case, by name, under the fullest setting that case and model allow."""
         able, found = model_row(network.settings.model.name).settings, {}

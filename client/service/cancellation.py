@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 Check = Callable[[], None]
-"""Returns nothing while the work is still wanted; raises `AbandonedError` when it is not."""
+"""Returns nothing while the work is still wanted; raises `CancelledError` when it is not."""
 
 
-def unhindered() -> None:
+def never_cancelled() -> None:
     """The check of work that nobody can call off."""

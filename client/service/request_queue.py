@@ -1,6 +1,6 @@
 """What comes in at the trainer's socket while the trainer works: the next instructions, and calls to break one off.
 
-One thread accepts, one listens to each connection; `Reception.next_errand` hands instructions, in the order they came,
+One thread accepts, one listens to each connection; `RequestQueue.next_errand` hands instructions, in the order they came,
 to the one thread that works. What may come is listed in `client.service.trainer_link`.
 """
 
@@ -16,8 +16,8 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from queue import SimpleQueue
 
-from client.service.trainer_link import ABANDON, ASKER, DROPPED, IDLE, MAXIMUM_FRAME_BYTES
-from protocol.errors import AbandonedError
+from client.service.trainer_link import ASKER, CANCEL, DROPPED, IDLE, MAXIMUM_FRAME_BYTES
+from protocol.errors import CancelledError
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ PAUSE_AFTER_REFUSAL_S = 0.1
 LAST_WORDS_S = 5.0
 
 
-class Errand:
+class Job:
     """One instruction, as it came, on its way through the trainer."""
 
     def __init__(self, frame: bytes, asker: bytes) -> None:
@@ -37,10 +37,10 @@ class Errand:
         """Nothing, as long as somebody waits for the answer.
 
         Raises:
-            AbandonedError: the asker called it off.
+            CancelledError: the asker called it off.
         """
         if self._dropped.is_set():
-            raise AbandonedError("the work is broken off: its run was stopped; nothing of it leaves")
+            raise CancelledError("the work is broken off: its run was stopped; nothing of it leaves")
 
     def drop(self) -> None:
         """Let the next `check` raise."""
@@ -55,18 +55,18 @@ class Errand:
         return self._answers.get()
 
 
-class Reception:
-    """The open connections of one service and the errands that wait or are under way."""
+class RequestQueue:
+    """The open connections of one service and the jobs that wait or are under way."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
-        self._arrived: SimpleQueue[Errand] = SimpleQueue()
+        self._arrived: SimpleQueue[Job] = SimpleQueue()
         self._lock = threading.Lock()
-        self._errands: set[Errand] = set()
+        self._errands: set[Job] = set()
         self._open: set[Connection[bytes, bytes]] = set()
         self._closed = False
 
-    def next_errand(self) -> Errand:
+    def next_errand(self) -> Job:
         """Wait for an instruction."""
         return self._arrived.get()
 
@@ -83,13 +83,13 @@ class Reception:
             threading.Thread(target=self._listen, args=(connection,), name="trainer-connection", daemon=True).start()
 
     def close(self) -> None:
-        """Hang up on everybody; an errand without an answer gets none."""
+        """Hang up on everybody; an job without an answer gets none."""
         with self._lock:
             self._closed = True
             for connection in self._open:
                 _hang_up(connection)
-            for errand in self._errands:
-                errand.answer(None)
+            for job in self._errands:
+                job.answer(None)
 
     def _listen(self, connection: "Connection[bytes, bytes]") -> None:
         """Answer what comes until the other side closes the connection, or we do."""
@@ -115,44 +115,44 @@ class Reception:
             frame = connection.recv_bytes(MAXIMUM_FRAME_BYTES)
             if frame.startswith(ASKER):
                 asker = frame.removeprefix(ASKER)
-            elif frame.startswith(ABANDON):
-                connection.send_bytes(self._drop(frame.removeprefix(ABANDON)))
-            elif (reply := self._outcome(Errand(frame, asker))) is None:
+            elif frame.startswith(CANCEL):
+                connection.send_bytes(self._drop(frame.removeprefix(CANCEL)))
+            elif (reply := self._outcome(Job(frame, asker))) is None:
                 return
             else:
                 connection.send_bytes(reply)
 
-    def _outcome(self, errand: Errand) -> bytes | None:
+    def _outcome(self, job: Job) -> bytes | None:
         with self._lock:
             if self._closed:
                 return None
-            self._errands.add(errand)
-        self._arrived.put(errand)
+            self._errands.add(job)
+        self._arrived.put(job)
         try:
-            return errand.outcome()
+            return job.outcome()
         finally:
             with self._lock:
-                self._errands.discard(errand)
+                self._errands.discard(job)
 
     def _drop(self, asker: bytes) -> bytes:
         with self._lock:
-            dropped = [errand for errand in self._errands if errand.asker == asker]
-        for errand in dropped:
-            errand.drop()
+            dropped = [job for job in self._errands if job.asker == asker]
+        for job in dropped:
+            job.drop()
         logger.info("%d instruction(s) called off", len(dropped))
         return DROPPED if dropped else IDLE
 
 
 @contextmanager
-def received(listener: Listener, socket_path: Path) -> Iterator[Reception]:
-    """A reception that is open within."""
-    reception = Reception(listener)
-    accepting = threading.Thread(target=reception.accept_all, name="trainer-accept", daemon=True)
+def received(listener: Listener, socket_path: Path) -> Iterator[RequestQueue]:
+    """A request_queue that is open within."""
+    request_queue = RequestQueue(listener)
+    accepting = threading.Thread(target=request_queue.accept_all, name="trainer-accept", daemon=True)
     accepting.start()
     try:
-        yield reception
+        yield request_queue
     finally:
-        reception.close()
+        request_queue.close()
         _knock(socket_path)
         accepting.join(LAST_WORDS_S)
 

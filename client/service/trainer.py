@@ -17,7 +17,7 @@ from client.data.preprocessing import PreparedCase, cached_case
 from client.data.split_file import fixed_parts
 from client.home.agreement import MAXIMUM_STEPS, check_agreed
 from client.home.backbone_store import BackboneStore, check_hash
-from client.learning.assembly import ledger, tensor_specs
+from client.learning.assembly import study_specs, tensor_specs
 from client.learning.observation import observe
 from client.learning.outcome import moved_of, payload_of, round_generator, support_of
 from client.learning.training import train_locally
@@ -26,11 +26,11 @@ from client.outgoing.egress import answer, check_and_log, failed
 from client.outgoing.outbox import Outbox
 from client.outgoing.outgoing_log import LOG
 from client.scores.score_log import record_prediction, record_scores
-from client.scores.scoring import Network, ScoreBook, by_setting, comparison_of, mean_diagnostics
-from client.service.cancellation import Check, unhindered
+from client.scores.scoring import Network, ScoreCache, by_setting, comparison_of, mean_diagnostics
+from client.service.cancellation import Check, never_cancelled
 from fusion_models.adapters.injection import group_of, train_only
 from fusion_models.registry import model_row
-from protocol.errors import AbandonedError, ConciliumError, ModelError
+from protocol.errors import CancelledError, ConciliumError, ModelError
 from protocol.messages.instruction import Instruction, Kind, Part, Reply
 from protocol.messages.settings import Preprocessing, StudySettings, Training
 from protocol.messages.tensors import BACKBONE, GROUPS, NEEDS, Tensors, is_statistic
@@ -73,15 +73,15 @@ class Trainer:
         self._minimum_cases, self._maximum_bytes = minimum_cases, maximum_bytes
         self._agreed, self._maximum_steps = agreed, maximum_steps
         self._backbones, self._outbox = BackboneStore(home / "backbones"), Outbox(home / "outbox")
-        self._book = ScoreBook()
+        self._book = ScoreCache()
         self.manifest = cache(self._scan)
         self._prepared = lru_cache(maxsize=PREPARED_CASES)(self._prepare)
 
-    def perform(self, instruction: Instruction, check: Check = unhindered) -> Reply:
+    def perform(self, instruction: Instruction, check: Check = never_cancelled) -> Reply:
         """Do what the coordinator asks and return what may leave, after it is in the outgoing log.
 
         What fails becomes an error code; its text stays in this center's log. Finished training is kept until the
-        coordinator has settled it, and answers the same instruction again without training.
+        coordinator has acknowledged it, and answers the same instruction again without training.
 
         Args:
             instruction: what the coordinator asks.
@@ -101,7 +101,7 @@ class Trainer:
         return self._leave(instruction, self._done(instruction, check))
 
     def _done(self, instruction: Instruction, check: Check) -> Reply:
-        """What comes of an instruction; work that was abandoned gives the device's memory back."""
+        """What comes of an instruction; work that was cancelled gives the device's memory back."""
         handlers: Mapping[Kind, Callable[[Instruction, Check], Reply]] = {
             "register": self._register,
             "train": self._train,
@@ -111,7 +111,7 @@ class Trainer:
         }
         start = time.perf_counter()
         done = answer(lambda asked: handlers[asked.kind](asked, check), instruction)
-        if done.error == AbandonedError.code and torch.cuda.is_available():
+        if done.error == CancelledError.code and torch.cuda.is_available():
             gc.collect()
             torch.cuda.empty_cache()
         return replace(done, seconds=time.perf_counter() - start)
@@ -120,7 +120,7 @@ class Trainer:
         """What may leave of a reply, after it is kept and its line is written."""
         return check_and_log(
             replace(reply, center=self.center),
-            specs=ledger(instruction.settings.model_dump_json()) if reply.payload else (),
+            specs=study_specs(instruction.settings.model_dump_json()) if reply.payload else (),
             owned_groups=self._owned(GROUPS),
             minimum_cases=self._minimum_cases,
             maximum_bytes=self._maximum_bytes,

@@ -5,7 +5,7 @@ A connection carries, each as one message:
 
     ASKER + name     whose instructions follow; not answered
     instruction      `protocol.socket_codec`; answered with a reply
-    ABANDON + name   break off what that asker waits for; answered with DROPPED or IDLE
+    CANCEL + name   break off what that asker waits for; answered with DROPPED or IDLE
 """
 
 import logging
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 MAXIMUM_FRAME_BYTES = 4 * 1024**3
 # No safetensors frame starts like these: its first eight bytes are a length.
-ASKER, ABANDON = b"concilium asker ", b"concilium abandon "
+ASKER, CANCEL = b"concilium asker ", b"concilium cancel "
 DROPPED, IDLE = b"dropped", b"idle"
 START_IT = "start it with `concilium-center trainer`"
 MAXIMUM_DEATHS = 3
@@ -99,7 +99,7 @@ class TrainerLink:
         """
         return patiently(lambda: self._asked(instruction), self._patience_s)
 
-    def abandon(self) -> bool:
+    def cancel(self) -> bool:
         """Break off what this process waits for at the trainer; True where there was something.
 
         Only this process's own: a stopped run must not end the work of the next one.
@@ -107,8 +107,8 @@ class TrainerLink:
         Raises:
             TrainerUnavailableError: as `perform`.
         """
-        with self._connected("abandon") as connection:
-            connection.send_bytes(ABANDON + _own_name())
+        with self._connected("cancel") as connection:
+            connection.send_bytes(CANCEL + _own_name())
             return connection.recv_bytes(len(DROPPED)) == DROPPED
 
     def _asked(self, instruction: Instruction) -> Reply:

@@ -10,7 +10,7 @@ from client.home.center_home import DEFAULT_MINIMUM_CASES, CenterHome, HomeError
 
 @dataclass(frozen=True)
 class TrainerOptions:
-    """All that a trainer needs to know; `terms` None takes instructions of any study."""
+    """All that a trainer needs to know; `agreement` None takes instructions of any study."""
 
     center: str
     data: tuple[Path, ...]
@@ -20,7 +20,7 @@ class TrainerOptions:
     device: str
     minimum_cases: int
     maximum_steps: int
-    terms: Path | None
+    agreement: Path | None
 
 
 def trainer_options(
@@ -33,7 +33,7 @@ def trainer_options(
     device: str | None = None,
     minimum_cases: int | None = None,
     maximum_steps: int | None = None,
-    terms: Path | None = None,
+    agreement: Path | None = None,
 ) -> TrainerOptions:
     """What the command line says, over what the home says, over the defaults.
 
@@ -55,7 +55,7 @@ def trainer_options(
             _present(device or kept.device),
             minimum_cases or kept.minimum_cases,
             maximum_steps or kept.maximum_steps,
-            terms or joined.trainer_terms,
+            agreement or joined.trainer_agreement,
         )
     if center is None or data is None or socket is None:
         raise HomeError(
@@ -72,7 +72,7 @@ def trainer_options(
         chosen,
         minimum_cases or DEFAULT_MINIMUM_CASES,
         maximum_steps or MAXIMUM_STEPS,
-        terms,
+        agreement,
     )
 
 

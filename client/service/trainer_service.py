@@ -2,7 +2,7 @@
 
 The process stays up between rounds, so that imports, data and backbone are paid for once. Frames are
 `protocol.socket_codec`; what cannot be read is answered with a code and the service goes on. The thread that calls `serve`
-does the work, so that SIGTERM ends it; `reception` takes connections meanwhile, so that it can be called off.
+does the work, so that SIGTERM ends it; `request_queue` takes connections meanwhile, so that it can be called off.
 """
 
 import logging
@@ -20,7 +20,7 @@ from typing import Protocol
 
 from client.outgoing.egress import answer
 from client.service.cancellation import Check
-from client.service.request_queue import Errand, received
+from client.service.request_queue import Job, received
 from protocol.errors import UNREADABLE, ConciliumError
 from protocol.messages.instruction import Instruction, Reply
 from protocol.socket_codec import pack_reply, unpack_instruction
@@ -69,26 +69,26 @@ def serve(trainer: Performer, socket_path: Path, authkey: bytes) -> None:
         with (
             _raising_on_sigterm(),
             _listening(socket_path, authkey) as listener,
-            received(listener, socket_path) as reception,
+            received(listener, socket_path) as request_queue,
         ):
             logger.info("trainer listens at %s", socket_path)
             while True:
-                errand = reception.next_errand()
-                errand.answer(_answered(trainer, errand))
+                job = request_queue.next_errand()
+                job.answer(_answered(trainer, job))
     except _TerminatedError:
         logger.info("trainer stops: SIGTERM")
 
 
-def _answered(trainer: Performer, errand: Errand) -> bytes:
+def _answered(trainer: Performer, job: Job) -> bytes:
     try:
-        instruction = unpack_instruction(errand.frame)
+        instruction = unpack_instruction(job.frame)
     except Exception:
-        logger.exception("a frame of %d bytes is no instruction", len(errand.frame))
+        logger.exception("a frame of %d bytes is no instruction", len(job.frame))
         return pack_reply(Reply(center="", kind="register", error=UNREADABLE))
 
     def perform(instruction: Instruction) -> Reply:
-        errand.check()
-        return trainer.perform(instruction, errand.check)
+        job.check()
+        return trainer.perform(instruction, job.check)
 
     try:
         return pack_reply(answer(perform, instruction))

@@ -16,7 +16,7 @@ from pathlib import Path
 from flwr.supercore.constant import TASK_TYPE_TO_COMMAND, TaskType
 
 from client.app import NODE_HOME_VARIABLE, SOCKET_VARIABLE
-from client.home.center_home import CenterHome, CenterTerms
+from client.home.center_home import CenterAgreement, CenterHome
 from deploy.supervision.supervisor import Program
 from protocol.storage.atomic_files import provide_private, write_private
 
@@ -40,12 +40,12 @@ def trainer_program(home: CenterHome, isolation: tuple[str, ...], log: Path | No
 
 
 def node_programs(
-    home: CenterHome, terms: CenterTerms, port: int, *, isolation: tuple[str, ...] = (), log: Path | None = None
+    home: CenterHome, agreement: CenterAgreement, port: int, *, isolation: tuple[str, ...] = (), log: Path | None = None
 ) -> tuple[Program, Program]:
     """The network side; both programs wait for the trainer's socket. `isolation` takes the data from them."""
     environment = node_environment(home)
     api = f"{LOOPBACK}:{port}"
-    node = [sys.executable, "-P", "-m", "client.node.supernode", "--superlink", terms.endpoint]
+    node = [sys.executable, "-P", "-m", "client.node.supernode", "--superlink", agreement.endpoint]
     node += ["--root-certificates", str(home.authority), "--auth-supernode-private-key", str(home.key)]
     node += ["--host", LOOPBACK, "--port", str(port), "--health-server-address", health_address(port)]
     node += ["--isolation", "process", "--superexec-auth-secret-file", str(home.secret)]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from client.home.center_home import CenterHome, CenterSettings, HomeError, read_center_terms
+from client.home.center_home import CenterHome, CenterSettings, HomeError, read_center_agreement
 from client.join.isolation import data_of, hides_too_much, without_data, without_network
-from client.join.joining import judged_kit, keep_settings, known_terms, merged_settings, prepare
+from client.join.joining import judged_kit, keep_settings, known_agreement, merged_settings, prepare
 from client.join.situation import Situation
 from deploy.center.node_health import HealthWatch
 from deploy.center.programs import SUPERNODE, health_address, node_programs, trainer_program
@@ -37,7 +37,7 @@ def examined_only(home: CenterHome, options: Options, in_use: str) -> Situation:
 
 
 def prepared(home: CenterHome, options: Options, in_use: str) -> Situation:
-    """What the checks look at, after the key, the answer, the terms and the settings are in the home."""
+    """What the checks look at, after the key, the answer, the agreement and the settings are in the home."""
     situation, kit = _situation(home, options, in_use)
     if situation.home_error:
         return situation
@@ -46,7 +46,7 @@ def prepared(home: CenterHome, options: Options, in_use: str) -> Situation:
             prepare(home, kit, situation.authority)
         except HomeError as error:
             return Situation(home, situation.kit_finding, home_error=str(error), device=situation.device)
-    if situation.settings is not None and home.terms.exists():
+    if situation.settings is not None and home.agreement.exists():
         keep_settings(home, situation.settings)
     return situation
 
@@ -56,28 +56,28 @@ def node_situation(home: CenterHome, port: int, in_use: str) -> Situation:
     finding, _, _ = judged_kit(None, home, datetime.now(UTC))
     settings = CenterSettings(data=(), port=port)
     try:
-        terms = read_center_terms(home)
+        agreement = read_center_agreement(home)
         authority = home.authority.read_bytes()
     except (HomeError, OSError) as error:
         return Situation(home, finding, settings=settings, home_error=in_use or str(error))
-    return Situation(home, finding, terms, authority, settings, in_use)
+    return Situation(home, finding, agreement, authority, settings, in_use)
 
 
 def keep_center_alive(situation: Situation) -> None:
     """Run trainer, SuperNode and SuperExec until SIGTERM; returns when they have ended."""
-    home, terms, settings = situation.home, situation.terms, situation.settings
-    if terms is None or settings is None:
-        raise HomeError(f"home {home.root} has no terms or no settings; join with the kit and --data")
+    home, agreement, settings = situation.home, situation.agreement, situation.settings
+    if agreement is None or settings is None:
+        raise HomeError(f"home {home.root} has no agreement or no settings; join with the kit and --data")
     folders = data_of(home, settings)
     blind = () if hides_too_much(home, folders) else without_data(folders)
     trainer = trainer_program(home, without_network(), home.trainer / "trainer.log")
-    node = node_programs(home, terms, settings.port, isolation=blind, log=home.node / "node.log")
+    node = node_programs(home, agreement, settings.port, isolation=blind, log=home.node / "node.log")
     _keep_alive([trainer, *node], settings.port)
 
 
 def keep_node_alive(home: CenterHome, port: int) -> None:
     """Run SuperNode and SuperExec until SIGTERM, their output on this process's own."""
-    _keep_alive(node_programs(home, read_center_terms(home), port), port)
+    _keep_alive(node_programs(home, read_center_agreement(home), port), port)
 
 
 def _keep_alive(programs: Sequence[Program], port: int) -> None:
@@ -92,10 +92,10 @@ def _keep_alive(programs: Sequence[Program], port: int) -> None:
 def _situation(home: CenterHome, options: Options, in_use: str) -> tuple[Situation, Kit | None]:
     finding, kit, authority = judged_kit(options.kit, home, datetime.now(UTC))
     try:
-        terms = known_terms(home, kit)
+        agreement = known_agreement(home, kit)
         settings = merged_settings(
             home,
-            center=terms.center if terms else None,
+            center=agreement.center if agreement else None,
             data=options.data,
             modalities=options.modalities,
             minimum_cases=options.minimum_cases,
@@ -105,8 +105,8 @@ def _situation(home: CenterHome, options: Options, in_use: str) -> tuple[Situati
         )
     except HomeError as error:
         return Situation(home, finding, home_error=in_use or str(error), device=options.device or "auto"), None
-    if authority is None and terms is not None and home.authority.exists():
+    if authority is None and agreement is not None and home.authority.exists():
         authority = home.authority.read_bytes()
     device = settings.device if settings else options.device or "auto"
-    situation = Situation(home, finding, terms, authority, settings, in_use, device)
+    situation = Situation(home, finding, agreement, authority, settings, in_use, device)
     return situation, kit

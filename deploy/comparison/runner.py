@@ -22,7 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from deploy.comparison.worker import ERROR, THREAD_VARIABLES, Job, carry_out, ready
+from deploy.comparison.worker import ERROR, THREAD_VARIABLES, Job, ready, residual_out
 
 DIED = "the worker process died, perhaps for want of memory; try fewer --jobs"
 WHOLE_RUN_S = 1e6
@@ -98,7 +98,7 @@ def _until_a_process_dies(left: deque[Job], workers: int, progression: Progressi
     try:
         while running or (left and whole):
             while whole and left and len(running) < workers:
-                running[pool.submit(carry_out, left[0])] = left[0]
+                running[pool.submit(residual_out, left[0])] = left[0]
                 progression.started(left.popleft())
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 job = running.pop(future)

@@ -49,7 +49,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def carry_out(job: Job) -> str:
+def residual_out(job: Job) -> str:
     """Run one study to its end, or continue it, and return "" or what stopped it; its words go to `log.txt`."""
     job.out.mkdir(parents=True, exist_ok=True)
     error = job.out / ERROR

@@ -121,7 +121,7 @@ def serve_command(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port, where it is not the endpoint's.")] = None,
     only: Annotated[str | None, typer.Option(help="superlink, superexec or proxy, in place of all.")] = None,
 ) -> None:
-    """Run the coordinator's programs until it is told to end: SuperLink, SuperExec, proxy and steward."""
+    """Run the coordinator's programs until it is told to end: SuperLink, SuperExec, proxy and watchdog."""
     call_nobody()
     from deploy.coordinator.serve import become, prepare, serve
 

@@ -3,7 +3,7 @@
 superlink   Flower's, on loopback only: it hands its control to whoever reaches it
 superexec   starts the ServerApp; apart from the SuperLink, so that it can be restarted where it has died
 proxy       nginx on the endpoint's port, which lets the centers' calls through and nothing else
-steward     watches the study; a thread of this process, so that it can restart the SuperExec
+watchdog     watches the study; a thread of this process, so that it can restart the SuperExec
 
 Each of the first three writes to ROOT/logs/NAME.log. Containers and systemd run them one by one with `--only`.
 """
@@ -214,20 +214,20 @@ def serve(serving: Serving) -> None:
     Raises:
         LaunchError: another `serve` runs here, or a port is taken.
     """
-    from server.runs.watchdog import Steward
+    from server.runs.watchdog import Watchdog
     from server.superlink.control import connect_to
 
     with alone(serving.directory):
         refuse_taken_ports(serving)
         serving.logs.mkdir(exist_ok=True)
         supervisor = Supervisor(programs(serving), other_logs=[serving.access_log])
-        steward = Steward(
+        watchdog = Watchdog(
             serving.directory,
             connect=lambda: connect_to(serving.directory),
             restart_superexec=lambda: supervisor.restart("superexec"),
         )
         ended = threading.Event()
-        threading.Thread(target=steward.keep, args=(ended,), name="steward", daemon=True).start()
+        threading.Thread(target=watchdog.keep, args=(ended,), name="watchdog", daemon=True).start()
         logger.info("centers come in on %s:%d; the SuperLink is at %s", serving.bind, serving.port, serving.link)
         try:
             supervisor.run()
@@ -243,6 +243,6 @@ def become(serving: Serving, name: str) -> None:
     """
     makers = {"superlink": superlink, "superexec": superexec, "proxy": proxy}
     if name not in makers:
-        raise LaunchError(f"there is no program '{name}'; there are {', '.join(makers)} (and `concilium steward`)")
+        raise LaunchError(f"there is no program '{name}'; there are {', '.join(makers)} (and `concilium watchdog`)")
     command = makers[name](serving)
     os.execvpe(command[0], command, {**os.environ, **environment_of(serving)})  # noqa: S606 - our own arguments

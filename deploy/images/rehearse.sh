@@ -135,8 +135,8 @@ start_coordinator() {
     --env FLWR_HOME=/tmp/flwr "$(image server)" \
     flower-superexec --runtime-api-address=127.0.0.1:8443 --root-certificates=/study/authority/ca.crt \
     --superexec-auth-secret-file=/run/secrets/superexec
-  start steward "$(at coordinator)" --volume "$work/study:/study" "${hidden[@]}" "$(image server)" \
-    concilium steward /study
+  start watchdog "$(at coordinator)" --volume "$work/study:/study" "${hidden[@]}" "$(image server)" \
+    concilium watchdog /study
   start proxy "$(at coordinator)" "${tls[@]}" "$(image proxy)" serve
   wait_for 120 probe superlink tcp:127.0.0.1:8443
   wait_for 30 "${ENGINE[@]}" exec "$NET-proxy" /opt/proxy/start.sh probe
@@ -186,7 +186,7 @@ join() {
   start "$center-trainer" --network none --volume "$work/cohort/$center:/data:ro" \
     --volume "$work/$center/trainer:/center/trainer" --volume "$work/$center/run:/center/run" "$(image client)" \
     concilium-center trainer --center "$center" --data /data --home /center/trainer \
-    --socket /center/run/trainer.sock --terms /center/trainer/terms.json --minimum-cases 1
+    --socket /center/run/trainer.sock --terms /center/trainer/agreement.json --minimum-cases 1
   start "$center-node" "$(at "$center")" --add-host "$NAME:$COORDINATOR_IP" \
     --volume "$work/$center/node:/center/node" --volume "$work/$center/run:/center/run" "$(image client)" \
     concilium-center node --home /center

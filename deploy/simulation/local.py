@@ -16,7 +16,7 @@ from deploy.simulation.in_process import InProcessGrid
 from deploy.simulation.ray_engine import run_with_ray
 from deploy.study.prepare import prepare
 from protocol.errors import StudyError
-from server.grid.center_grid import Fleet
+from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
 from server.study.directory import StudyDirectory
 from server.study.events import Display
@@ -61,7 +61,7 @@ def simulate(
     try:
         with Display(study, console) as display:
             ENGINES[engine](
-                lambda grid: run_study(Fleet(grid, poll_s=0.2), out, listener=display), trainers, trainer_for
+                lambda grid: run_study(CenterGrid(grid, poll_s=0.2), out, listener=display), trainers, trainer_for
             )
     finally:
         for center in study.centers:

@@ -40,7 +40,7 @@ def run_with_ray(
 ) -> None:
     """Run a study over Flower's simulation engine and return when it is done.
 
-    Nodes are nameless here: the study registers its centers through `Fleet.register` first.
+    Nodes are nameless here: the study registers its centers through `CenterGrid.register` first.
 
     Args:
         study: what the ServerApp does with the grid; runs in a thread of this process.

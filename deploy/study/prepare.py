@@ -40,7 +40,7 @@ BACKBONE_FILE = "backbone.json"
 
 
 def prepare(study_file: Path, root: Path, backbone: Path | None = None) -> Study:
-    """Make the directory of a study: ledger, initial state and adapter configuration, all from the study's seed.
+    """Make the directory of a study: specs, initial state and adapter configuration, all from the study's seed.
 
     A directory that holds the same study already is left as it is.
 
@@ -117,7 +117,7 @@ def trained_whole(model: nn.Module, pathway_modules: Sequence[str]) -> list[str]
 
 
 def read_backbone(path: Path, specs: Sequence[TensorSpec]) -> Arrays:
-    """The backbone of a safetensors file, whole and in the shapes of the ledger.
+    """The backbone of a safetensors file, whole and in the shapes of the specs.
 
     Raises:
         StudyError: the file cannot be read, or a tensor is missing, unknown, of another shape or type, or not finite;

@@ -131,7 +131,7 @@ class Supervisor:
             if charge.process is None:
                 self._start_if_due(charge)
             elif _has_ended(charge.process):
-                self._bury(charge)
+                self._reap(charge)
             elif charge.program.name in self._asked:
                 self._asked.discard(charge.program.name)
                 logger.warning("%s is restarted on request", charge.program.name)
@@ -165,7 +165,7 @@ class Supervisor:
         self._tell_sweeper(f"add {charge.process.pid}")
         logger.info("%s runs as process %d", program.name, charge.process.pid)
 
-    def _bury(self, charge: _Charge) -> None:
+    def _reap(self, charge: _Charge) -> None:
         """Take away what an ended program left running, and plan its restart."""
         process = charge.process
         if process is None:
@@ -213,7 +213,7 @@ class Supervisor:
         self._replace_sweeper()
 
     def _replace_sweeper(self) -> None:
-        self._sweeper = subprocess.Popen(  # noqa: S603 - our own file, no argument from outside
+        self._sweeper = subprocess.Popen(
             [sys.executable, "-I", "-S", sweeper.__file__, self._mark], stdin=subprocess.PIPE, start_new_session=True
         )
         for pid in self.pids().values():
@@ -247,7 +247,7 @@ def _started(program: Program, mark: str) -> "subprocess.Popen[bytes]":
         program.log.parent.mkdir(parents=True, exist_ok=True)
         output = program.log.open("ab")
     try:
-        return subprocess.Popen(  # noqa: S603 - the command is this project's own, without a shell
+        return subprocess.Popen(
             program.command,
             env={**os.environ, **program.environment, sweeper.MARK_VARIABLE: mark},
             stdin=subprocess.DEVNULL,

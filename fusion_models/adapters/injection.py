@@ -5,8 +5,8 @@
 
     (diag(d) W + C + s diag(d) B A + B_c A_c) x,   d = m / ||W + s B A||_row (1 for LoRA)
 
-with the shared adapter (A, B, m) "default", a center's own (A_c, B_c) "center" and the frozen carry C = B_k A_k
-"carry", both plain LoRA of scale 1. peft's DoRA rescales whatever result stands before it, so "default" comes first.
+with the shared adapter (A, B, m) "default", a center's own (A_c, B_c) "center" and the frozen residual C = B_k A_k
+"residual", both plain LoRA of scale 1. peft's DoRA rescales whatever result stands before it, so "default" comes first.
 
 B starts at zero, so a fresh adapter is the identity. A comes from the given seed: a study draws it once and
 broadcasts it, because independently drawn A make averages meaningless.
@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from fusion_models.adapters.keys import (
     BACKBONE,
-    CARRY,
     PEFT,
+    RESIDUAL,
     group_of,
     key_of,
     parameters_by_key,
@@ -47,7 +47,7 @@ __all__ = [
     "train_only",
 ]
 
-APPLIED = ("default", "center", "carry")
+APPLIED = ("default", "center", "residual")
 
 
 def lora_config(*, method: str, rank: int, alpha: float, targets: Sequence[str]) -> LoraConfig:
@@ -76,7 +76,7 @@ def inject(model: nn.Module, config: LoraConfig, *, seed: int, spared: Sequence[
 
 
 def inject_beside(
-    model: nn.Module, adapter: Literal["center", "carry"], ranks: Mapping[str, int], *, seed: int
+    model: nn.Module, adapter: Literal["center", "residual"], ranks: Mapping[str, int], *, seed: int
 ) -> None:
     """Put a plain LoRA of scale 1 beside the shared adapter of modules; A is drawn from `seed`, B is zero.
 
@@ -95,7 +95,7 @@ def inject_beside(
         layer.set_adapter([name for name in APPLIED if name in layer.lora_A])
     _draw(model, f"{adapter}_a", torch.Generator().manual_seed(seed))
     for key, parameter in parameters_by_key(model).items():
-        parameter.requires_grad_(parameter.requires_grad and group_of(key, {}) != CARRY)
+        parameter.requires_grad_(parameter.requires_grad and group_of(key, {}) != RESIDUAL)
 
 
 def matching_targets(model: nn.Module, targets: Sequence[str], spared: Sequence[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ M.lora_A.default.weight                           M#lora_a                 peft 
 M.lora_B.default.weight                           M#lora_b                 peft
 M.lora_magnitude_vector.default.weight            M#magnitude              peft
 M.lora_A.center.weight, M.lora_B.center.weight    M#center_a, M#center_b   center   a center's own adapter
-M.lora_A.carry.weight, M.lora_B.carry.weight      M#carry_a, M#carry_b     carry    frozen, in no trained group
+M.lora_A.residual.weight, M.lora_B.residual.weight      M#residual_a, M#residual_b     residual    frozen, in no trained group
 M.norm_weight, M.norm_bias                        M#norm_weight, ..        norm     a center's own normalisation
 M.base_layer.weight                               M.weight                 backbone, or a modality's pathway
 """
@@ -15,7 +15,7 @@ from itertools import pairwise
 
 from torch import nn
 
-BACKBONE, PEFT, CENTER, NORM, CARRY = "backbone", "peft", "center", "norm", "carry"
+BACKBONE, PEFT, CENTER, NORM, RESIDUAL = "backbone", "peft", "center", "norm", "residual"
 SHARED_ROLES = ("lora_a", "lora_b", "magnitude")
 ROLE_GROUPS: Mapping[str, str] = {
     **dict.fromkeys(SHARED_ROLES, PEFT),
@@ -23,8 +23,8 @@ ROLE_GROUPS: Mapping[str, str] = {
     "center_b": CENTER,
     "norm_weight": NORM,
     "norm_bias": NORM,
-    "carry_a": CARRY,
-    "carry_b": CARRY,
+    "residual_a": RESIDUAL,
+    "residual_b": RESIDUAL,
 }
 PEFT_ROLES: Mapping[tuple[str, str], str] = {
     ("lora_A", "default"): "lora_a",
@@ -32,8 +32,8 @@ PEFT_ROLES: Mapping[tuple[str, str], str] = {
     ("lora_magnitude_vector", "default"): "magnitude",
     ("lora_A", "center"): "center_a",
     ("lora_B", "center"): "center_b",
-    ("lora_A", "carry"): "carry_a",
-    ("lora_B", "carry"): "carry_b",
+    ("lora_A", "residual"): "residual_a",
+    ("lora_B", "residual"): "residual_b",
 }
 NORM_ROLES = ("norm_weight", "norm_bias")
 

@@ -92,7 +92,7 @@ CenterName = Annotated[str, AfterValidator(_is_center)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class StudyTerms(Settings):
+class StudyAgreement(Settings):
     """What a center agrees to when it joins: the study, the code, and what they need of it.
 
     settings_sha256: `protocol.messages.settings.settings_digest` of the settings that will come with every instruction.
@@ -133,14 +133,14 @@ class Kit(Settings):
     token: Annotated[str, Field(min_length=32, repr=False)]
     issued_at: AwareDatetime
     expires_at: AwareDatetime
-    terms: StudyTerms
+    agreement: StudyAgreement
 
     def expired(self, now: datetime) -> bool:
         """Whether the kit can no longer be used at `now` (aware)."""
         return now >= self.expires_at
 
 
-class Answer(Settings):
+class EnrolmentAnswer(Settings):
     """A center's public key (one OpenSSH line) and the proof that goes with it; no secret."""
 
     schema_version: Literal[1] = 1
@@ -185,7 +185,7 @@ def write_kit(path: Path, kit: Kit, ca_pem: bytes) -> None:
     """
     readme = README.format(
         center=kit.center,
-        study=kit.terms.study,
+        study=kit.agreement.study,
         consortium=kit.consortium,
         expires_at=kit.expires_at,
         endpoint=kit.endpoint,
@@ -223,7 +223,7 @@ def read_kit(path: Path) -> tuple[Kit, bytes]:
         ) from error
 
 
-def write_answer(path: Path, answer: Answer) -> None:
+def write_answer(path: Path, answer: EnrolmentAnswer) -> None:
     """Write an answer as JSON.
 
     Raises:
@@ -232,7 +232,7 @@ def write_answer(path: Path, answer: Answer) -> None:
     write_text(path, _json(answer).decode())
 
 
-def read_answer(path: Path) -> Answer:
+def read_answer(path: Path) -> EnrolmentAnswer:
     """Read what `write_answer` wrote.
 
     Raises:
@@ -241,7 +241,7 @@ def read_answer(path: Path) -> Answer:
     try:
         if path.stat().st_size > ANSWER_BYTES:
             raise KitError(f"answer {path} has {path.stat().st_size} bytes, expected at most {ANSWER_BYTES}; {_WHICH}")
-        return Answer.model_validate_json(path.read_bytes())
+        return EnrolmentAnswer.model_validate_json(path.read_bytes())
     except OSError as error:
         raise KitError(f"answer {path} cannot be read ({error.strerror}); {_WHICH}") from error
     except ValidationError as error:

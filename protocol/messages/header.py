@@ -66,7 +66,7 @@ class _InstructionHeader(_Header):
     backbone_hash: str
     training: Training | None
     statistics: tuple[Statistic, ...]
-    settled: int
+    acknowledged: int
 
 
 class _PayloadHeader(_Header):
@@ -123,7 +123,7 @@ def instruction_from(text: str, tensors: Tensors, backbone: Tensors, reference: 
         backbone=float32_only(backbone),
         reference=float32_only(reference),
         statistics=header.statistics,
-        settled=header.settled,
+        acknowledged=header.acknowledged,
     )
 
 

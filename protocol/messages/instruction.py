@@ -24,7 +24,7 @@ class Instruction:
     evaluate: load `tensors`, score them on test cases.
     compare:  score `tensors` and `reference` on the same validation cases; what the no-harm gate decides on.
     observe:  load `tensors` and return `statistics` of the training cases.
-    collect:  no tensors; the center returns the oldest finished update of a round after `settled` that still waits in
+    collect:  no tensors; the center returns the oldest finished update of a round after `acknowledged` that still waits in
               its outbox, or the error `nothing-waiting`.
 
     `tensors` is the state to load: adapter and pathway tensors, and the backbone too while a stage trains it; and
@@ -32,7 +32,7 @@ class Instruction:
     An empty DoRA magnitude set means a fresh adapter, whose magnitudes the frozen weights define.
     `reference` is the shared state accepted before the stage: teacher, anchor, or what a candidate is compared with.
     `backbone` holds the frozen backbone only when the center does not have `backbone_hash` yet.
-    `settled`: the coordinator has dealt with this center's updates of all rounds up to this one, counted or not; the
+    `acknowledged`: the coordinator has dealt with this center's updates of all rounds up to this one, counted or not; the
     center may forget them.
     """
 
@@ -46,7 +46,7 @@ class Instruction:
     backbone: Tensors = field(default_factory=dict)
     reference: Tensors = field(default_factory=dict)
     statistics: tuple[Statistic, ...] = ()
-    settled: int = 0
+    acknowledged: int = 0
 
 
 @dataclass(frozen=True)

@@ -125,15 +125,15 @@ class Aggregation(Settings):
     """How payloads become the next shared tensors.
 
     scheme: a row of the scheme table. weight_exponent: a in w = n^a. phases: the factor that each round of a stage
-    trains in the alternating schemes, over and over. gauge_step: orthonormalise A after a phase B. carry_rank: cap of
-    the carry per module. ridge: lambda of LoRA-FAIR and of RegMean. density: share of entries TIES keeps.
+    trains in the alternating schemes, over and over. gauge_step: orthonormalise A after a phase B. residual_rank: cap of
+    the residual per module. ridge: lambda of LoRA-FAIR and of RegMean. density: share of entries TIES keeps.
     """
 
     scheme: str = "alt-exact"
     weight_exponent: NonNegative = 0.5
     phases: tuple[Literal["a", "b"], ...] = Field(default=("b", "a"), min_length=1)
     gauge_step: bool = False
-    carry_rank: PositiveInt = 64
+    residual_rank: PositiveInt = 64
     ridge: PositiveFloat = 1e-2
     density: Annotated[float, Field(gt=0, le=1)] = 0.2
     server_optimiser: ServerOptimiser = ServerOptimiser()

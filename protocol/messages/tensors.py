@@ -6,7 +6,7 @@ A key is a module path; an adapter key ends in its role after `#`:
     blocks.0.attn.qkv#lora_b        (d_out, rank)
     blocks.0.attn.qkv#magnitude     (d_out,)            DoRA only
     blocks.0.attn.qkv#center_a, #center_b               a center's own adapter E_c, beside the shared one
-    blocks.0.attn.qkv#carry_a, #carry_b                 frozen low-rank carry C = carry_b carry_a, scale 1
+    blocks.0.attn.qkv#residual_a, #residual_b                 frozen low-rank residual C = residual_b residual_a, scale 1
     blocks.0.norm1#norm_weight, #norm_bias              a center's own copy of a normalisation's affine parameters
     pet_embedding.projection.weight plain parameter of a modality pathway
 
@@ -30,7 +30,7 @@ from protocol.storage.atomic_files import write_text
 Tensors = Mapping[str, NDArray[np.float32]]
 
 BACKBONE, PET, FUSION, PEFT = "backbone", "pet", "fusion", "peft"
-CENTER, NORM, CARRY = "center", "norm", "carry"
+CENTER, NORM, RESIDUAL = "center", "norm", "residual"
 NEEDS: Mapping[str, frozenset[str]] = {PET: frozenset({"pet"}), FUSION: frozenset({"ct", "pet"})}
 """Group -> modalities without which a case never reaches its tensors."""
 GROUPS = (BACKBONE, PET, FUSION, PEFT, CENTER, NORM)
@@ -43,8 +43,8 @@ ROLE_GROUPS = {
     "center_b": CENTER,
     "norm_weight": NORM,
     "norm_bias": NORM,
-    "carry_a": CARRY,
-    "carry_b": CARRY,
+    "residual_a": RESIDUAL,
+    "residual_b": RESIDUAL,
 }
 
 
@@ -68,10 +68,10 @@ def module_of(key: str) -> str:
 
 
 def group_in(key: str, groups: Mapping[str, str]) -> str:
-    """The group of a key or of the key a statistic is about: by its role, else as the ledger has it.
+    """The group of a key or of the key a statistic is about: by its role, else as the specs has it.
 
     Raises:
-        KeyError: a plain parameter that the ledger does not know.
+        KeyError: a plain parameter that the specs does not know.
     """
     return ROLE_GROUPS.get(role_of(key)) or groups[key.partition("@")[0]]
 
@@ -97,13 +97,13 @@ def select(tensors: Tensors, specs: Iterable[TensorSpec]) -> dict[str, NDArray[n
     return {key: tensors[key] for key in sorted(tensors) if key in keys}
 
 
-def write_ledger(path: Path, specs: Iterable[TensorSpec]) -> None:
-    """Write the tensor ledger of a study as JSON, one object a tensor."""
+def write_specs(path: Path, specs: Iterable[TensorSpec]) -> None:
+    """Write the tensor specs of a study as JSON, one object a tensor."""
     write_text(path, json.dumps([asdict(spec) for spec in specs], indent=1))
 
 
-def read_ledger(path: Path) -> tuple[TensorSpec, ...]:
-    """Read what `write_ledger` wrote."""
+def read_specs(path: Path) -> tuple[TensorSpec, ...]:
+    """Read what `write_specs` wrote."""
     return tuple(
         TensorSpec(key=row["key"], group=row["group"], shape=tuple(row["shape"]))
         for row in json.loads(path.read_text())

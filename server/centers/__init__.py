@@ -1,1 +1,1 @@
-"""Who belongs to the consortium: authority, kits, the roll of centers, their terms."""
+"""Who belongs to the consortium: authority, kits, the registry of centers, their agreement."""

@@ -1,11 +1,11 @@
-"""Enrolment of centers: invitation, answer, renewal, end. The roll decides; Flower's register of nodes follows it.
+"""Enrolment of centers: invitation, answer, renewal, end. The registry decides; Flower's register of nodes follows it.
 
-    invite  -> invited    a kit with a one-time token leaves; the roll keeps the token's hash
+    invite  -> invited    a kit with a one-time token leaves; the registry keeps the token's hash
     accept  -> enrolled   an answer proves the token, and its key is registered with the SuperLink
     revoke  -> revoked    for good: another enrolment needs another kit and another key
     expire  -> expired    a membership has ended; `renew` and a new key of the center bring it back
 
-Whatever breaks off, `settle` makes the SuperLink's register what the roll says: keys of enrolled centers are let in,
+Whatever breaks off, `reconcile` makes the SuperLink's register what the registry says: keys of enrolled centers are let in,
 all others are turned away, also those that came back with an old database.
 """
 
@@ -22,8 +22,8 @@ from protocol.errors import EnrolmentError, LaunchError
 from server.centers.coordinator_settings import read_coordinator
 from server.centers.kit_answers import member_after
 from server.centers.node_register import follow
-from server.centers.registry import Member, Roll, day_of, locked, read_roll, write_roll
-from server.centers.study_agreement import study_terms
+from server.centers.registry import CenterRegistry, Member, day_of, locked, read_registry, write_registry
+from server.centers.study_agreement import study_agreement
 from server.study.directory import StudyDirectory
 from server.study.file import read_study
 from server.superlink.link import Link
@@ -35,7 +35,7 @@ KIT_DAYS, MEMBER_DAYS = 14, 365
 def refuse_other_user(directory: StudyDirectory) -> None:
     """EnrolmentError where this process is not the user whose the study is.
 
-    The roll has mode 0600 and is replaced as a whole: written by root, the steward could not read it any more. The
+    The registry has mode 0600 and is replaced as a whole: written by root, the watchdog could not read it any more. The
     study file's owner counts, since ROOT itself may be where a volume is mounted.
     """
     owner, caller = directory.study_file.stat().st_uid, os.geteuid()
@@ -62,9 +62,9 @@ class Enrolment:
         self._study = read_study(directory.study_file)
 
     @property
-    def roll(self) -> Roll:
-        """The roll as it is now."""
-        return read_roll(self._directory.enrolment, self._study.name)
+    def registry(self) -> CenterRegistry:
+        """The registry as it is now."""
+        return read_registry(self._directory.enrolment, self._study.name)
 
     def invite(
         self, center: str, *, days: int = KIT_DAYS, member_days: int = MEMBER_DAYS, out: Path | None = None
@@ -84,9 +84,9 @@ class Enrolment:
             raise EnrolmentError(
                 f"study '{self._study.name}' has no center '{center}'; it names {sorted(self._study.centers)}"
             )
-        with self._changing() as roll:
+        with self._changing() as registry:
             now = self._clock()
-            before = roll.members.get(center)
+            before = registry.members.get(center)
             if before is not None and before.state_at(now) == "enrolled":
                 raise EnrolmentError(
                     f"center '{center}' is enrolled with key {before.fingerprint} until {day_of(before.member_until)}; "
@@ -100,20 +100,20 @@ class Enrolment:
                 token_verifier=token_verifier(kit.token),
                 kit_expires_at=kit.expires_at,
                 member_days=member_days,
-                settings_sha256=kit.terms.settings_sha256,
-                bundle_sha256=kit.terms.bundle_sha256,
+                settings_sha256=kit.agreement.settings_sha256,
+                bundle_sha256=kit.agreement.bundle_sha256,
                 past_fingerprints=() if before is None else before.all_fingerprints,
             )
             path = out or self._directory.kits / f"{center}.kit"
             self._directory.kits.mkdir(exist_ok=True, mode=0o700)
-            write_roll(self._directory.enrolment, roll.having(center, member))
+            write_registry(self._directory.enrolment, registry.having(center, member))
             write_kit(path, kit, self._directory.authority_certificate.read_bytes())
             return path
 
     def accept(self, path: Path, link: Link) -> str:
         """Take a center's answer: register its key, or the key that replaces it; gives the center's name.
 
-        Where the SuperLink cannot be asked, the center is on the roll all the same, and `settle` registers it later.
+        Where the SuperLink cannot be asked, the center is on the registry all the same, and `reconcile` registers it later.
 
         Raises:
             KitError: the answer cannot be read, is for another study, or its proof is wrong, used or too late.
@@ -121,13 +121,13 @@ class Enrolment:
                 asked or refuses.
         """
         answer = read_answer(path)
-        with self._changing() as roll:
-            self._write(roll.having(answer.center, member_after(roll, answer, self._clock())))
+        with self._changing() as registry:
+            self._write(registry.having(answer.center, member_after(registry, answer, self._clock())))
             self._follow(
                 link,
                 answer.center,
-                "is on the roll, but its key is not registered yet: accept the answer again when that is put right; "
-                "`concilium launch` and the steward try it too",
+                "is on the registry, but its key is not registered yet: accept the answer again when that is put right; "
+                "`concilium launch` and the watchdog try it too",
             )
         return answer.center
 
@@ -139,8 +139,8 @@ class Enrolment:
         Raises:
             EnrolmentError: the center is not enrolled.
         """
-        with self._changing() as roll:
-            before = roll.member(center)
+        with self._changing() as registry:
+            before = registry.member(center)
             if before.state not in {"enrolled", "expired"}:
                 raise EnrolmentError(
                     f"center '{center}' is {before.state}, so there is no membership to extend; "
@@ -149,51 +149,55 @@ class Enrolment:
             days = member_days or before.member_days
             end = max(self._clock() + timedelta(days=days), before.member_until or self._clock())
             member = before.model_copy(update={"state": "enrolled", "member_days": days, "member_until": end})
-            self._write(roll.having(center, member))
+            self._write(registry.having(center, member))
         return member
 
     def revoke(self, center: str, link: Link) -> None:
-        """End a membership or an invitation at once: first on the roll, then at the SuperLink.
+        """End a membership or an invitation at once: first on the registry, then at the SuperLink.
 
         Raises:
-            EnrolmentError: the center is not on the roll; or it is revoked now, but the SuperLink could not be told.
+            EnrolmentError: the center is not on the registry; or it is revoked now, but the SuperLink could not be told.
         """
-        with self._changing() as roll:
-            before = roll.member(center)
+        with self._changing() as registry:
+            before = registry.member(center)
             self._write(
-                roll.having(center, before.model_copy(update={"state": "revoked", "token_verifier": "", "spent": True}))
+                registry.having(
+                    center, before.model_copy(update={"state": "revoked", "token_verifier": "", "spent": True})
+                )
             )
             if before.public_key:
                 self._follow(
                     link,
                     center,
-                    "is revoked on the roll, but a SuperLink that runs still lets its key in: start or repair it, then "
-                    "revoke again; `concilium launch` and the steward finish it too",
+                    "is revoked on the registry, but a SuperLink that runs still lets its key in: start or repair it, then "
+                    "revoke again; `concilium launch` and the watchdog finish it too",
                 )
 
-    def settle(self, link: Link) -> tuple[str, ...]:
-        """End what has expired and make the SuperLink's register what the roll says; gives what was done, in words.
+    def reconcile(self, link: Link) -> tuple[str, ...]:
+        """End what has expired and make the SuperLink's register what the registry says; gives what was done, in words.
 
         Raises:
             LaunchError: the SuperLink cannot be asked, or refuses some of it: these centers are named, for all others
                 it is done.
             EnrolmentError: another user than the owner of the directory asks.
         """
-        with self._changing() as roll:
-            ended = [name for name, member in roll.members.items() if member.just_expired(self._clock())]
-            over = {name: roll.members[name].model_copy(update={"state": "expired", "spent": True}) for name in ended}
-            current = roll.model_copy(update={"members": {**roll.members, **over}})
+        with self._changing() as registry:
+            ended = [name for name, member in registry.members.items() if member.just_expired(self._clock())]
+            over = {
+                name: registry.members[name].model_copy(update={"state": "expired", "spent": True}) for name in ended
+            }
+            current = registry.model_copy(update={"members": {**registry.members, **over}})
             self._write(current)
             followed = follow(current, link)
             followed.done[:0] = [f"center '{center}': its membership has ended" for center in ended]
-            self._write(followed.roll)
+            self._write(followed.registry)
         followed.raise_refused()
         return tuple(followed.done)
 
     def _follow(self, link: Link, center: str, otherwise: str) -> None:
         try:
-            followed = follow(self.roll, link, center)
-            self._write(followed.roll)
+            followed = follow(self.registry, link, center)
+            self._write(followed.registry)
             followed.raise_refused()
         except LaunchError as error:
             raise EnrolmentError(f"center '{center}' {otherwise}. {error}") from error
@@ -208,15 +212,15 @@ class Enrolment:
             token=secrets.token_urlsafe(32),
             issued_at=now,
             expires_at=now + timedelta(days=days),
-            terms=study_terms(self._directory, coordinator, center),
+            agreement=study_agreement(self._directory, coordinator, center),
         )
 
     @contextmanager
-    def _changing(self) -> Iterator[Roll]:
+    def _changing(self) -> Iterator[CenterRegistry]:
         refuse_other_user(self._directory)
         with locked(self._directory.enrolment):
-            yield self.roll
+            yield self.registry
 
-    def _write(self, roll: Roll) -> None:
-        if roll != self.roll:
-            write_roll(self._directory.enrolment, roll)
+    def _write(self, registry: CenterRegistry) -> None:
+        if registry != self.registry:
+            write_registry(self._directory.enrolment, registry)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from server.centers.registry import Member, day_of, read_roll
+from server.centers.registry import Member, day_of, read_registry
 from server.study.directory import StudyDirectory
 from server.study.file import read_study
 from server.tls.authority import read_certificate
@@ -12,15 +12,15 @@ from server.tls.authority import read_certificate
 NOTICE = timedelta(days=30)
 
 
-def announcements(directory: StudyDirectory, now: datetime) -> tuple[str, ...]:
+def expiry_notices(directory: StudyDirectory, now: datetime) -> tuple[str, ...]:
     """One line for everything that ends within 30 days of `now` (aware) or has ended; empty where nothing does.
 
     Raises:
         StudyError: this is no study's directory.
-        EnrolmentError: the roll or a certificate cannot be read.
+        EnrolmentError: the registry or a certificate cannot be read.
     """
-    roll = read_roll(directory.enrolment, read_study(directory.study_file).name)
-    lines = [line for center, member in roll.members.items() for line in _of_member(center, member, directory, now)]
+    registry = read_registry(directory.enrolment, read_study(directory.study_file).name)
+    lines = [line for center, member in registry.members.items() for line in _of_member(center, member, directory, now)]
     return (*lines, *_of_certificates(directory, now))
 
 

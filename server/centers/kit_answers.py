@@ -1,39 +1,39 @@
-"""Whether an answer to a kit, or one that renews a key, may change the roll, and what its center's entry is then.
+"""Whether an answer to a kit, or one that renews a key, may change the registry, and what its center's entry is then.
 
-Pure functions of the roll, the answer and the time; `server.centers.enrolment` reads and writes.
+Pure functions of the registry, the answer and the time; `server.centers.enrolment` reads and writes.
 """
 
 import hmac
 from datetime import datetime, timedelta
 
-from protocol.enrolment.kit import RENEWAL, Answer, verifier_proof
+from protocol.enrolment.kit import RENEWAL, EnrolmentAnswer, verifier_proof
 from protocol.errors import EnrolmentError, KitError
 from server.centers.keys import canonical_key, fingerprint, has_signed
-from server.centers.registry import Member, Roll, day_of
+from server.centers.registry import CenterRegistry, Member, day_of
 
 
-def member_after(roll: Roll, answer: Answer, now: datetime) -> Member:
+def member_after(registry: CenterRegistry, answer: EnrolmentAnswer, now: datetime) -> Member:
     """The entry of a center after its answer.
 
-    An answer that is on the roll, but whose key the SuperLink does not have yet, may come again.
+    An answer that is on the registry, but whose key the SuperLink does not have yet, may come again.
 
     Raises:
         KitError: the answer is for another study or to another kit, too late, or its proof is wrong.
         EnrolmentError: the center is not to be enrolled, or its key is unfit or taken.
     """
-    if answer.study != roll.study:
+    if answer.study != registry.study:
         raise KitError(
-            f"the answer of center '{answer.center}' is for study '{answer.study}', this is '{roll.study}'; give the "
+            f"the answer of center '{answer.center}' is for study '{answer.study}', this is '{registry.study}'; give the "
             "directory of that study with --study"
         )
-    before = roll.member(answer.center)
+    before = registry.member(answer.center)
     key = canonical_key(answer.public_key)
-    waits = before.admitted and key == before.public_key and not before.node_id
+    waits = before.accepted and key == before.public_key and not before.node_id
     if waits and answer.serial in {before.serial, RENEWAL}:
         return before
     check = _check_renewal if answer.serial == RENEWAL else _check_invitation
     check(before, answer, now)
-    owner = roll.owner_of(fingerprint(key))
+    owner = registry.owner_of(fingerprint(key))
     if owner is not None:
         raise EnrolmentError(
             f"center '{answer.center}' answers with key {fingerprint(key)}, which center '{owner}' has or had; every "
@@ -57,7 +57,7 @@ def _enrolled(before: Member, key: str, now: datetime, *, joining: bool) -> Memb
     )
 
 
-def _check_renewal(before: Member, answer: Answer, now: datetime) -> None:
+def _check_renewal(before: Member, answer: EnrolmentAnswer, now: datetime) -> None:
     center, state = answer.center, before.state_at(now)
     if state == "expired":
         raise EnrolmentError(
@@ -75,7 +75,7 @@ def _check_renewal(before: Member, answer: Answer, now: datetime) -> None:
         )
 
 
-def _check_invitation(before: Member, answer: Answer, now: datetime) -> None:
+def _check_invitation(before: Member, answer: EnrolmentAnswer, now: datetime) -> None:
     center, again = answer.center, f"send a new kit with `concilium enroll {answer.center}`"
     state = before.state_at(now)
     if state == "enrolled":

@@ -1,6 +1,6 @@
-"""Flower's register of nodes, made to follow the roll.
+"""Flower's register of nodes, made to follow the registry.
 
-The register is compared with the roll whenever either may have changed, and not by what was done before: so a command
+The register is compared with the registry whenever either may have changed, and not by what was done before: so a command
 that was broken off, a SuperLink that was down and a database that was lost or restored all come right the same way.
 What is refused for one center is kept for the end: the others come right all the same.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from protocol.errors import LaunchError
 from server.centers.keys import fingerprint
-from server.centers.registry import Roll
+from server.centers.registry import CenterRegistry
 from server.superlink.link import Link
 
 
@@ -20,12 +20,12 @@ class Followed:
     """What came of it.
 
     Attributes:
-        roll: the roll with Flower's ids of the nodes.
+        registry: the registry with Flower's ids of the nodes.
         done: what was done, in words.
         refused: center -> why its key could not be let in, or turned away.
     """
 
-    roll: Roll
+    registry: CenterRegistry
     done: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
 
@@ -36,7 +36,7 @@ class Followed:
         reasons = "; ".join(f"center '{center}': {reason}" for center, reason in self.refused.items())
         others = f". Done all the same: {'; '.join(self.done)}" if self.done else ""
         raise LaunchError(
-            f"the SuperLink's register does not follow the roll for {', '.join(self.refused)}: {reasons}. Correct that "
+            f"the SuperLink's register does not follow the registry for {', '.join(self.refused)}: {reasons}. Correct that "
             f"and try again; a center whose key is refused for good is revoked (`concilium revoke`) and invited "
             f"again{others}"
         )
@@ -50,26 +50,26 @@ class Followed:
             self.refused[center] = str(error)
 
 
-def follow(roll: Roll, link: Link, only: str | None = None) -> Followed:
-    """Let the keys in that the roll admits, and turn all others away; where a center is given, its own alone.
+def follow(registry: CenterRegistry, link: Link, only: str | None = None) -> Followed:
+    """Let the keys in that the registry accepts, and turn all others away; where a center is given, its own alone.
 
     Raises:
         LaunchError: the SuperLink cannot be asked for its nodes; nothing was done.
     """
-    followed = Followed(roll)
+    followed = Followed(registry)
     found = _turn_away(followed, link, only)
     _let_in(followed, link, found, only)
     return followed
 
 
 def _turn_away(followed: Followed, link: Link, only: str | None) -> dict[str, str]:
-    """All keys that the roll does not admit; gives the ids of the nodes that it does."""
+    """All keys that the registry does not accept; gives the ids of the nodes that it does."""
     found: dict[str, str] = {}
     for node in link.nodes():
         if only not in {None, node.name}:
             continue
-        member = followed.roll.members.get(node.name)
-        if member is not None and member.admitted and member.public_key == node.public_key:
+        member = followed.registry.members.get(node.name)
+        if member is not None and member.accepted and member.public_key == node.public_key:
             found[node.name] = node.node_id
             continue
         with followed.keeping_refusal(node.name):
@@ -79,14 +79,14 @@ def _turn_away(followed: Followed, link: Link, only: str | None) -> dict[str, st
 
 
 def _let_in(followed: Followed, link: Link, known: Mapping[str, str], only: str | None) -> None:
-    """All keys that the roll admits; their nodes' ids go on the roll."""
+    """All keys that the registry accepts; their nodes' ids go on the registry."""
     found = dict(known)
-    for center, member in followed.roll.members.items():
+    for center, member in followed.registry.members.items():
         if only not in {None, center}:
             continue
-        if member.admitted and center not in found and center not in followed.refused:
+        if member.accepted and center not in found and center not in followed.refused:
             with followed.keeping_refusal(center):
                 found[center] = link.register(member.public_key, center)
                 followed.done.append(f"center '{center}': key {member.fingerprint} is registered")
         noted = member.model_copy(update={"node_id": found.get(center, "")})
-        followed.roll = followed.roll.having(center, noted)
+        followed.registry = followed.registry.having(center, noted)

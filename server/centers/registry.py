@@ -1,7 +1,7 @@
-"""The roll of a study's centers, `enrolment.json`: who was invited, who is enrolled with which key, until when.
+"""The registry of a study's centers, `enrolment.json`: who was invited, who is enrolled with which key, until when.
 
 It holds no token and no private key, but of a kit that is still out the token's hash, with which an answer could be
-forged: the file has mode 0600, and the hash goes when the kit is used. Who changes the roll holds its lock meanwhile.
+forged: the file has mode 0600, and the hash goes when the kit is used. Who changes the registry holds its lock meanwhile.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ WAIT_S, RETRY_S = 30.0, 0.05
 
 
 class Member(Settings):
-    """One center on the roll.
+    """One center on the registry.
 
     serial, token_verifier, kit_expires_at: of its last kit; the verifier is empty once that was used or withdrawn.
     member_days: how long a membership lasts from its acceptance or renewal; member_until: when it ends.
@@ -48,7 +48,7 @@ class Member(Settings):
     bundle_sha256: str = ""
 
     @property
-    def admitted(self) -> bool:
+    def accepted(self) -> bool:
         """Whether the SuperLink is to let this center's key in."""
         return self.state == "enrolled" and not self.spent
 
@@ -63,11 +63,11 @@ class Member(Settings):
         return "expired" if self.state == "enrolled" and over else self.state
 
     def just_expired(self, now: datetime) -> bool:
-        """Whether the membership has ended and the roll does not say so yet."""
+        """Whether the membership has ended and the registry does not say so yet."""
         return self.state == "enrolled" and self.state_at(now) == "expired"
 
 
-class Roll(Settings):
+class CenterRegistry(Settings):
     """All centers of one study."""
 
     schema_version: Literal[1] = 1
@@ -82,13 +82,13 @@ class Roll(Settings):
         """
         if center not in self.members:
             raise EnrolmentError(
-                f"center '{center}' was never invited to study '{self.study}'; on the roll: "
+                f"center '{center}' was never invited to study '{self.study}'; on the registry: "
                 f"{sorted(self.members) or 'nobody'}. Invite it with `concilium enroll {center}`"
             )
         return self.members[center]
 
-    def having(self, center: str, member: Member) -> "Roll":
-        """The roll with another entry for one center."""
+    def having(self, center: str, member: Member) -> "CenterRegistry":
+        """The registry with another entry for one center."""
         return self.model_copy(update={"members": dict(sorted({**self.members, center: member}.items()))})
 
     def turned_away(self, now: datetime) -> dict[str, str]:
@@ -111,39 +111,41 @@ class Roll(Settings):
         return None
 
 
-def read_roll(path: Path, study: str) -> Roll:
-    """The roll of a study; an empty one where there is no file yet.
+def read_registry(path: Path, study: str) -> CenterRegistry:
+    """The registry of a study; an empty one where there is no file yet.
 
     Raises:
         EnrolmentError: the file is damaged or belongs to another study.
     """
     try:
-        roll = Roll.model_validate_json(path.read_bytes())
+        registry = CenterRegistry.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        return Roll(study=study)
+        return CenterRegistry(study=study)
     except OSError as error:
         raise EnrolmentError(f"{path} cannot be read ({error.strerror}); correct its owner and mode") from error
     except ValidationError as error:
         found = "\n  ".join(findings(error))
         raise EnrolmentError(f"{path} is damaged; restore it from a backup:\n  {found}") from error
-    if roll.study != study:
-        raise EnrolmentError(f"{path} is the roll of study '{roll.study}', expected '{study}'; restore the right one")
-    return roll
+    if registry.study != study:
+        raise EnrolmentError(
+            f"{path} is the registry of study '{registry.study}', expected '{study}'; restore the right one"
+        )
+    return registry
 
 
-def write_roll(path: Path, roll: Roll) -> None:
-    """Replace the roll; only its owner can read it.
+def write_registry(path: Path, registry: CenterRegistry) -> None:
+    """Replace the registry; only its owner can read it.
 
     Raises:
-        StorageError: the disk refuses; the earlier roll stands.
+        StorageError: the disk refuses; the earlier registry stands.
     """
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    write_private(path, (roll.model_dump_json(indent=1) + "\n").encode())
+    write_private(path, (registry.model_dump_json(indent=1) + "\n").encode())
 
 
 @contextmanager
 def locked(path: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
-    """Hold the lock of the roll at `path`; it goes with the process that holds it.
+    """Hold the lock of the registry at `path`; it goes with the process that holds it.
 
     Raises:
         EnrolmentError: another command holds it for longer than `wait_s`.
@@ -167,7 +169,7 @@ def _acquire(handle: int, lock: Path, deadline: float) -> None:
         except BlockingIOError as error:
             if time.monotonic() > deadline:
                 raise EnrolmentError(
-                    f"another command works on the roll beside {lock} and has not finished; try again when it has"
+                    f"another command works on the registry beside {lock} and has not finished; try again when it has"
                 ) from error
             time.sleep(RETRY_S)
         else:

@@ -3,7 +3,7 @@
 bytes down   the shared tensors at the center's rank, which grow as stages begin to train further groups; twice where a
              local term compares with the state accepted before the stage. Backbones count in stages that train them.
 bytes up     the tensors of the groups that a stage trains, and once more for each local term with a variate of its
-             own. Statistics that a strategy remembers, and a carry, come on top of both.
+             own. Statistics that a strategy remembers, and a residual, come on top of both.
 disk         three backbones (the file, the one in use, one being written), the last updates, logs, and a cache of
              CACHED_CASES cases of FIELD_ZYX_MM at the study's spacing; images in a center's own folders not counted.
 GPU memory   weights, and gradient and two moments of what trains, and activations: ACTIVATION_BYTES for every voxel of
@@ -15,10 +15,10 @@ import math
 from collections.abc import Iterable
 from importlib.metadata import version
 
-from protocol.enrolment.kit import RUN_OPTIONS, StudyTerms
+from protocol.enrolment.kit import RUN_OPTIONS, StudyAgreement
 from protocol.errors import StudyError
 from protocol.messages.settings import settings_digest
-from protocol.messages.tensors import BACKBONE, NEEDS, TensorSpec, at_rank, read_ledger
+from protocol.messages.tensors import BACKBONE, NEEDS, TensorSpec, at_rank, read_specs
 from server.centers.bundle import bundle_sha256
 from server.centers.coordinator_settings import CoordinatorSettings
 from server.study.directory import StudyDirectory
@@ -33,20 +33,20 @@ ACTIVATION_BYTES = 8500
 CPU_SUFFICES_BYTES = 4 * 1024**3
 
 
-def study_terms(directory: StudyDirectory, coordinator: CoordinatorSettings, center: str) -> StudyTerms:
-    """The terms of one center of a prepared study.
+def study_agreement(directory: StudyDirectory, coordinator: CoordinatorSettings, center: str) -> StudyAgreement:
+    """The agreement of one center of a prepared study.
 
     Raises:
         StudyError: the study is not prepared.
     """
     study = read_study(directory.study_file)
     try:
-        specs = read_ledger(directory.root / "tensors.json")
+        specs = read_specs(directory.root / "tensors.json")
     except (OSError, ValueError) as error:
         raise StudyError(f"{directory.root} is not complete ({error}); run `concilium study init` again") from error
     backbone = backbone_file(directory, study)
     down, up = bytes_per_round(study, specs, center)
-    return StudyTerms(
+    return StudyAgreement(
         study=study.name,
         title=study.title,
         settings_sha256=settings_digest(study.settings_for(center)),
@@ -77,7 +77,7 @@ def backbone_file(directory: StudyDirectory, study: Study) -> tuple[str, int]:
 
 def bytes_per_round(study: Study, specs: Iterable[TensorSpec], center: str) -> tuple[int, int]:
     """Tensor bytes down to and up from a center in one round, the largest of the stages that it trains in."""
-    ledger, rank, offers = tuple(specs), study.centers[center].rank, set(study.centers[center].modalities)
+    specs, rank, offers = tuple(specs), study.centers[center].rank, set(study.centers[center].modalities)
     terms = study.strategy.terms
     variates = sum(bool(getattr(terms, name)) for name in VARIATES)
     down = up = 0
@@ -85,16 +85,15 @@ def bytes_per_round(study: Study, specs: Iterable[TensorSpec], center: str) -> t
         if center not in stage.centers:
             continue
         held = groups_held(study, index)
-        mine = {spec.group for spec in ledger if NEEDS.get(spec.group, frozenset()) <= offers}
+        mine = {spec.group for spec in specs if NEEDS.get(spec.group, frozenset()) <= offers}
         sent = max(
-            _bytes(ledger, mine & set(stage.trained), rank) * (1 + variates),
-            _bytes(ledger, mine & set(study.strategy.personal), rank),
+            _bytes(specs, mine & set(stage.trained), rank) * (1 + variates),
+            _bytes(specs, mine & set(study.strategy.personal), rank),
         )
         extra = (
-            _bytes(ledger, set(stage.trained), rank) * variates
-            + _bytes(ledger, held - {BACKBONE}, rank) * terms.anchored
+            _bytes(specs, set(stage.trained), rank) * variates + _bytes(specs, held - {BACKBONE}, rank) * terms.anchored
         )
-        down, up = max(down, _bytes(ledger, held, rank) + extra), max(up, sent)
+        down, up = max(down, _bytes(specs, held, rank) + extra), max(up, sent)
     return down, up
 
 
@@ -115,9 +114,9 @@ def disk_bytes(study: Study, specs: Iterable[TensorSpec], down: int, up: int) ->
 
 def gpu_memory_bytes(study: Study, specs: Iterable[TensorSpec]) -> int:
     """GPU memory that training needs; 0 where a CPU suffices."""
-    ledger = tuple(specs)
-    weights = _bytes(ledger, {spec.group for spec in ledger}, None)
-    largest = max(_stage_bytes(study, stage, ledger) for stage in study.stages)
+    specs = tuple(specs)
+    weights = _bytes(specs, {spec.group for spec in specs}, None)
+    largest = max(_stage_bytes(study, stage, specs) for stage in study.stages)
     found = weights + largest
     return found if found >= CPU_SUFFICES_BYTES else 0
 
@@ -127,9 +126,9 @@ def minimum_cases(study: Study) -> int:
     return 1 + (study.split.validation > 0) + (study.split.test > 0)
 
 
-def _stage_bytes(study: Study, stage: Stage, ledger: tuple[TensorSpec, ...]) -> int:
+def _stage_bytes(study: Study, stage: Stage, specs: tuple[TensorSpec, ...]) -> int:
     voxels = stage.batch_size * math.prod(study.preprocessing.crop_zyx)
-    return 3 * _bytes(ledger, set(stage.trained), None) + ACTIVATION_BYTES * voxels
+    return 3 * _bytes(specs, set(stage.trained), None) + ACTIVATION_BYTES * voxels
 
 
 def _bytes(specs: Iterable[TensorSpec], groups: Iterable[str], rank: int | None) -> int:

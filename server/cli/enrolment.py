@@ -55,18 +55,18 @@ def revoke(center: Annotated[str, typer.Argument(help="The center.")], root: Roo
 
 @app.command("centers")
 def centers(root: Root) -> None:
-    """Show the roll: every center's state, key and dates; what ends soon, and how to renew it."""
+    """Show the registry: every center's state, key and dates; what ends soon, and how to renew it."""
     from rich.table import Table
 
     from server.centers.enrolment import Enrolment
-    from server.centers.expiry_notices import announcements
+    from server.centers.expiry_notices import expiry_notices
     from server.centers.registry import day_of
     from server.cli.app import wide_console
     from server.tls.authority import utc_now
 
     directory, now = directory_at(root), utc_now()
     table = Table("center", "state", "registered", "key", "member until", "kit until")
-    for center, member in Enrolment(directory).roll.members.items():
+    for center, member in Enrolment(directory).registry.members.items():
         state = member.state_at(now)
         table.add_row(
             center,
@@ -77,7 +77,7 @@ def centers(root: Root) -> None:
             day_of(member.kit_expires_at) if state == "invited" else "-",
         )
     wide_console().print(table)
-    for line in announcements(directory, now):
+    for line in expiry_notices(directory, now):
         typer.echo(line)
 
 
@@ -120,7 +120,7 @@ def _invite(root: Path, center: str, days: int, member_days: int | None, out: Pa
 
     enrolment = Enrolment(directory_at(root))
     path = enrolment.invite(center, days=days, member_days=member_days or MEMBER_DAYS, out=out)
-    until = day_of(enrolment.roll.member(center).kit_expires_at)
+    until = day_of(enrolment.registry.member(center).kit_expires_at)
     typer.echo(
         f"kit of center '{center}': {path}, to be used until {until}. It holds a one-time token: send it to that "
         f"center alone, encrypted. Then wait for {center}.answer: `concilium enroll --accept FILE --study {root}`"
@@ -136,7 +136,7 @@ def _accept(root: Path, answer: Path) -> None:
     enrolment = Enrolment(directory)
     with connect_to(directory) as control:
         center = enrolment.accept(answer, control)
-    member = enrolment.roll.member(center)
+    member = enrolment.registry.member(center)
     typer.echo(f"center '{center}' is enrolled with key {member.fingerprint} until {day_of(member.member_until)}")
 
 

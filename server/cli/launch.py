@@ -1,4 +1,4 @@
-"""The coordinator's commands for a study that runs over a network: launch, resume, stop, status, steward."""
+"""The coordinator's commands for a study that runs over a network: launch, resume, stop, status, watchdog."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ Patience = Annotated[float, typer.Option(min=0, help="Seconds to wait for a Supe
 
 @app.command("launch")
 def launch_command(root: Root, patience_s: Patience = 60, accepted_bundle: Accepted = "") -> None:
-    """Start a study with the enrolled centers; it then runs by itself, and the steward keeps it running."""
+    """Start a study with the enrolled centers; it then runs by itself, and the watchdog keeps it running."""
     _start(StudyDirectory(root), patience_s, accepted_bundle)
 
 
@@ -53,7 +53,7 @@ def stop_command(root: Root) -> None:
         active = stop(directory, control)
     if active:
         typer.echo(f"run {', '.join(active)} is stopped, and no process holds the study any more")
-        typer.echo("centers abandon their work within about ten seconds; their updates of this round are not used")
+        typer.echo("centers cancel their work within about ten seconds; their updates of this round are not used")
     else:
         typer.echo("no run was active; the study is not started again")
     typer.echo(f"go on after the last completed round with `concilium resume {root}`")
@@ -85,10 +85,11 @@ def status_command(
             console.print(tables(study_status(directory, control, now), now))
 
 
-@app.command("steward")
-def steward_command(root: Root) -> None:
+@app.command("watchdog")
+@app.command("steward", hidden=True)
+def watchdog_command(root: Root) -> None:
     """Keep a study running: start it again where its run died, turn expired centers away, raise alarms."""
-    from server.runs.watchdog import Steward
+    from server.runs.watchdog import Watchdog
     from server.study.file import read_study
     from server.superlink.control import connect_to
 
@@ -98,7 +99,7 @@ def steward_command(root: Root) -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
-    Steward(directory, connect=lambda: connect_to(directory)).keep(ended)
+    Watchdog(directory, connect=lambda: connect_to(directory)).keep(ended)
 
 
 def log_to_stderr() -> None:

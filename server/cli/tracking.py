@@ -42,10 +42,10 @@ def mlflow_user_command(
     from server.study.directory import StudyDirectory
     from server.study.file import read_study
     from server.tracking.tracker import store_of
-    from server.tracking.users import admit_center, admit_writer
+    from server.tracking.users import grant_center, grant_writer
 
     directory = StudyDirectory(root)
     study, file = read_study(directory.study_file), directory.passwords / f"{center or writer}.password"
-    admit = admit_center if center else admit_writer
-    account = admit(store_of(root, server), study, center or writer, file)
+    grant = grant_center if center else grant_writer
+    account = grant(store_of(root, server), study, center or writer, file)
     typer.echo(f"user '{account.name}': password in {account.password_file} ({account.password}), permissions granted")

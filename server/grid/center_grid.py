@@ -16,10 +16,10 @@ from flwr.serverapp import Grid
 from protocol.errors import ConciliumError
 from protocol.flower_codec import tensor_bytes
 from protocol.messages.instruction import Instruction, Reply
-from server.grid.registration import Welcome
-from server.grid.request_batch import Exchange
-from server.grid.retry_policy import Patience
-from server.grid.transport import Asked, Node, Post, withdraw
+from server.grid.registration import Registration
+from server.grid.request_batch import RequestBatch
+from server.grid.retry_policy import RetryPolicy
+from server.grid.transport import Node, PendingMessage, Transport, withdraw
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +28,13 @@ OnLate = Callable[[str, Reply], None]
 LONGEST_LOOK_S, LOOKS = 5.0, 20
 
 
-class FleetError(ConciliumError):
+class GridError(ConciliumError):
     """The connected nodes cannot be told apart as centers."""
 
-    code = "fleet"
+    code = "center_grid"
 
 
-class Fleet:
+class CenterGrid:
     """The centers connected to one run.
 
     Args:
@@ -45,16 +45,16 @@ class Fleet:
     """
 
     def __init__(self, grid: Grid, *, poll_s: float = 0.5, patience_s: float = 0.0) -> None:
-        self._grid, self._post = grid, Post(grid)
+        self._grid, self._transport = grid, Transport(grid)
         self._poll_s, self._patience_s = poll_s, patience_s
-        self._overdue: dict[str, Asked] = {}
+        self._overdue: dict[str, PendingMessage] = {}
         self._names: dict[int, str] = {}
 
     def centers(self) -> dict[str, int]:
         """Flower's node id of every named center that is connected now, by center in name order.
 
         Raises:
-            FleetError: two connected nodes have one center's name.
+            GridError: two connected nodes have one center's name.
         """
         return {center: node.node_id for center, node in self._nodes().items()}
 
@@ -62,7 +62,7 @@ class Fleet:
         """The names of the centers connected now, sorted.
 
         Raises:
-            FleetError: two connected nodes have one center's name.
+            GridError: two connected nodes have one center's name.
         """
         return tuple(self._nodes())
 
@@ -70,7 +70,7 @@ class Fleet:
         """The centers connected now that are not at work on a message that missed its deadline, sorted.
 
         Raises:
-            FleetError: two connected nodes have one center's name.
+            GridError: two connected nodes have one center's name.
         """
         at_work = {question.node for question in self._overdue.values()}
         return tuple(center for center, node in self._nodes().items() if node not in at_work)
@@ -90,23 +90,23 @@ class Fleet:
             instruction: of kind `register`.
             deadline_s: seconds to wait at most.
             expected: centers to wait for; nodes with other names are left alone.
-            enough: once the patience of this fleet is over, so many answers without error end the wait before the
-                deadline; None, or a fleet without patience, waits for all `expected`.
+            enough: once the patience of this center_grid is over, so many answers without error end the wait before the
+                deadline; None, or a center_grid without patience, waits for all `expected`.
             on_late: as in `ask`.
 
         Returns:
             The reply of each center that answered, by center.
 
         Raises:
-            FleetError: two nodes introduce themselves as one center.
+            GridError: two nodes introduce themselves as one center.
         """
         replies: dict[str, Reply] = {}
-        waiting: dict[str, Asked] = {}
+        waiting: dict[str, PendingMessage] = {}
         started = time.monotonic()
-        welcome = Welcome(instruction, expected, Patience(self._patience_s), _time_to_live(deadline_s))
+        welcome = Registration(instruction, expected, RetryPolicy(self._patience_s), _time_to_live(deadline_s))
         while True:
-            welcome.invite(self._post, self._seen(), waiting)
-            arrived = self._post.arrived(waiting)
+            welcome.invite(self._transport, self._seen(), waiting)
+            arrived = self._transport.arrived(waiting)
             for question, reply in welcome.accepted(arrived, waiting):
                 self._introduce(question, reply)
                 if reply.center:
@@ -133,7 +133,7 @@ class Fleet:
     ) -> dict[str, Reply]:
         """Send each center its instruction and collect replies until all are there or the deadline has passed.
 
-        A center that is lost is sent its instruction again when it is back, within the fleet's patience; without
+        A center that is lost is sent its instruction again when it is back, within the center_grid's patience; without
         patience, a center that connects only after the instructions were sent is not asked by this call.
 
         Args:
@@ -150,25 +150,25 @@ class Fleet:
         """
         replies: dict[str, Reply] = {}
         ttl_s = _time_to_live(deadline_s)
-        exchange = Exchange(self._post, instructions, patience_s=self._patience_s, ttl_s=ttl_s)
-        exchange.look(self._nodes())
+        batch = RequestBatch(self._transport, instructions, patience_s=self._patience_s, ttl_s=ttl_s)
+        batch.look(self._nodes())
         now = time.monotonic()
         ends_at, looks_at = now + deadline_s, now + self._look_s
         self._hear_late(on_late)
-        while exchange.open and time.monotonic() < ends_at:
-            through = exchange.taken()
+        while batch.open and time.monotonic() < ends_at:
+            through = batch.taken()
             for center, reply in through:
-                _take(replies, on_reply, center, reply, exchange.bytes_down[center])
+                _take(replies, on_reply, center, reply, batch.bytes_down[center])
             if not through:
                 self._hear_late(on_late)
                 self._pause(ends_at)
             if self._patience_s and time.monotonic() >= looks_at:
-                exchange.look(self._nodes())
+                batch.look(self._nodes())
                 looks_at = time.monotonic() + self._look_s
-        for center, reply in exchange.end():
-            _take(replies, on_reply, center, reply, exchange.bytes_down[center])
-        _name_the_late(exchange, instructions, deadline_s)
-        self._overdue |= exchange.waiting | exchange.left
+        for center, reply in batch.end():
+            _take(replies, on_reply, center, reply, batch.bytes_down[center])
+        _name_the_late(batch, instructions, deadline_s)
+        self._overdue |= batch.waiting | batch.left
         return replies
 
     @property
@@ -178,7 +178,7 @@ class Fleet:
 
     def _hear_late(self, on_late: OnLate | None) -> None:
         """Hand on what has arrived for messages that missed their deadline, and forget those that expired."""
-        for question, reply in self._post.arrived(self._overdue):
+        for question, reply in self._transport.arrived(self._overdue):
             center = question.center or reply.center
             logger.warning(
                 "center '%s' answered '%s' (%s) after the deadline%s; the answer is put aside",
@@ -195,12 +195,12 @@ class Fleet:
         now = time.monotonic()
         self._overdue = {key: question for key, question in self._overdue.items() if question.expires_at > now}
 
-    def _introduce_late(self, question: Asked, reply: Reply) -> None:
+    def _introduce_late(self, question: PendingMessage, reply: Reply) -> None:
         """As `_introduce`; a second node of one center is left nameless, since a round is under way."""
         try:
             if question.kind == "register":
                 self._introduce(question, reply)
-        except FleetError:
+        except GridError:
             logger.exception("node %d is not taken for center '%s'", question.node.node_id, reply.center)
 
     def _seen(self) -> dict[Node, str]:
@@ -218,7 +218,7 @@ class Fleet:
         """The node of every named center that is connected now, by center in name order."""
         return _by_center(self._seen())
 
-    def _introduce(self, question: Asked, reply: Reply) -> None:
+    def _introduce(self, question: PendingMessage, reply: Reply) -> None:
         """Remember whose node a nameless one is."""
         if question.center:
             return
@@ -241,19 +241,19 @@ def _by_center(names: Mapping[Node, str]) -> dict[str, Node]:
     """Turn node -> name round; nameless nodes are left out.
 
     Raises:
-        FleetError: a name stands at more than one node.
+        GridError: a name stands at more than one node.
     """
     twice = {name: count for name, count in Counter(names.values()).items() if name and count > 1}
     if twice:
-        raise FleetError(
+        raise GridError(
             f"center(s) {sorted(twice)} are connected by more than one node; each center has one name and one key: "
             "stop the second node or register it under its own name"
         )
     return {name: node for node, name in sorted(names.items(), key=lambda item: item[1]) if name}
 
 
-def _name_the_late(exchange: Exchange, instructions: Mapping[str, Instruction], deadline_s: float) -> None:
-    for center in exchange.open:
+def _name_the_late(batch: RequestBatch, instructions: Mapping[str, Instruction], deadline_s: float) -> None:
+    for center in batch.open:
         asked = instructions[center]
         logger.warning(
             "center '%s' did not answer '%s' (%s/%d) within %g s; a later answer does not count",

@@ -4,11 +4,11 @@ import time
 from collections.abc import Collection, Mapping
 
 from protocol.messages.instruction import Instruction, Reply
-from server.grid.retry_policy import Patience
-from server.grid.transport import PASSING, Asked, Node, Post, withdraw
+from server.grid.retry_policy import RetryPolicy
+from server.grid.transport import PASSING, Node, PendingMessage, Transport, withdraw
 
 
-class Welcome:
+class Registration:
     """Who has been asked to introduce itself; a node that was lost, or started anew, is asked again.
 
     Args:
@@ -18,25 +18,27 @@ class Welcome:
         ttl_s: how long a message may live.
     """
 
-    def __init__(self, instruction: Instruction, expected: Collection[str], patience: Patience, ttl_s: float) -> None:
+    def __init__(
+        self, instruction: Instruction, expected: Collection[str], patience: RetryPolicy, ttl_s: float
+    ) -> None:
         self._instruction, self._expected, self._patience, self._ttl_s = instruction, expected, patience, ttl_s
         self._invited: set[Node] = set()
 
-    def invite(self, post: Post, seen: Mapping[Node, str], waiting: dict[str, Asked]) -> None:
+    def invite(self, transport: Transport, seen: Mapping[Node, str], waiting: dict[str, PendingMessage]) -> None:
         """Ask the nodes that are wanted and have not been asked."""
         now = time.monotonic()
         for node, name in seen.items():
             wanted = node not in self._invited and name in {"", *self._expected}
             if not wanted or not self._patience.may_ask(str(node.node_id), now):
                 continue
-            if sent := post.send(self._instruction, name, node, self._ttl_s):
+            if sent := transport.send(self._instruction, name, node, self._ttl_s):
                 waiting |= sent
                 self._invited.add(node)
                 self._patience.asked(str(node.node_id), now)
 
     def accepted(
-        self, arrived: Collection[tuple[Asked, Reply]], waiting: dict[str, Asked]
-    ) -> list[tuple[Asked, Reply]]:
+        self, arrived: Collection[tuple[PendingMessage, Reply]], waiting: dict[str, PendingMessage]
+    ) -> list[tuple[PendingMessage, Reply]]:
         """The answers that count; a node that was lost may be asked again while patience lasts."""
         accepted, now = [], time.monotonic()
         for question, reply in arrived:

@@ -10,17 +10,17 @@ from collections import Counter
 from collections.abc import Mapping
 
 from protocol.messages.instruction import Instruction, Reply
-from server.grid.retry_policy import Patience
-from server.grid.transport import PASSING, UNAVAILABLE, Asked, Node, Post
+from server.grid.retry_policy import RetryPolicy
+from server.grid.transport import PASSING, UNAVAILABLE, Node, PendingMessage, Transport
 
 logger = logging.getLogger(__name__)
 
 
-class Exchange:
+class RequestBatch:
     """Questions under way.
 
     Args:
-        post: the way to the nodes.
+        transport: the way to the nodes.
         instructions: one a center.
         patience_s: how long a lost center is waited for; 0 gives it up at once and never asks twice.
         ttl_s: how long a message may live.
@@ -32,12 +32,14 @@ class Exchange:
         bytes_down: tensor bytes sent to each center, all copies counted.
     """
 
-    def __init__(self, post: Post, instructions: Mapping[str, Instruction], *, patience_s: float, ttl_s: float) -> None:
-        self._post, self._instructions, self._ttl_s = post, instructions, ttl_s
-        self._patience = Patience(patience_s)
+    def __init__(
+        self, transport: Transport, instructions: Mapping[str, Instruction], *, patience_s: float, ttl_s: float
+    ) -> None:
+        self._transport, self._instructions, self._ttl_s = transport, instructions, ttl_s
+        self._patience = RetryPolicy(patience_s)
         self.open = list(instructions)
-        self.waiting: dict[str, Asked] = {}
-        self.left: dict[str, Asked] = {}
+        self.waiting: dict[str, PendingMessage] = {}
+        self.left: dict[str, PendingMessage] = {}
         self.bytes_down: Counter[str] = Counter()
 
     def look(self, nodes: Mapping[str, Node]) -> None:
@@ -54,7 +56,7 @@ class Exchange:
         """The centers that are through by now, each with its reply or with what stands for it."""
         now = time.monotonic()
         through = []
-        for question, reply in self._post.arrived(self.waiting):
+        for question, reply in self._transport.arrived(self.waiting):
             if question.center not in self.open:
                 logger.debug("center '%s' answered a second copy", question.center)
             elif reply.error not in PASSING:
@@ -82,7 +84,7 @@ class Exchange:
     def _send(self, center: str, node: Node, now: float) -> None:
         if not self._patience.may_ask(center, now):
             return
-        sent = self._post.send(self._instructions[center], center, node, self._ttl_s)
+        sent = self._transport.send(self._instructions[center], center, node, self._ttl_s)
         if not sent:
             self._lose(center, UNAVAILABLE, now)
             return
@@ -99,5 +101,5 @@ class Exchange:
         logger.warning("center '%s' is lost (%s), %s/%d", center, error, instruction.stage, instruction.server_round)
         self._patience.lose(center, Reply(center=center, kind=instruction.kind, error=error), now)
 
-    def _under_way(self, center: str) -> dict[str, Asked]:
+    def _under_way(self, center: str) -> dict[str, PendingMessage]:
         return {key: question for key, question in self.waiting.items() if question.center == center}

@@ -17,8 +17,8 @@ class _Lost:
     asked_at: float | None = None
 
 
-class Patience:
-    """The centers that were lost during one exchange.
+class RetryPolicy:
+    """The centers that were lost during one batch.
 
     A center that is lost again soon after it was asked again was never really back: its time runs on. One that worked
     for longer than that and is lost once more has all the time again.

@@ -31,7 +31,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Asked:
+class PendingMessage:
     """One message under way; `center` is empty until a nameless node has said whose it is.
 
     about: stage and round, for messages. expires_at: on the monotonic clock, when no answer can come any more.
@@ -44,19 +44,19 @@ class Asked:
     about: str
     expires_at: float
 
-    def is_copy_of(self, other: "Asked") -> bool:
+    def is_copy_of(self, other: "PendingMessage") -> bool:
         """Whether both put the same question to the same center, or to the same nameless node."""
         mine, theirs = self.center or self.node.node_id, other.center or other.node.node_id
         return (mine, self.kind, self.about) == (theirs, other.kind, other.about)
 
 
-class Post:
+class Transport:
     """The way to the nodes and back."""
 
     def __init__(self, grid: Grid) -> None:
         self._grid = grid
 
-    def send(self, instruction: Instruction, center: str, node: Node, ttl_s: float) -> dict[str, Asked]:
+    def send(self, instruction: Instruction, center: str, node: Node, ttl_s: float) -> dict[str, PendingMessage]:
         """Send one message; it stands under its id in what is returned, or nothing where it could not be sent."""
         about, kind = f"{instruction.stage}/{instruction.server_round}", instruction.kind
         content = to_message_content(instruction)
@@ -65,9 +65,9 @@ class Post:
         if not message_id:
             return {}
         sent = sum(map(tensor_bytes, (instruction.tensors, instruction.backbone, instruction.reference)))
-        return {message_id: Asked(center, node, kind, sent, about, time.monotonic() + ttl_s)}
+        return {message_id: PendingMessage(center, node, kind, sent, about, time.monotonic() + ttl_s)}
 
-    def arrived(self, waiting: dict[str, Asked]) -> list[tuple[Asked, Reply]]:
+    def arrived(self, waiting: dict[str, PendingMessage]) -> list[tuple[PendingMessage, Reply]]:
         """The replies that are there now, each with its question, which leaves `waiting`."""
         found = []
         for message in self._grid.pull_messages(list(waiting)) if waiting else ():
@@ -77,14 +77,14 @@ class Post:
         return found
 
 
-def withdraw(waiting: dict[str, Asked], questions: Iterable[Asked]) -> None:
+def withdraw(waiting: dict[str, PendingMessage], questions: Iterable[PendingMessage]) -> None:
     """Take all copies of `questions` out of `waiting`: whatever else is said to them is not heard."""
     for question in questions:
         for message_id in [key for key, other in waiting.items() if other.is_copy_of(question)]:
             del waiting[message_id]
 
 
-def _read(question: Asked, message: Message) -> Reply:
+def _read(question: PendingMessage, message: Message) -> Reply:
     """The reply in a message, with the name of the center that was asked; trouble becomes a code."""
     failed = Reply(center=question.center, kind=question.kind)
     if message.has_error():

@@ -16,7 +16,7 @@ from protocol.messages.settings import SETTINGS, ModalitySetting
 from protocol.messages.tensors import GROUPS, TensorSpec
 from protocol.storage.atomic_files import write_text
 from server.study.file import INITIAL, Stage, Study
-from server.study.history import ErrandRecord, GateRecord, History, RoundRecord, StageRow
+from server.study.history import GateRecord, History, QueryRecord, RoundRecord, StageRow
 from strategies.bank.bank import Entry
 from strategies.evaluation.matrix import EvaluationMatrix
 
@@ -39,13 +39,13 @@ class Facts:
     """What study file and history do not say.
 
     cases:    center -> part -> number of cases, of the centers that registered.
-    ledger:   every tensor of the model with its group.
+    specs:   every tensor of the model with its group.
     backbone: content hash of the frozen backbone, "" while there is none.
     seconds:  wall time of the whole study.
     """
 
     status: Status
-    ledger: Sequence[TensorSpec]
+    specs: Sequence[TensorSpec]
     backbone: str
     seconds: float
     cases: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Facts:
 def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]:
     """Everything docs/result.md lists, ready for JSON: what is undefined or not finite is None."""
     matrices = {setting: _matrix(study, history, setting) for setting in _settings(study, history)}
-    sizes = {group: sum(math.prod(spec.shape) for spec in facts.ledger if spec.group == group) for group in GROUPS}
+    sizes = {group: sum(math.prod(spec.shape) for spec in facts.specs if spec.group == group) for group in GROUPS}
     result = {
         "schema": SCHEMA,
         "status": facts.status,
@@ -78,7 +78,7 @@ def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]
         "evaluations": [_evaluation(row) for row in history.rows],
         "aggregations": [asdict(record) for record in history.aggregations],
         "gates": [_gate(record) for record in history.gates],
-        "errands": [asdict(record) for record in history.errands],
+        "queries": [asdict(record) for record in history.queries],
         "late": [asdict(record) for record in history.late],
         "bytes": _bytes(study, history),
         "seconds": {"total": facts.seconds, "by_center": _seconds(study, history)},
@@ -242,7 +242,7 @@ def _gate(record: GateRecord) -> dict[str, Any]:
 
 def _bytes(study: Study, history: History) -> dict[str, Any]:
     """Tensor bytes of all messages, those that asked for test scores included."""
-    records: tuple[RoundRecord | ErrandRecord, ...] = (*history.rounds, *history.errands)
+    records: tuple[RoundRecord | QueryRecord, ...] = (*history.rounds, *history.queries)
     by_center = {
         name: {
             "down": sum(record.bytes_down for record in records if record.center == name)
@@ -259,7 +259,7 @@ def _bytes(study: Study, history: History) -> dict[str, Any]:
 
 
 def _seconds(study: Study, history: History) -> dict[str, float]:
-    records: tuple[RoundRecord | ErrandRecord, ...] = (*history.rounds, *history.errands)
+    records: tuple[RoundRecord | QueryRecord, ...] = (*history.rounds, *history.queries)
     return {
         name: sum(record.seconds for record in records if record.center == name)
         + sum(row.seconds.get(name, 0.0) for row in history.rows)

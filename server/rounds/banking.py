@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.messages.tensors import BACKBONE, PERSONAL, Tensors, is_statistic
-from server.rounds.instructions import Desk
+from server.rounds.instructions import InstructionBuilder
 from server.rounds.transitions import of_groups, without_backbone
 from server.study.checkpoint import Checkpoint
 from server.study.file import Stage, Study
@@ -15,19 +15,19 @@ from strategies.bank.bank import SHARED, AdapterBank, Entry
 from strategies.bank.routing_file import write_routers
 
 
-def bank_stage(bank: AdapterBank, state: Checkpoint, desk: Desk, study: Study) -> list[Entry]:
+def bank_stage(bank: AdapterBank, state: Checkpoint, builder: InstructionBuilder, study: Study) -> list[Entry]:
     """Add a version of the shared adapter and of the adapter of every center that trained in the stage.
 
     A center's version is what it is served: its branch or the shared tensors, and what is its own over them. Adding
     again after an interruption finds the versions that are there.
     """
-    stage, groups = desk.stage, desk.prepared.groups
+    stage, groups = builder.stage, builder.prepared.groups
     last = _last_records(state, stage)
     entries = [_add(bank, SHARED, state.shared, state, stage, groups, summed_support(list(last.values())))]
     for center, record in sorted(last.items()):
         averaged = BACKBONE in stage.trained and not of_groups(state.own.get(center, {}), groups, {BACKBONE})
         if not averaged:  # an averaged backbone is nobody's own
-            entries.append(_add(bank, center, desk.served(state, center), state, stage, groups, record.support))
+            entries.append(_add(bank, center, builder.served(state, center), state, stage, groups, record.support))
     if study.strategy.router:
         write_routers(bank.root, {name: own for name, own in state.own.items() if name not in state.branches})
     return entries

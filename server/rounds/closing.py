@@ -12,13 +12,13 @@ from protocol.messages.instruction import Comparison
 from protocol.messages.payload import frozen_hash
 from protocol.messages.settings import Statistic, Strategy
 from protocol.messages.tensors import BACKBONE, Tensors
-from protocol.validation import admit, observation_specs
-from server.rounds.dispatcher import Answer, Correspondence
-from server.rounds.instructions import Desk
+from protocol.validation import observation_specs, validate
+from server.rounds.dispatcher import CenterAnswer, Dispatcher
+from server.rounds.instructions import InstructionBuilder
 from server.rounds.transitions import after_gate
 from server.study.checkpoint import Checkpoint
 from server.study.file import Stage
-from server.study.history import ErrandRecord, StageRow
+from server.study.history import QueryRecord, StageRow
 from strategies.continual.gate import decide, heard_from
 from strategies.continual.memory import merge_fishers, merge_grams
 
@@ -28,7 +28,7 @@ Observed = Sequence[tuple[float, Tensors]]
 UNHEARD = Comparison(cases=0, difference=None)
 
 
-def gated(state: Checkpoint, desk: Desk, letters: Correspondence) -> Checkpoint:
+def gated(state: Checkpoint, builder: InstructionBuilder, dispatcher: Dispatcher) -> Checkpoint:
     """The state after the no-harm gate; unchanged but for `done` where the study has none or the backbone trained.
 
     Every center that the shared tensors serve by then compares them with what it is served so far. A center of the
@@ -37,7 +37,7 @@ def gated(state: Checkpoint, desk: Desk, letters: Correspondence) -> Checkpoint:
     Raises:
         QuorumError: no center could be heard; the stage can be closed when one is back.
     """
-    study, stage = desk.prepared.study, desk.stage
+    study, stage = builder.prepared.study, builder.stage
     gate = study.strategy.gate
     if gate is False or BACKBONE in stage.trained:
         return replace(state, done=(*state.done, "gate"))
@@ -48,7 +48,7 @@ def gated(state: Checkpoint, desk: Desk, letters: Correspondence) -> Checkpoint:
         if study.centers[center].evaluated and BACKBONE not in before.trained and center not in state.branches
     }
     asked = earlier | {center for center in stage.centers if study.centers[center].evaluated}
-    answers = letters.ask_all({center: desk.comparison(state, center) for center in sorted(asked)})
+    answers = dispatcher.ask_all({center: builder.comparison(state, center) for center in sorted(asked)})
     heard = {center: answer.reply.comparison or UNHEARD for center, answer in answers.items()}
     if asked and not any(heard_from(comparison, gate) for comparison in heard.values()):
         errors = {center: answer.reply.error or "no case to compare" for center, answer in answers.items()}
@@ -56,19 +56,19 @@ def gated(state: Checkpoint, desk: Desk, letters: Correspondence) -> Checkpoint:
             f"stage '{stage.name}': none of {sorted(asked)} could compare the candidate ({errors}); the rounds are "
             "kept, resume when one of them is back, or run the study with gate = false"
         )
-    return after_gate(with_errands(state, stage, answers), stage, study, decide(heard, gate, earlier=earlier))
+    return after_gate(record_queries(state, stage, answers), stage, study, decide(heard, gate, earlier=earlier))
 
 
-def observed(state: Checkpoint, desk: Desk, letters: Correspondence) -> Checkpoint:
+def observed(state: Checkpoint, builder: InstructionBuilder, dispatcher: Dispatcher) -> Checkpoint:
     """The state with what the strategy remembers of the stage's centers; nothing of a stage the gate turned away."""
     done = (*state.done, "observe")
-    study, stage = desk.prepared.study, desk.stage
+    study, stage = builder.prepared.study, builder.stage
     wanted = statistics_of(study.strategy)
     turned_away = any(gate.stage == stage.name and not gate.verdict.promoted for gate in state.history.gates)
     if not wanted or BACKBONE in stage.trained:
         return replace(state, done=done)
-    answers = observations(state, desk, letters, wanted, stage.centers)
-    state = with_errands(state, stage, answers)
+    answers = observations(state, builder, dispatcher, wanted, stage.centers)
+    state = record_queries(state, stage, answers)
     prototypes = {center: _prototype(answer) for center, answer in answers.items()}
     own = {
         **state.own,
@@ -80,32 +80,36 @@ def observed(state: Checkpoint, desk: Desk, letters: Correspondence) -> Checkpoi
 
 def observations(
     state: Checkpoint,
-    desk: Desk,
-    letters: Correspondence,
+    builder: InstructionBuilder,
+    dispatcher: Dispatcher,
     wanted: tuple[Statistic, ...],
     centers: Iterable[str],
-) -> dict[str, Answer]:
-    """What each center observes on its training cases; what cannot be admitted becomes an error code."""
-    asked = {center: desk.observation(state, center, wanted) for center in centers if center in letters.cases}
-    return {center: _checked(answer, desk, state, letters) for center, answer in letters.ask_all(asked).items()}
+) -> dict[str, CenterAnswer]:
+    """What each center observes on its training cases; what cannot be accepted becomes an error code."""
+    asked = {center: builder.observation(state, center, wanted) for center in centers if center in dispatcher.cases}
+    return {
+        center: _checked(answer, builder, state, dispatcher) for center, answer in dispatcher.ask_all(asked).items()
+    }
 
 
-def _checked(answer: Answer, desk: Desk, state: Checkpoint, letters: Correspondence) -> Answer:
+def _checked(
+    answer: CenterAnswer, builder: InstructionBuilder, state: Checkpoint, dispatcher: Dispatcher
+) -> CenterAnswer:
     payload = answer.reply.payload
     if payload is None:
         return answer
-    received = desk.to_train(state, payload.center)
-    settings = desk.prepared.study.settings_for(payload.center)
+    received = builder.to_train(state, payload.center)
+    settings = builder.prepared.study.settings_for(payload.center)
     try:
-        admit(
+        validate(
             payload,
-            specs=observation_specs(payload, desk.prepared.specs, settings.sketch_rank),
+            specs=observation_specs(payload, builder.prepared.specs, settings.sketch_rank),
             backbone_hash=state.backbone_hash,
-            stage=desk.stage.name,
+            stage=builder.stage.name,
             server_round=state.server_round,
             phase="",
             frozen_hash=frozen_hash(received, received, ()),
-            registered_cases=letters.cases[payload.center]["train"],
+            registered_cases=dispatcher.cases[payload.center]["train"],
         )
     except PayloadError as error:
         logger.warning("%s", error)
@@ -123,7 +127,7 @@ def statistics_of(strategy: Strategy) -> tuple[Statistic, ...]:
     return tuple(name for name, weight in asked.items() if weight)
 
 
-def remembered(memory: Tensors, answers: Sequence[Answer], strategy: Strategy) -> dict[str, NDArray[np.float32]]:
+def remembered(memory: Tensors, answers: Sequence[CenterAnswer], strategy: Strategy) -> dict[str, NDArray[np.float32]]:
     """Anchors of all stages so far, faded by `strategy.decay`, with those of this stage merged in."""
     new = dict(memory)
     for name, merge in (("gram", _grams), ("fisher", _fishers)):
@@ -138,9 +142,11 @@ def remembered(memory: Tensors, answers: Sequence[Answer], strategy: Strategy) -
     return new
 
 
-def scored(state: Checkpoint, desk: Desk, letters: Correspondence, row: str, centers: Sequence[str]) -> StageRow:
+def scored(
+    state: Checkpoint, builder: InstructionBuilder, dispatcher: Dispatcher, row: str, centers: Sequence[str]
+) -> StageRow:
     """A row of the evaluation matrix: every evaluated center scores its test cases with what it is served."""
-    answers = letters.ask_all({center: desk.scoring(state, center, row) for center in centers})
+    answers = dispatcher.ask_all({center: builder.scoring(state, center, row) for center in centers})
     return StageRow(
         row,
         test={center: answer.reply.scores for center, answer in answers.items() if answer.reply.error != NO_ANSWER},
@@ -150,10 +156,10 @@ def scored(state: Checkpoint, desk: Desk, letters: Correspondence, row: str, cen
     )
 
 
-def with_errands(state: Checkpoint, stage: Stage, answers: Mapping[str, Answer]) -> Checkpoint:
+def record_queries(state: Checkpoint, stage: Stage, answers: Mapping[str, CenterAnswer]) -> Checkpoint:
     """What the answers cost, in the history."""
     new = tuple(
-        ErrandRecord(
+        QueryRecord(
             stage=stage.name,
             kind=answer.reply.kind,
             center=center,
@@ -164,7 +170,7 @@ def with_errands(state: Checkpoint, stage: Stage, answers: Mapping[str, Answer])
         )
         for center, answer in answers.items()
     )
-    return replace(state, history=replace(state.history, errands=(*state.history.errands, *new)))
+    return replace(state, history=replace(state.history, queries=(*state.history.queries, *new)))
 
 
 def _grams(
@@ -179,7 +185,7 @@ def _fishers(
     return merge_fishers(old, found, decay=strategy.decay)
 
 
-def _prototype(answer: Answer) -> dict[str, NDArray[np.float32]]:
+def _prototype(answer: CenterAnswer) -> dict[str, NDArray[np.float32]]:
     """A center's features for the router, with the number of cases behind each block."""
     payload = answer.reply.payload
     if payload is None:

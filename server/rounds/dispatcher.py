@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from protocol.errors import NO_ANSWER, BackboneMissingError, QuorumError
 from protocol.messages.instruction import Instruction, Reply
-from server.grid.center_grid import Fleet, OnReply
+from server.grid.center_grid import CenterGrid, OnReply
 from server.rounds.backbone_shipping import BackboneShipping
 from server.study.file import Study
 
@@ -15,16 +15,16 @@ logger = logging.getLogger(__name__)
 
 OTHERS_DEADLINE_S = COLLECT_DEADLINE_S = 60.0
 EXPECTED_FACTS = ("train_cases", "validation_cases", "test_cases")
-NotAdmitted = Callable[[], Mapping[str, str]]
+TurnedAway = Callable[[], Mapping[str, str]]
 
 
 def nobody() -> Mapping[str, str]:
-    """Of a federation without a roll, where no center is turned away."""
+    """Of a federation without a registry, where no center is turned away."""
     return {}
 
 
 @dataclass(frozen=True)
-class Answer:
+class CenterAnswer:
     """One center's reply, with the tensor bytes of the messages it took."""
 
     reply: Reply
@@ -32,31 +32,31 @@ class Answer:
     bytes_up: int = 0
 
 
-class Correspondence:
+class Dispatcher:
     """The centers of one study; `cases` holds what each registered with: center -> part -> number of cases.
 
     Args:
-        fleet: the centers connected to this run.
+        center_grid: the centers connected to this run.
         study: says who takes part and how long they are waited for.
         backbones: what a center without the frozen backbone is sent.
         on_late: called with center and reply for an answer that missed its deadline.
-        settled: the last round up to which a center's updates are dealt with.
-        not_admitted: the centers that are turned away by now, each with the error code that stands for its answer:
+        acknowledged: the last round up to which a center's updates are dealt with.
+        turned_away: the centers that are turned away by now, each with the error code that stands for its answer:
             they are not asked, and nobody waits for them.
     """
 
     def __init__(
         self,
-        fleet: Fleet,
+        center_grid: CenterGrid,
         study: Study,
         backbones: BackboneShipping,
         *,
         on_late: Callable[[str, Reply], None],
-        settled: Callable[[str], int],
-        not_admitted: NotAdmitted = nobody,
+        acknowledged: Callable[[str], int],
+        turned_away: TurnedAway = nobody,
     ) -> None:
-        self._fleet, self._study, self._backbones = fleet, study, backbones
-        self._on_late, self._settled, self.not_admitted = on_late, settled, not_admitted
+        self._center_grid, self._study, self._backbones = center_grid, study, backbones
+        self._on_late, self._settled, self.turned_away = on_late, acknowledged, turned_away
         self.cases: dict[str, dict[str, int]] = {}
 
     def register(self, stage: str, centers: Collection[str]) -> None:
@@ -67,12 +67,12 @@ class Correspondence:
         Raises:
             QuorumError: too few of `centers` registered before the deadline.
         """
-        missing = set(centers) - self.cases.keys() - self.not_admitted().keys()
+        missing = set(centers) - self.cases.keys() - self.turned_away().keys()
         needed = self._study.quorum_of(len(centers))
         known = len(set(centers) & self.cases.keys())
         if missing:
             self._introduce(missing, self._study.deadline_s, enough=needed - known)
-            others = self._fleet.centers().keys() & self._study.centers.keys() - self.cases.keys() - missing
+            others = self._center_grid.centers().keys() & self._study.centers.keys() - self.cases.keys() - missing
             self._introduce(others, min(self._study.deadline_s, OTHERS_DEADLINE_S))
         here = [center for center in centers if center in self.cases]
         if len(here) < needed:
@@ -83,17 +83,17 @@ class Correspondence:
 
     def welcome(self, centers: Collection[str]) -> None:
         """Register those of `centers` that have come since the stage began."""
-        self._introduce(self._fleet.centers().keys() & set(centers) - self.cases.keys(), OTHERS_DEADLINE_S)
+        self._introduce(self._center_grid.centers().keys() & set(centers) - self.cases.keys(), OTHERS_DEADLINE_S)
 
     def idle(self) -> tuple[str, ...]:
         """The centers connected now that are not at work on a message that missed its deadline."""
-        return tuple(center for center in self._fleet.idle() if center in self._study.centers)
+        return tuple(center for center in self._center_grid.idle() if center in self._study.centers)
 
     def _introduce(self, centers: Collection[str], deadline_s: float, enough: int | None = None) -> None:
         if not centers:
             return
         instruction = Instruction(kind="register", settings=self._study.settings)
-        replies = self._fleet.register(
+        replies = self._center_grid.register(
             instruction, deadline_s=deadline_s, expected=centers, enough=enough, on_late=self._on_late
         )
         for center, reply in sorted(replies.items()):
@@ -104,26 +104,28 @@ class Correspondence:
         for center in sorted(set(centers) - replies.keys()):
             logger.warning("center '%s' did not register", center)
 
-    def ask(self, instructions: Mapping[str, Instruction], take: Callable[[Answer], None]) -> None:
+    def ask(self, instructions: Mapping[str, Instruction], take: Callable[[CenterAnswer], None]) -> None:
         """Hand each answer on as it comes; a center without the frozen backbone is sent it and asked once more.
 
         Both times lie within one deadline: a center that is sent the backbone too late for it has it in the next round.
         A backbone that is too large for a message is not sent: the answer then is the error `backbone-missing`.
         """
-        lacking: dict[str, Answer] = {}
+        lacking: dict[str, CenterAnswer] = {}
         ends_at = time.monotonic() + self._study.deadline_s
 
         def note(center: str, reply: Reply, bytes_down: int, bytes_up: int) -> None:
             if reply.error == BackboneMissingError.code and center not in lacking:
-                lacking[center] = Answer(reply, bytes_down)
+                lacking[center] = CenterAnswer(reply, bytes_down)
             else:
-                take(Answer(reply, bytes_down + (lacking[center].bytes_down if center in lacking else 0), bytes_up))
+                take(
+                    CenterAnswer(reply, bytes_down + (lacking[center].bytes_down if center in lacking else 0), bytes_up)
+                )
 
-        turned_away = self.not_admitted()
+        turned_away = self.turned_away()
         for center in instructions.keys() & turned_away.keys():
-            take(Answer(Reply(center=center, kind=instructions[center].kind, error=turned_away[center])))
-        admitted = {center: asked for center, asked in instructions.items() if center not in turned_away}
-        self._ask(admitted, self._study.deadline_s, note)
+            take(CenterAnswer(Reply(center=center, kind=instructions[center].kind, error=turned_away[center])))
+        accepted = {center: asked for center, asked in instructions.items() if center not in turned_away}
+        self._ask(accepted, self._study.deadline_s, note)
         again = {}
         for center, answer in lacking.items():
             backbone = self._backbones.by_message(center, instructions[center].backbone_hash)
@@ -134,35 +136,35 @@ class Correspondence:
         if again:
             self._ask(again, max(0.0, ends_at - time.monotonic()), note)
 
-    def collect(self, instructions: Mapping[str, Instruction]) -> dict[str, Answer]:
+    def collect(self, instructions: Mapping[str, Instruction]) -> dict[str, CenterAnswer]:
         """Every center's answer to a `collect`; a center that is slow to answer does not hold up the others."""
         return self._answers(
             instructions,
             lambda take: self._ask(
                 instructions,
                 min(self._study.deadline_s, COLLECT_DEADLINE_S),
-                lambda _center, reply, down, up: take(Answer(reply, down, up)),
+                lambda _center, reply, down, up: take(CenterAnswer(reply, down, up)),
             ),
         )
 
-    def ask_all(self, instructions: Mapping[str, Instruction]) -> dict[str, Answer]:
+    def ask_all(self, instructions: Mapping[str, Instruction]) -> dict[str, CenterAnswer]:
         """Every center's answer; a center that did not answer has the error "no-answer"."""
         return self._answers(instructions, lambda take: self.ask(instructions, take))
 
     def _ask(self, instructions: Mapping[str, Instruction], deadline_s: float, on_reply: OnReply) -> None:
         """Ask, and tell each center up to which round it may forget."""
-        told = {name: replace(asked, settled=self._settled(name)) for name, asked in instructions.items()}
-        self._fleet.ask(told, deadline_s=deadline_s, on_reply=on_reply, on_late=self._on_late)
+        told = {name: replace(asked, acknowledged=self._settled(name)) for name, asked in instructions.items()}
+        self._center_grid.ask(told, deadline_s=deadline_s, on_reply=on_reply, on_late=self._on_late)
 
     def _answers(
-        self, instructions: Mapping[str, Instruction], ask: Callable[[Callable[[Answer], None]], None]
-    ) -> dict[str, Answer]:
+        self, instructions: Mapping[str, Instruction], ask: Callable[[Callable[[CenterAnswer], None]], None]
+    ) -> dict[str, CenterAnswer]:
         answers = {
-            center: Answer(Reply(center=center, kind=instruction.kind, error=NO_ANSWER))
+            center: CenterAnswer(Reply(center=center, kind=instruction.kind, error=NO_ANSWER))
             for center, instruction in instructions.items()
         }
 
-        def take(answer: Answer) -> None:
+        def take(answer: CenterAnswer) -> None:
             answers[answer.reply.center] = answer
 
         ask(take)

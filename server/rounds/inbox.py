@@ -1,6 +1,6 @@
 """Payloads of the round in progress, on disk as they arrive, so that memory holds one at a time.
 
-    ROOT/<round>-<digest of stage>/<center>.safetensors          admitted payloads
+    ROOT/<round>-<digest of stage>/<center>.safetensors          accepted payloads
     ROOT/late/<center>-<digest of stage and round>.safetensors   what arrived too late to be used, and why
 
 Each file holds the tensors and, in its metadata, the other fields as JSON with a SHA-256 over both. It appears in one
@@ -41,7 +41,7 @@ class Inbox:
         remove_unfinished(root)
 
     def put(self, payload: Payload) -> None:
-        """Keep an admitted payload; the same center's earlier one of that round is replaced.
+        """Keep an accepted payload; the same center's earlier one of that round is replaced.
 
         Raises:
             StorageError: the center's name cannot name a file, or the disk refuses.
@@ -129,7 +129,7 @@ def _digest(text: str) -> str:
 def _name(center: str) -> str:
     if not NAME.fullmatch(center):
         raise StorageError(
-            f"'{center}' is not a center's name, so that its payload cannot be kept; expected letters, digits, '.', "
+            f"'{center}' is not a center's name, so that its payload cannot be kept; expected dispatcher, digits, '.', "
             "'_' and '-', at most 64"
         )
     return center

@@ -11,9 +11,9 @@ from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.settings import Statistic, Training
 from protocol.messages.tensors import (
     BACKBONE,
-    CARRY,
     CENTER,
     PEFT,
+    RESIDUAL,
     Tensors,
     TensorSpec,
     at_rank,
@@ -30,7 +30,7 @@ State = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Desk:
+class InstructionBuilder:
     """What it takes to write to the centers in one stage: the study, the stage, and the frozen backbone's weights."""
 
     prepared: Prepared
@@ -121,7 +121,7 @@ class Desk:
         study = self.prepared.study
         before = study.stages[: study.stages.index(self.stage)]
         trained = {group for stage in before for group in stage.trained} - {BACKBONE}
-        return of_groups(tensors, self.prepared.groups, trained | ({CARRY} if PEFT in trained else set()))
+        return of_groups(tensors, self.prepared.groups, trained | ({RESIDUAL} if PEFT in trained else set()))
 
     def _ranked(self, shared: Tensors, center: str) -> State:
         rank = self.prepared.study.centers[center].rank

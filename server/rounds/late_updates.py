@@ -1,6 +1,6 @@
 """Updates that missed their round: asked after, set aside and noted, so that none is lost without a word.
 
-A round that went on without a center is unsettled for that center until it is known what became of its update: it came
+A round that went on without a center is unacknowledged for that center until it is known what became of its update: it came
 late, or the center says that it has none. Until then the center keeps what it has.
 """
 
@@ -13,9 +13,9 @@ from protocol.messages.instruction import Instruction, Reply
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import content_hash
 from server.grid.transport import UNAVAILABLE
-from server.rounds.dispatcher import Answer, Correspondence
+from server.rounds.dispatcher import CenterAnswer, Dispatcher
 from server.rounds.inbox import Inbox
-from server.rounds.instructions import Desk
+from server.rounds.instructions import InstructionBuilder
 from server.study.checkpoint import Checkpoint
 from server.study.events import Listener
 from server.study.history import LateRecord, RoundRecord
@@ -26,7 +26,7 @@ UNSETTLED = frozenset({UNAVAILABLE, TRAINER_UNAVAILABLE, NO_ANSWER, LateError.co
 UPDATE, OTHER = "late", "late, and no update"
 
 
-class LateMail:
+class LateUpdates:
     """What is known of updates that missed their round.
 
     Args:
@@ -39,7 +39,7 @@ class LateMail:
         self._inbox, self._listener = inbox, listener
         self.records = tuple(records)
 
-    def unsettled(self, center: str, rounds: Iterable[RoundRecord]) -> dict[int, str]:
+    def unacknowledged(self, center: str, rounds: Iterable[RoundRecord]) -> dict[int, str]:
         """The rounds, in order, whose update nothing is known of, each with its stage."""
         known = {(record.center, record.server_round) for record in self.records}
         return {
@@ -48,9 +48,9 @@ class LateMail:
             if record.center == center and record.error in UNSETTLED and (center, record.server_round) not in known
         }
 
-    def settled(self, center: str, state: Checkpoint) -> int:
+    def acknowledged(self, center: str, state: Checkpoint) -> int:
         """The last round up to which everything is known of a center's updates; it may forget those."""
-        return min(self.unsettled(center, state.history.rounds), default=state.server_round + 1) - 1
+        return min(self.unacknowledged(center, state.history.rounds), default=state.server_round + 1) - 1
 
     def take(self, reply: Reply, state: Checkpoint) -> None:
         """Set aside what a reply brings; it belongs to no round any more."""
@@ -64,33 +64,35 @@ class LateMail:
             found_in_round = state.server_round + 1
             self._note(LateRecord(*place, found_in_round, "set-aside", content_hash(payload.tensors)))
 
-    def collect(self, letters: Correspondence, desk: Desk, state: Checkpoint) -> list[dict[str, Answer]]:
-        """Ask the centers that are connected and idle for updates of unsettled rounds, one a message, the oldest first.
+    def collect(
+        self, dispatcher: Dispatcher, builder: InstructionBuilder, state: Checkpoint
+    ) -> list[dict[str, CenterAnswer]]:
+        """Ask the centers that are connected and idle for updates of unacknowledged rounds, one a message, the oldest first.
 
         Returns:
             Every center's answers, those to the first message first.
         """
-        study, rounds = desk.prepared.study, state.history.rounds
-        answers: list[dict[str, Answer]] = []
-        asked = [name for name in letters.idle() if name in letters.cases and self.unsettled(name, rounds)]
+        study, rounds = builder.prepared.study, state.history.rounds
+        answers: list[dict[str, CenterAnswer]] = []
+        asked = [name for name in dispatcher.idle() if name in dispatcher.cases and self.unacknowledged(name, rounds)]
         while asked:
             instructions = {
                 name: Instruction(
-                    "collect", study.settings_for(name), stage=desk.stage.name, server_round=state.server_round + 1
+                    "collect", study.settings_for(name), stage=builder.stage.name, server_round=state.server_round + 1
                 )
                 for name in asked
             }
-            found = letters.collect(instructions)
+            found = dispatcher.collect(instructions)
             answers.append(found)
             asked = [name for name in asked if self._filed(name, found[name].reply, state)]
         return answers
 
     def _filed(self, center: str, reply: Reply, state: Checkpoint) -> bool:
-        """File the answer to a `collect`; True where it settled a round and others are left.
+        """File the answer to a `collect`; True where it acknowledged a round and others are left.
 
-        The center answers with the oldest update it has: of the unsettled rounds before that one it has none.
+        The center answers with the oldest update it has: of the unacknowledged rounds before that one it has none.
         """
-        missing = self.unsettled(center, state.history.rounds)
+        missing = self.unacknowledged(center, state.history.rounds)
         if reply.payload is not None and not reply.error:
             oldest = reply.payload.server_round
             if oldest in missing:
@@ -103,7 +105,7 @@ class LateMail:
         for server_round, stage in missing.items():
             if server_round < oldest:
                 self._note_absent(center, stage, server_round, state)
-        left = self.unsettled(center, state.history.rounds)
+        left = self.unacknowledged(center, state.history.rounds)
         return bool(left) and len(left) < len(missing)
 
     def _note_absent(self, center: str, stage: str, server_round: int, state: Checkpoint) -> None:

@@ -24,7 +24,7 @@ def write_outputs(
     """Write the outputs of a study as far as it came."""
     facts = Facts(
         status=status,
-        ledger=prepared.specs,
+        specs=prepared.specs,
         backbone=state.backbone_hash,
         seconds=state.elapsed_s,
         cases=cases,

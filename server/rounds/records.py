@@ -7,14 +7,14 @@ import numpy as np
 from protocol.errors import PayloadError
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import Tensors, role_of
-from server.rounds.dispatcher import Answer
+from server.rounds.dispatcher import CenterAnswer
 from server.study.file import Stage
 from server.study.history import RoundRecord
 from strategies.aggregation.contract import Base
 from strategies.aggregation.linear_form import linear_form, modules_of
 
 
-def record_of(answer: Answer, stage: Stage, number: int, error: str, norms: Mapping[str, float]) -> RoundRecord:
+def record_of(answer: CenterAnswer, stage: Stage, number: int, error: str, norms: Mapping[str, float]) -> RoundRecord:
     """One center's line in the history of a round; a payload that was refused supports nothing."""
     reply = answer.reply
     support = {} if reply.payload is None or error else dict(reply.payload.support)

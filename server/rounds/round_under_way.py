@@ -10,8 +10,8 @@ from protocol.messages.instruction import Reply
 from protocol.messages.payload import frozen_hash, phase_of
 from protocol.messages.settings import Training
 from protocol.messages.tensors import PEFT
-from protocol.validation import admit, update_norms
-from server.rounds.instructions import Desk
+from protocol.validation import update_norms, validate
+from server.rounds.instructions import InstructionBuilder
 from server.rounds.records import gain_findings, norm_medians
 from server.rounds.transitions import base_of, hash_for, without_backbone
 from server.study.checkpoint import Checkpoint
@@ -25,40 +25,40 @@ logger = logging.getLogger(__name__)
 class RoundUnderWay:
     """One round: who writes the instructions, how the centers train, and its number in the study."""
 
-    desk: Desk
+    builder: InstructionBuilder
     training: Training
     number: int
 
     @property
     def base(self) -> Base:
         """What stands fixed in the round, as aggregation wants it."""
-        return base_of(self.desk.prepared, self.desk.backbone, roles=self.training.roles, seed=self.number)
+        return base_of(self.builder.prepared, self.builder.backbone, roles=self.training.roles, seed=self.number)
 
-    def admitted(self, reply: Reply, state: Checkpoint, registered_cases: int) -> tuple[dict[str, float], str]:
+    def accepted(self, reply: Reply, state: Checkpoint, registered_cases: int) -> tuple[dict[str, float], str]:
         """The norms of an update that may enter the arithmetic, or the error code that stands in the record."""
         if reply.error or reply.payload is None:
             return {}, reply.error or "no-payload"
-        desk, groups = self.desk, self.desk.prepared.groups
-        start = desk.to_train(state, reply.center)
+        builder, groups = self.builder, self.builder.prepared.groups
+        start = builder.to_train(state, reply.center)
         phase = phase_of(self.training.roles) if PEFT in self.training.groups else ""
         try:
-            admit(
+            validate(
                 reply.payload,
-                specs=desk.expected(self.training, reply.center),
+                specs=builder.expected(self.training, reply.center),
                 backbone_hash=hash_for(state, start, groups),
-                stage=desk.stage.name,
+                stage=builder.stage.name,
                 server_round=self.number,
                 phase=phase,
                 frozen_hash=frozen_hash(without_backbone(start, groups), start, reply.payload.tensors),
                 registered_cases=registered_cases,
                 gains=partial(gain_findings, start=start, base=self.base),
                 start=start,
-                medians=norm_medians(state.history.rounds, desk.stage, phase),
+                medians=norm_medians(state.history.rounds, builder.stage, phase),
             )
         except PayloadError as error:
             logger.warning("%s", error)
             return {}, error.code
-        return update_norms(reply.payload, start, desk.prepared.specs), ""
+        return update_norms(reply.payload, start, builder.prepared.specs), ""
 
     def check_quorum(self, records: Mapping[str, RoundRecord]) -> None:
         """Refuse to go on with too few.
@@ -66,12 +66,12 @@ class RoundUnderWay:
         Raises:
             QuorumError: fewer than the quorum have a record without error; names every center with its error.
         """
-        needed = self.desk.prepared.study.quorum_of(len(records))
+        needed = self.builder.prepared.study.quorum_of(len(records))
         usable = sum(not record.error for record in records.values())
         if usable < needed:
             found = ", ".join(f"{name}: {record.error or 'ok'}" for name, record in sorted(records.items()))
             raise QuorumError(
-                f"stage '{self.desk.stage.name}', round {self.number}: {usable} of {len(records)} center(s) sent "
+                f"stage '{self.builder.stage.name}', round {self.number}: {usable} of {len(records)} center(s) sent "
                 f"usable tensors, quorum is {needed} ({found}). Round {self.number - 1} is kept; resume when they are "
                 "back"
             )

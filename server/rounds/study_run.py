@@ -1,10 +1,10 @@
 """The round loop: stages in order, rounds in each, and after every round a checkpoint from which a run continues.
 
-    enter stage -> [ instruct -> collect -> admit -> aggregate -> checkpoint ] x rounds
+    enter stage -> [ instruct -> collect -> accept -> aggregate -> checkpoint ] x rounds
                 -> no-harm gate -> observe -> score test cases -> bank
 
 One message a center and round: the center scores the state it received on validation cases, trains, and replies.
-Admitted payloads wait on disk and are aggregated from there one at a time, in the order of center names.
+Accepted payloads wait on disk and are aggregated from there one at a time, in the order of center names.
 """
 
 import logging
@@ -17,15 +17,15 @@ from protocol.errors import NO_ANSWER, ConciliumError, LateError
 from protocol.messages.payload import Payload
 from protocol.messages.settings import Training
 from protocol.messages.tensors import BACKBONE, PEFT, PERSONAL, Tensors
-from server.grid.center_grid import Fleet
+from server.grid.center_grid import CenterGrid
 from server.results.result import Status
 from server.rounds.backbone_shipping import BackboneShipping
 from server.rounds.banking import bank_stage, rolled_back
-from server.rounds.closing import gated, observations, observed, scored, with_errands
-from server.rounds.dispatcher import Answer, Correspondence, NotAdmitted, nobody
+from server.rounds.closing import gated, observations, observed, record_queries, scored
+from server.rounds.dispatcher import CenterAnswer, Dispatcher, TurnedAway, nobody
 from server.rounds.inbox import Inbox
-from server.rounds.instructions import Desk
-from server.rounds.late_updates import LateMail
+from server.rounds.instructions import InstructionBuilder
+from server.rounds.late_updates import LateUpdates
 from server.rounds.outputs import write_outputs
 from server.rounds.records import record_of
 from server.rounds.round_under_way import RoundUnderWay
@@ -46,21 +46,21 @@ FRESH = Checkpoint(stage_index=0, server_round=0, backbone_hash="", shared={})
 
 
 def run_study(
-    fleet: Fleet,
+    center_grid: CenterGrid,
     root: Path,
     *,
     listener: Listener | None = None,
     tracking_uri: str | None = None,
-    not_admitted: NotAdmitted = nobody,
+    turned_away: TurnedAway = nobody,
 ) -> None:
     """Run a prepared study from its last completed round to its end, and leave its outputs in `root`.
 
     Args:
-        fleet: the way to the centers.
+        center_grid: the way to the centers.
         root: the study's directory.
         listener: told of what happens.
         tracking_uri: of an MLflow server; None keeps the tracking in `root`.
-        not_admitted: read whenever centers are asked: those that nobody asks any more, each with an error code.
+        turned_away: read whenever centers are asked: those that nobody asks any more, each with an error code.
 
     Raises:
         StudyError: the directory holds no study, another process runs it, or a center of it cannot take part.
@@ -68,14 +68,14 @@ def run_study(
         StorageError: the disk refuses; the last checkpoint is untouched.
     """
     with held(StudyDirectory(root).lock):
-        Coordinator(fleet, root, listener or Listener(), tracking_uri, not_admitted).run()
+        StudyRun(center_grid, root, listener or Listener(), tracking_uri, turned_away).run()
 
 
-class Coordinator:
+class StudyRun:
     """One run of one study; its state is `state`, everything else is fixed."""
 
     def __init__(
-        self, fleet: Fleet, root: Path, listener: Listener, tracking_uri: str | None, not_admitted: NotAdmitted
+        self, center_grid: CenterGrid, root: Path, listener: Listener, tracking_uri: str | None, turned_away: TurnedAway
     ) -> None:
         self.listener, self.tracking_uri = listener, tracking_uri
         self.directory = StudyDirectory(root)
@@ -84,14 +84,14 @@ class Coordinator:
         self.bank = AdapterBank.create(self.directory.bank, self.study.settings, self.prepared.adapter_config)
         self.state = checkpoints.load(self.directory.checkpoint) or FRESH
         self.inbox = Inbox(root / "inbox")
-        self.late = LateMail(self.inbox, listener, self.state.history.late)
-        self.letters = Correspondence(
-            fleet,
+        self.late = LateUpdates(self.inbox, listener, self.state.history.late)
+        self.dispatcher = Dispatcher(
+            center_grid,
             self.study,
             BackboneShipping(self.bank, self.directory.backbones, self.study.backbone_by_message_bytes),
             on_late=lambda _center, reply: self.late.take(reply, self.state),
-            settled=lambda center: self.late.settled(center, self.state),
-            not_admitted=not_admitted,
+            acknowledged=lambda center: self.late.acknowledged(center, self.state),
+            turned_away=turned_away,
         )
         self._clock = time.monotonic()
 
@@ -116,16 +116,16 @@ class Coordinator:
     def _run_stages(self) -> None:
         for index in range(self.state.stage_index, len(self.study.stages)):
             stage = self.study.stages[index]
-            self.letters.register(stage.name, stage.centers)
+            self.dispatcher.register(stage.name, stage.centers)
             before = sum(earlier.all_rounds for earlier in self.study.stages[:index])
             if self.state.server_round == before and not self.state.done:
                 self._enter(stage)
             if self.state.backbone_hash:
                 self.tracker.log_backbone(self.state.backbone_hash)
-            desk = self._desk(stage)
+            builder = self._builder(stage)
             for completed in range(self.state.server_round - before, stage.all_rounds):
-                self._round(desk, completed)
-            self._close(desk)
+                self._round(builder, completed)
+            self._close(builder)
             following = self.study.stages[index + 1] if index + 1 < len(self.study.stages) else None
             self.state = leave_stage(self.state, stage, following, self.study)
             self._save()
@@ -136,28 +136,28 @@ class Coordinator:
         self.state = enter_stage(replace(self.state, shared=shared), stage, self.prepared, self.bank)
         first = stage is self.study.stages[0] and stage.kind != "pretrain"
         if first and not self.state.history.rows:
-            self._score(self._desk(stage), INITIAL)
+            self._score(self._builder(stage), INITIAL)
 
-    def _desk(self, stage: Stage) -> Desk:
+    def _builder(self, stage: Stage) -> InstructionBuilder:
         backbone = {} if BACKBONE in stage.trained else self.bank.backbone(self.state.backbone_hash)
-        return Desk(self.prepared, stage, backbone)
+        return InstructionBuilder(self.prepared, stage, backbone)
 
-    def _round(self, desk: Desk, completed: int) -> None:
-        """One round: instruct, collect, admit, aggregate, checkpoint.
+    def _round(self, builder: InstructionBuilder, completed: int) -> None:
+        """One round: instruct, collect, accept, aggregate, checkpoint.
 
         Raises:
-            QuorumError: fewer payloads than the quorum could be admitted.
+            QuorumError: fewer payloads than the quorum could be accepted.
         """
-        stage, number = desk.stage, self.state.server_round + 1
+        stage, number = builder.stage, self.state.server_round + 1
         training, centers = self.study.training_in(stage, completed), self.study.takes_part(stage, completed)
-        under_way = RoundUnderWay(desk, training, number)
+        under_way = RoundUnderWay(builder, training, number)
         self.listener.round_started(stage, completed + 1, centers)
-        self.letters.welcome(centers)
-        for answers in self.late.collect(self.letters, desk, self.state):
-            self.state = with_errands(self.state, stage, answers)
+        self.dispatcher.welcome(centers)
+        for answers in self.late.collect(self.dispatcher, builder, self.state):
+            self.state = record_queries(self.state, stage, answers)
         self.inbox.clear(stage.name, number)
-        records = self._collected(under_way, [name for name in centers if name in self.letters.cases])
-        turned_away = self.letters.not_admitted()
+        records = self._collected(under_way, [name for name in centers if name in self.dispatcher.cases])
+        turned_away = self.dispatcher.turned_away()
         for center in [center for center in centers if center not in records]:
             records[center] = RoundRecord(stage.name, number, center, error=turned_away.get(center, NO_ANSWER))
             self.listener.center_answered(records[center])
@@ -177,21 +177,21 @@ class Coordinator:
 
     def _collected(self, under_way: RoundUnderWay, centers: Collection[str]) -> dict[str, RoundRecord]:
         """Ask the centers; what may be aggregated goes to the inbox, what happened into a record for each."""
-        desk, training, number = under_way.desk, under_way.training, under_way.number
+        builder, training, number = under_way.builder, under_way.training, under_way.number
         records: dict[str, RoundRecord] = {}
-        beside = self._observed_beside(desk, training, centers)
+        beside = self._observed_beside(builder, training, centers)
 
-        def take(answer: Answer) -> None:
+        def take(answer: CenterAnswer) -> None:
             center, payload = answer.reply.center, answer.reply.payload
-            norms, error = under_way.admitted(answer.reply, self.state, self.letters.cases[center]["train"])
+            norms, error = under_way.accepted(answer.reply, self.state, self.dispatcher.cases[center]["train"])
             if not error and payload is not None:
                 error = self._put(payload, beside)
             elif error == LateError.code:
                 self.late.take(answer.reply, self.state)
-            records[center] = record_of(answer, desk.stage, number, error, norms)
+            records[center] = record_of(answer, builder.stage, number, error, norms)
             self.listener.center_answered(records[center])
 
-        self.letters.ask({name: desk.training(self.state, name, training, number) for name in centers}, take)
+        self.dispatcher.ask({name: builder.training(self.state, name, training, number) for name in centers}, take)
         return records
 
     def _put(self, payload: Payload, beside: Mapping[str, Tensors] | None) -> str:
@@ -201,39 +201,41 @@ class Coordinator:
         self.inbox.put(replace(payload, tensors={**payload.tensors, **(beside or {}).get(payload.center, {})}))
         return ""
 
-    def _observed_beside(self, desk: Desk, training: Training, centers: Collection[str]) -> dict[str, Tensors] | None:
+    def _observed_beside(
+        self, builder: InstructionBuilder, training: Training, centers: Collection[str]
+    ) -> dict[str, Tensors] | None:
         """The statistics that the scheme weighs payloads by, asked for before the round; None where it needs none."""
-        wanted = self.study.scheme_of(desk.stage).observes
+        wanted = self.study.scheme_of(builder.stage).observes
         if not wanted or PEFT not in training.groups:
             return None
-        answers = observations(self.state, desk, self.letters, wanted, centers)
-        self.state = with_errands(self.state, desk.stage, answers)
+        answers = observations(self.state, builder, self.dispatcher, wanted, centers)
+        self.state = record_queries(self.state, builder.stage, answers)
         return {name: answer.reply.payload.tensors for name, answer in answers.items() if answer.reply.payload}
 
-    def _close(self, desk: Desk) -> None:
+    def _close(self, builder: InstructionBuilder) -> None:
         """The closing steps of a stage that are not behind yet, each with its checkpoint."""
         if "gate" not in self.state.done:
-            self.state = gated(self.state, desk, self.letters)
+            self.state = gated(self.state, builder, self.dispatcher)
             self._save()
             for record in self.state.history.gates:
-                if record.stage == desk.stage.name:
+                if record.stage == builder.stage.name:
                     self.listener.gate_decided(record)
             self.tracker.catch_up(self.state.history)
         if "observe" not in self.state.done:
-            self.state = observed(self.state, desk, self.letters)
+            self.state = observed(self.state, builder, self.dispatcher)
             self._save()
         if "score" not in self.state.done:
-            self._score(desk, desk.stage.name)
-        bank_stage(self.bank, self.state, desk, self.study)
+            self._score(builder, builder.stage.name)
+        bank_stage(self.bank, self.state, builder, self.study)
         self.tracker.publish(self.bank)
 
-    def _score(self, desk: Desk, row_name: str) -> None:
+    def _score(self, builder: InstructionBuilder, row_name: str) -> None:
         """A row of the evaluation matrix."""
         centers = [name for name, center in self.study.centers.items() if center.evaluated]
         self.listener.scoring_started(row_name, centers)
-        row = scored(self.state, desk, self.letters, row_name, centers)
+        row = scored(self.state, builder, self.dispatcher, row_name, centers)
         history = replace(self.state.history, rows=(*self.state.history.rows, row))
-        done = ("score",) if row_name == desk.stage.name else ()
+        done = ("score",) if row_name == builder.stage.name else ()
         self.state = replace(self.state, history=history, done=(*self.state.done, *done))
         self._save()
         self.tracker.catch_up(self.state.history)
@@ -252,7 +254,7 @@ class Coordinator:
 
     def _write_outputs(self, status: Status) -> None:
         write_outputs(
-            self.directory, self.prepared, self._with_late(), self.bank, self.tracker, self.letters.cases, status
+            self.directory, self.prepared, self._with_late(), self.bank, self.tracker, self.dispatcher.cases, status
         )
 
     def _leave_what_is_there(self, status: Status) -> None:

@@ -30,7 +30,7 @@ def enter_stage(state: Checkpoint, stage: Stage, prepared: Prepared, bank: Adapt
 
     A stage that trains the backbone exchanges it; any other stage freezes it under its content hash. Tensor groups
     that a stage is the first to train start from the study's initial state. What the stage may be taken back to is
-    kept as `accepted`. With O-LoRA, earlier stages' directions go into the frozen carry and the adapter starts anew.
+    kept as `accepted`. With O-LoRA, earlier stages' directions go into the frozen residual and the adapter starts anew.
     """
     trained = set(stage.trained)
     backbone = of_groups(state.shared, prepared.groups, {BACKBONE})
@@ -84,7 +84,7 @@ def hash_for(state: Checkpoint, tensors: Tensors, groups: Mapping[str, str]) -> 
 def after_round(
     state: Checkpoint, stage: Stage, training: Training, payloads: Iterable[Payload], base: Base, study: Study
 ) -> Checkpoint:
-    """The state after one round's admitted payloads, which are read once, in the order of center names."""
+    """The state after one round's accepted payloads, which are read once, in the order of center names."""
     sent: dict[str, Tensors] = {}
     number = state.server_round + 1
 

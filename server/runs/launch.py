@@ -2,7 +2,7 @@
 
 The study's state is in its directory and every run begins at the last completed round, so that launching and resuming
 are one thing: a run of the bundle that names the study's directory. `launch.json` says what is wanted from then on; the
-steward keeps to it.
+watchdog keeps to it.
 """
 
 import json
@@ -50,7 +50,7 @@ def check_ready(directory: StudyDirectory, now: datetime, accepted_bundle: str =
 
     Raises:
         StudyError: the directory holds no prepared study.
-        EnrolmentError: the certificate or the roll cannot be read.
+        EnrolmentError: the certificate or the registry cannot be read.
         StorageError: the checkpoint is damaged.
         LaunchError: the study is complete, the server's certificate has expired, too few centers are enrolled, or
             enrolled ones agreed to other settings or another bundle.
@@ -63,13 +63,13 @@ def check_ready(directory: StudyDirectory, now: datetime, accepted_bundle: str =
         )
     refuse_expired(directory, now)
     stage = next_stage(directory, study)
-    members = Enrolment(directory).roll.members
-    admitted = {name: member for name, member in members.items() if member.admitted and not member.just_expired(now)}
-    enrolled = tuple(name for name in stage.centers if name in admitted)
+    members = Enrolment(directory).registry.members
+    enrolled_members = {name: member for name, member in members.items() if member.accepted and not member.just_expired(now)}
+    enrolled = tuple(name for name in stage.centers if name in enrolled_members)
     missing = tuple(name for name in stage.centers if name not in enrolled)
     _refuse_too_few(study, stage, enrolled, missing)
-    _refuse_other_settings(study, admitted)
-    _refuse_other_bundle(admitted, accepted_bundle)
+    _refuse_other_settings(study, enrolled_members)
+    _refuse_other_bundle(enrolled_members, accepted_bundle)
     return Readiness(study, stage, enrolled, missing)
 
 
@@ -95,16 +95,16 @@ def is_complete(directory: StudyDirectory) -> bool:
 def launch(directory: StudyDirectory, control: Link, bundle: bytes, now: datetime) -> str:
     """Start a run of the study and want it to go on; gives the run's id.
 
-    Before that the SuperLink's register is made to follow the roll: nobody takes part who was revoked meanwhile.
+    Before that the SuperLink's register is made to follow the registry: nobody takes part who was revoked meanwhile.
 
     Raises:
         LaunchError: a run of this study is active, the SuperLink cannot be asked, or a center's key is refused.
-        EnrolmentError: the roll cannot be read, or another user than its owner asks.
+        EnrolmentError: the registry cannot be read, or another user than its owner asks.
     """
     control.check_version()
     with starting(directory):
         refuse_active(control.runs(), directory.root)
-        for done in Enrolment(directory).settle(control):
+        for done in Enrolment(directory).reconcile(control):
             logger.warning("%s", done)
         return start(directory, control, bundle, now)
 
@@ -161,7 +161,7 @@ def stop(directory: StudyDirectory, control: Link, patience_s: float = STOP_S) -
         The ids of the runs that were active.
 
     Raises:
-        LaunchError: it was never launched; the SuperLink cannot be asked, in which case the steward stops the study
+        LaunchError: it was never launched; the SuperLink cannot be asked, in which case the watchdog stops the study
             when it can; or something runs it for longer than `patience_s` seconds.
     """
     with starting(directory):
@@ -202,10 +202,10 @@ def _refuse_too_few(study: Study, stage: Stage, enrolled: tuple[str, ...], missi
     )
 
 
-def _refuse_other_settings(study: Study, admitted: Mapping[str, Member]) -> None:
+def _refuse_other_settings(study: Study, members: Mapping[str, Member]) -> None:
     other = [
         name
-        for name, member in admitted.items()
+        for name, member in members.items()
         if member.settings_sha256
         and (name not in study.centers or member.settings_sha256 != settings_digest(study.settings_for(name)))
     ]
@@ -217,9 +217,9 @@ def _refuse_other_settings(study: Study, admitted: Mapping[str, Member]) -> None
         )
 
 
-def _refuse_other_bundle(admitted: Mapping[str, Member], accepted: str) -> None:
+def _refuse_other_bundle(members: Mapping[str, Member], accepted: str) -> None:
     today = bundle_sha256()
-    other = [name for name, member in admitted.items() if member.bundle_sha256 not in {"", today}]
+    other = [name for name, member in members.items() if member.bundle_sha256 not in {"", today}]
     if other and accepted != today:
         raise LaunchError(
             f"the bundle of this installation, {today}, is not the one that {', '.join(other)} agreed to with their "

@@ -1,6 +1,6 @@
 """`progress.json`: where a run is and how it ended, for the programs that watch it; replaced whole at every event.
 
-It says sooner what the checkpoint and the history say. The steward takes from it why a run ended, and whether trying
+It says sooner what the checkpoint and the history say. The watchdog takes from it why a run ended, and whether trying
 again helps; without it every end counts as one without a verdict. Where a study goes on is in the checkpoint alone. A
 disk that refuses the file stops nothing.
 """

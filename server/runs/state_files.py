@@ -1,9 +1,9 @@
 """What the coordinator's programs tell each other through the study's directory, each file replaced as a whole.
 
-launch.json     what is wanted, written by `launch`, `resume` and `stop`, and by the steward when a study is complete
+launch.json     what is wanted, written by `launch`, `resume` and `stop`, and by the watchdog when a study is complete
 progress.json   where the run is, written by the ServerApp
-steward.json    who watches, and what is not as it should be, written by the steward
-not_admitted.json   whom nobody waits for, written by the steward; the ServerApp, where a run's code is, sees no roll
+watchdog.json    who watches, and what is not as it should be, written by the watchdog
+turned_away.json   whom nobody waits for, written by the watchdog; the ServerApp, where a run's code is, sees no registry
 """
 
 import fcntl
@@ -74,14 +74,14 @@ class RunProgress(Written):
     updated_at: datetime | None = None
 
 
-class StewardState(Written):
-    """When the steward last looked, and its alarms."""
+class WatchdogState(Written):
+    """When the watchdog last looked, and its alarms."""
 
     alive_at: datetime
     alarms: tuple[str, ...] = ()
 
 
-class NotAdmitted(Written):
+class TurnedAway(Written):
     """The centers that are turned away, each with the code that stands for its answers: revoked or expired."""
 
     centers: Mapping[str, str] = {}
@@ -97,26 +97,26 @@ def read_progress(directory: StudyDirectory) -> RunProgress | None:
     return _read(directory.progress, RunProgress)
 
 
-def read_steward(directory: StudyDirectory) -> StewardState | None:
-    """The steward's last word; None where there was none. LaunchError where the file is damaged."""
-    return _read(directory.steward, StewardState)
+def read_watchdog(directory: StudyDirectory) -> WatchdogState | None:
+    """The watchdog's last word; None where there was none. LaunchError where the file is damaged."""
+    return _read(directory.watchdog, WatchdogState)
 
 
-def read_not_admitted(directory: StudyDirectory) -> Mapping[str, str]:
-    """The centers that are turned away, with why; none before the steward has looked. LaunchError where damaged."""
-    found = _read(directory.not_admitted, NotAdmitted)
+def read_turned_away(directory: StudyDirectory) -> Mapping[str, str]:
+    """The centers that are turned away, with why; none before the watchdog has looked. LaunchError where damaged."""
+    found = _read(directory.turned_away, TurnedAway)
     return {} if found is None else found.centers
 
 
-def write_not_admitted(directory: StudyDirectory, centers: Mapping[str, str]) -> None:
+def write_turned_away(directory: StudyDirectory, centers: Mapping[str, str]) -> None:
     """Write who is turned away, where that is not what the file says.
 
     Raises:
         LaunchError: the file is damaged.
         StorageError: the disk refuses.
     """
-    if read_not_admitted(directory) != centers:
-        write_state(directory.not_admitted, NotAdmitted(centers=centers))
+    if read_turned_away(directory) != centers:
+        write_state(directory.turned_away, TurnedAway(centers=centers))
 
 
 def write_state(path: Path, content: Written) -> None:
@@ -132,7 +132,7 @@ def write_state(path: Path, content: Written) -> None:
 def starting(directory: StudyDirectory) -> Iterator[None]:
     """Hold the right to start and stop this study's runs; whoever comes second waits.
 
-    Between a look at the runs and the start of one nobody else may start one: a launch and the steward would otherwise
+    Between a look at the runs and the start of one nobody else may start one: a launch and the watchdog would otherwise
     start two.
     """
     directory.link.mkdir(mode=0o700, parents=True, exist_ok=True)

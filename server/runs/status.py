@@ -9,17 +9,17 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from server.centers.expiry_notices import announcements
+from server.centers.expiry_notices import expiry_notices
 from server.centers.enrolment import Enrolment
 from server.study.directory import StudyDirectory
 from server.runs.launch import is_complete
 from server.superlink.link import Link, RegisteredNode, Run
-from server.runs.state_files import CenterProgress, RunProgress, read_launch, read_progress, read_steward
+from server.runs.state_files import CenterProgress, RunProgress, read_launch, read_progress, read_watchdog
 from server.runs.watchdog_rules import latest, stuck_for_s
 from server.study.file import Study, read_study
 from protocol.errors import ConciliumError
 
-STEWARD_SILENT_S = 60.0
+WATCHDOG_SILENT_S = 60.0
 COPIED = ("code", "reason", "stage", "stage_round", "stage_rounds", "server_round", "rounds")
 
 
@@ -81,7 +81,7 @@ def study_status(directory: StudyDirectory, control: Link, now: datetime) -> Stu
     launch, found = read_launch(directory), read_progress(directory)
     progress = found or RunProgress(state="interrupted", rounds=sum(stage.all_rounds for stage in study.stages))
     alarms = _alarms(directory, now) if launch else ()
-    notes = (*down, *_pending(runs, alarms, now), *alarms, *announcements(directory, now))
+    notes = (*down, *_pending(runs, alarms, now), *alarms, *expiry_notices(directory, now))
     run = latest(launch, found, runs)
     state: str = "complete" if is_complete(directory) else found.state if found else ""
     if run is not None and run.active and run.run_id != progress.run_id:
@@ -109,7 +109,7 @@ def _centers(
     waiting: Sequence[str],
     now: datetime,
 ) -> tuple[CenterStatus, ...]:
-    members = Enrolment(directory).roll.members
+    members = Enrolment(directory).registry.members
     return tuple(
         CenterStatus(
             name=name,
@@ -171,7 +171,7 @@ def _ask(control: Link) -> tuple[Sequence[Run], dict[str, RegisteredNode] | None
 
 
 def _pending(runs: Sequence[Run], alarms: Sequence[str], now: datetime) -> tuple[str, ...]:
-    """A run that nothing has taken yet; not where the steward's alarm says so."""
+    """A run that nothing has taken yet; not where the watchdog's alarm says so."""
     if not runs or runs[-1].status != "pending":
         return ()
     what = f"run {runs[-1].run_id} is pending"
@@ -182,12 +182,12 @@ def _pending(runs: Sequence[Run], alarms: Sequence[str], now: datetime) -> tuple
 
 
 def _alarms(directory: StudyDirectory, now: datetime) -> tuple[str, ...]:
-    """The steward's alarms, or that it is silent."""
-    steward = read_steward(directory)
-    silent_s = float("inf") if steward is None else (now - steward.alive_at).total_seconds()
-    if silent_s > STEWARD_SILENT_S:
-        return ("no steward watches this study; start `concilium serve` or `concilium steward`",)
-    return steward.alarms if steward else ()
+    """The watchdog's alarms, or that it is silent."""
+    watchdog = read_watchdog(directory)
+    silent_s = float("inf") if watchdog is None else (now - watchdog.alive_at).total_seconds()
+    if silent_s > WATCHDOG_SILENT_S:
+        return ("no watchdog watches this study; start `concilium serve` or `concilium watchdog`",)
+    return watchdog.alarms if watchdog else ()
 
 
 def ago(elapsed: timedelta) -> str:

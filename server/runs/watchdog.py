@@ -1,7 +1,7 @@
-"""The steward: keeps what is wanted. It starts a study again whose run died, and says what a person should know.
+"""The watchdog: keeps what is wanted. It starts a study again whose run died, and says what a person should know.
 
 It looks every few seconds and survives everything it looks at: a SuperLink that is away is one of its alarms. What it
-decides is in `steward_rules`; here it is done, and `steward.json` written, which `concilium status` shows.
+decides is in `watchdog_rules`; here it is done, and `watchdog.json` written, which `concilium status` shows.
 """
 
 import logging
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import date, datetime
 
-from server.centers.expiry_notices import announcements
+from server.centers.expiry_notices import expiry_notices
 from server.tls.authority import utc_now
 from server.centers.bundle import bundle_bytes
 from server.centers.enrolment import Enrolment
@@ -19,12 +19,12 @@ from server.superlink.control_causes import LinkAwayError
 from server.runs.launch import start
 from server.superlink.link import Link
 from server.runs.state_files import (
-    StewardState,
+    WatchdogState,
     is_held,
     read_launch,
     read_progress,
     starting,
-    write_not_admitted,
+    write_turned_away,
     write_state,
 )
 from server.runs.watchdog_rules import Decision, decide
@@ -40,7 +40,7 @@ def nobody_restarts() -> None:
     """Where the SuperExec belongs to somebody else, an alarm is all there is."""
 
 
-class Steward:
+class Watchdog:
     """Watches one study.
 
     Args:
@@ -72,7 +72,7 @@ class Steward:
             stopped.wait(look_every_s)
 
     def look(self) -> tuple[str, ...]:
-        """Look once and do what is to be done; gives the alarms, which `steward.json` holds from now on."""
+        """Look once and do what is to be done; gives the alarms, which `watchdog.json` holds from now on."""
         alarms: list[str] = []
         away: tuple[str, ...] = ()
         for duty in (self._tell_turned_away, self._settle_centers, self._keep_running, self._announce):
@@ -83,8 +83,8 @@ class Steward:
             except ConciliumError as error:
                 alarms.append(str(error))
             except Exception as error:
-                logger.exception("the steward met what it does not know")
-                alarms.append(f"the steward met {type(error).__name__}; see its log")
+                logger.exception("the watchdog met what it does not know")
+                alarms.append(f"the watchdog met {type(error).__name__}; see its log")
         self._tell(tuple(dict.fromkeys((*away, *alarms))))
         return self._alarms
 
@@ -117,21 +117,21 @@ class Steward:
     def _settle_centers(self) -> tuple[str, ...]:
         """Turn away whose membership has ended or was revoked, and let in who is enrolled."""
         with self._connect() as control:
-            for done in Enrolment(self._directory, self._clock).settle(control):
+            for done in Enrolment(self._directory, self._clock).reconcile(control):
                 logger.warning("%s", done)
         return ()
 
     def _tell_turned_away(self) -> tuple[str, ...]:
-        """Let the run know whom it need not wait for, without the roll's secrets."""
-        roll = Enrolment(self._directory, self._clock).roll
-        write_not_admitted(self._directory, roll.turned_away(self._clock()))
+        """Let the run know whom it need not wait for, without the registry's secrets."""
+        registry = Enrolment(self._directory, self._clock).registry
+        write_turned_away(self._directory, registry.turned_away(self._clock()))
         return ()
 
     def _announce(self) -> tuple[str, ...]:
         """What expires soon, into the log once a day; `status` shows it at any time."""
         today = self._clock().date()
         if self._announced_on != today:
-            for line in announcements(self._directory, self._clock()):
+            for line in expiry_notices(self._directory, self._clock()):
                 logger.warning("%s", line)
             self._announced_on = today
         return ()
@@ -148,6 +148,6 @@ class Steward:
                 logger.warning("alarm: %s", line)
         self._alarms = alarms
         try:
-            write_state(self._directory.steward, StewardState(alive_at=self._clock(), alarms=alarms))
+            write_state(self._directory.watchdog, WatchdogState(alive_at=self._clock(), alarms=alarms))
         except ConciliumError as error:
             logger.error("%s", error)

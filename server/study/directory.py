@@ -1,7 +1,7 @@
 """One study on the coordinator's disk: what was prepared before the first round, and where everything else goes.
 
 study.toml            as the consortium agreed
-tensors.json          ledger: key, group and shape of every tensor
+tensors.json          specs: key, group and shape of every tensor
 initial.safetensors   the initial state, made once from the study's seed: backbone, pathways, A and B of adapters
 adapter_config.json   peft's configuration of the adapter
 checkpoint.safetensors, bank/, mlflow.db, mlartifacts/, result.json, report.html, evaluation_matrix.json
@@ -11,12 +11,12 @@ Of a study that runs over a network:
 coordinator.toml      where the centers reach the coordinator (server.centers.coordinator_settings)
 authority/            ca.key, ca.crt: the certificate authority, made once
 server/               server.key, server.crt: the server's certificate, renewed without touching the centers
-enrolment/            enrolment.json: the roll of centers; kits/CENTER.kit: what was issued (server.centers.enrolment)
+enrolment/            enrolment.json: the registry of centers; kits/CENTER.kit: what was issued (server.centers.enrolment)
 mlflow/               USER.password: of the users made in MLflow
 backbone/             <content hash>.safetensors: the backbone the study starts from, as a file of its own
 link/                 link.db, superexec.secret, flwr/: Flower's side
-launch.json           what the coordinator wants; progress.json: where the run is; steward.json: who watches it
-not_admitted.json     the centers of the roll that are turned away, for the run, which does not see the roll
+launch.json           what the coordinator wants; progress.json: where the run is; watchdog.json: who watches it
+turned_away.json     the centers of the registry that are turned away, for the run, which does not see the registry
 study.lock            held by the process that runs the study
 """
 
@@ -29,7 +29,7 @@ from typing import Any
 from safetensors.numpy import load_file, save
 
 from protocol.errors import StudyError
-from protocol.messages.tensors import Tensors, TensorSpec, read_ledger, write_ledger
+from protocol.messages.tensors import Tensors, TensorSpec, read_specs, write_specs
 from protocol.storage.atomic_files import write_bytes, write_text
 from server.study.file import Study, read_study
 
@@ -102,7 +102,7 @@ class StudyDirectory:
 
     @property
     def enrolment(self) -> Path:
-        """The roll of centers."""
+        """The registry of centers."""
         return self.root / "enrolment" / "enrolment.json"
 
     @property
@@ -159,14 +159,14 @@ class StudyDirectory:
         return self.root / "progress.json"
 
     @property
-    def steward(self) -> Path:
-        """When the steward was last alive, and its alarms."""
-        return self.root / "steward.json"
+    def watchdog(self) -> Path:
+        """When the watchdog was last alive, and its alarms."""
+        return self.root / "watchdog.json"
 
     @property
-    def not_admitted(self) -> Path:
-        """The centers that are turned away, written by the steward."""
-        return self.root / "not_admitted.json"
+    def turned_away(self) -> Path:
+        """The centers that are turned away, written by the watchdog."""
+        return self.root / "turned_away.json"
 
     @property
     def lock(self) -> Path:
@@ -194,7 +194,7 @@ def write_prepared(
 ) -> None:
     """Write a study's directory; the study file last, so that an unfinished directory is not taken for a study."""
     root.mkdir(parents=True, exist_ok=True)
-    write_ledger(root / "tensors.json", specs)
+    write_specs(root / "tensors.json", specs)
     write_bytes(root / "initial.safetensors", save(dict(initial)))
     write_text(root / "adapter_config.json", json.dumps(adapter_config, indent=1))
     write_text(StudyDirectory(root).study_file, study_text)
@@ -208,7 +208,7 @@ def read_prepared(root: Path) -> Prepared:
     """
     study = read_study(StudyDirectory(root).study_file)
     try:
-        specs = read_ledger(root / "tensors.json")
+        specs = read_specs(root / "tensors.json")
         initial = load_file(root / "initial.safetensors")
         adapter_config = json.loads((root / "adapter_config.json").read_text())
     except (OSError, ValueError) as error:

@@ -40,7 +40,7 @@ class RoundRecord:
 
 @dataclass(frozen=True)
 class AggregationRecord:
-    """What one round's aggregation said about itself, by name (dropped energy, rank of the carry, ...)."""
+    """What one round's aggregation said about itself, by name (dropped energy, rank of the residual, ...)."""
 
     stage: str
     server_round: int
@@ -72,7 +72,7 @@ class StageRow:
 
 
 @dataclass(frozen=True)
-class ErrandRecord:
+class QueryRecord:
     """One center's answer to a question that neither trains nor scores.
 
     kind: `compare` or `observe`, after a stage; `collect`, before a round.
@@ -112,5 +112,5 @@ class History:
     rows: tuple[StageRow, ...] = ()
     aggregations: tuple[AggregationRecord, ...] = ()
     gates: tuple[GateRecord, ...] = ()
-    errands: tuple[ErrandRecord, ...] = ()
+    queries: tuple[QueryRecord, ...] = ()
     late: tuple[LateRecord, ...] = ()

@@ -1,6 +1,6 @@
 """A tracker of an MLflow server that may be away: nothing here stops a study, and little delays it.
 
-What could not be sent is kept as wishes, the newest of each kind; the study's history is the buffer, so that one wish
+What could not be sent is kept as pending, the newest of each kind; the study's history is the buffer, so that one wish
 says everything since the beginning. A wish is tried again at the next occasion, yet a server that is away is asked for
 at most a tenth of the time, and one that is slow for ten seconds at once.
 """
@@ -103,7 +103,7 @@ class BufferedTracker(Ending):
             self._send(AT_ONCE_S)
 
     def _send(self, allowed_s: float) -> None:
-        """Fulfil the wishes in the order of `KINDS`; the first that fails keeps itself and all after it."""
+        """Fulfil the pending in the order of `KINDS`; the first that fails keeps itself and all after it."""
         begun = time.monotonic()
         self._tracker.store.allow(allowed_s)
         try:

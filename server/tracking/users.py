@@ -34,7 +34,7 @@ class Account:
     password: PasswordState
 
 
-def admit_center(store: Store, study: Study, center: str, password_file: Path) -> Account:
+def grant_center(store: Store, study: Study, center: str, password_file: Path) -> Account:
     """Make the user of a center: it reads its own and the shared experiment and model.
 
     Raises:
@@ -48,7 +48,7 @@ def admit_center(store: Store, study: Study, center: str, password_file: Path) -
     return _admit(store, center, password_file, _resources(store, experiments, models), "READ")
 
 
-def admit_writer(store: Store, study: Study, name: str, password_file: Path) -> Account:
+def grant_writer(store: Store, study: Study, name: str, password_file: Path) -> Account:
     """Make the user under whose name the coordinator writes a study: it manages the study's experiments and models.
 
     Raises:

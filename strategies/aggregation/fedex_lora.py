@@ -15,7 +15,7 @@ import numpy as np
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Aggregated, Base
-from strategies.aggregation.low_rank_sum import Factors, Matrix, Stack
+from strategies.aggregation.low_rank_sum import Factors, LowRankSum, Matrix
 from strategies.aggregation.product import Realisation, Realised, Start, aggregate_products, refuse_mixed_ranks
 
 
@@ -23,7 +23,7 @@ class FactorSums:
     """Running sums of products and of both factors; the scale s stands in b."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
-        self.products = Stack(shape)
+        self.products = LowRankSum(shape)
         self._b: Matrix = np.zeros(())
         self._a: Matrix = np.zeros(())
 
@@ -39,7 +39,7 @@ class FactorSums:
 
 
 def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments: Tensors) -> Aggregated:
-    """The shared state with mean factors and the residual in the carry; errors as `aggregate_products`.
+    """The shared state with mean factors and the residual in the residual; errors as `aggregate_products`.
 
     Raises:
         StudyError: centers have adapters of different rank.
@@ -49,7 +49,7 @@ def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments:
 
 
 def finish(sums: FactorSums, total: float, _start: Start) -> Realised:
-    """Mean factors as adapter, mean product minus product of means as carry."""
+    """Mean factors as adapter, mean product minus product of means as residual."""
     means = sums.means(total)
     sums.products.add(-total, means.b, means.a)
     return Realised(adapter=means, carried=sums.products.svd(1 / total).tail(0))

@@ -10,16 +10,16 @@ from collections.abc import Iterable
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Aggregated, Base
-from strategies.aggregation.low_rank_sum import Stack, Svd, refactor
+from strategies.aggregation.low_rank_sum import LowRankSum, Svd, refactor
 from strategies.aggregation.product import Realisation, Realised, Start, aggregate_products
 
 
 def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments: Tensors) -> Aggregated:
     """The shared state with each module's mean product cut to the shared rank; errors as `aggregate_products`."""
-    return aggregate_products(shared, payloads, base, moments, realise=Realisation(Stack, finish))
+    return aggregate_products(shared, payloads, base, moments, realise=Realisation(LowRankSum, finish))
 
 
-def finish(products: Stack, total: float, start: Start) -> Realised:
+def finish(products: LowRankSum, total: float, start: Start) -> Realised:
     """Head of the SVD as adapter; its tail is lost."""
     return cut(products.svd(1 / total), start)
 

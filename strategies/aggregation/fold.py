@@ -1,8 +1,8 @@
-"""Earlier stages' directions folded into the carry, so that a new stage learns beside them (O-LoRA, arXiv 2310.14152).
+"""Earlier stages' directions folded into the residual, so that a new stage learns beside them (O-LoRA, arXiv 2310.14152).
 
     C <- C + s B' A,   A <- A_0,   B' <- 0,   d stays
 
-The effective weight diag(d) W0 + C + s B' A is the same before and after; `carry_a` then holds the frozen rows that
+The effective weight diag(d) W0 + C + s B' A is the same before and after; `residual_a` then holds the frozen rows that
 the orthogonality term keeps a new A away from. A_0 is the study's initial A.
 """
 
@@ -13,14 +13,14 @@ from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Base
 from strategies.aggregation.linear_form import LinearForm, flat, linear_form, modules_of, wire_factors, wire_magnitude
 from strategies.aggregation.low_rank_sum import Factors
-from strategies.aggregation.residual import append, carry_of, carry_tensors, product_of
+from strategies.aggregation.residual import append, product_of, residual_of, residual_tensors
 
 
 def fold(shared: Tensors, initial: Tensors, base: Base) -> dict[str, NDArray[np.float32]]:
-    """The shared tensors with every adapter's update in its carry and the adapter fresh; without an update it stays.
+    """The shared tensors with every adapter's update in its residual and the adapter fresh; without an update it stays.
 
     Raises:
-        StudyError: the carry would lose energy at its cap.
+        StudyError: the residual would lose energy at its cap.
     """
     tensors: dict[str, NDArray[np.float64] | NDArray[np.float32]] = dict(shared)
     for module in modules_of(shared):
@@ -29,9 +29,9 @@ def fold(shared: Tensors, initial: Tensors, base: Base) -> dict[str, NDArray[np.
             continue
         nothing = Factors(b=np.empty((form.b.shape[0], 0)), a=np.empty((0, form.a.shape[1])))
         product = product_of(form, base.alpha)
-        carry = append(module, carry_of(module, shared), product, nothing, base.settings.carry_rank).factors
+        residual = append(module, residual_of(module, shared), product, nothing, base.settings.residual_rank).factors
         fresh = LinearForm(a=flat(initial[f"{module}#lora_a"]), b=np.zeros_like(form.b), gain=form.gain)
-        tensors |= {**wire_factors(module, fresh, shared), **carry_tensors(module, carry, shared)}
+        tensors |= {**wire_factors(module, fresh, shared), **residual_tensors(module, residual, shared)}
         if f"{module}#magnitude" in shared:
             tensors |= wire_magnitude(module, fresh, base)
     return {key: np.array(tensors[key], dtype=np.float32) for key in sorted(tensors)}

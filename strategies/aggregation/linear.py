@@ -16,7 +16,7 @@ import numpy as np
 
 from protocol.errors import PayloadError
 from protocol.messages.payload import Payload
-from protocol.messages.tensors import CARRY, PERSONAL, ROLE_GROUPS, Tensors, is_statistic, module_of, role_of
+from protocol.messages.tensors import PERSONAL, RESIDUAL, ROLE_GROUPS, Tensors, is_statistic, module_of, role_of
 from strategies.aggregation.arrival import in_center_order, nobody
 from strategies.aggregation.contract import Aggregated, Base
 from strategies.aggregation.linear_form import COORDINATOR, Array, Arrays, Named, linear_form, wire_magnitude
@@ -129,7 +129,7 @@ def _counted(payload: Payload, shared: Tensors, base: Base) -> Sent:
             continue
         if group is None:
             raise PayloadError(f"tensor '{key}' sent by center '{payload.center}' belongs to no group of the study")
-        if group != CARRY and base.weight(payload, key) == 0:
+        if group != RESIDUAL and base.weight(payload, key) == 0:
             continue
         if not (role := role_of(key)) or role in base.roles:
             live[key] = array

@@ -160,7 +160,7 @@ def wire_magnitude(module: str, form: LinearForm, base: Base) -> dict[str, Array
 def effective(weight: Arrays, form: LinearForm, scale: float, *added: tuple[Array, Array]) -> Array:
     """Dense weight (d, k) at work: diag(d) W0 + s B' A + the products of `added` (b (d, c), a (c, k)), each at scale 1.
 
-    `added` takes the carry and a center's own adapter.
+    `added` takes the residual and a center's own adapter.
     """
     dense = form.gain[:, None] * weight + scale * form.b @ form.a
     for b, a in added:

@@ -88,7 +88,7 @@ def _root(module: str, sent: Sent) -> Array:
     if (key := f"{module}@gram") not in sent.statistics:
         raise PayloadError(
             f"center '{sent.center}' sent module '{module}' without '{key}', the root of its inputs' Gram matrix, "
-            "which scheme 'lorm' weighs it by; let training replies carry statistics [\"gram\"], or take "
+            "which scheme 'lorm' weighs it by; let training replies residual statistics [\"gram\"], or take "
             "scheme 'alt-exact', which needs none"
         )
     return flat(sent.statistics[key])

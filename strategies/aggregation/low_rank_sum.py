@@ -79,7 +79,7 @@ class Svd:
         return Factors(b=self.u[:, part] * root, a=root[:, np.newaxis] * self.vt[part])
 
 
-class Stack:
+class LowRankSum:
     """Running sum of weighted products of one shape (d, k), in float64."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
@@ -133,7 +133,7 @@ class Stack:
 
 def svd_of(product: Factors) -> Svd:
     """The singular value decomposition of one product b a."""
-    stack = Stack((product.b.shape[0], product.a.shape[1]))
+    stack = LowRankSum((product.b.shape[0], product.a.shape[1]))
     stack.add(1.0, product.b, product.a)
     return stack.svd()
 

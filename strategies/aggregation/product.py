@@ -3,9 +3,9 @@
     next update of a module = sum_i w_i (s_i B'_i A_i + T_i),    d = sum_i w_i d_i,    w_i = n_i^a / sum_j n_j^a
 
 i runs over the centers with training cases behind the module; n_i are those cases, s_i = alpha / r_i, (A, B', d) the
-linear form, T_i what a center of lower rank found in its carry beyond the shared one (`carry.withheld`).
+linear form, T_i what a center of lower rank found in its residual beyond the shared one (`residual.withheld`).
 Because W_i = diag(d_i) W0 + C + T_i + s_i B'_i A_i is linear in (d_i, s_i B'_i A_i + T_i) and W0 and C are common,
-the mean of the effective weights is diag(d) W0 + C + that sum: a DoRA on the same W0 with its carry, no approximation.
+the mean of the effective weights is diag(d) W0 + C + that sum: a DoRA on the same W0 with its residual, no approximation.
 How the sum is written as factors of the shared rank is a `Realisation`, one file each. The magnitude follows as
 m = d rho(W0 + s B A); plain LoRA has none and stays plain LoRA.
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from protocol.errors import PayloadError, StudyError
 from protocol.messages.payload import Payload
 from protocol.messages.settings import ROLES
-from protocol.messages.tensors import CARRY, PERSONAL, ROLE_GROUPS, Tensors, is_statistic, module_of, role_of
+from protocol.messages.tensors import PERSONAL, RESIDUAL, ROLE_GROUPS, Tensors, is_statistic, module_of, role_of
 from strategies.aggregation.arrival import in_center_order, nobody
 from strategies.aggregation.contract import Aggregated, Base
 from strategies.aggregation.linear_form import (
@@ -35,7 +35,7 @@ from strategies.aggregation.linear_form import (
     wire_magnitude,
 )
 from strategies.aggregation.low_rank_sum import Factors, Matrix
-from strategies.aggregation.residual import append, carry_of, carry_tensors, product_of, withheld
+from strategies.aggregation.residual import append, product_of, residual_of, residual_tensors, withheld
 from strategies.aggregation.running_mean import RunningMean
 
 
@@ -61,7 +61,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Realised:
-    """The next adapter of a module, what joins its carry (both at scale 1), and figures to log by name."""
+    """The next adapter of a module, what joins its residual (both at scale 1), and figures to log by name."""
 
     adapter: Factors
     carried: Factors
@@ -104,12 +104,12 @@ def aggregate_products(
         payloads: in the order of center names; read once, never held together.
         base: what stands fixed; `base.ranks` names the centers of another rank.
         moments: of a server optimiser, which no scheme of this family uses; handed on.
-        realise: sum of products -> adapter and carry.
+        realise: sum of products -> adapter and residual.
 
     Raises:
         PayloadError: payloads out of order or two of one center; a tensor of no group or another shape or rank; a
             module of which a center sent a part only; no center with cases behind any tensor.
-        StudyError: the carry's cap drops too much (`carry.append`).
+        StudyError: the residual's cap drops too much (`residual.append`).
     """
     others, modules, supports = RunningMean(), dict[str, _Module[S]](), dict[str, Mapping[str, int]]()
     for payload in in_center_order(payloads):
@@ -140,10 +140,10 @@ def refuse_mixed_ranks(base: Base) -> None:
 
 
 def _others(payload: Payload, shared: Tensors, base: Base) -> Tensors:
-    """The tensors beside the shared adapter that count; personal ones and the carry are not for averaging."""
+    """The tensors beside the shared adapter that count; personal ones and the residual are not for averaging."""
     found: dict[str, NDArray[np.float32]] = {}
     for key, array in payload.tensors.items():
-        if is_statistic(key) or role_of(key) in ROLES or ROLE_GROUPS.get(role_of(key)) in {CARRY, *PERSONAL}:
+        if is_statistic(key) or role_of(key) in ROLES or ROLE_GROUPS.get(role_of(key)) in {RESIDUAL, *PERSONAL}:
             continue
         if key not in base.groups:
             raise PayloadError(f"tensor '{key}' sent by center '{payload.center}' belongs to no group of the study")
@@ -222,15 +222,15 @@ def _realised(module: _Module[S], shared: Tensors, base: Base, realise: Realisat
     """A module's next wire tensors, and its figures."""
     start = Start(module.name, product_of(module.start, base.alpha), base)
     realised = realise.finish(module.products, module.weight, start)
-    cap = base.settings.carry_rank
-    carry = append(module.name, carry_of(module.name, shared), realised.carried, realised.adapter, cap)
+    cap = base.settings.residual_rank
+    residual = append(module.name, residual_of(module.name, shared), realised.carried, realised.adapter, cap)
     adapter = realised.adapter
     form = LinearForm(adapter.a, adapter.b / scale_of(adapter.a, base.alpha), module.gains / module.weight)
     tensors: dict[str, Matrix] = wire_factors(module.name, form, shared)
-    tensors |= carry_tensors(module.name, carry.factors, shared)
+    tensors |= residual_tensors(module.name, residual.factors, shared)
     if "magnitude" in module.roles:
         tensors |= wire_magnitude(module.name, form, base)
-    figures = {**realised.log, "carry_rank": float(carry.factors.rank), "carry_dropped": carry.dropped}
+    figures = {**realised.log, "residual_rank": float(residual.factors.rank), "residual_dropped": residual.dropped}
     return tensors, {f"{name}/{module.name}": value for name, value in figures.items()}
 
 

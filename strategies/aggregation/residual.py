@@ -1,13 +1,13 @@
-"""The carry: what the adapter's rank has no room for, as frozen low-rank factors beside the frozen weight.
+"""The residual: what the adapter's rank has no room for, as frozen low-rank factors beside the frozen weight.
 
-    W = diag(d) W0 + C + s B' A,    C = carry_b carry_a,    carry_b (d, c), carry_a (c, k), scale 1, no row gain
+    W = diag(d) W0 + C + s B' A,    C = residual_b residual_a,    residual_b (d, c), residual_a (c, k), scale 1, no row gain
 
 C is the same for all centers and is only ever appended to. When it has more columns than the cap, or than a matrix of
 its shape needs, it is decomposed and cut to the cap. The dropped energy |C_whole - C_cut|_F^2 / |C_whole + s B' A|_F^2
 is logged; above DROP_LIMIT it is an error.
 
 A center of another rank r_i loads the same effective weight in other parts (`for_rank`): the r_i strongest directions
-of s B' A as its adapter, of scale s_i = alpha / r_i, and the rest added to its carry, so its carry may exceed the cap.
+of s B' A as its adapter, of scale s_i = alpha / r_i, and the rest added to its residual, so its residual may exceed the cap.
 """
 
 import zlib
@@ -34,53 +34,53 @@ DROP_LIMIT = 1e-3
 
 
 @dataclass(frozen=True)
-class Carry:
-    """A module's carry and the share of its effective update's energy that cutting it to the cap dropped."""
+class Residual:
+    """A module's residual and the share of its effective update's energy that cutting it to the cap dropped."""
 
     factors: Factors
     dropped: float = 0.0
 
 
-def carry_of(module: str, tensors: Tensors) -> Factors:
-    """A module's carry in float64; of rank 0 where it has none."""
-    if f"{module}#carry_a" in tensors:
-        return Factors(b=flat(tensors[f"{module}#carry_b"]), a=flat(tensors[f"{module}#carry_a"]))
+def residual_of(module: str, tensors: Tensors) -> Factors:
+    """A module's residual in float64; of rank 0 where it has none."""
+    if f"{module}#residual_a" in tensors:
+        return Factors(b=flat(tensors[f"{module}#residual_b"]), a=flat(tensors[f"{module}#residual_a"]))
     b, a = flat(tensors[f"{module}#lora_b"]), flat(tensors[f"{module}#lora_a"])
     return Factors(b=np.empty((b.shape[0], 0)), a=np.empty((0, a.shape[1])))
 
 
-def carry_tensors(module: str, carry: Factors, like: Tensors) -> dict[str, Matrix]:
-    """A carry under its wire keys, nothing for rank 0; shaped as the module's A and B are, Linear or convolution.
+def residual_tensors(module: str, residual: Factors, like: Tensors) -> dict[str, Matrix]:
+    """A residual under its wire keys, nothing for rank 0; shaped as the module's A and B are, Linear or convolution.
 
     (c, k) and (d, c), or (c, i, z, y, x) and (d, c, 1, 1, 1).
     """
-    if not carry.rank:
+    if not residual.rank:
         return {}
     a, b = like[f"{module}#lora_a"], like[f"{module}#lora_b"]
     return {
-        f"{module}#carry_a": carry.a.reshape(carry.rank, *a.shape[1:]),
-        f"{module}#carry_b": carry.b.reshape(b.shape[0], carry.rank, *b.shape[2:]),
+        f"{module}#residual_a": residual.a.reshape(residual.rank, *a.shape[1:]),
+        f"{module}#residual_b": residual.b.reshape(b.shape[0], residual.rank, *b.shape[2:]),
     }
 
 
-def append(module: str, carry: Factors, added: Factors, adapter: Factors, cap: int) -> Carry:
-    """The carry with `added` beside it, of rank `cap` at most.
+def append(module: str, residual: Factors, added: Factors, adapter: Factors, cap: int) -> Residual:
+    """The residual with `added` beside it, of rank `cap` at most.
 
     Args:
         module: for the error.
-        carry: (d, c) and (c, k).
+        residual: (d, c) and (c, k).
         added: what joins it, at scale 1.
-        adapter: s B' and A, which the carry works beside; dropped energy is relative to both together.
-        cap: largest rank of the carry.
+        adapter: s B' and A, which the residual works beside; dropped energy is relative to both together.
+        cap: largest rank of the residual.
 
     Raises:
         StudyError: cutting drops more than DROP_LIMIT of the energy.
     """
     if not added.rank:
-        return Carry(carry)
-    whole = carry.beside(added)
+        return Residual(residual)
+    whole = residual.beside(added)
     if whole.rank <= min(cap, whole.b.shape[0], whole.a.shape[1]):
-        return Carry(whole)
+        return Residual(whole)
     parts = svd_of(whole)
     energy = svd_of(whole.beside(adapter)).energy()
     left_out = parts.tail_energies() / energy if energy else np.zeros(parts.s.size + 1)
@@ -88,11 +88,11 @@ def append(module: str, carry: Factors, added: Factors, adapter: Factors, cap: i
     if dropped > DROP_LIMIT:
         needed = int(np.argmax(left_out <= DROP_LIMIT))
         raise StudyError(
-            f"module '{module}': cutting its carry from rank {parts.s.size} to carry_rank {cap} drops {dropped:.2%} of "
-            f"the energy of its update, expected at most {DROP_LIMIT:.2%}; raise aggregation.carry_rank to {needed} or "
+            f"module '{module}': cutting its residual from rank {parts.s.size} to carry_rank {cap} drops {dropped:.2%} of "
+            f"the energy of its update, expected at most {DROP_LIMIT:.2%}; raise aggregation.residual_rank to {needed} or "
             "more, or raise adapter.rank so that less is left over in each round"
         )
-    return Carry(parts.head(cap), dropped)
+    return Residual(parts.head(cap), dropped)
 
 
 def kaiming_rows(rows: int, columns: int, module: str, seed: int) -> Matrix:
@@ -103,7 +103,7 @@ def kaiming_rows(rows: int, columns: int, module: str, seed: int) -> Matrix:
 
 
 def withheld(form: LinearForm, rank: int, alpha: float) -> Factors:
-    """What a center of `rank` finds in its carry beyond the shared one, in the float32 values it was sent.
+    """What a center of `rank` finds in its residual beyond the shared one, in the float32 values it was sent.
 
     Args:
         form: the shared adapter of one module.
@@ -120,9 +120,9 @@ def product_of(form: LinearForm, alpha: float) -> Factors:
 
 
 def for_rank(shared: Tensors, rank: int, base: Base) -> dict[str, NDArray[np.float32]]:
-    """What a center of another adapter rank loads: other factors and carry, the same effective weights.
+    """What a center of another adapter rank loads: other factors and residual, the same effective weights.
 
-    A lower rank gets the strongest directions and the exact rest in its carry. A higher rank gets B padded with zeros
+    A lower rank gets the strongest directions and the exact rest in its residual. A higher rank gets B padded with zeros
     and A with fresh rows from `base.seed`. Magnitudes follow, so that row gains stay. All else is the shared tensor.
     """
     tensors: dict[str, NDArray[np.float64] | NDArray[np.float32]] = {key: shared[key] for key in shared}
@@ -136,8 +136,8 @@ def _module_for_rank(module: str, shared: Tensors, rank: int, base: Base) -> dic
     form = linear_form(module, shared, base)
     lower = rank < form.a.shape[0]
     adapter = _strongest(form, rank, base) if lower else _padded(form, rank, base, module)
-    carry = carry_of(module, shared).beside(withheld(form, rank, base.alpha))
-    tensors = {**wire_factors(module, adapter, shared), **carry_tensors(module, carry, shared)}
+    residual = residual_of(module, shared).beside(withheld(form, rank, base.alpha))
+    tensors = {**wire_factors(module, adapter, shared), **residual_tensors(module, residual, shared)}
     return {**tensors, **wire_magnitude(module, adapter, base)} if f"{module}#magnitude" in shared else tensors
 
 

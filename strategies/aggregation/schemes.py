@@ -34,7 +34,7 @@ class Scheme:
     live: (rounds completed in the stage, settings) -> the adapter roles that train in the next one.
     keeps: whether a tensor stays each center's own instead of being shared.
     optimised: whether a server optimiser may act on the mean change.
-    observes: statistics of each center's training cases that a payload must carry beside what trained.
+    observes: statistics of each center's training cases that a payload must residual beside what trained.
     """
 
     aggregate: Aggregate

@@ -1,7 +1,7 @@
-"""What an adapter has beside peft's `default` one, as files: a center's own adapter, the carry, local norms.
+"""What an adapter has beside peft's `default` one, as files: a center's own adapter, the residual, local norms.
 
     center/adapter_config.json, adapter_model.safetensors   a second peft adapter; load it as "center", after the first
-    carry/adapter_config.json, adapter_model.safetensors    a third one, frozen; load it as "carry"
+    residual/adapter_config.json, adapter_model.safetensors    a third one, frozen; load it as "residual"
     norms.safetensors                                       a center's affine parameters, under our keys
 
 Both peft adapters are plain LoRA of scale 1: alpha is the rank, module by module.
@@ -18,7 +18,10 @@ from protocol.messages.tensors import NORM, ROLE_GROUPS, Tensors, module_of, rol
 from strategies.bank.peft_format import CONFIG_FILE, TENSOR_FILE, from_peft, read_tensors, tensor_bytes, to_peft
 
 NORM_FILE = "norms.safetensors"
-PARTS = {"center": {"center_a": "lora_a", "center_b": "lora_b"}, "carry": {"carry_a": "lora_a", "carry_b": "lora_b"}}
+PARTS = {
+    "center": {"center_a": "lora_a", "center_b": "lora_b"},
+    "residual": {"residual_a": "lora_a", "residual_b": "lora_b"},
+}
 PART_ROLES = frozenset(role for roles in PARTS.values() for role in roles)
 
 

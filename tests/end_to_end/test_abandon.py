@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from client.service.cancellation import Check
-from client.service.request_queue import Errand
+from client.service.request_queue import Job
 from client.service.trainer import Trainer
-from client.service.trainer_link import ABANDON, TrainerLink, TrainerUnavailableError
+from client.service.trainer_link import CANCEL, TrainerLink, TrainerUnavailableError
 from client.service.trainer_service import _answered
-from protocol.errors import AbandonedError
+from protocol.errors import CancelledError
 from protocol.messages.instruction import Instruction, Kind, Reply
 from protocol.messages.settings import Model, StudySettings
 from protocol.socket_codec import pack_instruction, pack_reply, unpack_reply
@@ -47,7 +47,7 @@ class After:
     def __call__(self) -> None:
         self.calls += 1
         if self.calls > self.allowed:
-            raise AbandonedError("enough")
+            raise CancelledError("enough")
 
 
 def line(trainer: Trainer) -> dict[str, Any]:
@@ -62,9 +62,9 @@ def test_every_kind_of_work_ends_at_its_next_step(trainer: Trainer, study: Study
     Train prepares 2 cases, scores 1 in 3 settings and takes 4 steps; evaluate prepares 1 and scores it in 3; compare
     prepares 1 and scores it twice; observe prepares 1 and looks at it for 3 statistics.
     """
-    unhindered = After(10**6)
-    assert trainer.perform(asked(study, kind, server_round=2), unhindered).error == ""
-    assert unhindered.calls == checks
+    never_cancelled = After(10**6)
+    assert trainer.perform(asked(study, kind, server_round=2), never_cancelled).error == ""
+    assert never_cancelled.calls == checks
     kept = sorted(trainer.home.glob("outbox/*"))
     last = After(checks - 1)
     assert trainer.perform(asked(study, kind), last) == replaced(trainer, kind)
@@ -73,10 +73,10 @@ def test_every_kind_of_work_ends_at_its_next_step(trainer: Trainer, study: Study
 
 
 def replaced(trainer: Trainer, kind: Kind) -> Reply:
-    """What leaves of work that was abandoned."""
+    """What leaves of work that was cancelled."""
     found = line(trainer)
-    assert (found["error"], found["tensors"], found["scores"], found["server_round"]) == ("abandoned", 0, {}, 3)
-    return Reply("center-a", kind, error="abandoned")
+    assert (found["error"], found["tensors"], found["scores"], found["server_round"]) == ("cancelled", 0, {}, 3)
+    return Reply("center-a", kind, error="cancelled")
 
 
 def test_an_abandoned_round_is_trained_as_if_nothing_had_been(trainer: Trainer, study: Study, tmp_path: Path) -> None:
@@ -146,21 +146,21 @@ def test_work_is_called_off_through_a_second_connection(folder: Path) -> None:
     with served(folder) as (worker, found, pool):
         waiting = pool.submit(found.link().perform, in_stage("long"))
         wait_until(lambda: bool(worker.begun), "work", within_s=20)
-        assert found.link().abandon()
-        assert waiting.result(20) == Reply("", "train", error="abandoned")
+        assert found.link().cancel()
+        assert waiting.result(20) == Reply("", "train", error="cancelled")
         assert found.link().perform(in_stage("short")) == Reply("a", "train")
 
 
 def test_calling_off_when_nothing_runs_does_nothing(folder: Path) -> None:
     with served(folder) as (_, found, _pool):
-        assert not found.link().abandon()
+        assert not found.link().cancel()
         assert found.link().perform(in_stage("short")).error == ""
 
 
 def test_what_waits_its_turn_is_called_off_before_it_begins() -> None:
-    worker, errand = Patient(), Errand(pack_instruction(in_stage("long")), b"asker")
-    errand.drop()
-    assert unpack_reply(_answered(worker, errand)) == Reply("", "train", error="abandoned")
+    worker, job = Patient(), Job(pack_instruction(in_stage("long")), b"asker")
+    job.drop()
+    assert unpack_reply(_answered(worker, job)) == Reply("", "train", error="cancelled")
     assert worker.begun == []
 
 
@@ -170,7 +170,7 @@ def test_another_process_cannot_call_off_what_it_did_not_ask_for(folder: Path) -
         waiting = pool.submit(found.link().perform, in_stage("long"))
         wait_until(lambda: bool(worker.begun), "work", within_s=20)
         with Client(str(found.socket_path), family="AF_UNIX", authkey=found.key) as connection:
-            connection.send_bytes(ABANDON + b"another")
+            connection.send_bytes(CANCEL + b"another")
             assert connection.recv_bytes() == b"idle"
         worker.enough.set()
         assert waiting.result(20).error == ""
@@ -201,4 +201,4 @@ def test_a_service_that_ends_leaves_nobody_waiting_and_no_thread(folder: Path) -
 
 def test_calling_off_where_no_trainer_is_says_so(folder: Path) -> None:
     with pytest.raises(TrainerUnavailableError, match="no trainer listens"):
-        TrainerLink(folder / "t.sock", b"key").abandon()
+        TrainerLink(folder / "t.sock", b"key").cancel()

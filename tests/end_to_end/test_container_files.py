@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 
 from deploy.coordinator.serve import NOBODY_IS_CALLED
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 IMAGES = sorted((DEPLOY / "images").glob("*.Containerfile"))
 SCRIPTS = sorted(path for path in DEPLOY.rglob("*.sh"))

@@ -15,7 +15,7 @@ from deploy.coordinator.serve import NOBODY_IS_CALLED, Serving, superexec, super
 from server.centers.coordinator_settings import CoordinatorSettings
 from server.study.directory import StudyDirectory
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 COMPOSE = sorted((DEPLOY / "compose").glob("*.yaml"))
 KUBERNETES = sorted(path for path in (DEPLOY / "kubernetes").glob("*.yaml") if path.name != "kustomization.yaml")

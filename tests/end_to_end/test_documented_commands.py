@@ -12,7 +12,7 @@ import typer
 import client.cli.app
 import deploy.coordinator.cli
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "deploy" / "README.md", *(ROOT / "docs").glob("*.md")])
 PROGRAMS = {"concilium": deploy.coordinator.cli.app, "concilium-center": client.cli.app.app}  # type: ignore[attr-defined]
 BEFORE_A_COMMAND = {"admin", "--", "&&", "||"}

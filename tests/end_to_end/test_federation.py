@@ -131,13 +131,17 @@ def test_only_the_fleet_paths_answer_from_outside(rehearsed: Rehearsed) -> None:
     """From a center's host, with the right authority: Flower's control, runtime and pages are forbidden."""
     forbidden = ["/v1/control/list-runs", "/v1/control/start-run", "/v1/control/register-node"]
     forbidden += ["/v1/runtime/acquire-task", "/v1/runtime/pull-messages", "/docs", "/openapi.json", "/health", "/"]
-    forbidden += ["/v1/fleet/../control/list-runs", "/v1/fleet/%2e%2e/control/list-runs", "//v1/control/list-runs"]
-    fleet = "/v1/fleet/pull-messages"
+    forbidden += [
+        "/v1/center_grid/../control/list-runs",
+        "/v1/center_grid/%2e%2e/control/list-runs",
+        "//v1/control/list-runs",
+    ]
+    center_grid = "/v1/center_grid/pull-messages"
     ca = rehearsed.consortium.directory.authority_certificate
     found = json.loads(
-        rehearsed.consortium.python("center-a", ASK, rehearsed.consortium.endpoint, ca, *forbidden, fleet)
+        rehearsed.consortium.python("center-a", ASK, rehearsed.consortium.endpoint, ca, *forbidden, center_grid)
     )
-    reached = found.pop(fleet)
+    reached = found.pop(center_grid)
     assert found == dict.fromkeys(forbidden, 403)
     assert reached not in {200, 403, 404}, "an unsigned call reaches Flower, which turns it away itself"
 
@@ -217,7 +221,7 @@ def test_a_stopped_study_frees_the_trainer(rehearsed: Rehearsed) -> None:
     assert rehearsed.freed_s < 20
     log = rehearsed.consortium.home("center-d") / "trainer" / "outgoing.jsonl"
     trained = [line["error"] for line in map(json.loads, log.read_text().splitlines()) if line["kind"] == "train"]
-    assert trained == ["abandoned", ""]
+    assert trained == ["cancelled", ""]
 
 
 def test_a_revoked_center_is_turned_away_at_once(rehearsed: Rehearsed) -> None:

@@ -15,7 +15,7 @@ from deploy.simulation.in_process import InProcessGrid
 from protocol.messages.instruction import Instruction, Reply
 from protocol.messages.payload import Payload
 from protocol.messages.settings import Model, StudySettings
-from server.grid.center_grid import Fleet
+from server.grid.center_grid import CenterGrid
 
 SETTINGS = StudySettings(study="demo", seed=0, model=Model(name="none"))
 REGISTER = Instruction(kind="register", settings=SETTINGS)
@@ -56,7 +56,7 @@ class SlowGrid(InProcessGrid):
         return [reply for reply in ready if reply.metadata.src_node_id not in self.held]
 
 
-class ListeningFleet(Fleet):
+class ListeningFleet(CenterGrid):
     """Keeps what it hears late."""
 
     def __init__(self, grid: InProcessGrid) -> None:
@@ -76,33 +76,33 @@ class ListeningFleet(Fleet):
 def test_late_reply_is_handed_on_once_and_apart(caplog: pytest.LogCaptureFixture) -> None:
     """Center a answers round 1 while round 2 waits; round 2 has its own answer of a."""
     grid = SlowGrid(_apps("a", "b"), 2)
-    fleet = ListeningFleet(grid)
-    assert sorted(fleet.ask({"a": TRAIN, "b": TRAIN}, deadline_s=0.05)) == ["b"]
-    assert fleet.late == []
+    center_grid = ListeningFleet(grid)
+    assert sorted(center_grid.ask({"a": TRAIN, "b": TRAIN}, deadline_s=0.05)) == ["b"]
+    assert center_grid.late == []
     grid.held.clear()
     second = replace(TRAIN, server_round=2, kind="evaluate")
-    assert fleet.ask({"a": second, "b": second}, deadline_s=5) == {c: Reply(c, "evaluate") for c in ("a", "b")}
-    assert [(center, reply.kind) for center, reply in fleet.late] == [("a", "train")]
-    assert fleet.late[0][1].payload is not None
+    assert center_grid.ask({"a": second, "b": second}, deadline_s=5) == {c: Reply(c, "evaluate") for c in ("a", "b")}
+    assert [(center, reply.kind) for center, reply in center_grid.late] == [("a", "train")]
+    assert center_grid.late[0][1].payload is not None
     assert "center 'a' answered 'train' (adapt/1) after the deadline" in caplog.text
-    fleet.ask({"b": second}, deadline_s=5)
-    assert len(fleet.late) == 1
+    center_grid.ask({"b": second}, deadline_s=5)
+    assert len(center_grid.late) == 1
 
 
 def test_late_reply_is_heard_while_a_center_registers() -> None:
     grid = SlowGrid(_apps("a", "b"), 2)
-    fleet = ListeningFleet(grid)
-    fleet.ask({"a": TRAIN}, deadline_s=0.05)
+    center_grid = ListeningFleet(grid)
+    center_grid.ask({"a": TRAIN}, deadline_s=0.05)
     grid.held.clear()
-    assert sorted(fleet.register(REGISTER, deadline_s=5, expected=["b"])) == ["b"]
-    assert [center for center, _ in fleet.late] == ["a"]
+    assert sorted(center_grid.register(REGISTER, deadline_s=5, expected=["b"])) == ["b"]
+    assert [center for center, _ in center_grid.late] == ["a"]
 
 
 def test_late_reply_that_comes_while_others_are_waited_for_is_heard() -> None:
     """Nodes 2 and 3 are silent; 2 answers at the third look of the second round."""
     grid = SlowGrid(_apps("a", "b"), 2, 3)
-    fleet = ListeningFleet(grid)
-    fleet.ask({"a": TRAIN}, deadline_s=0.05)
+    center_grid = ListeningFleet(grid)
+    center_grid.ask({"a": TRAIN}, deadline_s=0.05)
     looks = []
 
     class Waking(SlowGrid):
@@ -113,16 +113,16 @@ def test_late_reply_that_comes_while_others_are_waited_for_is_heard() -> None:
             return super().pull_messages(message_ids)
 
     grid.__class__ = Waking
-    assert fleet.ask({"b": TRAIN}, deadline_s=0.3) == {}
-    assert [center for center, _ in fleet.late] == ["a"]
+    assert center_grid.ask({"b": TRAIN}, deadline_s=0.3) == {}
+    assert [center for center, _ in center_grid.late] == ["a"]
 
 
 def test_without_a_listener_late_replies_are_only_logged(caplog: pytest.LogCaptureFixture) -> None:
     grid = SlowGrid(_apps("a"), 2)
-    fleet = Fleet(grid, poll_s=0.01)
-    fleet.ask({"a": TRAIN}, deadline_s=0.05)
+    center_grid = CenterGrid(grid, poll_s=0.01)
+    center_grid.ask({"a": TRAIN}, deadline_s=0.05)
     grid.held.clear()
-    assert fleet.ask({"a": TRAIN}, deadline_s=5)["a"].error == ""
+    assert center_grid.ask({"a": TRAIN}, deadline_s=5)["a"].error == ""
     assert "center 'a' answered 'train'" in caplog.text
 
 
@@ -132,12 +132,12 @@ def test_late_introduction_names_a_nameless_node() -> None:
             return [NodeInfo(node_id=node_id) for node_id in self.get_node_ids()]
 
     grid = Nameless(_apps("a", "b"), 2)
-    fleet = ListeningFleet(grid)
-    assert sorted(fleet.register(REGISTER, deadline_s=0.05, expected=["a", "b"])) == ["b"]
+    center_grid = ListeningFleet(grid)
+    assert sorted(center_grid.register(REGISTER, deadline_s=0.05, expected=["a", "b"])) == ["b"]
     grid.held.clear()
-    fleet.ask({"b": TRAIN}, deadline_s=5)
-    assert fleet.connected() == ("a", "b")
-    assert fleet.late == [("a", Reply("a", "register"))]
+    center_grid.ask({"b": TRAIN}, deadline_s=5)
+    assert center_grid.connected() == ("a", "b")
+    assert center_grid.late == [("a", Reply("a", "register"))]
 
 
 def test_late_introduction_under_a_name_that_is_taken_names_nobody(caplog: pytest.LogCaptureFixture) -> None:
@@ -146,11 +146,11 @@ def test_late_introduction_under_a_name_that_is_taken_names_nobody(caplog: pytes
             return [NodeInfo(node_id=node_id) for node_id in self.get_node_ids()]
 
     grid = Nameless({"1": _says("b"), "2": _says("b")}, 2)
-    fleet = ListeningFleet(grid)
-    fleet.register(REGISTER, deadline_s=0.05, expected=["a", "b"])
+    center_grid = ListeningFleet(grid)
+    center_grid.register(REGISTER, deadline_s=0.05, expected=["a", "b"])
     grid.held.clear()
-    assert fleet.ask({"b": TRAIN}, deadline_s=5)["b"].error == ""
-    assert fleet.centers() == {"b": 3}
+    assert center_grid.ask({"b": TRAIN}, deadline_s=5)["b"].error == ""
+    assert center_grid.centers() == {"b": 3}
     assert "node 2 is not taken for center 'b'" in caplog.text
 
 
@@ -158,10 +158,10 @@ def test_messages_that_expired_are_forgotten(monkeypatch: pytest.MonkeyPatch) ->
     """An answer that comes after the message's time to live, a tenth of a second, is not looked for any more."""
     monkeypatch.setattr("server.grid.center_grid.DEFAULT_TTL", 0.1)
     grid = SlowGrid(_apps("a", "b"), 2)
-    fleet = ListeningFleet(grid)
-    fleet.ask({"a": TRAIN}, deadline_s=0.02)
+    center_grid = ListeningFleet(grid)
+    center_grid.ask({"a": TRAIN}, deadline_s=0.02)
     time.sleep(0.1)
-    fleet.ask({"b": TRAIN}, deadline_s=5)
+    center_grid.ask({"b": TRAIN}, deadline_s=5)
     grid.held.clear()
-    fleet.ask({"b": TRAIN}, deadline_s=5)
-    assert fleet.late == []
+    center_grid.ask({"b": TRAIN}, deadline_s=5)
+    assert center_grid.late == []

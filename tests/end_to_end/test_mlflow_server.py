@@ -21,7 +21,7 @@ from client.learning.assembly import assemble, build
 from deploy.simulation.in_process import InProcessGrid
 from protocol.storage.sealed_json import read_sealed
 from server.cli.app import app
-from server.grid.center_grid import Fleet
+from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
 from server.study import checkpoint as checkpoints
 from server.study.events import Listener
@@ -39,7 +39,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 def run_over(found: Federation, uri: str, listener: Listener | None = None) -> None:
     apps = {name: build_client_app(trainer.perform) for name, trainer in found.trainers.items()}
-    run_study(Fleet(InProcessGrid(apps), poll_s=0), found.root, listener=listener, tracking_uri=uri)
+    run_study(CenterGrid(InProcessGrid(apps), poll_s=0), found.root, listener=listener, tracking_uri=uri)
 
 
 class Outage(Listener):

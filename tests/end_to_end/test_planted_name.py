@@ -12,7 +12,7 @@ from flwr.common.serde import message_to_proto
 
 from client.app import app
 from client.service import trainer_link
-from client.service.cancellation import Check, unhindered
+from client.service.cancellation import Check, never_cancelled
 from client.service.trainer import Trainer
 from deploy.simulation.in_process import InProcessGrid
 from protocol.flower_codec import message_type, read_reply, to_message_content
@@ -28,7 +28,7 @@ NODE = 2
 class Ending(Trainer):
     """A trainer whose service can be ended."""
 
-    def perform(self, instruction: Instruction, check: Check = unhindered) -> Reply:
+    def perform(self, instruction: Instruction, check: Check = never_cancelled) -> Reply:
         if instruction.stage == QUIT:
             raise SystemExit
         return super().perform(instruction, check)

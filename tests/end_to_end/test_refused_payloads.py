@@ -81,4 +81,4 @@ def test_a_center_that_cannot_be_observed_sits_out_a_scheme_that_weighs_by_it(co
     found.run()
     assert errors_of(found)[:2] == [(1, "center-a", ""), (1, "center-d", "not-observed")]
     assert errors_of(found)[2:] == [(2, "center-a", ""), (2, "center-d", "")]
-    assert sum(errand["kind"] == "observe" for errand in result_of(found)["errands"]) == 4
+    assert sum(query["kind"] == "observe" for query in result_of(found)["queries"]) == 4

@@ -11,7 +11,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from protocol.errors import StudyError
-from server.rounds.study_run import Coordinator
+from server.rounds.study_run import StudyRun
 from server.study import checkpoint as checkpoints
 from server.study.directory import StudyDirectory
 from server.study.events import Listener
@@ -92,16 +92,16 @@ def test_a_crash_between_bank_and_checkpoint_adds_no_version_twice(
 ) -> None:
     """Saves: start, two rounds, gate, observation, scoring and, with its entries in the bank, on leaving the stage."""
     saves = {"count": 0}
-    save = Coordinator._save
+    save = StudyRun._save
 
-    def crash(self: Coordinator) -> None:
+    def crash(self: StudyRun) -> None:
         saves["count"] += 1
         if saves["count"] == 7:
             raise KeyboardInterrupt
         save(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Coordinator, "_save", crash)
+        patch.setattr(StudyRun, "_save", crash)
         with pytest.raises(KeyboardInterrupt):
             run(study_file, cohort, tmp_path / "out")
     assert AdapterBank(tmp_path / "out" / "bank").names() == ["shared"]

@@ -18,7 +18,7 @@ from protocol.messages.instruction import Instruction, Reply
 from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Base
 from strategies.aggregation.linear_form import effective, flat, linear_form, modules_of, scale_of
-from strategies.aggregation.residual import carry_of
+from strategies.aggregation.residual import residual_of
 from strategies.aggregation.schemes import SCHEMES
 from strategies.bank.bank import AdapterBank
 from tests.support.federation import federation
@@ -63,9 +63,9 @@ def weights_in(tensors: Tensors, backbone: Tensors) -> Weights:
     """Dense effective weights by the project's NumPy arithmetic."""
     found: Weights = {}
     for module in modules_of(tensors):
-        form, carry = linear_form(module, tensors, base_of(backbone)), carry_of(module, tensors)
+        form, residual = linear_form(module, tensors, base_of(backbone)), residual_of(module, tensors)
         frozen = flat(backbone[f"{module}.weight"])
-        found[module] = effective(frozen, form, scale_of(form.a, ALPHA), (carry.b, carry.a))
+        found[module] = effective(frozen, form, scale_of(form.a, ALPHA), (residual.b, residual.a))
     return found
 
 

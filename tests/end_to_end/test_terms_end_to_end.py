@@ -35,7 +35,7 @@ def test_a_growing_federation_ends_without_a_refusal(term: str, cohort: Path, tm
     result = json.loads(found.directory.result.read_text())
     assert result["status"] == "complete"
     assert {row["error"] for row in result["rounds"]} == {""}
-    assert {errand["error"] for errand in result["errands"]} <= {""}
+    assert {query["error"] for query in result["queries"]} <= {""}
     state = checkpoints.load(found.directory.checkpoint)
     assert state is not None
     assert all(np.isfinite(array).all() for array in (*state.shared.values(), *state.memory.values()))

@@ -1,4 +1,4 @@
-"""A center that the roll turns away is neither asked nor waited for; what time a deadline has left is all there is."""
+"""A center that the registry turns away is neither asked nor waited for; what time a deadline has left is all there is."""
 
 import time
 from collections.abc import Callable
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from protocol.messages.instruction import Reply
-from server.centers.registry import read_roll, write_roll
-from server.grid.center_grid import Fleet
+from server.centers.registry import read_registry, write_registry
+from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
-from server.runs.state_files import read_not_admitted
-from server.runs.watchdog import Steward
+from server.runs.state_files import read_turned_away
+from server.runs.watchdog import Watchdog
 from server.study.events import Listener
 from tests.support.coordinator_root import enroll, found_root
 from tests.support.light_study import NOWHERE, STUDY, light
@@ -34,7 +34,7 @@ class Doing(Listener):
         self.at_scoring()
 
 
-class Timed(Fleet):
+class Timed(CenterGrid):
     """Notes the time that each question was given, and the seconds it took."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -63,51 +63,55 @@ def test_a_center_that_was_revoked_is_not_waited_for_in_the_rounds_to_come(tmp_p
         turned_away["b"] = "revoked"
         found.grid.away.add("b")
 
-    fleet = Timed(found.grid, poll_s=0.01, patience_s=PATIENCE_S)
+    center_grid = Timed(found.grid, poll_s=0.01, patience_s=PATIENCE_S)
     run_study(
-        fleet, found.root, listener=Doing(at_round_2=revoke), tracking_uri=NOWHERE, not_admitted=lambda: turned_away
+        center_grid,
+        found.root,
+        listener=Doing(at_round_2=revoke),
+        tracking_uri=NOWHERE,
+        turned_away=lambda: turned_away,
     )
     assert [error for _, center, error in found.errors if center == "b"] == ["", "revoked", "revoked"]
     assert found.state.history.rows[-1].errors == {"b": "revoked"}
-    assert fleet.took_s < PATIENCE_S / 2
+    assert center_grid.took_s < PATIENCE_S / 2
 
 
 def test_a_center_that_was_expired_before_the_run_is_not_waited_for_either(tmp_path: Path) -> None:
     found = light(tmp_path)
     found.grid.away.add("b")
-    fleet = Timed(found.grid, poll_s=0.01, patience_s=PATIENCE_S)
-    run_study(fleet, found.root, tracking_uri=NOWHERE, not_admitted=lambda: {"b": "expired"})
+    center_grid = Timed(found.grid, poll_s=0.01, patience_s=PATIENCE_S)
+    run_study(center_grid, found.root, tracking_uri=NOWHERE, turned_away=lambda: {"b": "expired"})
     assert [error for _, center, error in found.errors if center == "b"] == ["expired"] * 3
-    assert fleet.took_s < PATIENCE_S / 2
+    assert center_grid.took_s < PATIENCE_S / 2
 
 
 def test_the_steward_tells_the_run_who_is_turned_away_though_the_superlink_is_down(tmp_path: Path) -> None:
     directory = found_root(tmp_path / "root")
     enroll(directory, ["center-a", "center-b", "center-c"], until=NOW + timedelta(days=9))
-    assert read_not_admitted(directory) == {}
-    roll = read_roll(directory.enrolment, "roots")
-    revoked = roll.member("center-a").model_copy(update={"state": "revoked"})
-    over = roll.member("center-b").model_copy(update={"member_until": NOW})
-    write_roll(directory.enrolment, roll.having("center-a", revoked).having("center-b", over))
-    Steward(directory, NoLink, lambda: b"", lambda: NOW).look()
-    assert read_not_admitted(directory) == {"center-a": "revoked", "center-b": "expired"}
+    assert read_turned_away(directory) == {}
+    registry = read_registry(directory.enrolment, "roots")
+    revoked = registry.member("center-a").model_copy(update={"state": "revoked"})
+    over = registry.member("center-b").model_copy(update={"member_until": NOW})
+    write_registry(directory.enrolment, registry.having("center-a", revoked).having("center-b", over))
+    Watchdog(directory, NoLink, lambda: b"", lambda: NOW).look()
+    assert read_turned_away(directory) == {"center-a": "revoked", "center-b": "expired"}
 
 
 def test_a_center_whose_membership_came_back_without_a_new_key_is_still_expired(tmp_path: Path) -> None:
     directory = found_root(tmp_path / "root")
     enroll(directory, ["center-a"], until=NOW + timedelta(days=9))
-    roll = read_roll(directory.enrolment, "roots")
-    spent = roll.member("center-a").model_copy(update={"spent": True})
-    assert roll.having("center-a", spent).turned_away(NOW) == {"center-a": "expired"}
+    registry = read_registry(directory.enrolment, "roots")
+    spent = registry.member("center-a").model_copy(update={"spent": True})
+    assert registry.having("center-a", spent).turned_away(NOW) == {"center-a": "expired"}
 
 
 def test_a_center_that_lacks_the_backbone_gets_what_is_left_of_the_deadline(tmp_path: Path) -> None:
     """Center b is silent until the time is up, and a is sent its backbone only then: it has it in the next round."""
     found = light(tmp_path, STUDY.replace("quorum = 1", "quorum = 1\ndeadline_s = 0.5"))
-    fleet = Timed(found.grid, poll_s=0.01)
+    center_grid = Timed(found.grid, poll_s=0.01)
     silence = Doing(at_scoring=lambda: found.grid.held.add("b"))
-    run_study(fleet, found.root, listener=silence, tracking_uri=NOWHERE)
-    first, again = fleet.given_s[:2]
+    run_study(center_grid, found.root, listener=silence, tracking_uri=NOWHERE)
+    first, again = center_grid.given_s[:2]
     assert first == 0.5
     assert 0 <= again < 0.25
     assert found.errors[:2] == [(1, "a", ""), (1, "b", "no-answer")]

@@ -48,7 +48,7 @@ def settings_for(
 
 
 def state(settings: StudySettings) -> tuple[Arrays, Arrays]:
-    """A backbone that has moved away from the seed's, and the fresh rest as a study sends it, with a carry."""
+    """A backbone that has moved away from the seed's, and the fresh rest as a study sends it, with a residual."""
     model, rng = build(settings), np.random.default_rng(0)
     inject_adapter(model, settings)
     pathways, backbone, rest = model_row(settings.model.name).pathways, {}, {}
@@ -60,13 +60,13 @@ def state(settings: StudySettings) -> tuple[Arrays, Arrays]:
     return backbone, rest
 
 
-def with_carry(rest: Arrays) -> Arrays:
+def with_residual(rest: Arrays) -> Arrays:
     rng = np.random.default_rng(1)
     carried = {}
     for key in [key for key in rest if key.endswith("#lora_a")]:
         module, inputs, outputs = key[:-7], rest[key].shape[1], rest[f"{key[:-7]}#lora_b"].shape[0]
-        carried[f"{module}#carry_a"] = rng.normal(0, 0.1, (3, inputs)).astype(np.float32)
-        carried[f"{module}#carry_b"] = rng.normal(0, 0.1, (outputs, 3)).astype(np.float32)
+        carried[f"{module}#residual_a"] = rng.normal(0, 0.1, (3, inputs)).astype(np.float32)
+        carried[f"{module}#residual_b"] = rng.normal(0, 0.1, (outputs, 3)).astype(np.float32)
     return rest | carried
 
 
@@ -97,7 +97,7 @@ def test_what_a_phase_trains_is_alive_and_the_rest_has_no_gradient(
 ) -> None:
     settings = settings_for(method, name=name)
     backbone, rest = state(settings)
-    model = assemble(settings, backbone, with_carry(rest))
+    model = assemble(settings, backbone, with_residual(rest))
     live = train_only(model, groups, model_row(settings.model.name).pathways, roles)
     trains = {role for role, group in ROLE_GROUPS.items() if group in groups and (group != PEFT or role in roles)}
     assert {role_of(key) for key in live} - {""} == trains - ({"magnitude"} if method == "lora" else set())
@@ -148,7 +148,7 @@ def test_each_personal_tensor_and_the_carry_change_the_answer(method: str) -> No
     settings = settings_for(method)
     backbone, rest = state(settings)
     before = output(assemble(settings, backbone, rest))
-    assert not torch.equal(output(assemble(settings, backbone, with_carry(rest))), before)
+    assert not torch.equal(output(assemble(settings, backbone, with_residual(rest))), before)
     model = assemble(settings, backbone, rest)
     moved = arrays_of({key: p for key, p in parameters_by_key(model).items() if role_of(key) in ROLE_GROUPS})
     for role in ("center_b", "norm_weight", "norm_bias"):

@@ -19,7 +19,7 @@ from protocol.errors import (
 )
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import PEFT, PET, Tensors, TensorSpec
-from protocol.validation import admit, observation_specs
+from protocol.validation import observation_specs, validate
 
 SPECS = (
     TensorSpec("qkv#lora_a", PEFT, (2, 3)),
@@ -54,9 +54,9 @@ MOVED_FINDING = (
 
 
 def findings_of(payload: Payload, **other: Any) -> list[str]:
-    """The findings without their prefix; empty when the payload is admitted."""
+    """The findings without their prefix; empty when the payload is accepted."""
     try:
-        admit(payload, **(AGREED | other))
+        validate(payload, **(AGREED | other))
     except PayloadError as error:
         lines = str(error).splitlines()[1:]
         assert all(line.startswith("  center 'hgj': ") for line in lines)
@@ -112,16 +112,16 @@ def test_support_zero_beside_no_tensor_is_admitted() -> None:
             "tensor 'qkv#magnitude' is a frozen factor in this round: phase 'lora_a+lora_b' trains lora_a, lora_b",
         ),
         (
-            with_tensor("qkv#carry_a", np.ones((1, 3), np.float32)),
-            "tensor 'qkv#carry_a' is a frozen factor in this round: phase 'lora_a+lora_b' trains lora_a, lora_b",
+            with_tensor("qkv#residual_a", np.ones((1, 3), np.float32)),
+            "tensor 'qkv#residual_a' is a frozen factor in this round: phase 'lora_a+lora_b' trains lora_a, lora_b",
         ),
         (
             with_tensor("qkv#lora_a@control", np.ones((2, 3), np.float32)),
-            "tensor 'qkv#lora_a@control' is unknown, expected only tensors of the study's ledger for this stage",
+            "tensor 'qkv#lora_a@control' is unknown, expected only tensors of the study's specs for this stage",
         ),
         (
             with_tensor("head.bias", np.ones(1, np.float32)),
-            "tensor 'head.bias' is unknown, expected only tensors of the study's ledger for this stage",
+            "tensor 'head.bias' is unknown, expected only tensors of the study's specs for this stage",
         ),
         (
             replace(GOOD, tensors=without("qkv#lora_b")),
@@ -181,12 +181,12 @@ def test_all_findings_are_listed_at_once() -> None:
 def test_the_message_names_center_stage_and_round() -> None:
     expected = r"center 'hgj': payload for stage 'adapt', round 9 refused with 1 finding\(s\)"
     with pytest.raises(PayloadError, match=expected):
-        admit(GOOD, **(AGREED | {"server_round": 9}))
+        validate(GOOD, **(AGREED | {"server_round": 9}))
 
 
 def code_of(payload: Payload, **other: Any) -> str:
     with pytest.raises(PayloadError) as caught:
-        admit(payload, **(AGREED | other))
+        validate(payload, **(AGREED | other))
     return caught.value.code
 
 

@@ -25,7 +25,7 @@ AT_COORDINATOR: Mapping[str, Words] = {
     "kill-nginx": ("nginx: master",),
     "kill-serve": ("concilium serve",),
 }
-"""Words of the command line of what is killed; the steward is a part of `serve`."""
+"""Words of the command line of what is killed; the watchdog is a part of `serve`."""
 AT_CENTER: Mapping[str, Words] = {
     "kill-supernode": ("client.node.supernode",),
     "kill-center-superexec": ("flower-superexec",),

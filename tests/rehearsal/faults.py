@@ -81,7 +81,7 @@ class Outcome:
 
 def plans(runs: int, seed: int, only: str) -> list[Plan]:
     """The kills, every target in turn, then the cuts and the slow center; the moments are drawn from the seed."""
-    rng = random.Random(seed)  # noqa: S311 - moments of a rehearsal, no secret
+    rng = random.Random(seed)
     faults = [TARGETS[number % len(TARGETS)] for number in range(runs)] + [*CUTS, SLOW]
     drawn = [
         Plan(number, fault, rng.uniform(EARLIEST, LATEST), rng.choice(NAMES))

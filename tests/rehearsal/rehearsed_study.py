@@ -79,7 +79,7 @@ STUDY = HEAD + "".join(
 
 
 def write_cohort(root: Path) -> None:
-    """Four cases a center; those of one center carry the canary in their folders' names and in both images' headers.
+    """Four cases a center; those of one center residual the canary in their folders' names and in both images' headers.
 
     That center has a fifth case that cannot be read, and a letter that lies among the images.
     """

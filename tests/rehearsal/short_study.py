@@ -61,7 +61,7 @@ learning_rate = 1e-3
 KEPT = frozenset(
     {
         *("study.toml", "tensors.json", "initial.safetensors", "adapter_config.json", "coordinator.toml"),
-        *("authority", "server", "enrolment", "kits", "backbone", "link", "logs", "run", "steward.json"),
+        *("authority", "server", "enrolment", "kits", "backbone", "link", "logs", "run", "watchdog.json"),
         *("study.lock", "superexec.secret", "flwr"),
     }
 )

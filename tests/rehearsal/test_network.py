@@ -95,7 +95,7 @@ def test_the_sink_hears_a_name_and_a_connection(network: tuple[Network, Path]) -
 @pytest.mark.network
 def test_what_a_killed_rehearsal_left_is_removed_and_a_living_one_stays(network: tuple[Network, Path]) -> None:
     program = "import os; from tests.rehearsal.network import Network; Network(['a']).__enter__(); os._exit(9)"
-    subprocess.run([sys.executable, "-c", program], check=False, cwd=Path(__file__).parents[1])
+    subprocess.run([sys.executable, "-c", program], check=False, cwd=Path(__file__).parents[2])
     ours = network[0].namespace("a").rpartition("-")[0]
     assert any(not path.name.startswith(ours) for path in FILES.glob("rehearsal-*"))
     remove_leftovers()

@@ -11,11 +11,11 @@ from protocol.messages.settings import Aggregation
 from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Base
 from strategies.aggregation.linear_form import effective, flat, linear_form, scale_of, wire_magnitude
-from strategies.aggregation.residual import carry_of, for_rank
+from strategies.aggregation.residual import for_rank, residual_of
 
 M = "attn.qkv"
 A, B, MAGNITUDE = f"{M}#lora_a", f"{M}#lora_b", f"{M}#magnitude"
-CARRY_A, CARRY_B = f"{M}#carry_a", f"{M}#carry_b"
+RESIDUAL_A, RESIDUAL_B = f"{M}#residual_a", f"{M}#residual_b"
 
 Array = NDArray[np.float32]
 
@@ -44,10 +44,10 @@ def sent_by(center: str, tensors: Tensors, cases: int = 1, **support: int) -> Pa
 
 
 def weight_of(tensors: Tensors, base: Base) -> NDArray[np.float64]:
-    """Dense effective weight (d, k) of the module under `tensors`, their rank's own scale and their carry."""
-    carry = carry_of(M, tensors)
+    """Dense effective weight (d, k) of the module under `tensors`, their rank's own scale and their residual."""
+    residual = residual_of(M, tensors)
     form = linear_form(M, tensors, base)
-    return effective(flat(base.frozen[f"{M}.weight"]), form, scale_of(form.a, base.alpha), (carry.b, carry.a))
+    return effective(flat(base.frozen[f"{M}.weight"]), form, scale_of(form.a, base.alpha), (residual.b, residual.a))
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def world(
     ranks: tuple[int, ...],
     *,
     dora: bool,
-    carry: int = 2,
+    residual: int = 2,
     **settings: float,
 ) -> World:
     """A module of weight `shape` (d, k) or (d, c, z, y, x), a shared adapter of `rank`, centers of `ranks`."""
@@ -85,9 +85,9 @@ def world(
         A: rng.normal(size=(rank, *shape[1:])).astype(np.float32),
         B: (rng.normal(size=(shape[0], rank, *ones)) / 4).astype(np.float32),
     }
-    if carry:
-        shared[CARRY_A] = rng.normal(size=(carry, *shape[1:])).astype(np.float32)
-        shared[CARRY_B] = (rng.normal(size=(shape[0], carry, *ones)) / 4).astype(np.float32)
+    if residual:
+        shared[RESIDUAL_A] = rng.normal(size=(residual, *shape[1:])).astype(np.float32)
+        shared[RESIDUAL_B] = (rng.normal(size=(shape[0], residual, *ones)) / 4).astype(np.float32)
     if dora:
         form = linear_form(M, shared, base)
         magnitude = wire_magnitude(M, form, base)[MAGNITUDE]

@@ -1,4 +1,4 @@
-"""A coordinator's directory for tests that need no network that learns: founded, with centers on its roll."""
+"""A coordinator's directory for tests that need no network that learns: founded, with centers on its registry."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from protocol.messages.tensors import TensorSpec
 from server.centers.coordinator_settings import CoordinatorSettings
 from server.centers.federation_init import found
 from server.centers.keys import canonical_key, fingerprint
-from server.centers.registry import Member, Roll, write_roll
+from server.centers.registry import CenterRegistry, Member, write_registry
 from server.runs.state_files import Launch, RunProgress, read_launch, write_state
 from server.study.directory import StudyDirectory, write_prepared
 from server.tls.authority import utc_now
@@ -41,7 +41,7 @@ learning_rate = 1e-3
 
 
 def found_root(root: Path, *, port: int = 9443, link_port: int = 8443) -> StudyDirectory:
-    """A founded coordinator at localhost:`port`, with nobody on its roll."""
+    """A founded coordinator at localhost:`port`, with nobody on its registry."""
     specs = (TensorSpec("w", "peft", (1,)),)
     write_prepared(root, STUDY, specs, {"w": np.zeros(1, np.float32)}, {})
     directory = StudyDirectory(root)
@@ -53,7 +53,7 @@ def found_root(root: Path, *, port: int = 9443, link_port: int = 8443) -> StudyD
 
 
 def enroll(directory: StudyDirectory, centers: Sequence[str], *, until: datetime | None = None) -> None:
-    """Put centers on the roll as if their answers had been accepted; their keys are under ROOT/keys."""
+    """Put centers on the registry as if their answers had been accepted; their keys are under ROOT/keys."""
     keys = directory.root / "keys"
     keys.mkdir(exist_ok=True)
     members = {}
@@ -68,7 +68,7 @@ def enroll(directory: StudyDirectory, centers: Sequence[str], *, until: datetime
             public_key=key,
             fingerprint=fingerprint(key),
         )
-    write_roll(directory.enrolment, Roll(study="roots", members=members))
+    write_registry(directory.enrolment, CenterRegistry(study="roots", members=members))
 
 
 def want(directory: StudyDirectory, wanted: str = "running") -> None:

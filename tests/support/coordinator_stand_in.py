@@ -12,15 +12,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from protocol.enrolment.kit import Kit, StudyTerms
+from protocol.enrolment.kit import Kit, StudyAgreement
 from server.tls.authority import provide_authority, provide_server_certificate, utc_now
 
 TOKEN = "a-token-that-must-never-be-printed-anywhere"
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
-def terms(**changes: Any) -> StudyTerms:
-    """The terms of a small study, which this machine meets."""
+def agreement(**changes: Any) -> StudyAgreement:
+    """The agreement of a small study, which this machine meets."""
     values: dict[str, Any] = {
         "study": "small",
         "title": "A small study",
@@ -36,10 +36,10 @@ def terms(**changes: Any) -> StudyTerms:
         "bytes_down_per_round": 1_000_000,
         "bytes_up_per_round": 500_000,
     }
-    return StudyTerms.model_validate(values | changes)
+    return StudyAgreement.model_validate(values | changes)
 
 
-def kit(endpoint: str, *, days: float = 14, changes: dict[str, Any] | None = None, **of_terms: Any) -> Kit:
+def kit(endpoint: str, *, days: float = 14, changes: dict[str, Any] | None = None, **of_agreement: Any) -> Kit:
     """A kit of center 'center-a' that expires in `days`."""
     values: dict[str, Any] = {
         "consortium": "tests",
@@ -49,7 +49,7 @@ def kit(endpoint: str, *, days: float = 14, changes: dict[str, Any] | None = Non
         "token": TOKEN,
         "issued_at": utc_now() - timedelta(days=30),
         "expires_at": utc_now() + timedelta(days=days),
-        "terms": terms(**of_terms),
+        "agreement": agreement(**of_agreement),
     }
     return Kit.model_validate(values | (changes or {}))
 
@@ -129,7 +129,7 @@ def tunnel() -> Iterator[int]:
 
 
 def _bridge(near: socket.socket) -> None:
-    """Connect what a CONNECT asks for, and carry bytes both ways until both sides have ended."""
+    """Connect what a CONNECT asks for, and residual bytes both ways until both sides have ended."""
     with near:
         host, _, port = near.recv(4096).decode().split(" ")[1].rpartition(":")
         with socket.create_connection((host, int(port))) as far:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from client.outgoing.egress import Perform
-from client.service.cancellation import Check, unhindered
+from client.service.cancellation import Check, never_cancelled
 from client.service.trainer_link import key_path
 from client.service.trainer_service import provide_key, serve
 from protocol.messages.instruction import Instruction, Reply, Score
@@ -22,7 +22,7 @@ class EchoTrainer:
     def __init__(self, center: str) -> None:
         self._center = center
 
-    def perform(self, instruction: Instruction, check: Check = unhindered) -> Reply:
+    def perform(self, instruction: Instruction, check: Check = never_cancelled) -> Reply:
         """Say who is here, add 1 to tensors, or give everything a Dice of one half."""
         if instruction.stage == "slow":
             for _ in range(6000):

@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from protocol.enrolment.kit import RENEWAL, Answer, answer_bytes, read_kit, token_proof, write_answer
+from protocol.enrolment.kit import RENEWAL, EnrolmentAnswer, answer_bytes, read_kit, token_proof, write_answer
 from protocol.errors import LaunchError
-from protocol.messages.tensors import TensorSpec, write_ledger
+from protocol.messages.tensors import TensorSpec, write_specs
 from server.centers.coordinator_settings import CoordinatorSettings
 from server.centers.enrolment import Enrolment
 from server.centers.federation_init import found
@@ -63,7 +63,7 @@ def write_coordinator_directory(root: Path, coordinator: CoordinatorSettings = C
     directory = StudyDirectory(root)
     root.mkdir()
     directory.study_file.write_text(STUDY)
-    write_ledger(root / "tensors.json", SPECS)
+    write_specs(root / "tensors.json", SPECS)
     found(directory, coordinator)
     return directory
 
@@ -133,7 +133,7 @@ def openssh(key: ec.EllipticCurvePrivateKey) -> str:
 def answer_to(kit_file: Path, key: ec.EllipticCurvePrivateKey, **changed: str) -> Path:
     """What a center sends back; `changed` fields are changed after the proof was made."""
     kit, _ = read_kit(kit_file)
-    content = {"center": kit.center, "study": kit.terms.study, "serial": kit.serial, "public_key": openssh(key)}
+    content = {"center": kit.center, "study": kit.agreement.study, "serial": kit.serial, "public_key": openssh(key)}
     return _written(kit_file, {**content, "proof": token_proof(kit.token, answer_bytes(**content)), **changed})
 
 
@@ -159,5 +159,5 @@ def enroll(enrolment: Enrolment, register: Register, centers: Iterable[str]) -> 
 
 def _written(kit_file: Path, content: dict[str, str]) -> Path:
     path = kit_file.with_suffix(".answer")
-    write_answer(path, Answer.model_validate(content))
+    write_answer(path, EnrolmentAnswer.model_validate(content))
     return path

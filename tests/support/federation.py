@@ -15,7 +15,7 @@ from deploy.simulation.in_process import InProcessGrid
 from deploy.simulation.local import make_trainer
 from deploy.study.prepare import prepare
 from protocol.messages.instruction import Instruction, Reply
-from server.grid.center_grid import Fleet
+from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
 from server.study.directory import StudyDirectory
 from server.study.events import Listener
@@ -49,7 +49,7 @@ class Federation:
 
     def run(self, listener: Listener | None = None) -> None:
         apps = {name: build_client_app(self._performer(trainer)) for name, trainer in self.trainers.items()}
-        run_study(Fleet(_Grid(apps, self.offline), poll_s=0), self.root, listener=listener)
+        run_study(CenterGrid(_Grid(apps, self.offline), poll_s=0), self.root, listener=listener)
 
     def _performer(self, trainer: Trainer) -> Perform:
         def perform(instruction: Instruction) -> Reply:

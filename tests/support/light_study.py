@@ -1,6 +1,6 @@
 """A study of centers without data and model, in process, over nodes that come and go: a round takes milliseconds.
 
-What a center sends depends on center, round and what it received alone, and passes the coordinator's real admission.
+What a center sends depends on center, round and what it received alone, and passes the coordinator's real validation.
 """
 
 import time
@@ -21,7 +21,7 @@ from protocol.messages.instruction import Instruction, Reply, Score
 from protocol.messages.payload import Payload, frozen_hash, phase_of
 from protocol.messages.settings import Training
 from protocol.messages.tensors import BACKBONE, PEFT, TensorSpec, group_in, role_of
-from server.grid.center_grid import Fleet
+from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
 from server.study import checkpoint as checkpoints
 from server.study.checkpoint import Checkpoint
@@ -214,8 +214,8 @@ class Light:
         return {entry.reference: entry.sha256 for entry in AdapterBank(self.directory.bank).entries()}
 
     def run(self, listener: Listener | None = None, *, patience_s: float = 0) -> None:
-        fleet = Fleet(self.grid, poll_s=0.01, patience_s=patience_s)
-        run_study(fleet, self.root, listener=listener, tracking_uri=NOWHERE)
+        center_grid = CenterGrid(self.grid, poll_s=0.01, patience_s=patience_s)
+        run_study(center_grid, self.root, listener=listener, tracking_uri=NOWHERE)
 
 
 def light(folder: Path, text: str = STUDY, names: Iterable[str] = ("a", "b")) -> Light:

@@ -24,7 +24,7 @@ def run(status: str, *, run_id: str = "1", lasted_s: float = 3600, ended_s_ago: 
 
 
 class ListedLink:
-    """What a steward asks of a SuperLink, answered from a list."""
+    """What a watchdog asks of a SuperLink, answered from a list."""
 
     def __init__(self, *runs: Run) -> None:
         self.listed = list(runs)

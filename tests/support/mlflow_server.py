@@ -17,7 +17,7 @@ import requests
 from tests.support.loopback import free_port, wait_until, write_certificates
 
 BIN = Path(sys.executable).parent
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 ADMIN_PASSWORD = "a-password-of-the-tests"
 
 

@@ -25,11 +25,11 @@ def _start(study: Study) -> tuple[Tensors, Tensors]:
     return backbone, {key: array for key, array in initial.items() if key not in frozen}
 
 
-def asked(study: Study, kind: Kind = "train", server_round: int = 3, settled: int = 0) -> Instruction:
+def asked(study: Study, kind: Kind = "train", server_round: int = 3, acknowledged: int = 0) -> Instruction:
     """What the adapt stage asks in a round, with the backbone beside it."""
     stage = study.stages[1]
     if kind in {"register", "collect"}:
-        return Instruction(kind, study.settings, stage.name, server_round, settled=settled)
+        return Instruction(kind, study.settings, stage.name, server_round, acknowledged=acknowledged)
     backbone, rest = _start(study)
     return Instruction(
         kind,
@@ -42,7 +42,7 @@ def asked(study: Study, kind: Kind = "train", server_round: int = 3, settled: in
         backbone,
         reference=rest if kind == "compare" else {},
         statistics=("gram", "fisher", "prototype") if kind == "observe" else (),
-        settled=settled,
+        acknowledged=acknowledged,
     )
 
 

@@ -56,8 +56,8 @@ def test_the_settings_agreed_to_are_served_whatever_the_centers_rank(
 
 def test_terms_are_read_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    (tmp_path / "terms.json").write_text(AGREED)
-    assert agreed_settings(tmp_path / "terms.json", "center-d") == "a" * 64
+    (tmp_path / "agreement.json").write_text(AGREED)
+    assert agreed_settings(tmp_path / "agreement.json", "center-d") == "a" * 64
     assert "this center agreed to study 'small' (A study), settings aaaaaaaaaaaa" in caplog.text
 
 
@@ -76,11 +76,11 @@ def test_a_trainer_without_terms_takes_any_study_and_says_so(caplog: pytest.LogC
     ],
 )
 def test_terms_that_do_not_bind_are_refused_by_field(tmp_path: Path, text: str, named: str) -> None:
-    (tmp_path / "terms.json").write_text(text)
+    (tmp_path / "agreement.json").write_text(text)
     with pytest.raises(TermsError, match=f"writes them: {named}; join again with the kit"):
-        agreed_settings(tmp_path / "terms.json", "center-d")
+        agreed_settings(tmp_path / "agreement.json", "center-d")
 
 
 def test_absent_terms_say_what_writes_them(tmp_path: Path) -> None:
     with pytest.raises(TermsError, match=r"No such file or directory.*`concilium-center join` writes them"):
-        agreed_settings(tmp_path / "terms.json", "center-d")
+        agreed_settings(tmp_path / "agreement.json", "center-d")

@@ -1,4 +1,4 @@
-"""What joining leaves in a home: keys, answers, terms; and what never appears anywhere."""
+"""What joining leaves in a home: keys, answers, agreement; and what never appears anywhere."""
 
 import stat
 from pathlib import Path
@@ -14,19 +14,19 @@ from typer.testing import CliRunner
 
 from client.cli.app import app
 from client.home.agreement import TermsError, agreed_settings
-from client.home.center_home import CenterHome, CenterSettings, HomeError, read_center_terms, terms_of
-from client.join.joining import judged_kit, keep_settings, known_terms, merged_settings, prepare, provide_backbone
+from client.home.center_home import CenterHome, CenterSettings, HomeError, read_center_agreement, terms_of
+from client.join.joining import judged_kit, keep_settings, known_agreement, merged_settings, prepare, provide_backbone
 from client.node.bundle_guard import read_accepted, write_accepted
 from client.node.node_key import adopt_next_key, read_node_key
 from client.node.renewal import prepare_renewal
 from client.service.trainer_options import trainer_options
 from deploy.center.programs import node_programs, trainer_program
-from protocol.enrolment.kit import RENEWAL, Answer, Kit, read_answer, token_verifier, write_kit
+from protocol.enrolment.kit import RENEWAL, EnrolmentAnswer, Kit, read_answer, token_verifier, write_kit
 from protocol.errors import KitError, ModelError
 from protocol.messages.tensors import content_hash
 from server.centers.keys import has_signed
 from server.centers.kit_answers import member_after
-from server.centers.registry import Member, Roll
+from server.centers.registry import CenterRegistry, Member
 from server.tls.authority import utc_now
 from tests.support.coordinator_stand_in import TOKEN, kit
 
@@ -47,8 +47,8 @@ def later(serial: str = "d" * 32) -> Kit:
     return kit(ENDPOINT, changes={"serial": serial, "issued_at": utc_now(), "token": "another-token" * 4})
 
 
-def roll_with(of: Kit, **changes: object) -> Roll:
-    """A coordinator's roll on which the center was invited with `of`."""
+def roll_with(of: Kit, **changes: object) -> CenterRegistry:
+    """A coordinator's registry on which the center was invited with `of`."""
     member = Member(
         state="invited",
         serial=of.serial,
@@ -56,10 +56,10 @@ def roll_with(of: Kit, **changes: object) -> Roll:
         kit_expires_at=of.expires_at,
         member_days=365,
     )
-    return Roll(study=of.terms.study, members={of.center: member.model_copy(update=changes)})
+    return CenterRegistry(study=of.agreement.study, members={of.center: member.model_copy(update=changes)})
 
 
-def answer_in(home: CenterHome) -> Answer:
+def answer_in(home: CenterHome) -> EnrolmentAnswer:
     return read_answer(home.answer("center-a"))
 
 
@@ -149,14 +149,15 @@ def test_an_older_kit_is_refused_and_changes_nothing(home: CenterHome) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "of_terms"), [({"center": "center-b"}, {}), ({"consortium": "others"}, {}), ({}, {"study": "large"})]
+    ("changes", "of_agreement"),
+    [({"center": "center-b"}, {}), ({"consortium": "others"}, {}), ({}, {"study": "large"})],
 )
 def test_a_kit_of_another_center_study_or_consortium_is_refused(
-    home: CenterHome, changes: dict[str, Any], of_terms: dict[str, Any]
+    home: CenterHome, changes: dict[str, Any], of_agreement: dict[str, Any]
 ) -> None:
     before = files_of(home)
     with pytest.raises(HomeError, match="belongs to center 'center-a' of study 'small'"):
-        prepare(home, kit(ENDPOINT, changes=changes, **of_terms), AUTHORITY)
+        prepare(home, kit(ENDPOINT, changes=changes, **of_agreement), AUTHORITY)
     assert files_of(home) == before
 
 
@@ -213,11 +214,13 @@ def test_renewal_without_a_joined_home_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_terms_are_kept_without_the_token(home: CenterHome) -> None:
-    assert read_center_terms(home) == terms_of(kit(ENDPOINT, changes={"issued_at": read_center_terms(home).issued_at}))
+    assert read_center_agreement(home) == terms_of(
+        kit(ENDPOINT, changes={"issued_at": read_center_agreement(home).issued_at})
+    )
 
 
 def test_a_later_start_needs_no_kit(home: CenterHome) -> None:
-    found = known_terms(home, None)
+    found = known_agreement(home, None)
     assert found is not None
     assert found.endpoint == ENDPOINT
 
@@ -246,7 +249,7 @@ def test_the_trainer_finds_its_options_in_the_home(home: CenterHome, tmp_path: P
     keep_settings(home, settings)
     found = trainer_options(home.root)
     assert (found.center, found.home, found.socket) == ("center-a", home.trainer, home.socket)
-    assert (found.modalities, found.minimum_cases, found.terms) == (("ct",), 3, home.trainer_terms)
+    assert (found.modalities, found.minimum_cases, found.agreement) == (("ct",), 3, home.trainer_agreement)
 
 
 def test_what_the_command_line_says_stands_over_the_home(home: CenterHome, tmp_path: Path) -> None:
@@ -268,10 +271,10 @@ def test_a_joined_trainer_obeys_the_steps_its_center_allows(home: CenterHome, tm
 
 
 def test_the_trainers_terms_say_whose_they_are(home: CenterHome) -> None:
-    agreed = kit(ENDPOINT).terms.settings_sha256
-    assert agreed_settings(home.trainer_terms, "center-a") == agreed
+    agreed = kit(ENDPOINT).agreement.settings_sha256
+    assert agreed_settings(home.trainer_agreement, "center-a") == agreed
     with pytest.raises(TermsError, match="those of center 'center-a', this trainer is center 'center-b'"):
-        agreed_settings(home.trainer_terms, "center-b")
+        agreed_settings(home.trainer_agreement, "center-b")
 
 
 @pytest.mark.parametrize("name", ["absent.kit", ""])
@@ -285,12 +288,12 @@ def test_a_trainer_without_home_must_be_told_everything(tmp_path: Path) -> None:
         trainer_options(tmp_path, center="center-a")
 
 
-def test_a_backbone_as_a_file_is_checked_against_the_terms(home: CenterHome, tmp_path: Path) -> None:
+def test_a_backbone_as_a_file_is_checked_against_the_agreement(home: CenterHome, tmp_path: Path) -> None:
     tensors = {"stem.weight": np.ones((2, 2), np.float32)}
     save_file(tensors, tmp_path / "file.safetensors")
     agreed = content_hash(tensors)
-    terms = terms_of(kit(ENDPOINT, backbone_sha256=agreed))
-    provide_backbone(home, terms, tmp_path / "file.safetensors")
+    agreement = terms_of(kit(ENDPOINT, backbone_sha256=agreed))
+    provide_backbone(home, agreement, tmp_path / "file.safetensors")
     assert (home.trainer / "backbones" / f"{agreed}.safetensors").exists()
 
 
@@ -302,24 +305,24 @@ def test_another_backbone_is_refused(home: CenterHome, tmp_path: Path, agreed: s
 
 
 def test_no_program_of_the_network_side_is_told_where_data_lie(home: CenterHome) -> None:
-    for program in node_programs(home, read_center_terms(home), 9094):
+    for program in node_programs(home, read_center_agreement(home), 9094):
         assert str(home.trainer) not in " ".join([*program.command, *program.environment.values()])
 
 
 def test_every_program_is_kept_from_calling_home(home: CenterHome) -> None:
-    programs = (trainer_program(home, ()), *node_programs(home, read_center_terms(home), 9094))
+    programs = (trainer_program(home, ()), *node_programs(home, read_center_agreement(home), 9094))
     assert {program.environment["FLWR_TELEMETRY_ENABLED"] for program in programs} == {"0"}
     assert {program.environment["FLWR_DISABLE_UPDATE_CHECK"] for program in programs} == {"1"}
 
 
 def test_calls_on_this_machine_go_through_no_proxy(home: CenterHome, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "intranet.example.org")
-    program = node_programs(home, read_center_terms(home), 9094)[0]
+    program = node_programs(home, read_center_agreement(home), 9094)[0]
     assert program.environment["NO_PROXY"] == "intranet.example.org,127.0.0.1,localhost"
 
 
 def test_superexec_can_start_nothing_but_the_guarded_app(home: CenterHome) -> None:
-    executor = node_programs(home, read_center_terms(home), 9094)[1]
+    executor = node_programs(home, read_center_agreement(home), 9094)[1]
     commands = {path.name: path.read_text() for path in Path(executor.environment["PATH"]).iterdir()}
     assert set(commands) == set(TASK_TYPE_TO_COMMAND.values())
     assert [name for name, text in commands.items() if "client.node.clientapp" in text] == ["flwr-clientapp"]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from client.home.backbone_store import BackboneStore, check_hash
-from client.learning.assembly import arrays_of, assemble, build, inject_adapter, ledger, tensor_specs
+from client.learning.assembly import arrays_of, assemble, build, inject_adapter, study_specs, tensor_specs
 from fusion_models.adapters.injection import BACKBONE, group_of, parameters_by_key
 from fusion_models.registry import MODELS, model_row
 from protocol.errors import BackboneMissingError, ModelError
@@ -111,7 +111,7 @@ def test_what_is_personal_comes_with_adapters_and_only_when_asked_for() -> None:
     asked = settings_for(personal=("center", "norm"))
     shared = {"lora_a", "lora_b", "magnitude"}
     assert roles_of(assemble(settings_for(), backbone, rest)) == shared
-    assert roles_of(assemble(asked, backbone, rest)) == set(ROLE_GROUPS) - {"carry_a", "carry_b"}
+    assert roles_of(assemble(asked, backbone, rest)) == set(ROLE_GROUPS) - {"residual_a", "residual_b"}
     assert roles_of(assemble(asked, backbone, {})) == set()
 
 
@@ -133,20 +133,20 @@ def test_fresh_personal_tensors_are_those_of_seed_and_backbone() -> None:
 
 
 def test_tensors_that_arrive_decide_the_rank_module_by_module() -> None:
-    """A merged adapter of rank 5 on one module; the others have the study's rank 3. A carry only where it came."""
+    """A merged adapter of rank 5 on one module; the others have the study's rank 3. A residual only where it came."""
     backbone, rest = split(settings_for())
     sent = {
         f"{KEY}#center_a": np.ones((5, 24), np.float32),
         f"{KEY}#center_b": np.full((72, 5), 2, np.float32),
-        f"{KEY}#carry_a": np.full((7, 24), 3, np.float32),
-        f"{KEY}#carry_b": np.full((72, 7), 4, np.float32),
+        f"{KEY}#residual_a": np.full((7, 24), 3, np.float32),
+        f"{KEY}#residual_b": np.full((72, 7), 4, np.float32),
     }
     model = assemble(settings_for(personal=("center",)), backbone, rest | sent)
     found = arrays_of(parameters_by_key(model))
     for key, array in sent.items():
         np.testing.assert_array_equal(found[key], array)
     assert found["vit.blocks.1.attn.qkv#center_a"].shape == (3, 24)
-    assert [key for key in found if role_of(key) == "carry_a"] == [f"{KEY}#carry_a"]
+    assert [key for key in found if role_of(key) == "residual_a"] == [f"{KEY}#residual_a"]
 
 
 def test_personal_tensors_that_arrive_are_loaded_also_where_the_study_has_none() -> None:
@@ -182,9 +182,9 @@ def test_statistics_are_not_loaded() -> None:
 
 def test_the_ledger_has_what_is_personal_when_the_study_asks_for_it() -> None:
     """Blocks 4: 8 projections with A and B; norms 2 a block and the last one, with weight and bias."""
-    specs = ledger(settings_for(personal=("center", "norm")).model_dump_json())
-    counts = {group: sum(spec.group == group for spec in specs) for group in ("center", "norm", "carry")}
-    assert counts == {"center": 16, "norm": 18, "carry": 0}
+    specs = study_specs(settings_for(personal=("center", "norm")).model_dump_json())
+    counts = {group: sum(spec.group == group for spec in specs) for group in ("center", "norm", "residual")}
+    assert counts == {"center": 16, "norm": 18, "residual": 0}
 
 
 def test_a_center_adapter_of_an_unknown_module_is_refused_by_name() -> None:
@@ -216,7 +216,7 @@ def test_the_ledger_without_memory_is_that_of_the_model(name: str) -> None:
     settings = settings_for(name)
     model = build(settings)
     inject_adapter(model, settings)
-    specs = ledger(settings.model_dump_json())
+    specs = study_specs(settings.model_dump_json())
     assert specs == tensor_specs(model, name)
     assert {"backbone", "peft"} <= {spec.group for spec in specs} <= {"backbone", "peft", *MODELS[name].pathways}
 

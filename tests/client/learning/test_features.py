@@ -36,11 +36,11 @@ def made(name: str, modalities: str = "ct+pet", seed: int = 0) -> PreparedCase:
 
 
 def federated() -> nn.Module:
-    """The tiny model with a shared and an own adapter, a carry and own norms, all far from where they started."""
+    """The tiny model with a shared and an own adapter, a residual and own norms, all far from where they started."""
     model = build(SETTINGS)
     inject_adapter(model, SETTINGS)
     inject_beside(model, "center", {MODULE: 2}, seed=1)
-    inject_beside(model, "carry", {MODULE: 3}, seed=2)
+    inject_beside(model, "residual", {MODULE: 3}, seed=2)
     inject_local_norms(model, model_row("pemma-unetr-tiny").pathways)
     torch.manual_seed(6)
     with torch.no_grad():

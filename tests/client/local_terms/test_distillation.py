@@ -95,10 +95,10 @@ def test_the_gradient_vanishes_where_the_student_agrees() -> None:
 
 
 def test_the_teacher_has_the_accepted_adapter_whole_and_the_center_s_own_parts() -> None:
-    """The received carry and magnitude are of today and stay out, for the accepted state has none."""
+    """The received residual and magnitude are of today and stay out, for the accepted state has none."""
     one, two = np.ones(1, np.float32), np.full(1, 2, np.float32)
     received = {
-        "m#lora_a": one, "m#magnitude": one, "m#carry_a": one, "m#center_a": one, "n#norm_bias": one,
+        "m#lora_a": one, "m#magnitude": one, "m#residual_a": one, "m#center_a": one, "n#norm_bias": one,
         "pet_skip.w": one, "head.w": one, "m@gram": one,
     }  # fmt: skip
     reference = {"m#lora_a": two, "pet_skip.w": two, "m@gram": two}

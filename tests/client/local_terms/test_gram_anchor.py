@@ -50,7 +50,7 @@ def rounded(model: nn.Module) -> dict[str, NDArray[np.float32]]:
     return found
 
 
-def effective(model: nn.Module, carry: Tensor | float = 0.0) -> Tensor:
+def effective(model: nn.Module, residual: Tensor | float = 0.0) -> Tensor:
     """diag(d) W0 + C + s diag(d) B A, dense, (d, k); d's norm detached as in peft."""
     values = {
         key: parameter.flatten(1) if parameter.ndim > 1 else parameter
@@ -58,9 +58,9 @@ def effective(model: nn.Module, carry: Tensor | float = 0.0) -> Tensor:
     }
     weight, product = values["0.weight"], SCALE * values["0#lora_b"] @ values["0#lora_a"]
     if "0#magnitude" not in values:
-        return weight + product + carry
+        return weight + product + residual
     gain = values["0#magnitude"].flatten() / torch.linalg.norm((weight + product).detach(), dim=1)
-    return gain[:, None] * (weight + product) + carry
+    return gain[:, None] * (weight + product) + residual
 
 
 def anchor(model: nn.Module, received: Arrays, reference: Arrays, weight: float = 1.0, **adapter: Any) -> GramAnchor:
@@ -159,16 +159,16 @@ def test_omega_and_its_gradient_are_zero_at_the_reference(method: str, layer: st
 
 
 def test_what_moved_from_the_adapter_into_the_carry_is_no_drift() -> None:
-    """LoRA: the reference's B A is now in the carry and B is 0: the effective weight is the same."""
+    """LoRA: the reference's B A is now in the residual and B is 0: the effective weight is the same."""
     model = adapted("lora", "linear", 2)
     reference = rounded(model)
-    carry = {"0#carry_b": (SCALE * reference["0#lora_b"]), "0#carry_a": reference["0#lora_a"]}
+    residual = {"0#residual_b": (SCALE * reference["0#lora_b"]), "0#residual_a": reference["0#lora_a"]}
     sketch = {"0@gram": inputs("linear")[1]}
     with torch.no_grad():
         parameters_by_key(model)["0#lora_b"].zero_()
-    assert omega(anchor(model, sketch | carry, reference)).item() == pytest.approx(0, abs=1e-10)
+    assert omega(anchor(model, sketch | residual, reference)).item() == pytest.approx(0, abs=1e-10)
     assert omega(anchor(model, sketch, reference)).item() > 1
-    assert omega(anchor(model, sketch | carry, {**reference, **carry})).item() > 1
+    assert omega(anchor(model, sketch | residual, {**reference, **residual})).item() > 1
 
 
 def test_a_reference_of_another_rank_counts_with_its_own_scale() -> None:

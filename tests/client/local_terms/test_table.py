@@ -171,14 +171,14 @@ def test_a_fisher_without_a_reference_or_of_another_shape_is_refused() -> None:
 
 
 def test_o_lora_counts_the_overlap_with_earlier_directions() -> None:
-    """Rows of A are e1, e2; the reference's carry has 2 e1 and e3: the overlap is 2 in one entry, 0.5 * 4 = 2.
+    """Rows of A are e1, e2; the reference's residual has 2 e1 and e3: the overlap is 2 in one entry, 0.5 * 4 = 2.
 
-    What the received carry holds, the stage's own directions among it, does not count.
+    What the received residual holds, the stage's own directions among it, does not count.
     """
     model = adapted()
-    carry = np.array([[2, 0, 0], [0, 0, 1]], np.float32)
-    now = {"0#carry_a": np.full((5, 3), 7, np.float32)}
-    term = build_orthogonality(around(model, now, {"0#carry_a": carry}, orthogonality=0.5))
+    residual = np.array([[2, 0, 0], [0, 0, 1]], np.float32)
+    now = {"0#residual_a": np.full((5, 3), 7, np.float32)}
+    term = build_orthogonality(around(model, now, {"0#residual_a": residual}, orthogonality=0.5))
     loss = penalty(term)
     loss.backward()
     assert loss.item() == pytest.approx(2)
@@ -186,18 +186,18 @@ def test_o_lora_counts_the_overlap_with_earlier_directions() -> None:
 
 
 def test_o_lora_is_absent_without_a_carry_and_while_a_is_frozen() -> None:
-    carry = {"0#carry_a": np.ones((1, 3), np.float32)}
+    residual = {"0#residual_a": np.ones((1, 3), np.float32)}
     assert build_orthogonality(around(adapted(), orthogonality=1)) is None
-    assert build_orthogonality(around(adapted(), carry, orthogonality=1)) is None
+    assert build_orthogonality(around(adapted(), residual, orthogonality=1)) is None
     model = adapted()
-    assert build_orthogonality(around(model, {}, carry, orthogonality=1)) is not None
+    assert build_orthogonality(around(model, {}, residual, orthogonality=1)) is not None
     parameters_by_key(model)["0#lora_a"].requires_grad = False
-    assert build_orthogonality(around(model, {}, carry, orthogonality=1)) is None
+    assert build_orthogonality(around(model, {}, residual, orthogonality=1)) is None
 
 
 def test_a_carry_of_another_width_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"'0#carry_a' has input width 4, expected 3 as '0#lora_a'"):
-        build_orthogonality(around(adapted(), {}, {"0#carry_a": np.ones((1, 4), np.float32)}, orthogonality=1))
+    with pytest.raises(ModelError, match=r"'0#residual_a' has input width 4, expected 3 as '0#lora_a'"):
+        build_orthogonality(around(adapted(), {}, {"0#residual_a": np.ones((1, 4), np.float32)}, orthogonality=1))
 
 
 def test_the_table_has_a_row_for_every_weight_of_the_settings() -> None:
@@ -210,7 +210,7 @@ def test_weights_of_zero_build_nothing() -> None:
 
 
 def test_what_was_never_learnt_needs_no_keeping() -> None:
-    """In a first stage there is no sketch, Fisher, reference or carry: of all terms only FedProx and SCAFFOLD act."""
+    """In a first stage there is no sketch, Fisher, reference or residual: of all terms only FedProx and SCAFFOLD act."""
     parts = around(adapted(), proximal=1, scaffold=True, gram_anchor=1, ewc=1, distillation=1, orthogonality=1)
     built = build_terms(parts.model, parts.training, {}, {}, parts.settings, parts.make_model, 4)
     assert [type(term).__name__ for term in built] == ["Proximal", "Scaffold"]
@@ -226,10 +226,10 @@ def test_a_round_of_personal_tensors_adds_nothing() -> None:
     received = {
         "0@gram": np.ones((1, 3), np.float32),
         "0#lora_a@fisher": state["0#lora_a"],
-        "0#carry_a": state["0#lora_a"],
+        "0#residual_a": state["0#lora_a"],
     }
     every: dict[str, Any] = dict.fromkeys(TERMS, 1.0) | {"scaffold": True}
-    parts = around(model, state | received, state | {"0#carry_a": state["0#lora_a"]}, **every)
+    parts = around(model, state | received, state | {"0#residual_a": state["0#lora_a"]}, **every)
     assert list(parts.trained()) == ["0#center_a", "0#center_b"]
     assert [name for name, build in TERMS.items() if build(parts) is not None] == []
 

@@ -52,7 +52,7 @@ def home(link: Loopback, tmp_path: Path) -> CenterHome:
     found.make_folders()
     provide_node_key(found.key)
     of = terms_of(kit(f"localhost:{link.port}"))
-    write_text(found.terms, of.model_dump_json())
+    write_text(found.agreement, of.model_dump_json())
     found.authority.write_bytes(authority(link))
     return found
 
@@ -161,7 +161,7 @@ def test_when_the_run_is_over_the_trainer_is_told_to_stop(
         with suppress(TrainerUnavailableError):
             trainer.link().perform(Instruction("register", SETTINGS, "quit", 1))
         trainer.thread.join()
-    assert reply.error == "abandoned"
+    assert reply.error == "cancelled"
     assert time.monotonic() - started_at < 30
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from client.app import build_client_app, build_client_app_per_node, perform_with_trainer
 from client.cli.app import app, main
 from client.outgoing.egress import check_and_log
-from client.outgoing.ledger import read_ledger
+from client.outgoing.ledger import read_specs
 from deploy.simulation.in_process import InProcessGrid
 from protocol.flower_codec import message_type, read_reply, to_message_content
 from protocol.messages.instruction import Instruction, Reply, Score
@@ -158,7 +158,7 @@ def answered(client_app: Any, content: RecordDict) -> Message:
 def test_the_clientapps_own_code_is_logged_before_it_is_sent(node: Path) -> None:
     reply = answered(build_client_app_per_node(perform_with_trainer), to_message_content(TRAIN))
     assert read_reply(reply.content).error == "trainer-unavailable"
-    (line,) = read_ledger(node.parent).sent
+    (line,) = read_specs(node.parent).sent
     assert (line.by, line.kind, line.stage, line.server_round) == ("node", "train", "adapt", 3)
     assert line.error == "trainer-unavailable"
 
@@ -167,7 +167,7 @@ def test_a_message_that_is_no_instruction_is_answered_and_logged(node: Path) -> 
     content = RecordDict({"header": ConfigRecord({"json": '{"kind": "train"}'})})
     reply = answered(build_client_app_per_node(perform_with_trainer), content)
     assert read_reply(reply.content).error == "unreadable"
-    assert [(line.by, line.error) for line in read_ledger(node.parent).sent] == [("node", "unreadable")]
+    assert [(line.by, line.error) for line in read_specs(node.parent).sent] == [("node", "unreadable")]
 
 
 def test_a_code_that_cannot_be_logged_is_not_sent(node: Path) -> None:

@@ -1,4 +1,4 @@
-"""Finished training waits on the center's disk until the coordinator has settled it; nobody trains it twice."""
+"""Finished training waits on the center's disk until the coordinator has acknowledged it; nobody trains it twice."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def test_the_same_instruction_finds_its_reply_bit_for_bit_after_a_restart(outbox
     assert same(Outbox(tmp_path / "outbox").waiting_for(TRAIN), REPLY)
 
 
-@pytest.mark.parametrize("changed", [{"settled": 2}, {"backbone": TENSORS}])
+@pytest.mark.parametrize("changed", [{"acknowledged": 2}, {"backbone": TENSORS}])
 def test_what_does_not_decide_the_answer_does_not_change_the_digest(changed: dict[str, Any]) -> None:
     """The backbone is named by its hash, whether it comes along or not."""
     assert instruction_digest(replace(TRAIN, **changed)) == instruction_digest(TRAIN)
@@ -81,13 +81,13 @@ def test_what_decides_the_answer_changes_the_digest(outbox: Outbox, changed: dic
 def test_settled_rounds_are_removed_and_later_ones_stay(outbox: Outbox, tmp_path: Path) -> None:
     for number in (1, 2, 3):
         outbox.keep(*in_round(number))
-    outbox.waiting_for(Instruction("evaluate", SETTINGS, settled=2))
+    outbox.waiting_for(Instruction("evaluate", SETTINGS, acknowledged=2))
     assert files(tmp_path) == ["00000003"]
 
 
 def test_settling_one_study_leaves_another_alone(outbox: Outbox, tmp_path: Path) -> None:
     outbox.keep(TRAIN, REPLY)
-    outbox.waiting_for(Instruction("register", SETTINGS.model_copy(update={"study": "other"}), settled=9))
+    outbox.waiting_for(Instruction("register", SETTINGS.model_copy(update={"study": "other"}), acknowledged=9))
     assert files(tmp_path) == ["00000003"]
 
 
@@ -95,15 +95,15 @@ def test_collect_hands_out_the_oldest_round_after_the_settled_one(outbox: Outbox
     for number in (2, 1, 3):
         outbox.keep(*in_round(number))
     rounds = []
-    for settled in (0, 1, 2):
-        found = outbox.waiting_for(replace(COLLECT, settled=settled))
+    for acknowledged in (0, 1, 2):
+        found = outbox.waiting_for(replace(COLLECT, acknowledged=acknowledged))
         assert found is not None
         assert found.payload is not None
         assert found.kind == "collect"
         rounds.append(found.payload.server_round)
     assert rounds == [1, 2, 3]
     with pytest.raises(NothingWaitingError, match="after round 3 and before 9"):
-        outbox.waiting_for(replace(COLLECT, settled=3))
+        outbox.waiting_for(replace(COLLECT, acknowledged=3))
 
 
 def test_collect_leaves_its_own_round_and_other_studies_alone(outbox: Outbox) -> None:
@@ -199,7 +199,7 @@ def test_a_trainer_that_was_killed_after_its_work_sends_it_again_without_trainin
     cohort: Path, tmp_path: Path, study: Study, trained: list[int]
 ) -> None:
     first = center(cohort, tmp_path).perform(asked(study))
-    again = center(cohort, tmp_path).perform(asked(study, settled=2))
+    again = center(cohort, tmp_path).perform(asked(study, acknowledged=2))
     assert first.payload is not None
     assert pack_reply(again) == pack_reply(first)
     assert len(trained) == 1
@@ -215,7 +215,7 @@ def test_a_trainer_hands_out_what_waits_and_says_when_nothing_does(cohort: Path,
     found = trainer.perform(asked(study, "collect", server_round=4))
     assert found.payload is not None
     assert (found.kind, found.payload.server_round) == ("collect", 3)
-    nothing = trainer.perform(asked(study, "collect", server_round=4, settled=3))
+    nothing = trainer.perform(asked(study, "collect", server_round=4, acknowledged=3))
     assert (nothing.center, nothing.kind, nothing.error) == ("center-d", "collect", "nothing-waiting")
     assert [(line["kind"], line["again"], line["error"]) for line in lines(tmp_path)[1:]] == [
         ("collect", True, ""),

@@ -9,7 +9,7 @@ from client.data.preprocessing import PreparedCase
 from client.learning.assembly import arrays_of, build, inject_adapter
 from client.scores import scoring
 from client.scores.metrics import CaseScore
-from client.scores.scoring import Network, ScoreBook, comparison_of
+from client.scores.scoring import Network, ScoreCache, comparison_of
 from fusion_models.adapters.injection import group_of, parameters_by_key
 from fusion_models.registry import model_row
 from protocol.messages.settings import Model, Preprocessing, StudySettings
@@ -55,18 +55,18 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 def test_an_unchanged_network_is_scored_once_and_answers_the_same(counted: list[tuple[str, str]]) -> None:
-    book, cases = ScoreBook(), [made("a"), made("b", 1, pet=False)]
+    book, cases = ScoreCache(), [made("a"), made("b", 1, pet=False)]
     first = list(book.scores(network(), cases, ALL))
     again = list(book.scores(network(), cases, ALL))
     assert counted == [("a", "ct"), ("a", "pet"), ("a", "ct+pet"), ("b", "ct")]
     assert [row.score for row in first] == [row.score for row in again]
-    assert [row.score for row in first] == [row.score for row in ScoreBook().scores(network(), cases, ALL)]
+    assert [row.score for row in first] == [row.score for row in ScoreCache().scores(network(), cases, ALL)]
     assert all(np.array_equal(one.predicted, other.predicted) for one, other in zip(first, again, strict=True))
     assert first[0].predicted.shape == CROP
 
 
 def test_a_network_that_was_scored_before_is_not_even_assembled(counted: list[tuple[str, str]]) -> None:
-    book = ScoreBook()
+    book = ScoreCache()
     book.fullest(network(), [made("a")])
     again = network()
     assert book.fullest(again, [made("a")])["a"].modalities == "ct+pet"
@@ -86,7 +86,7 @@ def test_its_name_changes_with_all_that_decides_a_prediction_and_with_nothing_el
 
 
 def test_the_oldest_scores_go_first(counted: list[tuple[str, str]]) -> None:
-    book = ScoreBook(size=2)
+    book = ScoreCache(size=2)
     for name in ("a", "b", "a", "c", "a", "b"):
         book.score(network(), made(name), "ct")
     assert [name for name, _ in counted] == ["a", "b", "c", "b"]

@@ -25,7 +25,7 @@ from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.payload import frozen_hash, phase_of
 from protocol.messages.settings import ROLES, LocalTerms, Role, StudySettings
 from protocol.messages.tensors import BACKBONE, TensorSpec, content_hash, role_of
-from protocol.validation import admit
+from protocol.validation import validate
 from server.study.file import Study, read_study
 from tests.support.small_study import write_cohort, write_study
 
@@ -133,7 +133,7 @@ def test_what_it_sends_is_admitted_and_pet_comes_only_from_where_pet_is(
     trainer: Trainer = request.getfixturevalue(center)
     reply = trainer.perform(start.instruction())
     assert reply.payload is not None
-    admit(
+    validate(
         reply.payload,
         specs=[spec for spec in start.exchanged(*ADAPTED) if spec.key in sent_keys(start, *ADAPTED)],
         backbone_hash=start.hash,
@@ -192,7 +192,7 @@ def test_a_frozen_factor_that_moved_shows_in_the_hash(
 
 def test_what_local_terms_remember_is_sent_for_the_groups_with_cases(both: Trainer, start: Start) -> None:
     """CT alone trains: nothing of the PET pathway goes back, neither its tensors nor their control variates."""
-    asked = start.training(terms=LocalTerms(scaffold=True), modality_shares={"ct": 1.0})
+    asked = start.training(agreement=LocalTerms(scaffold=True), modality_shares={"ct": 1.0})
     reply = both.perform(replace(asked, tensors={**start.rest, **start.controls}))
     assert reply.payload is not None, reply
     keys = sent_keys(start, "peft")
@@ -258,8 +258,8 @@ def test_the_split_has_a_seed_of_its_own_when_the_study_gives_one(both: Trainer,
 
 
 def test_training_moves_the_tensors_it_sends_and_repeats_exactly(both: Trainer, start: Start) -> None:
-    settled = replace(start.instruction(), settled=3)  # what is settled has left the outbox
-    first, again = both.perform(start.instruction()), both.perform(settled)
+    acknowledged = replace(start.instruction(), acknowledged=3)  # what is acknowledged has left the outbox
+    first, again = both.perform(start.instruction()), both.perform(acknowledged)
     assert first.payload is not None
     assert again.payload is not None
     assert content_hash(first.payload.tensors) == content_hash(again.payload.tensors)

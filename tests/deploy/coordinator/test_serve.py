@@ -1,4 +1,4 @@
-"""`concilium serve` for real: SuperLink, SuperExec, nginx and steward on loopback; what is let in, what is refused."""
+"""`concilium serve` for real: SuperLink, SuperExec, nginx and watchdog on loopback; what is let in, what is refused."""
 
 import inspect
 import json
@@ -28,7 +28,7 @@ from deploy.proxy.configuration import Proxy, template
 from protocol.errors import LaunchError
 from server.centers.federation_init import provide_link_secret
 from server.cli.launch import app
-from server.runs.state_files import is_held, read_progress, read_steward
+from server.runs.state_files import is_held, read_progress, read_watchdog
 from server.study.directory import StudyDirectory
 from server.superlink.control import connect_to
 from server.tls.authority import open_authority, provide_server_certificate
@@ -192,7 +192,7 @@ def test_access_log_has_no_query_and_the_answer_no_version(busy: tuple[StudyDire
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[tuple[StudyDirectory, int]]:
-    """A coordinator under `concilium serve`, with two centers on its roll; ended at the end."""
+    """A coordinator under `concilium serve`, with two centers on its registry; ended at the end."""
     folder = tmp_path_factory.mktemp("s")
     port = free_port()
     directory, loopback = found_root(folder / "root", port=port, link_port=free_port()), Loopback(folder, repository)
@@ -200,7 +200,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterat
     command = [sys.executable, "-c", "from deploy.coordinator.cli import main; main()", "serve", str(directory.root)]
     try:
         loopback.start("serve", [*command, "--bind", "127.0.0.1"])
-        wait_until(lambda: _is_watched(directory), "SuperLink and steward", within_s=90)
+        wait_until(lambda: _is_watched(directory), "SuperLink and watchdog", within_s=90)
         yield directory, port
     except TimeoutError as error:
         raise TimeoutError(f"{error}\n{loopback.logs()}") from error
@@ -209,8 +209,8 @@ def served(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterat
 
 
 def _is_watched(directory: StudyDirectory) -> bool:
-    steward = read_steward(directory)
-    return steward is not None and not steward.alarms
+    watchdog = read_watchdog(directory)
+    return watchdog is not None and not watchdog.alarms
 
 
 @needs_nginx

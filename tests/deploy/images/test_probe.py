@@ -65,7 +65,7 @@ def test_a_path_that_is_no_socket_is_not_healthy(tmp_path):
 
 
 def test_a_file_written_just_now_is_fresh_and_an_old_one_is_not(tmp_path):
-    path = tmp_path / "steward.json"
+    path = tmp_path / "watchdog.json"
     path.write_text("{}")
     run([f"fresh:{path}:60"])
     os.utime(path, (time.time() - 90, time.time() - 90))
@@ -113,7 +113,7 @@ def test_a_check_that_nobody_knows_is_not_passed(check):
 
 
 def probed(variable: str) -> "subprocess.CompletedProcess[str]":
-    script = Path(__file__).resolve().parent.parent / "deploy" / "probe.py"
+    script = Path(__file__).resolve().parents[3] / "deploy" / "images" / "probe.py"
     return subprocess.run(
         [sys.executable, script], env={"CONCILIUM_PROBE": variable}, capture_output=True, text=True, check=False
     )

@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 import numpy as np
 from deploy.simulation.ray_engine import run_with_ray
-from server.grid.center_grid import Fleet
+from server.grid.center_grid import CenterGrid
 from protocol.errors import StudyError
 from protocol.messages.instruction import Instruction
 from protocol.messages.settings import Model, StudySettings
@@ -39,11 +39,11 @@ CENTERS = ("a", "b", "c")
 rounds = []
 
 def study(grid):
-    fleet = Fleet(grid, poll_s=0.1)
-    fleet.register(Instruction(kind="register", settings=SETTINGS), deadline_s=240, expected=CENTERS)
+    center_grid = CenterGrid(grid, poll_s=0.1)
+    center_grid.register(Instruction(kind="register", settings=SETTINGS), deadline_s=240, expected=CENTERS)
     for number in (1, 2):
         train = Instruction(kind="train", settings=SETTINGS, tensors={"w": np.array([number], np.float32)})
-        replies = fleet.ask(dict.fromkeys(CENTERS, train), deadline_s=60)
+        replies = center_grid.ask(dict.fromkeys(CENTERS, train), deadline_s=60)
         rounds.append({center: reply.payload.tensors["w"].tolist() for center, reply in replies.items()})
     raise StudyError("the end")
 

@@ -37,7 +37,7 @@ def written(path: Path, tensors: Arrays) -> Path:
 def test_the_initial_state_has_fresh_center_adapters_but_no_magnitudes_and_norms(study_file: Path) -> None:
     specs, initial, _ = initial_state(read_study(study_file))
     assert {role_of(key) for key in initial} - {""} == {"lora_a", "lora_b", "center_a", "center_b"}
-    assert {role_of(spec.key) for spec in specs} - {""} == set(ROLE_GROUPS) - {"carry_a", "carry_b"}
+    assert {role_of(spec.key) for spec in specs} - {""} == set(ROLE_GROUPS) - {"residual_a", "residual_b"}
     centers = {key: array for key, array in initial.items() if role_of(key).startswith("center")}
     assert all(array.any() == key.endswith("center_a") for key, array in centers.items())
     assert {array.shape[0] for key, array in centers.items() if key.endswith("center_a")} == {3}

@@ -38,7 +38,7 @@ def net(kind: str, method: str, *, beside: bool = True, dtype: torch.dtype = tor
     model = Net(build()).to(dtype)
     inject(model, lora_config(method=method, rank=RANK, alpha=ALPHA, targets=("proj",)), seed=0)
     if beside:
-        inject_beside(model, "carry", {"proj": 3}, seed=2)
+        inject_beside(model, "residual", {"proj": 3}, seed=2)
         inject_beside(model, "center", {"proj": 1}, seed=1)
     with torch.no_grad():
         for key, parameter in parameters_by_key(model).items():
@@ -62,7 +62,7 @@ def effective(model: nn.Module) -> Tensor:
     shared = found[".weight"].flatten(1) + ALPHA / RANK * product(found, "lora")
     if "#magnitude" in found:
         shared = (found["#magnitude"].flatten() / shared.norm(dim=1))[:, None] * shared
-    return (shared + product(found, "carry") + product(found, "center")).reshape(found[".weight"].shape)
+    return (shared + product(found, "residual") + product(found, "center")).reshape(found[".weight"].shape)
 
 
 def dense(model: nn.Module, weight: Tensor, x: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def test_three_adapters_add_up_to_the_effective_weight(
     kind: str, method: str, dtype: torch.dtype, tolerance: float
 ) -> None:
     model, x = net(kind, method, dtype=dtype)
-    assert tensors_of(model)["#carry_a"].shape[0] == 3
+    assert tensors_of(model)["#residual_a"].shape[0] == 3
     with torch.no_grad():
         expected, found = dense(model, effective(model), x), model(x)
     assert found.dtype == dtype
@@ -88,10 +88,10 @@ def test_three_adapters_add_up_to_the_effective_weight(
 
 
 @pytest.mark.parametrize("kind", ["linear", "conv"])
-def test_another_order_would_let_dora_rescale_the_carry(kind: str) -> None:
+def test_another_order_would_let_dora_rescale_the_residual(kind: str) -> None:
     """The guard of the test above: the order of the adapters is what makes the formula hold."""
     model, x = net(kind, "dora")
-    adapted_layers(model)["proj"].set_adapter(["carry", "center", "default"])
+    adapted_layers(model)["proj"].set_adapter(["residual", "center", "default"])
     with torch.no_grad():
         expected, found = dense(model, effective(model), x), model(x)
     assert float((found - expected).norm() / expected.norm()) > 0.05
@@ -105,11 +105,11 @@ def test_shapes_are_those_that_travel() -> None:
         "#magnitude": (3,),
         "#center_a": (1, 5),
         "#center_b": (3, 1),
-        "#carry_a": (3, 5),
-        "#carry_b": (3, 3),
+        "#residual_a": (3, 5),
+        "#residual_b": (3, 3),
     }
-    assert tuple(conv["#carry_a"].shape) == (3, 2, 2, 2, 2)
-    assert tuple(conv["#carry_b"].shape) == (3, 3, 1, 1, 1)
+    assert tuple(conv["#residual_a"].shape) == (3, 2, 2, 2, 2)
+    assert tuple(conv["#residual_b"].shape) == (3, 3, 1, 1, 1)
     assert tuple(conv["#magnitude"].shape) == (1, 3, 1, 1, 1)
 
 
@@ -129,8 +129,8 @@ def test_a_fresh_center_adapter_has_b_zero_and_an_a_of_its_seed() -> None:
 
 def test_an_adapter_beside_nothing_is_refused() -> None:
     model, _ = net("linear", "lora", beside=False)
-    with pytest.raises(ValueError, match=r"module 'other' has a 'carry' adapter but no shared one"):
-        inject_beside(model, "carry", {"other": 2}, seed=0)
+    with pytest.raises(ValueError, match=r"module 'other' has a 'residual' adapter but no shared one"):
+        inject_beside(model, "residual", {"other": 2}, seed=0)
     assert set(adapted_layers(model)) == {"proj"}
 
 
@@ -167,7 +167,7 @@ def test_a_parameter_travels_under_its_key(name: str, key: str) -> None:
         (("peft", "center"), ("lora_a",), {"#lora_a", "#center_a", "#center_b"}),
     ],
 )
-def test_a_phase_trains_its_roles_and_never_the_carry(
+def test_a_phase_trains_its_roles_and_never_the_residual(
     groups: tuple[str, ...], roles: tuple[str, ...], live: set[str]
 ) -> None:
     model, x = net("linear", "dora")
@@ -179,8 +179,8 @@ def test_a_phase_trains_its_roles_and_never_the_carry(
 
 def test_a_carry_is_frozen_from_the_start() -> None:
     found = tensors_of(net("linear", "lora")[0])
-    assert not found["#carry_a"].requires_grad
-    assert not found["#carry_b"].requires_grad
+    assert not found["#residual_a"].requires_grad
+    assert not found["#residual_b"].requires_grad
     assert found["#center_a"].requires_grad
 
 
@@ -197,7 +197,7 @@ def test_with_a_pinned_gain_the_gradients_are_those_of_the_linear_coordinates(ki
     optimisers = [torch.optim.SGD(group, lr=0.01) for group in ([tensors_of(model)[f"#{role}"]], [live])]
     for _ in range(3):
         shared = gain[:, None] * (found[".weight"].flatten(1) + ALPHA / RANK * product(found, "lora"))
-        weight = (shared + product(found, "carry") + product(found, "center")).reshape(found[".weight"].shape)
+        weight = (shared + product(found, "residual") + product(found, "center")).reshape(found[".weight"].shape)
         for optimiser, answer in zip(optimisers, (model(x), dense(model, weight, x)), strict=True):
             optimiser.zero_grad()
             answer.square().sum().backward()

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from protocol.enrolment.kit import (
     ANSWER_BYTES,
-    Answer,
+    EnrolmentAnswer,
     Kit,
-    StudyTerms,
+    StudyAgreement,
     answer_bytes,
     host_and_port,
     read_answer,
@@ -25,7 +25,7 @@ from protocol.enrolment.kit import (
 from protocol.errors import KitError
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
-TERMS = StudyTerms(
+TERMS = StudyAgreement(
     study="sarcoma",
     title="Sarcoma",
     settings_sha256="a" * 64,
@@ -48,7 +48,7 @@ KIT = Kit(
     token="t" * 43,
     issued_at=NOW,
     expires_at=NOW + timedelta(days=14),
-    terms=TERMS,
+    agreement=TERMS,
 )
 ANSWER = {"center": "north", "study": "sarcoma", "serial": "0" * 32, "public_key": "ecdsa-sha2-nistp384 AAAA"}
 
@@ -147,7 +147,7 @@ def test_a_kit_that_is_not_there_says_which_file_to_give(tmp_path: Path) -> None
 
 
 def test_a_kit_of_another_schema_asks_for_an_update_and_shows_no_token(tmp_path: Path) -> None:
-    other = Kit.model_construct(**{**dict(KIT), "schema_version": 2, "terms": TERMS})
+    other = Kit.model_construct(**{**dict(KIT), "schema_version": 2, "agreement": TERMS})
     write_kit(tmp_path / "new.kit", other, b"C")
     with pytest.raises(KitError, match=r"schema_version.*another version") as caught:
         read_kit(tmp_path / "new.kit")
@@ -200,7 +200,7 @@ def test_the_bytes_under_a_proof_are_fixed_for_good() -> None:
 
 
 def test_an_answer_reads_back_as_it_was_written(tmp_path: Path) -> None:
-    answer = Answer.model_validate({**ANSWER, "proof": "ab"})
+    answer = EnrolmentAnswer.model_validate({**ANSWER, "proof": "ab"})
     write_answer(tmp_path / "a", answer)
     assert read_answer(tmp_path / "a") == answer
 

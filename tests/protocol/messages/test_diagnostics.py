@@ -15,14 +15,14 @@ from client.data.preprocessing import PreparedCase
 from client.outgoing.egress import check_and_log
 from client.scores import scoring
 from client.scores.metrics import CaseScore
-from client.scores.scoring import Network, ScoreBook, Scored, mean_diagnostics
+from client.scores.scoring import Network, ScoreCache, Scored, mean_diagnostics
 from fusion_models.vmambax.cgm import Cgm
 from protocol.messages.diagnostics import diagnostic_findings
 from protocol.messages.instruction import Reply, Score
 from protocol.messages.settings import Model, Preprocessing, StudySettings
 from server.results.gate_charts import encoder_stages
 from server.results.report import center_gates, report_html
-from server.rounds.dispatcher import Answer
+from server.rounds.dispatcher import CenterAnswer
 from server.rounds.records import record_of
 from server.study.file import Stage
 from tests.server.results.test_report import example, visible_text
@@ -131,7 +131,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
 
 def test_gates_are_watched_while_cases_with_both_are_scored(network: Network) -> None:
     """All weights 0: both sigmoids give 1/2, so that G = 1/4 everywhere: no spread, nothing saturated."""
-    scored = list(ScoreBook().scores(network, [case_of("p")], ["ct", "pet", "ct+pet"]))
+    scored = list(ScoreCache().scores(network, [case_of("p")], ["ct", "pet", "ct+pet"]))
     assert [bool(found.diagnostics) for found in scored] == [False, False, True]
     found = mean_diagnostics(scored)
     assert found == {
@@ -146,14 +146,14 @@ def test_gates_are_watched_while_cases_with_both_are_scored(network: Network) ->
 def test_a_case_that_was_scored_before_has_the_figures_it_had(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    book = ScoreBook()
+    book = ScoreCache()
     first = mean_diagnostics(book.scores(network, [case_of("p")], ["ct+pet"]))
     monkeypatch.setattr(scoring, "score_case", lambda *_, **__: pytest.fail("scored twice"))
     assert mean_diagnostics(book.scores(network, [case_of("p")], ["ct+pet"])) == first != {}
 
 
 def test_no_figures_without_pet(network: Network) -> None:
-    scored = list(ScoreBook().scores(network, [case_of("p", with_pet=False)], ["ct", "ct+pet"]))
+    scored = list(ScoreCache().scores(network, [case_of("p", with_pet=False)], ["ct", "ct+pet"]))
     assert (len(scored), mean_diagnostics(scored)) == (1, {})
 
 
@@ -170,7 +170,7 @@ def test_the_record_of_a_round_keeps_them_as_it_keeps_scores(error: str) -> None
     stage = Stage.model_validate(
         {"name": "s", "kind": "adapt", "centers": ["a"], "rounds": 1, "local_steps": 1, "learning_rate": 0.1}
     )
-    record = record_of(Answer(REPLY), stage, 1, error, {})
+    record = record_of(CenterAnswer(REPLY), stage, 1, error, {})
     assert (record.diagnostics, record.validation) == (FIGURES, REPLY.scores)
 
 

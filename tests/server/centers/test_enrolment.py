@@ -1,4 +1,4 @@
-"""Enrolment: who gets in, who does not, and that Flower's register follows the roll whatever breaks off."""
+"""Enrolment: who gets in, who does not, and that Flower's register follows the registry whatever breaks off."""
 
 import threading
 from pathlib import Path
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from protocol.enrolment.kit import read_kit
 from protocol.errors import ConciliumError, EnrolmentError, KitError, LaunchError
 from server.centers.enrolment import Enrolment
-from server.centers.expiry_notices import announcements
+from server.centers.expiry_notices import expiry_notices
 from server.centers.registry import locked
 from server.study.directory import StudyDirectory
 from server.tls.authority import read_certificate
@@ -48,7 +48,7 @@ def register() -> Register:
 
 def test_an_accepted_answer_registers_the_centers_key_under_its_name(enrolment: Enrolment, register: Register) -> None:
     keys = enroll(enrolment, register, ["center-a"])
-    member = enrolment.roll.member("center-a")
+    member = enrolment.registry.member("center-a")
     assert [(node.name, node.public_key) for node in register.nodes()] == [("center-a", openssh(keys["center-a"]))]
     assert (member.state, member.node_id) == ("enrolled", "101")
 
@@ -63,7 +63,7 @@ def test_the_roll_keeps_no_token_and_only_its_owner_can_read_it(
 
 def test_the_tokens_hash_goes_when_the_kit_is_used(enrolment: Enrolment, register: Register) -> None:
     enroll(enrolment, register, ["center-a"])
-    assert enrolment.roll.member("center-a").token_verifier == ""
+    assert enrolment.registry.member("center-a").token_verifier == ""
 
 
 def test_a_kit_lies_where_only_its_owner_can_look(enrolment: Enrolment, directory: StudyDirectory) -> None:
@@ -116,7 +116,7 @@ def test_an_answer_with_another_key_than_was_proven_is_refused(enrolment: Enrolm
     answer = answer_to(enrolment.invite("center-a"), new_key(), public_key=openssh(new_key()))
     with pytest.raises(KitError, match="not made with the token of its kit"):
         enrolment.accept(answer, register)
-    assert enrolment.roll.member("center-a").state == "invited"
+    assert enrolment.registry.member("center-a").state == "invited"
     assert register.nodes() == ()
 
 
@@ -135,7 +135,7 @@ def test_an_answer_for_another_study_is_refused(enrolment: Enrolment, register: 
 
 def test_an_answer_of_a_center_that_was_not_invited_is_refused(enrolment: Enrolment, register: Register) -> None:
     answer = answer_to(enrolment.invite("center-a"), new_key(), center="center-d")
-    with pytest.raises(EnrolmentError, match=r"'center-d' was never invited .*on the roll: \['center-a'\]"):
+    with pytest.raises(EnrolmentError, match=r"'center-d' was never invited .*on the registry: \['center-a'\]"):
         enrolment.accept(answer, register)
 
 
@@ -163,7 +163,7 @@ def test_a_revoked_center_is_turned_away_at_once(enrolment: Enrolment, register:
     enroll(enrolment, register, ["center-a", "center-d"])
     enrolment.revoke("center-a", register)
     assert register.names == ["center-d"]
-    assert enrolment.roll.member("center-a").state == "revoked"
+    assert enrolment.registry.member("center-a").state == "revoked"
 
 
 def test_an_answer_to_a_kit_of_a_revoked_center_is_refused(enrolment: Enrolment, register: Register) -> None:
@@ -176,7 +176,7 @@ def test_an_answer_to_a_kit_of_a_revoked_center_is_refused(enrolment: Enrolment,
 def test_an_invitation_is_withdrawn_without_a_superlink(enrolment: Enrolment) -> None:
     enrolment.invite("center-a")
     enrolment.revoke("center-a", Register(down=True))
-    assert enrolment.roll.member("center-a").state == "revoked"
+    assert enrolment.registry.member("center-a").state == "revoked"
 
 
 def test_a_revoked_center_comes_back_with_another_key_alone(enrolment: Enrolment, register: Register) -> None:
@@ -193,12 +193,14 @@ def test_a_revocation_stands_while_the_superlink_is_down_and_is_finished_later(
 ) -> None:
     enroll(enrolment, register, ["center-a"])
     register.down = True
-    with pytest.raises(EnrolmentError, match="is revoked on the roll, but a SuperLink that runs still lets its key in"):
+    with pytest.raises(
+        EnrolmentError, match="is revoked on the registry, but a SuperLink that runs still lets its key in"
+    ):
         enrolment.revoke("center-a", register)
-    assert enrolment.roll.member("center-a").state == "revoked"
+    assert enrolment.registry.member("center-a").state == "revoked"
     register.down = False
-    assert enrolment.settle(register) == (
-        f"center 'center-a': key {enrolment.roll.member('center-a').fingerprint} is turned away",
+    assert enrolment.reconcile(register) == (
+        f"center 'center-a': key {enrolment.registry.member('center-a').fingerprint} is turned away",
     )
     assert register.nodes() == ()
 
@@ -208,7 +210,7 @@ def test_an_answer_accepted_while_the_superlink_is_down_can_come_again(
 ) -> None:
     answer = answer_to(enrolment.invite("center-a"), new_key())
     register.down = True
-    with pytest.raises(EnrolmentError, match="is on the roll, but its key is not registered yet"):
+    with pytest.raises(EnrolmentError, match="is on the registry, but its key is not registered yet"):
         enrolment.accept(answer, register)
     register.down = False
     enrolment.accept(answer, register)
@@ -220,8 +222,8 @@ def test_settling_registers_who_was_accepted_while_the_superlink_was_down(
 ) -> None:
     with pytest.raises(EnrolmentError):
         enrolment.accept(answer_to(enrolment.invite("center-a"), new_key()), Register(down=True))
-    enrolment.settle(register)
-    assert (register.names, enrolment.roll.member("center-a").node_id) == (["center-a"], "101")
+    enrolment.reconcile(register)
+    assert (register.names, enrolment.registry.member("center-a").node_id) == (["center-a"], "101")
 
 
 def test_a_registration_whose_answer_was_lost_is_found_again(enrolment: Enrolment, register: Register) -> None:
@@ -231,14 +233,14 @@ def test_a_registration_whose_answer_was_lost_is_found_again(enrolment: Enrolmen
         enrolment.accept(answer, Register(down=True))
     register.register(openssh(key), "center-a")
     enrolment.accept(answer, register)
-    assert enrolment.roll.member("center-a").node_id == "101"
+    assert enrolment.registry.member("center-a").node_id == "101"
 
 
 def test_a_new_database_learns_every_enrolled_center(enrolment: Enrolment, register: Register) -> None:
     enroll(enrolment, register, ["center-a", "center-d"])
     enrolment.revoke("center-d", register)
     fresh = Register()
-    enrolment.settle(fresh)
+    enrolment.reconcile(fresh)
     assert fresh.names == ["center-a"]
 
 
@@ -247,13 +249,13 @@ def test_settling_twice_does_nothing_the_second_time(
 ) -> None:
     enroll(enrolment, register, ["center-a"])
     before = directory.enrolment.stat().st_ino
-    assert enrolment.settle(register) == ()
+    assert enrolment.reconcile(register) == ()
     assert directory.enrolment.stat().st_ino == before
 
 
 def test_a_node_that_the_roll_does_not_know_is_turned_away(enrolment: Enrolment, register: Register) -> None:
     register.register(openssh(new_key()), "stranger")
-    assert "center 'stranger': key SHA256:" in enrolment.settle(register)[0]
+    assert "center 'stranger': key SHA256:" in enrolment.reconcile(register)[0]
     assert register.nodes() == ()
 
 
@@ -261,11 +263,11 @@ def test_a_key_is_replaced_by_a_signature_of_the_old_one(
     enrolment: Enrolment, register: Register, directory: StudyDirectory
 ) -> None:
     old = enroll(enrolment, register, ["center-a"])["center-a"]
-    until = enrolment.roll.member("center-a").member_until
+    until = enrolment.registry.member("center-a").member_until
     new = new_key()
     enrolment.accept(renewal_answer(directory.kits / "center-a.kit", new, old), register)
     assert [node.public_key for node in register.nodes()] == [openssh(new)]
-    assert enrolment.roll.member("center-a").member_until == until
+    assert enrolment.registry.member("center-a").member_until == until
 
 
 def test_a_key_renewal_signed_by_anybody_else_is_refused(
@@ -299,7 +301,7 @@ def test_a_membership_is_extended_without_a_kit_or_a_word_to_the_superlink(
     enrolment: Enrolment, register: Register, clock: Clock
 ) -> None:
     enroll(enrolment, register, ["center-a"])
-    serial = enrolment.roll.member("center-a").serial
+    serial = enrolment.registry.member("center-a").serial
     clock.pass_days(300)
     member = enrolment.renew("center-a")
     assert member.member_until is not None
@@ -308,15 +310,15 @@ def test_a_membership_is_extended_without_a_kit_or_a_word_to_the_superlink(
 
 def test_a_shorter_renewal_never_shortens_a_membership(enrolment: Enrolment, register: Register) -> None:
     enroll(enrolment, register, ["center-a"])
-    before = enrolment.roll.member("center-a").member_until
+    before = enrolment.registry.member("center-a").member_until
     assert enrolment.renew("center-a", member_days=10).member_until == before
 
 
 def test_a_membership_that_ends_is_turned_away(enrolment: Enrolment, register: Register, clock: Clock) -> None:
     enroll(enrolment, register, ["center-a"])
     clock.pass_days(365)
-    assert enrolment.settle(register)[0] == "center 'center-a': its membership has ended"
-    assert (register.names, enrolment.roll.member("center-a").state) == ([], "expired")
+    assert enrolment.reconcile(register)[0] == "center 'center-a': its membership has ended"
+    assert (register.names, enrolment.registry.member("center-a").state) == ([], "expired")
 
 
 def test_an_ended_membership_comes_back_with_a_new_key_signed_by_the_old(
@@ -324,12 +326,12 @@ def test_an_ended_membership_comes_back_with_a_new_key_signed_by_the_old(
 ) -> None:
     old = enroll(enrolment, register, ["center-a"])["center-a"]
     clock.pass_days(366)
-    enrolment.settle(register)
+    enrolment.reconcile(register)
     answer = renewal_answer(directory.kits / "center-a.kit", new_key(), old)
     with pytest.raises(EnrolmentError, match=r"its membership ended on .*--renew center-a"):
         enrolment.accept(answer, register)
     assert enrolment.renew("center-a").spent
-    assert enrolment.settle(register) == ()
+    assert enrolment.reconcile(register) == ()
     enrolment.accept(answer, register)
     assert register.names == ["center-a"]
 
@@ -339,7 +341,7 @@ def test_renewing_in_time_keeps_the_key(enrolment: Enrolment, register: Register
     clock.pass_days(364)
     enrolment.renew("center-a")
     clock.pass_days(2)
-    assert enrolment.settle(register) == ()
+    assert enrolment.reconcile(register) == ()
     assert register.names == ["center-a"]
 
 
@@ -373,7 +375,7 @@ def test_two_answers_at_once_enrol_one_machine(enrolment: Enrolment, register: R
 def test_a_command_that_holds_the_roll_for_too_long_is_named(directory: StudyDirectory) -> None:
     with (
         locked(directory.enrolment),
-        pytest.raises(EnrolmentError, match="another command works on the roll"),
+        pytest.raises(EnrolmentError, match="another command works on the registry"),
         locked(directory.enrolment, wait_s=0.1),
     ):
         pass
@@ -394,7 +396,7 @@ def test_a_damaged_roll_is_an_error_and_not_an_empty_one(enrolment: Enrolment, d
 
 def test_a_roll_of_another_study_is_refused(enrolment: Enrolment, directory: StudyDirectory) -> None:
     directory.enrolment.write_text('{"study": "other"}')
-    with pytest.raises(EnrolmentError, match="is the roll of study 'other', expected 'small'"):
+    with pytest.raises(EnrolmentError, match="is the registry of study 'other', expected 'small'"):
         enrolment.invite("center-a")
 
 
@@ -402,7 +404,7 @@ def test_settling_passes_the_superlinks_own_words_on(enrolment: Enrolment, regis
     enroll(enrolment, register, ["center-a"])
     register.down = True
     with pytest.raises(LaunchError, match="does not answer"):
-        enrolment.settle(register)
+        enrolment.reconcile(register)
 
 
 def test_a_key_that_is_refused_holds_up_no_other_center(enrolment: Enrolment, register: Register) -> None:
@@ -410,9 +412,9 @@ def test_a_key_that_is_refused_holds_up_no_other_center(enrolment: Enrolment, re
     fresh = Register()
     fresh.refusing = {"center-a"}
     with pytest.raises(LaunchError, match=r"for center-a: center 'center-a': the SuperLink refuses\."):
-        enrolment.settle(fresh)
+        enrolment.reconcile(fresh)
     assert fresh.names == ["center-d"]
-    assert [enrolment.roll.member(center).node_id for center in ("center-a", "center-d")] == ["", "101"]
+    assert [enrolment.registry.member(center).node_id for center in ("center-a", "center-d")] == ["", "101"]
 
 
 def test_a_stranger_who_cannot_be_turned_away_holds_up_no_center(enrolment: Enrolment, register: Register) -> None:
@@ -421,7 +423,7 @@ def test_a_stranger_who_cannot_be_turned_away_holds_up_no_center(enrolment: Enro
     fresh.register(openssh(new_key()), "stranger")
     fresh.refusing = {"stranger"}
     with pytest.raises(LaunchError, match="for stranger: "):
-        enrolment.settle(fresh)
+        enrolment.reconcile(fresh)
     assert fresh.names == ["center-a", "stranger"]
 
 
@@ -437,10 +439,10 @@ def test_another_user_than_the_directorys_owner_writes_no_roll(
 
 def test_the_roll_keeps_what_a_center_agreed_to(enrolment: Enrolment, register: Register) -> None:
     kit_file = enrolment.invite("center-a")
-    terms = read_kit(kit_file)[0].terms
+    agreement = read_kit(kit_file)[0].agreement
     enrolment.accept(answer_to(kit_file, new_key()), register)
-    member = enrolment.roll.member("center-a")
-    assert (member.settings_sha256, member.bundle_sha256) == (terms.settings_sha256, terms.bundle_sha256)
+    member = enrolment.registry.member("center-a")
+    assert (member.settings_sha256, member.bundle_sha256) == (agreement.settings_sha256, agreement.bundle_sha256)
     assert len(member.settings_sha256) == len(member.bundle_sha256) == 64
 
 
@@ -450,7 +452,7 @@ def test_what_ends_within_thirty_days_is_announced_with_its_remedy(
     enroll(enrolment, register, ["center-a"])
     enrolment.invite("center-d")
     clock.pass_days(340)
-    membership, kit = announcements(directory, clock())
+    membership, kit = expiry_notices(directory, clock())
     assert kit.startswith("center 'center-d': its kit ended on ")
     assert f"`concilium enroll center-d --study {directory.root}`" in kit
     assert "its membership ends on" in membership
@@ -461,13 +463,13 @@ def test_nothing_is_announced_while_everything_lasts(
     enrolment: Enrolment, register: Register, directory: StudyDirectory, clock: Clock
 ) -> None:
     enroll(enrolment, register, ["center-a"])
-    assert announcements(directory, clock()) == ()
+    assert expiry_notices(directory, clock()) == ()
 
 
 def test_the_servers_certificate_is_announced_in_time(directory: StudyDirectory, clock: Clock) -> None:
     end = read_certificate(directory.server_certificate).not_valid_after_utc
     clock.pass_days((end - clock()).days - 29)
-    assert [line[:28] for line in announcements(directory, clock())] == ["the server's certificate end"]
+    assert [line[:28] for line in expiry_notices(directory, clock())] == ["the server's certificate end"]
 
 
 def test_a_center_whose_key_is_spent_is_announced(
@@ -475,6 +477,6 @@ def test_a_center_whose_key_is_spent_is_announced(
 ) -> None:
     enroll(enrolment, register, ["center-a"])
     clock.pass_days(366)
-    enrolment.settle(register)
+    enrolment.reconcile(register)
     enrolment.renew("center-a")
-    assert "renew-key" in announcements(directory, clock())[0]
+    assert "renew-key" in expiry_notices(directory, clock())[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from protocol.messages.settings import settings_digest
-from protocol.messages.tensors import TensorSpec, read_ledger
+from protocol.messages.tensors import TensorSpec, read_specs
 from server.centers.coordinator_settings import read_coordinator
 from server.centers.study_agreement import (
     CPU_SUFFICES_BYTES,
@@ -14,7 +14,7 @@ from server.centers.study_agreement import (
     disk_bytes,
     gpu_memory_bytes,
     minimum_cases,
-    study_terms,
+    study_agreement,
 )
 from server.study import checkpoint
 from server.study.directory import StudyDirectory
@@ -42,9 +42,9 @@ def directory(tmp_path: Path) -> StudyDirectory:
 
 
 def test_terms_hold_the_digest_of_the_settings_that_will_be_sent(directory: StudyDirectory) -> None:
-    terms = study_terms(directory, read_coordinator(directory.coordinator), "center-d")
+    agreement = study_agreement(directory, read_coordinator(directory.coordinator), "center-d")
     expected = settings_digest(read_study(directory.study_file).settings_for("center-d"))
-    assert (terms.settings_sha256, terms.modalities, terms.image) == (expected, ("ct",), "client:1")
+    assert (agreement.settings_sha256, agreement.modalities, agreement.image) == (expected, ("ct",), "client:1")
 
 
 def test_a_center_receives_and_sends_four_bytes_a_value_of_what_trains(study_of: StudyOf) -> None:
@@ -69,7 +69,7 @@ def test_an_adapter_counts_at_the_centers_own_rank(study_of: StudyOf) -> None:
 
 
 def test_an_anchor_doubles_what_comes_down(study_of: StudyOf) -> None:
-    anchored = STUDY.replace("[[stages]]", "[strategy.terms]\ngram_anchor = 1.0\n\n[[stages]]", 1)
+    anchored = STUDY.replace("[[stages]]", "[strategy.agreement]\ngram_anchor = 1.0\n\n[[stages]]", 1)
     trained = 4 * (PET + FUSION + PEFT)
     assert bytes_per_round(study_of(anchored), SPECS, "center-a") == (2 * trained, trained)
 
@@ -98,13 +98,13 @@ def test_a_backbone_file_is_named_where_the_first_stage_leaves_it_alone(tmp_path
         directory.study_file.write_text(STUDY.replace('name = "pretrain"\nkind = "pretrain"', LATER))
     directory.backbones.mkdir()
     (directory.backbones / f"{'c' * 64}.safetensors").write_bytes(b"12345")
-    terms = study_terms(directory, read_coordinator(directory.coordinator), "center-a")
+    agreement = study_agreement(directory, read_coordinator(directory.coordinator), "center-a")
     expected = ("", 0) if trains_backbone else ("c" * 64, 5)
-    assert (terms.backbone_sha256, terms.backbone_bytes) == expected
+    assert (agreement.backbone_sha256, agreement.backbone_bytes) == expected
 
 
 def test_the_estimate_is_what_a_run_really_sends(finished: StudyDirectory) -> None:
-    study, specs = read_study(finished.study_file), read_ledger(finished.root / "tensors.json")
+    study, specs = read_study(finished.study_file), read_specs(finished.root / "tensors.json")
     state = checkpoint.load(finished.checkpoint)
     assert state is not None
     for center in study.centers:

@@ -120,7 +120,7 @@ def test_accepting_without_a_superlink_says_so_and_keeps_the_answer_on_the_roll(
     assert code == 1
     assert "its key is not registered yet" in output
     assert "concilium serve" in output
-    assert Enrolment(directory).roll.member("center-a").state == "enrolled"
+    assert Enrolment(directory).registry.member("center-a").state == "enrolled"
 
 
 def test_a_renewed_certificate_is_another_one_by_the_same_authority(directory: StudyDirectory) -> None:
@@ -195,7 +195,7 @@ def test_a_membership_from_kit_to_revocation_prints_no_secret(federation: StudyD
         f"127.0.0.1:{read_coordinator(federation.coordinator).link_port}", root / "authority/ca.crt"
     ) as c:
         registered = [(node.name, node.node_id) for node in c.nodes()]
-        assert registered == [("center-a", Enrolment(federation).roll.member("center-a").node_id)]
+        assert registered == [("center-a", Enrolment(federation).registry.member("center-a").node_id)]
         printed += [run("enroll", "--renew", "center-a", "--study", root), run("certificate", "--study", root)]
         printed += [run("revoke", "center-a", "--study", root), run("centers", "--study", root)]
         assert c.nodes() == ()
@@ -205,4 +205,4 @@ def test_a_membership_from_kit_to_revocation_prints_no_secret(federation: StudyD
     everything = " ".join(text for _, text in (*printed, refused))
     assert kit.token not in everything
     assert "PRIVATE KEY" not in everything
-    assert Enrolment(federation).roll.member("center-a").fingerprint in everything
+    assert Enrolment(federation).registry.member("center-a").fingerprint in everything

@@ -19,7 +19,7 @@ from protocol.messages.instruction import Instruction, Reply
 from protocol.messages.payload import Payload
 from protocol.messages.settings import Model, StudySettings
 from server.app import read_options
-from server.grid.center_grid import Fleet, FleetError
+from server.grid.center_grid import CenterGrid, GridError
 
 SETTINGS = StudySettings(study="demo", seed=0, model=Model(name="none"))
 REGISTER = Instruction(kind="register", settings=SETTINGS)
@@ -77,31 +77,33 @@ def _apps(*centers: str) -> Mapping[str, Any]:
 
 
 def test_centers_are_known_by_the_name_of_their_node() -> None:
-    assert Fleet(InProcessGrid(_apps("b", "a"))).centers() == {"a": 2, "b": 3}
+    assert CenterGrid(InProcessGrid(_apps("b", "a"))).centers() == {"a": 2, "b": 3}
 
 
 def test_nameless_nodes_are_no_centers_until_they_register() -> None:
-    fleet = Fleet(NamelessGrid(_apps("b", "a")))
-    assert fleet.centers() == {}
-    assert sorted(fleet.register(REGISTER, deadline_s=5, expected=["a", "b"])) == ["a", "b"]
-    assert fleet.centers() == {"a": 2, "b": 3}
+    center_grid = CenterGrid(NamelessGrid(_apps("b", "a")))
+    assert center_grid.centers() == {}
+    assert sorted(center_grid.register(REGISTER, deadline_s=5, expected=["a", "b"])) == ["a", "b"]
+    assert center_grid.centers() == {"a": 2, "b": 3}
 
 
 def test_node_that_does_not_say_its_name_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    fleet = Fleet(NamelessGrid({"a": _says("a"), "b": _says("")}), poll_s=0.01)
-    assert sorted(fleet.register(REGISTER, deadline_s=0.1, expected=["a", "b"])) == ["a"]
+    center_grid = CenterGrid(NamelessGrid({"a": _says("a"), "b": _says("")}), poll_s=0.01)
+    assert sorted(center_grid.register(REGISTER, deadline_s=0.1, expected=["a", "b"])) == ["a"]
     assert "node 3 did not say whose it is" in caplog.text
 
 
 def test_two_nodes_with_one_name_are_refused() -> None:
-    with pytest.raises(FleetError, match=r"\['a'\] are connected by more than one node"):
-        Fleet(NamelessGrid({"1": _says("a"), "2": _says("a")})).register(REGISTER, deadline_s=5, expected=["a", "b"])
+    with pytest.raises(GridError, match=r"\['a'\] are connected by more than one node"):
+        CenterGrid(NamelessGrid({"1": _says("a"), "2": _says("a")})).register(
+            REGISTER, deadline_s=5, expected=["a", "b"]
+        )
 
 
 def test_register_waits_for_expected_centers_no_longer_than_the_deadline() -> None:
     start = time.monotonic()
-    fleet = Fleet(InProcessGrid(_apps("a")), poll_s=0.01)
-    assert sorted(fleet.register(REGISTER, deadline_s=0.1, expected=["a", "z"])) == ["a"]
+    center_grid = CenterGrid(InProcessGrid(_apps("a")), poll_s=0.01)
+    assert sorted(center_grid.register(REGISTER, deadline_s=0.1, expected=["a", "z"])) == ["a"]
     assert 0.1 <= time.monotonic() - start < 2
 
 
@@ -113,8 +115,8 @@ def test_center_outside_the_study_is_left_alone() -> None:
         asked.append("0")
         return Reply("0", "register")
 
-    fleet = Fleet(InProcessGrid({"a": _says("a"), "0": build_client_app(perform)}))
-    assert sorted(fleet.register(REGISTER, deadline_s=5, expected=["a"])) == ["a"]
+    center_grid = CenterGrid(InProcessGrid({"a": _says("a"), "0": build_client_app(perform)}))
+    assert sorted(center_grid.register(REGISTER, deadline_s=5, expected=["a"])) == ["a"]
     assert asked == []
 
 
@@ -132,23 +134,23 @@ def test_register_asks_a_node_that_connects_meanwhile() -> None:
                 grid._names = late if len(seen) > 2 else {2: "a"}
             return getattr(grid, name)
 
-    fleet = Fleet(Growing(), poll_s=0.01)  # type: ignore[arg-type]
-    assert sorted(fleet.register(REGISTER, deadline_s=5, expected=["a", "b"])) == ["a", "b"]
+    center_grid = CenterGrid(Growing(), poll_s=0.01)  # type: ignore[arg-type]
+    assert sorted(center_grid.register(REGISTER, deadline_s=5, expected=["a", "b"])) == ["a", "b"]
 
 
 def test_connected_centers_are_named_in_order() -> None:
     grid = InProcessGrid(_apps("b", "a"))
-    fleet = Fleet(grid)
-    assert fleet.connected() == ("a", "b")
+    center_grid = CenterGrid(grid)
+    assert center_grid.connected() == ("a", "b")
     grid._names = {3: "b"}
-    assert fleet.connected() == ("b",)
+    assert center_grid.connected() == ("b",)
 
 
 def test_bytes_down_count_reference_and_backbone() -> None:
     """2 + 3 + 4 float32 values: 36 bytes."""
     heard: list[int] = []
     asked = replace(TRAIN, backbone={"b": np.zeros(3, np.float32)}, reference={"w": np.zeros((2, 2), np.float32)})
-    Fleet(InProcessGrid(_apps("a"))).ask(
+    CenterGrid(InProcessGrid(_apps("a"))).ask(
         {"a": asked}, deadline_s=5, on_reply=lambda _center, _reply, down, _up: heard.append(down)
     )
     assert heard == [36]
@@ -165,16 +167,16 @@ def test_center_that_joins_within_a_round_is_not_asked_in_it() -> None:
             return super().pull_messages(message_ids)
 
     grid.__class__ = Growing
-    fleet = Fleet(grid)
-    replies = fleet.ask({"a": TRAIN, "b": TRAIN}, deadline_s=5)
+    center_grid = CenterGrid(grid)
+    replies = center_grid.ask({"a": TRAIN, "b": TRAIN}, deadline_s=5)
     assert {center: reply.error for center, reply in replies.items()} == {"a": "", "b": "node-unavailable"}
-    assert fleet.ask({"b": TRAIN}, deadline_s=5)["b"].error == ""
+    assert center_grid.ask({"b": TRAIN}, deadline_s=5)["b"].error == ""
 
 
 def test_replies_come_one_by_one_with_bytes_of_their_tensors() -> None:
     """2 float32 values down are 8 bytes, 3 up are 12."""
     heard: list[tuple[str, int, int]] = []
-    replies = Fleet(InProcessGrid(_apps("a", "b"))).ask(
+    replies = CenterGrid(InProcessGrid(_apps("a", "b"))).ask(
         {"b": TRAIN, "a": TRAIN},
         deadline_s=5,
         on_reply=lambda center, _reply, down, up: heard.append((center, down, up)),
@@ -187,21 +189,21 @@ def test_grid_that_answers_at_once_is_never_waited_for() -> None:
     """Twenty centers with a poll interval of a minute: done in no time."""
     apps = _apps(*(f"c{number:02d}" for number in range(20)))
     start = time.monotonic()
-    replies = Fleet(InProcessGrid(apps), poll_s=60).ask(dict.fromkeys(apps, TRAIN), deadline_s=600)
+    replies = CenterGrid(InProcessGrid(apps), poll_s=60).ask(dict.fromkeys(apps, TRAIN), deadline_s=600)
     assert len(replies) == 20
     assert time.monotonic() - start < 5
 
 
 def test_vanished_node_is_attributed_to_its_center() -> None:
     """Flower answers as node 1; the message it replies to tells that it was center 'a'."""
-    replies = Fleet(VanishingGrid(_apps("a", "b"))).ask({"a": TRAIN, "b": TRAIN}, deadline_s=5)
+    replies = CenterGrid(VanishingGrid(_apps("a", "b"))).ask({"a": TRAIN, "b": TRAIN}, deadline_s=5)
     assert replies["a"] == Reply(center="a", kind="train", error="node-unavailable")
     assert replies["b"].error == ""
 
 
 def test_center_that_is_not_connected_is_unavailable() -> None:
     heard: list[str] = []
-    replies = Fleet(InProcessGrid(_apps("a"))).ask(
+    replies = CenterGrid(InProcessGrid(_apps("a"))).ask(
         {"z": TRAIN}, deadline_s=5, on_reply=lambda center, reply, _down, _up: heard.append(center + reply.error)
     )
     assert replies == {"z": Reply(center="z", kind="train", error="node-unavailable")}
@@ -211,7 +213,7 @@ def test_center_that_is_not_connected_is_unavailable() -> None:
 def test_deadline_returns_what_arrived_and_names_who_is_late(caplog: pytest.LogCaptureFixture) -> None:
     grid = SilentGrid(_apps("a", "b"))
     with caplog.at_level(logging.WARNING):
-        replies = Fleet(grid, poll_s=0.02).ask({"a": TRAIN, "b": TRAIN}, deadline_s=0.2)
+        replies = CenterGrid(grid, poll_s=0.02).ask({"a": TRAIN, "b": TRAIN}, deadline_s=0.2)
     assert sorted(replies) == ["b"]
     assert "center 'a' did not answer 'train' (adapt/1) within 0.2 s" in caplog.text
     assert 2 <= grid.looks <= 12
@@ -219,34 +221,34 @@ def test_deadline_returns_what_arrived_and_names_who_is_late(caplog: pytest.LogC
 
 def test_late_reply_does_not_answer_the_next_question() -> None:
     grid = SilentGrid(_apps("a"))
-    fleet = Fleet(grid, poll_s=0.01)
-    assert fleet.ask({"a": TRAIN}, deadline_s=0.05) == {}
+    center_grid = CenterGrid(grid, poll_s=0.01)
+    assert center_grid.ask({"a": TRAIN}, deadline_s=0.05) == {}
     grid.__class__ = InProcessGrid  # type: ignore[assignment]
     evaluate = Instruction(kind="evaluate", settings=SETTINGS)
-    assert fleet.ask({"a": evaluate}, deadline_s=5) == {"a": Reply("a", "evaluate")}
+    assert center_grid.ask({"a": evaluate}, deadline_s=5) == {"a": Reply("a", "evaluate")}
 
 
 def test_center_cannot_answer_for_another() -> None:
-    replies = Fleet(InProcessGrid({"a": _says("b"), "b": _says("b")})).ask({"a": TRAIN, "b": TRAIN}, deadline_s=5)
+    replies = CenterGrid(InProcessGrid({"a": _says("b"), "b": _says("b")})).ask({"a": TRAIN, "b": TRAIN}, deadline_s=5)
     assert (replies["a"], replies["b"].error) == (Reply("a", "train", error="other-center"), "")
 
 
 def test_center_cannot_send_a_payload_of_another() -> None:
     app = build_client_app(lambda _: Reply("a", "train", payload=_trained("b").payload))
-    replies = Fleet(InProcessGrid({"a": app})).ask({"a": TRAIN}, deadline_s=5)
+    replies = CenterGrid(InProcessGrid({"a": app})).ask({"a": TRAIN}, deadline_s=5)
     assert replies == {"a": Reply("a", "train", error="other-center")}
 
 
 def test_payload_without_a_name_gets_the_name_of_the_center_asked() -> None:
     app = build_client_app(lambda _: Reply("", "train", payload=_trained("").payload))
-    reply = Fleet(InProcessGrid({"a": app})).ask({"a": TRAIN}, deadline_s=5)["a"]
+    reply = CenterGrid(InProcessGrid({"a": app})).ask({"a": TRAIN}, deadline_s=5)["a"]
     assert reply.payload is not None
     assert (reply.center, reply.payload.center) == ("a", "a")
 
 
 def test_answer_to_another_kind_of_question_is_unreadable() -> None:
     app = build_client_app(lambda _: Reply("a", "evaluate"))
-    assert Fleet(InProcessGrid({"a": app})).ask({"a": TRAIN}, deadline_s=5)["a"].error == "unreadable"
+    assert CenterGrid(InProcessGrid({"a": app})).ask({"a": TRAIN}, deadline_s=5)["a"].error == "unreadable"
 
 
 def test_reply_that_is_no_reply_is_unreadable() -> None:
@@ -257,14 +259,14 @@ def test_reply_that_is_no_reply_is_unreadable() -> None:
                 reply.content = RecordDict({"header": ConfigRecord({"json": "{}"})})
             return replies
 
-    assert Fleet(Garbling(_apps("a"))).ask({"a": TRAIN}, deadline_s=5)["a"].error == "unreadable"
+    assert CenterGrid(Garbling(_apps("a"))).ask({"a": TRAIN}, deadline_s=5)["a"].error == "unreadable"
 
 
 def test_reply_without_a_name_gets_the_name_of_the_center_asked() -> None:
     def perform(_: Instruction) -> Reply:
         raise ValueError
 
-    replies = Fleet(InProcessGrid({"a": build_client_app(perform)})).ask({"a": TRAIN}, deadline_s=5)
+    replies = CenterGrid(InProcessGrid({"a": build_client_app(perform)})).ask({"a": TRAIN}, deadline_s=5)
     assert replies == {"a": Reply(center="a", kind="train", error="internal")}
 
 

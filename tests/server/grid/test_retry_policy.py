@@ -1,4 +1,4 @@
-"""A center that is lost within an exchange is waited for, asked the same again, counted once and named."""
+"""A center that is lost within an batch is waited for, asked the same again, counted once and named."""
 
 import threading
 import time
@@ -12,8 +12,8 @@ from flwr.app import Message
 from protocol.errors import ConciliumError
 from protocol.messages.instruction import Instruction, Reply
 from protocol.messages.settings import Model, StudySettings
-from server.grid.center_grid import Fleet
-from server.grid.retry_policy import Patience
+from server.grid.center_grid import CenterGrid
+from server.grid.retry_policy import RetryPolicy
 from tests.support.light_study import ComingAndGoing, LightCenter
 
 SETTINGS = StudySettings(study="demo", seed=0, model=Model(name="none"))
@@ -41,8 +41,8 @@ def grid(centers: dict[str, LightCenter]) -> ComingAndGoing:
     return ComingAndGoing(centers.values())
 
 
-def patient(grid: ComingAndGoing, patience_s: float = 2) -> Fleet:
-    return Fleet(grid, poll_s=0.005, patience_s=patience_s)
+def patient(grid: ComingAndGoing, patience_s: float = 2) -> CenterGrid:
+    return CenterGrid(grid, poll_s=0.005, patience_s=patience_s)
 
 
 def soon(action: Callable[[], object], delay_s: float = 0.2) -> None:
@@ -98,7 +98,7 @@ def test_center_that_is_lost_and_back_is_asked_the_same_again(
 ) -> None:
     """Flower answers for the node that is gone; 3 float32 values went down twice, 24 bytes."""
     heard: list[tuple[str, str, int]] = []
-    fleet = patient(grid)
+    center_grid = patient(grid)
     push = grid.push_messages
 
     def vanish_once(messages: Iterable[Message]) -> list[str]:
@@ -108,7 +108,7 @@ def test_center_that_is_lost_and_back_is_asked_the_same_again(
         return push(messages)
 
     grid.push_messages = vanish_once  # type: ignore[method-assign]
-    fleet.ask(
+    center_grid.ask(
         {"a": SCORE}, deadline_s=30, on_reply=lambda center, reply, down, _up: heard.append((center, reply.error, down))
     )
     assert heard == [("a", "", 24)]
@@ -134,7 +134,7 @@ def test_trainer_that_stays_away_is_the_error_after_patience(
 def test_without_patience_nobody_is_asked_twice(grid: ComingAndGoing, centers: dict[str, LightCenter]) -> None:
     centers["a"].before = failing(times=1)
     grid.away.add("b")
-    replies = Fleet(grid, poll_s=0.005).ask({"a": SCORE, "b": SCORE}, deadline_s=30)
+    replies = CenterGrid(grid, poll_s=0.005).ask({"a": SCORE, "b": SCORE}, deadline_s=30)
     assert {center: reply.error for center, reply in replies.items()} == {
         "a": "trainer-unavailable",
         "b": "node-unavailable",
@@ -156,9 +156,9 @@ def test_node_that_started_anew_lost_its_message_and_is_asked_again(grid: Coming
     """Nobody says so: the message is never answered, and the node is connected all the time."""
     grid.swallowed.add("a")
     soon(lambda: grid.activations.update(a="later"))
-    fleet = patient(grid)
-    assert fleet.ask({"a": SCORE}, deadline_s=30)["a"].error == ""
-    assert fleet._overdue == {}, "the copy that was lost is not waited for"
+    center_grid = patient(grid)
+    assert center_grid.ask({"a": SCORE}, deadline_s=30)["a"].error == ""
+    assert center_grid._overdue == {}, "the copy that was lost is not waited for"
 
 
 def test_first_answer_of_two_copies_counts_once_and_the_other_is_never_heard(
@@ -166,11 +166,11 @@ def test_first_answer_of_two_copies_counts_once_and_the_other_is_never_heard(
 ) -> None:
     """Both copies are answered at the same moment, after the node has started anew."""
     grid.held.add("a")
-    fleet, heard, late = patient(grid, 1), [], []
+    center_grid, heard, late = patient(grid, 1), [], []
     soon(lambda: grid.activations.update(a="later"))
     soon(grid.held.clear, 0.6)
-    fleet.ask({"a": SCORE}, deadline_s=30, on_reply=lambda center, *_: heard.append(center))
-    fleet.ask({"b": SCORE}, deadline_s=30, on_late=lambda center, _reply: late.append(center))
+    center_grid.ask({"a": SCORE}, deadline_s=30, on_reply=lambda center, *_: heard.append(center))
+    center_grid.ask({"b": SCORE}, deadline_s=30, on_late=lambda center, _reply: late.append(center))
     assert (heard, late) == (["a"], [])
     assert asked_of(centers["a"]) == [("evaluate", "adapt", 1)] * 2
 
@@ -187,12 +187,12 @@ def test_center_at_work_is_not_given_up(grid: ComingAndGoing) -> None:
 def test_answer_of_a_center_that_was_given_up_is_heard_late(grid: ComingAndGoing) -> None:
     """It is not connected for longer than patience, and answers once it is back."""
     grid.held.add("a")
-    fleet, late = patient(grid, 0.2), []
+    center_grid, late = patient(grid, 0.2), []
     soon(lambda: grid.away.add("a"), 0.05)
-    assert fleet.ask({"a": SCORE}, deadline_s=30)["a"].error == "node-unavailable"
+    assert center_grid.ask({"a": SCORE}, deadline_s=30)["a"].error == "node-unavailable"
     grid.away.clear()
     grid.held.clear()
-    fleet.ask({"b": SCORE}, deadline_s=30, on_late=lambda center, _reply: late.append(center))
+    center_grid.ask({"b": SCORE}, deadline_s=30, on_late=lambda center, _reply: late.append(center))
     assert late == ["a"]
 
 
@@ -217,7 +217,7 @@ def test_registration_goes_on_with_enough_once_patience_is_over(grid: ComingAndG
 
 
 def test_registration_waits_for_enough_until_the_deadline(grid: ComingAndGoing) -> None:
-    """Patience is over long before the second center comes."""
+    """RetryPolicy is over long before the second center comes."""
     grid.away.add("a")
     soon(grid.away.clear, 0.6)
     replies = patient(grid, 0.1).register(REGISTER, deadline_s=30, expected=["a", "b"], enough=2)
@@ -226,16 +226,16 @@ def test_registration_waits_for_enough_until_the_deadline(grid: ComingAndGoing) 
 
 def test_center_at_work_on_an_overdue_message_is_not_idle(grid: ComingAndGoing) -> None:
     grid.held.add("a")
-    fleet = patient(grid)
-    fleet.ask({"a": SCORE}, deadline_s=0.05)
-    assert fleet.idle() == ("b",)
+    center_grid = patient(grid)
+    center_grid.ask({"a": SCORE}, deadline_s=0.05)
+    assert center_grid.idle() == ("b",)
     grid.activations["a"] = "later"
-    assert fleet.idle() == ("a", "b"), "it started anew and works on nothing"
+    assert center_grid.idle() == ("a", "b"), "it started anew and works on nothing"
 
 
 def test_time_runs_on_for_a_center_that_is_lost_again_at_once() -> None:
     """Lost at 0, asked at 8, lost at 9: ten seconds of patience end at 10."""
-    patience = Patience(10)
+    patience = RetryPolicy(10)
     patience.lose("a", LOST, 0)
     patience.asked("a", 8)
     assert patience.given_up(30) == {}
@@ -246,7 +246,7 @@ def test_time_runs_on_for_a_center_that_is_lost_again_at_once() -> None:
 
 def test_center_that_worked_in_between_has_all_the_time_again() -> None:
     """Lost at 0, asked at 1, lost at 20: its time ends at 30."""
-    patience = Patience(10)
+    patience = RetryPolicy(10)
     patience.lose("a", LOST, 0)
     patience.asked("a", 1)
     patience.lose("a", LOST, 20)
@@ -256,7 +256,7 @@ def test_center_that_worked_in_between_has_all_the_time_again() -> None:
 
 def test_center_is_not_asked_again_without_a_pause() -> None:
     """A twentieth of ten seconds, half a second."""
-    patience = Patience(10)
+    patience = RetryPolicy(10)
     patience.lose("a", LOST, 0)
     assert not patience.may_ask("a", 0.4)
     assert patience.may_ask("a", 0.5)

@@ -10,11 +10,11 @@ from protocol.messages.instruction import Score
 from protocol.messages.tensors import TensorSpec
 from server.results.result import Facts, build_result, evaluation_matrix, installed_versions, matrix_rows, write_result
 from server.study.file import Study
-from server.study.history import AggregationRecord, ErrandRecord, GateRecord, History, LateRecord, RoundRecord, StageRow
+from server.study.history import AggregationRecord, GateRecord, History, LateRecord, QueryRecord, RoundRecord, StageRow
 from strategies.bank.bank import Entry
 from strategies.continual.gate import Verdict
 
-PAGE = Path(__file__).parent.parent / "docs" / "result.md"
+PAGE = Path(__file__).parents[3] / "docs" / "result.md"
 STAGE = {"rounds": 2, "local_steps": 5, "learning_rate": 0.1}
 CENTERS = ("a", "b", "c")
 R = ((0.1, 0.2, 0.1), (0.8, 0.3, 0.2), (0.7, 0.9, 0.4), (0.6, 0.8, 0.85))
@@ -75,7 +75,7 @@ HISTORY = replace(
     HISTORY,
     aggregations=(AggregationRecord("first", 2, "flexlora", {"tail_dropped/w": 0.01}),),
     gates=(GateRecord("first", VERDICT, ("b",)),),
-    errands=(ErrandRecord("first", "compare", "b", "", 0.25, 50, 3),),
+    queries=(QueryRecord("first", "compare", "b", "", 0.25, 50, 3),),
     late=(LateRecord("first", 2, "b", 3, "set-aside", "ef" * 32),),
 )
 LEDGER = (
@@ -86,7 +86,7 @@ LEDGER = (
 ENTRY = Entry("shared", 3, "", "third", 4, "shared/0002", "ab" * 32, "cd" * 32, {"peft": 5}, 2, 44)
 FACTS = Facts(
     status="complete",
-    ledger=LEDGER,
+    specs=LEDGER,
     backbone="ab" * 32,
     seconds=9.5,
     cases={"a": {"train": 6, "validation": 1, "test": 5}},
@@ -137,7 +137,7 @@ def test_a_pooled_center_teaches_the_centers_whose_folders_it_holds():
 
 
 def test_an_interrupted_study_has_a_result_too():
-    result = build_result(STUDY, History(), replace(FACTS, status="interrupted", ledger=(), entries=()))
+    result = build_result(STUDY, History(), replace(FACTS, status="interrupted", specs=(), entries=()))
     assert result["status"] == "interrupted"
     assert result["matrices"]["ct"]["dice"] == []
     assert result["transfer"]["ct+pet"]["average"] is None

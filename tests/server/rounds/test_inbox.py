@@ -68,7 +68,7 @@ def test_every_field_comes_back(inbox: Inbox) -> None:
 def test_tensors_come_back_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, tensors: dict[str, np.ndarray[Any, Any]]
 ) -> None:
-    """NaN and the sign of zero too: whether values are usable is the business of admission."""
+    """NaN and the sign of zero too: whether values are usable is the business of validation."""
     inbox = Inbox(tmp_path_factory.mktemp("inbox"))
     inbox.put(of("hgj", tensors=tensors))
     (found,) = inbox.payloads("adapt", 3)

@@ -13,7 +13,7 @@ from protocol.messages.payload import Payload
 from protocol.messages.tensors import content_hash
 from server.results.report import report_html
 from server.rounds.inbox import Inbox
-from server.rounds.late_updates import LateMail
+from server.rounds.late_updates import LateUpdates
 from server.study import checkpoint as checkpoints
 from server.study.events import Listener
 from server.study.history import History, LateRecord, RoundRecord
@@ -73,7 +73,7 @@ def test_update_of_a_center_whose_link_was_cut_is_collected_and_set_aside(cut: t
     assert fates(found) == [(1, "b", 2, "set-aside")]
     assert listener.late == [(1, "b")]
     assert aside(found) == 1
-    assert found.centers["b"].outbox_rounds() == set(), "settled, and forgotten by the center"
+    assert found.centers["b"].outbox_rounds() == set(), "acknowledged, and forgotten by the center"
 
 
 def test_what_was_set_aside_is_shown(cut: tuple[Light, At]) -> None:
@@ -84,7 +84,7 @@ def test_what_was_set_aside_is_shown(cut: tuple[Light, At]) -> None:
     assert (late["stage"], late["server_round"], late["center"]) == ("adapt", 1, "b")
     assert "Updates that missed their round" in report_html(result)
     assert "Updates that missed their round" not in report_html({**result, "late": []})
-    kinds = [(errand["kind"], errand["center"], errand["error"]) for errand in result["errands"]]
+    kinds = [(query["kind"], query["center"], query["error"]) for query in result["queries"]]
     assert kinds == [("collect", "b", "")]
 
 
@@ -93,8 +93,8 @@ def test_center_without_an_update_is_asked_once(tmp_path: Path) -> None:
     found = light(tmp_path)
     found.run(At(round_1=lambda: found.grid.away.add("b"), round_2=found.grid.away.clear))
     assert fates(found) == [(1, "b", 2, "nothing-waiting")]
-    collects = [errand for errand in found.state.history.errands if errand.kind == "collect"]
-    assert [(errand.center, errand.error) for errand in collects] == [("b", "nothing-waiting")]
+    collects = [query for query in found.state.history.queries if query.kind == "collect"]
+    assert [(query.center, query.error) for query in collects] == [("b", "nothing-waiting")]
 
 
 def test_center_that_is_away_stays_unsettled_and_is_told_so(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_center_that_is_away_stays_unsettled_and_is_told_so(tmp_path: Path) -> N
     found = light(tmp_path)
     found.run(At(round_1=lambda: found.grid.away.add("b"), round_3=found.grid.away.clear))
     assert fates(found) == [(1, "b", 3, "nothing-waiting"), (2, "b", 3, "nothing-waiting")]
-    told = [(i.server_round, i.settled) for i in found.centers["b"].performed if i.kind == "train"]
+    told = [(i.server_round, i.acknowledged) for i in found.centers["b"].performed if i.kind == "train"]
     assert told == [(3, 2)]
 
 
@@ -112,7 +112,7 @@ def test_answer_after_the_deadline_is_noted_in_the_history(tmp_path: Path) -> No
     found.run(At(round_1=lambda: found.grid.held.add("b"), round_2=found.grid.held.clear))
     assert found.errors[1] == (1, "b", "no-answer")
     assert fates(found) == [(1, "b", 2, "set-aside")]
-    assert [errand.kind for errand in found.state.history.errands] == []
+    assert [query.kind for query in found.state.history.queries] == []
 
 
 def test_late_records_come_back_from_the_checkpoint_and_an_old_one_has_none(cut: tuple[Light, At]) -> None:
@@ -129,7 +129,7 @@ def test_update_set_aside_by_a_run_that_died_before_it_noted_that_is_recognised(
     inbox = Inbox(tmp_path)
     state = light_state()
     inbox.put_aside(PAYLOAD, "late")
-    mail = LateMail(inbox, Listener(), ())
+    mail = LateUpdates(inbox, Listener(), ())
     assert mail._filed("b", Reply("b", "collect", error="nothing-waiting"), state) is False
     assert [(record.server_round, record.fate) for record in mail.records] == [(1, "set-aside")]
 
@@ -150,12 +150,12 @@ def test_what_cannot_be_set_aside_is_named_and_stays_unsettled(
         raise StorageError("the disk is full")
 
     monkeypatch.setattr("server.rounds.inbox.write_bytes", refuse)
-    mail, state = LateMail(Inbox(tmp_path), Listener(), ()), light_state()
+    mail, state = LateUpdates(Inbox(tmp_path), Listener(), ()), light_state()
     with caplog.at_level(logging.ERROR):
         mail.take(Reply("b", "train", payload=PAYLOAD), state)
     assert f"center 'b', stage 'adapt', round 1, content hash {content_hash({})}" in caplog.text
     assert mail.records == ()
-    assert mail.settled("b", state) == 0
+    assert mail.acknowledged("b", state) == 0
 
 
 @pytest.mark.parametrize(
@@ -168,14 +168,14 @@ def test_what_cannot_be_set_aside_is_named_and_stays_unsettled(
     ids=["future", "stage", "huge"],
 )
 def test_late_payload_of_a_round_that_never_was_is_kept_and_not_noted(tmp_path: Path, payload: Payload) -> None:
-    mail = LateMail(Inbox(tmp_path), Listener(), ())
+    mail = LateUpdates(Inbox(tmp_path), Listener(), ())
     mail.take(Reply("b", "train", payload=payload), light_state())
     assert mail.records == ()
     assert len(list((tmp_path / "late").glob("*"))) == 1
 
 
 def test_late_observation_does_not_replace_a_late_update(tmp_path: Path) -> None:
-    mail = LateMail(Inbox(tmp_path), Listener(), ())
+    mail = LateUpdates(Inbox(tmp_path), Listener(), ())
     mail.take(Reply("b", "train", payload=PAYLOAD), light_state())
     mail.take(Reply("b", "observe", payload=PAYLOAD), light_state())
     assert len(list((tmp_path / "late").glob("*"))) == 2

@@ -9,7 +9,7 @@ import pytest
 from protocol.errors import NormError, PayloadError
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import PEFT, PET, TensorSpec
-from protocol.validation import admit, norm_findings, update_norms
+from protocol.validation import norm_findings, update_norms, validate
 from server.rounds.records import norm_medians
 from server.study.file import Stage
 from server.study.history import RoundRecord
@@ -62,8 +62,8 @@ def test_norms_are_held_against_the_median(
     assert (bool(findings.refused), bool(findings.noted)) == (refused, noted)
 
 
-def admitted(payload: Payload, **norm: Any) -> None:
-    admit(
+def accepted(payload: Payload, **norm: Any) -> None:
+    validate(
         payload,
         specs=SPECS,
         backbone_hash="abc",
@@ -80,20 +80,20 @@ def admitted(payload: Payload, **norm: Any) -> None:
 def test_a_payload_that_moved_too_far_is_refused_by_name() -> None:
     found = "update of group 'pet' has norm 5, 10 times the study's median 0.5, expected at most 5 times"
     with pytest.raises(NormError, match=f"1 finding.*\n  center 'hgj': {found}"):
-        admitted(MOVED, medians={PET: 0.5, PEFT: 0.1})
-    admitted(MOVED, medians={PET: 0.5}, norm_limit=11)
-    admitted(MOVED, medians={PET: 0.5}, norm_limit=None)
+        accepted(MOVED, medians={PET: 0.5, PEFT: 0.1})
+    accepted(MOVED, medians={PET: 0.5}, norm_limit=11)
+    accepted(MOVED, medians={PET: 0.5}, norm_limit=None)
 
 
 def test_a_group_without_a_median_of_its_own_is_not_checked(caplog: pytest.LogCaptureFixture) -> None:
     """Norm 5 is 5000 times the other group's median: neither refused nor noted."""
-    admitted(MOVED, medians={PEFT: 0.001})
-    admitted(MOVED)
+    accepted(MOVED, medians={PEFT: 0.001})
+    accepted(MOVED)
     assert caplog.text == ""
 
 
 def test_a_payload_that_moved_further_than_usual_is_admitted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    admitted(MOVED, medians={PET: 2.0})
+    accepted(MOVED, medians={PET: 2.0})
     assert (
         "center 'hgj': update of group 'pet' has norm 5, 2.5 times the study's median 2, usual is up to 1.5 times"
         in caplog.text
@@ -104,7 +104,7 @@ def test_an_unsound_payload_has_no_norm() -> None:
     """A tensor of another shape cannot be compared with its start; its shape is the finding."""
     wrong = replace(MOVED, tensors={**START, "pet_embedding.weight": np.ones(5, np.float32)})
     with pytest.raises(PayloadError, match=r"1 finding\(s\)"):
-        admitted(wrong, medians={PET: 0.001})
+        accepted(wrong, medians={PET: 0.001})
 
 
 STAGE = Stage(name="adapt", kind="adapt", centers=("a",), rounds=9, local_steps=1, learning_rate=0.1)
@@ -132,18 +132,18 @@ def sent_by(center: str, peft: float, pet: float | None) -> Payload:
 
 
 def test_the_one_center_with_pet_is_no_outlier_for_its_pathway() -> None:
-    """Three centers move the adapter by 1, the fourth by 1 and its pathway by 50: admitted in each of six rounds."""
+    """Three centers move the adapter by 1, the fourth by 1 and its pathway by 50: accepted in each of six rounds."""
     centers = {"a": None, "b": None, "c": None, "pet": 50.0}
     records: list[RoundRecord] = []
     for _ in range(6):
         medians = norm_medians(records, STAGE, "lora_a")
         for center, pet in centers.items():
             payload = sent_by(center, 1.0, pet)
-            admitted(payload, medians=medians)
+            accepted(payload, medians=medians)
             records.append(record(center, update_norms(payload, START, SPECS)))
     medians = norm_medians(records, STAGE, "lora_a")
     assert medians == {PEFT: pytest.approx(1), PET: pytest.approx(50)}
     with pytest.raises(NormError, match="group 'peft' has norm 50"):
-        admitted(sent_by("pet", 50, 50), medians=medians)
+        accepted(sent_by("pet", 50, 50), medians=medians)
     with pytest.raises(NormError, match="group 'pet' has norm 300"):
-        admitted(sent_by("pet", 1, 300), medians=medians)
+        accepted(sent_by("pet", 1, 300), medians=medians)

@@ -75,15 +75,15 @@ def test_entering_a_stage_again_changes_nothing(prepared: Prepared, bank: Adapte
     """A fresh adapter has no update to fold away, also with O-LoRA on."""
     again = enter_stage(entered, prepared.study.stages[0], prepared, bank)
     assert same(again.shared, entered.shared)
-    assert not any(role_of(key) == "carry_a" for key in again.shared)
+    assert not any(role_of(key) == "residual_a" for key in again.shared)
 
 
-def test_o_lora_puts_what_was_learned_into_the_carry(
+def test_o_lora_puts_what_was_learned_into_the_residual(
     prepared: Prepared, bank: AdapterBank, entered: Checkpoint
 ) -> None:
     learned = replace(entered, shared=moved(entered.shared), stage_index=1, server_round=1)
     state = enter_stage(learned, prepared.study.stages[1], prepared, bank)
-    assert any(role_of(key) == "carry_a" for key in state.shared)
+    assert any(role_of(key) == "residual_a" for key in state.shared)
     assert not any(array.any() for key, array in state.shared.items() if role_of(key) == "lora_b")
 
 
@@ -154,8 +154,11 @@ def test_a_rollback_takes_the_later_versions_carry_away(
 ) -> None:
     first = entered.shared
     module = next(key.partition("#")[0] for key in first if role_of(key) == "lora_a")
-    carry = {f"{module}#carry_a": np.ones((1, 24), np.float32), f"{module}#carry_b": np.ones((24, 1), np.float32)}
-    for number, tensors in ((1, first), (2, {**moved(first), **carry})):
+    residual = {
+        f"{module}#residual_a": np.ones((1, 24), np.float32),
+        f"{module}#residual_b": np.ones((24, 1), np.float32),
+    }
+    for number, tensors in ((1, first), (2, {**moved(first), **residual})):
         bank.add(
             "shared",
             tensors,
@@ -165,7 +168,7 @@ def test_a_rollback_takes_the_later_versions_carry_away(
             backbone=entered.backbone_hash,
             support={},
         )
-    state = replace(entered, shared={**moved(first), **carry})
+    state = replace(entered, shared={**moved(first), **residual})
     assert same(rolled_back(bank, state, prepared.groups), state.shared)
     bank.rollback("shared", 1)
     assert same(rolled_back(bank, state, prepared.groups), first)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from server.tls.authority import open_authority, provide_server_certificate, utc_now
 from server.centers.bundle import bundle_sha256
-from server.centers.registry import read_roll, write_roll
+from server.centers.registry import read_registry, write_registry
 from server.study.checkpoint import Checkpoint, save
 from server.cli.app import app
 from server.study.directory import StudyDirectory
@@ -38,9 +38,9 @@ def study_of(directory: StudyDirectory) -> Study:
 
 
 def change_member(directory: StudyDirectory, center: str, **changes: object) -> None:
-    """Change one entry of the roll."""
-    roll = read_roll(directory.enrolment, "roots")
-    write_roll(directory.enrolment, roll.having(center, roll.member(center).model_copy(update=changes)))
+    """Change one entry of the registry."""
+    registry = read_registry(directory.enrolment, "roots")
+    write_registry(directory.enrolment, registry.having(center, registry.member(center).model_copy(update=changes)))
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_no_run_starts_while_a_revoked_center_cannot_be_turned_away(directory: S
             raise LaunchError(f"node {node_id} stays")
 
     link = Stubborn()
-    with pytest.raises(LaunchError, match="does not follow the roll for center-z"):
+    with pytest.raises(LaunchError, match="does not follow the registry for center-z"):
         launch(directory, link, b"bundle", utc_now())
     assert link.runs() == ()
 

@@ -1,4 +1,4 @@
-"""What the steward decides, case by case, and that it does so; the SuperLink is a list of runs here."""
+"""What the watchdog decides, case by case, and that it does so; the SuperLink is a list of runs here."""
 
 import re
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ import pytest
 
 from server.study.directory import StudyDirectory
 from server.superlink.link import Run
-from server.runs.state_files import Launch, RunProgress, StewardState, read_steward, write_state
+from server.runs.state_files import Launch, RunProgress, WatchdogState, read_watchdog, write_state
 from server.runs.status import study_status
-from server.runs.watchdog import Steward
+from server.runs.watchdog import Watchdog
 from server.runs.watchdog_rules import decide
 from server.study.lock import held
 from tests.support.coordinator_root import enroll, found_root, report, want, wanted_of
@@ -106,14 +106,14 @@ def directory(tmp_path: Path) -> StudyDirectory:
     return found_root(tmp_path / "root")
 
 
-def steward(directory: StudyDirectory, link: ListedLink, **more: Any) -> Steward:
-    return Steward(directory, connect=lambda: link, bundle=lambda: b"bundle", clock=lambda: NOW, **more)
+def watchdog(directory: StudyDirectory, link: ListedLink, **more: Any) -> Watchdog:
+    return Watchdog(directory, connect=lambda: link, bundle=lambda: b"bundle", clock=lambda: NOW, **more)
 
 
 def test_dead_run_is_started_again_once(directory: StudyDirectory) -> None:
     link = ListedLink(FAILED)
     want(directory)
-    watching = steward(directory, link)
+    watching = watchdog(directory, link)
     watching.look()
     watching.look()
     assert [run.status for run in link.listed] == ["finished:failed", "pending"]
@@ -125,34 +125,34 @@ def test_run_is_not_started_while_a_process_holds_the_study(directory: StudyDire
     link = ListedLink(FAILED)
     want(directory)
     with held(directory.lock):
-        assert "still holds" in steward(directory, link).look()[0]
+        assert "still holds" in watchdog(directory, link).look()[0]
     assert len(link.listed) == 1
 
 
 def test_completed_study_is_not_wanted_any_more(directory: StudyDirectory) -> None:
     want(directory)
-    steward(directory, ListedLink(run("finished:completed"))).look()
+    watchdog(directory, ListedLink(run("finished:completed"))).look()
     assert wanted_of(directory).wanted == "stopped"
 
 
 def test_unwanted_run_is_stopped(directory: StudyDirectory) -> None:
     link = ListedLink(run("running"))
     want(directory, "stopped")
-    steward(directory, link).look()
+    watchdog(directory, link).look()
     assert link.listed[0].status == "finished:stopped"
 
 
 def test_superlink_that_is_away_is_an_alarm(directory: StudyDirectory) -> None:
     want(directory)
-    steward(directory, NoLink()).look()
-    assert read_steward(directory) == StewardState(alive_at=NOW, alarms=("nothing answers",))
+    watchdog(directory, NoLink()).look()
+    assert read_watchdog(directory) == WatchdogState(alive_at=NOW, alarms=("nothing answers",))
 
 
 def test_superexec_is_restarted_once_a_minute(directory: StudyDirectory) -> None:
     restarts: list[str] = []
     want(directory)
     link = ListedLink(run("pending", ended_s_ago=100))
-    watching = steward(directory, link, restart_superexec=lambda: restarts.append("once"))
+    watching = watchdog(directory, link, restart_superexec=lambda: restarts.append("once"))
     watching.look()
     watching.look()
     assert restarts == ["once"]
@@ -160,23 +160,23 @@ def test_superexec_is_restarted_once_a_minute(directory: StudyDirectory) -> None
 
 def test_node_that_is_not_on_the_roll_is_turned_away(directory: StudyDirectory) -> None:
     link = ListedLink()
-    steward(directory, link).look()
+    watchdog(directory, link).look()
     assert link.unregistered == ["77"]
 
 
 def test_expired_center_is_turned_away(directory: StudyDirectory) -> None:
     enroll(directory, ["center-a"], until=NOW + timedelta(hours=1))
     link = ListedLink()
-    steward(directory, link).look()
+    watchdog(directory, link).look()
     assert [node.name for node in link.registered] == ["center-a"]
-    later = Steward(directory, lambda: link, lambda: b"", clock=lambda: NOW + timedelta(hours=2))
+    later = Watchdog(directory, lambda: link, lambda: b"", clock=lambda: NOW + timedelta(hours=2))
     later.look()
     assert link.registered == []
 
 
 def test_what_expires_is_logged_once_a_day(directory: StudyDirectory, caplog: pytest.LogCaptureFixture) -> None:
     enroll(directory, ["center-a"], until=NOW + timedelta(days=3))
-    watching = steward(directory, ListedLink())
+    watching = watchdog(directory, ListedLink())
     watching.look()
     watching.look()
     assert len([record for record in caplog.records if "its membership ends" in record.message]) == 1
@@ -185,17 +185,17 @@ def test_what_expires_is_logged_once_a_day(directory: StudyDirectory, caplog: py
 def test_damaged_progress_is_an_alarm_that_says_what_to_do(directory: StudyDirectory) -> None:
     want(directory)
     directory.progress.write_text("{")
-    assert "remove it" in steward(directory, ListedLink(FAILED)).look()[0]
+    assert "remove it" in watchdog(directory, ListedLink(FAILED)).look()[0]
 
 
-def test_status_names_the_silent_steward(directory: StudyDirectory) -> None:
+def test_status_names_the_silent_watchdog(directory: StudyDirectory) -> None:
     want(directory)
-    assert "no steward watches" in " ".join(study_status(directory, ListedLink(), NOW).notes)
+    assert "no watchdog watches" in " ".join(study_status(directory, ListedLink(), NOW).notes)
 
 
 def test_status_shows_the_alarms_of_a_steward_that_is_alive(directory: StudyDirectory) -> None:
     want(directory)
-    write_state(directory.steward, StewardState(alive_at=NOW, alarms=("a disk is full",)))
+    write_state(directory.watchdog, WatchdogState(alive_at=NOW, alarms=("a disk is full",)))
     assert "a disk is full" in study_status(directory, ListedLink(), NOW).notes
 
 
@@ -203,7 +203,7 @@ def test_status_says_once_that_nothing_takes_a_run(directory: StudyDirectory) ->
     want(directory)
     link = ListedLink(run("pending", ended_s_ago=61))
     alarm = decide(wanted(), None, link.runs(), NOW).alarms[0]
-    write_state(directory.steward, StewardState(alive_at=NOW, alarms=(alarm,)))
+    write_state(directory.watchdog, WatchdogState(alive_at=NOW, alarms=(alarm,)))
     assert [note for note in study_status(directory, link, NOW).notes if "pending" in note] == [alarm]
 
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from client.learning.assembly import ledger
+from client.learning.assembly import study_specs
 from protocol.errors import StudyError
 from protocol.messages.tensors import FUSION, PEFT, PET
 from server.study.file import Study, read_study
 from strategies.aggregation.schemes import SCHEMES
 from tests.support.small_study import STUDY, write_study
 
-FOLDER = Path(__file__).resolve().parent.parent / "studies"
+FOLDER = Path(__file__).resolve().parents[3] / "studies"
 FILES = sorted(path for path in FOLDER.glob("*.toml") if not path.stem.endswith("-benchmark"))
 
 
@@ -173,7 +173,7 @@ def test_what_travels_holds_no_center_and_no_stage(study: Study) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_study_of_the_repository_can_be_run(path: Path) -> None:
     found = read_study(path)
-    groups = {spec.group for spec in ledger(found.settings.model_dump_json())}
+    groups = {spec.group for spec in study_specs(found.settings.model_dump_json())}
     assert all(set(stage.trained) & groups for stage in found.stages)
     assert {group for stage in found.stages for group in stage.trained} <= groups | {PET, FUSION, PEFT}
     assert {found.scheme_name(stage) for stage in found.stages} <= set(SCHEMES)

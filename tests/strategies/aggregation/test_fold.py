@@ -1,4 +1,4 @@
-"""Folding an adapter into its carry: the effective weight stays, the adapter is fresh."""
+"""Folding an adapter into its residual: the effective weight stays, the adapter is fresh."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Base
 from strategies.aggregation.fold import fold
 from strategies.aggregation.linear_form import effective, flat, linear_form, scale_of
-from strategies.aggregation.residual import carry_of
+from strategies.aggregation.residual import residual_of
 
 RNG = np.random.default_rng(0)
 W0 = RNG.normal(size=(5, 4)).astype(np.float32)
@@ -24,8 +24,8 @@ def drawn(**magnitude: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def weight_of(tensors: Tensors) -> np.ndarray:
-    form, carry = linear_form("m", tensors, BASE), carry_of("m", tensors)
-    return effective(flat(W0), form, scale_of(form.a, BASE.alpha), (carry.b, carry.a))
+    form, residual = linear_form("m", tensors, BASE), residual_of("m", tensors)
+    return effective(flat(W0), form, scale_of(form.a, BASE.alpha), (residual.b, residual.a))
 
 
 @pytest.mark.parametrize("shared", [drawn(), drawn(magnitude=RNG.uniform(1, 2, size=5))], ids=["lora", "dora"])
@@ -38,12 +38,12 @@ def test_the_effective_weight_stays_and_b_is_zero(shared: dict[str, np.ndarray])
 
 
 def test_folding_twice_keeps_both_updates() -> None:
-    """After a second stage the carry holds rank 2 + 2 and still nothing is lost."""
+    """After a second stage the residual holds rank 2 + 2 and still nothing is lost."""
     initial = drawn()
     once = fold(drawn(), initial, BASE)
     again = {**once, "m#lora_b": RNG.normal(size=(5, 2)).astype(np.float32)}
     twice = fold(again, initial, BASE)
-    assert twice["m#carry_a"].shape == (4, 4)
+    assert twice["m#residual_a"].shape == (4, 4)
     assert weight_of(twice) == pytest.approx(weight_of(again), abs=1e-5)
 
 

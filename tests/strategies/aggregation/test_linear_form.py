@@ -36,10 +36,10 @@ def test_a_hand_checked_form() -> None:
 
 
 def test_the_carry_and_a_centers_own_adapter_add_at_scale_one() -> None:
-    """s B' A = 2 x 1 x 3 = 6; the carry adds 4 x 5 = 20 and the center's own 1 x 2 = 2; W0 = 1."""
+    """s B' A = 2 x 1 x 3 = 6; the residual adds 4 x 5 = 20 and the center's own 1 x 2 = 2; W0 = 1."""
     form = LinearForm(np.array([[3.0]]), np.array([[1.0]]), np.ones(1))
-    carry, own = (np.array([[4.0]]), np.array([[5.0]])), (np.array([[1.0]]), np.array([[2.0]]))
-    assert effective(np.ones((1, 1)), form, 2.0, carry, own).tolist() == [[29.0]]
+    residual, own = (np.array([[4.0]]), np.array([[5.0]])), (np.array([[1.0]]), np.array([[2.0]]))
+    assert effective(np.ones((1, 1)), form, 2.0, residual, own).tolist() == [[29.0]]
 
 
 @given(adapters(dora=st.just(True)))
@@ -102,5 +102,5 @@ def test_the_scale_is_alpha_over_the_adapters_own_rank() -> None:
 
 
 def test_modules_are_those_of_the_shared_adapter() -> None:
-    keys = ["z#lora_b", "a#lora_a", "a#lora_b", "head.weight", "c#center_a", "n#norm_bias", "k#carry_a"]
+    keys = ["z#lora_b", "a#lora_a", "a#lora_b", "head.weight", "c#center_a", "n#norm_bias", "k#residual_a"]
     assert modules_of(keys) == ("a", "z")

@@ -11,12 +11,12 @@ from protocol.messages.tensors import content_hash
 from strategies.aggregation import fedex_lora, fedit, flora, product_exact
 from strategies.aggregation.contract import Aggregate
 from strategies.aggregation.linear_form import LinearForm, flat, linear_form
-from strategies.aggregation.low_rank_sum import Factors, Stack, refactor, svd_of
+from strategies.aggregation.low_rank_sum import Factors, LowRankSum, refactor, svd_of
 from strategies.aggregation.product import Start
 from tests.support.adapted_module import (
-    CARRY_A,
-    CARRY_B,
     MAGNITUDE,
+    RESIDUAL_A,
+    RESIDUAL_B,
     A,
     B,
     M,
@@ -52,7 +52,7 @@ def test_the_next_weight_is_the_mean_of_the_centers_weights(scheme, seed, shape,
 )
 @example(1, (8, 8), 3, [1, 3, 6], True)
 def test_centers_of_other_rank_count_exactly(scheme, seed, shape, rank, ranks, dora) -> None:
-    """T1 and T9: ranks below and above the shared one, each with its own scale alpha / r_i and its own carry."""
+    """T1 and T9: ranks below and above the shared one, each with its own scale alpha / r_i and its own residual."""
     case = world(seed, shape, rank, tuple(ranks), dora=dora)
     result = EXACT[scheme](case.shared, case.payloads, case.base, {})
     assert error(weight_of(result.shared, case.base), case.mean_weight()) < 1e-5
@@ -65,7 +65,7 @@ def test_centers_of_other_rank_count_exactly(scheme, seed, shape, rank, ranks, d
 def test_the_sum_of_products_is_exact_in_float64(finish, seed, d, k, rank, centers) -> None:
     """T1 without the wire's rounding: adapter + what is carried = sum_i w_i b_i a_i."""
     rng = np.random.default_rng(seed)
-    sums = fedex_lora.FactorSums((d, k)) if finish is fedex_lora.finish else Stack((d, k))
+    sums = fedex_lora.FactorSums((d, k)) if finish is fedex_lora.finish else LowRankSum((d, k))
     expected, total = np.zeros((d, k)), 0.0
     for weight in rng.uniform(0.1, 9, size=centers):
         b, a = rng.normal(size=(d, rank)), rng.normal(size=(rank, k))
@@ -79,11 +79,11 @@ def test_the_sum_of_products_is_exact_in_float64(finish, seed, d, k, rank, cente
     assert error(found, expected / total) < 1e-10
 
 
-def test_two_centers_split_into_adapter_and_carry() -> None:
+def test_two_centers_split_into_adapter_and_residual() -> None:
     """Rank 1, alpha 1, W0 = I. Weights 3/4 and 1/4: products (4, 0)'(1, 0) and (0, 4)'(0, 1).
 
     M = diag(3, 1). The strongest direction 3 e1 e1' is the adapter, balanced: |A| = |B| = sqrt 3, and A keeps the sign
-    of the old A = (1, 0). The tail e2 e2' is the carry. W = I + M = diag(4, 2).
+    of the old A = (1, 0). The tail e2 e2' is the residual. W = I + M = diag(4, 2).
     """
     base = base_of(np.eye(2), 1, 1.0)
     shared = {A: tensor([1, 0]), B: tensor([0], [0])}
@@ -94,9 +94,11 @@ def test_two_centers_split_into_adapter_and_carry() -> None:
     result = product_exact.aggregate(shared, payloads, base, {})
     assert result.shared[A] == pytest.approx(np.array([[3**0.5, 0]]), abs=1e-6)
     assert result.shared[B] == pytest.approx(np.array([[3**0.5], [0]]), abs=1e-6)
-    assert flat(result.shared[CARRY_B]) @ flat(result.shared[CARRY_A]) == pytest.approx(np.diag([0.0, 1]), abs=1e-6)
+    assert flat(result.shared[RESIDUAL_B]) @ flat(result.shared[RESIDUAL_A]) == pytest.approx(
+        np.diag([0.0, 1]), abs=1e-6
+    )
     assert weight_of(result.shared, base) == pytest.approx(np.diag([4.0, 2]), abs=1e-6)
-    assert result.log[f"carry_rank/{M}"] == 1
+    assert result.log[f"residual_rank/{M}"] == 1
 
 
 def test_two_dora_centers_average_their_row_gains() -> None:
@@ -137,20 +139,20 @@ def test_a_center_may_write_its_update_in_any_basis(seed, dora) -> None:
 @pytest.mark.parametrize("scheme", ALL)
 @given(st.integers(0, 10**6), st.booleans(), st.lists(st.integers(1, 99), min_size=2, max_size=4))
 def test_identical_centers_give_that_center(scheme, seed, dora, cases) -> None:
-    """T3, at any weights, and T6 with one center; nothing is left for the carry where the adapter itself has room."""
-    case = world(seed, (7, 9), 2, (2,), dora=dora, carry=0)
+    """T3, at any weights, and T6 with one center; nothing is left for the residual where the adapter itself has room."""
+    case = world(seed, (7, 9), 2, (2,), dora=dora, residual=0)
     payloads = [sent_by(f"c{index}", case.payloads[0].tensors, count) for index, count in enumerate(cases)]
     for sent in (payloads, payloads[:1]):
         result = ALL[scheme](case.shared, sent, case.base, {}).shared
         assert error(weight_of(result, case.base), weight_of(case.payloads[0].tensors, case.base)) < 1e-5
-        assert (CARRY_A in result) == (scheme == "flora")
+        assert (RESIDUAL_A in result) == (scheme == "flora")
 
 
-def test_a_rank_the_mean_fits_into_needs_no_carry() -> None:
-    case = world(3, (8, 10), 4, (4,), dora=False, carry=0)
+def test_a_rank_the_mean_fits_into_needs_no_residual() -> None:
+    case = world(3, (8, 10), 4, (4,), dora=False, residual=0)
     a = case.payloads[0].tensors[A]
     payloads = [sent_by(c, {A: a, B: case.payloads[0].tensors[B] * n}) for n, c in enumerate("abc", start=1)]
-    assert CARRY_A not in product_exact.aggregate(case.shared, payloads, case.base, {}).shared
+    assert RESIDUAL_A not in product_exact.aggregate(case.shared, payloads, case.base, {}).shared
 
 
 def test_what_did_not_change_keeps_its_factors() -> None:
@@ -181,7 +183,7 @@ def test_no_rotation_brings_the_new_rows_nearer_to_the_old(seed, rank) -> None:
 
 def test_an_untouched_fresh_adapter_stays_able_to_learn() -> None:
     """B = 0 everywhere: the sum is zero, A must come back as it was, for A = 0 and B = 0 would have no gradient."""
-    case = world(2, (6, 5), 3, (3,), dora=False, carry=0)
+    case = world(2, (6, 5), 3, (3,), dora=False, residual=0)
     fresh = {A: case.shared[A], B: np.zeros_like(case.shared[B])}
     result = product_exact.aggregate(fresh, [sent_by("a", fresh)], case.base, {}).shared
     assert result[A] == pytest.approx(fresh[A], abs=1e-6)
@@ -190,7 +192,7 @@ def test_an_untouched_fresh_adapter_stays_able_to_learn() -> None:
 
 def test_directions_without_weight_keep_rows_of_their_own() -> None:
     """A mean of rank 1 in an adapter of rank 3: A keeps rank 3, B has rank 1."""
-    case = world(2, (6, 5), 3, (3,), dora=False, carry=0)
+    case = world(2, (6, 5), 3, (3,), dora=False, residual=0)
     b = case.shared[B] * np.array([1, 0, 0], dtype=np.float32)
     result = product_exact.aggregate(case.shared, [sent_by("a", {A: case.shared[A], B: b})], case.base, {}).shared
     assert np.linalg.matrix_rank(result[A], tol=1e-3) == 3
@@ -247,15 +249,15 @@ def test_the_frozen_weight_never_moves(scheme) -> None:
 
 
 def test_conv_tensors_keep_the_shapes_peft_has() -> None:
-    """T10: A (r, c, z, y, x), B (d, r, 1, 1, 1), m (1, d, 1, 1, 1) > 0, and the carry like A and B."""
+    """T10: A (r, c, z, y, x), B (d, r, 1, 1, 1), m (1, d, 1, 1, 1) > 0, and the residual like A and B."""
     case = world(8, (6, 2, 2, 1, 3), 2, (2, 2), dora=True)
     result = product_exact.aggregate(case.shared, case.payloads, case.base, {}).shared
-    carried = result[CARRY_A].shape[0]
+    carried = result[RESIDUAL_A].shape[0]
     assert (result[A].shape, result[B].shape) == ((2, 2, 2, 1, 3), (6, 2, 1, 1, 1))
     assert result[MAGNITUDE].shape == (1, 6, 1, 1, 1)
     assert (result[MAGNITUDE] > 0).all()
-    assert result[CARRY_A].shape == (carried, 2, 2, 1, 3)
-    assert result[CARRY_B].shape == (6, carried, 1, 1, 1)
+    assert result[RESIDUAL_A].shape == (carried, 2, 2, 1, 3)
+    assert result[RESIDUAL_B].shape == (6, carried, 1, 1, 1)
 
 
 def test_fedex_two_centers_by_hand() -> None:
@@ -272,16 +274,16 @@ def test_fedex_two_centers_by_hand() -> None:
     result = fedex_lora.aggregate(shared, payloads, base, {}).shared
     assert result[A].tolist() == [[0.5, 0.5]]
     assert result[B].tolist() == [[1], [1]]
-    residual = flat(result[CARRY_B]) @ flat(result[CARRY_A])
+    residual = flat(result[RESIDUAL_B]) @ flat(result[RESIDUAL_A])
     assert residual == pytest.approx(np.array([[0.5, -0.5], [-0.5, 0.5]]), abs=1e-6)
 
 
 def test_fedex_adds_the_residual_as_it_is_and_weighted() -> None:
     """A square module, where a transposed residual has the right shape and the wrong values; unequal case counts."""
-    case = world(9, SQUARE, 2, (2, 2, 2), dora=False, carry=0)
+    case = world(9, SQUARE, 2, (2, 2, 2), dora=False, residual=0)
     result = fedex_lora.aggregate(case.shared, case.payloads, case.base, {}).shared
     mean = case.mean_weight()
-    residual = flat(result[CARRY_B]) @ flat(result[CARRY_A])
+    residual = flat(result[RESIDUAL_B]) @ flat(result[RESIDUAL_A])
     found = weight_of(result, case.base)
     assert error(found, mean) < 1e-5
     assert error(found - residual + residual.T, mean) > 1e-2
@@ -290,7 +292,7 @@ def test_fedex_adds_the_residual_as_it_is_and_weighted() -> None:
 
 
 def test_flora_two_centers_by_hand() -> None:
-    """The centers of the FedEx example: M = I goes to the carry whole, B is zero, A is fresh within 1 / sqrt k."""
+    """The centers of the FedEx example: M = I goes to the residual whole, B is zero, A is fresh within 1 / sqrt k."""
     base = base_of(np.zeros((2, 2)), 1, 1.0)
     shared = {A: tensor([1, 0]), B: tensor([0], [0])}
     payloads = [
@@ -298,7 +300,7 @@ def test_flora_two_centers_by_hand() -> None:
         sent_by("b", {A: tensor([0, 1]), B: tensor([0], [2])}),
     ]
     result = flora.aggregate(shared, payloads, base, {}).shared
-    assert flat(result[CARRY_B]) @ flat(result[CARRY_A]) == pytest.approx(np.eye(2), abs=1e-6)
+    assert flat(result[RESIDUAL_B]) @ flat(result[RESIDUAL_A]) == pytest.approx(np.eye(2), abs=1e-6)
     assert result[B].tolist() == [[0], [0]]
     assert 0 < np.max(np.abs(result[A])) <= 2**-0.5
     assert result[A].tolist() == flora.aggregate(shared, payloads, base, {}).shared[A].tolist()
@@ -308,7 +310,7 @@ def test_flora_two_centers_by_hand() -> None:
 def test_a_stack_never_holds_more_than_the_dense_sum(seed) -> None:
     """300 centers of rank 3 on (8, 20): at most 160 numbers are kept, and the sum stays exact."""
     rng = np.random.default_rng(seed)
-    stack, expected = Stack((8, 20)), np.zeros((8, 20))
+    stack, expected = LowRankSum((8, 20)), np.zeros((8, 20))
     for _ in range(300):
         b, a = rng.normal(size=(8, 3)), rng.normal(size=(3, 20))
         stack.add(0.5, b, a)
@@ -322,7 +324,7 @@ def test_a_stack_never_holds_more_than_the_dense_sum(seed) -> None:
 def test_a_stack_below_that_forms_no_dense_matrix() -> None:
     """Rank 4 on (1000, 900) keeps 4 * 1900 numbers, and its decomposition has rank 4."""
     rng = np.random.default_rng(0)
-    stack = Stack((1000, 900))
+    stack = LowRankSum((1000, 900))
     for _ in range(2):
         stack.add(1.0, rng.normal(size=(1000, 2)), rng.normal(size=(2, 900)))
     assert stack.numbers == 4 * 1900

@@ -29,7 +29,7 @@ SHAPES = {
 }
 FROZEN = {"conv.weight": (4, 3, 3, 3, 3), "qkv.weight": (5, 6)}
 GRAMS = {"conv@gram": (7, 81), "qkv@gram": (7, 6)}
-CARRIED = {"carry_a", "carry_b"}
+CARRIED = {"residual_a", "residual_b"}
 
 
 def drawn(seed: int, shapes: dict[str, tuple[int, ...]]) -> dict[str, Array]:
@@ -74,7 +74,7 @@ def one_round(request: pytest.FixtureRequest) -> Round:
 
 
 def test_result_has_the_shared_keys_and_shapes_in_float32(one_round: Round) -> None:
-    """A scheme may add a carry, and nothing else."""
+    """A scheme may add a residual, and nothing else."""
     result = one_round.aggregate(one_round.payloads).shared
     found = {key: (array.shape, array.dtype) for key, array in result.items() if role_of(key) not in CARRIED}
     assert found == {key: (shape, np.dtype(np.float32)) for key, shape in SHAPES.items()}
