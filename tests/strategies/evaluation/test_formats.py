@@ -1,0 +1,68 @@
+"""Numbers as people read them."""
+
+import pytest
+
+from strategies.evaluation.formats import (
+    difference,
+    difference_interval,
+    duration,
+    in_reading_order,
+    label,
+    millimetres,
+    number,
+    probability,
+    score,
+    score_interval,
+    share,
+    size,
+    words,
+)
+
+INTERVAL = {"value": 0.5, "low": 0.25, "high": 0.75}
+
+
+def test_scores_differences_and_shares() -> None:
+    assert [score(0.71249), difference(0.5), difference(-0.25), share(0.876)] == ["0.712", "+0.500", "-0.250", "88%"]
+    assert number(12.345, ".1f") == "12.3"
+
+
+def test_what_is_undefined_says_so_in_every_format() -> None:
+    formats = (score, difference, share, score_interval, difference_interval, probability, millimetres, size, duration)
+    assert {form(None) for form in formats} == {"undefined"}
+    assert score_interval({"value": None, "low": None, "high": None}) == "undefined"
+
+
+def test_intervals_show_a_sign_where_they_are_of_differences() -> None:
+    assert score_interval(INTERVAL) == "0.500 [0.250, 0.750]"
+    assert difference_interval(INTERVAL) == "+0.500 [+0.250, +0.750]"
+
+
+def test_small_probabilities_are_bounded() -> None:
+    assert [probability(p) for p in (0.0001, 0.0625)] == ["< 0.001", "0.062"]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1500, "1.5 kB"), (2.5e6, "2.5 MB"), (3e9, "3.0 GB")]
+)
+def test_bytes_come_in_decimal_units(count: float, text: str) -> None:
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(4.25, "4.2 s"), (59.9, "1 min 0 s"), (125, "2 min 5 s"), (7260, "2 h 1 min")]
+)
+def test_durations_show_the_two_largest_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_distances_carry_their_unit() -> None:
+    assert millimetres(12.34) == "12.3 mm"
+
+
+def test_modality_settings_are_read_from_the_most_complete_one_on() -> None:
+    assert in_reading_order(["mr", "pet", "ct", "ct+pet", "ct", "dwi"]) == ["ct+pet", "ct", "pet", "dwi", "mr"]
+    assert [label("ct+pet"), label("mr")] == ["CT+PET", "mr"]
+
+
+def test_settings_of_a_study_are_words() -> None:
+    assert words({"rank": 8, "patch": [96, 96], "rate": 1e-3}) == "rank 8, patch [96, 96], rate 0.001"
