@@ -15,13 +15,13 @@ from pathlib import Path
 
 from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
-from flwr.common.constant import ErrorCode
 
 from client.outgoing.egress import Perform, answer
 from client.outgoing.outgoing_log import LOG, append_line, line_of
 from client.service.trainer_link import START_IT, TrainerLink, TrainerUnavailableError, key_path, patiently, read_key
 from protocol.errors import UNREADABLE, ConciliumError, StorageError
 from protocol.flower_codec import claimed_kind, read_instruction, reply_content
+from protocol.flower_internals import ErrorCode
 from protocol.messages.instruction import Instruction, Reply
 
 logger = logging.getLogger(__name__)

@@ -14,11 +14,11 @@ from pathlib import Path
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
-from flwr.supercore.exit import add_exit_handler
 from pydantic import Field, ValidationError
 from rich.console import Console
 
 from protocol.errors import StudyError
+from protocol.flower_internals import add_exit_handler
 from protocol.messages.settings import Settings, findings
 from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study

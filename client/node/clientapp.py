@@ -9,7 +9,6 @@ What is refused is answered with a code, which goes into the node's outgoing log
 travels. While the trainer works, the coordinator is asked every ten seconds whether the run is still wanted.
 """
 
-import importlib
 import logging
 import os
 import sys
@@ -30,7 +29,6 @@ from protocol.messages.instruction import Reply
 
 logger = logging.getLogger(__name__)
 
-FLOWER_MODULE = "flwr.supernode.runtime.run_clientapp"
 REPLACED = ("install_from_fab", "get_load_client_app_fn", "install_app_dependencies")
 Handle = Callable[..., Message]
 
@@ -128,13 +126,13 @@ def install(guard: Guard, flower: ModuleType) -> None:
 
 def main() -> None:
     """Run Flower's ClientApp process under the guard; the arguments are Flower's."""
-    from flwr.supernode.cli import flwr_clientapp
+    from protocol.flower_internals import flwr_clientapp, run_clientapp
 
     home = os.environ.get(NODE_HOME_VARIABLE)
     try:
         if not home:
             raise GuardError(f"{NODE_HOME_VARIABLE} is not set; this process is started by `concilium-center node`")
-        install(Guard(CenterHome(Path(home).parent)), importlib.import_module(FLOWER_MODULE))
+        install(Guard(CenterHome(Path(home).parent)), run_clientapp)
     except ConciliumError as error:
         logging.getLogger().error("%s", error)
         sys.exit(1)

@@ -1,7 +1,7 @@
-"""Signed calls to the coordinator's Fleet API: the one place on the center's side that uses Flower's own client.
+"""Signed calls to the coordinator's Fleet API, with Flower's own client.
 
 The SuperNode makes the same calls for the federation itself. Here are the two that it does not make: is this key
-accepted, and is this run still wanted. Flower is pinned to 1.41; `tests/client/node/test_bundle_guard.py` names what is used.
+accepted, and is this run still wanted.
 """
 
 from collections.abc import Iterator
@@ -10,17 +10,23 @@ from typing import Literal
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
-from flwr.proto.fleet_pb2 import ActivateNodeRequest, DeactivateNodeRequest
-from flwr.proto.node_pb2 import Node
-from flwr.proto.run_pb2 import GetRunRequest
-from flwr.supercore.constant import VERSION_INCOMPATIBILITY_MESSAGE_METADATA_KEY
-from flwr.supercore.error import ApiErrorCode, FlowerError
-from flwr.supercore.interceptors.http.utils import add_headers
-from flwr.supercore.primitives.asymmetric import public_key_to_bytes
-from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
-from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
-from flwr.supernode.fleet_http_client import FleetHttpClient
-from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+
+from protocol.flower_internals import (
+    VERSION_INCOMPATIBILITY_MESSAGE_METADATA_KEY,
+    ActivateNodeRequest,
+    ApiErrorCode,
+    DeactivateNodeRequest,
+    FleetHttpClient,
+    FlowerError,
+    GetRunRequest,
+    Node,
+    NodeAuthHttpInterceptor,
+    ProtobufCall,
+    ProtobufRequestContext,
+    RuntimeVersionMetadata,
+    add_headers,
+    public_key_to_bytes,
+)
 
 HEARTBEAT_INTERVAL_S = 30.0
 NO_RUN = 1

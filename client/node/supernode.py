@@ -22,7 +22,7 @@ THREAD_DIED = 70
 
 def main() -> None:
     """Run Flower's command with this process's arguments and leave with its exit code, whatever still runs."""
-    from flwr.supernode.cli import flower_supernode
+    from protocol.flower_internals import flower_supernode
 
     threading.excepthook = _end_process
     if NODE_HOME_VARIABLE in os.environ:

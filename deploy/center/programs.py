@@ -13,11 +13,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from flwr.supercore.constant import TASK_TYPE_TO_COMMAND, TaskType
-
 from client.app import NODE_HOME_VARIABLE, SOCKET_VARIABLE
 from client.home.center_home import CenterAgreement, CenterHome
 from deploy.supervision.supervisor import Program
+from protocol.flower_internals import TASK_TYPE_TO_COMMAND, TaskType
 from protocol.storage.atomic_files import provide_private, write_private
 
 TRAINER, SUPERNODE, SUPEREXEC = "trainer", "supernode", "superexec"

@@ -11,11 +11,9 @@ from uuid import uuid4
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
-from flwr.common.constant import SUPERLINK_NODE_ID, ErrorCode
-from flwr.proto.node_pb2 import NodeInfo
 from flwr.serverapp import Grid
-from flwr.supercore.run import Run
-from flwr.supercore.task_identity import TaskIdentity
+
+from protocol.flower_internals import SUPERLINK_NODE_ID, ErrorCode, NodeInfo, Run, TaskIdentity
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +24,7 @@ FIRST_NODE_ID = 2
 def assume_task_identity() -> None:
     """Let this process make Flower messages, as Flower itself does in the processes it starts.
 
-    Flower offers no public way; this is the one place that leans on its internals.
+    Flower offers no public way.
     """
     TaskIdentity.run_id = RUN_ID
     TaskIdentity.task_id = RUN_ID

@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
-from flwr.simulation import run_simulation
-from flwr.supercore import telemetry
 
 from client.app import build_client_app_per_node
 from client.outgoing.egress import Perform
 from protocol.errors import ConciliumError
+from protocol.flower_internals import run_simulation, telemetry
 
 PerformFor = Callable[[str], Perform]
 

@@ -22,7 +22,7 @@ def bundle_bytes(app: Path = BUNDLE_APP) -> bytes:
     Raises:
         LaunchError: the app is not complete, or the bundle would carry a file that is not on the list.
     """
-    from flwr.cli.build import build_fab_from_disk
+    from protocol.flower_internals import build_fab_from_disk
 
     try:
         with warnings.catch_warnings():

@@ -1,8 +1,7 @@
 """The coordinator's hand on Flower: nodes and runs of a SuperLink, through Flower's own Control API client.
 
-In process, since a call of the `flwr` command takes seconds. Everything here that is not public in Flower 1.41 (the
-client class, its messages, its headers) is used in this file only; tests/server/superlink/test_control.py talks to a real SuperLink and
-says so when an upgrade breaks it. Only the machine of the coordinator reaches this API; the proxy refuses it to others.
+In process, since a call of the `flwr` command takes seconds; tests/server/superlink/test_control.py talks to a real
+SuperLink. Only the machine of the coordinator reaches this API; the proxy refuses it to others.
 """
 
 import hashlib
@@ -20,25 +19,27 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
     load_ssh_public_key,
 )
-from flwr.common.constant import HEARTBEAT_PATIENCE
-from flwr.common.serde import user_config_to_proto
-from flwr.proto.control_pb2 import (
+
+from protocol.errors import LaunchError
+from protocol.flower_internals import (
+    HEARTBEAT_PATIENCE,
+    ApiErrorCode,
+    ControlHttpClient,
+    Fab,
+    FlowerError,
     ListNodesRequest,
     ListRunsRequest,
+    NodeInfo,
+    ProtobufCall,
+    ProtobufRequestContext,
     RegisterNodeRequest,
+    RuntimeVersionMetadata,
     StartRunRequest,
     StopRunRequest,
     UnregisterNodeRequest,
+    run_pb2,
+    user_config_to_proto,
 )
-from flwr.proto.fab_pb2 import Fab
-from flwr.proto.node_pb2 import NodeInfo
-from flwr.proto.run_pb2 import Run as RunMessage
-from flwr.supercore.control import ControlHttpClient
-from flwr.supercore.error import ApiErrorCode, FlowerError
-from flwr.supercore.protobuf.client import ProtobufCall, ProtobufRequestContext
-from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata
-
-from protocol.errors import LaunchError
 from server.centers.coordinator_settings import read_coordinator
 from server.study.directory import StudyDirectory
 from server.superlink.control_causes import LinkAwayError, refused, unreachable
@@ -223,7 +224,7 @@ def _last_seen(info: NodeInfo) -> datetime | None:
     return _time(info.last_deactivated_at or info.last_activated_at)
 
 
-def _run(run: RunMessage) -> Run:
+def _run(run: run_pb2.Run) -> Run:
     status = run.status
     return Run(
         run_id=str(run.run_id),

@@ -1,9 +1,9 @@
 """Why a SuperLink does not do what it was asked, in words that say what to do next."""
 
 import httpx
-from flwr.supercore.error import FlowerError
 
 from protocol.errors import LaunchError
+from protocol.flower_internals import FlowerError
 
 
 class LinkAwayError(LaunchError):

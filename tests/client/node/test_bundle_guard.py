@@ -5,7 +5,6 @@ refuses to run.
 """
 
 import hashlib
-import importlib
 import io
 import json
 import shutil
@@ -24,10 +23,11 @@ from client.app import NODE_HOME_VARIABLE, PATIENCE_VARIABLE, SOCKET_VARIABLE
 from client.home.center_home import CenterHome
 from client.join.joining import prepare
 from client.node.bundle_guard import BundleError, RunOptionError, check_bundle, check_run_options, write_accepted
-from client.node.clientapp import FLOWER_MODULE, REPLACED, Guard, GuardError, WithheldError, install
+from client.node.clientapp import REPLACED, Guard, GuardError, WithheldError, install
 from client.outgoing.outgoing_log import LOG
 from deploy.simulation.in_process import assume_task_identity
 from protocol.flower_codec import read_reply
+from protocol.flower_internals import run_clientapp
 from server.centers.bundle import BUNDLE_APP, bundle_bytes, bundle_sha256
 from tests.support.coordinator_stand_in import kit
 
@@ -172,7 +172,7 @@ def test_whatever_the_bundle_names_the_app_is_the_guarded_one(home: CenterHome) 
 
 
 def test_flowers_loop_uses_the_names_that_are_replaced(home: CenterHome) -> None:
-    flower = importlib.import_module(FLOWER_MODULE)
+    flower = run_clientapp
     stand_in = types.ModuleType("copy")
     stand_in.__dict__.update(vars(flower))
     guard = Guard(home)
@@ -183,7 +183,7 @@ def test_flowers_loop_uses_the_names_that_are_replaced(home: CenterHome) -> None
 @pytest.mark.parametrize("name", REPLACED)
 def test_a_flower_without_one_of_the_names_is_refused(home: CenterHome, name: str) -> None:
     stand_in = types.ModuleType("copy")
-    stand_in.__dict__.update(vars(importlib.import_module(FLOWER_MODULE)))
+    stand_in.__dict__.update(vars(run_clientapp))
     delattr(stand_in, name)
     with pytest.raises(GuardError, match=f"does not use .*{name}"):
         install(Guard(home), stand_in)
@@ -191,6 +191,6 @@ def test_a_flower_without_one_of_the_names_is_refused(home: CenterHome, name: st
 
 def test_a_flower_whose_loop_no_longer_calls_them_is_refused(home: CenterHome) -> None:
     stand_in = types.ModuleType("copy")
-    stand_in.__dict__.update(vars(importlib.import_module(FLOWER_MODULE)), run_clientapp=lambda: None)
+    stand_in.__dict__.update(vars(run_clientapp), run_clientapp=lambda: None)
     with pytest.raises(GuardError, match="could not be checked"):
         install(Guard(home), stand_in)
