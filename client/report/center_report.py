@@ -18,12 +18,10 @@ from client.data.volume import Grid
 from client.report.pictures import CT_WINDOW_HU, Prediction, case_png, oriented, read_prediction
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_text
+from strategies.evaluation import formats
 
-UNDEFINED = "undefined"
 NOT_SCORED = "not scored"
 UNKNOWN = (0.0,) * 9
-LABELS = {"ct": "CT", "pet": "PET", "ct+pet": "CT+PET"}
-READING_ORDER = ("ct+pet", "ct", "pet")
 
 
 @dataclass(frozen=True)
@@ -118,10 +116,12 @@ def center_html(
     """The page of one center."""
     stages = list(dict.fromkeys(row.stage for row in scores))
     latest = [row for row in scores if row.stage == stages[-1]]
-    settings = sorted({row.modalities for row in scores}, key=_reading_place)
+    settings = formats.in_reading_order(row.modalities for row in scores)
     cases = list(dict.fromkeys(row.case for row in scores))
     environment = Environment(loader=PackageLoader("client.report"), autoescape=True, undefined=StrictUndefined)
-    environment.filters.update(score=dice_text, millimetres=millimetres, label=label, grid=grid_text)
+    environment.filters.update(
+        score=formats.score, millimetres=formats.millimetres, label=formats.label, grid=grid_text
+    )
     return environment.get_template("center_report.html").render(
         center=center,
         formed_by=formed_by,
@@ -136,21 +136,6 @@ def center_html(
         pictures=pictures(predictions, latest, _directions(manifest)),
         window=CT_WINDOW_HU,
     )
-
-
-def dice_text(value: float | None) -> str:
-    """A Dice, three digits."""
-    return UNDEFINED if value is None else f"{value:.3f}"
-
-
-def millimetres(value: float | None) -> str:
-    """A distance with one digit and its unit."""
-    return UNDEFINED if value is None else f"{value:.1f} mm"
-
-
-def label(setting: str) -> str:
-    """A modality setting as people write it."""
-    return LABELS.get(setting, setting)
 
 
 def grid_text(grid: Grid) -> str:
@@ -175,7 +160,7 @@ def course(scores: Sequence[StageScore], case: str, setting: str, stages: Sequen
     """The Dice of one case in one modality setting after every stage."""
     found = {row.stage: row.dice for row in scores if (row.case, row.modalities) == (case, setting)}
     defined = [dice for dice in (found.get(stage) for stage in stages) if dice is not None]
-    change = f"{defined[-1] - defined[0]:+.3f}" if len(defined) > 1 else UNDEFINED
+    change = formats.difference(defined[-1] - defined[0] if len(defined) > 1 else None)
     return Course(case, tuple(_cell(found[stage]) if stage in found else Cell(NOT_SCORED) for stage in stages), change)
 
 
@@ -227,17 +212,13 @@ def _picture(prediction: Prediction, score: StageScore | None, rank: str) -> Cas
 def _cell(dice: float | None) -> Cell:
     """Viridis from 0 to 1, with an ink one can read on it."""
     if dice is None:
-        return Cell(UNDEFINED)
+        return Cell(formats.UNDEFINED)
     red, green, blue, _ = mpl.colormaps["viridis"](dice)
     luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
-    return Cell(dice_text(dice), to_hex((red, green, blue)), "#000000" if luminance > 0.18 else "#ffffff")
+    return Cell(formats.score(dice), to_hex((red, green, blue)), "#000000" if luminance > 0.18 else "#ffffff")
 
 
 def _directions(manifest: Manifest) -> dict[str, Sequence[float]]:
     """Direction cosines of each case's own grid, its CT's first."""
     grids = {case.name: case.grids.get("ct") or case.grids.get("pet") for case in manifest.cases}
     return {name: grid.direction for name, grid in grids.items() if grid is not None}
-
-
-def _reading_place(setting: str) -> int:
-    return READING_ORDER.index(setting) if setting in READING_ORDER else len(READING_ORDER)

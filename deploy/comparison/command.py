@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deploy.comparison.markdown import summary_rows, write_markdown
 from deploy.comparison.outcomes import Missing, Outcome, read_outcome
 from deploy.comparison.planner import BACKBONE_RUN, Plan, Run, read_plan
 from deploy.comparison.plots import write_plots
-from deploy.comparison.report import write_report
+from deploy.comparison.report import write_markdown, write_report
+from deploy.comparison.rows import summary_rows
 from deploy.comparison.runner import Progression, cores, run_all
 from deploy.comparison.table import build_table
 from deploy.comparison.worker import ERROR, Job

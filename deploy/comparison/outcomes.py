@@ -10,30 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deploy.comparison.planner import Run
 from deploy.comparison.worker import ERROR, RECORD
 from protocol.errors import StudyError
 from server.results.result import evaluation_matrix
 from server.study.directory import StudyDirectory
-from strategies.evaluation.matrix import EvaluationMatrix
+from strategies.evaluation.matrix import Floats
+from strategies.evaluation.run_scores import RunScores, mean_of
 
-Floats = NDArray[np.float64]
 TOLERANCE = 1e-9
-
-
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """Dice of one run under one modality setting.
-
-    matrix: R, as the coordinator has it.
-    cases: center -> names of its test cases, sorted; patients: center -> Dice (rows of R, cases), NaN undefined.
-    """
-
-    matrix: EvaluationMatrix
-    cases: Mapping[str, tuple[str, ...]]
-    patients: Mapping[str, Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +27,7 @@ class Outcome:
     """A completed run. steps: local steps up to each row of R, summed over centers."""
 
     run: Run
-    scores: Mapping[str, Scores]
+    scores: Mapping[str, RunScores]
     steps: tuple[int, ...]
     bytes_down: int
     bytes_up: int
@@ -97,7 +83,7 @@ def _outcome(run: Run, folder: Path, result: Mapping[str, Any]) -> Outcome:
     )
 
 
-def _scores(run: Run, setting: str, matrix: Mapping[str, Any], rows: Mapping[str, list[dict[str, Any]]]) -> Scores:
+def _scores(run: Run, setting: str, matrix: Mapping[str, Any], rows: Mapping[str, list[dict[str, Any]]]) -> RunScores:
     """R with the patients behind it.
 
     Raises:
@@ -116,7 +102,7 @@ def _scores(run: Run, setting: str, matrix: Mapping[str, Any], rows: Mapping[str
                 f"run {run.name}: center '{center}' keeps scores whose means are {means.tolist()}, but the result has "
                 f"{found.values[:, column].tolist()} for {setting}; remove the folder of the run and run it again"
             )
-    return Scores(found, cases, patients)
+    return RunScores(run.seed, found, cases, patients)
 
 
 def _by_stage(stages: Sequence[str], cases: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Floats:
@@ -126,14 +112,6 @@ def _by_stage(stages: Sequence[str], cases: Sequence[str], rows: Sequence[Mappin
         if row["stage"] in stages and row["dice"] is not None:
             values[stages.index(row["stage"]), cases.index(row["case"])] = row["dice"]
     return values
-
-
-def mean_of(values: Floats, axis: int) -> Floats:
-    """Mean over an axis of what is defined; NaN where nothing is."""
-    defined = ~np.isnan(values)
-    count = defined.sum(axis=axis)
-    total = np.where(defined, values, 0.0).sum(axis=axis)
-    return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
 
 
 def _steps(run: Run, rows: Sequence[str]) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from protocol.storage.atomic_files import write_bytes
 from server.results.charts import STYLE, dice_range, tint
-from server.results.report import label, size
+from strategies.evaluation.formats import UNDEFINED, label, score, size
 
 Table = Mapping[str, Any]
 INK, SOFT, LINE, DEFAULT = "#1b232b", "#5a646f", "#e4e7eb", "#0b4f7a"
@@ -175,7 +175,7 @@ def traffic(table: Table, setting: str) -> Figure:
 
 def _interval(panel: Axes, place: int, entry: Mapping[str, Any] | None, colour: str, marker: str) -> None:
     if entry is None or entry["value"] is None:
-        panel.text(0.02, place, "undefined", color=SOFT, style="italic", va="center", transform=_row_of(panel))
+        panel.text(0.02, place, UNDEFINED, color=SOFT, style="italic", va="center", transform=_row_of(panel))
         return
     panel.plot([entry["low"], entry["high"]], [place, place], color=colour, linewidth=2, solid_capstyle="round")
     panel.plot(entry["value"], place, marker=marker, color=colour, markersize=7, markeredgecolor="white")
@@ -196,7 +196,7 @@ def _heat_map(panel: Axes, title: str, matrix: Table, *, scale: tuple[float, flo
             colours = tint(value, *scale) if value is not None else None
             ground = colours.background if colours else "#eef0f3"
             panel.add_patch(mpl.patches.Rectangle((column - 0.47, row - 0.45), 0.94, 0.9, color=ground, linewidth=0))
-            text = "undefined" if value is None else f"{value:.3f}"
+            text = score(value)
             ink = colours.ink if colours else SOFT
             panel.text(column, row, text, ha="center", va="center", color=ink, fontsize=8 if value is not None else 6.5)
             if matrix["learned"][column] == row:

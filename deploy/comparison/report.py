@@ -1,4 +1,7 @@
-"""The benchmark's report: one self-contained HTML page in the style of the coordinator's, with no patient in it."""
+"""A benchmark's results as two pages: Markdown tables for documentation, and one self-contained HTML document.
+
+Neither has a patient in it.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,16 +9,30 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from deploy.comparison import markdown
 from deploy.comparison.plots import figures, svg
+from deploy.comparison.rows import (
+    ARM_HEADER,
+    CONTRAST_HEADER,
+    arm_rows,
+    center_rows,
+    contrast_rows,
+    decision_sentence,
+    missing_rows,
+    opening_sentences,
+)
 from protocol.storage.atomic_files import write_text
-from server.results.report import UNDEFINED, label, score
+from strategies.evaluation.formats import UNDEFINED, label, score
 
 Table = Mapping[str, Any]
 
 
+def write_markdown(table: Table, path: Path) -> None:
+    """Replace `table.md`."""
+    write_text(path, markdown_text(table))
+
+
 def write_report(table: Table, path: Path) -> None:
-    """Write the report of a benchmark.
+    """Write the HTML page of a benchmark.
 
     Args:
         table: the content of `benchmark.json`.
@@ -27,25 +44,46 @@ def write_report(table: Table, path: Path) -> None:
     write_text(path, report_html(table))
 
 
+def markdown_text(table: Table) -> str:
+    """The tables as a page of Markdown."""
+    environment = Environment(
+        loader=PackageLoader("deploy.comparison"),
+        autoescape=False,  # noqa: S701  Markdown, not HTML
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(label=label)
+    return environment.get_template("benchmark.md").render(_content(table))
+
+
 def report_html(table: Table) -> str:
-    """The report as one HTML document."""
+    """The tables and drawings as one HTML document."""
     loader = ChoiceLoader([PackageLoader("deploy.comparison"), PackageLoader("server.results")])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters.update(
         score=score, label=label, first_columns=lambda row: row[:8], last_columns=lambda row: row[:2] + row[8:]
     )
     return environment.get_template("benchmark.html").render(
-        table=table,
+        _content(table),
         undefined=UNDEFINED,
         complete=sum(run["status"] == "complete" for run in table["runs"]),
         drawings={name: svg(figure, name) for name, figure in figures(table).items()},
-        arms={setting: markdown.arm_rows(table, setting) for setting in table["settings"]},
-        arm_header=markdown.arm_header(),
-        contrasts={setting: markdown.contrast_rows(table, setting) for setting in table["settings"]},
-        contrast_header=markdown.contrast_header(),
-        centers={setting: markdown.center_rows(table, setting) for setting in table["settings"]},
-        center_header=markdown.center_header(table),
-        decisions={setting: markdown.decision_sentence(table, setting) for setting in table["settings"]},
-        said=[sentence.replace("**", "") for sentence in markdown.said(table)],
-        missing=markdown.missing_rows(table),
     )
+
+
+def _content(table: Table) -> dict[str, Any]:
+    """What both pages show."""
+    settings = table["settings"]
+    return {
+        "table": table,
+        "sentences": opening_sentences(table),
+        "arm_header": ARM_HEADER,
+        "arms": {setting: arm_rows(table, setting) for setting in settings},
+        "contrast_header": CONTRAST_HEADER,
+        "contrasts": {setting: contrast_rows(table, setting) for setting in settings},
+        "center_header": ("arm", *table["centers"]),
+        "centers": {setting: center_rows(table, setting) for setting in settings},
+        "decisions": {setting: decision_sentence(table, setting) for setting in settings},
+        "missing": missing_rows(table),
+    }

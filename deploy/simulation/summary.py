@@ -8,6 +8,7 @@ from rich.table import Column, Table
 
 from deploy.simulation.local import center_home
 from server.study.directory import StudyDirectory
+from strategies.evaluation.formats import number, score
 
 
 def print_summary(directory: StudyDirectory, result: Mapping[str, Any], console: Console) -> None:
@@ -17,14 +18,14 @@ def print_summary(directory: StudyDirectory, result: Mapping[str, Any], console:
     table = Table(Column("center", no_wrap=True), "cases", *matrices)
     for column, center in enumerate(next(iter(matrices.values()))["centers"]):
         last = [{key: matrix[key][-1][column] for key in ("dice", "hd95_mm", "cases")} for matrix in matrices.values()]
-        cells = [f"{shown(cell['dice'], 3)} / {shown(cell['hd95_mm'], 1)}" if cell["cases"] else "-" for cell in last]
+        cells = [f"{score(cell['dice'])} / {number(cell['hd95_mm'], '.1f')}" if cell["cases"] else "-" for cell in last]
         table.add_row(center, str(max(cell["cases"] for cell in last)), *cells)
-    averages = [shown(result["transfer"][name]["average"], 3) for name in matrices]
+    averages = [score(result["transfer"][name]["average"]) for name in matrices]
     table.add_row("mean of centers", "", *averages, style="bold")
     console.print(f"test cases after the last stage, Dice / HD95 in mm ({kind})")
     console.print(table)
     for name, transfer in result["transfer"].items():
-        console.print(f"forgetting {name}: {shown(transfer['forgetting'], 3)}")
+        console.print(f"forgetting {name}: {score(transfer['forgetting'])}")
     failed = sum(bool(record["error"]) for record in result["rounds"])
     console.print(f"rounds without a center's update: {failed} of {len(result['rounds'])}")
     console.print(f"report        {directory.report}")
@@ -33,8 +34,3 @@ def print_summary(directory: StudyDirectory, result: Mapping[str, Any], console:
     console.print(f"result        {directory.result}")
     console.print(f"adapter bank  {directory.bank}")
     console.print(f"MLflow        mlflow ui --backend-store-uri sqlite:///{directory.root / 'mlflow.db'}")
-
-
-def shown(value: float | None, digits: int) -> str:
-    """A number, or the word for its absence."""
-    return "undefined" if value is None else f"{value:.{digits}f}"

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from deploy.comparison.outcomes import Floats, Outcome, mean_of
-from strategies.evaluation.resampling import Draws, Interval, aligned, interval, over_runs
+from strategies.evaluation.matrix import Floats
+from strategies.evaluation.resampling import Draws, Interval, align, interval, over_runs
+from strategies.evaluation.run_scores import RunScores, mean_of
 
 FEWEST_PATIENTS = 10
 
@@ -37,10 +38,10 @@ class Contrast:
     centers: Mapping[str, Interval]
 
 
-def contrasts(default: str, arms: Mapping[str, Sequence[Outcome]], setting: str, draws: Draws) -> dict[str, Contrast]:
+def contrasts(default: str, arms: Mapping[str, Sequence[RunScores]], draws: Draws) -> dict[str, Contrast]:
     """The default against every other arm, with p adjusted over all of them."""
     others = [arm for arm in arms if arm != default]
-    found = {other: _contrast(arms[default], other, arms[other], setting, draws) for other in others}
+    found = {other: _contrast(arms[default], other, arms[other], draws) for other in others}
     adjusted = holm({other: contrast.p for other, contrast in found.items()})
     return {other: replace(contrast, p_holm=adjusted[other]) for other, contrast in found.items()}
 
@@ -71,21 +72,13 @@ def verdict(difference: Interval, margin: float) -> str:
     return "inferior" if difference.high < -margin else "not decided"
 
 
-def _contrast(
-    default: Sequence[Outcome], other: str, others: Sequence[Outcome], setting: str, draws: Draws
-) -> Contrast:
-    seeds = tuple(sorted({run.run.seed for run in default} & {run.run.seed for run in others}))
-    ours, theirs = (
-        [outcome for outcome in outcomes if outcome.run.seed in seeds and setting in outcome.scores]
-        for outcomes in (default, others)
-    )
+def _contrast(default: Sequence[RunScores], other: str, others: Sequence[RunScores], draws: Draws) -> Contrast:
+    seeds = tuple(sorted({run.seed for run in default} & {run.seed for run in others}))
+    ours, theirs = ([run for run in runs if run.seed in seeds] for runs in (default, others))
     if not ours or not theirs:
         undefined = Interval(None, None, None)
         return Contrast(other, seeds, 0, 0, undefined, None, None, dict.fromkeys(draws.patients, undefined))
-    pairs = {
-        center: _finals(ours, setting, center, draws) - _finals(theirs, setting, center, draws)
-        for center in draws.patients
-    }
+    pairs = {center: _finals(ours, center, draws) - _finals(theirs, center, draws) for center in draws.patients}
     means = {center: _mean_patient(found, draws.patients[center]) for center, found in pairs.items()}
     estimates = np.concatenate([found[0] for found in pairs.values()])
     estimates = estimates[~np.isnan(estimates)]
@@ -101,11 +94,11 @@ def _contrast(
     )
 
 
-def _finals(outcomes: Sequence[Outcome], setting: str, center: str, draws: Draws) -> Floats:
+def _finals(runs: Sequence[RunScores], center: str, draws: Draws) -> Floats:
     """Final Dice of each patient, mean over runs, in every draw of seeds: (1 + draws, cases)."""
-    finals = [aligned(outcome.scores[setting], center, draws)[-1] for outcome in outcomes]
+    finals = [align(run, center, draws)[-1] for run in runs]
     broadcast = [np.broadcast_to(values, (draws.count + 1, values.size)) for values in finals]
-    return over_runs(broadcast, outcomes, draws)
+    return over_runs(broadcast, [run.seed for run in runs], draws)
 
 
 def _mean_patient(values: Floats, weights: Floats) -> Floats:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deploy.comparison.outcomes import Floats, Outcome, Scores, mean_of
+from strategies.evaluation.matrix import Floats
+from strategies.evaluation.run_scores import RunScores, mean_of
 
 DRAWS, DRAW_SEED, LEVEL = 10_000, 0, 0.95
 
@@ -58,17 +59,17 @@ def draw_patients(cases: Mapping[str, tuple[str, ...]], *, count: int = DRAWS) -
     return Draws(patients, dict(cases), count)
 
 
-def matrices_of(scores: Scores, draws: Draws) -> Floats:
+def matrices_of(scores: RunScores, draws: Draws) -> Floats:
     """R of every draw, (1 + draws, rows, centers)."""
     shape = (draws.count + 1, len(scores.matrix.stages), len(scores.matrix.centers))
     values = np.full(shape, np.nan)
     for column, center in enumerate(scores.matrix.centers):
         if center in draws.patients:
-            values[:, :, column] = _weighted(aligned(scores, center, draws).T, draws.patients[center])
+            values[:, :, column] = _mean_by_weight(align(scores, center, draws).T, draws.patients[center])
     return values
 
 
-def aligned(scores: Scores, center: str, draws: Draws) -> Floats:
+def align(scores: RunScores, center: str, draws: Draws) -> Floats:
     """Dice (rows, cases of the draws) of one center; a case this run has not scored is undefined."""
     places = {case: place for place, case in enumerate(scores.cases[center])}
     own = scores.patients[center]
@@ -77,13 +78,14 @@ def aligned(scores: Scores, center: str, draws: Draws) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def over_runs(values: Sequence[Floats], outcomes: Sequence[Outcome], draws: Draws) -> Floats:
+def over_runs(values: Sequence[Floats], seeds: Sequence[int], draws: Draws) -> Floats:
     """Mean over runs in every draw, weighed by how often the seed of each was drawn.
 
     Args:
-        values: for each outcome its values, (1 + draws, ...).
+        values: of each run, (1 + draws, ...).
+        seeds: of each run.
     """
-    weights = run_weights(outcomes, draws)
+    weights = run_weights(seeds, draws)
     stacked = np.stack(values, axis=-1)
     weights = weights.reshape(weights.shape[0], *(1,) * (stacked.ndim - 2), weights.shape[1])
     defined = ~np.isnan(stacked) & (weights > 0)
@@ -92,10 +94,10 @@ def over_runs(values: Sequence[Floats], outcomes: Sequence[Outcome], draws: Draw
     return np.asarray(np.divide(summed, total, out=np.full(total.shape, np.nan), where=total > 0))
 
 
-def run_weights(outcomes: Sequence[Outcome], draws: Draws) -> Floats:
+def run_weights(seeds: Sequence[int], draws: Draws) -> Floats:
     """How often the seed of each run was drawn, (1 + draws, runs)."""
-    seeds = sorted({outcome.run.seed for outcome in outcomes})
-    return draws.seeds(len(seeds))[:, [seeds.index(outcome.run.seed) for outcome in outcomes]]
+    known = sorted(set(seeds))
+    return draws.seeds(len(known))[:, [known.index(seed) for seed in seeds]]
 
 
 def interval(values: Floats) -> Interval:
@@ -141,7 +143,7 @@ def _mean_over(values: Floats, terms: Sequence[Floats]) -> Floats:
     return mean_of(np.stack(terms, axis=1), axis=1) if terms else np.full(values.shape[0], np.nan)
 
 
-def _weighted(scores: Floats, weights: Floats) -> Floats:
+def _mean_by_weight(scores: Floats, weights: Floats) -> Floats:
     """Weighted means of what is defined: scores (cases, rows), weights (draws, cases) -> (draws, rows)."""
     defined = ~np.isnan(scores)
     total = weights @ defined.astype(np.float64)

@@ -1,15 +1,13 @@
 """A benchmark small enough for tests: two arms, two seeds, two synthetic centers, and the tiniest network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from client.data.synthetic import CENTERS, write_synthetic_cohort
-from deploy.comparison.outcomes import Outcome, Scores, mean_of
-from deploy.comparison.planner import Run
-from strategies.evaluation.matrix import EvaluationMatrix
+from deploy.comparison.outcomes import Outcome
+from deploy.comparison.planner import Plan, Run, read_plan
+from tests.support.patient_scores import final_scores
 
 STAGE = """
 [[schedules.{schedule}]]
@@ -98,14 +96,13 @@ def write_cohort(root: Path) -> Path:
     return root
 
 
-def outcome(
-    run: Run, dice: Mapping[str, Sequence[Sequence[float]]], *, learned: tuple[int | None, ...] = (1, 1)
-) -> Outcome:
-    """A completed run with Dice as given: center -> rows of the matrix -> patients."""
-    patients = {center: np.array(rows, dtype=np.float64) for center, rows in dice.items()}
-    values = np.stack([mean_of(rows, axis=1) for rows in patients.values()], axis=1)
-    stages = ("initial", *(f"stage-{row}" for row in range(1, len(values))))
-    cases = {center: tuple(f"{center}-{case}" for case in range(rows.shape[1])) for center, rows in patients.items()}
-    scores = Scores(EvaluationMatrix(stages, tuple(dice), values, learned), cases, patients)
-    steps = tuple(8 * row for row in range(len(values)))
-    return Outcome(run, {"ct+pet": scores}, steps, 2_000_000, 1_000_000, 60.0, "b" * 64, 1, "cpu")
+def small_plan(folder: Path) -> Plan:
+    """The plan of the benchmark, with the arm `in-turn` as its lower bound."""
+    text = BENCHMARK.replace('default = "together"', 'default = "together"\nlower = "in-turn"')
+    return read_plan(write_benchmark(folder / "benchmark.toml", text))
+
+
+def outcome(run: Run, a: Sequence[float], b: Sequence[float]) -> Outcome:
+    """A completed run with these final Dice at center-a and center-b, and 0 before."""
+    scores = final_scores(run.seed, a, b)
+    return Outcome(run, {"ct+pet": scores}, (0, 8), 2_000_000, 1_000_000, 60.0, "b" * 64, 1, "cpu")

@@ -9,8 +9,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from deploy.coordinator.cli import synthetic_cohort
-from deploy.simulation.summary import shown
 from server.cli.app import app
+from strategies.evaluation.formats import number, score
 from tests.support.small_study import STUDY, write_cohort, write_study
 
 ONE_STAGE = """
@@ -64,7 +64,7 @@ def test_the_summary_says_that_the_cohort_is_synthetic_and_shows_the_scores(fini
     matrix = json.loads((out / "result.json").read_text())["matrices"]["ct"]
     assert "test cases after the last stage, Dice / HD95 in mm (synthetic cohort)" in found.stdout
     rows = [line for line in found.stdout.splitlines() if line.startswith("│ center-d")]
-    both = f"{shown(matrix['dice'][-1][0], 3)} / {shown(matrix['hd95_mm'][-1][0], 1)}"
+    both = f"{score(matrix['dice'][-1][0])} / {number(matrix['hd95_mm'][-1][0], '.1f')}"
     assert [cell.strip() for cell in rows[-1].split("│")[2:4]] == ["1", both]
 
 
@@ -107,7 +107,3 @@ def test_the_synthetic_cohort_is_made_once(tmp_path: Path, monkeypatch: pytest.M
     for _ in range(2):
         assert synthetic_cohort(tmp_path / "cohort", Console(quiet=True)) == tmp_path / "cohort"
     assert made == [0]
-
-
-def test_a_number_is_rounded_and_its_absence_is_a_word() -> None:
-    assert (shown(0.12345, 3), shown(4.0, 1), shown(None, 3)) == ("0.123", "4.0", "undefined")

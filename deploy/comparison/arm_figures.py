@@ -1,0 +1,110 @@
+"""The figures of one arm: means over its runs, with intervals, against training alone, and over patients."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from deploy.comparison.outcomes import Outcome
+from strategies.evaluation.fairness import conditional_value_at_risk, gains, mean, no_harm_rate, share_below
+from strategies.evaluation.matrix import Floats
+from strategies.evaluation.resampling import (
+    Draws,
+    Metric,
+    average,
+    backward_transfer,
+    forgetting,
+    forward_transfer,
+    interval,
+    matrices_of,
+    over_runs,
+)
+from strategies.evaluation.run_scores import RunScores, mean_of
+
+METRICS: Mapping[str, Metric] = {
+    "average": average,
+    "backward_transfer": backward_transfer,
+    "forgetting": forgetting,
+    "forward_transfer": forward_transfer,
+}
+OTHERS = ("worst_center", "gain", "no_harm_rate", "cvar20", "below_half")
+
+
+def scores_under(outcomes: Iterable[Outcome], setting: str) -> list[RunScores]:
+    """The scores of the runs that have any under a modality setting."""
+    return [outcome.scores[setting] for outcome in outcomes if setting in outcome.scores]
+
+
+def figures_of(runs: Sequence[RunScores], local: Sequence[RunScores], draws: Draws) -> dict[str, Any]:
+    """All figures of some runs of one arm; `local` are the runs of the local-only arm."""
+    if not runs:
+        return {"runs": 0, **dict.fromkeys((*METRICS, *OTHERS)), "centers": {}}
+    seeds = [run.seed for run in runs]
+    matrices = [matrices_of(run, draws) for run in runs]
+    learned = [run.matrix.learned for run in runs]
+    finals = over_runs([values[:, -1] for values in matrices], seeds, draws)
+    centers = runs[0].matrix.centers
+    gained = _gains(runs, local)
+    patients = [_final_patients(run) for run in runs]
+    return {
+        "runs": len(runs),
+        **{
+            name: asdict(interval(over_runs([*map(metric, matrices, learned)], seeds, draws)))
+            for name, metric in METRICS.items()
+        },
+        "worst_center": _worst(finals, centers),
+        "centers": {center: asdict(interval(finals[:, column])) for column, center in enumerate(centers)},
+        "gain": {"mean": mean(gained.values()), "centers": gained},
+        "no_harm_rate": no_harm_rate(gained),
+        "cvar20": mean(conditional_value_at_risk(scores) for scores in patients),
+        "below_half": mean(share_below(scores) for scores in patients),
+    }
+
+
+def matrix_of(outcomes: Sequence[Outcome], setting: str, order: Sequence[str]) -> dict[str, Any] | None:
+    """R, mean over seeds, with its columns in the order in which centers come, and what each row cost."""
+    runs = scores_under(outcomes, setting)
+    if not runs:
+        return None
+    first = runs[0].matrix
+    values = mean_of(np.stack([run.matrix.values for run in runs]), axis=0)
+    arrival = {center: place for place, center in enumerate(order)}
+    columns = sorted(range(len(first.centers)), key=lambda j: arrival.get(first.centers[j], len(order)))
+    return {
+        "stages": list(first.stages),
+        "centers": [first.centers[column] for column in columns],
+        "learned": [first.learned[column] for column in columns],
+        "dice": [[_number(row[column]) for column in columns] for row in values],
+        "average": [_number(value) for value in mean_of(values, axis=1)],
+        "local_steps": list(next(outcome.steps for outcome in outcomes if setting in outcome.scores)),
+    }
+
+
+def _worst(finals: Floats, centers: Sequence[str]) -> dict[str, Any]:
+    """The center with the lowest mean over runs; its interval is that of the lowest center, whichever it is."""
+    defined = np.where(np.isnan(finals), np.inf, finals)
+    lowest = np.where(np.isinf(defined.min(axis=1)), np.nan, defined.min(axis=1))
+    found = interval(lowest)
+    return {"center": None if found.value is None else centers[int(defined[0].argmin())], **asdict(found)}
+
+
+def _gains(runs: Sequence[RunScores], local: Sequence[RunScores]) -> dict[str, float | None]:
+    """Final Dice of each center over that of the local-only arm, over the seeds that both have."""
+    seeds = {run.seed for run in runs} & {run.seed for run in local}
+    return gains(_finals(runs, seeds), _finals(local, seeds))
+
+
+def _finals(runs: Iterable[RunScores], seeds: set[int]) -> dict[str, float | None]:
+    finals = [run.matrix.final for run in runs if run.seed in seeds]
+    return {center: mean(final[center] for final in finals) for center in (finals[0] if finals else ())}
+
+
+def _final_patients(run: RunScores) -> list[float]:
+    """Final Dice of every patient that has one."""
+    found = np.concatenate([values[-1] for values in run.patients.values()])
+    return [float(value) for value in found[~np.isnan(found)]]
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,50 @@
+"""The last lines of a run."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from deploy.simulation.summary import print_summary
+from server.study.directory import StudyDirectory
+
+MATRIX = {
+    "centers": ["north", "south"],
+    "dice": [[0.1, 0.2], [0.81249, None]],
+    "hd95_mm": [[9.0, 9.0], [4.04, None]],
+    "cases": [[3, 2], [3, 0]],
+}
+RESULT: dict[str, Any] = {
+    "synthetic": False,
+    "formed_by": "two hospitals",
+    "matrices": {"ct": MATRIX},
+    "transfer": {"ct": {"average": 0.8125, "forgetting": None}},
+    "rounds": [{"error": ""}, {"error": "no-answer"}],
+    "centers": {"north": {}, "south": {}},
+}
+
+
+def lines(result: dict[str, Any]) -> list[str]:
+    screen = io.StringIO()
+    print_summary(StudyDirectory(Path("out")), result, Console(file=screen, width=200))
+    return screen.getvalue().splitlines()
+
+
+def test_every_center_has_its_last_scores_and_what_is_undefined_says_so() -> None:
+    printed = lines(RESULT)
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed if line.startswith("│")]
+    assert cells == [
+        ["north", "3", "0.812 / 4.0"],
+        ["south", "0", "-"],
+        ["mean of centers", "", "0.812"],
+    ]
+    assert "forgetting ct: undefined" in printed
+    assert "rounds without a center's update: 1 of 2" in printed
+
+
+def test_it_says_how_the_centers_were_formed_and_where_their_pages_lie() -> None:
+    printed = lines(RESULT)
+    assert printed[0] == "test cases after the last stage, Dice / HD95 in mm (two hospitals)"
+    assert "center page   out/centers/north/report.html" in printed
+    assert "(synthetic cohort)" in lines({**RESULT, "synthetic": True})[0]
