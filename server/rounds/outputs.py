@@ -8,7 +8,7 @@ from server.results.report import write_report
 from server.results.result import Facts, Status, build_result, installed_versions, write_result
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared, StudyDirectory
-from server.tracking.buffered import StudyTracker
+from server.tracking.tracker import Tracker
 from strategies.bank.bank import AdapterBank
 
 
@@ -17,7 +17,7 @@ def write_outputs(
     prepared: Prepared,
     state: Checkpoint,
     bank: AdapterBank,
-    tracker: StudyTracker,
+    tracker: Tracker,
     cases: Mapping[str, Mapping[str, int]],
     status: Status,
 ) -> None:
@@ -35,5 +35,4 @@ def write_outputs(
     write_result(directory.result, result)
     write_text(directory.matrix, json.dumps(result["matrices"], indent=1))
     write_report(result, directory.report)
-    tracker.log_outputs([directory.matrix, directory.report, directory.result])
-    tracker.publish(bank)
+    tracker.catch_up(state)

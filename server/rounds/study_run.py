@@ -37,7 +37,7 @@ from server.study.events import Listener
 from server.study.file import INITIAL, Stage
 from server.study.history import RoundRecord
 from server.study.lock import held
-from server.tracking.buffered import open_tracker
+from server.tracking.remote import open_tracker
 from strategies.bank.bank import AdapterBank
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class StudyRun:
         ) as self.tracker:
             self._save()
             self.listener.resumed(self.state.server_round)
-            self.tracker.catch_up(self.state.history)
+            self.tracker.catch_up(self.state)
             try:
                 self._run_stages()
             except BaseException as error:
@@ -120,8 +120,6 @@ class StudyRun:
             before = sum(earlier.all_rounds for earlier in self.study.stages[:index])
             if self.state.server_round == before and not self.state.done:
                 self._enter(stage)
-            if self.state.backbone_hash:
-                self.tracker.log_backbone(self.state.backbone_hash)
             builder = self._builder(stage)
             for completed in range(self.state.server_round - before, stage.all_rounds):
                 self._round(builder, completed)
@@ -173,7 +171,7 @@ class StudyRun:
         self._save()
         self.listener.round_kept(number)
         self.inbox.clear(stage.name, number)
-        self.tracker.catch_up(self.state.history)
+        self.tracker.catch_up(self.state)
 
     def _collected(self, under_way: RoundUnderWay, centers: Collection[str]) -> dict[str, RoundRecord]:
         """Ask the centers; what may be aggregated goes to the inbox, what happened into a record for each."""
@@ -220,14 +218,14 @@ class StudyRun:
             for record in self.state.history.gates:
                 if record.stage == builder.stage.name:
                     self.listener.gate_decided(record)
-            self.tracker.catch_up(self.state.history)
+            self.tracker.catch_up(self.state)
         if "observe" not in self.state.done:
             self.state = observed(self.state, builder, self.dispatcher)
             self._save()
         if "score" not in self.state.done:
             self._score(builder, builder.stage.name)
         bank_stage(self.bank, self.state, builder, self.study)
-        self.tracker.publish(self.bank)
+        self.tracker.catch_up(self.state)
 
     def _score(self, builder: InstructionBuilder, row_name: str) -> None:
         """A row of the evaluation matrix."""
@@ -238,7 +236,7 @@ class StudyRun:
         done = ("score",) if row_name == builder.stage.name else ()
         self.state = replace(self.state, history=history, done=(*self.state.done, *done))
         self._save()
-        self.tracker.catch_up(self.state.history)
+        self.tracker.catch_up(self.state)
         self.listener.stage_scored(row)
 
     def _save(self) -> None:

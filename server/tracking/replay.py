@@ -10,7 +10,6 @@ from server.study.directory import StudyDirectory, read_prepared
 from server.study.lock import held
 from server.tracking.store import RunStatus
 from server.tracking.tracker import Tracker
-from strategies.bank.bank import AdapterBank
 
 ENDINGS: dict[str, RunStatus] = {"complete": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
 
@@ -33,13 +32,7 @@ def replay(root: Path, tracking_uri: str | None) -> Tracker:
             raise StudyError(f"study {root} has not begun: it has no {directory.checkpoint.name}; launch it first")
         tracker = Tracker.open(root, study, run_ids=state.tracking, tracking_uri=tracking_uri)
         checkpoints.save(directory.checkpoint, replace(state, tracking=tracker.run_ids))
-        if state.backbone_hash:
-            tracker.log_backbone(state.backbone_hash)
-        tracker.catch_up(state.history)
-        if (directory.bank / "study.json").exists():
-            tracker.publish(AdapterBank(directory.bank))
-        outputs = (directory.matrix, directory.report, directory.result)
-        tracker.log_outputs([path for path in outputs if path.exists()])
+        tracker.catch_up(state)
         tracker.finish(_ending(directory.result))
     return tracker
 

@@ -10,19 +10,21 @@ already is not logged again, so that a resumed study repeats its last round with
 
 import logging
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from protocol.errors import StorageError
 from protocol.storage.atomic_files import write_text
+from server.study.checkpoint import Checkpoint
+from server.study.directory import StudyDirectory
 from server.study.file import Study
 from server.study.history import History
 from server.tracking.lines import SHARED_RUN, STUDY_RUN, Line, center_run, flat, lines_of, study_parameters
 from server.tracking.models import Models
 from server.tracking.store import NAME_TAG, RunStatus, Store
-from strategies.bank.bank import SHARED, AdapterBank
+from strategies.bank.bank import SETTINGS_FILE, SHARED, AdapterBank
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +32,64 @@ DATABASE, ARTIFACTS, IDENTITY = "mlflow.db", "mlartifacts", "mlflow.id"
 PARENT_TAG = "mlflow.parentRunId"
 
 
-class Ending:
-    """Leaving the context of a tracker ends all its runs as the study ended."""
+class Tracker:
+    """A study in one store; whatever the store refuses is a StorageError, and may be asked for again.
+
+    As a context it ends all runs as the study ended.
+
+    Attributes:
+        uri: the store, as `mlflow ui --backend-store-uri` takes it.
+        run_ids: the study's run ("study"), that of the shared adapter ("shared") and each center's ("center/<name>");
+            kept in the checkpoint to resume.
+    """
+
+    def __init__(self, store: Store, directory: StudyDirectory, study: Study, run_ids: Mapping[str, str]) -> None:
+        self.store, self.uri, self.directory = store, store.uri, directory
+        self.run_ids = dict(run_ids)
+        self._study = study
+        self._models = Models(store, study.name)
+        self._started: set[str] = set()
+        self._sent: set[str] = set()
+
+    @classmethod
+    def open(cls, root: Path, study: Study, *, run_ids: Mapping[str, str], tracking_uri: str | None = None) -> Self:
+        """Continue the runs named in `run_ids`; make those that are missing and log the study's settings there.
+
+        Args:
+            root: the study's directory; holds the local store where no `tracking_uri` is given: mlflow.db and
+                mlartifacts.
+            study: becomes the experiments, its settings the parameters.
+            run_ids: of an earlier tracker of the same study; empty at the first start.
+            tracking_uri: of an MLflow server.
+
+        Raises:
+            StorageError: the store cannot be opened or written.
+        """
+        tracker = cls(store_of(root, tracking_uri), StudyDirectory(root), study, run_ids)
+        tracker.start()
+        return tracker
+
+    def start(self) -> None:
+        """Continue or make every run that is not started yet."""
+        for key, experiment, tags, parameters in self._plan():
+            if key not in self._started:
+                self.run_ids[key] = self._run(key, experiment, tags)
+                self.store.parametrise(self.run_ids[key], parameters)
+                self._started.add(key)
+
+    def catch_up(self, state: Checkpoint) -> None:
+        """Send all that the study's state and directory say and MLflow does not have yet; what is there stays."""
+        if state.backbone_hash:
+            self._log_backbone(state.backbone_hash)
+        self._log_history(state.history)
+        if (self.directory.bank / SETTINGS_FILE).exists():
+            self._publish(AdapterBank(self.directory.bank))
+        self._copy_outputs()
 
     def finish(self, status: RunStatus) -> None:
         """End all runs."""
-        raise NotImplementedError
+        for run_id in reversed(self.run_ids.values()):
+            self.store.end(run_id, status)
 
     def __enter__(self) -> Self:
         return self
@@ -48,58 +102,22 @@ class Ending:
         else:
             self.finish("FAILED" if issubclass(kind, Exception) else "KILLED")
 
+    def forget(self) -> None:
+        """After a failure nobody knows what arrived: the store is asked again before anything is repeated."""
+        self.store.forget()
+        self._models.forget()
 
-class Tracker(Ending):
-    """A study in one store; whatever the store refuses is a StorageError, and may be asked for again.
-
-    Attributes:
-        uri: the store, as `mlflow ui --backend-store-uri` takes it.
-        run_ids: the study's run ("study"), that of the shared adapter ("shared") and each center's ("center/<name>");
-            kept in the checkpoint to resume.
-    """
-
-    def __init__(self, store: Store, study: Study, run_ids: Mapping[str, str]) -> None:
-        self.store, self.uri = store, store.uri
-        self.run_ids: dict[str, str] = {}
-        self._study, self._earlier = study, dict(run_ids)
-        self._models = Models(store, study.name)
-        self._sent: set[str] = set()
-
-    @classmethod
-    def open(
-        cls, directory: Path, study: Study, *, run_ids: Mapping[str, str], tracking_uri: str | None = None
-    ) -> Self:
-        """Continue the runs named in `run_ids`; make those that are missing and log the study's settings there.
-
-        Args:
-            directory: holds the local store where no `tracking_uri` is given: mlflow.db and mlartifacts.
-            study: becomes the experiments, its settings the parameters.
-            run_ids: of an earlier tracker of the same study; empty at the first start.
-            tracking_uri: of an MLflow server.
-
-        Raises:
-            StorageError: the store cannot be opened or written.
-        """
-        tracker = cls(store_of(directory, tracking_uri), study, run_ids)
-        tracker.start()
-        return tracker
-
-    def start(self) -> None:
-        """Continue or make every run that is not started yet."""
-        for key, experiment, tags, parameters in self._plan():
-            if key not in self.run_ids:
-                self.run_ids[key] = self._run(key, experiment, tags)
-            self.store.parametrise(self.run_ids[key], parameters)
-        self._earlier.clear()
-
-    def log_backbone(self, sha256: str) -> None:
+    def _log_backbone(self, sha256: str) -> None:
         """Log the content hash of the frozen backbone: the first as a parameter, the latest as a tag, in all runs."""
+        if f"backbone/{sha256}" in self._sent:
+            return
         for run_id in self.run_ids.values():
             self.store.parametrise(run_id, {"backbone_hash": sha256})
             self.store.tag(run_id, "backbone_hash", sha256)
+        self._sent.add(f"backbone/{sha256}")
 
-    def catch_up(self, history: History) -> None:
-        """Log all that the history says and MLflow does not have yet: one call for each run."""
+    def _log_history(self, history: History) -> None:
+        """Log the lines of the history: one call for each run."""
         waiting: dict[str, list[Line]] = {}
         for line in lines_of(history, self._study):
             if line.key not in self._sent:
@@ -110,7 +128,7 @@ class Tracker(Ending):
             self.store.log(self.run_ids[run], points, tags)
             self._sent.update(line.key for line in lines)
 
-    def publish(self, bank: AdapterBank) -> None:
+    def _publish(self, bank: AdapterBank) -> None:
         """Register the bank's adapters that are not registered yet, and point `champion` at those in use."""
         entries = bank.entries()
         for name in bank.names():
@@ -118,19 +136,13 @@ class Tracker(Ending):
             versions = [entry for entry in entries if entry.name == name]
             self._models.publish(run_id, versions, bank.head(name), bank.root / "adapters" / name)
 
-    def log_outputs(self, paths: Iterable[Path]) -> None:
-        """Copy reports and results to the study's run."""
-        self.store.upload(self.run_ids[STUDY_RUN], paths, None)
-
-    def finish(self, status: RunStatus) -> None:
-        """End all runs."""
-        for run_id in reversed(self.run_ids.values()):
-            self.store.end(run_id, status)
-
-    def forget(self) -> None:
-        """After a failure nobody knows what arrived: the store is asked again before anything is repeated."""
-        self.store.forget()
-        self._models.forget()
+    def _copy_outputs(self) -> None:
+        """Copy reports and results to the study's run, those that were written since the last copy."""
+        for path in (self.directory.matrix, self.directory.report, self.directory.result):
+            mark = f"{path}@{path.stat().st_mtime_ns}" if path.exists() else ""
+            if mark and mark not in self._sent:
+                self.store.upload(self.run_ids[STUDY_RUN], [path], None)
+                self._sent.add(mark)
 
     def _plan(self) -> Iterator[tuple[str, str, dict[str, str], dict[str, str]]]:
         """Run, experiment, tags and parameters, the study's run first: the others name it as their parent."""
@@ -148,7 +160,7 @@ class Tracker(Ending):
         It is looked for by the study's directory: a kill may have come between its making and the checkpoint.
         """
         place = self.store.experiment(experiment)
-        earlier = self._earlier.get(key) or ""
+        earlier = self.run_ids.get(key, "")
         for known in (self.store.own_run(place), earlier):
             if known and self.store.resume(known):
                 return known

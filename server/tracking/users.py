@@ -45,7 +45,7 @@ def grant_center(store: Store, study: Study, center: str, password_file: Path) -
         raise EnrolmentError(f"study '{study.name}' has no center '{center}'; it has {', '.join(study.centers)}")
     experiments = (shared_experiment(study.name), center_experiment(study.name, center))
     models = (model_name(study.name, SHARED), model_name(study.name, center))
-    return _admit(store, center, password_file, _resources(store, experiments, models), "READ")
+    return _grant(store, center, password_file, _resources(store, experiments, models), "READ")
 
 
 def grant_writer(store: Store, study: Study, name: str, password_file: Path) -> Account:
@@ -60,7 +60,7 @@ def grant_writer(store: Store, study: Study, name: str, password_file: Path) -> 
     centers = [center_experiment(study.name, center) for center in study.centers]
     models = [model_name(study.name, owner) for owner in (SHARED, *study.centers)]
     resources = _resources(store, (study.name, shared_experiment(study.name), *centers), models)
-    return _admit(store, name, password_file, resources, "MANAGE")
+    return _grant(store, name, password_file, resources, "MANAGE")
 
 
 def _resources(store: Store, experiments: Iterable[str], models: Iterable[str]) -> list[Resource]:
@@ -72,17 +72,17 @@ def _resources(store: Store, experiments: Iterable[str], models: Iterable[str]) 
     return found
 
 
-def _admit(store: Store, name: str, password_file: Path, resources: Iterable[Resource], permission: str) -> Account:
+def _grant(store: Store, name: str, password_file: Path, resources: Iterable[Resource], permission: str) -> Account:
     accounts = _Accounts(store.uri)
     with trouble(store.uri):
-        state = _with_password(accounts, name, password_file)
+        state = _provide_user(accounts, name, password_file)
         for kind, place in resources:
             accounts.grant(name, kind, place, permission)
     return Account(name, password_file, state)
 
 
-def _with_password(accounts: "_Accounts", name: str, password_file: Path) -> PasswordState:
-    """A user whose password stands in the file; the file first, so that no password is lost with a killed process."""
+def _provide_user(accounts: "_Accounts", name: str, password_file: Path) -> PasswordState:
+    """Make the user where it is missing; its password goes to the file first, so that a kill loses none."""
     there = accounts.exists(name)
     if there and not password_file.exists():
         raise EnrolmentError(

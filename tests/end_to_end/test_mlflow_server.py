@@ -26,8 +26,8 @@ from server.rounds.study_run import run_study
 from server.study import checkpoint as checkpoints
 from server.study.events import Listener
 from server.study.file import read_study
-from server.tracking.buffered import BufferedTracker, open_tracker
 from server.tracking.lines import lines_of
+from server.tracking.remote import RemoteTracker, open_tracker
 from server.tracking.replay import replay
 from strategies.bank.bank import AdapterBank
 from tests.support.federation import GROWING, TOGETHER, Federation, federation
@@ -259,7 +259,7 @@ def test_a_study_whose_server_never_answers_ends_all_the_same_and_is_sent_later(
     run_over(found, f"https://localhost:{free_port()}")
     assert found.directory.result.exists()
     assert caplog.text.count("The study goes on") == 1
-    assert "not yet in MLflow: the study's runs, the backbone's hash, rounds and scores, adapters" in caplog.text
+    assert "not yet in MLflow: a part of the study" in caplog.text
     assert f"`concilium track {found.root} --server" in caplog.text
     tracker = replay(found.root, server.uri)
     points = logged(MlflowClient(server.uri), tracker.run_ids)
@@ -285,6 +285,6 @@ def test_a_server_that_refuses_us_stops_nothing_and_the_remedy_is_said(
     monkeypatch.setitem(os.environ, variable, value)
     study = read_study(tracked.federation.directory.study_file)
     tracker = open_tracker(tracked.root, study, run_ids={}, tracking_uri=tracked.server.uri)
-    assert isinstance(tracker, BufferedTracker)
+    assert isinstance(tracker, RemoteTracker)
     assert tracker.behind
     assert remedy in caplog.text

@@ -29,6 +29,7 @@ print(len(modules), sorted(BLOCKED & set(sys.modules)))
 TRACK = """
 from pathlib import Path
 from server.tracking.tracker import Tracker
+from server.study.checkpoint import Checkpoint
 from server.study.file import Study
 
 stage = {"name": "s", "kind": "pretrain", "centers": ["a"], "rounds": 1, "local_steps": 1, "learning_rate": 0.1}
@@ -36,7 +37,7 @@ study = Study.model_validate(
     {"name": "n", "title": "t", "formed_by": "f", "model": {"name": "m"}, "centers": {"a": {}}, "stages": [stage]}
 )
 with Tracker.open(Path(sys.argv[1]), study, run_ids={}) as tracker:
-    tracker.log_backbone("0")
+    tracker.catch_up(Checkpoint(0, 0, "0", {}))
 print(len(tracker.run_ids))
 """
 

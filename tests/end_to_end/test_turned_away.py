@@ -1,4 +1,4 @@
-"""A center that the registry turns away is neither asked nor waited for; what time a deadline has left is all there is."""
+"""A center that the registry turns away is neither asked nor waited for; there is only the time a deadline has left."""
 
 import time
 from collections.abc import Callable

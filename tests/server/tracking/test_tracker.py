@@ -1,96 +1,41 @@
-import socket
-import time
+import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
 from protocol.errors import StorageError
-from protocol.messages.instruction import Score
-from server.study.file import Study
-from server.study.history import AggregationRecord, GateRecord, History, LateRecord, RoundRecord, StageRow
-from server.tracking.buffered import open_tracker
-from server.tracking.lines import lines_of
+from server.study.history import History
 from server.tracking.tracker import Tracker
-from strategies.bank.bank import AdapterBank
-from strategies.continual.gate import Verdict
-
-STUDY = Study.model_validate(
-    {
-        "name": "toy",
-        "title": "A toy",
-        "formed_by": "hand",
-        "model": {"name": "tiny", "options": {"width": 4, "depths": (1, 2)}},
-        "centers": {"a": {}, "b": {"modalities": ["ct"]}},
-        "stages": [
-            {"name": "ct", "kind": "pretrain", "centers": ["a"], "rounds": 1, "local_steps": 1, "learning_rate": 0.1},
-            {"name": "pet", "kind": "adapt", "centers": ["a"], "rounds": 2, "local_steps": 1, "learning_rate": 0.01},
-        ],
-    }
-)
-BOTH = Score(cases=4, dice=0.5, hd95_mm=7.5, hd95_undefined=1)
-NONE = Score(cases=4, dice=None, hd95_mm=None, dice_undefined=4, hd95_undefined=4)
-
-
-def record(server_round, **changes):
-    values = {"loss": 0.25, "cases": 6, "seconds": 1.5, "bytes_down": 10, "bytes_up": 20}
-    return RoundRecord("pet", server_round, "a", **{**values, "validation": {"ct+pet": BOTH, "pet": NONE}, **changes})
-
-
-FIRST = (
-    record(1, diagnostics={"gate/0/ct/mean": 0.25}),
-    record(2, seconds=9.0, diagnostics={"gate/0/ct/mean": 0.5}),
-)
-AGAIN = (FIRST[0], record(2, seconds=8.0), record(3, loss=None, error="cases"))
-ROW = StageRow("pet", {"a": {"ct": Score(4, 0.5, 7.5)}, "b": {"ct": Score(2, 0.75, None, 0, 2)}})
-GATE = GateRecord(
-    "pet",
-    Verdict(promoted=True, worst=None, mean=0.5, lower_bound=None, differences={"a": 0.25}, reason="no center loses"),
-)
-LATE = LateRecord("pet", 2, "a", 3, "set-aside", "ab" * 32)
-FIGURES = AggregationRecord("pet", 2, "fedit", {"dropped": 0.5})
+from tests.support.tracked_study import AGAIN, FIRST, GATE, LATE, ROW, STUDY, state_after
 
 
 def interrupted(tracker):
     with tracker:
-        tracker.log_backbone("ab" * 32)
-        tracker.catch_up(History(rounds=FIRST))
+        tracker.catch_up(state_after(FIRST, backbone_hash="ab" * 32))
         raise KeyboardInterrupt
-
-
-@pytest.fixture(scope="module")
-def banked(tmp_path_factory):
-    """A study whose bank has two versions of the shared adapter and one of center a, all registered."""
-    directory = tmp_path_factory.mktemp("banked")
-    bank = AdapterBank.create(directory / "bank", STUDY.settings, {"r": 2})
-    backbone = bank.put_backbone({"w": np.zeros(2, dtype="<f4")})
-    for name, number in (("shared", 1), ("shared", 2), ("a", 2)):
-        tensors = {"w#lora_a": np.full((2, 2), number, dtype="<f4")}
-        center = "" if name == "shared" else name
-        bank.add(name, tensors, center=center, stage="pet", server_round=number, backbone=backbone, support={})
-    tracker = Tracker.open(directory, STUDY, run_ids={})
-    tracker.publish(bank)
-    return MlflowClient(tracker.uri), bank, directory
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """A study of two rounds, interrupted after round 2 was logged and resumed from round 1."""
     directory = tmp_path_factory.mktemp("store")
-    page = directory / "report.html"
-    page.write_text("<p>")
+    (directory / "report.html").write_text("<p>")
     first = Tracker.open(directory, STUDY, run_ids={})
     client = MlflowClient(first.uri)
     with pytest.raises(KeyboardInterrupt):
         interrupted(first)
     states = {run: client.get_run(run_id).info.status for run, run_id in first.run_ids.items()}
     with Tracker.open(directory, STUDY, run_ids=first.run_ids) as second:
-        second.log_backbone("cd" * 32)
-        second.catch_up(History(rounds=AGAIN, rows=(ROW,), gates=(GATE,), late=(LATE,)))
-        second.log_outputs([page])
+        spoken = History(rounds=AGAIN, rows=(ROW,), gates=(GATE,), late=(LATE,))
+        second.catch_up(state_after(history=spoken, backbone_hash="cd" * 32))
     assert second.run_ids == first.run_ids
     return client, second.run_ids, states
+
+
+def history(store, key, run="center/a"):
+    client, run_ids, _ = store
+    return [(point.step, point.value) for point in client.get_metric_history(run_ids[run], key)]
 
 
 def test_an_experiment_for_the_study_for_what_is_shared_and_for_each_center(store):
@@ -120,11 +65,6 @@ def test_settings_and_backbone_are_parameters(store):
     assert params["backbone_hash"] == "ab" * 32
     assert client.get_run(run_ids["study"]).data.tags["backbone_hash"] == "cd" * 32
     assert client.get_run(run_ids["center/b"]).data.params["modalities"] == "ct"
-
-
-def history(store, key, run="center/a"):
-    client, run_ids, _ = store
-    return [(point.step, point.value) for point in client.get_metric_history(run_ids[run], key)]
 
 
 def test_a_repeated_round_does_not_double_a_curve(store):
@@ -182,95 +122,6 @@ def test_reports_become_artifacts(store, tmp_path):
     assert Path(page).read_text() == "<p>"
 
 
-def test_every_line_of_a_history_has_a_key_of_its_own():
-    spoken = History(rounds=AGAIN, rows=(ROW,), gates=(GATE,), aggregations=(FIGURES,), late=(LATE,))
-    keys = [line.key for line in lines_of(spoken, STUDY)]
-    assert len(keys) == len(set(keys)) == 3 + 3 + 2 + 1 + 1
-
-
-def test_an_adapter_is_a_version_of_a_registered_model_and_champion_is_the_one_in_use(banked):
-    client, bank, _ = banked
-    versions = {str(version.version): version.tags for version in client.search_model_versions("name = 'toy.shared'")}
-    assert {number: tags["bank"] for number, tags in versions.items()} == {"1": "shared/0001", "2": "shared/0002"}
-    entry = bank.entry("shared", 2)
-    assert versions["2"] == {
-        "bank": "shared/0002",
-        "sha256": entry.sha256,
-        "stage": "pet",
-        "round": "2",
-        "backbone": entry.backbone,
-    }
-    assert str(client.get_model_version_by_alias("toy.shared", "champion").version) == "2"
-    assert str(client.get_model_version_by_alias("toy.a", "champion").version) == "1"
-
-
-def test_a_resumed_study_registers_no_version_twice_and_champion_follows_a_rollback(banked):
-    client, bank, directory = banked
-    bank.rollback("shared", 1)
-    Tracker.open(directory, STUDY, run_ids={}).publish(bank)
-    assert len(client.search_model_versions("name = 'toy.shared'")) == 2
-    assert str(client.get_model_version_by_alias("toy.shared", "champion").version) == "1"
-
-
-def test_the_files_of_an_adapter_lie_in_the_run_of_its_owner(banked):
-    client, _, directory = banked
-    tracker = Tracker.open(directory, STUDY, run_ids={})
-    files = {
-        run: [file.path for file in client.list_artifacts(run_id, "adapters")]
-        for run, run_id in tracker.run_ids.items()
-    }
-    assert files == {
-        "study": [],
-        "shared": ["adapters/0001", "adapters/0002"],
-        "center/a": ["adapters/0001"],
-        "center/b": [],
-    }
-
-
-def test_a_kill_before_the_first_checkpoint_makes_no_run_twice(banked):
-    client, _, directory = banked
-    before = Tracker.open(directory, STUDY, run_ids={}).run_ids
-    assert Tracker.open(directory, STUDY, run_ids={}).run_ids == before
-    experiments = [found.experiment_id for found in client.search_experiments()]
-    assert {run.info.run_id for run in client.search_runs(experiments)} == set(before.values())
-
-
-def test_a_point_whose_answer_was_lost_is_the_same_row_when_it_is_sent_again(banked):
-    """The second call does not know that the first arrived."""
-    client, _, directory = banked
-    tracker = Tracker.open(directory, STUDY, run_ids={})
-    run_id = tracker.run_ids["center/b"]
-    for _ in range(2):
-        tracker.store.log(run_id, {("loss", 7): 0.5}, {})
-        tracker.store._steps[run_id, "loss"] = set()
-    assert [(point.step, point.value) for point in client.get_metric_history(run_id, "loss")] == [(7, 0.5)]
-
-
-def test_a_store_that_takes_too_long_is_not_asked_for_more(banked):
-    tracker = Tracker.open(banked[2], STUDY, run_ids={})
-    tracker.store.allow(-1)
-    with pytest.raises(StorageError, match="answers too slowly; the rest follows later"):
-        tracker.catch_up(History(rounds=FIRST))
-
-
-@pytest.mark.network
-def test_a_server_that_swallows_everything_costs_one_time_out_and_is_left_alone_then(tmp_path, monkeypatch, caplog):
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    with socket.create_server(("127.0.0.1", 0)) as hole:
-        begun = time.monotonic()
-        tracker = open_tracker(
-            tmp_path, STUDY, run_ids={"study": "ab"}, tracking_uri=f"http://127.0.0.1:{hole.getsockname()[1]}"
-        )
-        opened = time.monotonic()
-        for _ in range(50):
-            tracker.catch_up(History(rounds=FIRST))
-        assert time.monotonic() - opened < 0.5
-    assert 1 <= opened - begun < 10
-    assert tracker.behind
-    assert tracker.run_ids == {"study": "ab"}
-    assert caplog.text.count("The study goes on") == 1
-
-
 def test_runs_that_the_store_has_lost_are_made_anew(store, tmp_path, caplog):
     tracker = Tracker.open(tmp_path, STUDY, run_ids={"study": "0" * 32})
     assert tracker.run_ids["study"] != "0" * 32
@@ -282,3 +133,15 @@ def test_a_store_that_cannot_be_written_says_what_is_safe(tmp_path):
     (tmp_path / "mlflow.db").write_text("this is not a database" * 100)
     with pytest.raises(StorageError, match="the bank and the checkpoint are untouched"):
         Tracker.open(tmp_path, STUDY, run_ids={})
+
+
+def test_a_report_is_copied_again_only_after_it_was_written_again(tmp_path, monkeypatch):
+    tracker = Tracker.open(tmp_path, STUDY, run_ids={})
+    copied = []
+    monkeypatch.setattr(tracker.store, "upload", lambda _run_id, paths, _folder: copied.extend(paths))
+    for change in ("first", "", "second"):
+        if change:
+            (tmp_path / "report.html").write_text(change)
+            os.utime(tmp_path / "report.html", (len(change), len(change)))
+        tracker.catch_up(state_after())
+    assert [path.name for path in copied] == ["report.html", "report.html"]

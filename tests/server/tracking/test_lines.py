@@ -1,0 +1,65 @@
+import math
+
+import pytest
+
+from protocol.messages.instruction import Score
+from server.study.history import History
+from server.tracking.lines import flat, lines_of, score_metrics, study_parameters
+from tests.support.tracked_study import AGAIN, FIGURES, GATE, LATE, ROW, STUDY, record
+
+
+def said(**parts):
+    """Run, step, metrics and tags of each line of a history."""
+    return [(line.run, line.step, dict(line.metrics), dict(line.tags)) for line in lines_of(History(**parts), STUDY)]
+
+
+def test_every_line_of_a_history_has_a_key_of_its_own():
+    spoken = History(rounds=AGAIN, rows=(ROW,), gates=(GATE,), aggregations=(FIGURES,), late=(LATE,))
+    keys = [line.key for line in lines_of(spoken, STUDY)]
+    assert len(keys) == len(set(keys)) == 3 + 3 + 2 + 1 + 1
+
+
+@pytest.mark.parametrize("loss", [None, math.inf, math.nan])
+def test_a_loss_that_is_no_number_is_counted_and_not_drawn(loss):
+    ((run, step, metrics, tags),) = said(rounds=(record(3, loss=loss, error="cases"),))
+    assert (run, step, tags) == ("center/a", 3, {"error/0003": "cases"})
+    assert (metrics["loss_undefined"], metrics["failed"]) == (1, 1)
+    assert "loss" not in metrics
+
+
+def test_a_score_without_a_value_is_counted_and_has_no_point():
+    assert score_metrics("test", {"ct+pet": Score(4, None, 7.5, 4, 1)}) == {
+        "test/cases/ct_pet": 4,
+        "test/dice/ct_pet_undefined": 4,
+        "test/hd95_mm/ct_pet_undefined": 1,
+        "test/hd95_mm/ct_pet": 7.5,
+    }
+
+
+def test_the_study_gets_the_means_of_its_centers_at_the_last_round_of_the_stage():
+    of_a, of_b, of_study = said(rows=(ROW,))
+    assert [line[:2] for line in (of_a, of_b, of_study)] == [("center/a", 3), ("center/b", 3), ("study", 3)]
+    assert of_study[2] == {"test_mean/dice/ct": 0.625, "test_mean/hd95_mm/ct": 7.5}
+    assert of_study[3] == {"stage/0003": "pet"}
+
+
+def test_a_verdict_is_the_studys_and_each_difference_its_centers():
+    assert said(gates=(GATE,)) == [
+        ("study", 3, {"gate/mean": 0.5, "gate/promoted": 1.0}, {"gate/0003": "no center loses"}),
+        ("center/a", 3, {"gate/difference": 0.25}, {}),
+    ]
+
+
+def test_figures_of_an_aggregation_are_the_studys():
+    assert said(aggregations=(FIGURES,)) == [("study", 2, {"aggregation/dropped": 0.5}, {})]
+
+
+def test_a_late_update_is_a_mark_at_its_round():
+    assert said(late=(LATE,)) == [("center/a", 2, {"late": 1.0}, {"late/0002": "set-aside, found in round 3"})]
+
+
+def test_settings_become_parameters_and_centers_stand_in_their_own_runs():
+    parameters = study_parameters(STUDY)
+    assert (parameters["model.options.depths"], parameters["centers"]) == ("1, 2", "a, b")
+    assert not any(name.startswith("centers.") for name in parameters)
+    assert flat({"shares": {"ct+pet": 0.5}, "rows": [{"a": 1}]}, "") == {"shares.ct_pet": "0.5", "rows.0.a": "1"}
