@@ -8,7 +8,6 @@ from pathlib import Path
 from statistics import fmean
 
 import matplotlib as mpl
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.colors import to_hex
 
 from client.data.manifest import Manifest
@@ -19,6 +18,7 @@ from client.report.pictures import CT_WINDOW_HU, Prediction, case_png, oriented,
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_text
 from strategies.evaluation import formats
+from strategies.evaluation.pages import open_templates
 
 NOT_SCORED = "not scored"
 UNKNOWN = (0.0,) * 9
@@ -118,10 +118,8 @@ def center_html(
     latest = [row for row in scores if row.stage == stages[-1]]
     settings = formats.in_reading_order(row.modalities for row in scores)
     cases = list(dict.fromkeys(row.case for row in scores))
-    environment = Environment(loader=PackageLoader("client.report"), autoescape=True, undefined=StrictUndefined)
-    environment.filters.update(
-        score=formats.score, millimetres=formats.millimetres, label=formats.label, grid=grid_text
-    )
+    environment = open_templates("client.report")
+    environment.filters["grid"] = grid_text
     return environment.get_template("center_report.html").render(
         center=center,
         formed_by=formed_by,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deploy.comparison.plots import figures, svg
 from deploy.comparison.rows import (
@@ -21,7 +21,8 @@ from deploy.comparison.rows import (
     opening_sentences,
 )
 from protocol.storage.atomic_files import write_text
-from strategies.evaluation.formats import UNDEFINED, label, score
+from strategies.evaluation.formats import UNDEFINED, label
+from strategies.evaluation.pages import open_templates
 
 Table = Mapping[str, Any]
 
@@ -59,11 +60,8 @@ def markdown_text(table: Table) -> str:
 
 def report_html(table: Table) -> str:
     """The tables and drawings as one HTML document."""
-    loader = ChoiceLoader([PackageLoader("deploy.comparison"), PackageLoader("server.results")])
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    environment.filters.update(
-        score=score, label=label, first_columns=lambda row: row[:8], last_columns=lambda row: row[:2] + row[8:]
-    )
+    environment = open_templates("deploy.comparison")
+    environment.filters.update(first_columns=lambda row: row[:8], last_columns=lambda row: row[:2] + row[8:])
     return environment.get_template("benchmark.html").render(
         _content(table),
         undefined=UNDEFINED,

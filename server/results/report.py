@@ -7,16 +7,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from protocol.storage.atomic_files import write_text
 from server.results.charts import COLOURS, Curves, Tint, curves_svg, dice_range, gradient, tint
 from server.results.gate_charts import gates_among, gates_svg
+from strategies.evaluation.formats import UNDEFINED, in_reading_order, label, score
+from strategies.evaluation.pages import open_templates
 
 Table = Mapping[str, Any]
-UNDEFINED = "undefined"
-LABELS = {"ct": "CT", "pet": "PET", "ct+pet": "CT+PET"}
-READING_ORDER = ("ct+pet", "ct", "pet")
 
 
 @dataclass(frozen=True)
@@ -80,73 +77,30 @@ def report_html(result: Mapping[str, object]) -> str:
     """The report of a study as one HTML document."""
     study: Table = result
     low, high = dice_range([value for matrix in study["matrices"].values() for row in matrix["dice"] for value in row])
-    environment = Environment(loader=PackageLoader("server.results"), autoescape=True, undefined=StrictUndefined)
-    environment.filters.update(
-        score=score, millimetres=millimetres, size=size, duration=duration, label=label, words=words
+    return (
+        open_templates("server.results")
+        .get_template("report.html")
+        .render(
+            study=study,
+            settings=in_reading_order(study["matrices"]),
+            verdict=verdict(study),
+            heat_maps={setting: heat_map(study, setting, low, high) for setting in in_reading_order(study["matrices"])},
+            scale={"low": low, "high": high, "gradient": gradient(low, high)},
+            curves=center_curves(study),
+            gates=center_gates(study),
+            drawn_stages=list(dict.fromkeys(stage for stage, _ in _round_order(study))),
+            colours=COLOURS,
+            traffic=traffic(study),
+            attendance=attendance(study),
+        )
     )
-    return environment.get_template("report.html").render(
-        study=study,
-        settings=_settings(study),
-        verdict=verdict(study),
-        heat_maps={setting: heat_map(study, setting, low, high) for setting in _settings(study)},
-        scale={"low": low, "high": high, "gradient": gradient(low, high)},
-        curves=center_curves(study),
-        gates=center_gates(study),
-        drawn_stages=list(dict.fromkeys(stage for stage, _ in _round_order(study))),
-        colours=COLOURS,
-        traffic=traffic(study),
-        attendance=attendance(study),
-    )
-
-
-def score(value: float | None) -> str:
-    """A Dice or a difference of Dice, three digits."""
-    return UNDEFINED if value is None else f"{value:.3f}"
-
-
-def millimetres(value: float | None) -> str:
-    """A distance with one digit and its unit."""
-    return UNDEFINED if value is None else f"{value:.1f} mm"
-
-
-def size(count: float) -> str:
-    """Bytes in decimal units."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= factor:
-            return f"{count / factor:.1f} {unit}"
-    return f"{count:.0f} B"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds in the two largest units that matter."""
-    if seconds is None:
-        return UNDEFINED
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
-
-
-def label(setting: str) -> str:
-    """A modality setting as people write it."""
-    return LABELS.get(setting, setting)
-
-
-def words(value: object) -> str:
-    """A setting's value for people: lists joined, tables as `key value` pairs."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {words(part)}" for key, part in value.items())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"[{', '.join(words(part) for part in value)}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def verdict(study: Table) -> str:
     """The study in one sentence: final average Dice per modality setting, forgetting, worst center."""
     if not any(matrix["stages"] for matrix in study["matrices"].values()):
         return "No stage has been completed yet, so there are no test scores."
-    transfer = {setting: study["transfer"][setting] for setting in _settings(study)}
+    transfer = {setting: study["transfer"][setting] for setting in in_reading_order(study["matrices"])}
     last = next(matrix["stages"][-1] for matrix in study["matrices"].values() if matrix["stages"])
     averages = _listing([f"{score(row['average'])} with {label(name)}" for name, row in transfer.items()])
     forgetting = _listing([f"{score(row['forgetting'])} ({label(name)})" for name, row in transfer.items()])
@@ -198,7 +152,7 @@ def center_curves(study: Table) -> list[CenterCurves]:
             stage_starts=_stage_starts(order),
             dice={
                 setting: tuple(row and row["validation"].get(setting, {}).get("dice") for row in rows)
-                for setting in _settings(study)
+                for setting in in_reading_order(study["matrices"])
                 if any(setting in row["validation"] for row in records.values())
             },
             loss=tuple(row and row["loss"] for row in rows),
@@ -260,12 +214,6 @@ def attendance(study: Table) -> list[Attendance]:
             Attendance(center, asked, len(records) - errors.total(), max(asked - len(records), 0), dict(errors))
         )
     return rows
-
-
-def _settings(study: Table) -> list[str]:
-    """Modality settings that the result holds, the most complete input first."""
-    known = [setting for setting in READING_ORDER if setting in study["matrices"]]
-    return known + sorted(set(study["matrices"]) - set(known))
 
 
 def _round_order(study: Table) -> list[tuple[str, int]]:

@@ -1,7 +1,6 @@
 """Figures from inside a network: what may leave, what stands behind it, and where it arrives."""
 
 import json
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,9 @@ from fusion_models.vmambax.cgm import Cgm
 from protocol.messages.diagnostics import diagnostic_findings
 from protocol.messages.instruction import Reply, Score
 from protocol.messages.settings import Model, Preprocessing, StudySettings
-from server.results.gate_charts import encoder_stages
-from server.results.report import center_gates, report_html
 from server.rounds.dispatcher import CenterAnswer
 from server.rounds.records import record_of
 from server.study.file import Stage
-from tests.server.results.test_report import example, visible_text
 
 FIGURES = {"gate/0/ct/mean": 0.25, "gate/0/pet/mean": 0.75}
 REPLY = Reply(
@@ -172,40 +168,3 @@ def test_the_record_of_a_round_keeps_them_as_it_keeps_scores(error: str) -> None
     )
     record = record_of(CenterAnswer(REPLY), stage, 1, error, {})
     assert (record.diagnostics, record.validation) == (FIGURES, REPLY.scores)
-
-
-@pytest.fixture(scope="module")
-def gated_study() -> dict[str, Any]:
-    """The example study in which center-a reported two stages of gates in rounds 5 and 6."""
-    study = example()
-    for row in study["rounds"]:
-        row["diagnostics"] = {}
-        if row["center"] == "center-a" and row["server_round"] in {5, 6}:
-            row["diagnostics"] = {
-                f"gate/{stage}/{modality}/{name}": 0.3
-                for stage in (0, 1)
-                for modality in ("ct", "pet")
-                for name in ("mean", "std", "saturated")
-            }
-    return study
-
-
-def test_the_report_draws_the_gates_of_the_centers_that_reported_any(gated_study: dict[str, Any]) -> None:
-    (drawn,) = center_gates(gated_study)
-    assert (drawn.center, drawn.rounds) == ("center-a", 2)
-    assert re.findall(r"encoder stage \d", drawn.svg) == ["encoder stage 0", "encoder stage 1"]
-    page = report_html(gated_study)
-    assert "Fusion gates" in page
-    assert 'aria-label="Gates of center-a"' in page
-    assert "center-a 2 rounds" in visible_text(page)
-    ids = re.findall(r' id="([^"]+)"', page)
-    assert len(ids) == len(set(ids))
-
-
-def test_a_study_without_gates_has_no_section_for_them() -> None:
-    assert "Fusion gates" not in report_html(example())
-
-
-def test_one_panel_for_each_stage_of_the_encoder_in_order() -> None:
-    rows: list[dict[str, float]] = [{}, {"gate/2/ct/mean": 0.5}, {"gate/0/pet/std": 0.1, "gate/2/pet/mean": 0.5}]
-    assert encoder_stages(rows) == ["0", "2"]

@@ -1,0 +1,61 @@
+import re
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.results.charts import COLOURS, Curves, curves_svg, dice_range, gradient, tint
+
+
+def test_the_colour_scale_ends_at_whole_tenths():
+    assert dice_range([0.433, None, 0.702]) == (0.4, 0.8)
+    assert dice_range([None]) == (0.0, 1.0)
+    assert tint(0.4, 0.4, 0.8).background == "#440154"
+    assert tint(0.8, 0.4, 0.8).background == "#fde725"
+
+
+@given(st.lists(st.floats(0, 1), min_size=1))
+def test_every_score_lies_inside_the_colour_scale_and_its_ink_can_be_read(values: list[float]):
+    low, high = dice_range(values)
+    assert low <= min(values) <= max(values) <= high + 1e-9
+    assert all(contrast(tint(value, low, high)) >= 4.5 for value in values)
+
+
+def contrast(found: Any) -> float:
+    """WCAG contrast ratio of ink on background."""
+    levels = sorted(luminance(colour) for colour in (found.background, found.ink))
+    return (levels[1] + 0.05) / (levels[0] + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_the_legend_of_the_scale_begins_and_ends_with_the_colours_of_its_ends() -> None:
+    stops = re.findall(r"#[0-9a-f]{6}", gradient(0.4, 0.8))
+    assert (len(stops), stops[0], stops[-1]) == (9, "#440154", "#fde725")
+
+
+CURVES = Curves(
+    stage_starts=(1, 3),
+    dice={"ct": (None, 0.25, 0.5)},
+    loss=(1.0, None, 0.5),
+    down=(3_000_000, 1_000_000, None),
+    up=(1_000_000, None, 1_000_000),
+    failed=(False, True, False),
+)
+
+
+def test_the_curves_of_a_center_say_what_they_show_and_begin_a_second_stage() -> None:
+    drawn = curves_svg(CURVES, "curves-0")
+    assert [text in drawn for text in ("validation Dice", "training loss", ">MB<", ">round<")] == [True] * 4
+    assert (drawn.count(COLOURS["down"].lower()), drawn.count(COLOURS["up"].lower())) == (3, 3)
+    assert [re.search(f">{number}</text>", drawn) is not None for number in (1, 2)] == [True, True]
+
+
+def test_ids_begin_with_the_name_that_is_unique_in_the_page() -> None:
+    ids = re.findall(r' id="([^"]+)"', curves_svg(CURVES, "curves-7"))
+    assert ids
+    assert all(name.startswith("curves-7-") for name in ids)
