@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from client.service.cancellation import Check, never_cancelled
+from client.learning.cancellation import Check, never_cancelled
 from client.service.trainer_link import key_path
 from client.service.trainer_service import provide_key, serve
 from protocol.messages.instruction import Instruction, Reply, Score

@@ -16,7 +16,13 @@ def settings_of(modalities: Iterable[str]) -> tuple[str, ...]:
     return (*single, "ct+pet") if present >= {"ct", "pet"} else single
 
 
-def renormalised(shares: Mapping[Setting, float], available: Iterable[str]) -> dict[Setting, float]:
+def runnable_settings(modalities: Iterable[str], model_settings: Iterable[str]) -> tuple[str, ...]:
+    """The settings that both a case's modalities and the model allow, the fullest one last."""
+    allowed = set(model_settings)
+    return tuple(setting for setting in settings_of(modalities) if setting in allowed)
+
+
+def renormalise(shares: Mapping[Setting, float], available: Iterable[str]) -> dict[Setting, float]:
     """Shares restricted to the available settings, scaled to sum to one (PEMMA: ct+pet 0.6, ct 0.2, pet 0.2).
 
     Raises:

@@ -21,14 +21,13 @@ from torch import Tensor, nn
 
 from client.data.crops import Crop, apply_crop, draw_crop
 from client.data.preprocessing import PreparedCase
+from client.learning.cancellation import Check, never_cancelled
 from client.learning.features import FEATURES, evaluating, features_of
 from client.learning.input_gram import InputGrams, sketch
 from client.learning.training import shape_of
-from client.scores.evaluation import runnable_settings
-from client.service.cancellation import Check, never_cancelled
 from fusion_models.adapters.injection import adapted_layers, parameters_by_key
 from fusion_models.losses import deeply_supervised, every_scale
-from fusion_models.modality import restrict
+from fusion_models.modality import restrict, runnable_settings
 from fusion_models.registry import model_row
 from protocol.errors import ModelError
 from protocol.messages.settings import ROLES, Statistic, StudySettings

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from client.data.crops import apply_crop, draw_crop
 from client.data.preprocessing import PreparedCase
+from client.learning.cancellation import Check, never_cancelled
 from client.local_terms.contract import LocalTerm, warmed_up
-from client.service.cancellation import Check, never_cancelled
 from fusion_models.adapters.gain import pinned_gain
 from fusion_models.losses import deeply_supervised, every_scale
-from fusion_models.modality import draw_setting, renormalised, restrict, settings_of
+from fusion_models.modality import draw_setting, renormalise, restrict, settings_of
 from protocol.errors import ModelError
 from protocol.messages.settings import Training
 
@@ -55,7 +55,7 @@ def train_locally(
         CancelledError: `check` raised it.
     """
     by_setting = cases_by_setting(cases, training, model_settings)
-    shares = renormalised(training.modality_shares, by_setting)
+    shares = renormalise(training.modality_shares, by_setting)
     optimiser = torch.optim.AdamW(
         list(parameters.values()), lr=training.learning_rate, weight_decay=training.weight_decay
     )

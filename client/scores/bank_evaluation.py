@@ -10,8 +10,9 @@ from torch import nn
 from client.data.manifest import Manifest, Modality, raise_if_unusable, scan_center
 from client.data.preprocessing import PreparedCase, prepare_case
 from client.learning.assembly import assemble
-from client.scores.evaluation import runnable_settings, score_case
+from client.scores.evaluation import score_case
 from client.scores.metrics import CaseScore, summarise
+from fusion_models.modality import runnable_settings
 from fusion_models.registry import model_row
 from protocol.errors import CaseError
 from protocol.messages.settings import ModalitySetting, StudySettings

@@ -1,6 +1,6 @@
 """Prediction over whole volumes and scores per case. No step here sees a label before the prediction is final."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
 from client.scores.metrics import CaseScore, dice, hd95_mm
-from fusion_models.modality import restrict, settings_of
+from fusion_models.modality import restrict
 from fusion_models.slices import SliceSegmenter
 
 OVERLAP = 0.25
@@ -54,9 +54,3 @@ def score_case(
     predicted = predict(model, case, setting, crop_zyx)
     score = CaseScore(case.name, setting, dice(predicted, case.gtv), hd95_mm(predicted, case.gtv, spacing_zyx_mm))
     return score, predicted
-
-
-def runnable_settings(modalities: Iterable[str], model_settings: Iterable[str]) -> tuple[str, ...]:
-    """The settings that both a case's modalities and the model allow, the fullest one last."""
-    allowed = set(model_settings)
-    return tuple(setting for setting in settings_of(modalities) if setting in allowed)

@@ -18,9 +18,10 @@ from torch import nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.assembly import assemble
-from client.scores.evaluation import runnable_settings, score_case
+from client.learning.cancellation import Check, never_cancelled
+from client.scores.evaluation import score_case
 from client.scores.metrics import CaseScore, summarise
-from client.service.cancellation import Check, never_cancelled
+from fusion_models.modality import runnable_settings
 from fusion_models.registry import model_row
 from fusion_models.vmambax.gate_statistics import GateStatistics
 from protocol.messages.instruction import Comparison, Score

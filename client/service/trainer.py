@@ -18,6 +18,7 @@ from client.data.split_file import fixed_parts
 from client.home.agreement import MAXIMUM_STEPS, check_agreed
 from client.home.backbone_store import BackboneStore, check_hash
 from client.learning.assembly import study_specs, tensor_specs
+from client.learning.cancellation import Check, never_cancelled
 from client.learning.observation import observe
 from client.learning.outcome import moved_of, payload_of, round_generator, support_of
 from client.learning.training import train_locally
@@ -27,7 +28,6 @@ from client.outgoing.outbox import Outbox
 from client.outgoing.outgoing_log import LOG
 from client.scores.score_log import record_prediction, record_scores
 from client.scores.scoring import Network, ScoreCache, by_setting, comparison_of, mean_diagnostics
-from client.service.cancellation import Check, never_cancelled
 from fusion_models.adapters.injection import group_of, train_only
 from fusion_models.registry import model_row
 from protocol.errors import CancelledError, ConciliumError, ModelError

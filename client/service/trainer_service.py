@@ -18,8 +18,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from client.learning.cancellation import Check
 from client.outgoing.egress import answer
-from client.service.cancellation import Check
 from client.service.request_queue import Job, received
 from protocol.errors import UNREADABLE, ConciliumError
 from protocol.messages.instruction import Instruction, Reply

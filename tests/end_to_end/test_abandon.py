@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from client.service.cancellation import Check
+from client.learning.cancellation import Check
 from client.service.request_queue import Job
 from client.service.trainer import Trainer
 from client.service.trainer_link import CANCEL, TrainerLink, TrainerUnavailableError

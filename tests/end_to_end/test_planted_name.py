@@ -11,8 +11,8 @@ from flwr.app import Message
 from flwr.common.serde import message_to_proto
 
 from client.app import app
+from client.learning.cancellation import Check, never_cancelled
 from client.service import trainer_link
-from client.service.cancellation import Check, never_cancelled
 from client.service.trainer import Trainer
 from deploy.simulation.in_process import InProcessGrid
 from protocol.flower_codec import message_type, read_reply, to_message_content

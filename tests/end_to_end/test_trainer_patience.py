@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from client.app import patience_s
-from client.service.cancellation import Check
+from client.learning.cancellation import Check
 from client.service.trainer_link import (
     MAXIMUM_DEATHS,
     OtherKeyError,

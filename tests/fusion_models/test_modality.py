@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusion_models.modality import draw_setting, renormalised, restrict, settings_of
+from fusion_models.modality import draw_setting, renormalise, restrict, settings_of
 
 PEMMA = {"ct+pet": 0.6, "ct": 0.2, "pet": 0.2}
 
@@ -19,13 +19,13 @@ def test_a_case_serves_the_settings_it_has_images_for(modalities: tuple[str, ...
 
 def test_shares_are_scaled_to_what_is_there() -> None:
     """Without PET-only cases 0.6 and 0.2 become 3/4 and 1/4."""
-    assert renormalised(PEMMA, ["ct", "ct+pet"]) == pytest.approx({"ct": 0.25, "ct+pet": 0.75})
-    assert renormalised(PEMMA, ["ct"]) == {"ct": 1.0}
+    assert renormalise(PEMMA, ["ct", "ct+pet"]) == pytest.approx({"ct": 0.25, "ct+pet": 0.75})
+    assert renormalise(PEMMA, ["ct"]) == {"ct": 1.0}
 
 
 def test_nothing_to_train_on_is_refused() -> None:
     with pytest.raises(ValueError, match=r"leave nothing to train on; available: \['ct'\]"):
-        renormalised({"pet": 1.0, "ct": 0.0}, ["ct"])
+        renormalise({"pet": 1.0, "ct": 0.0}, ["ct"])
 
 
 def test_settings_are_drawn_by_their_shares() -> None:

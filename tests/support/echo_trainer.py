@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from client.learning.cancellation import Check, never_cancelled
 from client.outgoing.egress import Perform
-from client.service.cancellation import Check, never_cancelled
 from client.service.trainer_link import key_path
 from client.service.trainer_service import provide_key, serve
 from protocol.messages.instruction import Instruction, Reply, Score

@@ -19,7 +19,7 @@ import pytest
 from flwr.app import Context, RecordDict
 
 from client.app import perform_with_trainer
-from client.service.cancellation import Check
+from client.learning.cancellation import Check
 from client.service.trainer_link import MAXIMUM_FRAME_BYTES, TrainerLink, TrainerUnavailableError, key_path, read_key
 from client.service.trainer_service import Performer, ServiceError, provide_key, serve
 from protocol.messages.instruction import Comparison, Instruction, Reply

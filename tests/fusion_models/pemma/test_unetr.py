@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from client.data.preprocessing import PreparedCase
 from client.scores.evaluation import predict
 from fusion_models.adapters.injection import inject, lora_config, parameters_by_key, train_only
-from fusion_models.modality import draw_setting, renormalised
+from fusion_models.modality import draw_setting, renormalise
 from fusion_models.pemma.unetr import PemmaUnetr, hidden_taps
 from fusion_models.registry import MODELS, build_model
 from protocol.messages.tensors import content_hash
@@ -238,14 +238,14 @@ def test_9_ct_parameters_get_no_gradient_from_a_pet_only_pass(net: PemmaUnetr, v
 
 def test_10_modality_dropout_draws_with_the_given_shares() -> None:
     rng = np.random.default_rng(0)
-    shares = renormalised({"ct+pet": 0.6, "ct": 0.2, "pet": 0.2}, ("ct", "pet", "ct+pet"))
+    shares = renormalise({"ct+pet": 0.6, "ct": 0.2, "pet": 0.2}, ("ct", "pet", "ct+pet"))
     draws = [draw_setting(shares, rng) for _ in range(5000)]
     found = {name: draws.count(name) / len(draws) for name in shares}
     assert found == pytest.approx({"ct": 0.2, "ct+pet": 0.6, "pet": 0.2}, abs=0.02)
 
 
 def test_10_shares_are_renormalised_over_what_a_center_has() -> None:
-    assert renormalised({"ct+pet": 0.6, "ct": 0.2, "pet": 0.2}, ("ct",)) == {"ct": 1.0}
+    assert renormalise({"ct+pet": 0.6, "ct": 0.2, "pet": 0.2}, ("ct",)) == {"ct": 1.0}
 
 
 @pytest.mark.parametrize("method", ["lora", "dora"])
