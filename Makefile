@@ -13,10 +13,6 @@ TEST_JOBS ?= 2
 UV_VERSION := $(shell sed -n 's/^uv==//p' constraints.txt)
 
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
-export FLWR_TELEMETRY_ENABLED := 0
-export FLWR_DISABLE_UPDATE_CHECK := 1
-export MLFLOW_DISABLE_TELEMETRY := true
-export RAY_USAGE_STATS_ENABLED := 0
 
 BIN := $(VENV)/bin
 # The backend is part of the stamp's name: asking for another build of torch installs it.

@@ -32,6 +32,7 @@ from round_overhead import Bounds, Rounds, measure
 
 from client.learning.assembly import study_specs
 from deploy.study.prepare import prepare
+from deploy.supervision.telemetry import SWITCHED_OFF
 from fusion_models.registry import model_row
 from protocol.messages.settings import Training
 from protocol.messages.tensors import BACKBONE, FUSION, PEFT, PET, TensorSpec, role_of
@@ -158,7 +159,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2, help="runs of `overhead`, each on a fresh deployment")
     parser.add_argument("--only", choices=sorted(PARTS), help="one part alone")
     options = parser.parse_args()
-    os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1")
+    os.environ.update(SWITCHED_OFF)
     found: dict[str, Any] = {"machine": f"{platform.machine()}, {os.cpu_count()} cores", "load": os.getloadavg()[0]}
     for name in (options.only,) if options.only else PARTS:
         with tempfile.TemporaryDirectory(prefix="federation-") as folder:

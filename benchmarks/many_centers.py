@@ -18,6 +18,7 @@ from light_center import LightCenter
 
 from client.app import build_client_app
 from deploy.simulation.in_process import InProcessGrid
+from deploy.supervision.telemetry import SWITCHED_OFF
 from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
 from server.study.directory import read_prepared
@@ -90,7 +91,7 @@ def peak_bytes() -> int:
 
 def run(root: Path) -> dict[str, float]:
     """Run the study; seconds a round over all but the first, and MiB before the study and at its peak."""
-    os.environ.update(MLFLOW_DISABLE_TELEMETRY="true", FLWR_TELEMETRY_ENABLED="0", FLWR_DISABLE_UPDATE_CHECK="1")
+    os.environ.update(SWITCHED_OFF)
     prepared = read_prepared(root)
     apps = {name: build_client_app(LightCenter(name, prepared.specs).perform) for name in prepared.study.centers}
     clock, before = Clock(), resident_bytes()

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from deploy.supervision.telemetry import SWITCHED_OFF
+
 if TYPE_CHECKING:
     from server.study.directory import StudyDirectory
 
@@ -22,10 +24,7 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1",
     "MPLBACKEND": "Agg",
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "RAY_USAGE_STATS_ENABLED": "0",
+    **SWITCHED_OFF,
 }
 os.environ.update(ENVIRONMENT)
 

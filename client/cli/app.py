@@ -1,29 +1,30 @@
-"""The `concilium-center` command: what an engineer at a hospital runs."""
+"""The commands of `concilium-center` that start no other program: what an engineer at a hospital looks into."""
 
 import json
 import logging
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from client.cli.join import join, node, renew_key
 from client.cli.ledger import show_ledger
+from client.cli.renew_key import renew_key
 from client.data.manifest import Modality, raise_if_unusable, scan_center
-from client.home.agreement import agreed_settings
-from protocol.errors import CaseError, ConciliumError
+from client.home.agreement import agreed_digest
+from protocol.errors import CaseError
 from protocol.messages.settings import SETTINGS, ModalitySetting
+
+if TYPE_CHECKING:
+    from client.service.trainer import Trainer
+    from client.service.trainer_options import TrainerOptions
 
 ROUTED = "routed"
 
 app = typer.Typer(no_args_is_help=True, help="One center of a federation.", pretty_exceptions_show_locals=False)
 
 app.command("ledger")(show_ledger)
-app.command("join")(join)
-app.command("node")(node)
 app.command("renew-key")(renew_key)
 
 Data = Annotated[Path, typer.Option(help="Folder with one folder per case: ct.nii.gz, pet.nii.gz, gtv.nii.gz.")]
@@ -35,7 +36,7 @@ Device = Annotated[str, typer.Option(help='"cpu" or "cuda".')]
 @app.command("check")
 def check(data: Data, modalities: Modalities = "ct+pet") -> None:
     """Read every case and list all issues; exits with 1 when no case can be used."""
-    manifest = scan_center(data.name, [data], parsed(modalities))
+    manifest = scan_center(data.name, [data], parse_modalities(modalities))
     table = Table("case", "modalities", "contour", "usable", "issues")
     for case in manifest.cases:
         issues = "\n".join(issue.message for issue in case.issues)
@@ -67,7 +68,7 @@ def evaluate(
     from strategies.bank.bank import AdapterBank
 
     store = AdapterBank(bank)
-    wanted = setting(modalities) if modalities else None
+    wanted = parse_setting(modalities) if modalities else None
     manifest = scan_folder(data, wanted)
     for issue in manifest.all_issues:
         typer.echo(issue.message, err=True)
@@ -77,7 +78,8 @@ def evaluate(
     for score in evaluate_cases(model_for, store.settings, manifest, wanted):
         scores.append(score)
         typer.echo(
-            f"{score.case} {score.modalities}: Dice {shown(score.dice)}, HD95 {shown(score.hd95_mm)} mm", err=True
+            f"{score.case} {score.modalities}: Dice {format_score(score.dice)}, HD95 {format_score(score.hd95_mm)} mm",
+            err=True,
         )
     found = evaluation_table(scores, manifest)
     if routed:
@@ -86,7 +88,7 @@ def evaluate(
         typer.echo(json.dumps(found))
         return
     typer.echo(
-        f"mean Dice {shown(found['mean']['dice'])}, HD95 {shown(found['mean']['hd95_mm'])} mm, {len(scores)} case(s)"
+        f"mean Dice {format_score(found['mean']['dice'])}, HD95 {format_score(found['mean']['hd95_mm'])} mm, {len(scores)} case(s)"
     )
     typer.echo(
         f"cases with an undefined score: {found['undefined']}; left out: {', '.join(found['left_out']) or 'none'}"
@@ -127,7 +129,6 @@ def trainer(
     maximum_steps: Annotated[int | None, typer.Option(min=1, help="Most local steps a round may ask for.")] = None,
 ) -> None:
     """Start the warm trainer: it holds the data, has no network, and answers the ClientApp over a local socket."""
-    from client.service.trainer import Trainer
     from client.service.trainer_link import key_path
     from client.service.trainer_options import trainer_options
     from client.service.trainer_service import provide_key, serve
@@ -138,50 +139,48 @@ def trainer(
         center=center,
         data=data,
         socket=socket,
-        modalities=parsed(modalities) if modalities else None,
+        modalities=parse_modalities(modalities) if modalities else None,
         device=device,
         minimum_cases=minimum_cases,
         maximum_steps=maximum_steps,
         agreement=agreement,
     )
-    made = Trainer(
-        found.center,
-        found.data,
-        found.modalities,
-        found.home,
-        device=found.device,
-        minimum_cases=found.minimum_cases,
-        agreed=agreed_settings(found.agreement, found.center),
-        maximum_steps=found.maximum_steps,
-    )
+    made = build_trainer(found)
     made.manifest()
     serve(made, found.socket, provide_key(key_path(found.socket)))
 
 
-def shown(value: float | None) -> str:
+def build_trainer(options: "TrainerOptions") -> "Trainer":
+    """The trainer that the options ask for, bound to what its center agreed to."""
+    from client.service.trainer import Trainer
+
+    return Trainer(
+        options.center,
+        options.data,
+        options.modalities,
+        options.home,
+        device=options.device,
+        minimum_cases=options.minimum_cases,
+        agreed=agreed_digest(options.agreement, options.center),
+        maximum_steps=options.maximum_steps,
+    )
+
+
+def format_score(value: float | None) -> str:
     """A score, or the word for its absence."""
     return "undefined" if value is None else f"{value:.3f}"
 
 
-def parsed(modalities: str) -> tuple[Modality, ...]:
+def parse_modalities(modalities: str) -> tuple[Modality, ...]:
     """The modalities of a setting such as "ct+pet"."""
     names: tuple[Modality, ...] = ("ct", "pet")
-    wanted = setting(modalities).split("+")
+    wanted = parse_setting(modalities).split("+")
     return tuple(name for name in names if name in wanted)
 
 
-def setting(text: str) -> ModalitySetting:
+def parse_setting(text: str) -> ModalitySetting:
     """A modality setting from the command line."""
     for name in SETTINGS:
         if text == name:
             return name
     raise typer.BadParameter(f"found '{text}', expected one of {', '.join(SETTINGS)}")
-
-
-def main() -> None:
-    """Entry point of the console script: one clear message, no traceback, for what a user can act on."""
-    try:
-        app()
-    except ConciliumError as error:
-        typer.echo(f"error ({error.code}): {error}", err=True)
-        sys.exit(1)

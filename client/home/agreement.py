@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 MAXIMUM_STEPS = 100_000
 
 
-class TermsError(ConciliumError):
+class AgreementError(ConciliumError):
     """The file of what a center agreed to cannot be used."""
 
     code = "agreement"
@@ -29,7 +29,7 @@ class ExcessiveError(ConciliumError):
     code = "excessive"
 
 
-class AgreedTerms(BaseModel):
+class TrainerAgreement(BaseModel):
     """The part of `protocol.enrolment.kit.StudyAgreement` that binds the trainer, and who agreed to it ("": not said)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
@@ -40,22 +40,22 @@ class AgreedTerms(BaseModel):
     settings_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-def read_agreement(path: Path) -> AgreedTerms:
+def read_agreement(path: Path) -> TrainerAgreement:
     """What the center agreed to when it joined.
 
     Raises:
-        TermsError: no such file, or it does not say which study with which settings.
+        AgreementError: no such file, or it does not say which study with which settings.
     """
     try:
-        return AgreedTerms.model_validate_json(path.read_bytes())
+        return TrainerAgreement.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise TermsError(
+        raise AgreementError(
             f"the study's agreement {path} cannot be read ({error.strerror}); `concilium-center join` writes them, or "
             "leave out --terms to take instructions of any study"
         ) from error
     except ValidationError as error:
         fields = ", ".join(sorted({".".join(map(str, found["loc"])) or "the text" for found in error.errors()}))
-        raise TermsError(
+        raise AgreementError(
             f"the study's agreement {path} are not as `concilium-center join` writes them: {fields}; join again "
             "with the kit"
         ) from error
@@ -70,18 +70,18 @@ def write_agreement(path: Path, center: str, agreement: BaseModel) -> None:
     write_text(path, json.dumps({"center": center, **agreement.model_dump(mode="json")}, indent=1) + "\n")
 
 
-def agreed_settings(path: Path | None, center: str) -> str:
+def agreed_digest(path: Path | None, center: str) -> str:
     """The digest of the settings that `center` agreed to; "" where no agreement are given, and the log says which it is.
 
     Raises:
-        TermsError: as `read_agreement`, or another center agreed to them.
+        AgreementError: as `read_agreement`, or another center agreed to them.
     """
     if path is None:
         logger.warning("no --terms: this trainer takes instructions of any study")
         return ""
     agreement = read_agreement(path)
     if agreement.center and agreement.center != center:
-        raise TermsError(
+        raise AgreementError(
             f"the study's agreement {path} are those of center '{agreement.center}', this trainer is center '{center}'; "
             "correct --center, or give --terms of its own home"
         )

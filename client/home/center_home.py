@@ -64,7 +64,7 @@ class CenterAgreement(Settings):
     agreement: StudyAgreement
 
 
-def terms_of(kit: Kit) -> CenterAgreement:
+def agreement_of(kit: Kit) -> CenterAgreement:
     """What stays of a kit."""
     return CenterAgreement.model_validate(kit.model_dump(include=set(CenterAgreement.model_fields)))
 

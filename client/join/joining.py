@@ -18,17 +18,17 @@ from client.home.center_home import (
     CenterHome,
     CenterSettings,
     HomeError,
+    agreement_of,
     check_same_owner,
     only_instance,
     read_center_agreement,
     read_settings,
-    terms_of,
     write_settings,
 )
 from client.join.findings import Finding, failed, ok
 from client.node.bundle_guard import read_accepted, write_accepted
+from client.node.node_files import provide_node_files
 from client.node.node_key import first_answer, provide_node_key
-from deploy.center.programs import provide_node_files
 from protocol.enrolment.kit import Kit, read_kit, write_answer
 from protocol.errors import ConciliumError, KitError, ModelError
 from protocol.messages.tensors import content_hash
@@ -38,7 +38,7 @@ ASK_AGAIN = "ask the coordinator for a new kit (`concilium enroll CENTER`)"
 LOOK_AGAIN = "check the path, and that this user may read the file"
 
 
-def judged_kit(path: Path | None, home: CenterHome, now: datetime) -> tuple[Finding, Kit | None, bytes | None]:
+def judge_kit(path: Path | None, home: CenterHome, now: datetime) -> tuple[Finding, Kit | None, bytes | None]:
     """Whether there is a kit to join with, and the kit; a home that was joined with one needs none."""
     if path is None:
         if home.agreement.exists():
@@ -69,7 +69,7 @@ def prepare(home: CenterHome, kit: Kit, authority_pem: bytes) -> None:
         HomeError: the home is another center's or study's, or its key is damaged.
         StorageError: the disk refuses.
     """
-    agreement = terms_of(kit)
+    agreement = agreement_of(kit)
     check_same_owner(home, agreement)
     home.make_folders()
     accepted = _was_accepted(home, kit)
@@ -110,7 +110,7 @@ def provide_backbone(home: CenterHome, agreement: CenterAgreement, path: Path) -
     BackboneStore(home.trainer / "backbones").add(tensors, expected)
 
 
-def merged_settings(
+def merge_settings(
     home: CenterHome,
     *,
     center: str | None,
@@ -146,7 +146,7 @@ def keep_settings(home: CenterHome, settings: CenterSettings) -> None:
         write_settings(home, settings)
 
 
-def known_agreement(home: CenterHome, kit: Kit | None) -> CenterAgreement | None:
+def find_agreement(home: CenterHome, kit: Kit | None) -> CenterAgreement | None:
     """The agreement of the kit that was given, or those that were kept; None where there are none.
 
     Raises:
@@ -154,12 +154,12 @@ def known_agreement(home: CenterHome, kit: Kit | None) -> CenterAgreement | None
     """
     if kit is None:
         return read_center_agreement(home) if home.agreement.exists() else None
-    check_same_owner(home, terms_of(kit))
-    return terms_of(kit)
+    check_same_owner(home, agreement_of(kit))
+    return agreement_of(kit)
 
 
 @contextmanager
-def claimed(home: CenterHome, *, made: bool) -> Iterator[str]:
+def hold_home(home: CenterHome, *, made: bool) -> Iterator[str]:
     """Hold the home for this process and give "", or the reason why it cannot be had; one not `made` is not held."""
     with ExitStack() as holding:
         reason = ""

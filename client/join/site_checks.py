@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from client.home.center_home import DEFAULT_PORT, CenterAgreement, CenterSettings
+from client.home.center_home import DEFAULT_PORT, CenterSettings
 from client.join.findings import Finding, failed, ok, skipped, warning
 from client.join.isolation import data_of, hides_too_much, without_data, without_network
 from client.join.situation import Situation
@@ -243,12 +243,3 @@ def _available_memory() -> int:
             if line.startswith("MemAvailable"):
                 return int(line.split()[1]) * 1024
     return 0
-
-
-def described(agreement: CenterAgreement) -> str:
-    """What joining means, in one line: study, model, bytes a round."""
-    found = agreement.agreement
-    return (
-        f"study '{found.study}' ({found.title}) of {agreement.consortium}, model {found.model}; a round brings at most "
-        f"{found.bytes_down_per_round / 1e6:.1f} MB and sends at most {found.bytes_up_per_round / 1e6:.1f} MB"
-    )

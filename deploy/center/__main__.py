@@ -1,6 +1,6 @@
-"""`python -m client`: the `concilium-center` command, for programs that start one of its parts."""
+"""`python -m deploy.center`: the `concilium-center` command, for programs that start one of its parts."""
 
-from client.cli.app import main
+from deploy.center.cli import main
 
 if __name__ == "__main__":
     main()

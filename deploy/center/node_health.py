@@ -5,29 +5,24 @@ A process that ended is the supervisor's business; this finds the one that hangs
 
 import logging
 import threading
-from typing import Any
 
-import grpc  # type: ignore[import-untyped]
-from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
-
+from deploy.images.probe import ProbeError, check_grpc
 from deploy.supervision.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_S, ANSWER_WITHIN_S = 10.0, 5.0
+INTERVAL_S = 10.0
 STARTS_WITHIN_S = 120.0
 FAILURES = 3
 
 
 def is_well(address: str) -> bool:
     """Whether a gRPC health server at `address` ("host:port") says it is serving; no proxy is asked."""
-    with grpc.insecure_channel(address, options=(("grpc.enable_http_proxy", 0),)) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)
-        try:
-            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=ANSWER_WITHIN_S)
-        except grpc.RpcError:
-            return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+    try:
+        check_grpc(address)
+    except ProbeError:
+        return False
+    return True
 
 
 class HealthWatch:

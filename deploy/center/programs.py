@@ -3,12 +3,10 @@
 trainer     holds the data; a network namespace of its own where the machine allows; a local socket
 SuperNode   talks to the coordinator with the center's key; sees no data where `client.join.isolation` finds a way
 SuperExec   starts a process for each message; its PATH is one folder of ours, so that of the programs a coordinator
-            can ask Flower to start only the guarded ClientApp exists (`client.node.clientapp`)
+            can ask Flower to start only the guarded ClientApp exists (`client.node.node_files`)
 """
 
 import os
-import secrets
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,26 +14,18 @@ from pathlib import Path
 from client.app import NODE_HOME_VARIABLE, SOCKET_VARIABLE
 from client.home.center_home import CenterAgreement, CenterHome
 from deploy.supervision.supervisor import Program
-from protocol.flower_internals import TASK_TYPE_TO_COMMAND, TaskType
-from protocol.storage.atomic_files import provide_private, write_private
+from deploy.supervision.telemetry import SWITCHED_OFF
 
 TRAINER, SUPERNODE, SUPEREXEC = "trainer", "supernode", "superexec"
 LOOPBACK = "127.0.0.1"
-SILENT: Mapping[str, str] = {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "NO_COLOR": "1",
-}
-"""Keeps every program from calling home."""
+ENVIRONMENT: Mapping[str, str] = {**SWITCHED_OFF, "NO_COLOR": "1"}
+"""What every program is told."""
 
 
 def trainer_program(home: CenterHome, isolation: tuple[str, ...], log: Path | None = None) -> Program:
     """The data side, as the home sets it up; `isolation` are the words that take the network from it."""
-    command = (*isolation, sys.executable, "-P", "-m", "client", "trainer", "--home", str(home.root))
-    return Program(TRAINER, command, SILENT, log)
+    command = (*isolation, sys.executable, "-P", "-m", "deploy.center", "trainer", "--home", str(home.root))
+    return Program(TRAINER, command, ENVIRONMENT, log)
 
 
 def node_programs(
@@ -66,32 +56,10 @@ def node_environment(home: CenterHome) -> dict[str, str]:
     exempt = [part for part in (os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or "").split(",") if part]
     direct = ",".join(dict.fromkeys([*exempt, LOOPBACK, "localhost"]))
     return {
-        **SILENT,
+        **ENVIRONMENT,
         "FLWR_HOME": str(home.flower),
         NODE_HOME_VARIABLE: str(home.node),
         SOCKET_VARIABLE: str(home.socket),
         "NO_PROXY": direct,
         "no_proxy": direct,
     }
-
-
-def provide_node_files(home: CenterHome) -> None:
-    """The secret between SuperNode and SuperExec, and the folder of commands that SuperExec may start.
-
-    Raises:
-        StorageError: the disk refuses.
-    """
-    provide_private(home.secret, secrets.token_bytes(32))
-    home.flower.mkdir(parents=True, exist_ok=True)
-    home.commands.mkdir(parents=True, exist_ok=True)
-    for task, name in TASK_TYPE_TO_COMMAND.items():
-        _write_command(home.commands / name, _GUARDED if task == TaskType.CLIENT_APP else _REFUSED)
-
-
-_GUARDED = f'exec {shlex.quote(sys.executable)} -P -m client.node.clientapp "$@"'
-_REFUSED = 'echo "this center runs no such task" >&2; exit 1'
-
-
-def _write_command(path: Path, line: str) -> None:
-    write_private(path, f"#!/bin/sh\n{line}\n".encode())
-    path.chmod(0o700)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from client.home.center_home import CenterHome, CenterSettings, HomeError, read_center_agreement
+from client.home.center_home import CenterAgreement, CenterHome, CenterSettings, HomeError, read_center_agreement
 from client.join.isolation import data_of, hides_too_much, without_data, without_network
-from client.join.joining import judged_kit, keep_settings, known_agreement, merged_settings, prepare
+from client.join.joining import find_agreement, judge_kit, keep_settings, merge_settings, prepare
 from client.join.situation import Situation
 from deploy.center.node_health import HealthWatch
 from deploy.center.programs import SUPERNODE, health_address, node_programs, trainer_program
@@ -31,12 +31,12 @@ class Options:
     port: int | None = None
 
 
-def examined_only(home: CenterHome, options: Options, in_use: str) -> Situation:
+def examine_home(home: CenterHome, options: Options, in_use: str) -> Situation:
     """What the checks look at, with nothing written: for a dry run."""
     return _situation(home, options, in_use)[0]
 
 
-def prepared(home: CenterHome, options: Options, in_use: str) -> Situation:
+def prepare_home(home: CenterHome, options: Options, in_use: str) -> Situation:
     """What the checks look at, after the key, the answer, the agreement and the settings are in the home."""
     situation, kit = _situation(home, options, in_use)
     if situation.home_error:
@@ -51,9 +51,9 @@ def prepared(home: CenterHome, options: Options, in_use: str) -> Situation:
     return situation
 
 
-def node_situation(home: CenterHome, port: int, in_use: str) -> Situation:
+def examine_node(home: CenterHome, port: int, in_use: str) -> Situation:
     """What the network side's checks look at: no data folder, no kit."""
-    finding, _, _ = judged_kit(None, home, datetime.now(UTC))
+    finding, _, _ = judge_kit(None, home, datetime.now(UTC))
     settings = CenterSettings(data=(), port=port)
     try:
         agreement = read_center_agreement(home)
@@ -80,6 +80,15 @@ def keep_node_alive(home: CenterHome, port: int) -> None:
     _keep_alive(node_programs(home, read_center_agreement(home), port), port)
 
 
+def describe(agreement: CenterAgreement) -> str:
+    """What joining means, in one line: study, model, bytes a round."""
+    found = agreement.agreement
+    return (
+        f"study '{found.study}' ({found.title}) of {agreement.consortium}, model {found.model}; a round brings at most "
+        f"{found.bytes_down_per_round / 1e6:.1f} MB and sends at most {found.bytes_up_per_round / 1e6:.1f} MB"
+    )
+
+
 def _keep_alive(programs: Sequence[Program], port: int) -> None:
     supervisor = Supervisor(programs)
     done = HealthWatch(supervisor, SUPERNODE, health_address(port)).start()
@@ -90,10 +99,10 @@ def _keep_alive(programs: Sequence[Program], port: int) -> None:
 
 
 def _situation(home: CenterHome, options: Options, in_use: str) -> tuple[Situation, Kit | None]:
-    finding, kit, authority = judged_kit(options.kit, home, datetime.now(UTC))
+    finding, kit, authority = judge_kit(options.kit, home, datetime.now(UTC))
     try:
-        agreement = known_agreement(home, kit)
-        settings = merged_settings(
+        agreement = find_agreement(home, kit)
+        settings = merge_settings(
             home,
             center=agreement.center if agreement else None,
             data=options.data,

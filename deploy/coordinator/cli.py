@@ -1,17 +1,18 @@
 """The `concilium` command: the coordinator's commands, and those that bring both sides together on one machine."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from deploy.coordinator.serve import NOBODY_IS_CALLED
+from deploy.supervision.telemetry import switch_off_telemetry
 from server.cli.app import app, wide_console
 from server.cli.enrolment import study_app
 from server.cli.launch import log_to_stderr
+
+__all__ = ["app", "main"]
 
 Device = Annotated[str, typer.Option(help='"cpu", "cuda" or "auto".')]
 
@@ -30,12 +31,11 @@ def simulate_command(
     """Run a whole federated continual study on this machine."""
     if (data is None) != synthetic:
         raise typer.BadParameter("give either --data DIR or --synthetic")
-    call_nobody()
     from deploy.simulation.local import simulate
     from deploy.simulation.summary import print_summary
 
     console = Console()
-    folder = data or synthetic_cohort(out / "synthetic-cohort", console)
+    folder = data or provide_synthetic_cohort(out / "synthetic-cohort", console)
     directory = simulate(
         study, folder, out, engine=engine, device=device, resume=resume, console=console, backbone=backbone
     )
@@ -55,7 +55,6 @@ def benchmark_command(
     """Compare strategies: every arm with every seed and order of centers, then tables, tests and drawings."""
     if data is None and not report_only:
         raise typer.BadParameter("give --data DIR, or --report-only to write the tables of what was run")
-    call_nobody()
     from deploy.comparison.command import benchmark
 
     unfinished = benchmark(file, data, out, jobs=jobs, only=tuple(only or ()), device=device, console=Console())
@@ -106,7 +105,6 @@ def study_init_command(
 
     A directory that is there already keeps everything.
     """
-    call_nobody()
     from deploy.study.study_init import init_study
 
     given = {"consortium": consortium, "authority": authority, "image": image, "link_port": link_port}
@@ -122,7 +120,6 @@ def serve_command(
     only: Annotated[str | None, typer.Option(help="superlink, superexec or proxy, in place of all.")] = None,
 ) -> None:
     """Run the coordinator's programs until it is told to end: SuperLink, SuperExec, proxy and watchdog."""
-    call_nobody()
     from deploy.coordinator.serve import become, prepare, serve
 
     log_to_stderr()
@@ -133,13 +130,7 @@ def serve_command(
         become(serving, only)
 
 
-def call_nobody() -> None:
-    """Turn off what the libraries would report to their makers."""
-    for name, value in NOBODY_IS_CALLED.items():
-        os.environ.setdefault(name, value)
-
-
-def synthetic_cohort(root: Path, console: Console) -> Path:
+def provide_synthetic_cohort(root: Path, console: Console) -> Path:
     """The synthetic cohort under `root`, made where it is not there yet."""
     from client.data.synthetic import write_synthetic_cohort
 
@@ -151,4 +142,5 @@ def synthetic_cohort(root: Path, console: Console) -> Path:
 
 def main() -> None:
     """Entry point of the console script."""
+    switch_off_telemetry()
     app()

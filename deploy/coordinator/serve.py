@@ -3,7 +3,7 @@
 superlink   Flower's, on loopback only: it hands its control to whoever reaches it
 superexec   starts the ServerApp; apart from the SuperLink, so that it can be restarted where it has died
 proxy       nginx on the endpoint's port, which lets the centers' calls through and nothing else
-watchdog     watches the study; a thread of this process, so that it can restart the SuperExec
+watchdog    watches the study; a thread of this process, so that it can restart the SuperExec
 
 Each of the first three writes to ROOT/logs/NAME.log. Containers and systemd run them one by one with `--only`.
 """
@@ -23,6 +23,7 @@ from pathlib import Path
 
 from deploy.proxy.configuration import Proxy
 from deploy.supervision.supervisor import Program, Supervisor
+from deploy.supervision.telemetry import SWITCHED_OFF
 from protocol.errors import LaunchError
 from server.centers.coordinator_settings import CoordinatorSettings, read_coordinator
 from server.centers.federation_init import provide_link_secret, refuse_expired
@@ -32,13 +33,6 @@ from server.tls.authority import utc_now
 logger = logging.getLogger(__name__)
 
 BIN = Path(sys.executable).parent
-NOBODY_IS_CALLED = {
-    "FLWR_TELEMETRY_ENABLED": "0",
-    "FLWR_DISABLE_UPDATE_CHECK": "1",
-    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
 LOOPBACK = "127.0.0.1"
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin")
 
@@ -156,7 +150,7 @@ def superexec(serving: Serving) -> tuple[str, ...]:
 def environment_of(serving: Serving) -> Mapping[str, str]:
     """What the programs get beyond this process' environment: MLFLOW_* and the rest pass as they are."""
     return {
-        **NOBODY_IS_CALLED,
+        **SWITCHED_OFF,
         "FLWR_HOME": str(serving.directory.flower_home),
         "NO_COLOR": "1",
         "NO_PROXY": ",".join(filter(None, (os.environ.get("NO_PROXY"), LOOPBACK, "localhost"))),

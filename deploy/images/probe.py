@@ -30,7 +30,7 @@ class ProbeError(Exception):
     """A check that failed, or that nobody can read."""
 
 
-def accepts(address: str) -> None:
+def check_tcp(address: str) -> None:
     """Raises ProbeError unless a TCP connection to "host:port" is accepted."""
     host, port = _host_and_port(address)
     try:
@@ -39,7 +39,7 @@ def accepts(address: str) -> None:
         raise ProbeError(f"nothing accepts connections at {address}: {error}") from error
 
 
-def serves(address: str) -> None:
+def check_grpc(address: str) -> None:
     """Raises ProbeError unless the gRPC health service at "host:port" says SERVING in time."""
     import grpc  # type: ignore[import-untyped]
     from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
@@ -54,7 +54,7 @@ def serves(address: str) -> None:
         raise ProbeError(f"the health service at {address} says {said}, expected SERVING")
 
 
-def answers(target: str) -> None:
+def check_http(target: str) -> None:
     """Raises ProbeError unless "host:port/path" answers an HTTP GET with a status below 400."""
     address, _, path = target.partition("/")
     host, port = _host_and_port(address)
@@ -70,7 +70,7 @@ def answers(target: str) -> None:
         raise ProbeError(f"http://{target} answers {status}, expected a status below 400")
 
 
-def listens(path: str) -> None:
+def check_listening(path: str) -> None:
     """Raises ProbeError unless a process of this network namespace listens at the Unix socket."""
     if not _is_socket(Path(path)):
         raise ProbeError(f"{path} is no socket")
@@ -81,7 +81,7 @@ def listens(path: str) -> None:
     raise ProbeError(f"{path} is there, but no process listens at it")
 
 
-def is_fresh(target: str) -> None:
+def check_fresh(target: str) -> None:
     """Raises ProbeError unless the file of "path:seconds" was written within that time."""
     path, _, seconds = target.rpartition(":")
     try:
@@ -94,11 +94,11 @@ def is_fresh(target: str) -> None:
 
 
 CHECKS: Mapping[str, Callable[[str], None]] = {
-    "tcp": accepts,
-    "grpc": serves,
-    "http": answers,
-    "listening": listens,
-    "fresh": is_fresh,
+    "tcp": check_tcp,
+    "grpc": check_grpc,
+    "http": check_http,
+    "listening": check_listening,
+    "fresh": check_fresh,
 }
 
 

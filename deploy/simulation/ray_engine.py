@@ -15,6 +15,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from client.app import build_client_app_per_node
 from client.outgoing.egress import Perform
+from deploy.supervision.telemetry import SWITCHED_OFF
 from protocol.errors import ConciliumError
 from protocol.flower_internals import run_simulation, telemetry
 
@@ -99,6 +100,5 @@ def _ray_is_installed() -> bool:
 
 def _keep_to_ourselves() -> None:
     """Turn the usage reports of Ray and Flower off; Flower has read its variable at import already."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["FLWR_TELEMETRY_ENABLED"] = "0"
-    telemetry.FLWR_TELEMETRY_ENABLED = "0"
+    os.environ.update(SWITCHED_OFF)
+    telemetry.FLWR_TELEMETRY_ENABLED = SWITCHED_OFF["FLWR_TELEMETRY_ENABLED"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from deploy.coordinator.serve import NOBODY_IS_CALLED
+from deploy.supervision.telemetry import SWITCHED_OFF
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -85,27 +85,41 @@ def test_both_images_together_have_what_the_package_asks_for():
     assert images - wanted == {"mlflow-skinny", "alembic", "sqlalchemy", "httpx"}
 
 
+OURS = {"fusion_models", "protocol", "strategies", "server", "client", "deploy"}
+
+
+def imported_by(paths: list[Path]) -> set[str]:
+    """The top-level packages imported anywhere in `paths`."""
+    pattern = re.compile(r"^\s*(?:from|import) ([A-Za-z_]\w*)", re.MULTILINE)
+    return {name for path in paths for name in pattern.findall(path.read_text())}
+
+
 def modules_without(paths: list[Path], image: str) -> set[str]:
     """The modules imported anywhere in `paths` that no distribution of an image's list, and none Flower brings, has."""
-    pattern = re.compile(r"^\s*(?:from|import) ([A-Za-z_]\w*)", re.MULTILINE)
-    modules = {name for path in paths for name in pattern.findall(path.read_text())}
     there = names_in(DEPLOY / "images" / image) | FLOWER_BRINGS
-    ours = {"fusion_models", "strategies", "server", "client", "deploy"}
     known = packages_distributions()
     return {
         module
-        for module in modules - ours - set(sys.stdlib_module_names)
+        for module in imported_by(paths) - OURS - set(sys.stdlib_module_names)
         if module in known and not {re.sub(r"[-_.]+", "-", name).lower() for name in known[module]} & there
     }
 
 
+def modules_in(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+
+
+OF_COMPARISONS = ROOT / "strategies/evaluation/paired_tests.py"
+"""Called by `concilium benchmark` alone, which needs data and torch."""
 SERVER_MODULES = [
-    *(ROOT / "server").rglob("*.py"),
-    *(ROOT / "strategies").rglob("*.py"),
-    *(DEPLOY / "proxy").rglob("*.py"),
-    *(DEPLOY / name for name in ("cli.py", "serve.py", "founding.py", "probe.py")),
+    *modules_in("server", "strategies", "protocol", "deploy/proxy", "deploy/coordinator", "deploy/supervision"),
+    *(DEPLOY / name for name in ("images/probe.py", "study/study_init.py")),
 ]
-CLIENT_MODULES = [path for name in ("client", "strategies", "fusion_models") for path in (ROOT / name).rglob("*.py")]
+SERVER_MODULES.remove(OF_COMPARISONS)
+CLIENT_MODULES = [
+    *modules_in("client", "strategies", "fusion_models", "protocol", "deploy/center", "deploy/supervision"),
+    DEPLOY / "images/probe.py",
+]
 FLOWER_BRINGS = {"grpcio", "grpcio-health-checking", "requests", "httpx", "protobuf", "fastapi", "starlette", "click"}
 
 
@@ -117,6 +131,20 @@ def test_the_client_image_has_what_a_center_imports():
     assert modules_without(CLIENT_MODULES, "client.in") <= {"mamba_ssm"}
 
 
+@pytest.mark.parametrize(("image", "modules"), [("client", CLIENT_MODULES), ("server", SERVER_MODULES)])
+def test_an_image_takes_every_package_of_ours_that_its_programs_import(image: str, modules: list[Path]) -> None:
+    text = (DEPLOY / "images" / f"{image}.Containerfile").read_text()
+    # The synthetic cohort is the one thing of a center that the coordinator's command can make, and not in the image.
+    needed = imported_by(modules) & OURS - ({"client"} if image == "server" else set())
+    assert needed <= set(re.findall(r"^COPY (\w+) \1$", text, re.MULTILINE))
+
+
+def test_every_package_of_ours_is_compiled_in_an_image() -> None:
+    listed = re.search(r"site-packages/\{(.*)\}", (DEPLOY / "images/install.sh").read_text())
+    assert listed is not None
+    assert set(listed[1].split(",")) == OURS
+
+
 def test_the_server_image_has_no_torch():
     assert not {"torch", "monai", "peft", "simpleitk"} & names_in(DEPLOY / "images/server.in")
 
@@ -124,7 +152,7 @@ def test_the_server_image_has_no_torch():
 @pytest.mark.parametrize("name", ["client.Containerfile", "server.Containerfile"])
 def test_programs_of_an_image_call_nobody(name):
     text = (DEPLOY / "images" / name).read_text()
-    assert [key for key, value in NOBODY_IS_CALLED.items() if f"{key}={value}" not in text] == []
+    assert [key for key, value in SWITCHED_OFF.items() if f"{key}={value}" not in text] == []
 
 
 def test_the_version_in_every_example_is_this_one():

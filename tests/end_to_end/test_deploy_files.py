@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from deploy.coordinator.serve import NOBODY_IS_CALLED, Serving, superexec, superlink
+from deploy.coordinator.serve import Serving, superexec, superlink
+from deploy.supervision.telemetry import SWITCHED_OFF
 from server.centers.coordinator_settings import CoordinatorSettings
 from server.study.directory import StudyDirectory
 
@@ -114,7 +115,7 @@ def test_a_service_is_bounded_and_its_log_rotated(service):
 
 @pytest.mark.parametrize("service", HARDENED)
 def test_a_service_calls_nobody(service):
-    assert service["environment"].items() >= NOBODY_IS_CALLED.items()
+    assert service["environment"].items() >= SWITCHED_OFF.items()
 
 
 def test_only_the_door_of_the_coordinator_is_open_to_other_machines():
@@ -211,7 +212,7 @@ def test_the_example_of_settings_names_each_that_the_compose_file_reads(name):
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
 def test_a_unit_calls_nobody_and_comes_back(path):
     text = path.read_text()
-    assert [key for key, value in NOBODY_IS_CALLED.items() if f"{key}={value}" not in text] == []
+    assert [key for key, value in SWITCHED_OFF.items() if f"{key}={value}" not in text] == []
     assert "\nRestart=always\n" in text
 
 

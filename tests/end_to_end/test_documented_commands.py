@@ -9,12 +9,12 @@ import click
 import pytest
 import typer
 
-import client.cli.app
+import deploy.center.cli
 import deploy.coordinator.cli
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "deploy" / "README.md", *(ROOT / "docs").glob("*.md")])
-PROGRAMS = {"concilium": deploy.coordinator.cli.app, "concilium-center": client.cli.app.app}  # type: ignore[attr-defined]
+PROGRAMS = {"concilium": deploy.coordinator.cli.app, "concilium-center": deploy.center.cli.app}
 BEFORE_A_COMMAND = {"admin", "--", "&&", "||"}
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 ENDS_A_COMMAND = re.compile(r"[|;&<>].*|\d?>.*")

@@ -87,7 +87,7 @@ def finished(study: Path, tmp_path_factory: pytest.TempPathFactory, repository: 
 
 
 def _start_trainer(loopback: Loopback, center: str, data: Path) -> None:
-    command = [sys.executable, "-c", "from client.cli.app import main; main()", "trainer", "--center", center]
+    command = [sys.executable, "-m", "deploy.center", "trainer", "--center", center]
     command += ["--data", str(data), "--home", str(loopback.folder / f"home-{center}")]
     command += ["--socket", str(loopback.folder / f"{center}.sock"), "--minimum-cases", "1"]
     loopback.start(f"trainer-{center}", command)

@@ -11,8 +11,9 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from client.cli.app import app, main
+from client.cli.app import app
 from client.service.trainer import Trainer
+from deploy.center.cli import main
 from deploy.study.prepare import initial_state
 from protocol.messages.instruction import Instruction
 from protocol.messages.tensors import BACKBONE

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from client.home.agreement import TermsError, agreed_settings, check_agreed
+from client.home.agreement import AgreementError, agreed_digest, check_agreed
 from client.service.trainer import Trainer
 from protocol.messages.instruction import Reply
 from protocol.messages.settings import settings_digest
@@ -57,12 +57,12 @@ def test_the_settings_agreed_to_are_served_whatever_the_centers_rank(
 def test_terms_are_read_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     (tmp_path / "agreement.json").write_text(AGREED)
-    assert agreed_settings(tmp_path / "agreement.json", "center-d") == "a" * 64
+    assert agreed_digest(tmp_path / "agreement.json", "center-d") == "a" * 64
     assert "this center agreed to study 'small' (A study), settings aaaaaaaaaaaa" in caplog.text
 
 
 def test_a_trainer_without_terms_takes_any_study_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    assert agreed_settings(None, "center-d") == ""
+    assert agreed_digest(None, "center-d") == ""
     assert "takes instructions of any study" in caplog.text
 
 
@@ -77,10 +77,10 @@ def test_a_trainer_without_terms_takes_any_study_and_says_so(caplog: pytest.LogC
 )
 def test_terms_that_do_not_bind_are_refused_by_field(tmp_path: Path, text: str, named: str) -> None:
     (tmp_path / "agreement.json").write_text(text)
-    with pytest.raises(TermsError, match=f"writes them: {named}; join again with the kit"):
-        agreed_settings(tmp_path / "agreement.json", "center-d")
+    with pytest.raises(AgreementError, match=f"writes them: {named}; join again with the kit"):
+        agreed_digest(tmp_path / "agreement.json", "center-d")
 
 
 def test_absent_terms_say_what_writes_them(tmp_path: Path) -> None:
-    with pytest.raises(TermsError, match=r"No such file or directory.*`concilium-center join` writes them"):
-        agreed_settings(tmp_path / "agreement.json", "center-d")
+    with pytest.raises(AgreementError, match=r"No such file or directory.*`concilium-center join` writes them"):
+        agreed_digest(tmp_path / "agreement.json", "center-d")

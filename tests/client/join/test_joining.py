@@ -12,14 +12,14 @@ from flwr.supercore.constant import TASK_TYPE_TO_COMMAND
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
-from client.cli.app import app
-from client.home.agreement import TermsError, agreed_settings
-from client.home.center_home import CenterHome, CenterSettings, HomeError, read_center_agreement, terms_of
-from client.join.joining import judged_kit, keep_settings, known_agreement, merged_settings, prepare, provide_backbone
+from client.home.agreement import AgreementError, agreed_digest
+from client.home.center_home import CenterHome, CenterSettings, HomeError, agreement_of, read_center_agreement
+from client.join.joining import find_agreement, judge_kit, keep_settings, merge_settings, prepare, provide_backbone
 from client.node.bundle_guard import read_accepted, write_accepted
 from client.node.node_key import adopt_next_key, read_node_key
 from client.node.renewal import prepare_renewal
 from client.service.trainer_options import trainer_options
+from deploy.center.cli import app
 from deploy.center.programs import node_programs, trainer_program
 from protocol.enrolment.kit import RENEWAL, EnrolmentAnswer, Kit, read_answer, token_verifier, write_kit
 from protocol.errors import KitError, ModelError
@@ -214,19 +214,19 @@ def test_renewal_without_a_joined_home_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_terms_are_kept_without_the_token(home: CenterHome) -> None:
-    assert read_center_agreement(home) == terms_of(
+    assert read_center_agreement(home) == agreement_of(
         kit(ENDPOINT, changes={"issued_at": read_center_agreement(home).issued_at})
     )
 
 
 def test_a_later_start_needs_no_kit(home: CenterHome) -> None:
-    found = known_agreement(home, None)
+    found = find_agreement(home, None)
     assert found is not None
     assert found.endpoint == ENDPOINT
 
 
 def test_a_setting_that_is_not_given_again_is_kept(home: CenterHome, tmp_path: Path) -> None:
-    first = merged_settings(
+    first = merge_settings(
         home,
         center="center-a",
         data=tmp_path,
@@ -238,7 +238,7 @@ def test_a_setting_that_is_not_given_again_is_kept(home: CenterHome, tmp_path: P
     )
     assert first is not None
     keep_settings(home, first)
-    second = merged_settings(
+    second = merge_settings(
         home, center=None, data=None, modalities=(), minimum_cases=None, maximum_steps=None, port=9200, device=None
     )
     assert second == first.model_copy(update={"port": 9200})
@@ -272,14 +272,14 @@ def test_a_joined_trainer_obeys_the_steps_its_center_allows(home: CenterHome, tm
 
 def test_the_trainers_terms_say_whose_they_are(home: CenterHome) -> None:
     agreed = kit(ENDPOINT).agreement.settings_sha256
-    assert agreed_settings(home.trainer_agreement, "center-a") == agreed
-    with pytest.raises(TermsError, match="those of center 'center-a', this trainer is center 'center-b'"):
-        agreed_settings(home.trainer_agreement, "center-b")
+    assert agreed_digest(home.trainer_agreement, "center-a") == agreed
+    with pytest.raises(AgreementError, match="those of center 'center-a', this trainer is center 'center-b'"):
+        agreed_digest(home.trainer_agreement, "center-b")
 
 
 @pytest.mark.parametrize("name", ["absent.kit", ""])
 def test_a_kit_that_cannot_be_opened_is_a_matter_of_the_path(home: CenterHome, tmp_path: Path, name: str) -> None:
-    finding, _, _ = judged_kit(tmp_path / name, home, utc_now())
+    finding, _, _ = judge_kit(tmp_path / name, home, utc_now())
     assert (finding.status, finding.remedy) == ("failed", "check the path, and that this user may read the file")
 
 
@@ -292,7 +292,7 @@ def test_a_backbone_as_a_file_is_checked_against_the_agreement(home: CenterHome,
     tensors = {"stem.weight": np.ones((2, 2), np.float32)}
     save_file(tensors, tmp_path / "file.safetensors")
     agreed = content_hash(tensors)
-    agreement = terms_of(kit(ENDPOINT, backbone_sha256=agreed))
+    agreement = agreement_of(kit(ENDPOINT, backbone_sha256=agreed))
     provide_backbone(home, agreement, tmp_path / "file.safetensors")
     assert (home.trainer / "backbones" / f"{agreed}.safetensors").exists()
 
@@ -301,7 +301,7 @@ def test_a_backbone_as_a_file_is_checked_against_the_agreement(home: CenterHome,
 def test_another_backbone_is_refused(home: CenterHome, tmp_path: Path, agreed: str, words: str) -> None:
     save_file({"stem.weight": np.ones(1, np.float32)}, tmp_path / "file.safetensors")
     with pytest.raises(ModelError, match=words):
-        provide_backbone(home, terms_of(kit(ENDPOINT, backbone_sha256=agreed)), tmp_path / "file.safetensors")
+        provide_backbone(home, agreement_of(kit(ENDPOINT, backbone_sha256=agreed)), tmp_path / "file.safetensors")
 
 
 def test_no_program_of_the_network_side_is_told_where_data_lie(home: CenterHome) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from client.cli.app import app
-from client.home.center_home import CenterHome, CenterSettings, only_instance, terms_of
+from client.home.center_home import CenterHome, CenterSettings, agreement_of, only_instance
 from client.join import site_checks
 from client.join.findings import ok
 from client.join.preflight import CHECKS, NODE_CHECKS, Result, examine, exit_code
 from client.join.situation import Situation
+from deploy.center.cli import app
 from protocol.enrolment.kit import Kit, write_kit
 from tests.support.coordinator_stand_in import PROXY_VARIABLES, Certified, kit, server, tunnel
 from tests.support.loopback import free_port, write_certificates
@@ -49,7 +49,9 @@ def coordinator(certified: Certified) -> Iterator[int]:
 def situation(folder: Path, of: Kit, authority: bytes, data: Path | None = None, **changes: Any) -> Situation:
     settings = CenterSettings(data=(data or folder / "data",), port=free_port() // 2 * 2)
     home = CenterHome(folder / "home")
-    return Situation(home, ok("kit"), terms_of(of), authority, settings, device="cpu", contact_timeout_s=3, **changes)
+    return Situation(
+        home, ok("kit"), agreement_of(of), authority, settings, device="cpu", contact_timeout_s=3, **changes
+    )
 
 
 def found(of: Situation, *names: str) -> dict[str, Result]:
@@ -262,7 +264,7 @@ def test_a_study_made_for_a_gpu_warns_who_chose_the_cpu(tmp_path: Path) -> None:
 def test_a_gpu_that_is_too_small_or_not_there_is_named(tmp_path: Path) -> None:
     """A petabyte is more than any GPU has; where there is none, that is said instead."""
     of = kit("nowhere.invalid:443", gpu_memory_bytes=1 << 50)
-    automatic = Situation(CenterHome(tmp_path), ok("kit"), terms_of(of), device="auto")
+    automatic = Situation(CenterHome(tmp_path), ok("kit"), agreement_of(of), device="auto")
     gpu = found(automatic, "gpu")["gpu"]
     assert (gpu.finding.status, "--device cpu" in gpu.finding.remedy) == ("failed", True)
 

@@ -12,9 +12,10 @@ from flwr.app import ConfigRecord, Message, RecordDict
 from typer.testing import CliRunner
 
 from client.app import build_client_app, build_client_app_per_node, perform_with_trainer
-from client.cli.app import app, main
+from client.cli.app import app
 from client.outgoing.egress import check_and_log
 from client.outgoing.ledger import read_specs
+from deploy.center.cli import main
 from deploy.simulation.in_process import InProcessGrid
 from protocol.flower_codec import message_type, read_reply, to_message_content
 from protocol.messages.instruction import Instruction, Reply, Score

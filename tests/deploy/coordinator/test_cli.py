@@ -8,7 +8,7 @@ from click.testing import Result
 from rich.console import Console
 from typer.testing import CliRunner
 
-from deploy.coordinator.cli import synthetic_cohort
+from deploy.coordinator.cli import provide_synthetic_cohort
 from server.cli.app import app
 from strategies.evaluation.formats import number, score
 from tests.support.small_study import STUDY, write_cohort, write_study
@@ -105,5 +105,5 @@ def test_the_synthetic_cohort_is_made_once(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("client.data.synthetic.write_synthetic_cohort", write)
     for _ in range(2):
-        assert synthetic_cohort(tmp_path / "cohort", Console(quiet=True)) == tmp_path / "cohort"
+        assert provide_synthetic_cohort(tmp_path / "cohort", Console(quiet=True)) == tmp_path / "cohort"
     assert made == [0]

@@ -1,21 +1,28 @@
-"""`join`, `node` and `renew-key` of `concilium-center`: they bring a center into a federation and keep it there.
+"""The `concilium-center` command: the client's commands, and `join` and `node`, which keep programs running.
 
-Flower is imported in the commands, not here: the trainer is a command of the same program and must not have it.
+What is heavy is imported in the commands, not here: the trainer is a command of the same program and must have neither
+Flower nor a way to the network.
 """
 
 import json
 import logging
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from client.cli.app import app
 from client.home.center_home import DEFAULT_PORT, CenterHome
+from deploy.supervision.telemetry import switch_off_telemetry
+from protocol.errors import ConciliumError
 
 if TYPE_CHECKING:
     from client.join.preflight import Check
     from client.join.situation import Situation
+
+__all__ = ["app", "join", "main", "node"]
 
 Home = Annotated[
     Path, typer.Option(help="The center's home: key, agreement, settings, logs. Made where it is not there.")
@@ -25,6 +32,7 @@ OfferedModalities = Literal["ct", "pet", "ct+pet"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
+@app.command("join")
 def join(
     home: Home,
     kit: Annotated[Path | None, typer.Argument(help="The kit the coordinator sent; not needed again.")] = None,
@@ -43,58 +51,49 @@ def join(
 
     What is given is kept in HOME/center.toml: a later start needs --home alone.
     """
-    from client.join.joining import claimed, provide_backbone
+    from client.join.joining import hold_home, provide_backbone
     from client.join.preflight import CHECKS
-    from client.join.site_checks import described
-    from deploy.center.start import Options, examined_only, keep_center_alive, prepared
+    from deploy.center.start import Options, describe, examine_home, keep_center_alive, prepare_home
 
-    _log_to_stderr()
+    log_to_stderr()
     offered = tuple(modalities.split("+")) if modalities else ()
     options = Options(kit, data, offered, device, minimum_cases, maximum_steps, port)
     center = CenterHome(home.absolute())
-    with claimed(center, made=center.node.is_dir() or (kit is not None and not dry_run)) as in_use:
-        situation = (examined_only if dry_run else prepared)(center, options, in_use)
-        code = _show(situation, CHECKS, as_json=as_json)
+    with hold_home(center, made=center.node.is_dir() or (kit is not None and not dry_run)) as in_use:
+        situation = (examine_home if dry_run else prepare_home)(center, options, in_use)
+        code = show(situation, CHECKS, as_json=as_json)
         if code or dry_run or situation.agreement is None:
             raise typer.Exit(code)
         if backbone is not None:
             provide_backbone(center, situation.agreement, backbone)
         if not prepare:
-            typer.echo(f"joining {described(situation.agreement)}; logs: {center.trainer}, {center.node}", err=True)
+            typer.echo(f"joining {describe(situation.agreement)}; logs: {center.trainer}, {center.node}", err=True)
             keep_center_alive(situation)
 
 
+@app.command("node")
 def node(
     home: Home,
     port: Annotated[int, typer.Option(min=1, max=65534, help="Local port; the next one is used too.")] = DEFAULT_PORT,
     as_json: Json = False,
 ) -> None:
     """Run the network side alone, beside a trainer that runs elsewhere: it needs HOME/node and HOME/run, no data."""
-    from client.join.joining import claimed
+    from client.join.joining import hold_home
     from client.join.preflight import NODE_CHECKS
-    from deploy.center.programs import provide_node_files
-    from deploy.center.start import keep_node_alive, node_situation
+    from client.node.node_files import provide_node_files
+    from deploy.center.start import examine_node, keep_node_alive
 
-    _log_to_stderr()
+    log_to_stderr()
     center = CenterHome(home.absolute())
-    with claimed(center, made=center.node.is_dir()) as in_use:
-        code = _show(node_situation(center, port, in_use), NODE_CHECKS, as_json=as_json)
+    with hold_home(center, made=center.node.is_dir()) as in_use:
+        code = show(examine_node(center, port, in_use), NODE_CHECKS, as_json=as_json)
         if code:
             raise typer.Exit(code)
         provide_node_files(center)
         keep_node_alive(center, port)
 
 
-def renew_key(home: Home) -> None:
-    """Make a new key and the answer that asks the coordinator to take it; until then the old one stays in use."""
-    from client.node.renewal import prepare_renewal
-
-    path = prepare_renewal(CenterHome(home.absolute()))
-    typer.echo(f"send this answer file to the coordinator: {path}")
-    typer.echo("once it is accepted, the center takes the new key into use by itself")
-
-
-def _show(situation: "Situation", checks: "Sequence[Check]", *, as_json: bool) -> int:
+def show(situation: "Situation", checks: "Sequence[Check]", *, as_json: bool) -> int:
     """Run the checks and print each as it is known, or all as JSON; returns the exit code."""
     from client.join.preflight import examine, exit_code, table
 
@@ -108,6 +107,17 @@ def _show(situation: "Situation", checks: "Sequence[Check]", *, as_json: bool) -
     return exit_code(results)
 
 
-def _log_to_stderr() -> None:
+def log_to_stderr() -> None:
+    """Show what the programs do, but no line a call."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def main() -> None:
+    """Entry point of the console script: one clear message, no traceback, for what a user can act on."""
+    switch_off_telemetry()
+    try:
+        app()
+    except ConciliumError as error:
+        typer.echo(f"error ({error.code}): {error}", err=True)
+        sys.exit(1)
