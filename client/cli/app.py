@@ -15,6 +15,7 @@ from client.data.manifest import Modality, raise_if_unusable, scan_center
 from client.home.agreement import agreed_digest
 from protocol.errors import CaseError
 from protocol.messages.settings import SETTINGS, ModalitySetting
+from strategies.evaluation import formats
 
 if TYPE_CHECKING:
     from client.service.trainer import Trainer
@@ -78,7 +79,7 @@ def evaluate(
     for score in evaluate_cases(model_for, store.settings, manifest, wanted):
         scores.append(score)
         typer.echo(
-            f"{score.case} {score.modalities}: Dice {format_score(score.dice)}, HD95 {format_score(score.hd95_mm)} mm",
+            f"{score.case} {score.modalities}: Dice {formats.score(score.dice)}, HD95 {formats.score(score.hd95_mm)} mm",
             err=True,
         )
     found = evaluation_table(scores, manifest)
@@ -88,7 +89,7 @@ def evaluate(
         typer.echo(json.dumps(found))
         return
     typer.echo(
-        f"mean Dice {format_score(found['mean']['dice'])}, HD95 {format_score(found['mean']['hd95_mm'])} mm, {len(scores)} case(s)"
+        f"mean Dice {formats.score(found['mean']['dice'])}, HD95 {formats.score(found['mean']['hd95_mm'])} mm, {len(scores)} case(s)"
     )
     typer.echo(
         f"cases with an undefined score: {found['undefined']}; left out: {', '.join(found['left_out']) or 'none'}"
@@ -164,11 +165,6 @@ def build_trainer(options: "TrainerOptions") -> "Trainer":
         agreed=agreed_digest(options.agreement, options.center),
         maximum_steps=options.maximum_steps,
     )
-
-
-def format_score(value: float | None) -> str:
-    """A score, or the word for its absence."""
-    return "undefined" if value is None else f"{value:.3f}"
 
 
 def parse_modalities(modalities: str) -> tuple[Modality, ...]:
