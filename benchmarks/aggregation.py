@@ -36,8 +36,8 @@ from rich.console import Console
 from rich.table import Table
 
 from protocol.flower_codec import read_reply, reply_content
-from protocol.messages.instruction import Reply
 from protocol.messages.payload import Payload
+from protocol.messages.reply import Reply
 from protocol.messages.settings import Aggregation
 from protocol.messages.tensors import PEFT, PET, Tensors, role_of
 from strategies.aggregation.contract import Base

@@ -16,8 +16,9 @@ import numpy as np
 from client.learning.cancellation import Check, never_cancelled
 from client.service.trainer_link import key_path
 from client.service.trainer_service import provide_key, serve
-from protocol.messages.instruction import Instruction, Reply, Score
+from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload, frozen_hash, phase_of
+from protocol.messages.reply import Reply, Score
 from protocol.messages.settings import Training
 from protocol.messages.tensors import PEFT, TensorSpec, role_of
 from server.study.directory import read_prepared

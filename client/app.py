@@ -22,7 +22,8 @@ from client.service.trainer_link import START_IT, TrainerLink, TrainerUnavailabl
 from protocol.errors import UNREADABLE, ConciliumError, StorageError
 from protocol.flower_codec import claimed_kind, read_instruction, reply_content
 from protocol.flower_internals import ErrorCode
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
+from protocol.messages.reply import Reply
 
 logger = logging.getLogger(__name__)
 

@@ -1,23 +1,25 @@
-"""Instructions and replies as Flower records: the only module of `strategies` that knows Flower.
+"""Instructions and replies as Flower records: the only module of `protocol` that knows Flower.
 
     instruction   header: ConfigRecord   tensors, backbone, reference: ArrayRecord
     reply         header: ConfigRecord   tensors: ArrayRecord
 
-`header` holds one JSON text (`protocol.messages.header`). An ArrayRecord holds one array, `packed`, whose bytes are all its
-tensors (`protocol.packed_tensors`), or nothing where there are none. Nothing is pickled.
+`header` holds one JSON text (`protocol.messages.text`). An ArrayRecord holds one array, `packed`, whose bytes are all
+its tensors (`protocol.packed_tensors`), or nothing where there are none. Nothing is pickled.
 """
 
 import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, MessageType, RecordDict
 
 from protocol.errors import PayloadError
-from protocol.messages import header as envelope
-from protocol.messages.instruction import Instruction, Kind, Reply
+from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.reply import Reply
 from protocol.messages.tensors import Tensors
-from protocol.packed_tensors import Arrays, pack, unpacked, viewed
+from protocol.messages.text import from_text, to_text
+from protocol.packed_tensors import Arrays, pack, unpack, view
 
 HEADER, TEXT, TENSORS, BACKBONE, REFERENCE = "header", "json", "tensors", "backbone", "reference"
 PACKED, FORMAT = "packed", "safetensors"
@@ -61,7 +63,7 @@ def to_message_content(instruction: Instruction) -> RecordDict:
     """
     return RecordDict(
         {
-            HEADER: ConfigRecord({TEXT: envelope.instruction_text(instruction)}),
+            HEADER: ConfigRecord({TEXT: to_text(instruction)}),
             TENSORS: _arrays(instruction.tensors),
             BACKBONE: _arrays(instruction.backbone),
             REFERENCE: _arrays(instruction.reference),
@@ -76,8 +78,12 @@ def read_instruction(content: RecordDict) -> Instruction:
         PayloadError: a record or field is missing, unknown or of another type; names it.
     """
     _expect_records(content, {HEADER, TENSORS, BACKBONE, REFERENCE})
-    parts = [_tensors(content, name, unpacked) for name in (TENSORS, BACKBONE, REFERENCE)]
-    return envelope.instruction_from(_text(content), *parts)
+    return replace(
+        from_text(Instruction, _text(content)),
+        tensors=_tensors(content, TENSORS, unpack),
+        backbone=_tensors(content, BACKBONE, unpack),
+        reference=_tensors(content, REFERENCE, unpack),
+    )
 
 
 def reply_content(reply: Reply) -> RecordDict:
@@ -86,8 +92,7 @@ def reply_content(reply: Reply) -> RecordDict:
     Raises:
         PayloadError: a tensor that is not float32, a field that is not as declared.
     """
-    tensors = {} if reply.payload is None else reply.payload.tensors
-    return RecordDict({HEADER: ConfigRecord({TEXT: envelope.reply_text(reply)}), TENSORS: _arrays(tensors)})
+    return RecordDict({HEADER: ConfigRecord({TEXT: to_text(reply)}), TENSORS: _arrays(reply.tensors)})
 
 
 def read_reply(content: RecordDict) -> Reply:
@@ -97,7 +102,8 @@ def read_reply(content: RecordDict) -> Reply:
         PayloadError: a record or field is missing, unknown or of another type; names it.
     """
     _expect_records(content, {HEADER, TENSORS})
-    return envelope.reply_from(_text(content), _tensors(content, TENSORS, viewed))
+    tensors = _tensors(content, TENSORS, view)
+    return from_text(Reply, _text(content)).with_tensors(tensors)
 
 
 def _arrays(tensors: Tensors) -> ArrayRecord:

@@ -14,8 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from protocol.errors import PayloadError
-from protocol.messages.header import float32_only
-from protocol.messages.tensors import Tensors
+from protocol.messages.tensors import Tensors, float32_only
 
 LENGTH_BYTES, FLOAT_BYTES = 8, 4
 METADATA = "__metadata__"
@@ -32,19 +31,19 @@ def pack(tensors: Tensors) -> bytes:
     return bytes(save(float32_only(tensors)))
 
 
-def unpacked(blob: bytes) -> Arrays:
+def unpack(blob: bytes) -> Arrays:
     """Copies that can be written to.
 
     Raises:
-        PayloadError: the bytes are no safetensors blob.
+        PayloadError: the bytes are no safetensors blob of float32 tensors.
     """
     try:
-        return load(blob)
+        return float32_only(load(blob))
     except (SafetensorError, KeyError, ValueError) as error:
         raise PayloadError(f"{len(blob)} bytes are not a safetensors blob: {error}") from error
 
 
-def viewed(blob: bytes) -> Arrays:
+def view(blob: bytes) -> Arrays:
     """The values where they lie in the blob, read-only.
 
     Raises:

@@ -3,12 +3,13 @@
     instruction   tensors/<key>, backbone/<key>, reference/<key>
     reply         payload/<key>
 
-Everything that is no tensor is one JSON text (`protocol.messages.header`) under `header` in the blob's metadata. This
+Everything that is no tensor is one JSON text (`protocol.messages.text`) under `header` in the blob's metadata. This
 module knows no Flower: the process that holds the data needs none.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from protocol.errors import PayloadError
-from protocol.messages import header as envelope
-from protocol.messages.instruction import Instruction, Reply
-from protocol.messages.tensors import Tensors
+from protocol.messages.instruction import Instruction
+from protocol.messages.reply import Reply
+from protocol.messages.tensors import Tensors, float32_only
+from protocol.messages.text import from_text, to_text
 
 HEADER = "header"
 TENSORS, BACKBONE, REFERENCE, PAYLOAD = "tensors/", "backbone/", "reference/", "payload/"
@@ -32,7 +34,7 @@ def pack_instruction(instruction: Instruction) -> bytes:
         PayloadError: a tensor that is not float32, a field that is not as declared.
     """
     parts = {TENSORS: instruction.tensors, BACKBONE: instruction.backbone, REFERENCE: instruction.reference}
-    return _packed(envelope.instruction_text(instruction), parts)
+    return _pack(to_text(instruction), parts)
 
 
 def unpack_instruction(frame: bytes) -> Instruction:
@@ -41,8 +43,10 @@ def unpack_instruction(frame: bytes) -> Instruction:
     Raises:
         PayloadError: the bytes are no safetensors blob, or a field or tensor name is unknown or missing.
     """
-    text, parts = _unpacked(frame, (TENSORS, BACKBONE, REFERENCE))
-    return envelope.instruction_from(text, parts[TENSORS], parts[BACKBONE], parts[REFERENCE])
+    text, parts = _unpack(frame, (TENSORS, BACKBONE, REFERENCE))
+    return replace(
+        from_text(Instruction, text), tensors=parts[TENSORS], backbone=parts[BACKBONE], reference=parts[REFERENCE]
+    )
 
 
 def pack_reply(reply: Reply) -> bytes:
@@ -51,7 +55,16 @@ def pack_reply(reply: Reply) -> bytes:
     Raises:
         PayloadError: a tensor that is not float32, a field that is not as declared.
     """
-    return _packed(envelope.reply_text(reply), {PAYLOAD: {} if reply.payload is None else reply.payload.tensors})
+    return pack_reply_text(to_text(reply), reply.tensors)
+
+
+def pack_reply_text(text: str, tensors: Tensors) -> bytes:
+    """One blob for one reply whose text is written already.
+
+    Raises:
+        PayloadError: a tensor that is not float32.
+    """
+    return _pack(text, {PAYLOAD: tensors})
 
 
 def unpack_reply(frame: bytes) -> Reply:
@@ -60,20 +73,16 @@ def unpack_reply(frame: bytes) -> Reply:
     Raises:
         PayloadError: the bytes are no safetensors blob, or a field or tensor name is unknown or missing.
     """
-    text, parts = _unpacked(frame, (PAYLOAD,))
-    return envelope.reply_from(text, parts[PAYLOAD])
+    text, parts = _unpack(frame, (PAYLOAD,))
+    return from_text(Reply, text).with_tensors(parts[PAYLOAD])
 
 
-def _packed(text: str, parts: Mapping[str, Tensors]) -> bytes:
-    arrays = {
-        prefix + key: array
-        for prefix, tensors in parts.items()
-        for key, array in envelope.float32_only(tensors).items()
-    }
+def _pack(text: str, parts: Mapping[str, Tensors]) -> bytes:
+    arrays = {prefix + key: array for prefix, tensors in parts.items() for key, array in float32_only(tensors).items()}
     return save(arrays, metadata={HEADER: text})
 
 
-def _unpacked(frame: bytes, prefixes: tuple[str, ...]) -> tuple[str, dict[str, dict[str, NDArray[np.float32]]]]:
+def _unpack(frame: bytes, prefixes: tuple[str, ...]) -> tuple[str, dict[str, dict[str, NDArray[np.float32]]]]:
     """The JSON text, and the tensors by prefix with the prefix taken off."""
     try:
         arrays = load(frame)
@@ -85,10 +94,10 @@ def _unpacked(frame: bytes, prefixes: tuple[str, ...]) -> tuple[str, dict[str, d
         if prefix + slash not in parts:
             raise PayloadError(f"tensor '{name}' is in no known part, expected names under {list(prefixes)}")
         parts[prefix + slash][key] = array
-    return _header(frame), parts
+    return _text(frame), {prefix: float32_only(tensors) for prefix, tensors in parts.items()}
 
 
-def _header(frame: bytes) -> str:
+def _text(frame: bytes) -> str:
     """The text under `header`; `frame` has been parsed, so that its length prefix and JSON are sound."""
     end = LENGTH_BYTES + int.from_bytes(frame[:LENGTH_BYTES], "little")
     metadata = json.loads(frame[LENGTH_BYTES:end]).get("__metadata__", {})

@@ -25,7 +25,7 @@ from client.node.bundle_guard import check_bundle, check_run_options, read_accep
 from client.node.run_watch import watched
 from protocol.errors import ConciliumError
 from protocol.flower_codec import claimed_kind, reply_content
-from protocol.messages.instruction import Reply
+from protocol.messages.reply import Reply
 
 logger = logging.getLogger(__name__)
 

@@ -29,11 +29,12 @@ from protocol.errors import (
     PayloadError,
 )
 from protocol.messages.diagnostics import diagnostic_findings
-from protocol.messages.header import comparison_findings, reply_text
-from protocol.messages.instruction import Comparison, Instruction, Reply, Score
+from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
+from protocol.messages.reply import Comparison, Reply, Score, comparison_findings
 from protocol.messages.settings import ROLES, SETTINGS
 from protocol.messages.tensors import GROUPS, PEFT, PET, TensorSpec, is_statistic
+from protocol.messages.text import to_text
 from protocol.validation import OBSERVED, statistic_spec
 
 logger = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ def reply_findings(reply: Reply) -> Iterator[str]:
 def _text_findings(reply: Reply) -> Iterator[str]:
     """Whether the reply, its tensors aside, can be written as it is declared."""
     try:
-        reply_text(reply)
+        to_text(reply)
     except PayloadError as error:
         yield str(error)
 

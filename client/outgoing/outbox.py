@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from protocol.errors import NothingWaitingError, PayloadError, StorageError
-from protocol.messages.header import instruction_text
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
+from protocol.messages.reply import Reply
 from protocol.messages.settings import StudySettings, settings_digest
 from protocol.messages.tensors import content_hash
+from protocol.messages.text import to_text
 from protocol.socket_codec import pack_reply, unpack_reply
 from protocol.storage.atomic_files import remove_unfinished, write_bytes
 
@@ -138,7 +139,7 @@ def instruction_digest(instruction: Instruction) -> str:
 
     `acknowledged` is no part of it, and the backbone only by the hash that names it: it comes along or does not.
     """
-    text = instruction_text(replace(instruction, acknowledged=0, tensors={}, backbone={}, reference={}))
+    text = to_text(replace(instruction, acknowledged=0, tensors={}, backbone={}, reference={}))
     parts = (text, content_hash(instruction.tensors), content_hash(instruction.reference))
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 

@@ -1,6 +1,6 @@
 """The log of everything that left a center: a JSON line for each reply, on the disk before the reply is returned.
 
-`text_*` are of the reply's JSON text (`protocol.messages.header.reply_text`), `bytes` and `content_sha256` of its tensors:
+`text_*` are of the reply's JSON text (`protocol.messages.text`), `bytes` and `content_sha256` of its tensors:
 together they are all that leaves.
 """
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import StorageError
-from protocol.messages.header import reply_text
-from protocol.messages.instruction import Comparison, Reply
 from protocol.messages.payload import Payload
+from protocol.messages.reply import Comparison, Reply
 from protocol.messages.tensors import content_hash, is_statistic
+from protocol.messages.text import to_text
 
 LOG = "outgoing.jsonl"
 """The file's name in the folder of each side, trainer and network."""
@@ -55,7 +55,7 @@ def line_of(leaving: Reply, reasons: Sequence[str], *, stage: str, server_round:
         server_round: as `stage`.
         again: whether it waited in the outbox and may have left before.
     """
-    payload, text = leaving.payload, reply_text(leaving)
+    payload, text = leaving.payload, to_text(leaving)
     about = {"stage": stage, "server_round": server_round}
     line: dict[str, Any] = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

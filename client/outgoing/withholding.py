@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from protocol.messages.diagnostics import STANDS_ON
-from protocol.messages.instruction import Reply, Score
+from protocol.messages.reply import Reply, Score
 
 PLURALS = ("scores", "diagnostics")
 

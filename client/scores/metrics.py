@@ -14,7 +14,7 @@ import torch
 from monai.metrics import compute_hausdorff_distance
 from numpy.typing import NDArray
 
-from protocol.messages.instruction import Score
+from protocol.messages.reply import Score
 
 Mask = NDArray[np.uint8] | NDArray[np.bool_]
 

@@ -24,7 +24,7 @@ from client.scores.metrics import CaseScore, summarise
 from fusion_models.modality import runnable_settings
 from fusion_models.registry import model_row
 from fusion_models.vmambax.gate_statistics import GateStatistics
-from protocol.messages.instruction import Comparison, Score
+from protocol.messages.reply import Comparison, Score
 from protocol.messages.settings import SETTINGS, ModalitySetting, StudySettings
 from protocol.messages.tensors import Tensors, content_hash, is_statistic
 from strategies.continual.gate import bootstrap_means

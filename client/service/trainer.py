@@ -31,7 +31,8 @@ from client.scores.scoring import Network, ScoreCache, by_setting, comparison_of
 from fusion_models.adapters.injection import group_of, train_only
 from fusion_models.registry import model_row
 from protocol.errors import CancelledError, ConciliumError, ModelError
-from protocol.messages.instruction import Instruction, Kind, Part, Reply
+from protocol.messages.instruction import Instruction, Kind, Part
+from protocol.messages.reply import Reply
 from protocol.messages.settings import Preprocessing, StudySettings, Training
 from protocol.messages.tensors import BACKBONE, GROUPS, NEEDS, Tensors, is_statistic
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from protocol.errors import TRAINER_UNAVAILABLE, ConciliumError
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
+from protocol.messages.reply import Reply
 from protocol.socket_codec import pack_instruction, unpack_reply
 
 logger = logging.getLogger(__name__)

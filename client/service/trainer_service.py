@@ -22,7 +22,8 @@ from client.learning.cancellation import Check
 from client.outgoing.egress import answer
 from client.service.request_queue import Job, received
 from protocol.errors import UNREADABLE, ConciliumError
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
+from protocol.messages.reply import Reply
 from protocol.socket_codec import pack_reply, unpack_instruction
 from protocol.storage.atomic_files import provide_private
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from protocol.messages.tensors import Tensors, content_hash, is_statistic, role_of
+from protocol.messages.text import STRICT, Beside
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,13 @@ class Payload:
     that was received (`frozen_hash`), so that a factor that moved unasked cannot hide.
     """
 
+    __pydantic_config__ = STRICT
+
     center: str
     backbone_hash: str
     stage: str
     server_round: int
-    tensors: Tensors
+    tensors: Beside = field(default_factory=dict)
     support: Mapping[str, int] = field(default_factory=dict)
     phase: str = ""
     frozen_hash: str = ""

@@ -125,8 +125,8 @@ class Aggregation(Settings):
     """How payloads become the next shared tensors.
 
     scheme: a row of the scheme table. weight_exponent: a in w = n^a. phases: the factor that each round of a stage
-    trains in the alternating schemes, over and over. gauge_step: orthonormalise A after a phase B. residual_rank: cap of
-    the residual per module. ridge: lambda of LoRA-FAIR and of RegMean. density: share of entries TIES keeps.
+    trains in the alternating schemes, over and over. gauge_step: orthonormalise A after a phase B. residual_rank: cap
+    of the residual per module. ridge: lambda of LoRA-FAIR and of RegMean. density: share of entries TIES keeps.
     """
 
     scheme: str = "alt-exact"

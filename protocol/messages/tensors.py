@@ -6,7 +6,7 @@ A key is a module path; an adapter key ends in its role after `#`:
     blocks.0.attn.qkv#lora_b        (d_out, rank)
     blocks.0.attn.qkv#magnitude     (d_out,)            DoRA only
     blocks.0.attn.qkv#center_a, #center_b               a center's own adapter E_c, beside the shared one
-    blocks.0.attn.qkv#residual_a, #residual_b                 frozen low-rank residual C = residual_b residual_a, scale 1
+    blocks.0.attn.qkv#residual_a, #residual_b           frozen low-rank residual C = residual_b residual_a, scale 1
     blocks.0.norm1#norm_weight, #norm_bias              a center's own copy of a normalisation's affine parameters
     pet_embedding.projection.weight plain parameter of a modality pathway
 
@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.errors import PayloadError
 from protocol.storage.atomic_files import write_text
 
 Tensors = Mapping[str, NDArray[np.float32]]
@@ -68,10 +69,10 @@ def module_of(key: str) -> str:
 
 
 def group_in(key: str, groups: Mapping[str, str]) -> str:
-    """The group of a key or of the key a statistic is about: by its role, else as the specs has it.
+    """The group of a key or of the key a statistic is about: by its role, else as the specs have it.
 
     Raises:
-        KeyError: a plain parameter that the specs does not know.
+        KeyError: a plain parameter that the specs do not know.
     """
     return ROLE_GROUPS.get(role_of(key)) or groups[key.partition("@")[0]]
 
@@ -91,8 +92,24 @@ def content_hash(tensors: Tensors) -> str:
     return digest.hexdigest()
 
 
+def float32_only(tensors: Tensors) -> dict[str, NDArray[np.float32]]:
+    """The same values as C-order little-endian float32 arrays, the one layout that travels; shapes are kept.
+
+    Raises:
+        PayloadError: an array of another dtype; nothing is cast, since a cast hides who made it. Names all.
+    """
+    found = [
+        f"tensor '{key}' has dtype {array.dtype}, expected float32"
+        for key, array in sorted(tensors.items())
+        if array.dtype.newbyteorder("=") != np.float32
+    ]
+    if found:
+        raise PayloadError("; ".join(found))
+    return {key: np.asarray(array, dtype="<f4", order="C") for key, array in tensors.items()}
+
+
 def select(tensors: Tensors, specs: Iterable[TensorSpec]) -> dict[str, NDArray[np.float32]]:
-    """The tensors that `specs` names and `tensors` holds, in key order."""
+    """The tensors that `specs` name and `tensors` holds, in key order."""
     keys = {spec.key for spec in specs}
     return {key: tensors[key] for key in sorted(tensors) if key in keys}
 

@@ -15,7 +15,8 @@ from flwr.serverapp import Grid
 
 from protocol.errors import ConciliumError
 from protocol.flower_codec import tensor_bytes
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
+from protocol.messages.reply import Reply
 from server.grid.registration import Registration
 from server.grid.request_batch import RequestBatch
 from server.grid.retry_policy import RetryPolicy

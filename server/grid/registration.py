@@ -3,7 +3,8 @@
 import time
 from collections.abc import Collection, Mapping
 
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
+from protocol.messages.reply import Reply
 from server.grid.retry_policy import RetryPolicy
 from server.grid.transport import PASSING, Node, PendingMessage, Transport, withdraw
 

@@ -9,7 +9,8 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
+from protocol.messages.reply import Reply
 from server.grid.retry_policy import RetryPolicy
 from server.grid.transport import PASSING, UNAVAILABLE, Node, PendingMessage, Transport
 

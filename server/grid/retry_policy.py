@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from protocol.messages.instruction import Reply
+from protocol.messages.reply import Reply
 
 LONGEST_PAUSE_S, PAUSES = 15.0, 20
 

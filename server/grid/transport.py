@@ -14,7 +14,8 @@ from flwr.serverapp import Grid
 
 from protocol.errors import TRAINER_UNAVAILABLE, UNREADABLE, ConciliumError
 from protocol.flower_codec import message_type, read_reply, tensor_bytes, to_message_content
-from protocol.messages.instruction import Instruction, Kind, Reply
+from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.reply import Reply
 
 logger = logging.getLogger(__name__)
 

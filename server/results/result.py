@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from protocol.messages.instruction import Score
+from protocol.messages.reply import Score
 from protocol.messages.settings import SETTINGS, ModalitySetting
 from protocol.messages.tensors import GROUPS, TensorSpec
 from protocol.storage.atomic_files import write_text

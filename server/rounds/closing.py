@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import NO_ANSWER, PayloadError, QuorumError
-from protocol.messages.instruction import Comparison
 from protocol.messages.payload import frozen_hash
+from protocol.messages.reply import Comparison
 from protocol.messages.settings import Statistic, Strategy
 from protocol.messages.tensors import BACKBONE, Tensors
 from protocol.validation import observation_specs, validate

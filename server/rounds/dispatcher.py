@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from protocol.errors import NO_ANSWER, BackboneMissingError, QuorumError
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
+from protocol.messages.reply import Reply
 from server.grid.center_grid import CenterGrid, OnReply
 from server.rounds.backbone_shipping import BackboneShipping
 from server.study.file import Study

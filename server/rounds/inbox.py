@@ -12,6 +12,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,14 @@ import numpy as np
 import safetensors
 from safetensors.numpy import save as safetensors_bytes
 
-from protocol.errors import StorageError
+from protocol.errors import PayloadError, StorageError
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import content_hash
+from protocol.messages.text import from_text, to_text
 from protocol.storage.atomic_files import remove_unfinished, write_bytes
 from strategies.bank.bank import NAME
 
 LATE, ENDING = "late", ".safetensors"
-FIELDS = ("center", "backbone_hash", "stage", "server_round", "support", "phase", "frozen_hash")
 
 
 class Inbox:
@@ -47,7 +48,7 @@ class Inbox:
             StorageError: the center's name cannot name a file, or the disk refuses.
         """
         folder = self._folder(payload.stage, payload.server_round)
-        write_bytes(folder / f"{_name(payload.center)}{ENDING}", _packed(payload))
+        write_bytes(folder / f"{_name(payload.center)}{ENDING}", _pack(payload))
 
     def put_aside(self, payload: Payload, reason: str) -> None:
         """Keep a payload that is not used, with the reason, for a person to look at; it is never read back.
@@ -56,7 +57,7 @@ class Inbox:
             StorageError: the center's name cannot name a file, or the disk refuses.
         """
         path = self._aside(payload.center, payload.stage, payload.server_round, reason)
-        write_bytes(path, _packed(payload, reason=reason))
+        write_bytes(path, _pack(payload, reason))
 
     def has_put_aside(self, center: str, stage: str, server_round: int, reason: str) -> bool:
         """Whether a payload of this center and round was put aside for this reason."""
@@ -92,12 +93,12 @@ class Inbox:
         return self.root / f"{server_round:06d}-{_digest(stage)}"
 
 
-def _packed(payload: Payload, **more: str) -> bytes:
+def _pack(payload: Payload, reason: str = "") -> bytes:
     """A safetensors file of one payload; equal payloads give equal bytes."""
     tensors = {key: np.array(payload.tensors[key], dtype="<f4", order="C") for key in sorted(payload.tensors)}
-    fields = {name: getattr(payload, name) for name in FIELDS} | {"support": dict(payload.support)} | more
-    header = json.dumps(fields, sort_keys=True)
-    return safetensors_bytes(tensors, {"payload": json.dumps({"header": header, "sha256": _seal(header, tensors)})})
+    header = to_text(payload)
+    sealed = {"header": header, "sha256": _seal(header, tensors), "reason": reason}
+    return safetensors_bytes(tensors, {"payload": json.dumps(sealed)})
 
 
 def _read(path: Path, expected: tuple[str, str, int]) -> Payload:
@@ -107,11 +108,11 @@ def _read(path: Path, expected: tuple[str, str, int]) -> Payload:
             tensors = {key: file.get_tensor(key) for key in sorted(file.keys())}
         if metadata["sha256"] != _seal(metadata["header"], tensors):
             raise ValueError(f"content does not match its SHA-256 {metadata['sha256']}")
-        payload = Payload(**json.loads(metadata["header"]), tensors=tensors)
+        payload = replace(from_text(Payload, metadata["header"]), tensors=tensors)
         found = (payload.center, payload.stage, payload.server_round)
         if found != expected:
             raise ValueError(f"holds center, stage and round {found}, expected {expected}")
-    except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError, PayloadError) as error:
         raise StorageError(
             f"payload {path} is damaged ({error}); remove the file and run the study again: its center is asked anew"
         ) from error
@@ -129,7 +130,7 @@ def _digest(text: str) -> str:
 def _name(center: str) -> str:
     if not NAME.fullmatch(center):
         raise StorageError(
-            f"'{center}' is not a center's name, so that its payload cannot be kept; expected dispatcher, digits, '.', "
+            f"'{center}' is not a center's name, so that its payload cannot be kept; expected letters, digits, '.', "
             "'_' and '-', at most 64"
         )
     return center

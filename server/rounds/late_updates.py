@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from protocol.errors import NO_ANSWER, TRAINER_UNAVAILABLE, LateError, NothingWaitingError, StorageError
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
+from protocol.messages.reply import Reply
 from protocol.messages.tensors import content_hash
 from server.grid.transport import UNAVAILABLE
 from server.rounds.dispatcher import CenterAnswer, Dispatcher

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from protocol.errors import PayloadError, QuorumError
-from protocol.messages.instruction import Reply
 from protocol.messages.payload import frozen_hash, phase_of
+from protocol.messages.reply import Reply
 from protocol.messages.settings import Training
 from protocol.messages.tensors import PEFT
 from protocol.validation import update_norms, validate

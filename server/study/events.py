@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from protocol.messages.instruction import Score
+from protocol.messages.reply import Score
 from protocol.messages.settings import SETTINGS
 from server.study.file import Stage, Study
 from server.study.history import GateRecord, LateRecord, RoundRecord, StageRow

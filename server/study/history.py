@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from protocol.messages.instruction import Score
+from protocol.messages.reply import Score
 from protocol.messages.settings import ModalitySetting
 from strategies.continual.gate import Verdict
 

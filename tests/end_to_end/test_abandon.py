@@ -17,7 +17,8 @@ from client.service.trainer import Trainer
 from client.service.trainer_link import CANCEL, TrainerLink, TrainerUnavailableError
 from client.service.trainer_service import _answered
 from protocol.errors import CancelledError
-from protocol.messages.instruction import Instruction, Kind, Reply
+from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.reply import Reply
 from protocol.messages.settings import Model, StudySettings
 from protocol.socket_codec import pack_instruction, pack_reply, unpack_reply
 from server.study.file import Study, read_study

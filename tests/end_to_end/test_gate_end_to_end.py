@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from protocol.errors import QuorumError
-from protocol.messages.instruction import Comparison, Instruction, Reply
+from protocol.messages.instruction import Instruction
+from protocol.messages.reply import Comparison, Reply
 from server.study import checkpoint as checkpoints
 from strategies.bank.bank import AdapterBank
 from tests.support.federation import GROWING, Doing, errors_of, federation, result_of, stage

@@ -16,7 +16,8 @@ from client.service import trainer_link
 from client.service.trainer import Trainer
 from deploy.simulation.in_process import InProcessGrid
 from protocol.flower_codec import message_type, read_reply, to_message_content
-from protocol.messages.instruction import Instruction, Kind, Reply
+from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.reply import Reply
 from protocol.socket_codec import unpack_reply
 from server.study.file import Study, read_study
 from tests.support.one_center import QUIT, asked, service

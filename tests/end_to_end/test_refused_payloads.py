@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
+from protocol.messages.reply import Reply
 from strategies.bank.bank import AdapterBank
 from tests.support.federation import TOGETHER, errors_of, federation, result_of
 

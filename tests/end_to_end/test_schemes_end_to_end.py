@@ -14,7 +14,8 @@ from peft.tuners.lora import LoraLayer
 
 from client.learning.assembly import assemble
 from fusion_models.adapters.injection import adapted_layers
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
+from protocol.messages.reply import Reply
 from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Base
 from strategies.aggregation.linear_form import effective, flat, linear_form, modules_of, scale_of

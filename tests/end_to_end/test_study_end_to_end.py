@@ -207,7 +207,8 @@ def test_a_center_whose_training_fails_is_left_out_while_the_quorum_holds(
     cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from client.service.trainer import Trainer
-    from protocol.messages.instruction import Instruction, Reply
+    from protocol.messages.instruction import Instruction
+    from protocol.messages.reply import Reply
 
     study_file = write_study(tmp_path / "study.toml", STUDY.replace("seed = 5", "seed = 5\nquorum = 1"))
     perform = Trainer.perform

@@ -15,7 +15,8 @@ from client.service.trainer_link import (
     TrainerUnavailableError,
     patiently,
 )
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
+from protocol.messages.reply import Reply
 from protocol.messages.settings import Model, StudySettings
 from tests.support.one_center import service
 

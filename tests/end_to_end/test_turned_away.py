@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from protocol.messages.instruction import Reply
+from protocol.messages.reply import Reply
 from server.centers.registry import read_registry, write_registry
 from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study

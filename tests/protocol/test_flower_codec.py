@@ -17,8 +17,9 @@ from safetensors.numpy import save
 from protocol import flower_codec as wire
 from protocol import socket_codec as frames
 from protocol.errors import PayloadError
-from protocol.messages.instruction import Comparison, Instruction, Kind, Reply, Score
+from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.payload import Payload
+from protocol.messages.reply import Comparison, Reply, Score
 from protocol.messages.settings import SETTINGS, Adapter, LocalTerms, Model, StudySettings, Training
 
 Through = Callable[[Any], Any]
@@ -210,7 +211,7 @@ def reply_json(**changes: Any) -> str:
     [
         ({"center": ...}, "center: Field required"),
         ({"seconds": "1.0"}, "seconds: Input should be a valid number"),
-        ({"path": "/data"}, "path: Extra inputs are not permitted"),
+        ({"path": "/data"}, "path: Unexpected keyword argument"),
         ({"scores": {"ct": {"cases": 1, "dice": None, "hd95_mm": None, "names": 1}}}, "scores.ct.names: Unexpected"),
         ({"diagnostics": {"gate/0/mr/mean": 0.5}}, "diagnostics: .*'gate/0/mr/mean' is not in the table"),
         ({"diagnostics": ...}, "diagnostics: Field required"),

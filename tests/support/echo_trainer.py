@@ -12,8 +12,9 @@ from client.learning.cancellation import Check, never_cancelled
 from client.outgoing.egress import Perform
 from client.service.trainer_link import key_path
 from client.service.trainer_service import provide_key, serve
-from protocol.messages.instruction import Instruction, Reply, Score
+from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
+from protocol.messages.reply import Reply, Score
 
 
 class EchoTrainer:

@@ -14,7 +14,8 @@ from client.service.trainer import Trainer
 from deploy.simulation.in_process import InProcessGrid
 from deploy.simulation.local import make_trainer
 from deploy.study.prepare import prepare
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
+from protocol.messages.reply import Reply
 from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
 from server.study.directory import StudyDirectory

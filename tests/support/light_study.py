@@ -17,8 +17,9 @@ from client.app import build_client_app
 from client.outgoing.outbox import Outbox
 from deploy.simulation.in_process import InProcessGrid
 from protocol.errors import BackboneMissingError, ConciliumError
-from protocol.messages.instruction import Instruction, Reply, Score
+from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload, frozen_hash, phase_of
+from protocol.messages.reply import Reply, Score
 from protocol.messages.settings import Training
 from protocol.messages.tensors import BACKBONE, PEFT, TensorSpec, group_in, role_of
 from server.grid.center_grid import CenterGrid

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from protocol.messages.instruction import Score
+from protocol.messages.reply import Score
 from server.study.checkpoint import Checkpoint
 from server.study.file import Study
 from server.study.history import AggregationRecord, GateRecord, History, LateRecord, RoundRecord, StageRow

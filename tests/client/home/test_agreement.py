@@ -9,7 +9,7 @@ import pytest
 
 from client.home.agreement import AgreementError, agreed_digest, check_agreed
 from client.service.trainer import Trainer
-from protocol.messages.instruction import Reply
+from protocol.messages.reply import Reply
 from protocol.messages.settings import settings_digest
 from server.study.file import Study, read_study
 from tests.support.one_center import asked

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from client.outgoing.egress import FACTS, answer, check_and_log, known_codes
 from protocol.errors import CaseError, StorageError
-from protocol.messages.header import reply_text
-from protocol.messages.instruction import Comparison, Instruction, Reply, Score
+from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
+from protocol.messages.reply import Comparison, Reply, Score
 from protocol.messages.settings import Model, StudySettings
 from protocol.messages.tensors import TensorSpec, content_hash
+from protocol.messages.text import to_text
 
 SPECS = (
     TensorSpec(key="a#lora_a", group="peft", shape=(1, 2)),
@@ -74,7 +75,7 @@ def test_agreed_reply_leaves_unchanged_and_is_logged(tmp_path: Path) -> None:
     (line,) = _lines(log)
     assert line.pop("time").endswith("+00:00")
     assert len(line.pop("names_sha256")) == 64
-    text = reply_text(REPLY).encode()
+    text = to_text(REPLY).encode()
     assert (line.pop("text_bytes"), line.pop("text_sha256")) == (len(text), hashlib.sha256(text).hexdigest())
     assert line == {
         "again": False,

@@ -18,8 +18,9 @@ from client.outgoing.ledger import read_specs
 from deploy.center.cli import main
 from deploy.simulation.in_process import InProcessGrid
 from protocol.flower_codec import message_type, read_reply, to_message_content
-from protocol.messages.instruction import Instruction, Reply, Score
+from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
+from protocol.messages.reply import Reply, Score
 from protocol.messages.settings import Model, StudySettings
 from protocol.messages.tensors import TensorSpec, content_hash
 

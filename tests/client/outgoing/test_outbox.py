@@ -14,8 +14,9 @@ from client.learning.training import Trained, train_locally
 from client.outgoing.outbox import Outbox, instruction_digest
 from client.service.trainer import Trainer
 from protocol.errors import NothingWaitingError, StorageError
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
+from protocol.messages.reply import Reply
 from protocol.messages.settings import Model, StudySettings, Training
 from protocol.socket_codec import pack_reply
 from server.study.file import Study, read_study

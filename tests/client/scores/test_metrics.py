@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from client.scores.metrics import CaseScore, dice, hd95_mm, summarise
-from protocol.messages.instruction import Score
+from protocol.messages.reply import Score
 
 SPACING_ZYX_MM = (5.0, 2.0, 1.0)
 EMPTY = np.zeros((6, 6, 6), np.uint8)

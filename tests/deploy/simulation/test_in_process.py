@@ -13,8 +13,9 @@ from flwr.supercore.task_identity import TaskIdentity
 from client.app import build_client_app
 from deploy.simulation.in_process import InProcessGrid, assume_task_identity
 from protocol.flower_codec import message_type, read_reply, to_message_content
-from protocol.messages.instruction import Instruction, Kind, Reply
+from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.payload import Payload
+from protocol.messages.reply import Reply
 from protocol.messages.settings import Model, StudySettings
 
 SETTINGS = StudySettings(study="demo", seed=0, model=Model(name="none"))

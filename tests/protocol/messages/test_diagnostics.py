@@ -17,7 +17,7 @@ from client.scores.metrics import CaseScore
 from client.scores.scoring import Network, ScoreCache, Scored, mean_diagnostics
 from fusion_models.vmambax.cgm import Cgm
 from protocol.messages.diagnostics import diagnostic_findings
-from protocol.messages.instruction import Reply, Score
+from protocol.messages.reply import Reply, Score
 from protocol.messages.settings import Model, Preprocessing, StudySettings
 from server.rounds.dispatcher import CenterAnswer
 from server.rounds.records import record_of

@@ -15,8 +15,9 @@ from flwr.proto.node_pb2 import NodeInfo
 from client.app import build_client_app
 from deploy.simulation.in_process import InProcessGrid
 from protocol.errors import StudyError
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
+from protocol.messages.reply import Reply
 from protocol.messages.settings import Model, StudySettings
 from server.app import read_options
 from server.grid.center_grid import CenterGrid, GridError

@@ -10,7 +10,8 @@ import pytest
 from flwr.app import Message
 
 from protocol.errors import ConciliumError
-from protocol.messages.instruction import Instruction, Reply
+from protocol.messages.instruction import Instruction
+from protocol.messages.reply import Reply
 from protocol.messages.settings import Model, StudySettings
 from server.grid.center_grid import CenterGrid
 from server.grid.retry_policy import RetryPolicy

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from protocol.errors import StorageError
-from protocol.messages.instruction import Score
+from protocol.messages.reply import Score
 from protocol.messages.tensors import TensorSpec
 from server.results.report import attendance, center_gates, report_html, traffic, verdict, write_report
 from server.results.result import Facts, build_result

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.messages.instruction import Score
+from protocol.messages.reply import Score
 from protocol.messages.tensors import TensorSpec
 from server.results.result import Facts, build_result, evaluation_matrix, installed_versions, matrix_rows, write_result
 from server.study.file import Study

@@ -123,8 +123,8 @@ def test_a_changed_support_is_noticed(inbox: Inbox) -> None:
     inbox.put(of("a"))
     (path,) = files(inbox.root)
     data = path.read_bytes()
-    assert data.count(b": 12") == 1
-    path.write_bytes(data.replace(b": 12", b": 99"))
+    assert data.count(b":12") == 1
+    path.write_bytes(data.replace(b":12", b":99"))
     with pytest.raises(StorageError, match="content does not match its SHA-256"):
         list(inbox.payloads("adapt", 3))
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import QuorumError, StorageError
-from protocol.messages.instruction import Reply
 from protocol.messages.payload import Payload
+from protocol.messages.reply import Reply
 from protocol.messages.tensors import content_hash
 from server.results.report import report_html
 from server.rounds.inbox import Inbox

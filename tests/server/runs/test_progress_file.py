@@ -18,7 +18,7 @@ from server.study.events import Listener, Listeners
 from server.study.file import read_study
 from server.study.lock import StudyInUseError, held
 from protocol.errors import QuorumError
-from protocol.messages.instruction import Score
+from protocol.messages.reply import Score
 from tests.support.light_study import STUDY, Light, light
 
 RECORD = RoundRecord("adapt", 1, "a", loss=0.5, seconds=2.0, validation={"ct": Score(3, 0.25, None)})

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from protocol.errors import StorageError
-from protocol.messages.instruction import Score
+from protocol.messages.reply import Score
 from server.study import checkpoint
 from server.study.checkpoint import Checkpoint
 from server.study.history import History, RoundRecord, StageRow

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from protocol.messages.instruction import Score
+from protocol.messages.reply import Score
 from server.study.events import Display, Listener, score_table
 from server.study.file import Study, read_study
 from server.study.history import RoundRecord, StageRow

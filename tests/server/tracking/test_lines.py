@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from protocol.messages.instruction import Score
+from protocol.messages.reply import Score
 from server.study.history import History
 from server.tracking.lines import flat, lines_of, score_metrics, study_parameters
 from tests.support.tracked_study import AGAIN, FIGURES, GATE, LATE, ROW, STUDY, record

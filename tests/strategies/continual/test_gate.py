@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from protocol.messages.instruction import Comparison
+from protocol.messages.reply import Comparison
 from protocol.messages.settings import Gate
 from strategies.continual.gate import bootstrap_means, decide, heard_from, lower_bound
 
