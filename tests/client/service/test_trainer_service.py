@@ -53,7 +53,7 @@ def _listens(path: Path) -> bool:
 
 def _started(socket_path: Path, repository: Path) -> subprocess.Popen[bytes]:
     """An echo trainer in a process of its own that already listens."""
-    command = [sys.executable, str(repository / "tests" / "echo_trainer.py"), str(socket_path), "a"]
+    command = [sys.executable, str(repository / "tests" / "support" / "echo_trainer.py"), str(socket_path), "a"]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(repository)})
     _wait_for(socket_path)
     return process
