@@ -14,7 +14,7 @@ import numpy as np
 from deploy.comparison.planner import Run
 from deploy.comparison.worker import ERROR, RECORD
 from protocol.errors import StudyError
-from server.results.result import evaluation_matrix
+from server.results.result import evaluation_matrix, schema_issue
 from server.study.directory import StudyDirectory
 from strategies.evaluation.matrix import Floats
 from strategies.evaluation.run_scores import RunScores, mean_of
@@ -53,6 +53,8 @@ def read_outcome(run: Run, folder: Path) -> Outcome | Missing:
     result = _json(directory.result)
     if not result or result["status"] != "complete":
         return Missing(run, _last_error(folder) or "not complete")
+    if issue := schema_issue(result):
+        return Missing(run, f"{issue}; remove {folder} and run it again")
     backbone = directory.study_file.read_text().partition("\n")[0].rpartition(" ")[2]
     if directory.study_file.read_text() != run.text(backbone):
         return Missing(run, "was run with another study file")

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.table import Table
 
-from server.results.result import PACKAGES, installed_versions
+from server.results.result import PACKAGES, read_versions
 
 NOT_INSTALLED = "not installed"
 DECIMAL_GB = 1e9
@@ -52,7 +52,7 @@ class Environment:
 
 def environment() -> Environment:
     """What this machine brings."""
-    versions = dict.fromkeys(("python", *PACKAGES), NOT_INSTALLED) | installed_versions()
+    versions = dict.fromkeys(("python", *PACKAGES), NOT_INSTALLED) | read_versions()
     try:
         import torch
     except (ImportError, OSError) as error:

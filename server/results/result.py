@@ -20,7 +20,7 @@ from server.study.history import GateRecord, History, QueryRecord, RoundRecord, 
 from strategies.bank.bank import Entry
 from strategies.evaluation.matrix import EvaluationMatrix
 
-SCHEMA = 1
+SCHEMA = 2
 PARTS = ("train", "validation", "test")
 PACKAGES = ("concilium", "flwr", "numpy", "mlflow", "torch", "monai", "peft", "mamba-ssm", "SimpleITK")
 NO_SCORE = Score(cases=0, dice=None, hd95_mm=None)
@@ -39,7 +39,7 @@ class Facts:
     """What study file and history do not say.
 
     cases:    center -> part -> number of cases, of the centers that registered.
-    specs:   every tensor of the model with its group.
+    specs:    every tensor of the model with its group.
     backbone: content hash of the frozen backbone, "" while there is none.
     seconds:  wall time of the whole study.
     """
@@ -85,9 +85,15 @@ def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]
         "backbone": facts.backbone,
         "bank": [_entry(entry) for entry in facts.entries],
         "versions": dict(facts.versions),
-        "undefined": {setting: _undefined(matrix) for setting, matrix in matrices.items()},
+        "undefined": {setting: _count_undefined(matrix) for setting, matrix in matrices.items()},
     }
     return {key: _finite(value) for key, value in result.items()}
+
+
+def schema_issue(result: Mapping[str, Any]) -> str:
+    """Why this version cannot read a result, "" where it can: its keys have the names of another version."""
+    found = result.get("schema")
+    return "" if found == SCHEMA else f"its result.json has schema {found}, this version of concilium reads {SCHEMA}"
 
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:
@@ -99,7 +105,7 @@ def write_result(path: Path, result: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(result, indent=1, allow_nan=False) + "\n")
 
 
-def installed_versions() -> dict[str, str]:
+def read_versions() -> dict[str, str]:
     """Python and the packages that bear on a result, as far as they are installed; imports none of them."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
@@ -167,11 +173,11 @@ def evaluation_matrix(study: Study, matrix: Mapping[str, Any]) -> EvaluationMatr
         stages=tuple(matrix["stages"]),
         centers=tuple(matrix["centers"]),
         values=np.array(matrix["dice"], dtype=np.float64).reshape(len(matrix["stages"]), len(matrix["centers"])),
-        learned=tuple(_learned(study, center, matrix["stages"]) for center in matrix["centers"]),
+        learned=tuple(_first_row_of(study, center, matrix["stages"]) for center in matrix["centers"]),
     )
 
 
-def _learned(study: Study, center: str, rows: Sequence[str]) -> int | None:
+def _first_row_of(study: Study, center: str, rows: Sequence[str]) -> int | None:
     """The row after which a center's own cases had first been trained on, by itself or in a pooled center."""
     own = _folders(study, [center])
     trained = {stage.name: _folders(study, stage.centers) for stage in study.stages}
@@ -195,7 +201,7 @@ def _transfer(study: Study, matrix: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _undefined(matrix: Mapping[str, Any]) -> dict[str, int]:
+def _count_undefined(matrix: Mapping[str, Any]) -> dict[str, int]:
     """Scores left out, over all rows and centers; `cells` counts the cells that have no Dice at all."""
     return {
         "dice": sum(map(sum, matrix["dice_undefined"])),

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from protocol.storage.atomic_files import write_text
 from server.results.report import write_report
-from server.results.result import Facts, Status, build_result, installed_versions, write_result
+from server.results.result import Facts, Status, build_result, read_versions, write_result
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared, StudyDirectory
 from server.tracking.tracker import Tracker
@@ -29,7 +29,7 @@ def write_outputs(
         seconds=state.elapsed_s,
         cases=cases,
         entries=bank.entries(),
-        versions=installed_versions(),
+        versions=read_versions(),
     )
     result = build_result(prepared.study, state.history, facts)
     write_result(directory.result, result)

@@ -104,7 +104,7 @@ def example_result() -> dict[str, Any]:
         for center in CENTERS
     }
     return {
-        "schema": 1,
+        "schema": 2,
         "status": "complete",
         "study": "demo",
         "title": "Continual PET/CT adaptation",

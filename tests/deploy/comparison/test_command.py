@@ -192,6 +192,19 @@ def test_scores_that_contradict_the_result_are_not_used(finished: Path, home: Pa
     assert "center 'center-a' keeps scores whose means are" in found.reason
 
 
+def test_a_result_of_another_schema_is_refused_with_what_to_do(finished: Path, home: Path, tmp_path: Path) -> None:
+    one = read_plan(home / "benchmark.toml").runs[0]
+    folder = tmp_path / "run"
+    shutil.copytree(finished / "runs" / one.name, folder, symlinks=True)
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**result, "schema": 1}))
+    found = read_outcome(one, folder)
+    assert isinstance(found, Missing)
+    assert found.reason == (
+        f"its result.json has schema 1, this version of concilium reads 2; remove {folder} and run it again"
+    )
+
+
 def test_an_unknown_arm_and_missing_data_are_refused(home: Path, tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"--only \['none'\]: .*known: \['together', 'in-turn'\]"):
         run(home, tmp_path, "none")

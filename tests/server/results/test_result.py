@@ -8,7 +8,15 @@ import pytest
 
 from protocol.messages.reply import Score
 from protocol.messages.tensors import TensorSpec
-from server.results.result import Facts, build_result, evaluation_matrix, installed_versions, matrix_rows, write_result
+from server.results.result import (
+    Facts,
+    build_result,
+    evaluation_matrix,
+    read_versions,
+    matrix_rows,
+    schema_issue,
+    write_result,
+)
 from server.study.file import Study
 from server.study.history import AggregationRecord, GateRecord, History, LateRecord, QueryRecord, RoundRecord, StageRow
 from strategies.bank.bank import Entry
@@ -78,7 +86,7 @@ HISTORY = replace(
     queries=(QueryRecord("first", "compare", "b", "", 0.25, 50, 3),),
     late=(LateRecord("first", 2, "b", 3, "set-aside", "ef" * 32),),
 )
-LEDGER = (
+SPECS = (
     TensorSpec("w", "backbone", (10, 90)),
     TensorSpec("pet.w", "pet", (60,)),
     TensorSpec("w#lora_a", "peft", (2, 20)),
@@ -86,7 +94,7 @@ LEDGER = (
 ENTRY = Entry("shared", 3, "", "third", 4, "shared/0002", "ab" * 32, "cd" * 32, {"peft": 5}, 2, 44)
 FACTS = Facts(
     status="complete",
-    specs=LEDGER,
+    specs=SPECS,
     backbone="ab" * 32,
     seconds=9.5,
     cases={"a": {"train": 6, "validation": 1, "test": 5}},
@@ -146,7 +154,7 @@ def test_an_interrupted_study_has_a_result_too():
     json.dumps(result, allow_nan=False)
 
 
-def test_parameters_are_counted_from_the_ledger():
+def test_parameters_are_counted_from_the_specs():
     result = build_result(STUDY, HISTORY, FACTS)
     counts = {key: value for key, value in result["parameters"].items() if key != "definition"}
     assert counts == {"total": 1000, "backbone": 900, "pet": 60, "fusion": 0, "peft": 40, "center": 0, "norm": 0}
@@ -154,7 +162,7 @@ def test_parameters_are_counted_from_the_ledger():
     assert result["stages"][2]["trainable"]["percent"] == 10.0
 
 
-def test_bytes_and_seconds_add_up_over_rounds_evaluations_and_errands():
+def test_bytes_and_seconds_add_up_over_rounds_evaluations_and_queries():
     result = build_result(STUDY, HISTORY, FACTS)
     assert result["bytes"]["down"] == 395
     assert result["bytes"]["by_center"]["a"] == {"down": 300, "up": 30}
@@ -224,6 +232,12 @@ def test_the_documentation_lists_exactly_the_keys_that_are_written():
 
 
 def test_versions_name_python_and_the_packages_that_are_installed():
-    versions = installed_versions()
+    versions = read_versions()
     assert versions["flwr"].startswith("1.41")
     assert {"python", "numpy"} <= set(versions)
+
+
+def test_a_result_of_another_schema_is_told_from_ours():
+    assert schema_issue(build_result(STUDY, History(), FACTS)) == ""
+    assert schema_issue({"schema": 1}) == "its result.json has schema 1, this version of concilium reads 2"
+    assert "schema None" in schema_issue({})
