@@ -1,7 +1,7 @@
 """Our figures beside what Avalanche's own metric classes say about the same dense matrices.
 
-The numbers were printed by benchmarks/avalanche_parity.py with avalanche-lib 0.6.0: each metric after each evaluation
-pass, the first of which comes before any training. docs/continual.md lists where the definitions part.
+The numbers were printed by record_avalanche.py beside this file with avalanche-lib 0.6.0: each metric after each
+evaluation pass, the first of which comes before any training. docs/continual.md lists where the definitions part.
 """
 
 import numpy as np

@@ -1,13 +1,13 @@
-"""What Avalanche's own metric classes say about small evaluation matrices; tests/strategies/evaluation/test_avalanche_parity.py records it.
+"""What Avalanche's own metric classes say about small evaluation matrices; test_avalanche_parity.py holds the numbers.
 
     pip install "avalanche-lib==0.6.0" --no-deps
     pip install torch numpy matplotlib psutil gputil
-    python benchmarks/avalanche_parity.py
+    python tests/strategies/evaluation/record_avalanche.py
 
 Avalanche's training loop is replaced by the order of its callbacks: evaluate before any training, then for each
 experience train and evaluate all. A score of 0.37 is 100 samples of which 37 are classified correctly. The metric
 classes are Avalanche's, unchanged. Image, detection and logging packages, which they import and these metrics never
-call, are left out of the environment and stand in as empty modules. The last line is one JSON object.
+call, are left out of the environment and stand in as empty modules. It prints one JSON object.
 """
 
 import importlib
@@ -131,12 +131,9 @@ def _moment(experience: int, score: float) -> SimpleNamespace:
 def main() -> None:
     """Print the version and, for every matrix, each metric after each evaluation pass."""
     classes = load_metrics()
-    version = importlib.metadata.version("avalanche-lib")
-    print(f"avalanche-lib {version}, torch {torch.__version__}")
     results = {name: values_after(rows, classes) for name, rows in MATRICES.items()}
-    for name, found in results.items():
-        print(name, *(f"{metric} {values}" for metric, values in found.items()), sep="\n  ")
-    print(json.dumps({"version": version, "matrices": MATRICES, "results": results}))
+    found = {"version": importlib.metadata.version("avalanche-lib"), "matrices": MATRICES, "results": results}
+    sys.stdout.write(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
