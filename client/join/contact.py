@@ -1,24 +1,26 @@
 """One attempt to reach the coordinator, taken apart: what was found at each step, for `client.join.preflight` to judge.
 
 Name, connection, the proxy that the environment names, what speaks there, its certificate (shown to anybody), its
-clock, and last whether TLS verifies with the kit's authority. Flower's client follows the same proxy variables.
+clock, and whether TLS verifies with the kit's authority. Flower's client follows the same proxy variables.
 """
 
-import base64
 import socket
 import ssl
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from urllib.parse import SplitResult, unquote, urlsplit
+from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
+import httpx
 from cryptography import x509
 
 from protocol.enrolment.kit import host_and_port
 
 TIMEOUT_S = 10.0
-HEAD_BYTES = 16384
+LINE_LENGTH = 80
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,6 @@ class Contact:
     presented: x509.Certificate | None = None
     tls_error: str = ""
     verify_code: int = 0
-    status: int = 0
     server_time: datetime | None = None
     ahead_s: float = 0.0
 
@@ -51,49 +52,48 @@ class Contact:
         return f"{self.host}:{self.port}"
 
     @property
-    def dialled(self) -> str:
+    def first_hop(self) -> str:
         """Where the connection goes: the proxy or the coordinator."""
         return self.proxy or self.target
 
 
 def make_contact(endpoint: str, authority_pem: bytes, timeout_s: float = TIMEOUT_S) -> Contact:
-    """Try to reach the coordinator at `endpoint` ("host:port"); every failure becomes part of the result."""
+    """Try to reach the coordinator at `endpoint` ("host:port"); every failure becomes part of the result.
+
+    A certificate that does not verify is looked at a second time, believed or not: a diagnosis, nothing is sent but a
+    GET.
+    """
     host, port = host_and_port(endpoint)
     proxy = proxy_to(host)
-    contact = Contact(host, port, proxy=f"{proxy.hostname}:{_port_of(proxy)}" if proxy else "")
-    contact = _resolved(contact, (proxy.hostname or "", _port_of(proxy)) if proxy else (host, port))
+    contact = _resolve(Contact(host, port, proxy=f"{proxy.host}:{_port_of(proxy)}" if proxy else ""), proxy)
     if contact.resolution_error:
         return contact
-    try:
-        connection = _connected(contact, proxy, timeout_s)
-    except _TunnelError as error:
-        return replace(contact, tunnel_error=str(error))
-    except OSError as error:
-        return replace(contact, connect_error=_words(error))
-    contact = _looked_at(contact, connection)
-    if contact.presented is None:
-        return replace(contact, plain=_spoken_plainly(contact, proxy, timeout_s))
-    return _verified(contact, proxy, authority_pem, timeout_s)
+    if proxy and proxy.scheme != "http":
+        return replace(contact, tunnel_error=f"its kind '{proxy.scheme}' is not supported, expected http://HOST:PORT")
+    found = _ask(contact, proxy, authority_pem, timeout_s)
+    if not found.tls_error or found.presented:
+        return found
+    shown = _ask(contact, proxy, None, timeout_s)
+    if shown.presented is None:
+        return replace(shown, plain=_speak_plainly(contact, proxy, timeout_s))
+    return replace(shown, tls_error=found.tls_error, verify_code=found.verify_code)
 
 
-def proxy_to(host: str) -> SplitResult | None:
+def proxy_to(host: str) -> httpx.URL | None:
     """The proxy that the environment names for HTTPS to `host`; None where it names none or exempts the host."""
     named = getproxies()
     address = named.get("https") or named.get("all")
     if not address or proxy_bypass(host):
         return None
-    return urlsplit(address if "://" in address else f"http://{address}")
+    return httpx.URL(address if "://" in address else f"http://{address}")
 
 
-class _TunnelError(Exception):
-    """The proxy did not open a way to the coordinator."""
-
-
-def _port_of(proxy: SplitResult) -> int:
+def _port_of(proxy: httpx.URL) -> int:
     return proxy.port or (443 if proxy.scheme == "https" else 80)
 
 
-def _resolved(contact: Contact, where: tuple[str, int]) -> Contact:
+def _resolve(contact: Contact, proxy: httpx.URL | None) -> Contact:
+    where = (proxy.host, _port_of(proxy)) if proxy else (contact.host, contact.port)
     try:
         found = socket.getaddrinfo(*where, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -101,103 +101,93 @@ def _resolved(contact: Contact, where: tuple[str, int]) -> Contact:
     return replace(contact, addresses=tuple(dict.fromkeys(str(entry[4][0]) for entry in found)))
 
 
-def _connected(contact: Contact, proxy: SplitResult | None, timeout_s: float) -> socket.socket:
-    """A TCP connection to the coordinator, through the proxy where there is one."""
-    if proxy is None:
-        return socket.create_connection((contact.host, contact.port), timeout_s)
-    if proxy.scheme != "http":
-        raise _TunnelError(f"its kind '{proxy.scheme}' is not supported, expected http://HOST:PORT")
-    connection = socket.create_connection((proxy.hostname or "", _port_of(proxy)), timeout_s)
+class _Trace:
+    """How far a request came, as httpx tells: whether TLS began, the certificate shown, when the question left."""
+
+    def __init__(self) -> None:
+        self.has_greeted = False
+        self.presented: x509.Certificate | None = None
+        self.asked_at = datetime.now(UTC)
+
+    def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        step = event.partition(".")[2]
+        if step == "start_tls.started":
+            self.has_greeted = True
+        elif step == "start_tls.complete":
+            shown = info["return_value"].get_extra_info("socket").getpeercert(binary_form=True)
+            with suppress(ValueError):
+                self.presented = x509.load_der_x509_certificate(shown)
+        elif step == "send_request_headers.started":
+            self.asked_at = datetime.now(UTC)
+
+
+def _ask(contact: Contact, proxy: httpx.URL | None, authority_pem: bytes | None, timeout_s: float) -> Contact:
+    """A GET over TLS as Flower does it, with the kit's authority and no other; without one, anybody is believed."""
+    trace = _Trace()
     try:
-        target = f"[{contact.host}]:{contact.port}" if ":" in contact.host else contact.target
-        head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{_credentials(proxy)}\r\n"
-        connection.sendall(head.encode())
-        line = _head(connection).split("\r\n", 1)[0]
-    except OSError as error:
-        connection.close()
-        raise _TunnelError(_words(error)) from error
-    if line.split(" ")[1:2] != ["200"]:
-        connection.close()
-        raise _TunnelError(f"it answered '{line[:80]}'" if line else "it closed the connection")
-    return connection
+        with (
+            httpx.Client(proxy=proxy, verify=_trust(authority_pem), timeout=timeout_s, trust_env=False) as client,
+            client.stream("GET", _url(contact, "https"), extensions={"trace": trace}) as response,
+        ):
+            return _read_clock(replace(contact, presented=trace.presented), response, trace.asked_at)
+    except (httpx.HTTPError, OSError, ValueError) as error:
+        return _explain(replace(contact, presented=trace.presented), error, has_greeted=trace.has_greeted)
 
 
-def _credentials(proxy: SplitResult) -> str:
-    if proxy.username is None:
-        return ""
-    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}\r\n"
-
-
-def _looked_at(contact: Contact, connection: socket.socket) -> Contact:
-    """The certificate and the clock of whoever answers, believed or not: a diagnosis, nothing is sent but a GET."""
+def _trust(authority_pem: bytes | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    try:
-        with connection, context.wrap_socket(connection, server_hostname=contact.host) as secure:
-            shown = secure.getpeercert(binary_form=True)
-            presented = x509.load_der_x509_certificate(shown) if shown else None
-            contact = replace(contact, presented=presented)
-            secure.sendall(f"GET / HTTP/1.1\r\nHost: {contact.target}\r\nConnection: close\r\n\r\n".encode())
-            sent_at = datetime.now(UTC)
-            head = _head(secure)
-    except (OSError, ValueError) as error:
-        return replace(contact, tls_error=_words(error))
-    return _timed(contact, head, sent_at)
+    if authority_pem is None:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    else:
+        context.load_verify_locations(cadata=authority_pem.decode("ascii"))
+    return context
 
 
-def _timed(contact: Contact, head: str, sent_at: datetime) -> Contact:
+def _url(contact: Contact, scheme: str) -> httpx.URL:
+    return httpx.URL(scheme=scheme, host=contact.host, port=contact.port, path="/")
+
+
+def _read_clock(contact: Contact, response: httpx.Response, asked_at: datetime) -> Contact:
     """The server's clock, halfway between question and answer; its Date is cut to whole seconds, half a one early."""
-    local = sent_at + (datetime.now(UTC) - sent_at) / 2
-    lines = head.split("\r\n")
-    words = lines[0].split(" ")
-    status = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
-    dates = [line.partition(":")[2].strip() for line in lines[1:] if line.lower().startswith("date:")]
+    local = asked_at + (datetime.now(UTC) - asked_at) / 2
     try:
-        told = parsedate_to_datetime(dates[0]).astimezone(UTC)
-    except (IndexError, ValueError, TypeError):
-        return replace(contact, status=status)
-    ahead = (local - told - timedelta(seconds=0.5)).total_seconds()
-    return replace(contact, status=status, server_time=told, ahead_s=ahead)
+        told = parsedate_to_datetime(response.headers["date"]).astimezone(UTC)
+    except (KeyError, ValueError, TypeError):
+        return contact
+    return replace(contact, server_time=told, ahead_s=(local - told - timedelta(seconds=0.5)).total_seconds())
 
 
-def _spoken_plainly(contact: Contact, proxy: SplitResult | None, timeout_s: float) -> str:
+def _explain(contact: Contact, error: Exception, *, has_greeted: bool) -> Contact:
+    """At which step a request failed: the connection, the way through the proxy, or TLS and what comes after."""
+    cause = _root_of(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return replace(contact, tls_error=cause.verify_message, verify_code=cause.verify_code)
+    if has_greeted or not isinstance(error, httpx.HTTPError):
+        return replace(contact, tls_error=_words(cause))
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return replace(contact, connect_error=_words(cause))
+    refused = isinstance(error, httpx.ProxyError)
+    return replace(contact, tunnel_error=f"it answered '{error}'" if refused else _words(cause))
+
+
+def _root_of(error: BaseException) -> BaseException:
+    cause = error.__cause__ or error.__context__
+    return _root_of(cause) if cause is not None else error
+
+
+def _speak_plainly(contact: Contact, proxy: httpx.URL | None, timeout_s: float) -> str:
     """The first line that answers a request without TLS; empty where none does."""
     try:
-        with _connected(contact, proxy, timeout_s) as connection:
-            connection.sendall(f"GET / HTTP/1.1\r\nHost: {contact.target}\r\nConnection: close\r\n\r\n".encode())
-            line = _head(connection).split("\r\n", 1)[0]
-    except (OSError, _TunnelError):
+        with (
+            httpx.Client(proxy=proxy, timeout=timeout_s, trust_env=False) as client,
+            client.stream("GET", _url(contact, "http")) as answer,
+        ):
+            return f"{answer.http_version} {answer.status_code} {answer.reason_phrase}"[:LINE_LENGTH]
+    except httpx.HTTPError:
         return ""
-    return line[:80] if line.startswith("HTTP/") else ""
 
 
-def _verified(contact: Contact, proxy: SplitResult | None, authority_pem: bytes, timeout_s: float) -> Contact:
-    """TLS as Flower does it: the kit's authority and no other, and the endpoint's name."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    try:
-        context.load_verify_locations(cadata=authority_pem.decode("ascii"))
-        connection = _connected(contact, proxy, timeout_s)
-        with connection, context.wrap_socket(connection, server_hostname=contact.host):
-            return contact
-    except ssl.SSLCertVerificationError as error:
-        return replace(contact, tls_error=error.verify_message, verify_code=error.verify_code)
-    except (OSError, ValueError, _TunnelError) as error:
-        return replace(contact, tls_error=_words(error))
-
-
-def _head(connection: socket.socket) -> str:
-    """What arrives up to the empty line that ends an HTTP head."""
-    found = b""
-    while b"\r\n\r\n" not in found and len(found) < HEAD_BYTES:
-        more = connection.recv(4096)
-        if not more:
-            break
-        found += more
-    return found.decode("latin-1")
-
-
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     """An error in words for a message."""
     if isinstance(error, ConnectionRefusedError):
         return "refused"

@@ -43,7 +43,7 @@ def check_name(situation: Situation) -> Finding:
     contact = situation.contact
     if contact is None:
         return skipped(NO_KIT)
-    name = contact.dialled.rpartition(":")[0]
+    name = contact.first_hop.rpartition(":")[0]
     if contact.resolution_error:
         if contact.proxy:
             return failed(
@@ -66,15 +66,15 @@ def check_port(situation: Situation) -> Finding:
         return skipped("there is no address to connect to")
     if contact.connect_error == "refused":
         return failed(
-            f"{contact.dialled} refuses connections",
-            f"ask the coordinator whether it is up; if it is, let TCP to {contact.dialled} through your firewall",
+            f"{contact.first_hop} refuses connections",
+            f"ask the coordinator whether it is up; if it is, let TCP to {contact.first_hop} through your firewall",
         )
     if contact.connect_error:
         return failed(
-            f"{contact.dialled} cannot be reached ({contact.connect_error})",
-            f"open outgoing TCP to {contact.dialled} in your firewall, or set HTTPS_PROXY if a proxy is required",
+            f"{contact.first_hop} cannot be reached ({contact.connect_error})",
+            f"open outgoing TCP to {contact.first_hop} in your firewall, or set HTTPS_PROXY if a proxy is required",
         )
-    return ok(f"{contact.dialled} takes connections; this center opens no port to the outside")
+    return ok(f"{contact.first_hop} takes connections; this center opens no port to the outside")
 
 
 def check_proxy(situation: Situation) -> Finding:

@@ -82,7 +82,7 @@ def test_both_images_together_have_what_the_package_asks_for():
     images = names_in(DEPLOY / "images/client.in") | names_in(DEPLOY / "images/server.in")
     # mlflow is the coordinator's client alone: the skinny package and what its local store needs.
     assert wanted - images == {"mlflow"}
-    assert images - wanted == {"mlflow-skinny", "alembic", "sqlalchemy", "httpx"}
+    assert images - wanted == {"mlflow-skinny", "alembic", "sqlalchemy"}
 
 
 OURS = {"fusion_models", "protocol", "strategies", "server", "client", "deploy"}
