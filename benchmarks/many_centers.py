@@ -22,8 +22,7 @@ from deploy.supervision.telemetry import SWITCHED_OFF
 from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
 from server.study.directory import read_prepared
-from server.study.events import Listener
-from server.study.file import Stage
+from server.study.events import Event, RoundStarted
 
 MIB = 1024**2
 STATM_PAGE = resource.getpagesize()
@@ -67,15 +66,16 @@ def study_text(model: str, crop_zyx: Sequence[int], *, centers: int, rounds: int
     return head + tables + STAGE.format(centers=json.dumps(names), rounds=rounds)
 
 
-class Clock(Listener):
-    """Notes when each round started and when the stage was scored."""
+class Clock:
+    """Notes when each round started."""
 
     def __init__(self) -> None:
         self.starts: list[float] = []
 
-    def round_started(self, _stage: Stage, _number: int, _centers: object) -> None:
-        """A round begins, and the one before has ended."""
-        self.starts.append(time.perf_counter())
+    def listen(self, event: Event) -> None:
+        """Note the time when a round begins, and the one before has ended."""
+        if isinstance(event, RoundStarted):
+            self.starts.append(time.perf_counter())
 
 
 def resident_bytes() -> int:
@@ -95,7 +95,7 @@ def run(root: Path) -> dict[str, float]:
     prepared = read_prepared(root)
     apps = {name: build_client_app(LightCenter(name, prepared.specs).perform) for name in prepared.study.centers}
     clock, before = Clock(), resident_bytes()
-    run_study(CenterGrid(InProcessGrid(apps), poll_s=0), root, listener=clock)
+    run_study(CenterGrid(InProcessGrid(apps), poll_s=0), root, listen=clock.listen)
     starts = clock.starts[1:]
     return {
         "seconds_a_round": (starts[-1] - starts[0]) / (len(starts) - 1),

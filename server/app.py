@@ -25,7 +25,8 @@ from server.rounds.study_run import run_study
 from server.runs.progress_file import ProgressFile
 from server.runs.state_files import read_turned_away
 from server.study.directory import StudyDirectory
-from server.study.events import Display, Listeners
+from server.study.display import Display
+from server.study.events import tell_all
 from server.study.file import read_study
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -82,11 +83,11 @@ def run_here(grid: Grid, directory: StudyDirectory, run_id: str, tracking_uri: s
     study = read_study(directory.study_file)
     center_grid = CenterGrid(grid, patience_s=study.reconnect_s)
     with ProgressFile(directory, study, run_id) as progress, Display(study, Console()) as display:
-        add_exit_handler(progress.interrupted, run_before_force_exit=True)
+        add_exit_handler(progress.interrupt, run_before_force_exit=True)
         run_study(
             center_grid,
             directory.root,
-            listener=Listeners(progress, display),
+            listen=tell_all(progress.listen, display.listen),
             tracking_uri=tracking_uri,
             turned_away=lambda: read_turned_away(directory),
         )

@@ -19,7 +19,7 @@ from protocol.errors import StudyError
 from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
 from server.study.directory import StudyDirectory
-from server.study.events import Display
+from server.study.display import Display
 from server.study.file import Study
 
 MakeTrainer = Callable[[str], Trainer]
@@ -61,7 +61,7 @@ def simulate(
     try:
         with Display(study, console) as display:
             ENGINES[engine](
-                lambda grid: run_study(CenterGrid(grid, poll_s=0.2), out, listener=display), trainers, trainer_for
+                lambda grid: run_study(CenterGrid(grid, poll_s=0.2), out, listen=display.listen), trainers, trainer_for
             )
     finally:
         for center in study.centers:

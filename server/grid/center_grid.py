@@ -2,37 +2,34 @@
 
 Works over any Flower `Grid`: SuperLink, Ray or in-process. A node belongs to the center whose name it was registered
 with; where nodes are nameless (Ray), the reply to a `register` instruction names it. Never by what a later reply says.
-A message that missed its deadline stays known until its time to live ends: its answer is handed on apart, as late.
+A message that missed its deadline stays known until its time to live ends: its answer is yielded apart, as late.
 """
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from flwr.app import DEFAULT_TTL
 from flwr.serverapp import Grid
 
 from protocol.errors import ConciliumError
-from protocol.flower_codec import tensor_bytes
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
+from server.grid.center_answer import CenterAnswer
 from server.grid.registration import Registration
 from server.grid.request_batch import RequestBatch
-from server.grid.retry_policy import RetryPolicy
 from server.grid.transport import Node, PendingMessage, Transport, withdraw
 
 logger = logging.getLogger(__name__)
 
-OnReply = Callable[[str, Reply, int, int], None]
-OnLate = Callable[[str, Reply], None]
 LONGEST_LOOK_S, LOOKS = 5.0, 20
 
 
 class GridError(ConciliumError):
     """The connected nodes cannot be told apart as centers."""
 
-    code = "center_grid"
+    code = "grid"
 
 
 class CenterGrid:
@@ -59,152 +56,133 @@ class CenterGrid:
         """
         return {center: node.node_id for center, node in self._nodes().items()}
 
-    def connected(self) -> tuple[str, ...]:
-        """The names of the centers connected now, sorted.
-
-        Raises:
-            GridError: two connected nodes have one center's name.
-        """
-        return tuple(self._nodes())
-
     def idle(self) -> tuple[str, ...]:
         """The centers connected now that are not at work on a message that missed its deadline, sorted.
 
         Raises:
             GridError: two connected nodes have one center's name.
         """
-        at_work = {question.node for question in self._overdue.values()}
+        at_work = {message.node for message in self._overdue.values()}
         return tuple(center for center, node in self._nodes().items() if node not in at_work)
 
     def register(
-        self,
-        instruction: Instruction,
-        *,
-        deadline_s: float,
-        expected: Collection[str],
-        enough: int | None = None,
-        on_late: OnLate | None = None,
-    ) -> dict[str, Reply]:
-        """Ask nodes to introduce themselves; those that connect meanwhile are asked too.
+        self, instruction: Instruction, *, deadline_s: float, expected: Collection[str], enough: int | None = None
+    ) -> Iterator[CenterAnswer]:
+        """Ask nodes to introduce themselves, also those that connect meanwhile; read to its end, as `ask`.
 
         Args:
             instruction: of kind `register`.
             deadline_s: seconds to wait at most.
             expected: centers to wait for; nodes with other names are left alone.
-            enough: once the patience of this center_grid is over, so many answers without error end the wait before the
-                deadline; None, or a center_grid without patience, waits for all `expected`.
-            on_late: as in `ask`.
+            enough: once this grid's patience is over, so many answers without error end the wait before the deadline;
+                None, or a grid without patience, waits for all `expected`.
 
-        Returns:
-            The reply of each center that answered, by center.
+        Yields:
+            The answer of each center, as it arrives; between them late answers, as in `ask`.
 
         Raises:
             GridError: two nodes introduce themselves as one center.
         """
-        replies: dict[str, Reply] = {}
-        waiting: dict[str, PendingMessage] = {}
+        registration = Registration(
+            self._transport,
+            instruction,
+            expected,
+            enough=enough,
+            patience_s=self._patience_s,
+            ttl_s=_time_to_live(deadline_s),
+        )
         started = time.monotonic()
-        welcome = Registration(instruction, expected, RetryPolicy(self._patience_s), _time_to_live(deadline_s))
-        while True:
-            welcome.invite(self._transport, self._seen(), waiting)
-            arrived = self._transport.arrived(waiting)
-            for question, reply in welcome.accepted(arrived, waiting):
-                self._introduce(question, reply)
-                if reply.center:
-                    replies[reply.center] = reply
-            passed = time.monotonic() - started
-            done = set(expected) <= set(replies)
-            if 0 < self._patience_s <= passed and enough is not None:
-                done = done or sum(not reply.error for reply in replies.values()) >= enough
-            if done or passed >= deadline_s:
-                self._hear_late(on_late)
-                self._overdue |= waiting
-                return replies
-            if not arrived:
-                self._hear_late(on_late)
-                self._pause(started + deadline_s)
+        try:
+            while True:
+                registration.invite(self._names_by_node())
+                found = registration.take()
+                yield from self._introduce_all(found)
+                passed_s = time.monotonic() - started
+                if passed_s >= deadline_s or registration.is_done(passed_s):
+                    break
+                if not found:
+                    yield from self._hear_late()
+                    self._pause(started + deadline_s)
+            yield from self._hear_late()
+        finally:
+            self._overdue |= registration.waiting
 
-    def ask(
-        self,
-        instructions: Mapping[str, Instruction],
-        *,
-        deadline_s: float,
-        on_reply: OnReply | None = None,
-        on_late: OnLate | None = None,
-    ) -> dict[str, Reply]:
-        """Send each center its instruction and collect replies until all are there or the deadline has passed.
+    def ask(self, instructions: Mapping[str, Instruction], *, deadline_s: float) -> Iterator[CenterAnswer]:
+        """Send each center its instruction, and yield answers as they arrive until all are there or time is over.
 
-        A center that is lost is sent its instruction again when it is back, within the center_grid's patience; without
+        Nothing is sent before the first answer is asked for, and an answer that is not read is lost: read to the end.
+        A center that is lost is sent its instruction again when it is back, within this grid's patience; without
         patience, a center that connects only after the instructions were sent is not asked by this call.
 
         Args:
             instructions: one a center; they are sent in this order.
             deadline_s: seconds to wait at most; what arrives later is heard by later calls as late.
-            on_reply: called once for each center that is through with center, reply, tensor bytes sent (all copies)
-                and tensor bytes received.
-            on_late: called once for each answer that arrived meanwhile to a message of an earlier call that missed its
-                deadline, with center and reply; such an answer is never among the replies of this call.
 
-        Returns:
-            The replies that arrived, by center. A center that is not connected or vanished has the error
+        Yields:
+            One answer for each center that is through. A center that is not connected or vanished has the error
             `node-unavailable`, one that answers in another's name `other-center`, with something else `unreadable`.
+            Between them, marked as late, each answer to a message of an earlier call that missed its deadline, once.
         """
-        replies: dict[str, Reply] = {}
         ttl_s = _time_to_live(deadline_s)
         batch = RequestBatch(self._transport, instructions, patience_s=self._patience_s, ttl_s=ttl_s)
-        batch.look(self._nodes())
+        batch.send_due(self._nodes())
         now = time.monotonic()
         ends_at, looks_at = now + deadline_s, now + self._look_s
-        self._hear_late(on_late)
-        while batch.open and time.monotonic() < ends_at:
-            through = batch.taken()
-            for center, reply in through:
-                _take(replies, on_reply, center, reply, batch.bytes_down[center])
-            if not through:
-                self._hear_late(on_late)
-                self._pause(ends_at)
-            if self._patience_s and time.monotonic() >= looks_at:
-                batch.look(self._nodes())
-                looks_at = time.monotonic() + self._look_s
-        for center, reply in batch.end():
-            _take(replies, on_reply, center, reply, batch.bytes_down[center])
-        _name_the_late(batch, instructions, deadline_s)
-        self._overdue |= batch.waiting | batch.left
-        return replies
+        try:
+            yield from self._hear_late()
+            while batch.open and time.monotonic() < ends_at:
+                answers = batch.take()
+                yield from answers
+                if not answers:
+                    yield from self._hear_late()
+                    self._pause(ends_at)
+                if self._patience_s and time.monotonic() >= looks_at:
+                    batch.send_due(self._nodes())
+                    looks_at = time.monotonic() + self._look_s
+            yield from batch.end(deadline_s)
+        finally:
+            self._overdue |= batch.waiting | batch.left
 
     @property
     def _look_s(self) -> float:
         """Seconds between two looks for centers that are back."""
         return min(LONGEST_LOOK_S, self._patience_s / LOOKS)
 
-    def _hear_late(self, on_late: OnLate | None) -> None:
-        """Hand on what has arrived for messages that missed their deadline, and forget those that expired."""
-        for question, reply in self._transport.arrived(self._overdue):
-            center = question.center or reply.center
+    def _hear_late(self) -> list[CenterAnswer]:
+        """What has arrived for messages that missed their deadline; those that expired are forgotten."""
+        late = []
+        for message, reply in self._transport.receive(self._overdue):
             logger.warning(
                 "center '%s' answered '%s' (%s) after the deadline%s; the answer is put aside",
-                center,
-                question.kind,
-                question.about,
+                reply.center,
+                message.kind,
+                message.about,
                 f" with error '{reply.error}'" if reply.error else "",
             )
             if not reply.error:
-                withdraw(self._overdue, [question])
-            self._introduce_late(question, reply)
-            if on_late is not None:
-                on_late(center, reply)
+                withdraw(self._overdue, [message])
+            self._introduce_late(message, reply)
+            late.append(CenterAnswer.weigh(reply, message.bytes_down, late=True))
         now = time.monotonic()
-        self._overdue = {key: question for key, question in self._overdue.items() if question.expires_at > now}
+        self._overdue = {key: message for key, message in self._overdue.items() if message.expires_at > now}
+        return late
 
-    def _introduce_late(self, question: PendingMessage, reply: Reply) -> None:
+    def _introduce_all(self, found: Iterable[tuple[PendingMessage, Reply]]) -> Iterator[CenterAnswer]:
+        """The answers of nodes that have a center's name, or have just said it."""
+        for message, reply in found:
+            self._introduce(message, reply)
+            if reply.center:
+                yield CenterAnswer.weigh(reply, message.bytes_down)
+
+    def _introduce_late(self, message: PendingMessage, reply: Reply) -> None:
         """As `_introduce`; a second node of one center is left nameless, since a round is under way."""
         try:
-            if question.kind == "register":
-                self._introduce(question, reply)
+            if message.kind == "register":
+                self._introduce(message, reply)
         except GridError:
-            logger.exception("node %d is not taken for center '%s'", question.node.node_id, reply.center)
+            logger.exception("node %d is not taken for center '%s'", message.node.node_id, reply.center)
 
-    def _seen(self) -> dict[Node, str]:
+    def _names_by_node(self) -> dict[Node, str]:
         """The center's name of every connected node; empty for a nameless one that has not registered.
 
         Without patience nobody is asked twice, and it does not matter when a node started.
@@ -217,18 +195,18 @@ class CenterGrid:
 
     def _nodes(self) -> dict[str, Node]:
         """The node of every named center that is connected now, by center in name order."""
-        return _by_center(self._seen())
+        return _by_center(self._names_by_node())
 
-    def _introduce(self, question: PendingMessage, reply: Reply) -> None:
+    def _introduce(self, message: PendingMessage, reply: Reply) -> None:
         """Remember whose node a nameless one is."""
-        if question.center:
+        if message.center:
             return
         if not reply.center:
-            logger.warning("node %d did not say whose it is (%s)", question.node.node_id, reply.error or "no name")
+            logger.warning("node %d did not say whose it is (%s)", message.node.node_id, reply.error or "no name")
             return
-        others = {node: name for node, name in self._seen().items() if node.node_id != question.node.node_id}
-        _by_center({**others, question.node: reply.center})
-        self._names[question.node.node_id] = reply.center
+        others = {node: name for node, name in self._names_by_node().items() if node.node_id != message.node.node_id}
+        _by_center({**others, message.node: reply.center})
+        self._names[message.node.node_id] = reply.center
 
     def _pause(self, ends_at: float) -> None:
         time.sleep(max(0.0, min(self._poll_s, ends_at - time.monotonic())))
@@ -251,22 +229,3 @@ def _by_center(names: Mapping[Node, str]) -> dict[str, Node]:
             "stop the second node or register it under its own name"
         )
     return {name: node for node, name in sorted(names.items(), key=lambda item: item[1]) if name}
-
-
-def _name_the_late(batch: RequestBatch, instructions: Mapping[str, Instruction], deadline_s: float) -> None:
-    for center in batch.open:
-        asked = instructions[center]
-        logger.warning(
-            "center '%s' did not answer '%s' (%s/%d) within %g s; a later answer does not count",
-            center,
-            asked.kind,
-            asked.stage,
-            asked.server_round,
-            deadline_s,
-        )
-
-
-def _take(replies: dict[str, Reply], on_reply: OnReply | None, center: str, reply: Reply, bytes_down: int) -> None:
-    replies[center] = reply
-    if on_reply is not None:
-        on_reply(center, reply, bytes_down, 0 if reply.payload is None else tensor_bytes(reply.payload.tensors))

@@ -18,7 +18,7 @@ class _Lost:
 
 
 class RetryPolicy:
-    """The centers that were lost during one batch.
+    """The centers that were lost while they were asked.
 
     A center that is lost again soon after it was asked again was never really back: its time runs on. One that worked
     for longer than that and is lost once more has all the time again.
@@ -33,13 +33,13 @@ class RetryPolicy:
         self._lost: dict[str, _Lost] = {}
 
     def lose(self, center: str, reply: Reply, now: float) -> None:
-        """A center is lost at `now`; `reply` is what stands for it if it does not come back."""
+        """Note that a center is lost at `now`; `reply` is what stands for it if it does not come back."""
         known = self._lost.get(center)
         soon = known is not None and (known.asked_at is None or now - known.asked_at <= self._patience_s)
         self._lost[center] = _Lost(reply, since=known.since if known and soon else now, latest=now)
 
-    def asked(self, center: str, now: float) -> None:
-        """A lost center has been asked again."""
+    def note_asked(self, center: str, now: float) -> None:
+        """Note that a lost center has been asked again."""
         if center in self._lost:
             self._lost[center] = replace(self._lost[center], asked_at=now)
 
@@ -51,7 +51,7 @@ class RetryPolicy:
         """Whether a center may be asked now: it is not lost, or has had a pause since."""
         return not self.is_lost(center) or now >= self._lost[center].latest + self._pause_s
 
-    def given_up(self, now: float) -> dict[str, Reply]:
+    def out_of_patience(self, now: float) -> dict[str, Reply]:
         """The centers whose time is over, with what stands for them."""
         return {
             center: lost.reply

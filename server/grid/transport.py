@@ -1,6 +1,6 @@
-"""Messages to nodes and what comes back of them: who was asked what, and which reply answers which question.
+"""Messages to nodes and what comes back of them: who was asked what, and which reply answers which message.
 
-A question may go out in several copies, when its center was lost and came back; whichever is answered first counts.
+An instruction may go out in several copies, when its center was lost and came back; whichever is answered first counts.
 Flower answers for a node that is gone in its own name, so that a reply is known by the message it replies to.
 """
 
@@ -46,7 +46,7 @@ class PendingMessage:
     expires_at: float
 
     def is_copy_of(self, other: "PendingMessage") -> bool:
-        """Whether both put the same question to the same center, or to the same nameless node."""
+        """Whether both carry the same instruction to the same center, or to the same nameless node."""
         mine, theirs = self.center or self.node.node_id, other.center or other.node.node_id
         return (mine, self.kind, self.about) == (theirs, other.kind, other.about)
 
@@ -68,41 +68,41 @@ class Transport:
         sent = sum(map(tensor_bytes, (instruction.tensors, instruction.backbone, instruction.reference)))
         return {message_id: PendingMessage(center, node, kind, sent, about, time.monotonic() + ttl_s)}
 
-    def arrived(self, waiting: dict[str, PendingMessage]) -> list[tuple[PendingMessage, Reply]]:
-        """The replies that are there now, each with its question, which leaves `waiting`."""
+    def receive(self, waiting: dict[str, PendingMessage]) -> list[tuple[PendingMessage, Reply]]:
+        """The replies that are there now, each with its message, which leaves `waiting`."""
         found = []
-        for message in self._grid.pull_messages(list(waiting)) if waiting else ():
-            question = waiting.pop(message.metadata.reply_to_message_id, None)
-            if question is not None:
-                found.append((question, _read(question, message)))
+        for incoming in self._grid.pull_messages(list(waiting)) if waiting else ():
+            message = waiting.pop(incoming.metadata.reply_to_message_id, None)
+            if message is not None:
+                found.append((message, _read(message, incoming)))
         return found
 
 
-def withdraw(waiting: dict[str, PendingMessage], questions: Iterable[PendingMessage]) -> None:
-    """Take all copies of `questions` out of `waiting`: whatever else is said to them is not heard."""
-    for question in questions:
-        for message_id in [key for key, other in waiting.items() if other.is_copy_of(question)]:
+def withdraw(waiting: dict[str, PendingMessage], messages: Iterable[PendingMessage]) -> None:
+    """Take all copies of `messages` out of `waiting`: whatever else is answered to them is not heard."""
+    for message in messages:
+        for message_id in [key for key, other in waiting.items() if other.is_copy_of(message)]:
             del waiting[message_id]
 
 
-def _read(question: PendingMessage, message: Message) -> Reply:
+def _read(message: PendingMessage, incoming: Message) -> Reply:
     """The reply in a message, with the name of the center that was asked; trouble becomes a code."""
-    failed = Reply(center=question.center, kind=question.kind)
-    if message.has_error():
-        logger.warning("center '%s': Flower's error code %d", question.center, message.error.code)
+    failed = Reply(center=message.center, kind=message.kind)
+    if incoming.has_error():
+        logger.warning("center '%s': Flower's error code %d", message.center, incoming.error.code)
         return replace(failed, error=UNAVAILABLE)
     try:
-        reply = read_reply(message.content)
+        reply = read_reply(incoming.content)
     except ConciliumError:
-        logger.exception("center '%s' sent a reply that cannot be read", question.center)
+        logger.exception("center '%s' sent a reply that cannot be read", message.center)
         return replace(failed, error=UNREADABLE)
     claimed = {reply.center} if reply.payload is None else {reply.center, reply.payload.center}
-    if question.center and not claimed <= {"", question.center}:
-        logger.error("center '%s' answers in the name of %s", question.center, sorted(claimed))
+    if message.center and not claimed <= {"", message.center}:
+        logger.error("center '%s' answers in the name of %s", message.center, sorted(claimed))
         return replace(failed, error=OTHER_CENTER)
-    if reply.kind != question.kind and not reply.error:
-        logger.error("center '%s' answers '%s' to '%s'", question.center, reply.kind, question.kind)
+    if reply.kind != message.kind and not reply.error:
+        logger.error("center '%s' answers '%s' to '%s'", message.center, reply.kind, message.kind)
         return replace(failed, error=UNREADABLE)
-    center = question.center or reply.center
+    center = message.center or reply.center
     payload = None if reply.payload is None else replace(reply.payload, center=center)
-    return replace(reply, center=center, kind=question.kind, payload=payload)
+    return replace(reply, center=center, kind=message.kind, payload=payload)

@@ -23,7 +23,7 @@ def bank_stage(bank: AdapterBank, state: Checkpoint, builder: InstructionBuilder
     """
     stage, groups = builder.stage, builder.prepared.groups
     last = _last_records(state, stage)
-    entries = [_add(bank, SHARED, state.shared, state, stage, groups, summed_support(list(last.values())))]
+    entries = [_add(bank, SHARED, state.shared, state, stage, groups, sum_support(list(last.values())))]
     for center, record in sorted(last.items()):
         averaged = BACKBONE in stage.trained and not of_groups(state.own.get(center, {}), groups, {BACKBONE})
         if not averaged:  # an averaged backbone is nobody's own
@@ -33,7 +33,7 @@ def bank_stage(bank: AdapterBank, state: Checkpoint, builder: InstructionBuilder
     return entries
 
 
-def rolled_back(bank: AdapterBank, state: Checkpoint, groups: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
+def roll_back(bank: AdapterBank, state: Checkpoint, groups: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
     """The shared tensors to go on from: those of the state, or of the version that somebody rolled the bank back to."""
     versions = [entry for entry in bank.entries() if entry.name == SHARED]
     known = without_backbone(state.shared, groups)
@@ -53,7 +53,7 @@ def _last_records(state: Checkpoint, stage: Stage) -> dict[str, RoundRecord]:
     }
 
 
-def summed_support(records: Sequence[RoundRecord]) -> dict[str, int]:
+def sum_support(records: Sequence[RoundRecord]) -> dict[str, int]:
     """Training cases behind each tensor group, over centers."""
     names = sorted({group for record in records for group in record.support})
     return {group: sum(record.support.get(group, 0) for record in records) for group in names}

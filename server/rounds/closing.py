@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import NO_ANSWER, PayloadError, QuorumError
+from protocol.messages.instruction import Instruction
 from protocol.messages.payload import frozen_hash
 from protocol.messages.reply import Comparison
 from protocol.messages.settings import Statistic, Strategy
 from protocol.messages.tensors import BACKBONE, Tensors
 from protocol.validation import observation_specs, validate
-from server.rounds.dispatcher import CenterAnswer, Dispatcher
+from server.grid.center_answer import CenterAnswer
 from server.rounds.instructions import InstructionBuilder
 from server.rounds.transitions import after_gate
 from server.study.checkpoint import Checkpoint
@@ -24,77 +25,87 @@ from strategies.continual.memory import merge_fishers, merge_grams
 
 logger = logging.getLogger(__name__)
 
-Observed = Sequence[tuple[float, Tensors]]
 UNHEARD = Comparison(cases=0, difference=None)
 
 
-def gated(state: Checkpoint, builder: InstructionBuilder, dispatcher: Dispatcher) -> Checkpoint:
-    """The state after the no-harm gate; unchanged but for `done` where the study has none or the backbone trained.
+def comparisons(state: Checkpoint, builder: InstructionBuilder) -> dict[str, Instruction]:
+    """What the no-harm gate asks; nothing where the study has none or the backbone trained.
 
     Every center that the shared tensors serve by then compares them with what it is served so far. A center of the
     stage that has a branch is asked too: it is served the shared tensors again if it speaks for them.
+    """
+    if not _has_gate(builder):
+        return {}
+    study, stage = builder.prepared.study, builder.stage
+    asked = _served_before(state, builder) | {center for center in stage.centers if study.centers[center].evaluated}
+    return {center: builder.comparison(state, center) for center in sorted(asked)}
+
+
+def run_gate(state: Checkpoint, builder: InstructionBuilder, answers: Mapping[str, CenterAnswer]) -> Checkpoint:
+    """The state after the no-harm gate; unchanged but for `done` where there is none.
+
+    Args:
+        state: with the candidate as its shared tensors.
+        builder: of the stage.
+        answers: to `comparisons`, by center.
 
     Raises:
         QuorumError: no center could be heard; the stage can be closed when one is back.
     """
     study, stage = builder.prepared.study, builder.stage
     gate = study.strategy.gate
-    if gate is False or BACKBONE in stage.trained:
+    if gate is False or not _has_gate(builder):
         return replace(state, done=(*state.done, "gate"))
-    earlier = {
-        center
-        for before in study.stages[: study.stages.index(stage)]
-        for center in before.centers
-        if study.centers[center].evaluated and BACKBONE not in before.trained and center not in state.branches
-    }
-    asked = earlier | {center for center in stage.centers if study.centers[center].evaluated}
-    answers = dispatcher.ask_all({center: builder.comparison(state, center) for center in sorted(asked)})
     heard = {center: answer.reply.comparison or UNHEARD for center, answer in answers.items()}
-    if asked and not any(heard_from(comparison, gate) for comparison in heard.values()):
+    if answers and not any(heard_from(comparison, gate) for comparison in heard.values()):
         errors = {center: answer.reply.error or "no case to compare" for center, answer in answers.items()}
         raise QuorumError(
-            f"stage '{stage.name}': none of {sorted(asked)} could compare the candidate ({errors}); the rounds are "
+            f"stage '{stage.name}': none of {sorted(answers)} could compare the candidate ({errors}); the rounds are "
             "kept, resume when one of them is back, or run the study with gate = false"
         )
-    return after_gate(record_queries(state, stage, answers), stage, study, decide(heard, gate, earlier=earlier))
+    verdict = decide(heard, gate, earlier=_served_before(state, builder))
+    return after_gate(record_queries(state, stage, answers), stage, study, verdict)
 
 
-def observed(state: Checkpoint, builder: InstructionBuilder, dispatcher: Dispatcher) -> Checkpoint:
-    """The state with what the strategy remembers of the stage's centers; nothing of a stage the gate turned away."""
+def observations(
+    state: Checkpoint, builder: InstructionBuilder, wanted: tuple[Statistic, ...], centers: Iterable[str]
+) -> dict[str, Instruction]:
+    """What each center is asked to observe on its training cases."""
+    return {center: builder.observation(state, center, wanted) for center in centers} if wanted else {}
+
+
+def statistics_to_remember(builder: InstructionBuilder) -> tuple[Statistic, ...]:
+    """What the centers of a stage are asked to observe at its end."""
+    return () if BACKBONE in builder.stage.trained else statistics_of(builder.prepared.study.strategy)
+
+
+def observe(state: Checkpoint, builder: InstructionBuilder, answers: Mapping[str, CenterAnswer]) -> Checkpoint:
+    """The state with what the strategy remembers of the stage's centers; nothing of a stage the gate turned away.
+
+    Args:
+        state: after the gate.
+        builder: of the stage.
+        answers: checked ones to `observations`, by center; none leave the state unchanged but for `done`.
+    """
     done = (*state.done, "observe")
-    study, stage = builder.prepared.study, builder.stage
-    wanted = statistics_of(study.strategy)
-    turned_away = any(gate.stage == stage.name and not gate.verdict.promoted for gate in state.history.gates)
-    if not wanted or BACKBONE in stage.trained:
+    if not answers:
         return replace(state, done=done)
-    answers = observations(state, builder, dispatcher, wanted, stage.centers)
+    study, stage = builder.prepared.study, builder.stage
+    turned_away = any(gate.stage == stage.name and not gate.verdict.promoted for gate in state.history.gates)
     state = record_queries(state, stage, answers)
     prototypes = {center: _prototype(answer) for center, answer in answers.items()}
     own = {
         **state.own,
         **{center: {**state.own.get(center, {}), **found} for center, found in prototypes.items() if found},
     }
-    memory = dict(state.memory) if turned_away else remembered(state.memory, list(answers.values()), study.strategy)
+    memory = dict(state.memory) if turned_away else remember(state.memory, list(answers.values()), study.strategy)
     return replace(state, done=done, own=own, memory=memory)
 
 
-def observations(
-    state: Checkpoint,
-    builder: InstructionBuilder,
-    dispatcher: Dispatcher,
-    wanted: tuple[Statistic, ...],
-    centers: Iterable[str],
-) -> dict[str, CenterAnswer]:
-    """What each center observes on its training cases; what cannot be accepted becomes an error code."""
-    asked = {center: builder.observation(state, center, wanted) for center in centers if center in dispatcher.cases}
-    return {
-        center: _checked(answer, builder, state, dispatcher) for center, answer in dispatcher.ask_all(asked).items()
-    }
-
-
-def _checked(
-    answer: CenterAnswer, builder: InstructionBuilder, state: Checkpoint, dispatcher: Dispatcher
+def check_observation(
+    answer: CenterAnswer, state: Checkpoint, builder: InstructionBuilder, registered_cases: int
 ) -> CenterAnswer:
+    """The answer to an observation; one that cannot be accepted becomes an error code."""
     payload = answer.reply.payload
     if payload is None:
         return answer
@@ -109,7 +120,7 @@ def _checked(
             server_round=state.server_round,
             phase="",
             frozen_hash=frozen_hash(received, received, ()),
-            registered_cases=dispatcher.cases[payload.center]["train"],
+            registered_cases=registered_cases,
         )
     except PayloadError as error:
         logger.warning("%s", error)
@@ -127,7 +138,7 @@ def statistics_of(strategy: Strategy) -> tuple[Statistic, ...]:
     return tuple(name for name, weight in asked.items() if weight)
 
 
-def remembered(memory: Tensors, answers: Sequence[CenterAnswer], strategy: Strategy) -> dict[str, NDArray[np.float32]]:
+def remember(memory: Tensors, answers: Sequence[CenterAnswer], strategy: Strategy) -> dict[str, NDArray[np.float32]]:
     """Anchors of all stages so far, faded by `strategy.decay`, with those of this stage merged in."""
     new = dict(memory)
     for name, merge in (("gram", _grams), ("fisher", _fishers)):
@@ -142,11 +153,8 @@ def remembered(memory: Tensors, answers: Sequence[CenterAnswer], strategy: Strat
     return new
 
 
-def scored(
-    state: Checkpoint, builder: InstructionBuilder, dispatcher: Dispatcher, row: str, centers: Sequence[str]
-) -> StageRow:
-    """A row of the evaluation matrix: every evaluated center scores its test cases with what it is served."""
-    answers = dispatcher.ask_all({center: builder.scoring(state, center, row) for center in centers})
+def score(row: str, answers: Mapping[str, CenterAnswer]) -> StageRow:
+    """A row of the evaluation matrix: what every evaluated center scored on its test cases."""
     return StageRow(
         row,
         test={center: answer.reply.scores for center, answer in answers.items() if answer.reply.error != NO_ANSWER},
@@ -171,6 +179,21 @@ def record_queries(state: Checkpoint, stage: Stage, answers: Mapping[str, Center
         for center, answer in answers.items()
     )
     return replace(state, history=replace(state.history, queries=(*state.history.queries, *new)))
+
+
+def _has_gate(builder: InstructionBuilder) -> bool:
+    return builder.prepared.study.strategy.gate is not False and BACKBONE not in builder.stage.trained
+
+
+def _served_before(state: Checkpoint, builder: InstructionBuilder) -> set[str]:
+    """The evaluated centers of earlier stages that work with the shared tensors."""
+    study = builder.prepared.study
+    return {
+        center
+        for before in study.stages[: study.stages.index(builder.stage)]
+        for center in before.centers
+        if study.centers[center].evaluated and BACKBONE not in before.trained and center not in state.branches
+    }
 
 
 def _grams(

@@ -87,6 +87,10 @@ class InstructionBuilder:
             statistics=statistics,
         )
 
+    def collection(self, state: Checkpoint, center: str) -> Instruction:
+        """Send the oldest update that waits there."""
+        return self._instruction("collect", center, stage=self.stage.name, server_round=state.server_round + 1)
+
     def to_train(self, state: Checkpoint, center: str) -> State:
         """The shared tensors, at the center's rank, and what is the center's own."""
         return {**self._ranked(state.shared, center), **self._own(state.own, center)}

@@ -1,11 +1,11 @@
 """Updates that missed their round: asked after, set aside and noted, so that none is lost without a word.
 
-A round that went on without a center is unacknowledged for that center until it is known what became of its update: it came
-late, or the center says that it has none. Until then the center keeps what it has.
+A round that went on without a center stays open for that center until it is known what became of its update: it came
+late, or the center says that it has none. Until that is acknowledged the center keeps what it has.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from protocol.errors import NO_ANSWER, TRAINER_UNAVAILABLE, LateError, NothingWaitingError, StorageError
@@ -13,17 +13,18 @@ from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply
 from protocol.messages.tensors import content_hash
+from server.grid.center_answer import CenterAnswer
 from server.grid.transport import UNAVAILABLE
-from server.rounds.dispatcher import CenterAnswer, Dispatcher
+from server.rounds.dispatcher import Dispatcher, no_answers
 from server.rounds.inbox import Inbox
 from server.rounds.instructions import InstructionBuilder
 from server.study.checkpoint import Checkpoint
-from server.study.events import Listener
+from server.study.events import LateFound, Listen
 from server.study.history import LateRecord, RoundRecord
 
 logger = logging.getLogger(__name__)
 
-UNSETTLED = frozenset({UNAVAILABLE, TRAINER_UNAVAILABLE, NO_ANSWER, LateError.code})
+OPEN = frozenset({UNAVAILABLE, TRAINER_UNAVAILABLE, NO_ANSWER, LateError.code})
 UPDATE, OTHER = "late", "late, and no update"
 
 
@@ -32,72 +33,85 @@ class LateUpdates:
 
     Args:
         inbox: where they are set aside.
-        listener: told of each.
+        tell: told of each.
         records: what an earlier run found out.
     """
 
-    def __init__(self, inbox: Inbox, listener: Listener, records: Iterable[LateRecord]) -> None:
-        self._inbox, self._listener = inbox, listener
+    def __init__(self, inbox: Inbox, tell: Listen, records: Iterable[LateRecord]) -> None:
+        self._inbox, self._tell = inbox, tell
         self.records = tuple(records)
 
-    def unacknowledged(self, center: str, rounds: Iterable[RoundRecord]) -> dict[int, str]:
-        """The rounds, in order, whose update nothing is known of, each with its stage."""
+    def open_rounds(self, center: str, rounds: Iterable[RoundRecord]) -> dict[int, str]:
+        """The rounds, in order, of whose update nothing is known, each with its stage."""
         known = {(record.center, record.server_round) for record in self.records}
         return {
             record.server_round: record.stage
             for record in rounds
-            if record.center == center and record.error in UNSETTLED and (center, record.server_round) not in known
+            if record.center == center and record.error in OPEN and (center, record.server_round) not in known
         }
 
-    def acknowledged(self, center: str, state: Checkpoint) -> int:
+    def last_acknowledged(self, center: str, state: Checkpoint) -> int:
         """The last round up to which everything is known of a center's updates; it may forget those."""
-        return min(self.unacknowledged(center, state.history.rounds), default=state.server_round + 1) - 1
+        return min(self.open_rounds(center, state.history.rounds), default=state.server_round + 1) - 1
 
-    def take(self, reply: Reply, state: Checkpoint) -> None:
+    def acknowledge(self, instructions: Mapping[str, Instruction], state: Checkpoint) -> dict[str, Instruction]:
+        """The instructions, each telling its center up to which round it may forget."""
+        return {
+            center: replace(instruction, acknowledged=self.last_acknowledged(center, state))
+            for center, instruction in instructions.items()
+        }
+
+    def in_time(self, answers: Iterable[CenterAnswer], state: Checkpoint) -> Iterator[CenterAnswer]:
+        """The answers that are not late; what a late one brings is set aside when its turn comes."""
+        for answer in answers:
+            if answer.late:
+                self.set_aside(answer.reply, state)
+            else:
+                yield answer
+
+    def set_aside(self, reply: Reply, state: Checkpoint) -> None:
         """Set aside what a reply brings; it belongs to no round any more."""
-        payload = reply.payload
-        if payload is None or not self._set_aside(payload, UPDATE if reply.kind in {"train", "collect"} else OTHER):
+        payload, is_update = reply.payload, reply.kind in {"train", "collect"}
+        if payload is None or not self._keep(payload, UPDATE if is_update else OTHER):
             return
         place = (payload.stage, payload.server_round, payload.center)
         asked = {(record.stage, record.server_round, record.center) for record in state.history.rounds}
         known = {(record.stage, record.server_round, record.center) for record in self.records}
-        if reply.kind in {"train", "collect"} and place in asked - known:
+        if is_update and place in asked - known:
             found_in_round = state.server_round + 1
             self._note(LateRecord(*place, found_in_round, "set-aside", content_hash(payload.tensors)))
 
     def collect(
         self, dispatcher: Dispatcher, builder: InstructionBuilder, state: Checkpoint
     ) -> list[dict[str, CenterAnswer]]:
-        """Ask the centers that are connected and idle for updates of unacknowledged rounds, one a message, the oldest first.
+        """Ask centers that are connected and idle for updates of open rounds, one a message, the oldest first.
 
         Returns:
             Every center's answers, those to the first message first.
         """
-        study, rounds = builder.prepared.study, state.history.rounds
+        rounds = state.history.rounds
         answers: list[dict[str, CenterAnswer]] = []
-        asked = [name for name in dispatcher.idle() if name in dispatcher.cases and self.unacknowledged(name, rounds)]
+        asked = [name for name in dispatcher.idle() if name in dispatcher.cases and self.open_rounds(name, rounds)]
         while asked:
-            instructions = {
-                name: Instruction(
-                    "collect", study.settings_for(name), stage=builder.stage.name, server_round=state.server_round + 1
-                )
-                for name in asked
-            }
-            found = dispatcher.collect(instructions)
+            instructions = self.acknowledge({name: builder.collection(state, name) for name in asked}, state)
+            found = no_answers(instructions)
+            for answer in self.in_time(dispatcher.collect(instructions), state):
+                found[answer.center] = answer
             answers.append(found)
-            asked = [name for name in asked if self._filed(name, found[name].reply, state)]
+            asked = [name for name in asked if self._take_in(found[name].reply, state)]
         return answers
 
-    def _filed(self, center: str, reply: Reply, state: Checkpoint) -> bool:
-        """File the answer to a `collect`; True where it acknowledged a round and others are left.
+    def _take_in(self, reply: Reply, state: Checkpoint) -> bool:
+        """Take in the answer to a `collect`; True where it closed a round and others are left open.
 
-        The center answers with the oldest update it has: of the unacknowledged rounds before that one it has none.
+        The center answers with the oldest update it has: of the open rounds before that one it has none.
         """
-        missing = self.unacknowledged(center, state.history.rounds)
+        center = reply.center
+        missing = self.open_rounds(center, state.history.rounds)
         if reply.payload is not None and not reply.error:
             oldest = reply.payload.server_round
             if oldest in missing:
-                self.take(reply, state)
+                self.set_aside(reply, state)
         elif reply.error == NothingWaitingError.code:
             oldest = state.server_round + 1
         else:
@@ -106,7 +120,7 @@ class LateUpdates:
         for server_round, stage in missing.items():
             if server_round < oldest:
                 self._note_absent(center, stage, server_round, state)
-        left = self.unacknowledged(center, state.history.rounds)
+        left = self.open_rounds(center, state.history.rounds)
         return bool(left) and len(left) < len(missing)
 
     def _note_absent(self, center: str, stage: str, server_round: int, state: Checkpoint) -> None:
@@ -115,7 +129,7 @@ class LateUpdates:
         fate = LateRecord(stage, server_round, center, state.server_round + 1, "nothing-waiting")
         self._note(replace(fate, fate="set-aside") if aside else fate)
 
-    def _set_aside(self, payload: Payload, reason: str) -> bool:
+    def _keep(self, payload: Payload, reason: str) -> bool:
         try:
             self._inbox.put_aside(payload, reason)
         except StorageError as error:
@@ -135,4 +149,4 @@ class LateUpdates:
             "stage '%s', round %d, center '%s': %s", record.stage, record.server_round, record.center, record.fate
         )
         self.records = (*self.records, record)
-        self._listener.late_found(record)
+        self._tell(LateFound(record))

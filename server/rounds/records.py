@@ -7,7 +7,7 @@ import numpy as np
 from protocol.errors import PayloadError
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import Tensors, role_of
-from server.rounds.dispatcher import CenterAnswer
+from server.grid.center_answer import CenterAnswer
 from server.study.file import Stage
 from server.study.history import RoundRecord
 from strategies.aggregation.contract import Base

@@ -34,7 +34,7 @@ class RoundUnderWay:
         """What stands fixed in the round, as aggregation wants it."""
         return base_of(self.builder.prepared, self.builder.backbone, roles=self.training.roles, seed=self.number)
 
-    def accepted(self, reply: Reply, state: Checkpoint, registered_cases: int) -> tuple[dict[str, float], str]:
+    def check(self, reply: Reply, state: Checkpoint, registered_cases: int) -> tuple[dict[str, float], str]:
         """The norms of an update that may enter the arithmetic, or the error code that stands in the record."""
         if reply.error or reply.payload is None:
             return {}, reply.error or "no-payload"

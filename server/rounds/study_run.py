@@ -9,20 +9,22 @@ Accepted payloads wait on disk and are aggregated from there one at a time, in t
 
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from protocol.errors import NO_ANSWER, ConciliumError, LateError
+from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
-from protocol.messages.settings import Training
+from protocol.messages.settings import Statistic, Training
 from protocol.messages.tensors import BACKBONE, PEFT, PERSONAL, Tensors
+from server.grid.center_answer import CenterAnswer
 from server.grid.center_grid import CenterGrid
 from server.results.result import Status
+from server.rounds import closing
 from server.rounds.backbone_shipping import BackboneShipping
-from server.rounds.banking import bank_stage, rolled_back
-from server.rounds.closing import gated, observations, observed, record_queries, scored
-from server.rounds.dispatcher import CenterAnswer, Dispatcher, TurnedAway, nobody
+from server.rounds.banking import bank_stage, roll_back
+from server.rounds.dispatcher import Dispatcher, TurnedAway, no_answers, nobody
 from server.rounds.inbox import Inbox
 from server.rounds.instructions import InstructionBuilder
 from server.rounds.late_updates import LateUpdates
@@ -31,9 +33,10 @@ from server.rounds.records import record_of
 from server.rounds.round_under_way import RoundUnderWay
 from server.rounds.transitions import after_round, after_warm_up, enter_stage, leave_stage
 from server.study import checkpoint as checkpoints
+from server.study import events
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared, StudyDirectory, read_prepared
-from server.study.events import Listener
+from server.study.events import Listen
 from server.study.file import INITIAL, Stage
 from server.study.history import RoundRecord
 from server.study.lock import held
@@ -49,7 +52,7 @@ def run_study(
     center_grid: CenterGrid,
     root: Path,
     *,
-    listener: Listener | None = None,
+    listen: Listen | None = None,
     tracking_uri: str | None = None,
     turned_away: TurnedAway = nobody,
 ) -> None:
@@ -58,7 +61,7 @@ def run_study(
     Args:
         center_grid: the way to the centers.
         root: the study's directory.
-        listener: told of what happens.
+        listen: told of what happens.
         tracking_uri: of an MLflow server; None keeps the tracking in `root`.
         turned_away: read whenever centers are asked: those that nobody asks any more, each with an error code.
 
@@ -68,29 +71,27 @@ def run_study(
         StorageError: the disk refuses; the last checkpoint is untouched.
     """
     with held(StudyDirectory(root).lock):
-        StudyRun(center_grid, root, listener or Listener(), tracking_uri, turned_away).run()
+        StudyRun(center_grid, root, listen or events.tell_all(), tracking_uri, turned_away).run()
 
 
 class StudyRun:
     """One run of one study; its state is `state`, everything else is fixed."""
 
     def __init__(
-        self, center_grid: CenterGrid, root: Path, listener: Listener, tracking_uri: str | None, turned_away: TurnedAway
+        self, center_grid: CenterGrid, root: Path, tell: Listen, tracking_uri: str | None, turned_away: TurnedAway
     ) -> None:
-        self.listener, self.tracking_uri = listener, tracking_uri
+        self._tell, self.tracking_uri = tell, tracking_uri
         self.directory = StudyDirectory(root)
         self.prepared: Prepared = read_prepared(root)
         self.study = self.prepared.study
         self.bank = AdapterBank.create(self.directory.bank, self.study.settings, self.prepared.adapter_config)
         self.state = checkpoints.load(self.directory.checkpoint) or FRESH
         self.inbox = Inbox(root / "inbox")
-        self.late = LateUpdates(self.inbox, listener, self.state.history.late)
+        self.late = LateUpdates(self.inbox, tell, self.state.history.late)
         self.dispatcher = Dispatcher(
             center_grid,
             self.study,
             BackboneShipping(self.bank, self.directory.backbones, self.study.backbone_by_message_bytes),
-            on_late=lambda _center, reply: self.late.take(reply, self.state),
-            acknowledged=lambda center: self.late.acknowledged(center, self.state),
             turned_away=turned_away,
         )
         self._clock = time.monotonic()
@@ -102,21 +103,21 @@ class StudyRun:
             self.directory.root, self.study, run_ids=tracking, tracking_uri=self.tracking_uri
         ) as self.tracker:
             self._save()
-            self.listener.resumed(self.state.server_round)
+            self._tell(events.Resumed(self.state.server_round))
             self.tracker.catch_up(self.state)
             try:
                 self._run_stages()
             except BaseException as error:
-                self.listener.ended(error)
+                self._tell(events.Ended(error))
                 self._leave_what_is_there("failed" if isinstance(error, Exception) else "interrupted")
                 raise
             self._write_outputs("complete")
-        self.listener.ended(None)
+        self._tell(events.Ended(None))
 
     def _run_stages(self) -> None:
         for index in range(self.state.stage_index, len(self.study.stages)):
             stage = self.study.stages[index]
-            self.dispatcher.register(stage.name, stage.centers)
+            self._set_late_aside(self.dispatcher.register(stage.name, stage.centers))
             before = sum(earlier.all_rounds for earlier in self.study.stages[:index])
             if self.state.server_round == before and not self.state.done:
                 self._enter(stage)
@@ -130,7 +131,7 @@ class StudyRun:
 
     def _enter(self, stage: Stage) -> None:
         """Start a stage from the version of the shared adapter in use; without pretraining, score it first."""
-        shared = rolled_back(self.bank, self.state, self.prepared.groups)
+        shared = roll_back(self.bank, self.state, self.prepared.groups)
         self.state = enter_stage(replace(self.state, shared=shared), stage, self.prepared, self.bank)
         first = stage is self.study.stages[0] and stage.kind != "pretrain"
         if first and not self.state.history.rows:
@@ -149,16 +150,16 @@ class StudyRun:
         stage, number = builder.stage, self.state.server_round + 1
         training, centers = self.study.training_in(stage, completed), self.study.takes_part(stage, completed)
         under_way = RoundUnderWay(builder, training, number)
-        self.listener.round_started(stage, completed + 1, centers)
-        self.dispatcher.welcome(centers)
+        self._tell(events.RoundStarted(stage, completed + 1, centers))
+        self._set_late_aside(self.dispatcher.register_arrivals(centers))
         for answers in self.late.collect(self.dispatcher, builder, self.state):
-            self.state = record_queries(self.state, stage, answers)
+            self.state = closing.record_queries(self.state, stage, answers)
         self.inbox.clear(stage.name, number)
-        records = self._collected(under_way, [name for name in centers if name in self.dispatcher.cases])
+        records = self._collect(under_way, [name for name in centers if name in self.dispatcher.cases])
         turned_away = self.dispatcher.turned_away()
         for center in [center for center in centers if center not in records]:
             records[center] = RoundRecord(stage.name, number, center, error=turned_away.get(center, NO_ANSWER))
-            self.listener.center_answered(records[center])
+            self._tell(events.CenterAnswered(records[center]))
         if not set(training.groups) <= set(PERSONAL):
             under_way.check_quorum(records)
         new = tuple(records[center] for center in centers)
@@ -169,27 +170,24 @@ class StudyRun:
         if completed + 1 == stage.warm_up_rounds:
             self.state = after_warm_up(self.state)
         self._save()
-        self.listener.round_kept(number)
+        self._tell(events.RoundKept(number))
         self.inbox.clear(stage.name, number)
         self.tracker.catch_up(self.state)
 
-    def _collected(self, under_way: RoundUnderWay, centers: Collection[str]) -> dict[str, RoundRecord]:
+    def _collect(self, under_way: RoundUnderWay, centers: Collection[str]) -> dict[str, RoundRecord]:
         """Ask the centers; what may be aggregated goes to the inbox, what happened into a record for each."""
         builder, training, number = under_way.builder, under_way.training, under_way.number
         records: dict[str, RoundRecord] = {}
-        beside = self._observed_beside(builder, training, centers)
-
-        def take(answer: CenterAnswer) -> None:
-            center, payload = answer.reply.center, answer.reply.payload
-            norms, error = under_way.accepted(answer.reply, self.state, self.dispatcher.cases[center]["train"])
+        beside = self._observe_beside(builder, training, centers)
+        for answer in self._ask({name: builder.training(self.state, name, training, number) for name in centers}):
+            center, payload = answer.center, answer.reply.payload
+            norms, error = under_way.check(answer.reply, self.state, self.dispatcher.cases[center]["train"])
             if not error and payload is not None:
                 error = self._put(payload, beside)
             elif error == LateError.code:
-                self.late.take(answer.reply, self.state)
+                self.late.set_aside(answer.reply, self.state)
             records[center] = record_of(answer, builder.stage, number, error, norms)
-            self.listener.center_answered(records[center])
-
-        self.dispatcher.ask({name: builder.training(self.state, name, training, number) for name in centers}, take)
+            self._tell(events.CenterAnswered(records[center]))
         return records
 
     def _put(self, payload: Payload, beside: Mapping[str, Tensors] | None) -> str:
@@ -199,28 +197,41 @@ class StudyRun:
         self.inbox.put(replace(payload, tensors={**payload.tensors, **(beside or {}).get(payload.center, {})}))
         return ""
 
-    def _observed_beside(
+    def _observe_beside(
         self, builder: InstructionBuilder, training: Training, centers: Collection[str]
     ) -> dict[str, Tensors] | None:
         """The statistics that the scheme weighs payloads by, asked for before the round; None where it needs none."""
         wanted = self.study.scheme_of(builder.stage).observes
         if not wanted or PEFT not in training.groups:
             return None
-        answers = observations(self.state, builder, self.dispatcher, wanted, centers)
-        self.state = record_queries(self.state, builder.stage, answers)
+        answers = self._observations(builder, wanted, centers)
+        self.state = closing.record_queries(self.state, builder.stage, answers)
         return {name: answer.reply.payload.tensors for name, answer in answers.items() if answer.reply.payload}
+
+    def _observations(
+        self, builder: InstructionBuilder, wanted: tuple[Statistic, ...], centers: Collection[str]
+    ) -> dict[str, CenterAnswer]:
+        """What each registered center observes on its training cases, checked."""
+        cases = self.dispatcher.cases
+        asked = closing.observations(self.state, builder, wanted, [center for center in centers if center in cases])
+        return {
+            center: closing.check_observation(answer, self.state, builder, cases[center]["train"])
+            for center, answer in self._ask_all(asked).items()
+        }
 
     def _close(self, builder: InstructionBuilder) -> None:
         """The closing steps of a stage that are not behind yet, each with its checkpoint."""
         if "gate" not in self.state.done:
-            self.state = gated(self.state, builder, self.dispatcher)
+            answers = self._ask_all(closing.comparisons(self.state, builder))
+            self.state = closing.run_gate(self.state, builder, answers)
             self._save()
             for record in self.state.history.gates:
                 if record.stage == builder.stage.name:
-                    self.listener.gate_decided(record)
+                    self._tell(events.GateDecided(record))
             self.tracker.catch_up(self.state)
         if "observe" not in self.state.done:
-            self.state = observed(self.state, builder, self.dispatcher)
+            answers = self._observations(builder, closing.statistics_to_remember(builder), builder.stage.centers)
+            self.state = closing.observe(self.state, builder, answers)
             self._save()
         if "score" not in self.state.done:
             self._score(builder, builder.stage.name)
@@ -229,15 +240,32 @@ class StudyRun:
 
     def _score(self, builder: InstructionBuilder, row_name: str) -> None:
         """A row of the evaluation matrix."""
-        centers = [name for name, center in self.study.centers.items() if center.evaluated]
-        self.listener.scoring_started(row_name, centers)
-        row = scored(self.state, builder, self.dispatcher, row_name, centers)
+        centers = tuple(name for name, center in self.study.centers.items() if center.evaluated)
+        self._tell(events.ScoringStarted(row_name, centers))
+        answers = self._ask_all({name: builder.scoring(self.state, name, row_name) for name in centers})
+        row = closing.score(row_name, answers)
         history = replace(self.state.history, rows=(*self.state.history.rows, row))
         done = ("score",) if row_name == builder.stage.name else ()
         self.state = replace(self.state, history=history, done=(*self.state.done, *done))
         self._save()
         self.tracker.catch_up(self.state)
-        self.listener.stage_scored(row)
+        self._tell(events.StageScored(row))
+
+    def _ask(self, instructions: Mapping[str, Instruction]) -> Iterator[CenterAnswer]:
+        """The answers that come in time, each as it comes."""
+        acknowledging = self.late.acknowledge(instructions, self.state)
+        return self.late.in_time(self.dispatcher.ask(acknowledging), self.state)
+
+    def _ask_all(self, instructions: Mapping[str, Instruction]) -> dict[str, CenterAnswer]:
+        """Every center's answer; a center that did not answer has the error "no-answer"."""
+        if not instructions:
+            return {}
+        return {**no_answers(instructions), **{answer.center: answer for answer in self._ask(instructions)}}
+
+    def _set_late_aside(self, late: Iterable[CenterAnswer]) -> None:
+        """Read to the end an iterator of late answers alone."""
+        for answer in late:
+            self.late.set_aside(answer.reply, self.state)
 
     def _save(self) -> None:
         now = time.monotonic()

@@ -6,24 +6,32 @@ disk that refuses the file stops nothing.
 """
 
 import logging
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from server.study.directory import StudyDirectory
-from server.study.history import GateRecord, LateRecord, RoundRecord, StageRow
-from server.runs.state_files import CenterProgress, RunProgress, read_progress, write_state
-from server.study.events import Listener
-from server.study.file import Stage, Study
-from server.study.lock import StudyInUseError
 from protocol.errors import ConciliumError, StorageError
+from server.runs.state_files import CenterProgress, RunProgress, read_progress, write_state
+from server.study.directory import StudyDirectory
+from server.study.events import (
+    CenterAnswered,
+    Ended,
+    Event,
+    Resumed,
+    RoundKept,
+    RoundStarted,
+    ScoringStarted,
+    StageScored,
+)
+from server.study.file import Study
+from server.study.history import RoundRecord
+from server.study.lock import StudyInUseError
 
 logger = logging.getLogger(__name__)
 
 
-class ProgressFile(Listener):
-    """Writes the progress of one run; leaving its context writes how it ended.
+class ProgressFile:
+    """Writes what `listen` is told of one run; leaving its context writes how it ended.
 
     Args:
         directory: of the study.
@@ -45,50 +53,29 @@ class ProgressFile(Listener):
     ) -> None:
         """Write the end; not where another process runs the study and writes its own."""
         if not isinstance(error, StudyInUseError):
-            self.ended(error)
+            self.end(error)
 
-    def resumed(self, server_round: int) -> None:
-        """The run has begun; what an earlier one heard of the centers stays."""
-        self._write(server_round=server_round, centers=self._earlier())
+    def listen(self, event: Event) -> None:
+        """Write what an event changes; each one says that the run is alive."""
+        match event:
+            case Resumed(server_round):
+                self._write(server_round=server_round, centers=self._earlier())
+            case RoundStarted(stage, number, centers):
+                self._write(stage=stage.name, stage_round=number, stage_rounds=stage.all_rounds, waiting_for=centers)
+            case CenterAnswered(record):
+                self._write(**self._without(record))
+            case RoundKept(server_round):
+                self._write(server_round=server_round, waiting_for=())
+            case ScoringStarted(stage_name, centers):
+                self._write(stage=stage_name, waiting_for=centers)
+            case StageScored():
+                self._write(waiting_for=())
+            case Ended(error):
+                self.end(error)
+            case _:
+                self._write()
 
-    def round_started(self, stage: Stage, number: int, centers: Sequence[str]) -> None:
-        """Say which round is under way and who is asked."""
-        self._write(stage=stage.name, stage_round=number, stage_rounds=stage.all_rounds, waiting_for=tuple(centers))
-
-    def center_answered(self, record: RoundRecord) -> None:
-        """Note a center's round and that it is not waited for any more."""
-        heard = CenterProgress(
-            server_round=record.server_round,
-            error=record.error,
-            loss=record.loss,
-            dice={setting: score.dice for setting, score in record.validation.items()},
-            seconds=record.seconds,
-            at=datetime.now(UTC),
-        )
-        waiting_for = tuple(center for center in self._now.waiting_for if center != record.center)
-        self._write(waiting_for=waiting_for, centers={**self._now.centers, record.center: heard})
-
-    def round_kept(self, server_round: int) -> None:
-        """Count a completed round."""
-        self._write(server_round=server_round, waiting_for=())
-
-    def gate_decided(self, _record: GateRecord) -> None:
-        """The run is alive."""
-        self._write()
-
-    def scoring_started(self, stage: str, centers: Sequence[str]) -> None:
-        """Say who scores test cases after which stage."""
-        self._write(stage=stage, waiting_for=tuple(centers))
-
-    def stage_scored(self, _row: StageRow) -> None:
-        """Nobody is waited for any more."""
-        self._write(waiting_for=())
-
-    def late_found(self, _record: LateRecord) -> None:
-        """The run is alive."""
-        self._write()
-
-    def ended(self, error: BaseException | None) -> None:
+    def end(self, error: BaseException | None) -> None:
         """Say how the run ended, once; a text goes in only where it was written to be shown."""
         if self._now.state != "running":
             return
@@ -101,9 +88,22 @@ class ProgressFile(Listener):
         else:
             self._write(state="interrupted", reason="stopped", waiting_for=())
 
-    def interrupted(self) -> None:
+    def interrupt(self) -> None:
         """Say that the run was stopped, unless it has ended."""
-        self.ended(KeyboardInterrupt())
+        self.end(KeyboardInterrupt())
+
+    def _without(self, record: RoundRecord) -> dict[str, object]:
+        """The changes that a center's round makes: it is heard of, and not waited for any more."""
+        heard = CenterProgress(
+            server_round=record.server_round,
+            error=record.error,
+            loss=record.loss,
+            dice={setting: score.dice for setting, score in record.validation.items()},
+            seconds=record.seconds,
+            at=datetime.now(UTC),
+        )
+        waiting_for = tuple(center for center in self._now.waiting_for if center != record.center)
+        return {"waiting_for": waiting_for, "centers": {**self._now.centers, record.center: heard}}
 
     def _earlier(self) -> dict[str, CenterProgress]:
         try:

@@ -11,7 +11,7 @@ Of a study that runs over a network:
 coordinator.toml      where the centers reach the coordinator (server.centers.coordinator_settings)
 authority/            ca.key, ca.crt: the certificate authority, made once
 server/               server.key, server.crt: the server's certificate, renewed without touching the centers
-enrolment/            enrolment.json: the registry of centers; kits/CENTER.kit: what was issued (server.centers.enrolment)
+enrolment/            enrolment.json: the registry of centers; kits/CENTER.kit: what was issued
 mlflow/               USER.password: of the users made in MLflow
 backbone/             <content hash>.safetensors: the backbone the study starts from, as a file of its own
 link/                 link.db, superexec.secret, flwr/: Flower's side

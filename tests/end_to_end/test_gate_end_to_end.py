@@ -12,7 +12,7 @@ from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Comparison, Reply
 from server.study import checkpoint as checkpoints
 from strategies.bank.bank import AdapterBank
-from tests.support.federation import GROWING, Doing, errors_of, federation, result_of, stage
+from tests.support.federation import GROWING, errors_of, federation, result_of, stage, when_round_starts
 
 GATED = GROWING.replace("[centers.center-a]", '[strategy]\npersonal = ["center"]\n[strategy.gate]\n[centers.center-a]')
 
@@ -86,7 +86,7 @@ def test_a_bank_that_was_rolled_back_is_where_the_next_stage_starts(cohort: Path
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        found.run(Doing(5, stop))
+        found.run(when_round_starts(5, stop))
     state = checkpoints.load(found.directory.checkpoint)
     assert state is not None
     assert state.server_round == 4

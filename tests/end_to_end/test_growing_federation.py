@@ -11,13 +11,13 @@ from protocol.messages.tensors import role_of
 from server.study import checkpoint as checkpoints
 from server.study.history import RoundRecord
 from strategies.bank.bank import AdapterBank
-from tests.support.federation import GROWING, TOGETHER, Doing, errors_of, federation, result_of
+from tests.support.federation import GROWING, TOGETHER, errors_of, federation, result_of, when_round_starts
 
 
 def test_a_center_that_only_later_stages_name_may_come_later(cohort: Path, tmp_path: Path) -> None:
     found = federation(tmp_path, cohort, GROWING)
     found.offline.add("center-d")
-    found.run(Doing(2, found.offline.clear))
+    found.run(when_round_starts(2, found.offline.clear))
     assert errors_of(found)[2:] == [
         (3, "center-a", ""),
         (3, "center-d", ""),
@@ -32,7 +32,7 @@ def test_a_center_that_only_later_stages_name_may_come_later(cohort: Path, tmp_p
 def test_a_center_that_comes_within_a_stage_takes_part_from_the_next_round(cohort: Path, tmp_path: Path) -> None:
     found = federation(tmp_path, cohort, TOGETHER.replace("quorum = 1", "quorum = 1\ndeadline_s = 10"))
     found.offline.add("center-d")
-    found.run(Doing(2, found.offline.clear))
+    found.run(when_round_starts(2, found.offline.clear))
     assert errors_of(found) == [
         (1, "center-a", ""),
         (1, "center-d", "no-answer"),
@@ -43,7 +43,7 @@ def test_a_center_that_comes_within_a_stage_takes_part_from_the_next_round(cohor
 
 def test_a_center_that_left_is_named_and_the_round_goes_on(cohort: Path, tmp_path: Path) -> None:
     found = federation(tmp_path, cohort, GROWING)
-    found.run(Doing(4, lambda: found.offline.add("center-a")))
+    found.run(when_round_starts(4, lambda: found.offline.add("center-a")))
     assert errors_of(found)[-2:] == [(4, "center-a", "node-unavailable"), (4, "center-d", "")]
     rows = result_of(found)["evaluations"]
     assert rows[-1]["errors"] == {"center-a": "node-unavailable"}

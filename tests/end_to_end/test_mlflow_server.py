@@ -24,7 +24,7 @@ from server.cli.app import app
 from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
 from server.study import checkpoint as checkpoints
-from server.study.events import Listener
+from server.study.events import Event, Listen, RoundStarted
 from server.study.file import read_study
 from server.tracking.lines import lines_of
 from server.tracking.remote import RemoteTracker, open_tracker
@@ -37,18 +37,20 @@ from tests.support.mlflow_server import ADMIN_PASSWORD, MlflowServer, mlflow_ser
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 
-def run_over(found: Federation, uri: str, listener: Listener | None = None) -> None:
+def run_over(found: Federation, uri: str, listen: Listen | None = None) -> None:
     apps = {name: build_client_app(trainer.perform) for name, trainer in found.trainers.items()}
-    run_study(CenterGrid(InProcessGrid(apps), poll_s=0), found.root, listener=listener, tracking_uri=uri)
+    run_study(CenterGrid(InProcessGrid(apps), poll_s=0), found.root, listen=listen, tracking_uri=uri)
 
 
-class Outage(Listener):
+class Outage:
     """The database goes away when round 2 starts, and is back when round 4 starts."""
 
     def __init__(self, server: MlflowServer) -> None:
         self.server, self.rounds = server, 0
 
-    def round_started(self, *_: object) -> None:
+    def __call__(self, event: Event) -> None:
+        if not isinstance(event, RoundStarted):
+            return
         self.rounds += 1
         if self.rounds == 2:
             self.server.postgres.stop()

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import pytest
 from mlflow.tracking import MlflowClient
@@ -14,7 +14,7 @@ from protocol.errors import StudyError
 from server.rounds.study_run import StudyRun
 from server.study import checkpoint as checkpoints
 from server.study.directory import StudyDirectory
-from server.study.events import Listener
+from server.study.events import CenterAnswered, Event, RoundStarted, ScoringStarted, StageScored
 from strategies.bank.bank import AdapterBank
 from tests.support.small_study import STUDY, run, write_study
 
@@ -23,26 +23,31 @@ def hashes(directory: StudyDirectory) -> dict[str, str]:
     return {entry.reference: entry.sha256 + entry.backbone for entry in AdapterBank(directory.bank).entries()}
 
 
-class StopAt(Listener):
-    """Interrupts a run when a named event comes for the n-th time."""
+class StopAt:
+    """In the place of the live display: interrupts a run when an event of a kind comes for the n-th time."""
 
-    def __init__(self, event: str, count: int) -> None:
-        self.event, self.left = event, count
+    def __init__(self, kind: type, count: int) -> None:
+        self.kind, self.left = kind, count
 
-    def __getattribute__(self, name: str) -> Any:
-        if name == object.__getattribute__(self, "event"):
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def listen(self, event: Event) -> None:
+        if isinstance(event, self.kind):
             self.left -= 1
             if self.left == 0:
                 raise KeyboardInterrupt
-        return object.__getattribute__(self, name)
 
 
 @pytest.mark.parametrize(
-    ("event", "count"),
-    [("center_answered", 1), ("round_started", 4), ("center_answered", 6), ("scoring_started", 2), ("stage_scored", 3)],
+    ("kind", "count"),
+    [(CenterAnswered, 1), (RoundStarted, 4), (CenterAnswered, 6), (ScoringStarted, 2), (StageScored, 3)],
 )
 def test_an_interrupted_study_ends_with_the_same_bank(
-    event: str,
+    kind: type,
     count: int,
     finished: StudyDirectory,
     cohort: Path,
@@ -51,7 +56,7 @@ def test_an_interrupted_study_ends_with_the_same_bank(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("deploy.simulation.local.Display", lambda *_: Shown(StopAt(event, count)))
+        patch.setattr("deploy.simulation.local.Display", lambda *_: StopAt(kind, count))
         with pytest.raises(KeyboardInterrupt):
             run(study_file, cohort, tmp_path / "out")
     interrupted = StudyDirectory(tmp_path / "out")
@@ -72,19 +77,6 @@ def steps_in_mlflow(directory: StudyDirectory) -> dict[str, list[int]]:
         str(run.info.run_name): [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")]
         for run in runs
     }
-
-
-class Shown:
-    """A listener in the place of the live display."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.listener = listener
-
-    def __enter__(self) -> Listener:
-        return self.listener
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
 
 def test_a_crash_between_bank_and_checkpoint_adds_no_version_twice(

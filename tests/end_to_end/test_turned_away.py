@@ -1,18 +1,18 @@
-"""A center that the registry turns away is neither asked nor waited for; there is only the time a deadline has left."""
+"""A center that the registry turns away is neither asked nor waited for; a deadline that is shared stays one deadline."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from protocol.messages.reply import Reply
 from server.centers.registry import read_registry, write_registry
+from server.grid.center_answer import CenterAnswer
 from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
 from server.runs.state_files import read_turned_away
 from server.runs.watchdog import Watchdog
-from server.study.events import Listener
+from server.study.events import Event, Listen, RoundStarted, ScoringStarted
 from tests.support.coordinator_root import enroll, found_root
 from tests.support.light_study import NOWHERE, STUDY, light
 from tests.support.listed_link import NOW, NoLink
@@ -20,40 +20,37 @@ from tests.support.listed_link import NOW, NoLink
 PATIENCE_S = 20.0
 
 
-class Doing(Listener):
+def doing(at_round_2: Callable[[], object] = int, at_scoring: Callable[[], object] = int) -> Listen:
     """Does something when the second round or a scoring starts."""
 
-    def __init__(self, at_round_2: Callable[[], object] = int, at_scoring: Callable[[], object] = int) -> None:
-        self.at_round_2, self.at_scoring = at_round_2, at_scoring
+    def listen(event: Event) -> None:
+        match event:
+            case RoundStarted(number=2):
+                at_round_2()
+            case ScoringStarted():
+                at_scoring()
 
-    def round_started(self, _stage: object, number: int, _centers: object) -> None:
-        if number == 2:
-            self.at_round_2()
-
-    def scoring_started(self, _row: object, _centers: object) -> None:
-        self.at_scoring()
+    return listen
 
 
 class Timed(CenterGrid):
-    """Notes the time that each question was given, and the seconds it took."""
+    """Notes the time that each batch of instructions was given, and the seconds it took."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.given_s: list[float] = []
         self.took_s = 0.0
 
-    def ask(self, *arguments: Any, deadline_s: float, **options: Any) -> dict[str, Reply]:
+    def ask(self, *arguments: Any, deadline_s: float, **options: Any) -> Iterator[CenterAnswer]:
         self.given_s.append(deadline_s)
         started = time.monotonic()
-        replies = super().ask(*arguments, deadline_s=deadline_s, **options)
+        yield from super().ask(*arguments, deadline_s=deadline_s, **options)
         self.took_s += time.monotonic() - started
-        return replies
 
-    def register(self, *arguments: Any, **options: Any) -> dict[str, Reply]:
+    def register(self, *arguments: Any, **options: Any) -> Iterator[CenterAnswer]:
         started = time.monotonic()
-        replies = super().register(*arguments, **options)
+        yield from super().register(*arguments, **options)
         self.took_s += time.monotonic() - started
-        return replies
 
 
 def test_a_center_that_was_revoked_is_not_waited_for_in_the_rounds_to_come(tmp_path: Path) -> None:
@@ -67,7 +64,7 @@ def test_a_center_that_was_revoked_is_not_waited_for_in_the_rounds_to_come(tmp_p
     run_study(
         center_grid,
         found.root,
-        listener=Doing(at_round_2=revoke),
+        listen=doing(at_round_2=revoke),
         tracking_uri=NOWHERE,
         turned_away=lambda: turned_away,
     )
@@ -85,7 +82,7 @@ def test_a_center_that_was_expired_before_the_run_is_not_waited_for_either(tmp_p
     assert center_grid.took_s < PATIENCE_S / 2
 
 
-def test_the_steward_tells_the_run_who_is_turned_away_though_the_superlink_is_down(tmp_path: Path) -> None:
+def test_the_watchdog_tells_the_run_who_is_turned_away_though_the_superlink_is_down(tmp_path: Path) -> None:
     directory = found_root(tmp_path / "root")
     enroll(directory, ["center-a", "center-b", "center-c"], until=NOW + timedelta(days=9))
     assert read_turned_away(directory) == {}
@@ -109,8 +106,8 @@ def test_a_center_that_lacks_the_backbone_gets_what_is_left_of_the_deadline(tmp_
     """Center b is silent until the time is up, and a is sent its backbone only then: it has it in the next round."""
     found = light(tmp_path, STUDY.replace("quorum = 1", "quorum = 1\ndeadline_s = 0.5"))
     center_grid = Timed(found.grid, poll_s=0.01)
-    silence = Doing(at_scoring=lambda: found.grid.held.add("b"))
-    run_study(center_grid, found.root, listener=silence, tracking_uri=NOWHERE)
+    silence = doing(at_scoring=lambda: found.grid.held.add("b"))
+    run_study(center_grid, found.root, listen=silence, tracking_uri=NOWHERE)
     first, again = center_grid.given_s[:2]
     assert first == 0.5
     assert 0 <= again < 0.25

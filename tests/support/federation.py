@@ -19,7 +19,7 @@ from protocol.messages.reply import Reply
 from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
 from server.study.directory import StudyDirectory
-from server.study.events import Listener
+from server.study.events import Event, Listen, RoundStarted
 from tests.support.small_study import STUDY, write_study
 
 CENTERS = ("center-a", "center-d")
@@ -48,9 +48,9 @@ class Federation:
     def directory(self) -> StudyDirectory:
         return StudyDirectory(self.root)
 
-    def run(self, listener: Listener | None = None) -> None:
+    def run(self, listen: Listen | None = None) -> None:
         apps = {name: build_client_app(self._performer(trainer)) for name, trainer in self.trainers.items()}
-        run_study(CenterGrid(_Grid(apps, self.offline), poll_s=0), self.root, listener=listener)
+        run_study(CenterGrid(_Grid(apps, self.offline), poll_s=0), self.root, listen=listen)
 
     def _performer(self, trainer: Trainer) -> Perform:
         def perform(instruction: Instruction) -> Reply:
@@ -91,16 +91,17 @@ GROWING = HEAD + stage("adapt", "adapt", '["center-a"]') + stage("arrive", "arri
 TOGETHER = HEAD + stage("adapt", "adapt", '["center-a", "center-d"]')
 
 
-class Doing(Listener):
-    """Does something when a round starts."""
+def when_round_starts(at: int, action: Callable[[], object]) -> Listen:
+    """A listener that does something when round `at` of the run starts."""
+    started: list[Event] = []
 
-    def __init__(self, at: int, action: Any) -> None:
-        self.at, self.action, self.rounds = at, action, 0
+    def listen(event: Event) -> None:
+        if isinstance(event, RoundStarted):
+            started.append(event)
+            if len(started) == at:
+                action()
 
-    def round_started(self, *_: object) -> None:
-        self.rounds += 1
-        if self.rounds == self.at:
-            self.action()
+    return listen
 
 
 def result_of(found: Federation) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from server.rounds.study_run import run_study
 from server.study import checkpoint as checkpoints
 from server.study.checkpoint import Checkpoint
 from server.study.directory import StudyDirectory, write_prepared
-from server.study.events import Listener
+from server.study.events import Listen
 from strategies.bank.bank import AdapterBank
 
 SPECS = (
@@ -214,9 +214,9 @@ class Light:
     def hashes(self) -> dict[str, str]:
         return {entry.reference: entry.sha256 for entry in AdapterBank(self.directory.bank).entries()}
 
-    def run(self, listener: Listener | None = None, *, patience_s: float = 0) -> None:
+    def run(self, listen: Listen | None = None, *, patience_s: float = 0) -> None:
         center_grid = CenterGrid(self.grid, poll_s=0.01, patience_s=patience_s)
-        run_study(center_grid, self.root, listener=listener, tracking_uri=NOWHERE)
+        run_study(center_grid, self.root, listen=listen, tracking_uri=NOWHERE)
 
 
 def light(folder: Path, text: str = STUDY, names: Iterable[str] = ("a", "b")) -> Light:

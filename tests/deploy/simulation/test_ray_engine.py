@@ -40,11 +40,11 @@ rounds = []
 
 def study(grid):
     center_grid = CenterGrid(grid, poll_s=0.1)
-    center_grid.register(Instruction(kind="register", settings=SETTINGS), deadline_s=240, expected=CENTERS)
+    list(center_grid.register(Instruction(kind="register", settings=SETTINGS), deadline_s=240, expected=CENTERS))
     for number in (1, 2):
         train = Instruction(kind="train", settings=SETTINGS, tensors={"w": np.array([number], np.float32)})
-        replies = center_grid.ask(dict.fromkeys(CENTERS, train), deadline_s=60)
-        rounds.append({center: reply.payload.tensors["w"].tolist() for center, reply in replies.items()})
+        answers = list(center_grid.ask(dict.fromkeys(CENTERS, train), deadline_s=60))
+        rounds.append({answer.center: answer.reply.payload.tensors["w"].tolist() for answer in answers})
     raise StudyError("the end")
 
 try:

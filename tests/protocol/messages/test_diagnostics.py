@@ -19,7 +19,7 @@ from fusion_models.vmambax.cgm import Cgm
 from protocol.messages.diagnostics import diagnostic_findings
 from protocol.messages.reply import Reply, Score
 from protocol.messages.settings import Model, Preprocessing, StudySettings
-from server.rounds.dispatcher import CenterAnswer
+from server.grid.center_answer import CenterAnswer
 from server.rounds.records import record_of
 from server.study.file import Stage
 

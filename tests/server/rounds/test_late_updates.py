@@ -15,8 +15,8 @@ from server.results.report import report_html
 from server.rounds.inbox import Inbox
 from server.rounds.late_updates import LateUpdates
 from server.study import checkpoint as checkpoints
-from server.study.events import Listener
-from server.study.history import History, LateRecord, RoundRecord
+from server.study.events import Event, LateFound, RoundStarted, tell_all
+from server.study.history import History, RoundRecord
 from tests.support.light_study import STUDY, Light, light
 
 SHORT = STUDY.replace("quorum = 1", "quorum = 1\ndeadline_s = 0.5")
@@ -30,18 +30,19 @@ def aside(found: Light) -> int:
     return len(list((found.root / "inbox" / "late").glob("*")))
 
 
-class At(Listener):
+class At:
     """Does something when a round starts: round -> action."""
 
     def __init__(self, **actions: Callable[[], object]) -> None:
         self.actions = actions
         self.late: list[tuple[int, str]] = []
 
-    def round_started(self, _stage: object, number: int, _centers: object) -> None:
-        self.actions.get(f"round_{number}", lambda: None)()
-
-    def late_found(self, record: LateRecord) -> None:
-        self.late.append((record.server_round, record.center))
+    def listen(self, event: Event) -> None:
+        match event:
+            case RoundStarted(number=number):
+                self.actions.get(f"round_{number}", lambda: None)()
+            case LateFound(record):
+                self.late.append((record.server_round, record.center))
 
 
 @pytest.fixture
@@ -67,18 +68,18 @@ def cut(tmp_path: Path) -> tuple[Light, At]:
 
 
 def test_update_of_a_center_whose_link_was_cut_is_collected_and_set_aside(cut: tuple[Light, At]) -> None:
-    found, listener = cut
-    found.run(listener)
+    found, at = cut
+    found.run(at.listen)
     assert found.errors[:3] == [(1, "a", ""), (1, "b", "node-unavailable"), (2, "a", "")]
     assert fates(found) == [(1, "b", 2, "set-aside")]
-    assert listener.late == [(1, "b")]
+    assert at.late == [(1, "b")]
     assert aside(found) == 1
     assert found.centers["b"].outbox_rounds() == set(), "acknowledged, and forgotten by the center"
 
 
 def test_what_was_set_aside_is_shown(cut: tuple[Light, At]) -> None:
-    found, listener = cut
-    found.run(listener)
+    found, at = cut
+    found.run(at.listen)
     result = json.loads(found.directory.result.read_text())
     (late,) = result["late"]
     assert (late["stage"], late["server_round"], late["center"]) == ("adapt", 1, "b")
@@ -91,16 +92,16 @@ def test_what_was_set_aside_is_shown(cut: tuple[Light, At]) -> None:
 def test_center_without_an_update_is_asked_once(tmp_path: Path) -> None:
     """It was not there in round 1 and never got the instruction."""
     found = light(tmp_path)
-    found.run(At(round_1=lambda: found.grid.away.add("b"), round_2=found.grid.away.clear))
+    found.run(At(round_1=lambda: found.grid.away.add("b"), round_2=found.grid.away.clear).listen)
     assert fates(found) == [(1, "b", 2, "nothing-waiting")]
     collects = [query for query in found.state.history.queries if query.kind == "collect"]
     assert [(query.center, query.error) for query in collects] == [("b", "nothing-waiting")]
 
 
-def test_center_that_is_away_stays_unsettled_and_is_told_so(tmp_path: Path) -> None:
+def test_center_that_is_away_stays_open_and_is_told_so(tmp_path: Path) -> None:
     """It misses rounds 1 and 2: until it is known what became of them, it may forget nothing."""
     found = light(tmp_path)
-    found.run(At(round_1=lambda: found.grid.away.add("b"), round_3=found.grid.away.clear))
+    found.run(At(round_1=lambda: found.grid.away.add("b"), round_3=found.grid.away.clear).listen)
     assert fates(found) == [(1, "b", 3, "nothing-waiting"), (2, "b", 3, "nothing-waiting")]
     told = [(i.server_round, i.acknowledged) for i in found.centers["b"].performed if i.kind == "train"]
     assert told == [(3, 2)]
@@ -109,15 +110,15 @@ def test_center_that_is_away_stays_unsettled_and_is_told_so(tmp_path: Path) -> N
 def test_answer_after_the_deadline_is_noted_in_the_history(tmp_path: Path) -> None:
     """Center b is slow: its answer to round 1 comes while round 2 is under way, nobody has to collect it."""
     found = light(tmp_path, SHORT)
-    found.run(At(round_1=lambda: found.grid.held.add("b"), round_2=found.grid.held.clear))
+    found.run(At(round_1=lambda: found.grid.held.add("b"), round_2=found.grid.held.clear).listen)
     assert found.errors[1] == (1, "b", "no-answer")
     assert fates(found) == [(1, "b", 2, "set-aside")]
     assert [query.kind for query in found.state.history.queries] == []
 
 
 def test_late_records_come_back_from_the_checkpoint_and_an_old_one_has_none(cut: tuple[Light, At]) -> None:
-    found, listener = cut
-    found.run(listener)
+    found, at = cut
+    found.run(at.listen)
     (record,) = found.state.history.late
     assert record.sha256
     facts = checkpoints._facts(found.state)
@@ -129,9 +130,9 @@ def test_update_set_aside_by_a_run_that_died_before_it_noted_that_is_recognised(
     inbox = Inbox(tmp_path)
     state = light_state()
     inbox.put_aside(PAYLOAD, "late")
-    mail = LateUpdates(inbox, Listener(), ())
-    assert mail._filed("b", Reply("b", "collect", error="nothing-waiting"), state) is False
-    assert [(record.server_round, record.fate) for record in mail.records] == [(1, "set-aside")]
+    updates = LateUpdates(inbox, tell_all(), ())
+    assert updates._take_in(Reply("b", "collect", error="nothing-waiting"), state) is False
+    assert [(record.server_round, record.fate) for record in updates.records] == [(1, "set-aside")]
 
 
 PAYLOAD = Payload("b", "", "adapt", 1, {})
@@ -143,19 +144,19 @@ def light_state() -> checkpoints.Checkpoint:
     return checkpoints.Checkpoint(0, 2, "", {}, history=History(rounds=rounds))
 
 
-def test_what_cannot_be_set_aside_is_named_and_stays_unsettled(
+def test_what_cannot_be_set_aside_is_named_and_stays_open(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise StorageError("the disk is full")
 
     monkeypatch.setattr("server.rounds.inbox.write_bytes", refuse)
-    mail, state = LateUpdates(Inbox(tmp_path), Listener(), ()), light_state()
+    updates, state = LateUpdates(Inbox(tmp_path), tell_all(), ()), light_state()
     with caplog.at_level(logging.ERROR):
-        mail.take(Reply("b", "train", payload=PAYLOAD), state)
+        updates.set_aside(Reply("b", "train", payload=PAYLOAD), state)
     assert f"center 'b', stage 'adapt', round 1, content hash {content_hash({})}" in caplog.text
-    assert mail.records == ()
-    assert mail.acknowledged("b", state) == 0
+    assert updates.records == ()
+    assert updates.last_acknowledged("b", state) == 0
 
 
 @pytest.mark.parametrize(
@@ -168,18 +169,18 @@ def test_what_cannot_be_set_aside_is_named_and_stays_unsettled(
     ids=["future", "stage", "huge"],
 )
 def test_late_payload_of_a_round_that_never_was_is_kept_and_not_noted(tmp_path: Path, payload: Payload) -> None:
-    mail = LateUpdates(Inbox(tmp_path), Listener(), ())
-    mail.take(Reply("b", "train", payload=payload), light_state())
-    assert mail.records == ()
+    updates = LateUpdates(Inbox(tmp_path), tell_all(), ())
+    updates.set_aside(Reply("b", "train", payload=payload), light_state())
+    assert updates.records == ()
     assert len(list((tmp_path / "late").glob("*"))) == 1
 
 
 def test_late_observation_does_not_replace_a_late_update(tmp_path: Path) -> None:
-    mail = LateUpdates(Inbox(tmp_path), Listener(), ())
-    mail.take(Reply("b", "train", payload=PAYLOAD), light_state())
-    mail.take(Reply("b", "observe", payload=PAYLOAD), light_state())
+    updates = LateUpdates(Inbox(tmp_path), tell_all(), ())
+    updates.set_aside(Reply("b", "train", payload=PAYLOAD), light_state())
+    updates.set_aside(Reply("b", "observe", payload=PAYLOAD), light_state())
     assert len(list((tmp_path / "late").glob("*"))) == 2
-    assert len(mail.records) == 1
+    assert len(updates.records) == 1
 
 
 def test_center_that_comes_within_patience_takes_part_from_the_first_round(tmp_path: Path) -> None:

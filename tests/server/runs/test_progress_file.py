@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from server.study.history import LateRecord, RoundRecord
-from server.runs.progress_file import ProgressFile
-from server.study.events import Listener, Listeners
-from server.study.file import read_study
-from server.study.lock import StudyInUseError, held
 from protocol.errors import QuorumError
 from protocol.messages.reply import Score
+from server.runs.progress_file import ProgressFile
+from server.study.events import CenterAnswered, Event, LateFound, Resumed, RoundKept, RoundStarted, tell_all
+from server.study.file import read_study
+from server.study.history import LateRecord, RoundRecord
+from server.study.lock import StudyInUseError, held
 from tests.support.light_study import STUDY, Light, light
 
 RECORD = RoundRecord("adapt", 1, "a", loss=0.5, seconds=2.0, validation={"ct": Score(3, 0.25, None)})
@@ -38,31 +38,23 @@ def read(found: Light) -> dict[str, Any]:
     return content
 
 
-class Looking(Listener):
-    """Reads the file, as another process would, at every event."""
+class Looking:
+    """Reads the file, as another process would, at the events of a round."""
 
     def __init__(self, found: Light) -> None:
         self.found = found
         self.seen: list[tuple[int, int, tuple[str, ...]]] = []
 
-    def _look(self) -> None:
-        now = read(self.found)
-        self.seen.append((now["stage_round"], now["server_round"], tuple(now["waiting_for"])))
-
-    def round_started(self, *_: object) -> None:
-        self._look()
-
-    def center_answered(self, _record: RoundRecord) -> None:
-        self._look()
-
-    def round_kept(self, _server_round: int) -> None:
-        self._look()
+    def listen(self, event: Event) -> None:
+        if isinstance(event, RoundStarted | CenterAnswered | RoundKept):
+            now = read(self.found)
+            self.seen.append((now["stage_round"], now["server_round"], tuple(now["waiting_for"])))
 
 
 def test_the_file_follows_a_run_from_its_first_round_to_its_end(found: Light) -> None:
-    with progress(found) as listener:
+    with progress(found) as written:
         looking = Looking(found)
-        found.run(Listeners(listener, looking))
+        found.run(tell_all(written.listen, looking.listen))
     assert looking.seen[:5] == [
         (1, 0, ("a", "b")),
         (1, 0, ("b",)),
@@ -83,16 +75,16 @@ def test_the_file_follows_a_run_from_its_first_round_to_its_end(found: Light) ->
 
 
 def test_what_is_not_a_number_is_null(found: Light) -> None:
-    listener = progress(found)
-    listener.center_answered(RoundRecord("adapt", 1, "a", loss=math.nan, validation={"ct": Score(3, None, None)}))
+    record = RoundRecord("adapt", 1, "a", loss=math.nan, validation={"ct": Score(3, None, None)})
+    progress(found).listen(CenterAnswered(record))
     assert (read(found)["centers"]["a"]["loss"], read(found)["centers"]["a"]["dice"]) == (None, {"ct": None})
 
 
 def test_a_failure_says_its_code_and_reason(tmp_path: Path) -> None:
     found = light(tmp_path, STUDY.replace("quorum = 1", "quorum = 1\ndeadline_s = 0.1"))
     found.grid.away |= {"a", "b"}
-    with pytest.raises(QuorumError), progress(found) as listener:
-        found.run(listener)
+    with pytest.raises(QuorumError), progress(found) as written:
+        found.run(written.listen)
     end = read(found)
     assert (end["state"], end["code"]) == ("failed", "quorum")
     assert "missing: ['a', 'b']" in end["reason"]
@@ -107,8 +99,8 @@ def test_the_text_of_an_unforeseen_error_stays_out(found: Light) -> None:
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
 def test_a_stopped_run_is_interrupted_and_stays_so(found: Light, stop: type[BaseException]) -> None:
     def stopped() -> None:
-        with progress(found) as listener:
-            listener.interrupted()
+        with progress(found) as written:
+            written.interrupt()
             raise stop
 
     with pytest.raises(stop):
@@ -117,14 +109,15 @@ def test_a_stopped_run_is_interrupted_and_stays_so(found: Light, stop: type[Base
 
 
 def test_flowers_exit_at_the_end_of_a_complete_run_changes_nothing(found: Light) -> None:
-    with progress(found) as listener:
-        listener.resumed(3)
-    listener.interrupted()
+    with progress(found) as written:
+        written.listen(Resumed(3))
+    written.interrupt()
     assert read(found)["state"] == "complete"
 
 
 def test_a_run_that_may_not_start_leaves_the_file_of_the_other_alone(found: Light) -> None:
-    progress(found).round_started(read_study(found.directory.study_file).stages[0], 1, ["a"])
+    (stage,) = read_study(found.directory.study_file).stages
+    progress(found).listen(RoundStarted(stage, 1, ("a",)))
     before = read(found)
     with held(found.directory.lock), pytest.raises(StudyInUseError), progress(found):
         held(found.directory.lock, patience_s=0).__enter__()
@@ -132,22 +125,22 @@ def test_a_run_that_may_not_start_leaves_the_file_of_the_other_alone(found: Ligh
 
 
 def test_a_later_run_keeps_what_was_heard_of_the_centers(found: Light) -> None:
-    progress(found).center_answered(RECORD)
-    progress(found).resumed(1)
+    progress(found).listen(CenterAnswered(RECORD))
+    progress(found).listen(Resumed(1))
     assert read(found)["centers"]["a"]["dice"] == {"ct": 0.25}
 
 
 def test_a_damaged_file_of_an_earlier_run_is_replaced(found: Light) -> None:
     found.directory.progress.write_text("{")
-    progress(found).resumed(1)
+    progress(found).listen(Resumed(1))
     assert (read(found)["server_round"], read(found)["centers"]) == (1, {})
 
 
 def test_a_disk_that_refuses_stops_nothing_and_is_said_once(found: Light, caplog: pytest.LogCaptureFixture) -> None:
     found.directory.progress.mkdir()
-    with caplog.at_level(logging.WARNING), progress(found) as listener:
-        listener.resumed(0)
-        listener.late_found(LateRecord("adapt", 1, "a", 2, "set-aside"))
+    with caplog.at_level(logging.WARNING), progress(found) as written:
+        written.listen(Resumed(0))
+        written.listen(LateFound(LateRecord("adapt", 1, "a", 2, "set-aside")))
     assert caplog.text.count("the run goes on without its progress file") == 1
 
 

@@ -1,103 +1,14 @@
-"""What a running study shows, line by line."""
+"""Whoever listens hears every event, in its order."""
 
-from io import StringIO
-from pathlib import Path
-
-import pytest
-from rich.console import Console
-
-from protocol.messages.reply import Score
-from server.study.events import Display, Listener, score_table
-from server.study.file import Study, read_study
-from server.study.history import RoundRecord, StageRow
-from tests.support.small_study import write_study
-
-RECORD = RoundRecord(
-    stage="adapt",
-    server_round=3,
-    center="center-a",
-    loss=0.1234,
-    seconds=7.4,
-    validation={"ct": Score(2, 0.5, 4.0), "ct+pet": Score(2, None, None, 2, 2)},
-)
-ROW = StageRow("adapt", {"center-a": {"ct": Score(2, 0.5, 4.04)}, "center-d": {"ct": Score(1, None, None, 1, 1)}})
+from server.study.events import Ended, Event, Resumed, tell_all
 
 
-@pytest.fixture
-def study(tmp_path: Path) -> Study:
-    return read_study(write_study(tmp_path / "study.toml"))
+def test_each_listener_is_told_in_turn() -> None:
+    heard: list[tuple[str, Event]] = []
+    tell = tell_all(lambda event: heard.append(("first", event)), lambda event: heard.append(("second", event)))
+    tell(Resumed(3))
+    assert heard == [("first", Resumed(3)), ("second", Resumed(3))]
 
 
-def shown(study: Study, tell: str = "", **arguments: object) -> str:
-    console = Console(file=StringIO(), width=160, force_terminal=False)
-    with Display(study, console) as display:
-        if tell:
-            getattr(display, tell)(**arguments)
-    assert isinstance(console.file, StringIO)
-    return console.file.getvalue()
-
-
-def test_a_listener_by_itself_is_silent(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
-    listener = Listener()
-    listener.resumed(1)
-    listener.round_started(study.stages[0], 1, ["center-a"])
-    listener.center_answered(RECORD)
-    listener.scoring_started("adapt", ["center-a"])
-    listener.stage_scored(ROW)
-    assert capsys.readouterr() == ("", "")
-
-
-def test_a_round_is_one_line_with_loss_scores_and_seconds(study: Study) -> None:
-    (line,) = [line for line in shown(study, "center_answered", record=RECORD).splitlines() if "center-a" in line]
-    expected = "3 adapt center-a loss 0.123 validation Dice ct 0.500 ct+pet undefined 7 s"
-    assert line.split() == expected.split()
-
-
-def test_a_failed_round_shows_its_code_in_place_of_the_loss(study: Study) -> None:
-    text = shown(study, "center_answered", record=RoundRecord("adapt", 3, "center-d", error="internal"))
-    assert "3 adapt center-d internal validation Dice - 0 s" in " ".join(text.split())
-
-
-def test_a_refused_payload_shows_its_code_also_when_there_is_a_loss(study: Study) -> None:
-    text = shown(study, "center_answered", record=RoundRecord("adapt", 3, "center-d", error="payload", loss=0.5))
-    assert "payload" in text
-    assert "0.500" not in text
-
-
-def test_a_round_without_a_loss_says_so(study: Study) -> None:
-    assert "no loss" in shown(study, "center_answered", record=RoundRecord("adapt", 3, "center-d"))
-
-
-def test_the_bar_moves_when_the_last_center_of_a_round_is_in(study: Study) -> None:
-    """Five rounds in all: 2, 2 and 1."""
-    console = Console(file=StringIO(), width=160, force_terminal=False)
-    with Display(study, console) as display:
-        (task,) = display._progress.tasks
-        display.round_started(study.stages[1], 1, ["center-a", "center-d"])
-        display.center_answered(RECORD)
-        assert (task.completed, task.total, task.description) == (0, 5, "adapt 1/2")
-        display.center_answered(RECORD)
-        assert task.completed == 1
-        display.scoring_started("adapt", ["center-a", "center-d"])
-        assert task.description == "adapt: test cases of 2 centers"
-
-
-def test_a_resumed_study_starts_its_bar_where_it_stands(study: Study) -> None:
-    assert "resumed after round 3" in shown(study, "resumed", server_round=3)
-    assert "resumed" not in shown(study, "resumed", server_round=0)
-
-
-def test_a_row_of_the_matrix_keeps_undefined_and_absent_apart(study: Study) -> None:
-    text = shown(study, "stage_scored", row=ROW)
-    rows = {
-        line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[2:-1]]
-        for line in text.splitlines()
-        if line.startswith("│")
-    }
-    assert rows["center-a"] == ["2", "0.500 / 4.0"]
-    assert rows["center-d"] == ["1", "undefined / undefined"]
-
-
-def test_a_center_that_did_not_answer_has_no_cases() -> None:
-    table = score_table("after", StageRow("adapt", {"center-a": {}}))
-    assert [list(column.cells) for column in table.columns] == [["center-a"], ["0"]]
+def test_nobody_listening_hears_nothing() -> None:
+    tell_all()(Ended(None))

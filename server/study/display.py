@@ -1,0 +1,128 @@
+"""A live display of a running study with rich: a bar over all rounds, a line a center and round, a table a stage."""
+
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
+
+from protocol.messages.reply import Score
+from protocol.messages.settings import SETTINGS
+from server.study.events import (
+    CenterAnswered,
+    Event,
+    GateDecided,
+    LateFound,
+    Resumed,
+    RoundStarted,
+    ScoringStarted,
+    StageScored,
+)
+from server.study.file import Study
+from server.study.history import GateRecord, LateRecord, RoundRecord, StageRow
+
+
+class Display:
+    """Shows what `listen` is told, while its context is open."""
+
+    def __init__(self, study: Study, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task(study.name, total=sum(stage.all_rounds for stage in study.stages))
+        self._waiting = 0
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def listen(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case Resumed(server_round):
+                self._resume(server_round)
+            case RoundStarted(stage, number, centers):
+                self._waiting = len(centers)
+                self._progress.update(self._task, description=f"{stage.name} {number}/{stage.all_rounds}")
+            case CenterAnswered(record):
+                self._console.print(round_line(record))
+                self._count_answer()
+            case GateDecided(record):
+                self._console.print(gate_line(record))
+            case ScoringStarted(stage_name, centers):
+                self._progress.update(self._task, description=f"{stage_name}: test cases of {len(centers)} centers")
+            case StageScored(row):
+                self._console.print(score_table(f"after {row.stage}", row))
+            case LateFound(record) if record.fate == "set-aside":
+                self._console.print(late_line(record))
+
+    def _resume(self, server_round: int) -> None:
+        """Start the bar where the study stands."""
+        if server_round:
+            self._console.print(f"resumed after round {server_round}")
+        self._progress.update(self._task, completed=server_round)
+
+    def _count_answer(self) -> None:
+        """Move the bar when the last center of a round is in."""
+        self._waiting -= 1
+        if self._waiting == 0:
+            self._progress.advance(self._task)
+
+
+def round_line(record: RoundRecord) -> str:
+    """One center's round, with its error in place of the loss where it has one."""
+    what = record.error or ("no loss" if record.loss is None else f"loss {record.loss:.3f}")
+    scores = "  ".join(f"{name} {_dice(score)}" for name, score in record.validation.items())
+    return (
+        f"{record.server_round:3d} {record.stage:<10} {record.center:<12} {what:<14} "
+        f"validation Dice {scores or '-'}  {record.seconds:.0f} s"
+    )
+
+
+def gate_line(record: GateRecord) -> str:
+    """What became of a candidate, and why."""
+    verdict = record.verdict
+    kept = f"; kept by {', '.join(record.branches)}" if record.branches else ""
+    what = "shared" if verdict.promoted else f"not shared{kept}"
+    return f"gate: the adapter of stage {record.stage} is {what} ({verdict.reason})"
+
+
+def late_line(record: LateRecord) -> str:
+    """An update that came after its round."""
+    return (
+        f"{record.server_round:3d} {record.stage:<10} {record.center:<12} late, set aside in round "
+        f"{record.found_in_round}"
+    )
+
+
+def score_table(title: str, row: StageRow) -> Table:
+    """Per-center test scores of one stage; undefined stays undefined."""
+    settings = [name for name in SETTINGS if any(name in scores for scores in row.test.values())]
+    table = Table(Column("center", no_wrap=True), "cases", *settings, title=f"{title}: Dice / HD95 in mm")
+    for center, scores in row.test.items():
+        cases = max((score.cases for score in scores.values()), default=0)
+        table.add_row(center, str(cases), *(_both(scores.get(name)) for name in settings))
+    return table
+
+
+def _both(score: Score | None) -> str:
+    return "-" if score is None else f"{_dice(score)} / {_millimeters(score)}"
+
+
+def _dice(score: Score | None) -> str:
+    if score is None:
+        return "-"
+    return "undefined" if score.dice is None else f"{score.dice:.3f}"
+
+
+def _millimeters(score: Score) -> str:
+    return "undefined" if score.hd95_mm is None else f"{score.hd95_mm:.1f}"
