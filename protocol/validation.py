@@ -139,9 +139,8 @@ def norm_findings(group: str, norm: float, median: float | None, norm_limit: flo
 def statistic_spec(
     key: str, shape: Sequence[int], specs: Mapping[str, TensorSpec], sketch_rank: int
 ) -> TensorSpec | None:
-    """What a statistic must be to travel, or None where no statistic of this name may.
+    """What an observed statistic must be to travel, or None where no statistic of this name may.
 
-        key@control, key@own       shape of `key`; the group of `key` stands behind it
         key@fisher                 shape of `key`; group "fisher"
         M@gram                     (q, k), q <= sketch_rank, k inputs of module M; group "gram"
         features.ct@mean           (p,), p <= 4096; group "features.ct"; so for PET
@@ -155,8 +154,6 @@ def statistic_spec(
     """
     about, _, name = key.partition("@")
     length = max(1, shape[0]) if shape else 1
-    if name in {"control", "own"} and about in specs:
-        return TensorSpec(key, specs[about].group, specs[about].shape)
     if name == FISHER and about in specs:
         return TensorSpec(key, FISHER, specs[about].shape)
     if name == GRAM and f"{about}#lora_a" in specs:

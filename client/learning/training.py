@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from client.data.crops import apply_crop, draw_crop
 from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import Check, never_cancelled
-from client.local_terms.contract import LocalTerm, warmed_up
+from client.local_terms.contract import LocalTerm, warm_up
 from fusion_models.adapters.gain import pinned_gain
 from fusion_models.losses import deeply_supervised, every_scale
 from fusion_models.modality import draw_setting, renormalise, restrict, settings_of
@@ -68,7 +68,7 @@ def train_locally(
             setting = draw_setting(shares, rng)
             batch = draw_batch(by_setting[setting], training.batch_size, crop_zyx, rng)
             for group in optimiser.param_groups:
-                group["lr"] = warmed_up(training.learning_rate, step)
+                group["lr"] = warm_up(training.learning_rate, step)
             losses.append(_step(model, optimiser, setting, batch, terms))
             pinned.restore()
             for term in terms:

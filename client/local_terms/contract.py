@@ -92,19 +92,20 @@ class Round:
     make_model: Callable[[Tensors], nn.Module]
     steps: int
 
-    def trained(self) -> dict[str, nn.Parameter]:
+    def parameters(self) -> dict[str, nn.Parameter]:
         """The tensors that this round trains, by key."""
         return {key: parameter for key, parameter in parameters_by_key(self.model).items() if parameter.requires_grad}
 
-    def shared(self) -> dict[str, nn.Parameter]:
-        """Those that are no center's own: in a personal round there are none, and nothing to keep from drifting."""
-        return {key: value for key, value in self.trained().items() if ROLE_GROUPS.get(role_of(key)) not in PERSONAL}
+    def common(self) -> dict[str, nn.Parameter]:
+        """Those of them that are no center's own; in a personal round there are none, and nothing to keep from drifting."""
+        found = self.parameters().items()
+        return {key: value for key, value in found if ROLE_GROUPS.get(role_of(key)) not in PERSONAL}
 
 
-Builder = Callable[[Round], LocalTerm | None]
+Build = Callable[[Round, float], LocalTerm | None]
 
 
-def warmed_up(rate: float, step: int) -> float:
+def warm_up(rate: float, step: int) -> float:
     """The learning rate of a step, counted from 0: it rises in equal parts over the first WARM_UP_STEPS."""
     return rate * min(1.0, (step + 1) / WARM_UP_STEPS)
 

@@ -74,18 +74,18 @@ def worth_hearing(taught: Tensor, radius_zyx: Sequence[int]) -> Tensor:
     return confident | (near[:, 0] > 0)
 
 
-def build_distillation(around: Round) -> Distillation | None:
+def build(around: Round, weight: float) -> Distillation | None:
     """The term against the accepted shared state; None where no shared tensor trains.
 
     None too where the reference has neither adapter nor pathway: what no earlier stage trained teaches nothing.
     """
     pathways = model_row(around.settings.model.name).pathways
     learnt = {group_of(key, pathways) for key in around.reference if not is_statistic(key)}
-    if not learnt & {PEFT, *pathways} or not around.shared():
+    if not learnt & {PEFT, *pathways} or not around.common():
         return None
     teacher = around.make_model(teacher_tensors(around.received, around.reference))
     spacing_zyx_mm = around.settings.preprocessing.spacing_zyx_mm
-    return Distillation(teacher, around.training.terms.distillation, spacing_zyx_mm, pathways.keys() - learnt)
+    return Distillation(teacher, weight, spacing_zyx_mm, pathways.keys() - learnt)
 
 
 def teacher_tensors(received: Tensors, reference: Tensors) -> Tensors:

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from client.local_terms.contract import QuietTerm, Round, array_of, warmed_up
+from client.local_terms.contract import QuietTerm, Round, array_of, warm_up
 from fusion_models.adapters.injection import parameters_by_key
 from fusion_models.losses import deeply_supervised, every_scale
 from protocol.errors import ModelError
@@ -34,10 +34,12 @@ class Ditto(QuietTerm):
     Args:
         model: a network of its own that holds v.
         starts: theta_t of the tensors that v has, by key.
+        training: of the round.
+        weight: lambda.
     """
 
-    def __init__(self, model: nn.Module, starts: Mapping[str, Tensor], training: Training) -> None:
-        self._model, self._training = model.train(), training
+    def __init__(self, model: nn.Module, starts: Mapping[str, Tensor], training: Training, weight: float) -> None:
+        self._model, self._training, self._weight = model.train(), training, weight
         self._starts = dict(starts)
         self._own = own_parameters(model, starts)
         self._optimiser = torch.optim.AdamW(
@@ -59,7 +61,7 @@ class Ditto(QuietTerm):
         if self._batch is None:
             return
         for group in self._optimiser.param_groups:
-            group["lr"] = warmed_up(self._training.learning_rate, self._step)
+            group["lr"] = warm_up(self._training.learning_rate, self._step)
         devices = {parameter.device for parameter in self._own.values() if parameter.is_cuda}
         with torch.random.fork_rng(devices=sorted(devices, key=str)):
             self._train_on(*self._batch)
@@ -86,7 +88,7 @@ class Ditto(QuietTerm):
         """Add lambda (v - theta_t) to the gradients that the batch gave."""
         for key, parameter in self._own.items():
             if parameter.grad is not None:
-                parameter.grad += self._training.terms.ditto * (parameter - self._starts[key])
+                parameter.grad += self._weight * (parameter - self._starts[key])
 
 
 def own_parameters(model: nn.Module, keys: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
@@ -98,17 +100,17 @@ def own_parameters(model: nn.Module, keys: Mapping[str, Tensor]) -> dict[str, nn
     return found
 
 
-def build_ditto(around: Round) -> Ditto | None:
+def build(around: Round, weight: float) -> Ditto | None:
     """The own copy of the shared tensors in training; None where there are none.
 
     Raises:
         ModelError: a copy came with another shape than its tensor.
     """
-    starts = {key: parameter.detach().clone() for key, parameter in around.shared().items()}
+    starts = {key: parameter.detach().clone() for key, parameter in around.common().items()}
     if not starts:
         return None
     tensors = {key: array for key, array in around.received.items() if not is_statistic(key)}
-    return Ditto(around.make_model(tensors | _own_copies(around)), starts, around.training)
+    return Ditto(around.make_model(tensors | _own_copies(around)), starts, around.training, weight)
 
 
 def _own_copies(around: Round) -> dict[str, NDArray[np.float32]]:

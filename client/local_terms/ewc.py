@@ -28,16 +28,15 @@ class Ewc(QuietTerm):
         return self._weight / 2 * sum_of([(fisher * (now - kept).square()).sum() for now, fisher, kept in self._rows])
 
 
-def build_ewc(around: Round) -> Ewc | None:
+def build(around: Round, weight: float) -> Ewc | None:
     """EWC over the trained tensors with a Fisher; None when no tensor has one.
 
     Raises:
         ModelError: a tensor with a Fisher has no reference value, or shapes differ.
     """
-    rows = [
-        _row(key, parameter, around) for key, parameter in around.trained().items() if key + FISHER in around.received
-    ]
-    return Ewc(rows, around.training.terms.ewc) if rows else None
+    found = around.parameters().items()
+    rows = [_row(key, parameter, around) for key, parameter in found if key + FISHER in around.received]
+    return Ewc(rows, weight) if rows else None
 
 
 def _row(key: str, parameter: nn.Parameter, around: Round) -> tuple[nn.Parameter, Tensor, Tensor]:

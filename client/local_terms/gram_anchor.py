@@ -82,7 +82,7 @@ def row_norms(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
     return (torch.linalg.vector_norm(weight, dim=1).square() + 2 * scale * cross + scale**2 * own).clamp_min(0).sqrt()
 
 
-def build_gram_anchor(around: Round) -> GramAnchor | None:
+def build(around: Round, weight: float) -> GramAnchor | None:
     """The anchor of every module with a sketch whose shared adapter trains; None where there is none.
 
     Raises:
@@ -91,7 +91,7 @@ def build_gram_anchor(around: Round) -> GramAnchor | None:
     found = sorted(module_of(key) for key in around.received if key.endswith(GRAM))
     modules = {module: _anchored(module, around) for module in found}
     live = {module: anchored for module, anchored in modules.items() if anchored.moves()}
-    return GramAnchor(live, around.training.terms.gram_anchor) if live else None
+    return GramAnchor(live, weight) if live else None
 
 
 def _anchored(module: str, around: Round) -> Anchored:

@@ -2,8 +2,9 @@
 
     lambda sum_M |A_M^old A_M^T|_F^2
 
-A^old are the frozen directions of earlier stages, which the residual of the reference holds: residual_a (c, k), convolutions
-flattened to k = in * volume. The residual received in a round is not asked: it may hold directions of the stage under way.
+A^old are the frozen directions of earlier stages, which the residual of the reference holds: residual_a (c, k),
+convolutions flattened to k = in * volume. The residual received in a round is not asked: it may hold directions of the
+stage under way.
 A module without residual, or whose A does not train, adds nothing. The term suppresses transfer between centers that
 share one task and is therefore an option for a change of task.
 """
@@ -28,7 +29,7 @@ class Orthogonality(QuietTerm):
         return self._weight * sum_of([(old @ a.flatten(1).T).square().sum() for a, old in self._rows])
 
 
-def build_orthogonality(around: Round) -> Orthogonality | None:
+def build(around: Round, weight: float) -> Orthogonality | None:
     """O-LoRA over the trained A of modules with a residual in the reference; None when there is none.
 
     Raises:
@@ -36,10 +37,10 @@ def build_orthogonality(around: Round) -> Orthogonality | None:
     """
     rows = [
         _row(key, parameter, around)
-        for key, parameter in around.trained().items()
+        for key, parameter in around.parameters().items()
         if role_of(key) == "lora_a" and f"{module_of(key)}#residual_a" in around.reference
     ]
-    return Orthogonality(rows, around.training.terms.orthogonality) if rows else None
+    return Orthogonality(rows, weight) if rows else None
 
 
 def _row(key: str, parameter: nn.Parameter, around: Round) -> tuple[nn.Parameter, Tensor]:

@@ -24,7 +24,7 @@ class Proximal(QuietTerm):
         return self._mu / 2 * sum_of([(parameter - start).square().sum() for parameter, start in self._pairs])
 
 
-def build_proximal(around: Round) -> Proximal | None:
+def build(around: Round, weight: float) -> Proximal | None:
     """FedProx over the shared tensors that the round trains; None where there are none."""
-    shared = around.shared()
-    return Proximal(shared, around.training.terms.proximal) if shared else None
+    shared = around.common()
+    return Proximal(shared, weight) if shared else None

@@ -55,9 +55,9 @@ class Scaffold(QuietTerm):
         return {f"{key}{CONTROL}": array_of(control) for key, control in found.items()}
 
 
-def build_scaffold(around: Round) -> Scaffold | None:
+def build(around: Round, _weight: float) -> Scaffold | None:
     """SCAFFOLD over the shared tensors that the round trains; None where there are none."""
-    shared = around.shared()
+    shared = around.common()
     return Scaffold(shared, around.received) if shared else None
 
 

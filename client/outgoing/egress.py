@@ -12,6 +12,7 @@ import logging
 import math
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from protocol.messages.settings import ROLES, SETTINGS
 from protocol.messages.tensors import GROUPS, PEFT, PET, TensorSpec, is_statistic
 from protocol.messages.text import to_text
 from protocol.validation import OBSERVED, statistic_spec
+from strategies.continual.terms import RETURNED
 
 logger = logging.getLogger(__name__)
 
@@ -163,8 +165,9 @@ def _text_findings(reply: Reply) -> Iterator[str]:
 def specs_by_key(payload: Payload, specs: Sequence[TensorSpec], sketch_rank: int) -> dict[str, TensorSpec]:
     """The study's tensors, and those statistics of `payload` that may travel beside them."""
     known = {spec.key: spec for spec in specs}
+    returned = {spec.key + ending: replace(spec, key=spec.key + ending) for spec in specs for ending in RETURNED}
     found = [
-        statistic_spec(key, np.shape(array), known, sketch_rank)
+        returned.get(key) or statistic_spec(key, np.shape(array), known, sketch_rank)
         for key, array in payload.tensors.items()
         if is_statistic(key)
     ]

@@ -22,7 +22,7 @@ from client.learning.cancellation import Check, never_cancelled
 from client.learning.observation import observe
 from client.learning.outcome import moved_of, payload_of, round_generator, support_of
 from client.learning.training import train_locally
-from client.local_terms.table import build_terms
+from client.local_terms.building import build_terms
 from client.outgoing.egress import answer, check_and_log, failed
 from client.outgoing.outbox import Outbox
 from client.outgoing.outgoing_log import LOG

@@ -15,6 +15,7 @@ Group = Literal["backbone", "pet", "fusion", "peft", "center", "norm"]
 Personal = Literal["center", "norm"]
 Statistic = Literal["gram", "fisher", "prototype"]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = bool | NonNegative
 OptionValue = bool | int | float | str | tuple[int, ...] | tuple[str, ...]
 
 
@@ -70,39 +71,18 @@ class Split(Settings):
         return self
 
 
-class LocalTerms(Settings):
-    """What is added to the local objective, by its weight; 0 leaves a term out.
-
-    proximal: mu of FedProx. scaffold: control variates. gram_anchor: lambda of the output drift on earlier centers'
-    inputs. ewc: lambda of online EWC. distillation: beta of LwF. orthogonality: lambda of O-LoRA. ditto: lambda of the
-    pull of a center's own copy towards the shared tensors.
-    """
-
-    proximal: NonNegative = 0
-    scaffold: bool = False
-    gram_anchor: NonNegative = 0
-    ewc: NonNegative = 0
-    distillation: NonNegative = 0
-    orthogonality: NonNegative = 0
-    ditto: NonNegative = 0
-
-    @property
-    def anchored(self) -> bool:
-        """Whether a term compares with the state that was accepted before the stage."""
-        return bool(self.gram_anchor or self.ewc or self.distillation or self.orthogonality)
-
-
 class Training(Settings):
     """How one stage trains at a center: which tensor groups, how long, on which modalities.
 
     roles: the tensors of the shared adapter that move. A DoRA magnitude that is not among them follows the others so
         that the row gain d = m / ||W0 + s B A|| stays.
+    terms: weights of local terms; the center refuses one that it does not have.
     validate_first: score the received state on validation cases before training.
     """
 
     groups: tuple[Group, ...]
     roles: tuple[Role, ...] = ROLES
-    terms: LocalTerms = LocalTerms()
+    terms: dict[str, Weight] = {}
     validate_first: bool = True
     local_steps: PositiveInt
     learning_rate: PositiveFloat
@@ -145,24 +125,6 @@ class Gate(Settings):
     tolerance: NonNegative = 0.01
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
     replicates: Annotated[int, Field(ge=1, le=1000)] = 1000
-
-
-class Strategy(Settings):
-    """What happens to adapters across centers and over time.
-
-    personal: groups that stay each center's own. center_rank: rank of a center's own adapter. sketch_rank: rows of a
-    Gram sketch. decay: gamma by which what was remembered fades with each stage. gate: false lets every stage through.
-    router: gather prototypes of the centers, so that an unknown center finds its adapter.
-    """
-
-    aggregation: Aggregation = Aggregation()
-    terms: LocalTerms = LocalTerms()
-    personal: tuple[Personal, ...] = ()
-    center_rank: PositiveInt = 4
-    sketch_rank: PositiveInt = 32
-    decay: Fraction = 0.9
-    gate: Gate | Literal[False] = Gate()
-    router: bool = False
 
 
 class StudySettings(Settings):

@@ -2,8 +2,8 @@
 
 bytes down   the shared tensors at the center's rank, which grow as stages begin to train further groups; twice where a
              local term compares with the state accepted before the stage. Backbones count in stages that train them.
-bytes up     the tensors of the groups that a stage trains, and once more for each local term with a variate of its
-             own. Statistics that a strategy remembers, and a residual, come on top of both.
+bytes up     the tensors of the groups that a stage trains, and once more for each local term that returns
+             something about them. Statistics that a strategy remembers, and a residual, come on top of both.
 disk         three backbones (the file, the one in use, one being written), the last updates, logs, and a cache of
              CACHED_CASES cases of FIELD_ZYX_MM at the study's spacing; images in a center's own folders not counted.
 GPU memory   weights, and gradient and two moments of what trains, and activations: ACTIVATION_BYTES for every voxel of
@@ -23,9 +23,9 @@ from server.centers.bundle import bundle_sha256
 from server.centers.coordinator_settings import CoordinatorSettings
 from server.study.directory import StudyDirectory
 from server.study.file import Stage, Study, read_study
+from strategies.continual.terms import terms_with_weight
 
 VALUE_BYTES = 4
-VARIATES = ("scaffold", "ditto")
 CACHED_CASES, CHANNELS = 100, 3
 FIELD_ZYX_MM = (1000.0, 400.0, 400.0)
 WORKING_BYTES = 2 * 1024**3
@@ -78,8 +78,8 @@ def backbone_file(directory: StudyDirectory, study: Study) -> tuple[str, int]:
 def bytes_per_round(study: Study, specs: Iterable[TensorSpec], center: str) -> tuple[int, int]:
     """Tensor bytes down to and up from a center in one round, the largest of the stages that it trains in."""
     specs, rank, offers = tuple(specs), study.centers[center].rank, set(study.centers[center].modalities)
-    terms = study.strategy.terms
-    variates = sum(bool(getattr(terms, name)) for name in VARIATES)
+    terms = list(terms_with_weight(study.strategy.terms))
+    returned, compared = sum(bool(term.returns) for term in terms), any(term.compares for term in terms)
     down = up = 0
     for index, stage in enumerate(study.stages):
         if center not in stage.centers:
@@ -87,12 +87,10 @@ def bytes_per_round(study: Study, specs: Iterable[TensorSpec], center: str) -> t
         held = groups_held(study, index)
         mine = {spec.group for spec in specs if NEEDS.get(spec.group, frozenset()) <= offers}
         sent = max(
-            _bytes(specs, mine & set(stage.trained), rank) * (1 + variates),
+            _bytes(specs, mine & set(stage.trained), rank) * (1 + returned),
             _bytes(specs, mine & set(study.strategy.personal), rank),
         )
-        extra = (
-            _bytes(specs, set(stage.trained), rank) * variates + _bytes(specs, held - {BACKBONE}, rank) * terms.anchored
-        )
+        extra = _bytes(specs, set(stage.trained), rank) * returned + _bytes(specs, held - {BACKBONE}, rank) * compared
         down, up = max(down, _bytes(specs, held, rank) + extra), max(up, sent)
     return down, up
 

@@ -11,7 +11,7 @@ from protocol.errors import NO_ANSWER, PayloadError, QuorumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import frozen_hash
 from protocol.messages.reply import Comparison
-from protocol.messages.settings import Statistic, Strategy
+from protocol.messages.settings import Statistic
 from protocol.messages.tensors import BACKBONE, Tensors
 from protocol.validation import observation_specs, validate
 from server.grid.center_answer import CenterAnswer
@@ -22,6 +22,8 @@ from server.study.file import Stage
 from server.study.history import QueryRecord, StageRow
 from strategies.continual.gate import decide, heard_from
 from strategies.continual.memory import merge_fishers, merge_grams
+from strategies.continual.terms import terms_with_weight
+from strategies.strategy import Strategy
 
 logger = logging.getLogger(__name__)
 
@@ -130,12 +132,8 @@ def check_observation(
 
 def statistics_of(strategy: Strategy) -> tuple[Statistic, ...]:
     """What the centers of a stage are asked to observe."""
-    asked: dict[Statistic, float] = {
-        "gram": strategy.terms.gram_anchor,
-        "fisher": strategy.terms.ewc,
-        "prototype": strategy.router,
-    }
-    return tuple(name for name, weight in asked.items() if weight)
+    wanted = [term.remembers for term in terms_with_weight(strategy.terms) if term.remembers]
+    return (*dict.fromkeys(wanted), *(("prototype",) if strategy.router else ()))
 
 
 def remember(memory: Tensors, answers: Sequence[CenterAnswer], strategy: Strategy) -> dict[str, NDArray[np.float32]]:

@@ -25,6 +25,7 @@ from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared
 from server.study.file import Stage
 from strategies.aggregation.residual import for_rank
+from strategies.continual.terms import SERVED, terms_with_weight
 
 State = dict[str, NDArray[np.float32]]
 
@@ -40,6 +41,7 @@ class InstructionBuilder:
     def training(self, state: Checkpoint, center: str, training: Training, number: int) -> Instruction:
         """Train one round."""
         tensors = self.to_train(state, center)
+        compared = any(term.compares for term in terms_with_weight(training.terms))
         return self._instruction(
             "train",
             center,
@@ -48,7 +50,7 @@ class InstructionBuilder:
             backbone_hash=hash_for(state, tensors, self.prepared.groups),
             training=training,
             tensors={**tensors, **self._statistics(state, center, training)},
-            reference=self._ranked(self._learned(state.accepted), center) if training.terms.anchored else {},
+            reference=self._ranked(self._learned(state.accepted), center) if compared else {},
         )
 
     def scoring(self, state: Checkpoint, center: str, row: str) -> Instruction:
@@ -107,17 +109,21 @@ class InstructionBuilder:
             for spec in self.prepared.specs
             if spec.group in training.groups and (spec.group != PEFT or role_of(spec.key) in training.roles)
         ]
-        terms = training.terms
-        about = [name for name, wanted in (("control", terms.scaffold), ("own", terms.ditto)) if wanted]
-        statistics = [TensorSpec(f"{spec.key}@{name}", spec.group, spec.shape) for spec in specs for name in about]
+        endings = [ending for term in terms_with_weight(training.terms) for ending in term.return_endings]
+        statistics = [TensorSpec(spec.key + ending, spec.group, spec.shape) for spec in specs for ending in endings]
         return (*specs, *statistics)
 
     def _instruction(self, kind: Kind, center: str, **fields: Any) -> Instruction:
         return Instruction(kind=kind, settings=self.prepared.study.settings_for(center), **fields)
 
     def _work(self, shared: Tensors, own: Mapping[str, Tensors], center: str) -> State:
-        """Shared tensors with what is the center's own over them: Ditto's copies, what it keeps, what is personal."""
-        copies = {key.removesuffix("@own"): array for key, array in own.get(center, {}).items() if key.endswith("@own")}
+        """Shared tensors with what is the center's own over them: copies of them, what it keeps, what is personal."""
+        copies = {
+            key.removesuffix(ending): array
+            for key, array in own.get(center, {}).items()
+            for ending in SERVED
+            if key.endswith(ending)
+        }
         return {**self._ranked(shared, center), **copies, **self._own(own, center)}
 
     def _learned(self, tensors: Tensors) -> State:
@@ -147,19 +153,8 @@ class InstructionBuilder:
         return {**fresh, **mine}
 
     def _statistics(self, state: Checkpoint, center: str, training: Training) -> State:
-        """What the round's local terms remember: anchors of everybody, and the center's own variates and copies."""
-        terms, own = training.terms, state.own.get(center, {})
-        wanted = {
-            "@gram": (terms.gram_anchor, state.memory),
-            "@fisher": (terms.ewc, state.memory),
-            "@shared-control": (terms.scaffold, state.memory),
-            "@control": (terms.scaffold, own),
-            "@own": (terms.ditto, own),
-        }
-        return {
-            key: array
-            for ending, (weight, source) in wanted.items()
-            if weight
-            for key, array in source.items()
-            if key.endswith(ending)
-        }
+        """What the round's local terms remember: of all centers, and what this one returned itself."""
+        terms, own = list(terms_with_weight(training.terms)), state.own.get(center, {})
+        wanted = [(ending, state.memory) for term in terms for ending in term.memory_endings]
+        wanted += [(ending, own) for term in terms for ending in term.return_endings]
+        return {key: array for ending, source in wanted for key, array in source.items() if key.endswith(ending)}

@@ -19,10 +19,10 @@ from strategies.aggregation.fold import fold
 from strategies.aggregation.schemes import Scheme
 from strategies.bank.bank import AdapterBank
 from strategies.continual.gate import Verdict
-from strategies.continual.memory import merge_controls
+from strategies.continual.terms import OF_ONE_STAGE, RETURNED, TERMS, terms_with_weight
 
 SERVER_MOMENTS = ("@momentum", "@variance")
-OF_ONE_STAGE = (*SERVER_MOMENTS, "@shared-control", "@control")
+FORGOTTEN = (*SERVER_MOMENTS, *OF_ONE_STAGE)
 
 
 def enter_stage(state: Checkpoint, stage: Stage, prepared: Prepared, bank: AdapterBank) -> Checkpoint:
@@ -39,15 +39,16 @@ def enter_stage(state: Checkpoint, stage: Stage, prepared: Prepared, bank: Adapt
         backbone = bank.backbone(state.backbone_hash) if state.backbone_hash else initial
     rest = without_backbone(state.shared, prepared.groups)
     missing = of_groups(prepared.initial, prepared.groups, trained - {BACKBONE})
-    memory = {key: array for key, array in state.memory.items() if not key.endswith(OF_ONE_STAGE)}
+    memory = {key: array for key, array in state.memory.items() if not key.endswith(FORGOTTEN)}
     if BACKBONE in trained:
         return replace(state, shared={**missing, **rest, **backbone}, memory=memory)
     own = {
-        center: {key: array for key, array in tensors.items() if not key.endswith(OF_ONE_STAGE)}
+        center: {key: array for key, array in tensors.items() if not key.endswith(FORGOTTEN)}
         for center, tensors in state.own.items()
     }
     shared = {**missing, **rest}
-    if prepared.study.strategy.terms.orthogonality and "peft" in trained and rest:
+    folds = any(term.folds for term in terms_with_weight(prepared.study.strategy.terms))
+    if folds and "peft" in trained and rest:
         shared = fold(shared, prepared.initial, base_of(prepared, backbone, roles=(), seed=state.server_round))
     return replace(
         state,
@@ -104,7 +105,7 @@ def after_round(
         state,
         shared=result.shared,
         own=_remembered(state.own, sent),
-        memory={**state.memory, **result.moments, **_controls(state, stage, sent)},
+        memory={**state.memory, **result.moments, **_merge_returned(state, stage, sent)},
         history=replace(state.history, aggregations=(*state.history.aggregations, record)),
         server_round=number,
     )
@@ -177,12 +178,8 @@ def without_backbone(tensors: Tensors, groups: Mapping[str, str]) -> dict[str, N
 
 
 def _shared_part(tensors: Tensors, study: Study) -> dict[str, NDArray[np.float32]]:
-    """What of a payload the aggregation sees: no personal tensors, no control variates, no copies of a center's own."""
-    return {
-        key: array
-        for key, array in tensors.items()
-        if not is_personal(key, study) and not key.endswith(("@control", "@own"))
-    }
+    """What of a payload the aggregation sees: no personal tensors, nothing returned for a local term."""
+    return {key: array for key, array in tensors.items() if not is_personal(key, study) and not key.endswith(RETURNED)}
 
 
 def _lasting(tensors: Tensors, study: Study, scheme: Scheme) -> dict[str, NDArray[np.float32]]:
@@ -190,8 +187,7 @@ def _lasting(tensors: Tensors, study: Study, scheme: Scheme) -> dict[str, NDArra
     return {
         key: array
         for key, array in tensors.items()
-        if key.endswith(("@control", "@own"))
-        or (not is_statistic(key) and (is_personal(key, study) or scheme.keeps(key)))
+        if key.endswith(RETURNED) or (not is_statistic(key) and (is_personal(key, study) or scheme.keeps(key)))
     }
 
 
@@ -201,16 +197,18 @@ def _remembered(own: Mapping[str, Tensors], sent: Mapping[str, Tensors]) -> dict
     return {**own, **new}
 
 
-def _controls(state: Checkpoint, stage: Stage, sent: Mapping[str, Tensors]) -> dict[str, NDArray[np.float32]]:
-    """SCAFFOLD's shared control variate after a round; nothing where no center sent one."""
-    after = {
-        center: {key: array for key, array in tensors.items() if key.endswith("@control")}
-        for center, tensors in sent.items()
-    }
-    if not any(after.values()):
-        return {}
-    before = {center: state.own.get(center, {}) for center in after}
-    return merge_controls(state.memory, before, after, len(stage.centers))
+def _merge_returned(state: Checkpoint, stage: Stage, sent: Mapping[str, Tensors]) -> dict[str, NDArray[np.float32]]:
+    """What all centers get of what each of them returned for a local term; nothing where no center returned any."""
+    merged: dict[str, NDArray[np.float32]] = {}
+    before = {center: state.own.get(center, {}) for center in sent}
+    for term in TERMS.values():
+        after = {
+            center: {key: array for key, array in tensors.items() if key.endswith(term.return_endings)}
+            for center, tensors in sent.items()
+        }
+        if term.shares and any(after.values()):
+            merged |= term.shares.merge(state.memory, before, after, len(stage.centers))
+    return merged
 
 
 def _with_gate(state: Checkpoint, record: GateRecord) -> History:

@@ -12,19 +12,19 @@ from protocol.messages.settings import (
     Adapter,
     Fraction,
     Group,
-    LocalTerms,
     ModalitySetting,
     Model,
     Preprocessing,
     Settings,
     Split,
-    Strategy,
     StudySettings,
     Training,
     findings,
 )
 from strategies.aggregation.schemes import SCHEMES, Scheme
 from strategies.bank.bank import NAME, SHARED
+from strategies.continual.terms import TERMS
+from strategies.strategy import Strategy
 
 StageKind = Literal["pretrain", "adapt", "arrive"]
 Modality = Literal["ct", "pet"]
@@ -32,8 +32,7 @@ Modality = Literal["ct", "pet"]
 INITIAL = "initial"
 PERSONAL_SHARE = 0.1
 RESERVED = frozenset({SHARED, "routed"})
-FACTOR_TERMS = ("scaffold", "ewc", "ditto")
-MIXED_RANKS = frozenset({"product-exact", "flora", "flexlora", "ties"})
+FREE_OF_GAUGE = [name for name, term in TERMS.items() if term.compares and not (term.fixed_gauge or term.folds)]
 TRAINED: dict[StageKind, tuple[Group, ...]] = {
     "pretrain": ("backbone",),
     "adapt": ("pet", "fusion", "peft"),
@@ -187,7 +186,7 @@ class Study(Settings):
         return Training(
             groups=groups,
             roles=roles,
-            terms=self.strategy.terms if roles else LocalTerms(),
+            terms=self.strategy.terms if roles else {},
             local_steps=stage.local_steps,
             learning_rate=rate,
             batch_size=stage.batch_size,
@@ -255,25 +254,25 @@ class Study(Settings):
                 'name "center", "norm" or both'
             )
         ranked = [name for name in stage.centers if self.centers[name].rank not in {None, self.adapter.rank}]
-        tied = [term for term in FACTOR_TERMS if getattr(self.strategy.terms, term)]
+        tied = [name for name, term in TERMS.items() if term.fixed_gauge and self.strategy.terms[name]]
         turning = not SCHEMES[name].optimised or self.strategy.aggregation.gauge_step
         if tied and "peft" in stage.trained and (ranked or turning):
             raise ValueError(
                 f"stage '{stage.name}': local term(s) {tied} compare factors from round to round, but '{name}' turns "
-                f"or re-cuts them{' for centers of other ranks' if ranked else ''}; use gram_anchor or distillation, "
+                f"or re-cuts them{' for centers of other ranks' if ranked else ''}; use {' or '.join(FREE_OF_GAUGE)}, "
                 "or a scheme that averages, without gauge_step and ranks of single centers"
             )
-        if ranked and "peft" in stage.trained and name not in MIXED_RANKS:
+        if ranked and "peft" in stage.trained and not SCHEMES[name].mixed_ranks:
             raise ValueError(
                 f"stage '{stage.name}': center(s) {ranked} have ranks of their own, which '{name}' cannot combine; "
-                f"use one of {sorted(MIXED_RANKS)}"
+                f"use one of {sorted(key for key, row in SCHEMES.items() if row.mixed_ranks)}"
             )
 
     def _refuse_backbones_of_their_own(self) -> None:
         """Adapters need one frozen backbone; centers that exchange nothing would each have another."""
         for index, stage in enumerate(self.stages):
             later = [other.name for other in self.stages[index:] if "backbone" not in other.trained]
-            if stage.aggregation == "local-only" and "backbone" in stage.trained and later:
+            if not self.scheme_of(stage).exchanges and "backbone" in stage.trained and later:
                 raise ValueError(
                     f"stage '{stage.name}' trains a backbone at each center alone, but stage '{later[0]}' needs one "
                     "frozen backbone; aggregate the backbone or train it in all stages"

@@ -135,7 +135,7 @@ def refuse_mixed_ranks(base: Base) -> None:
     if others := {center: rank for center, rank in sorted(base.ranks.items()) if rank != base.rank}:
         raise StudyError(
             f"scheme '{base.settings.scheme}' averages factors, and centers {others} have another rank than the shared "
-            f"{base.rank}; use product-exact, flora, flexlora or ties, or give all centers one rank"
+            f"{base.rank}; use a scheme that combines ranks, or give all centers one rank"
         )
 
 

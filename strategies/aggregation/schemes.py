@@ -33,14 +33,18 @@ class Scheme:
         once, in the order of center names.
     live: (rounds completed in the stage, settings) -> the adapter roles that train in the next one.
     keeps: whether a tensor stays each center's own instead of being shared.
-    optimised: whether a server optimiser may act on the mean change.
-    observes: statistics of each center's training cases that a payload must residual beside what trained.
+    optimised: whether a server optimiser may act on the mean change; factors then keep their gauge from round to round.
+    mixed_ranks: whether centers may have adapters of other ranks than the shared one.
+    exchanges: whether centers see anything of each other.
+    observes: statistics of each center's training cases that a payload must carry beside what trained.
     """
 
     aggregate: Aggregate
     live: Callable[[int, Aggregation], tuple[Role, ...]]
     keeps: Callable[[str], bool]
     optimised: bool = False
+    mixed_ranks: bool = False
+    exchanges: bool = True
     observes: tuple[Statistic, ...] = ()
 
 
@@ -61,11 +65,11 @@ SCHEMES: dict[str, Scheme] = {
     "ffa-lora": Scheme(ffa_lora.aggregate, ffa_lora.live, keeps_nothing, optimised=True),
     "rolora": Scheme(rolora.aggregate, rolora.live, keeps_nothing, optimised=True),
     "fedsa-lora": Scheme(fedsa_lora.aggregate, all_roles, fedsa_lora.keeps, optimised=True),
-    "product-exact": Scheme(product_exact.aggregate, all_roles, keeps_nothing),
+    "product-exact": Scheme(product_exact.aggregate, all_roles, keeps_nothing, mixed_ranks=True),
     "fedex-lora": Scheme(fedex_lora.aggregate, all_roles, keeps_nothing),
-    "flora": Scheme(flora.aggregate, all_roles, keeps_nothing),
-    "flexlora": Scheme(flexlora.aggregate, all_roles, keeps_nothing),
+    "flora": Scheme(flora.aggregate, all_roles, keeps_nothing, mixed_ranks=True),
+    "flexlora": Scheme(flexlora.aggregate, all_roles, keeps_nothing, mixed_ranks=True),
     "lora-fair": Scheme(lora_fair.aggregate, all_roles, keeps_nothing),
-    "ties": Scheme(ties.aggregate, all_roles, keeps_nothing),
-    "local-only": Scheme(local_only.aggregate, all_roles, local_only.keeps),
+    "ties": Scheme(ties.aggregate, all_roles, keeps_nothing, mixed_ranks=True),
+    "local-only": Scheme(local_only.aggregate, all_roles, local_only.keeps, exchanges=False),
 }

@@ -20,7 +20,7 @@ from protocol.errors import PayloadError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Comparison, Reply, Score
-from protocol.messages.settings import SETTINGS, Adapter, LocalTerms, Model, StudySettings, Training
+from protocol.messages.settings import SETTINGS, Adapter, Model, StudySettings, Training
 
 Through = Callable[[Any], Any]
 
@@ -47,7 +47,7 @@ TRAININGS = st.builds(
     Training,
     groups=st.sampled_from([("backbone",), ("pet", "peft"), ("center", "norm")]),
     roles=st.sampled_from([(), ("lora_b", "magnitude")]),
-    terms=st.builds(LocalTerms, scaffold=st.booleans(), ewc=st.floats(0, 9)),
+    terms=st.fixed_dictionaries({"scaffold": st.booleans(), "ewc": st.floats(0, 9)}),
     validate_first=st.booleans(),
     local_steps=st.integers(1, 999),
     learning_rate=st.floats(1e-9, 1),

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from client.local_terms.contract import Round
 from client.local_terms.distillation import (
     Distillation,
-    build_distillation,
+    build,
     divergence,
     teacher_tensors,
     worth_hearing,
 )
-from protocol.messages.settings import LocalTerms, Model, Preprocessing, StudySettings, Training
+from protocol.messages.settings import Model, Preprocessing, StudySettings, Training
 
 Arrays = Mapping[str, NDArray[np.float32]]
 SURE, UNSURE = (math.log(19), 0.0), (math.log(1.5), 0.0)  # p = 0.95 and 0.6 of background
@@ -113,7 +113,6 @@ def built(reference: Arrays, made: list[Arrays], model: str = "pemma-unetr-tiny"
 
     training = Training(
         groups=("peft",),
-        terms=LocalTerms(distillation=0.25),
         local_steps=1,
         learning_rate=0.1,
         modality_shares={"ct": 1},
@@ -121,7 +120,7 @@ def built(reference: Arrays, made: list[Arrays], model: str = "pemma-unetr-tiny"
     settings = StudySettings(
         study="s", seed=0, model=Model(name=model), preprocessing=Preprocessing(spacing_zyx_mm=(10, 5, 4))
     )
-    return build_distillation(Round(nn.Linear(1, 1), training, {}, reference, settings, make_model, 1))
+    return build(Round(nn.Linear(1, 1), training, {}, reference, settings, make_model, 1), 0.25)
 
 
 ADAPTER, PATHWAY = {"m#lora_a": np.ones(1, np.float32)}, {"pet_skip.w": np.ones(1, np.float32)}

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from client.local_terms.contract import Round, warmed_up
-from client.local_terms.ditto import Ditto, build_ditto
+from client.local_terms.contract import Round, warm_up
+from client.local_terms.ditto import Ditto, build
 from fusion_models.adapters.injection import inject, load, lora_config, parameters_by_key
 from fusion_models.losses import dice_cross_entropy
 from protocol.errors import ModelError
-from protocol.messages.settings import LocalTerms, Model, StudySettings, Training
+from protocol.messages.settings import Model, StudySettings, Training
 
 Arrays = Mapping[str, NDArray[np.float32]]
 RATE = 0.1
@@ -51,7 +51,6 @@ def made(tensors: Arrays) -> nn.Module:
 def around(model: nn.Module, received: Arrays | None = None, **changes: Any) -> Round:
     asked: dict[str, Any] = {
         "groups": ("peft",),
-        "terms": LocalTerms(ditto=0.5),
         "local_steps": 3,
         "learning_rate": RATE,
     }
@@ -60,8 +59,8 @@ def around(model: nn.Module, received: Arrays | None = None, **changes: Any) -> 
     return Round(model, training, received or {}, {}, settings, made, 3)
 
 
-def built(model: nn.Module, received: Arrays | None = None, **changes: Any) -> Ditto:
-    term = build_ditto(around(model, received, **changes))
+def built(model: nn.Module, received: Arrays | None = None, weight: float = 0.5, **changes: Any) -> Ditto:
+    term = build(around(model, received, **changes), weight)
     assert term is not None
     return term
 
@@ -85,7 +84,7 @@ def trained(model: nn.Module, term: Ditto | None, steps: int = 3) -> list[Tensor
         ct, label = batch(step)
         if term is not None:
             term.remember(ct, None, label)
-        optimiser.param_groups[0]["lr"] = warmed_up(RATE, step)
+        optimiser.param_groups[0]["lr"] = warm_up(RATE, step)
         optimiser.zero_grad()
         dice_cross_entropy(model(ct, None), label).backward()
         optimiser.step()
@@ -124,7 +123,7 @@ def test_without_pull_the_copy_trains_as_the_shared_tensors_do() -> None:
     """The same batches, rate and warm-up: with dropout off and weight 0, v moves as A and B do when both train."""
     model = network().eval()
     parameters_by_key(model)["head#lora_a"].requires_grad = True
-    term = built(model, terms=LocalTerms(ditto=0.0))
+    term = built(model, weight=0.0)
     term._model.eval()
     trained(model, term)
     for key in ("head#lora_a", "head#lora_b"):
@@ -148,7 +147,7 @@ def test_the_pull_brings_a_distant_copy_nearer() -> None:
     distances = []
     for weight in (0.0, 100.0):
         model = network()
-        term = built(model, {"head#lora_b@own": np.ones((2, 1), np.float32)}, terms=LocalTerms(ditto=weight))
+        term = built(model, {"head#lora_b@own": np.ones((2, 1), np.float32)}, weight=weight)
         trained(model, term)
         distances.append(np.abs(term.outcome()["head#lora_b@own"]).sum())
     assert distances[1] < distances[0] - 0.05
@@ -184,12 +183,12 @@ def test_a_round_of_personal_tensors_has_no_copy() -> None:
     model = network()
     for parameter in model.parameters():
         parameter.requires_grad = False
-    assert build_ditto(around(model)) is None
+    assert build(around(model), 0.5) is None
 
 
 def test_a_copy_of_another_shape_and_a_loss_that_is_not_finite_are_refused() -> None:
     with pytest.raises(ModelError, match=r"own copy 'head#lora_b@own' has shape \(3,\), expected \(2, 1\)"):
-        build_ditto(around(network(), {"head#lora_b@own": np.ones(3, np.float32)}))
+        build(around(network(), {"head#lora_b@own": np.ones(3, np.float32)}), 0.5)
     term = built(network())
     ct, label = batch()
     term.remember(ct * torch.nan, None, label)

@@ -11,10 +11,10 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from client.local_terms.contract import Round, array_of
-from client.local_terms.gram_anchor import GramAnchor, build_gram_anchor, row_norms
+from client.local_terms.gram_anchor import GramAnchor, build, row_norms
 from fusion_models.adapters.injection import inject, lora_config, parameters_by_key, reset_magnitudes
 from protocol.errors import ModelError
-from protocol.messages.settings import Adapter, LocalTerms, Model, StudySettings, Training
+from protocol.messages.settings import Adapter, Model, StudySettings, Training
 
 Arrays = Mapping[str, NDArray[np.float32]]
 SHAPES: Mapping[str, tuple[int, int]] = {"linear": (5, 6), "conv": (4, 2 * 8)}
@@ -66,7 +66,6 @@ def effective(model: nn.Module, residual: Tensor | float = 0.0) -> Tensor:
 def anchor(model: nn.Module, received: Arrays, reference: Arrays, weight: float = 1.0, **adapter: Any) -> GramAnchor:
     training = Training(
         groups=("peft",),
-        terms=LocalTerms(gram_anchor=weight),
         local_steps=1,
         learning_rate=0.1,
         modality_shares={"ct": 1.0},
@@ -77,7 +76,7 @@ def anchor(model: nn.Module, received: Arrays, reference: Arrays, weight: float 
         model=Model(name="pemma-unetr-tiny"),
         adapter=Adapter(**{"rank": RANK, "alpha": ALPHA} | adapter),
     )
-    term = build_gram_anchor(Round(model, training, received, reference, settings, lambda _: model, 1))
+    term = build(Round(model, training, received, reference, settings, lambda _: model, 1), weight)
     assert term is not None
     return term
 

@@ -23,7 +23,7 @@ from fusion_models.adapters.injection import parameters_by_key
 from protocol.errors import StorageError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.payload import frozen_hash, phase_of
-from protocol.messages.settings import ROLES, LocalTerms, Role, StudySettings
+from protocol.messages.settings import ROLES, Role, StudySettings
 from protocol.messages.tensors import BACKBONE, TensorSpec, content_hash, role_of
 from protocol.validation import validate
 from server.study.file import Study, read_study
@@ -192,7 +192,7 @@ def test_a_frozen_factor_that_moved_shows_in_the_hash(
 
 def test_what_local_terms_remember_is_sent_for_the_groups_with_cases(both: Trainer, start: Start) -> None:
     """CT alone trains: nothing of the PET pathway goes back, neither its tensors nor their control variates."""
-    asked = start.training(agreement=LocalTerms(scaffold=True), modality_shares={"ct": 1.0})
+    asked = start.training(terms={"scaffold": True}, modality_shares={"ct": 1.0})
     reply = both.perform(replace(asked, tensors={**start.rest, **start.controls}))
     assert reply.payload is not None, reply
     keys = sent_keys(start, "peft")

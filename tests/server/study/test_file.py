@@ -154,7 +154,14 @@ def test_half_of_the_centers_and_two_are_the_quorum(study: Study, asked: int, qu
             r"local term\(s\) \['scaffold'\] compare factors from round to round, but 'flora' turns",
         ),
         (STUDY.replace("[centers.center-a]", "[split]\nvalidation = 0\n[centers.center-a]"), "split.validation is 0"),
-        (with_strategy("[strategy.terms]\nproximal = nan"), "strategy.terms.proximal"),
+        (
+            with_strategy("[strategy.terms]\nproximal = nan"),
+            "strategy.terms: .*proximal: Input should be a finite number",
+        ),
+        (
+            with_strategy("[strategy.terms]\nfedmagic = 1"),
+            r"'fedmagic' is no local term; known: \['proximal', 'scaffold'",
+        ),
     ],
 )
 def test_a_strategy_that_cannot_be_followed_is_refused(tmp_path: Path, text: str, message: str) -> None:
