@@ -15,8 +15,8 @@ from pydantic import Field, ValidationError
 
 from protocol.errors import StudyError
 from protocol.messages.settings import NonNegative, Settings, findings
+from protocol.names import NAME
 from server.study.file import Study
-from strategies.bank.bank import NAME
 
 Table = Mapping[str, Any]
 BACKBONE_RUN = "backbone"

@@ -31,8 +31,8 @@ from pydantic import AfterValidator, AwareDatetime, Field, NonNegativeInt, Valid
 
 from protocol.errors import KitError
 from protocol.messages.settings import Settings, findings
+from protocol.names import NAME
 from protocol.storage.atomic_files import write_private, write_text
-from strategies.bank.bank import NAME
 
 RENEWAL = "renewal"
 RUN_OPTIONS = ("study-directory",)

@@ -24,8 +24,8 @@ from protocol.errors import PayloadError, StorageError
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import content_hash
 from protocol.messages.text import from_text, to_text
+from protocol.names import NAME
 from protocol.storage.atomic_files import remove_unfinished, write_bytes
-from strategies.bank.bank import NAME
 
 LATE, ENDING = "late", ".safetensors"
 

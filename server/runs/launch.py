@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from protocol.errors import LaunchError
+from protocol.messages.settings import settings_digest
 from server.centers.bundle import bundle_sha256
 from server.centers.enrolment import Enrolment
 from server.centers.federation_init import refuse_expired
 from server.centers.registry import Member
+from server.runs.state_files import Launch, is_held, read_launch, starting, write_state
 from server.study.checkpoint import load
 from server.study.directory import StudyDirectory, read_prepared
-from server.superlink.link import Link, Run
-from server.runs.state_files import Launch, is_held, read_launch, starting, write_state
 from server.study.file import Stage, Study
-from protocol.errors import LaunchError
-from protocol.messages.settings import settings_digest
+from server.superlink.link import Link, Run
 
 logger = logging.getLogger(__name__)
 

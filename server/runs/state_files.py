@@ -16,10 +16,10 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from server.study.directory import StudyDirectory
-from protocol.storage.atomic_files import write_text
 from protocol.errors import LaunchError
 from protocol.messages.settings import SETTINGS
+from protocol.storage.atomic_files import write_text
+from server.study.directory import StudyDirectory
 
 Content = TypeVar("Content", bound=BaseModel)
 State = Literal["running", "complete", "failed", "interrupted"]

@@ -9,15 +9,15 @@ from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
 
-from server.centers.expiry_notices import expiry_notices
+from protocol.errors import ConciliumError
 from server.centers.enrolment import Enrolment
-from server.study.directory import StudyDirectory
+from server.centers.expiry_notices import expiry_notices
 from server.runs.launch import is_complete
-from server.superlink.link import Link, RegisteredNode, Run
 from server.runs.state_files import CenterProgress, RunProgress, read_launch, read_progress, read_watchdog
 from server.runs.watchdog_rules import latest, stuck_for_s
+from server.study.directory import StudyDirectory
 from server.study.file import Study, read_study
-from protocol.errors import ConciliumError
+from server.superlink.link import Link, RegisteredNode, Run
 
 WATCHDOG_SILENT_S = 60.0
 COPIED = ("code", "reason", "stage", "stage_round", "stage_rounds", "server_round", "rounds")

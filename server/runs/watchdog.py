@@ -10,25 +10,25 @@ import time
 from collections.abc import Callable
 from datetime import date, datetime
 
-from server.centers.expiry_notices import expiry_notices
-from server.tls.authority import utc_now
+from protocol.errors import ConciliumError
 from server.centers.bundle import bundle_bytes
 from server.centers.enrolment import Enrolment
-from server.study.directory import StudyDirectory
-from server.superlink.control_causes import LinkAwayError
+from server.centers.expiry_notices import expiry_notices
 from server.runs.launch import start
-from server.superlink.link import Link
 from server.runs.state_files import (
     WatchdogState,
     is_held,
     read_launch,
     read_progress,
     starting,
-    write_turned_away,
     write_state,
+    write_turned_away,
 )
 from server.runs.watchdog_rules import Decision, decide
-from protocol.errors import ConciliumError
+from server.study.directory import StudyDirectory
+from server.superlink.control_causes import LinkAwayError
+from server.superlink.link import Link
+from server.tls.authority import utc_now
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from server.superlink.link import Run
 from server.runs.state_files import Launch, RunProgress
+from server.superlink.link import Run
 
 PENDING_S = 60.0
 LASTED_S = 300.0

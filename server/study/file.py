@@ -21,8 +21,9 @@ from protocol.messages.settings import (
     Training,
     findings,
 )
+from protocol.names import NAME
 from strategies.aggregation.schemes import SCHEMES, Scheme
-from strategies.bank.bank import NAME, SHARED
+from strategies.bank.bank import SHARED
 from strategies.continual.terms import TERMS
 from strategies.strategy import Strategy
 

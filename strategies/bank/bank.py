@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from protocol.errors import BankError
 from protocol.messages.settings import StudySettings
 from protocol.messages.tensors import Tensors, content_hash
+from protocol.names import NAME
 from protocol.storage import atomic_files
 from protocol.storage.sealed_json import read_sealed, sealed
 from strategies.bank import peft_format
@@ -30,7 +31,6 @@ from strategies.bank.peft_format import CONFIG_FILE, TENSOR_FILE
 
 SHARED = "shared"
 SETTINGS_FILE, ENTRY_FILE, HEAD_FILE, BACKBONE_FILE = "study.json", "entry.json", "HEAD", "backbone.safetensors"
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 HASH = re.compile(r"[0-9a-f]{64}")
 
 
