@@ -21,8 +21,7 @@ from deployed_study import DeployedStudy, free_port
 from light_center import training_s
 
 from protocol.errors import StorageError
-from protocol.flower_codec import tensor_bytes
-from protocol.messages.tensors import BACKBONE
+from protocol.messages.tensors import BACKBONE, tensor_bytes
 from server.study import checkpoint
 from server.study.directory import read_prepared
 

@@ -16,9 +16,17 @@ from pathlib import Path
 from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
 
-from client.outgoing.egress import Perform, answer
-from client.outgoing.outgoing_log import LOG, append_line, line_of
-from client.service.trainer_link import START_IT, TrainerLink, TrainerUnavailableError, key_path, patiently, read_key
+from client.outgoing.outgoing_log import LOG, log_reply
+from client.outgoing.sealed_reply import seal
+from client.service.failure import Perform, perform_safely
+from client.service.trainer_link import (
+    START_IT,
+    TrainerLink,
+    TrainerUnavailableError,
+    key_path,
+    read_key,
+    try_patiently,
+)
 from protocol.errors import UNREADABLE, ConciliumError, StorageError
 from protocol.flower_codec import claimed_kind, read_instruction, reply_content
 from protocol.flower_internals import ErrorCode
@@ -43,20 +51,20 @@ def build_client_app_per_node(perform_at: Callable[[Context], Perform]) -> Clien
 
     @client_app.query()
     def query(message: Message, context: Context) -> Message:
-        return _handled(perform_at, message, context)
+        return _handle(perform_at, message, context)
 
     @client_app.train()
     def train(message: Message, context: Context) -> Message:
-        return _handled(perform_at, message, context)
+        return _handle(perform_at, message, context)
 
     @client_app.evaluate()
     def evaluate(message: Message, context: Context) -> Message:
-        return _handled(perform_at, message, context)
+        return _handle(perform_at, message, context)
 
     return client_app
 
 
-def _handled(perform_at: Callable[[Context], Perform], message: Message, context: Context) -> Message:
+def _handle(perform_at: Callable[[Context], Perform], message: Message, context: Context) -> Message:
     def perform_here(instruction: Instruction) -> Reply:
         return perform_at(context)(instruction)
 
@@ -65,14 +73,14 @@ def _handled(perform_at: Callable[[Context], Perform], message: Message, context
         kind = claimed_kind(message.content, message.metadata.message_type)
         reply = Reply(center="", kind=kind, error=UNREADABLE)
     else:
-        reply = answer(perform_here, instruction)
+        reply = perform_safely(perform_here, instruction)
     try:
         content = reply_content(reply)
     except ConciliumError as error:
         logger.exception("the reply to '%s' cannot be sent", reply.kind)
         reply = Reply(center="", kind=reply.kind, error=error.code)
         content = reply_content(reply)
-    if reply.center or noted(reply, instruction):
+    if reply.center or note_reply(reply, instruction):
         return Message(content, reply_to=message)
     return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION), reply_to=message)
 
@@ -85,7 +93,7 @@ def _read(message: Message) -> Instruction | None:
         return None
 
 
-def noted(reply: Reply, instruction: Instruction | None) -> bool:
+def note_reply(reply: Reply, instruction: Instruction | None) -> bool:
     """Whether a reply that no trainer has put its name to, and so none has logged, may be sent.
 
     It may once its line is on the disk, and where CONCILIUM_NODE_HOME names no folder for it.
@@ -93,9 +101,8 @@ def noted(reply: Reply, instruction: Instruction | None) -> bool:
     home = os.environ.get(NODE_HOME_VARIABLE)
     if not home:
         return True
-    stage, server_round = ("", 0) if instruction is None else (instruction.stage, instruction.server_round)
     try:
-        append_line(Path(home) / LOG, line_of(reply, (), stage=stage, server_round=server_round, again=False))
+        log_reply(Path(home) / LOG, seal(reply), instruction)
     except StorageError as error:
         logger.error("%s", error)
         return False
@@ -125,7 +132,7 @@ def trainer_at(socket_path: Path, key: object = None, patience_s: float = 0) -> 
         TrainerUnavailableError: the key cannot be read within `patience_s` seconds.
     """
     path = Path(str(key or os.environ.get(KEY_VARIABLE) or key_path(socket_path)))
-    return TrainerLink(socket_path, patiently(lambda: read_key(path), patience_s), patience_s=patience_s)
+    return TrainerLink(socket_path, try_patiently(lambda: read_key(path), patience_s), patience_s=patience_s)
 
 
 def patience_s() -> float:

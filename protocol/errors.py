@@ -3,8 +3,11 @@
 Messages name who, what, found, expected and what to do next; `code` is what may travel to the coordinator.
 """
 
+from collections.abc import Iterator
+
 # Codes that stand for an answer and that no class has, since nobody raises them on this side of the wire.
 NO_ANSWER, UNREADABLE, TRAINER_UNAVAILABLE = "no-answer", "unreadable", "trainer-unavailable"
+REFUSED, INTERNAL = "egress-refused", "internal"
 
 
 class ConciliumError(Exception):
@@ -143,3 +146,14 @@ class LaunchError(ConciliumError):
     """A study that cannot be launched, stopped or followed."""
 
     code = "launch"
+
+
+def known_codes() -> frozenset[str]:
+    """Every code that a center may answer with; nothing else is an error code."""
+    return frozenset({REFUSED, INTERNAL, UNREADABLE}.union(_codes(ConciliumError)))
+
+
+def _codes(error: type[ConciliumError]) -> Iterator[str]:
+    yield error.code
+    for below in error.__subclasses__():
+        yield from _codes(below)

@@ -17,7 +17,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MessageType, RecordDict
 from protocol.errors import PayloadError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
-from protocol.messages.tensors import Tensors
+from protocol.messages.tensors import Tensors, tensor_bytes
 from protocol.messages.text import from_text, to_text
 from protocol.packed_tensors import Arrays, pack, unpack, view
 
@@ -48,11 +48,6 @@ def claimed_kind(content: RecordDict, of_type: str) -> Kind:
         claimed = json.loads(_text(content))["kind"]
         return next((kind for kind in kinds if kind == claimed), kinds[0])
     return kinds[0]
-
-
-def tensor_bytes(tensors: Tensors) -> int:
-    """Bytes of the values alone: 4 an element, without keys and framing."""
-    return sum(array.nbytes for array in tensors.values())
 
 
 def to_message_content(instruction: Instruction) -> RecordDict:

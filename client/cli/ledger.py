@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from client.outgoing.ledger import Sent, as_json, read_specs, totals
+from client.outgoing.ledger import Sent, as_json, read_ledger, totals
 
 HASH_DIGITS, PIPED_WIDTH = 12, 200
 COUNTED = ("replies", "again", "errors", "withheld", "tensors", "bytes")
@@ -22,7 +22,7 @@ def show_ledger(
     last: Annotated[int | None, typer.Option(min=1, help="Only the newest N lines; totals are of all.")] = None,
 ) -> None:
     """Show every message that left this center: what, how large, under which hash, and what was withheld."""
-    ledger = read_specs(home)
+    ledger = read_ledger(home)
     shown = ledger.sent if last is None else ledger.sent[-last:]
     if as_object:
         typer.echo(json.dumps(as_json(ledger, shown)))

@@ -19,7 +19,7 @@ from typing import Any
 
 from flwr.app import Context, Message
 
-from client.app import NODE_HOME_VARIABLE, app, noted
+from client.app import NODE_HOME_VARIABLE, app, note_reply
 from client.home.center_home import CenterHome, read_center_agreement
 from client.node.bundle_guard import check_bundle, check_run_options, read_accepted
 from client.node.run_watch import watched
@@ -102,7 +102,7 @@ class Guard:
     def _answered_with(self, code: str, message: Message) -> Message:
         kind = claimed_kind(message.content, message.metadata.message_type)
         reply = Reply(center="", kind=kind, error=code)
-        if not noted(reply, None):
+        if not note_reply(reply, None):
             raise WithheldError("storage")
         return Message(reply_content(reply), reply_to=message)
 

@@ -61,7 +61,7 @@ class Ledger:
     unreadable: tuple[Unreadable, ...]
 
 
-def read_specs(home: Path) -> Ledger:
+def read_ledger(home: Path) -> Ledger:
     """Read the logs of a center's home.
 
     Raises:

@@ -3,7 +3,8 @@
     outbox/<round>-<study>-<instruction>-<content>.safetensors      one reply each, a frame of `protocol.socket_codec`
 
 <study> and <instruction> are digests of what the work belongs to, <content> is the SHA-256 of the file. The same
-instruction again finds its answer here, whoever died in between; what the coordinator reports as acknowledged is removed.
+instruction again finds its answer here, whoever died in between; what the coordinator reports as acknowledged is
+removed.
 """
 
 import hashlib
@@ -14,13 +15,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from client.outgoing.sealed_reply import SealedReply
 from protocol.errors import NothingWaitingError, PayloadError, StorageError
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from protocol.messages.settings import StudySettings, settings_digest
 from protocol.messages.tensors import content_hash
 from protocol.messages.text import to_text
-from protocol.socket_codec import pack_reply, unpack_reply
+from protocol.socket_codec import unpack_reply
 from protocol.storage.atomic_files import remove_unfinished, write_bytes
 
 logger = logging.getLogger(__name__)
@@ -56,7 +58,7 @@ class Outbox:
         Raises:
             NothingWaitingError: a `collect` that finds nothing between the acknowledged rounds and its own.
         """
-        self._settle(instruction)
+        self._forget_acknowledged(instruction)
         if instruction.kind == "train":
             entries = self._entries()
             asked = instruction_digest(instruction) if entries else ""
@@ -66,27 +68,26 @@ class Outbox:
         reply = self._first(entry for entry in self._of(instruction) if entry.server_round < instruction.server_round)
         if reply is None:
             raise NothingWaitingError(
-                f"no finished update after round {instruction.acknowledged} and before {instruction.server_round} waits in "
-                f"{self._folder}"
+                f"no finished update after round {instruction.acknowledged} and before {instruction.server_round} waits "
+                f"in {self._folder}"
             )
         return replace(reply, kind="collect")
 
-    def keep(self, instruction: Instruction, reply: Reply) -> None:
+    def keep(self, instruction: Instruction, leaving: SealedReply) -> None:
         """Keep a finished reply; everything but training is done again in no time and is not kept.
 
         A disk that refuses it costs a line in the log, not the reply.
         """
-        if reply.kind != "train" or reply.error:
+        if leaving.reply.kind != "train" or leaving.reply.error:
             return
-        asked, frame = instruction_digest(instruction), pack_reply(reply)
-        content = hashlib.sha256(frame).hexdigest()
+        asked, content = instruction_digest(instruction), hashlib.sha256(leaving.frame).hexdigest()
         study = study_digits(instruction.settings)
         path = self._folder / f"{instruction.server_round:08d}-{study}-{asked}-{content}.safetensors"
         if path.exists():
             return
         try:
             remove_unfinished(self._folder)
-            write_bytes(path, frame)
+            write_bytes(path, leaving.frame)
         except StorageError as error:
             logger.warning(
                 "the update of stage '%s', round %d leaves but could not be kept: %s. If it is lost on its way, it has "
@@ -101,7 +102,7 @@ class Outbox:
                 _remove(entry.path)
         self._drop_surplus()
 
-    def _settle(self, instruction: Instruction) -> None:
+    def _forget_acknowledged(self, instruction: Instruction) -> None:
         if instruction.acknowledged:
             for entry in self._of(instruction):
                 if entry.server_round <= instruction.acknowledged:

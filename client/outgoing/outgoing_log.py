@@ -1,7 +1,6 @@
 """The log of everything that left a center: a JSON line for each reply, on the disk before the reply is returned.
 
-`text_*` are of the reply's JSON text (`protocol.messages.text`), `bytes` and `content_sha256` of its tensors:
-together they are all that leaves.
+`text_*` are of the reply's JSON text, `bytes` and `content_sha256` of its tensors: together they are all that leaves.
 """
 
 import hashlib
@@ -13,17 +12,41 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from client.outgoing.sealed_reply import SealedReply
 from protocol.errors import StorageError
-from protocol.messages.payload import Payload
-from protocol.messages.reply import Comparison, Reply
-from protocol.messages.tensors import content_hash, is_statistic
-from protocol.messages.text import to_text
+from protocol.messages.instruction import Instruction
+from protocol.messages.reply import Comparison
+from protocol.messages.tensors import is_statistic, tensor_bytes
 
 LOG = "outgoing.jsonl"
 """The file's name in the folder of each side, trainer and network."""
 
 
-def append_line(log: Path, line: Mapping[str, Any]) -> None:
+def log_reply(
+    log: Path,
+    leaving: SealedReply,
+    instruction: Instruction | None = None,
+    held_back: Sequence[str] = (),
+    *,
+    again: bool = False,
+) -> None:
+    """Append a reply's line and wait until the disk has it.
+
+    Args:
+        log: file of JSON lines.
+        leaving: what leaves.
+        instruction: what was asked, where that could be read; a payload names its own stage and round.
+        held_back: why it is less than was asked for.
+        again: whether it waited in the outbox and may have left before.
+
+    Raises:
+        StorageError: the line could not be written; nothing may leave then.
+    """
+    stage, server_round = ("", 0) if instruction is None else (instruction.stage, instruction.server_round)
+    _append_line(log, _line(leaving, held_back, stage, server_round) | {"again": again})
+
+
+def _append_line(log: Path, line: Mapping[str, Any]) -> None:
     """Append one JSON line and wait until the disk has it; a line that a crash cut off is left standing by itself.
 
     Raises:
@@ -45,50 +68,36 @@ def append_line(log: Path, line: Mapping[str, Any]) -> None:
         ) from error
 
 
-def line_of(leaving: Reply, reasons: Sequence[str], *, stage: str, server_round: int, again: bool) -> dict[str, Any]:
-    """What the log keeps: the leaving reply in numbers and hashes, and why anything was held back.
-
-    Args:
-        leaving: what leaves.
-        reasons: why it is less than was asked for.
-        stage: what was asked about; a payload names its own.
-        server_round: as `stage`.
-        again: whether it waited in the outbox and may have left before.
-    """
-    payload, text = leaving.payload, to_text(leaving)
-    about = {"stage": stage, "server_round": server_round}
+def _line(leaving: SealedReply, held_back: Sequence[str], stage: str, server_round: int) -> dict[str, Any]:
+    """What the log keeps of a reply, in numbers and hashes, and why anything was held back."""
+    reply, payload = leaving.reply, leaving.reply.payload
     line: dict[str, Any] = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "center": leaving.center,
-        "kind": leaving.kind,
-        **(about if payload is None else {name: getattr(payload, name) for name in about}),
-        "again": again,
-        "error": leaving.error,
-        "scores": {setting: asdict(score) for setting, score in leaving.scores.items()},
-        "comparison": _comparison_line(leaving.comparison),
-        "diagnostics": dict(leaving.diagnostics),
-        "loss": leaving.loss,
-        "facts": dict(leaving.facts),
-        "held_back": list(reasons),
-        "text_bytes": len(text.encode()),
-        "text_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "center": reply.center,
+        "kind": reply.kind,
+        "stage": stage if payload is None else payload.stage,
+        "server_round": server_round if payload is None else payload.server_round,
+        "error": reply.error,
+        "scores": {setting: asdict(score) for setting, score in reply.scores.items()},
+        "comparison": _comparison_line(reply.comparison),
+        "diagnostics": dict(reply.diagnostics),
+        "loss": reply.loss,
+        "facts": dict(reply.facts),
+        "held_back": list(held_back),
+        "text_bytes": len(leaving.text.encode()),
+        "text_sha256": leaving.text_sha256,
+        "tensors": len(reply.tensors),
+        "bytes": tensor_bytes(reply.tensors),
     }
     if payload is None:
-        return line | {"tensors": 0, "bytes": 0}
+        return line
     return line | {
-        "tensors": len(payload.tensors),
-        "bytes": bytes_of(payload),
         "phase": payload.phase,
         "statistics": sorted({key.partition("@")[2] for key in payload.tensors if is_statistic(key)}),
         "support": dict(payload.support),
         "names_sha256": hashlib.sha256("\n".join(sorted(payload.tensors)).encode()).hexdigest(),
-        "content_sha256": content_hash(payload.tensors),
+        "content_sha256": leaving.content_sha256,
     }
-
-
-def bytes_of(payload: Payload) -> int:
-    """Bytes of the values of all tensors together."""
-    return sum(array.nbytes for array in payload.tensors.values())
 
 
 def _comparison_line(comparison: Comparison | None) -> dict[str, Any] | None:

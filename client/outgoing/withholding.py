@@ -20,8 +20,8 @@ from protocol.messages.reply import Reply, Score
 PLURALS = ("scores", "diagnostics")
 
 
-def withheld(reply: Reply, minimum_cases: int) -> tuple[Reply, list[str]]:
-    """What of a reply may leave, and in words what was taken out of it.
+def withhold(reply: Reply, minimum_cases: int) -> tuple[Reply, list[str]]:
+    """Take the figures that stand on too few cases out of a reply; in words, what was taken.
 
     Args:
         reply: one without an error.

@@ -1,7 +1,7 @@
-"""What comes in at the trainer's socket while the trainer works: the next instructions, and calls to break one off.
+"""What comes in at the trainer's socket while the trainer works: the next instructions, and calls to cancel one.
 
-One thread accepts, one listens to each connection; `RequestQueue.next_errand` hands instructions, in the order they came,
-to the one thread that works. What may come is listed in `client.service.trainer_link`.
+One thread accepts, one listens to each connection; `RequestQueue.next_job` hands instructions, in the order they
+came, to the one thread that works. What may come is listed in `client.service.trainer_link`.
 """
 
 import logging
@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, Listener
 from pathlib import Path
 from queue import SimpleQueue
 
-from client.service.trainer_link import ASKER, CANCEL, DROPPED, IDLE, MAXIMUM_FRAME_BYTES
+from client.service.trainer_link import ASKER, CANCEL, CANCELLED, IDLE, MAXIMUM_FRAME_BYTES
 from protocol.errors import CancelledError
 
 logger = logging.getLogger(__name__)
@@ -30,21 +30,21 @@ class Job:
 
     def __init__(self, frame: bytes, asker: bytes) -> None:
         self.frame, self.asker = frame, asker
-        self._dropped = threading.Event()
+        self._cancelled = threading.Event()
         self._answers: SimpleQueue[bytes | None] = SimpleQueue()
 
     def check(self) -> None:
         """Nothing, as long as somebody waits for the answer.
 
         Raises:
-            CancelledError: the asker called it off.
+            CancelledError: the asker cancelled it.
         """
-        if self._dropped.is_set():
-            raise CancelledError("the work is broken off: its run was stopped; nothing of it leaves")
+        if self._cancelled.is_set():
+            raise CancelledError("the work is cancelled: its run was stopped; nothing of it leaves")
 
-    def drop(self) -> None:
+    def cancel(self) -> None:
         """Let the next `check` raise."""
-        self._dropped.set()
+        self._cancelled.set()
 
     def answer(self, frame: bytes | None) -> None:
         """Hand the answer to whoever waits for it; None where there will be none."""
@@ -62,11 +62,11 @@ class RequestQueue:
         self._listener = listener
         self._arrived: SimpleQueue[Job] = SimpleQueue()
         self._lock = threading.Lock()
-        self._errands: set[Job] = set()
+        self._jobs: set[Job] = set()
         self._open: set[Connection[bytes, bytes]] = set()
         self._closed = False
 
-    def next_errand(self) -> Job:
+    def next_job(self) -> Job:
         """Wait for an instruction."""
         return self._arrived.get()
 
@@ -83,12 +83,12 @@ class RequestQueue:
             threading.Thread(target=self._listen, args=(connection,), name="trainer-connection", daemon=True).start()
 
     def close(self) -> None:
-        """Hang up on everybody; an job without an answer gets none."""
+        """Hang up on everybody; a job without an answer gets none."""
         with self._lock:
             self._closed = True
             for connection in self._open:
                 _hang_up(connection)
-            for job in self._errands:
+            for job in self._jobs:
                 job.answer(None)
 
     def _listen(self, connection: "Connection[bytes, bytes]") -> None:
@@ -116,7 +116,7 @@ class RequestQueue:
             if frame.startswith(ASKER):
                 asker = frame.removeprefix(ASKER)
             elif frame.startswith(CANCEL):
-                connection.send_bytes(self._drop(frame.removeprefix(CANCEL)))
+                connection.send_bytes(self._cancel(frame.removeprefix(CANCEL)))
             elif (reply := self._outcome(Job(frame, asker))) is None:
                 return
             else:
@@ -126,26 +126,26 @@ class RequestQueue:
         with self._lock:
             if self._closed:
                 return None
-            self._errands.add(job)
+            self._jobs.add(job)
         self._arrived.put(job)
         try:
             return job.outcome()
         finally:
             with self._lock:
-                self._errands.discard(job)
+                self._jobs.discard(job)
 
-    def _drop(self, asker: bytes) -> bytes:
+    def _cancel(self, asker: bytes) -> bytes:
         with self._lock:
-            dropped = [job for job in self._errands if job.asker == asker]
-        for job in dropped:
-            job.drop()
-        logger.info("%d instruction(s) called off", len(dropped))
-        return DROPPED if dropped else IDLE
+            cancelled = [job for job in self._jobs if job.asker == asker]
+        for job in cancelled:
+            job.cancel()
+        logger.info("%d instruction(s) cancelled", len(cancelled))
+        return CANCELLED if cancelled else IDLE
 
 
 @contextmanager
-def received(listener: Listener, socket_path: Path) -> Iterator[RequestQueue]:
-    """A request_queue that is open within."""
+def open_queue(listener: Listener, socket_path: Path) -> Iterator[RequestQueue]:
+    """A queue that takes connections within."""
     request_queue = RequestQueue(listener)
     accepting = threading.Thread(target=request_queue.accept_all, name="trainer-accept", daemon=True)
     accepting.start()

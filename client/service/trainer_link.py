@@ -5,7 +5,7 @@ A connection carries, each as one message:
 
     ASKER + name     whose instructions follow; not answered
     instruction      `protocol.socket_codec`; answered with a reply
-    CANCEL + name   break off what that asker waits for; answered with DROPPED or IDLE
+    CANCEL + name    cancel what that asker waits for; answered with CANCELLED or IDLE
 """
 
 import logging
@@ -29,12 +29,12 @@ logger = logging.getLogger(__name__)
 MAXIMUM_FRAME_BYTES = 4 * 1024**3
 # No safetensors frame starts like these: its first eight bytes are a length.
 ASKER, CANCEL = b"concilium asker ", b"concilium cancel "
-DROPPED, IDLE = b"dropped", b"idle"
+CANCELLED, IDLE = b"cancelled", b"idle"
 START_IT = "start it with `concilium-center trainer`"
 MAXIMUM_DEATHS = 3
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 class TrainerUnavailableError(ConciliumError):
@@ -98,30 +98,30 @@ class TrainerLink:
             TrainerUnavailableError: no trainer listens, it has another key, or it stopped before it replied.
             PayloadError: the reply is not a frame this version knows.
         """
-        return patiently(lambda: self._asked(instruction), self._patience_s)
+        return try_patiently(lambda: self._ask(instruction), self._patience_s)
 
     def cancel(self) -> bool:
-        """Break off what this process waits for at the trainer; True where there was something.
+        """Cancel what this process waits for at the trainer; True where there was something.
 
         Only this process's own: a stopped run must not end the work of the next one.
 
         Raises:
             TrainerUnavailableError: as `perform`.
         """
-        with self._connected("cancel") as connection:
+        with self._connect("cancel") as connection:
             connection.send_bytes(CANCEL + _own_name())
-            return connection.recv_bytes(len(DROPPED)) == DROPPED
+            return connection.recv_bytes(len(CANCELLED)) == CANCELLED
 
-    def _asked(self, instruction: Instruction) -> Reply:
+    def _ask(self, instruction: Instruction) -> Reply:
         about = f"'{instruction.kind}' of stage '{instruction.stage}', round {instruction.server_round}"
-        with self._connected(about) as connection:
+        with self._connect(about) as connection:
             connection.send_bytes(ASKER + _own_name())
             connection.send_bytes(pack_instruction(instruction))
             reply = unpack_reply(connection.recv_bytes(MAXIMUM_FRAME_BYTES))
             return replace(reply, kind=instruction.kind) if reply.error else reply
 
     @contextmanager
-    def _connected(self, about: str) -> "Iterator[Connection[bytes, bytes]]":
+    def _connect(self, about: str) -> "Iterator[Connection[bytes, bytes]]":
         """A connection of its own; what goes wrong on it is named."""
         try:
             with Client(str(self._socket_path), family="AF_UNIX", authkey=self._authkey) as connection:
@@ -139,7 +139,7 @@ class TrainerLink:
             ) from error
 
 
-def patiently(attempt: Callable[[], Answer], patience_s: float) -> Answer:
+def try_patiently(attempt: Callable[[], T], patience_s: float) -> T:
     """What `attempt` gives, tried again while the trainer is not there.
 
     Only the waiting counts, not the work. A trainer that died more than MAXIMUM_DEATHS times over one instruction

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypedDict, Unpack
 
 from client.data.manifest import Modality
 from client.home.agreement import MAXIMUM_STEPS
@@ -23,18 +24,20 @@ class TrainerOptions:
     agreement: Path | None
 
 
-def trainer_options(
-    home: Path,
-    *,
-    center: str | None = None,
-    data: Path | None = None,
-    socket: Path | None = None,
-    modalities: tuple[Modality, ...] | None = None,
-    device: str | None = None,
-    minimum_cases: int | None = None,
-    maximum_steps: int | None = None,
-    agreement: Path | None = None,
-) -> TrainerOptions:
+class CommandLine(TypedDict, total=False):
+    """What a command line may say of them."""
+
+    center: str | None
+    data: Path | None
+    socket: Path | None
+    modalities: tuple[Modality, ...] | None
+    device: str | None
+    minimum_cases: int | None
+    maximum_steps: int | None
+    agreement: Path | None
+
+
+def trainer_options(home: Path, **command_line: Unpack[CommandLine]) -> TrainerOptions:
     """What the command line says, over what the home says, over the defaults.
 
     A home made by `concilium-center join` has a `center.toml` and keeps the trainer's files in `trainer/`; any other
@@ -43,37 +46,37 @@ def trainer_options(
     Raises:
         HomeError: the home's settings are damaged, or neither says who, which data or which socket.
     """
+    said: dict[str, Any] = {name: value for name, value in command_line.items() if value}
+    if "data" in said:
+        said["data"] = (said["data"],)
     joined = CenterHome(home.absolute())
-    if joined.settings.exists():
-        kept = read_settings(joined)
-        return TrainerOptions(
-            center or kept.center,
-            (data,) if data else kept.data,
-            modalities or kept.modalities,
-            joined.trainer,
-            socket or joined.socket,
-            _present(device or kept.device),
-            minimum_cases or kept.minimum_cases,
-            maximum_steps or kept.maximum_steps,
-            agreement or joined.trainer_agreement,
-        )
-    if center is None or data is None or socket is None:
+    options = _defaults(home) | (_kept(joined) if joined.settings.exists() else {}) | said
+    if not {"center", "data", "socket"} <= options.keys():
         raise HomeError(
             f"home {home} has no center.toml: give --center, --data and --socket, or the home that `concilium-center "
             "join` made"
         )
-    chosen = _present(device or "cpu")
-    return TrainerOptions(
-        center,
-        (data,),
-        modalities or ("ct", "pet"),
-        home,
-        socket,
-        chosen,
-        minimum_cases or DEFAULT_MINIMUM_CASES,
-        maximum_steps or MAXIMUM_STEPS,
-        agreement,
-    )
+    return TrainerOptions(**options | {"device": _present(options["device"])})
+
+
+def _defaults(home: Path) -> dict[str, Any]:
+    return {
+        "modalities": ("ct", "pet"),
+        "home": home,
+        "device": "cpu",
+        "minimum_cases": DEFAULT_MINIMUM_CASES,
+        "maximum_steps": MAXIMUM_STEPS,
+        "agreement": None,
+    }
+
+
+def _kept(joined: CenterHome) -> dict[str, Any]:
+    """What a center that joined a federation keeps in its home."""
+    return read_settings(joined).model_dump(include=set(CommandLine.__annotations__)) | {
+        "home": joined.trainer,
+        "socket": joined.socket,
+        "agreement": joined.trainer_agreement,
+    }
 
 
 def _present(device: str) -> str:

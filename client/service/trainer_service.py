@@ -1,8 +1,8 @@
 """The warm trainer's local service: a private socket whose instructions are performed one at a time.
 
 The process stays up between rounds, so that imports, data and backbone are paid for once. Frames are
-`protocol.socket_codec`; what cannot be read is answered with a code and the service goes on. The thread that calls `serve`
-does the work, so that SIGTERM ends it; `request_queue` takes connections meanwhile, so that it can be called off.
+`protocol.socket_codec`; what cannot be read is answered with a code and the service goes on. The thread that calls
+`serve` does the work, so that SIGTERM ends it; `request_queue` takes connections meanwhile, so that it can be cancelled.
 """
 
 import logging
@@ -19,8 +19,9 @@ from types import FrameType
 from typing import Protocol
 
 from client.learning.cancellation import Check
-from client.outgoing.egress import answer
-from client.service.request_queue import Job, received
+from client.outgoing.sealed_reply import SealedReply
+from client.service.failure import failure_reply
+from client.service.request_queue import Job, open_queue
 from protocol.errors import UNREADABLE, ConciliumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
@@ -37,8 +38,8 @@ OWNER_ONLY_UMASK = 0o177
 class Performer(Protocol):
     """What the service needs of a trainer."""
 
-    def perform(self, instruction: Instruction, check: Check, /) -> Reply:
-        """Do what the coordinator asks and say what may leave; `check` raises when it is not wanted any more."""
+    def answer(self, instruction: Instruction, check: Check, /) -> SealedReply:
+        """Do what the coordinator asks and seal what may leave; `check` raises when it is not wanted any more."""
         ...
 
 
@@ -68,38 +69,33 @@ def serve(trainer: Performer, socket_path: Path, authkey: bytes) -> None:
     _clear_stale(socket_path)
     try:
         with (
-            _raising_on_sigterm(),
-            _listening(socket_path, authkey) as listener,
-            received(listener, socket_path) as request_queue,
+            _raise_on_sigterm(),
+            _listen(socket_path, authkey) as listener,
+            open_queue(listener, socket_path) as request_queue,
         ):
             logger.info("trainer listens at %s", socket_path)
             while True:
-                job = request_queue.next_errand()
-                job.answer(_answered(trainer, job))
+                job = request_queue.next_job()
+                job.answer(_answer(trainer, job))
     except _TerminatedError:
         logger.info("trainer stops: SIGTERM")
 
 
-def _answered(trainer: Performer, job: Job) -> bytes:
+def _answer(trainer: Performer, job: Job) -> bytes:
     try:
         instruction = unpack_instruction(job.frame)
     except Exception:
         logger.exception("a frame of %d bytes is no instruction", len(job.frame))
         return pack_reply(Reply(center="", kind="register", error=UNREADABLE))
-
-    def perform(instruction: Instruction) -> Reply:
-        job.check()
-        return trainer.perform(instruction, job.check)
-
     try:
-        return pack_reply(answer(perform, instruction))
-    except ConciliumError as error:
-        logger.exception("the reply to '%s' cannot be packed", instruction.kind)
-        return pack_reply(Reply(center="", kind=instruction.kind, error=error.code))
+        job.check()
+        return trainer.answer(instruction, job.check).frame
+    except Exception as error:  # noqa: BLE001 -- `failure_reply` logs it; its text must not travel
+        return pack_reply(failure_reply(error, instruction))
 
 
 @contextmanager
-def _listening(socket_path: Path, authkey: bytes) -> Iterator[Listener]:
+def _listen(socket_path: Path, authkey: bytes) -> Iterator[Listener]:
     """A listener whose socket no other user can open; the mask is set first, so that there is no moment between."""
     mask = os.umask(OWNER_ONLY_UMASK)
     try:
@@ -111,7 +107,7 @@ def _listening(socket_path: Path, authkey: bytes) -> Iterator[Listener]:
 
 
 @contextmanager
-def _raising_on_sigterm() -> Iterator[None]:
+def _raise_on_sigterm() -> Iterator[None]:
     """Only the main thread may set signal handlers; elsewhere SIGTERM keeps its meaning."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -9,8 +9,8 @@ from flwr.serverapp import Grid
 from rich.console import Console
 
 from client.app import build_client_app
-from client.outgoing.egress import Perform
 from client.report.center_report import write_center_report
+from client.service.failure import Perform
 from client.service.trainer import Trainer
 from deploy.simulation.in_process import InProcessGrid
 from deploy.simulation.ray_engine import run_with_ray

@@ -14,7 +14,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from client.app import build_client_app_per_node
-from client.outgoing.egress import Perform
+from client.service.failure import Perform
 from deploy.supervision.telemetry import SWITCHED_OFF
 from protocol.errors import ConciliumError
 from protocol.flower_internals import run_simulation, telemetry

@@ -108,6 +108,11 @@ def float32_only(tensors: Tensors) -> dict[str, NDArray[np.float32]]:
     return {key: np.asarray(array, dtype="<f4", order="C") for key, array in tensors.items()}
 
 
+def tensor_bytes(tensors: Tensors) -> int:
+    """Bytes of the values alone: 4 an element, without keys and framing."""
+    return sum(array.nbytes for array in tensors.values())
+
+
 def select(tensors: Tensors, specs: Iterable[TensorSpec]) -> dict[str, NDArray[np.float32]]:
     """The tensors that `specs` name and `tensors` holds, in key order."""
     keys = {spec.key for spec in specs}

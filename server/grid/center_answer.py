@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
-from protocol.flower_codec import tensor_bytes
 from protocol.messages.reply import Reply
+from protocol.messages.tensors import tensor_bytes
 
 
 @dataclass(frozen=True)

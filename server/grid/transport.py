@@ -13,9 +13,10 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from protocol.errors import TRAINER_UNAVAILABLE, UNREADABLE, ConciliumError
-from protocol.flower_codec import message_type, read_reply, tensor_bytes, to_message_content
+from protocol.flower_codec import message_type, read_reply, to_message_content
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
+from protocol.messages.tensors import tensor_bytes
 
 logger = logging.getLogger(__name__)
 

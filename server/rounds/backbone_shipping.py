@@ -9,8 +9,7 @@ from pathlib import Path
 
 from safetensors.numpy import save as safetensors_bytes
 
-from protocol.flower_codec import tensor_bytes
-from protocol.messages.tensors import Tensors
+from protocol.messages.tensors import Tensors, tensor_bytes
 from protocol.storage.atomic_files import write_bytes
 from strategies.bank.bank import AdapterBank
 

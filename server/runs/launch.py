@@ -64,7 +64,9 @@ def check_ready(directory: StudyDirectory, now: datetime, accepted_bundle: str =
     refuse_expired(directory, now)
     stage = next_stage(directory, study)
     members = Enrolment(directory).registry.members
-    enrolled_members = {name: member for name, member in members.items() if member.accepted and not member.just_expired(now)}
+    enrolled_members = {
+        name: member for name, member in members.items() if member.accepted and not member.just_expired(now)
+    }
     enrolled = tuple(name for name in stage.centers if name in enrolled_members)
     missing = tuple(name for name in stage.centers if name not in enrolled)
     _refuse_too_few(study, stage, enrolled, missing)

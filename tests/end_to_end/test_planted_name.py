@@ -12,6 +12,7 @@ from flwr.common.serde import message_to_proto
 
 from client.app import app
 from client.learning.cancellation import Check, never_cancelled
+from client.outgoing.sealed_reply import SealedReply
 from client.service import trainer_link
 from client.service.trainer import Trainer
 from deploy.simulation.in_process import InProcessGrid
@@ -29,10 +30,10 @@ NODE = 2
 class Ending(Trainer):
     """A trainer whose service can be ended."""
 
-    def perform(self, instruction: Instruction, check: Check = never_cancelled) -> Reply:
+    def answer(self, instruction: Instruction, check: Check = never_cancelled) -> SealedReply:
         if instruction.stage == QUIT:
             raise SystemExit
-        return super().perform(instruction, check)
+        return super().answer(instruction, check)
 
 
 @dataclass

@@ -226,17 +226,17 @@ def test_a_center_whose_training_fails_is_left_out_while_the_quorum_holds(
 
 
 def test_below_the_quorum_the_last_round_stands(cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from client.service.trainer import Trainer
+    from client.service.work import CenterWork
 
     study = write_study(tmp_path / "study.toml", STUDY.replace("seed = 5", "seed = 5\nquorum = 2"))
-    train = Trainer._train
+    train = CenterWork._train
 
-    def failing(self: Trainer, instruction: Any, check: Any) -> Any:
+    def failing(self: CenterWork, instruction: Any, check: Any) -> Any:
         if self.center == "center-d" and instruction.server_round == 2:
             raise RuntimeError
         return train(self, instruction, check)
 
-    monkeypatch.setattr(Trainer, "_train", failing)
+    monkeypatch.setattr(CenterWork, "_train", failing)
     with pytest.raises(
         QuorumError, match=r"round 2: 1 of 2 center\(s\) .* quorum is 2 \(center-a: ok, center-d: internal\)"
     ):

@@ -6,39 +6,40 @@ from pathlib import Path
 import pytest
 
 from client.app import patience_s
-from client.learning.cancellation import Check
+from client.learning.cancellation import Check, never_cancelled
 from client.service.trainer_link import (
     MAXIMUM_DEATHS,
     OtherKeyError,
     TrainerDiedError,
     TrainerLink,
     TrainerUnavailableError,
-    patiently,
+    try_patiently,
 )
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from protocol.messages.settings import Model, StudySettings
 from tests.support.one_center import service
+from tests.support.performing import Performing
 
 REGISTER = Instruction("register", StudySettings(study="demo", seed=0, model=Model(name="none")))
 QUIT = Instruction("train", REGISTER.settings, "quit")
 
 
-class Dying:
+class Dying(Performing):
     """Ends its service over every instruction."""
 
     def __init__(self) -> None:
         self.asked = 0
 
-    def perform(self, _instruction: Instruction, _check: Check) -> Reply:
+    def perform(self, _instruction: Instruction, _check: Check = never_cancelled, /) -> Reply:
         self.asked += 1
         raise SystemExit
 
 
-class Steady:
+class Steady(Performing):
     """Answers what ends others."""
 
-    def perform(self, instruction: Instruction, _check: Check) -> Reply:
+    def perform(self, instruction: Instruction, _check: Check = never_cancelled, /) -> Reply:
         return Reply("a", instruction.kind)
 
 
@@ -85,7 +86,7 @@ def test_a_trainer_that_starts_later_is_waited_for() -> None:
             raise error
         return "here"
 
-    assert patiently(attempt, 1) == "here"
+    assert try_patiently(attempt, 1) == "here"
 
 
 def test_patience_ends_after_the_seconds_given_and_pauses_grow_to_five(folder: Path, pauses: list[float]) -> None:
@@ -106,7 +107,7 @@ def test_another_key_is_said_at_once(pauses: list[float]) -> None:
         raise OtherKeyError("the trainer has another key")
 
     with pytest.raises(OtherKeyError):
-        patiently(attempt, 60)
+        try_patiently(attempt, 60)
     assert pauses == []
 
 

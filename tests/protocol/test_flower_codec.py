@@ -21,6 +21,7 @@ from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Comparison, Reply, Score
 from protocol.messages.settings import SETTINGS, Adapter, Model, StudySettings, Training
+from protocol.messages.tensors import tensor_bytes
 
 Through = Callable[[Any], Any]
 
@@ -375,4 +376,4 @@ def test_a_message_without_a_header_is_of_the_first_kind_of_its_type() -> None:
 
 
 def test_tensor_bytes_are_four_an_element() -> None:
-    assert wire.tensor_bytes({"a": np.ones((2, 3), np.float32), "b": np.ones(5, np.float32)}) == 44
+    assert tensor_bytes({"a": np.ones((2, 3), np.float32), "b": np.ones(5, np.float32)}) == 44

@@ -9,15 +9,16 @@ import time
 from pathlib import Path
 
 from client.learning.cancellation import Check, never_cancelled
-from client.outgoing.egress import Perform
+from client.service.failure import Perform
 from client.service.trainer_link import key_path
 from client.service.trainer_service import provide_key, serve
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply, Score
+from tests.support.performing import Performing
 
 
-class EchoTrainer:
+class EchoTrainer(Performing):
     """Answers at once, under the center's name."""
 
     def __init__(self, center: str) -> None:

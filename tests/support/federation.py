@@ -9,7 +9,7 @@ from typing import Any
 from flwr.proto.node_pb2 import NodeInfo
 
 from client.app import build_client_app
-from client.outgoing.egress import Perform
+from client.service.failure import Perform
 from client.service.trainer import Trainer
 from deploy.simulation.in_process import InProcessGrid
 from deploy.simulation.local import make_trainer

@@ -15,6 +15,7 @@ from flwr.proto.node_pb2 import NodeInfo
 
 from client.app import build_client_app
 from client.outgoing.outbox import Outbox
+from client.outgoing.sealed_reply import seal
 from deploy.simulation.in_process import InProcessGrid
 from protocol.errors import BackboneMissingError, ConciliumError
 from protocol.messages.instruction import Instruction
@@ -94,7 +95,7 @@ class LightCenter:
         self.performed.append(instruction)
         reply = self._done(instruction)
         if reply.payload is not None:
-            self.outbox.keep(instruction, reply)
+            self.outbox.keep(instruction, seal(reply))
         return reply
 
     def outbox_rounds(self) -> set[int]:

@@ -11,14 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.outgoing.egress import FACTS, answer, check_and_log, known_codes
-from protocol.errors import CaseError, StorageError
+from client.outgoing.egress import FACTS
+from client.outgoing.payload_egress import EgressLimits
+from protocol.errors import StorageError, known_codes
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Comparison, Reply, Score
 from protocol.messages.settings import Model, StudySettings
 from protocol.messages.tensors import TensorSpec, content_hash
 from protocol.messages.text import to_text
+from tests.support.leaving import leave
 
 SPECS = (
     TensorSpec(key="a#lora_a", group="peft", shape=(1, 2)),
@@ -55,9 +57,9 @@ REPLY = Reply(
 INSTRUCTION = Instruction(kind="train", settings=StudySettings(study="s", seed=0, model=Model(name="none")))
 
 
-def _leave(reply: Reply, log: Path, **limits: Any) -> Reply:
+def _leave(reply: Reply, log: Path, *, sketch_rank: int = 32, **limits: Any) -> Reply:
     allowed: dict[str, Any] = {"owned_groups": ("peft",), "minimum_cases": 5, "maximum_bytes": 8}
-    return check_and_log(reply, specs=SPECS, log=log, **(allowed | limits))
+    return leave(reply, log, EgressLimits(**(allowed | limits)), SPECS, sketch_rank=sketch_rank)
 
 
 def _lines(log: Path) -> list[dict[str, Any]]:
@@ -165,7 +167,7 @@ def _sends(key: str, shape: tuple[int, ...], **support: int) -> Reply:
     return _with(tensors=tensors, support={"peft": 5} | {name.replace("_", "."): n for name, n in support.items()})
 
 
-ALL = {"owned_groups": ("pet", "peft", "center", "norm"), "maximum_bytes": 1 << 30, "sketch_rank": 3}
+ALL: dict[str, Any] = {"owned_groups": ("pet", "peft", "center", "norm"), "maximum_bytes": 1 << 30, "sketch_rank": 3}
 
 
 @pytest.mark.parametrize(
@@ -310,7 +312,8 @@ def test_counts_of_cases_leave_however_small(tmp_path: Path) -> None:
 
 def test_every_line_has_its_stage_and_round(tmp_path: Path) -> None:
     """Also where no payload carries them."""
-    _leave(Reply(center="a", kind="evaluate"), tmp_path / "log", stage="arrive", server_round=7, again=True)
+    asked = replace(INSTRUCTION, stage="arrive", server_round=7)
+    leave(Reply("a", "evaluate"), tmp_path / "log", EgressLimits((), 5, 8), instruction=asked, again=True)
     line = _lines(tmp_path / "log")[0]
     assert (line["stage"], line["server_round"], line["again"]) == ("arrive", 7, True)
 
@@ -328,14 +331,6 @@ def test_a_line_that_a_crash_cut_off_does_not_swallow_the_next(tmp_path: Path) -
     first, second = (tmp_path / "log").read_text().splitlines()
     assert first == '{"kind": "tra'
     assert json.loads(second)["kind"] == "train"
-
-
-def test_what_leaves_is_kept_before_its_line_is_written(tmp_path: Path) -> None:
-    """Work that is finished outlives a log that cannot be written."""
-    kept: list[Reply] = []
-    with pytest.raises(StorageError):
-        _leave(REPLY, tmp_path, keep=kept.append)
-    assert kept == [REPLY]
 
 
 def test_comparison_of_a_refused_reply_gives_no_second_reason(tmp_path: Path) -> None:
@@ -402,22 +397,3 @@ def test_no_fact_outside_the_table_leaves(
 ) -> None:
     leaving = _leave(replace(REPLY, facts={name: value}), tmp_path_factory.mktemp("egress") / "log")
     assert leaving.error == "egress-refused" or name in FACTS
-
-
-def test_answer_passes_a_reply_through() -> None:
-    assert answer(lambda _: REPLY, INSTRUCTION) is REPLY
-
-
-def test_answer_turns_our_errors_into_their_code(caplog: pytest.LogCaptureFixture) -> None:
-    def perform(_: Instruction) -> Reply:
-        raise CaseError("case DOE^JOHN has no CT")
-
-    assert answer(perform, INSTRUCTION) == Reply(center="", kind="train", error="cases")
-    assert "DOE^JOHN" in caplog.text
-
-
-def test_answer_turns_other_errors_into_internal() -> None:
-    def perform(_: Instruction) -> Reply:
-        raise KeyError("DOE^JOHN")
-
-    assert answer(perform, INSTRUCTION) == Reply(center="", kind="train", error="internal")

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from client.app import build_client_app, build_client_app_per_node, perform_with_trainer
 from client.cli.app import app
-from client.outgoing.egress import check_and_log
-from client.outgoing.ledger import read_specs
+from client.outgoing.ledger import read_ledger
+from client.outgoing.payload_egress import EgressLimits
 from deploy.center.cli import main
 from deploy.simulation.in_process import InProcessGrid
 from protocol.flower_codec import message_type, read_reply, to_message_content
@@ -23,6 +23,7 @@ from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply, Score
 from protocol.messages.settings import Model, StudySettings
 from protocol.messages.tensors import TensorSpec, content_hash
+from tests.support.leaving import leave
 
 SETTINGS = StudySettings(study="demo", seed=0, model=Model(name="none"))
 TRAIN = Instruction("train", SETTINGS, "adapt", 3)
@@ -31,11 +32,10 @@ TRAINED = Reply("a", "train", payload=Payload("a", "0" * 64, "adapt", 3, TENSORS
 SCORED = Reply("a", "evaluate", scores={"ct": Score(4, 0.5, None), "pet": Score(9, 0.5, None)})
 
 
-def send(reply: Reply, log: Path, **about: Any) -> None:
+def send(reply: Reply, log: Path, instruction: Instruction | None = None, *, again: bool = False) -> None:
     """Let a reply pass the center's checks."""
     specs = (TensorSpec("a#lora_a", "peft", (1, 2)),)
-    limits: dict[str, Any] = {"owned_groups": ("peft",), "minimum_cases": 5, "maximum_bytes": 99}
-    check_and_log(reply, specs=specs, log=log, **limits, **about)
+    leave(reply, log, EgressLimits(("peft",), 5, 99), specs, instruction=instruction, again=again)
 
 
 def at(log: Path, *times: str) -> None:
@@ -51,8 +51,8 @@ def home(tmp_path: Path) -> Path:
     trainer, node = tmp_path / "trainer" / "outgoing.jsonl", tmp_path / "node" / "outgoing.jsonl"
     send(TRAINED, trainer)
     send(TRAINED, trainer, again=True)
-    send(SCORED, trainer, stage="adapt", server_round=3)
-    send(Reply("", "train", error="failed"), node, stage="adapt", server_round=3)
+    send(SCORED, trainer, TRAIN)
+    send(Reply("", "train", error="failed"), node, TRAIN)
     at(trainer, "1T10:00:00", "3T10:00:00", "4T10:00:00")
     at(node, "2T10:00:00")
     return tmp_path
@@ -160,7 +160,7 @@ def answered(client_app: Any, content: RecordDict) -> Message:
 def test_the_clientapps_own_code_is_logged_before_it_is_sent(node: Path) -> None:
     reply = answered(build_client_app_per_node(perform_with_trainer), to_message_content(TRAIN))
     assert read_reply(reply.content).error == "trainer-unavailable"
-    (line,) = read_specs(node.parent).sent
+    (line,) = read_ledger(node.parent).sent
     assert (line.by, line.kind, line.stage, line.server_round) == ("node", "train", "adapt", 3)
     assert line.error == "trainer-unavailable"
 
@@ -169,7 +169,7 @@ def test_a_message_that_is_no_instruction_is_answered_and_logged(node: Path) -> 
     content = RecordDict({"header": ConfigRecord({"json": '{"kind": "train"}'})})
     reply = answered(build_client_app_per_node(perform_with_trainer), content)
     assert read_reply(reply.content).error == "unreadable"
-    assert [(line.by, line.error) for line in read_specs(node.parent).sent] == [("node", "unreadable")]
+    assert [(line.by, line.error) for line in read_ledger(node.parent).sent] == [("node", "unreadable")]
 
 
 def test_a_code_that_cannot_be_logged_is_not_sent(node: Path) -> None:

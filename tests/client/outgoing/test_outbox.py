@@ -10,17 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.learning.training import Trained, train_locally
 from client.outgoing.outbox import Outbox, instruction_digest
-from client.service.trainer import Trainer
-from protocol.errors import NothingWaitingError, StorageError
+from client.outgoing.sealed_reply import SealedReply, seal
+from protocol.errors import NothingWaitingError
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply
 from protocol.messages.settings import Model, StudySettings, Training
 from protocol.socket_codec import pack_reply
 from server.study.file import Study, read_study
-from tests.support.one_center import asked
 
 SETTINGS = StudySettings(study="demo", seed=0, model=Model(name="none"))
 TENSORS = {"a#lora_a": np.array([[1, 2]], np.float32)}
@@ -35,11 +33,11 @@ def outbox(tmp_path: Path) -> Outbox:
     return Outbox(tmp_path / "outbox", size=3)
 
 
-def in_round(number: int) -> tuple[Instruction, Reply]:
+def in_round(number: int) -> tuple[Instruction, SealedReply]:
     """An instruction of a round and its reply, which names the round too."""
     assert REPLY.payload is not None
     reply = replace(REPLY, payload=replace(REPLY.payload, server_round=number))
-    return replace(TRAIN, server_round=number), reply
+    return replace(TRAIN, server_round=number), seal(reply)
 
 
 def files(folder: Path) -> list[str]:
@@ -51,7 +49,7 @@ def same(found: Reply | None, expected: Reply) -> bool:
 
 
 def test_the_same_instruction_finds_its_reply_bit_for_bit_after_a_restart(outbox: Outbox, tmp_path: Path) -> None:
-    outbox.keep(TRAIN, REPLY)
+    outbox.keep(TRAIN, seal(REPLY))
     assert same(Outbox(tmp_path / "outbox").waiting_for(TRAIN), REPLY)
 
 
@@ -75,24 +73,24 @@ def test_what_does_not_decide_the_answer_does_not_change_the_digest(changed: dic
     ids=lambda changed: next(iter(changed)),
 )
 def test_what_decides_the_answer_changes_the_digest(outbox: Outbox, changed: dict[str, Any]) -> None:
-    outbox.keep(TRAIN, REPLY)
+    outbox.keep(TRAIN, seal(REPLY))
     assert outbox.waiting_for(replace(TRAIN, **changed)) is None
 
 
-def test_settled_rounds_are_removed_and_later_ones_stay(outbox: Outbox, tmp_path: Path) -> None:
+def test_acknowledged_rounds_are_removed_and_later_ones_stay(outbox: Outbox, tmp_path: Path) -> None:
     for number in (1, 2, 3):
         outbox.keep(*in_round(number))
     outbox.waiting_for(Instruction("evaluate", SETTINGS, acknowledged=2))
     assert files(tmp_path) == ["00000003"]
 
 
-def test_settling_one_study_leaves_another_alone(outbox: Outbox, tmp_path: Path) -> None:
-    outbox.keep(TRAIN, REPLY)
+def test_acknowledging_one_study_leaves_another_alone(outbox: Outbox, tmp_path: Path) -> None:
+    outbox.keep(TRAIN, seal(REPLY))
     outbox.waiting_for(Instruction("register", SETTINGS.model_copy(update={"study": "other"}), acknowledged=9))
     assert files(tmp_path) == ["00000003"]
 
 
-def test_collect_hands_out_the_oldest_round_after_the_settled_one(outbox: Outbox) -> None:
+def test_collect_hands_out_the_oldest_round_after_the_acknowledged_one(outbox: Outbox) -> None:
     for number in (2, 1, 3):
         outbox.keep(*in_round(number))
     rounds = []
@@ -108,7 +106,7 @@ def test_collect_hands_out_the_oldest_round_after_the_settled_one(outbox: Outbox
 
 
 def test_collect_leaves_its_own_round_and_other_studies_alone(outbox: Outbox) -> None:
-    outbox.keep(TRAIN, REPLY)
+    outbox.keep(TRAIN, seal(REPLY))
     others = (replace(COLLECT, server_round=3), replace(COLLECT, settings=SETTINGS.model_copy(update={"seed": 1})))
     for other in others:
         with pytest.raises(NothingWaitingError):
@@ -119,13 +117,13 @@ def test_collect_leaves_its_own_round_and_other_studies_alone(outbox: Outbox) ->
 def test_a_damaged_file_is_set_aside_and_the_work_done_anew(
     outbox: Outbox, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
 ) -> None:
-    outbox.keep(TRAIN, REPLY)
+    outbox.keep(TRAIN, seal(REPLY))
     (path,) = (tmp_path / "outbox").iterdir()
     path.write_bytes(damage(path.read_bytes()))
     assert outbox.waiting_for(TRAIN) is None
     assert "set aside and the work done anew" in caplog.text
     assert [left.name for left in (tmp_path / "outbox").iterdir()] == [f"{path.name}.damaged"]
-    outbox.keep(TRAIN, REPLY)
+    outbox.keep(TRAIN, seal(REPLY))
     assert same(outbox.waiting_for(TRAIN), REPLY)
 
 
@@ -134,7 +132,7 @@ def test_a_disk_that_refuses_costs_a_line_in_the_log(
 ) -> None:
     """A file stands where the folder should be."""
     (tmp_path / "outbox").write_text("mine")
-    outbox.keep(TRAIN, REPLY)
+    outbox.keep(TRAIN, seal(REPLY))
     assert "the update of stage 'adapt', round 3 leaves but could not be kept" in caplog.text
     assert outbox.waiting_for(TRAIN) is None
 
@@ -152,7 +150,7 @@ def test_more_than_it_holds_drops_the_one_kept_first_and_says_so(
 
 def test_another_reply_to_the_same_instruction_takes_the_place_of_the_first(outbox: Outbox, tmp_path: Path) -> None:
     for seconds in (1.0, 2.0):
-        outbox.keep(TRAIN, replace(REPLY, seconds=seconds))
+        outbox.keep(TRAIN, seal(replace(REPLY, seconds=seconds)))
     assert files(tmp_path) == ["00000003"]
     assert same(outbox.waiting_for(TRAIN), replace(REPLY, seconds=2.0))
 
@@ -160,13 +158,13 @@ def test_another_reply_to_the_same_instruction_takes_the_place_of_the_first(outb
 def test_what_a_killed_writer_left_is_removed(outbox: Outbox, tmp_path: Path) -> None:
     (tmp_path / "outbox").mkdir()
     (tmp_path / "outbox" / ".00000003.1234.part").write_bytes(b"half")
-    outbox.keep(TRAIN, REPLY)
+    outbox.keep(TRAIN, seal(REPLY))
     assert len(list((tmp_path / "outbox").iterdir())) == 1
 
 
 @pytest.mark.parametrize("reply", [replace(REPLY, kind="evaluate"), Reply("a", "train", error="internal")])
 def test_only_finished_training_is_kept(outbox: Outbox, tmp_path: Path, reply: Reply) -> None:
-    outbox.keep(TRAIN, reply)
+    outbox.keep(TRAIN, seal(reply))
     assert files(tmp_path) == []
 
 
@@ -175,75 +173,5 @@ def study(study_file: Path) -> Study:
     return read_study(study_file)
 
 
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one with each training."""
-    calls = []
-
-    def counting(*args: Any, **kwargs: Any) -> Trained:
-        calls.append(1)
-        return train_locally(*args, **kwargs)
-
-    monkeypatch.setattr("client.service.trainer.train_locally", counting)
-    return calls
-
-
-def center(cohort: Path, home: Path, **limits: Any) -> Trainer:
-    return Trainer("center-d", [cohort / "center-d"], ("ct",), home, **limits)
-
-
 def lines(home: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (home / "outgoing.jsonl").read_text().splitlines()]
-
-
-def test_a_trainer_that_was_killed_after_its_work_sends_it_again_without_training(
-    cohort: Path, tmp_path: Path, study: Study, trained: list[int]
-) -> None:
-    first = center(cohort, tmp_path).perform(asked(study))
-    again = center(cohort, tmp_path).perform(asked(study, acknowledged=2))
-    assert first.payload is not None
-    assert pack_reply(again) == pack_reply(first)
-    assert len(trained) == 1
-    assert [(line["again"], line["content_sha256"]) for line in lines(tmp_path)] == [
-        (False, lines(tmp_path)[0]["content_sha256"]),
-        (True, lines(tmp_path)[0]["content_sha256"]),
-    ]
-
-
-def test_a_trainer_hands_out_what_waits_and_says_when_nothing_does(cohort: Path, tmp_path: Path, study: Study) -> None:
-    trainer = center(cohort, tmp_path)
-    trainer.perform(asked(study))
-    found = trainer.perform(asked(study, "collect", server_round=4))
-    assert found.payload is not None
-    assert (found.kind, found.payload.server_round) == ("collect", 3)
-    nothing = trainer.perform(asked(study, "collect", server_round=4, acknowledged=3))
-    assert (nothing.center, nothing.kind, nothing.error) == ("center-d", "collect", "nothing-waiting")
-    assert [(line["kind"], line["again"], line["error"]) for line in lines(tmp_path)[1:]] == [
-        ("collect", True, ""),
-        ("collect", False, "nothing-waiting"),
-    ]
-
-
-def test_work_outlives_a_log_that_could_not_be_written(
-    cohort: Path, tmp_path: Path, study: Study, trained: list[int]
-) -> None:
-    """Nothing leaves without its line; once there is room, nothing is trained again."""
-    (tmp_path / "outgoing.jsonl").mkdir()
-    trainer = center(cohort, tmp_path)
-    with pytest.raises(StorageError, match="nothing leaves until it can"):
-        trainer.perform(asked(study))
-    (tmp_path / "outgoing.jsonl").rmdir()
-    assert trainer.perform(asked(study)).payload is not None
-    assert len(trained) == 1
-
-
-def test_what_waited_passes_the_checks_of_today(cohort: Path, tmp_path: Path, study: Study) -> None:
-    """The center has raised its minimum since."""
-    center(cohort, tmp_path).perform(asked(study))
-    stricter = center(cohort, tmp_path, minimum_cases=2)
-    assert stricter.perform(asked(study)).error == "egress-refused"
-
-
-def test_an_update_that_may_not_leave_is_not_kept(cohort: Path, tmp_path: Path, study: Study) -> None:
-    assert center(cohort, tmp_path, minimum_cases=2).perform(asked(study)).error == "egress-refused"
-    assert files(tmp_path) == []

@@ -1,309 +1,29 @@
 """One center's warm trainer on synthetic cases: what it says, what it sends, and what it writes first."""
 
 import json
-from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
-from numpy.typing import NDArray
-from torch import nn
 
-from client.data.preprocessing import PreparedCase
-from client.learning.outcome import round_generator, support_of
 from client.learning.training import Trained, train_locally
-from client.scores.metrics import CaseScore
-from client.scores.scoring import Network, Scored
 from client.service.trainer import Trainer
-from deploy.study.prepare import initial_state
-from fusion_models.adapters.injection import parameters_by_key
 from protocol.errors import StorageError
-from protocol.messages.instruction import Instruction, Kind
-from protocol.messages.payload import frozen_hash, phase_of
-from protocol.messages.settings import ROLES, Role, StudySettings
-from protocol.messages.tensors import BACKBONE, TensorSpec, content_hash, role_of
-from protocol.validation import validate
-from server.study.file import Study, read_study
-from tests.support.small_study import write_cohort, write_study
-
-ADAPTED = ("pet", "peft")
-CONTROLS = ("control", "shared-control")
+from protocol.messages.instruction import Instruction
+from protocol.messages.tensors import content_hash
+from server.study.file import Study
+from tests.support.one_center import asked
+from tests.support.start_state import Start
 
 
-@pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_cohort(tmp_path_factory.mktemp("cohort"))
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return read_study(write_study(tmp_path_factory.mktemp("study") / "study.toml"))
-
-
-class Start:
-    """The initial state of the study, split as the adapt stage sees it."""
-
-    def __init__(self, study: Study) -> None:
-        self.specs, initial, _ = initial_state(study)
-        groups = {spec.key: spec.group for spec in self.specs}
-        self.backbone = {key: array for key, array in initial.items() if groups[key] == BACKBONE}
-        self.rest = {key: array for key, array in initial.items() if groups[key] != BACKBONE}
-        self.hash = content_hash(self.backbone)
-        self.study = study
-
-    def exchanged(self, *groups: str) -> list[TensorSpec]:
-        return [spec for spec in self.specs if spec.group in groups]
-
-    @property
-    def personal(self) -> StudySettings:
-        """The study's settings with everything that can be personal."""
-        return self.study.settings.model_copy(update={"personal": ("center", "norm")})
-
-    @property
-    def controls(self) -> dict[str, NDArray[np.float32]]:
-        """Control variates of zero for what trains."""
-        return {f"{key}@{name}": np.zeros_like(self.rest[key]) for key in self.rest for name in CONTROLS}
-
-    def training(self, **changes: Any) -> Instruction:
-        """The adapt stage's instruction with other training settings."""
-        asked = self.instruction()
-        assert asked.training is not None
-        return replace(asked, training=asked.training.model_copy(update=changes))
-
-    def instruction(self, kind: Kind = "train", stage: int = 1, *, send: bool = True) -> Instruction:
-        return Instruction(
-            kind=kind,
-            settings=self.study.settings,
-            stage=self.study.stages[stage].name,
-            server_round=3,
-            backbone_hash=self.hash,
-            training=self.study.training_in(self.study.stages[stage], 0) if kind == "train" else None,
-            tensors=self.rest,
-            backbone=self.backbone if send else {},
-        )
-
-
-@pytest.fixture(scope="module")
-def start(study: Study) -> Start:
-    return Start(study)
-
-
-@pytest.fixture
-def both(cohort: Path, tmp_path: Path) -> Trainer:
-    """A trainer of three cases with CT and PET."""
-    return Trainer("center-a", [cohort / "center-a"], ("ct", "pet"), tmp_path / "home-a")
-
-
-@pytest.fixture
-def ct_only(cohort: Path, tmp_path: Path) -> Trainer:
-    """A trainer of three cases with CT alone."""
-    return Trainer("center-d", [cohort / "center-d"], ("ct",), tmp_path / "home-d")
-
-
-def lines(trainer: Trainer) -> list[dict]:
-    return [json.loads(line) for line in (trainer.home / "outgoing.jsonl").read_text().splitlines()]
-
-
-def test_it_registers_with_counts_and_without_names(both: Trainer, study: Study) -> None:
-    """Three patients: one each to train, validate and test."""
-    reply = both.perform(Instruction(kind="register", settings=study.settings))
-    counts = {"train_cases": 1, "validation_cases": 1, "test_cases": 1, "cases": 3, "refused_cases": 0}
-    assert reply.facts == {**counts, "modalities": "ct+pet", "device": "cpu"}
-    assert (reply.center, reply.error, reply.payload) == ("center-a", "", None)
-    assert reply.seconds > 0
-    assert (both.home / "manifest.json").exists()
-
-
-LIVE = {"lora_b", "magnitude"}
-
-
-def sent_keys(start: Start, *groups: str, roles: Collection[str] = LIVE) -> set[str]:
-    """Keys of the groups that train; of the shared adapter those of the live roles."""
-    specs = start.exchanged(*groups)
-    return {spec.key for spec in specs if spec.group != "peft" or role_of(spec.key) in roles}
-
-
-@pytest.mark.parametrize(("center", "sent"), [("both", ADAPTED), ("ct_only", ("peft",))])
-def test_what_it_sends_is_admitted_and_pet_comes_only_from_where_pet_is(
-    center: str, sent: tuple[str, ...], start: Start, request: pytest.FixtureRequest
-) -> None:
-    trainer: Trainer = request.getfixturevalue(center)
-    reply = trainer.perform(start.instruction())
-    assert reply.payload is not None
-    validate(
-        reply.payload,
-        specs=[spec for spec in start.exchanged(*ADAPTED) if spec.key in sent_keys(start, *ADAPTED)],
-        backbone_hash=start.hash,
-        stage="adapt",
-        server_round=3,
-        phase="lora_b+magnitude",
-        frozen_hash=frozen_hash(start.rest, start.rest, reply.payload.tensors),
-        registered_cases=1,
-    )
-    assert set(reply.payload.tensors) == sent_keys(start, *sent)
-    assert reply.payload.support == dict.fromkeys(sent, 1)
-    assert reply.loss is not None
-    assert np.isfinite(reply.loss)
-    assert set(reply.scores) == ({"ct", "pet", "ct+pet"} if center == "both" else {"ct"})
-    assert all(score.cases == 1 for score in reply.scores.values())
-
-
-@pytest.mark.parametrize("roles", [("lora_a",), ("lora_b",), ROLES])
-def test_it_trains_and_sends_the_live_roles_and_names_the_phase(
-    ct_only: Trainer, start: Start, roles: tuple[Role, ...]
-) -> None:
-    """A that trains against a B of zero stays where it is, yet what is sent is A alone."""
-    reply = ct_only.perform(start.training(groups=("peft",), roles=roles))
-    assert reply.payload is not None
-    assert {role_of(key) for key in reply.payload.tensors} == set(roles)
-    assert reply.payload.phase == phase_of(roles)
-    assert reply.payload.frozen_hash == frozen_hash(start.rest, start.rest, reply.payload.tensors)
-
-
-def test_personal_groups_are_sent_with_all_cases_behind_them_and_no_phase(ct_only: Trainer, start: Start) -> None:
-    asked = start.training(groups=("center", "norm"), roles=())
-    reply = ct_only.perform(replace(asked, settings=start.personal))
-    assert reply.payload is not None, reply
-    assert {role_of(key) for key in reply.payload.tensors} == {"center_a", "center_b", "norm_weight", "norm_bias"}
-    assert (reply.payload.phase, reply.payload.support) == ("", {"center": 1, "norm": 1})
-    assert reply.payload.frozen_hash == content_hash(start.rest)
-    assert reply.payload.backbone_hash == start.hash
-    moved = {role_of(key) for key, array in reply.payload.tensors.items() if role_of(key) == "center_b" and array.any()}
-    assert moved == {"center_b"}
-
-
-def test_a_frozen_factor_that_moved_shows_in_the_hash(
-    ct_only: Trainer, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def careless(model: nn.Module, *args: Any, **kwargs: Any) -> Trained:
-        trained = train_locally(model, *args, **kwargs)
-        with torch.no_grad():
-            next(p for key, p in parameters_by_key(model).items() if role_of(key) == "lora_a").add_(1e-3)
-        return trained
-
-    monkeypatch.setattr("client.service.trainer.train_locally", careless)
-    reply = ct_only.perform(start.training(groups=("peft",), roles=("lora_b",)))
-    assert reply.payload is not None
-    assert reply.payload.frozen_hash != frozen_hash(start.rest, start.rest, reply.payload.tensors)
-
-
-def test_what_local_terms_remember_is_sent_for_the_groups_with_cases(both: Trainer, start: Start) -> None:
-    """CT alone trains: nothing of the PET pathway goes back, neither its tensors nor their control variates."""
-    asked = start.training(terms={"scaffold": True}, modality_shares={"ct": 1.0})
-    reply = both.perform(replace(asked, tensors={**start.rest, **start.controls}))
-    assert reply.payload is not None, reply
-    keys = sent_keys(start, "peft")
-    assert set(reply.payload.tensors) == keys | {f"{key}@control" for key in keys}
-    assert reply.payload.support == {"peft": 1}
-    assert reply.payload.frozen_hash == frozen_hash(start.rest, start.rest, reply.payload.tensors)
-
-
-def test_validation_is_skipped_when_it_is_not_asked_for(ct_only: Trainer, start: Start) -> None:
-    scored, unscored = (ct_only.perform(start.training(validate_first=first)) for first in (True, False))
-    assert (set(scored.scores), set(unscored.scores)) == ({"ct"}, set())
-    assert scored.payload is not None
-    assert unscored.payload is not None
-    assert content_hash(scored.payload.tensors) == content_hash(unscored.payload.tensors)
-
-
-def test_a_comparison_pairs_the_fullest_setting_case_by_case(
-    both: Trainer, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The candidate scores 0.5 and the reference 0.2 on the one validation case: every resample says 0.3."""
-    asked = []
-
-    def scored(network: Network, case: PreparedCase, setting: str) -> Scored:
-        asked.append(setting)
-        better = "vit.norm#norm_bias" in network.tensors
-        return Scored(CaseScore(case.name, setting, 0.5 if better else 0.2, None), (), b"")
-
-    monkeypatch.setattr("client.scores.scoring._scored", scored)
-    candidate = {**start.rest, "vit.norm#norm_bias": np.ones(24, np.float32)}
-    compare = replace(start.instruction("compare"), tensors=candidate, reference=start.rest)
-    comparison = both.perform(compare).comparison
-    assert comparison is not None
-    assert comparison.cases == 1
-    assert comparison.difference == pytest.approx(0.3)
-    assert comparison.replicates == pytest.approx([0.3] * 1000)
-    assert asked == ["ct+pet", "ct+pet"]
-
-
-def test_a_state_compared_with_itself_differs_by_nothing(both: Trainer, start: Start) -> None:
-    reply = both.perform(replace(start.instruction("compare"), reference=start.rest))
-    assert reply.comparison is not None
-    assert set(reply.comparison.replicates) <= {0.0}
-    assert (reply.error, reply.payload, dict(reply.scores)) == ("", None, {})
-
-
-def test_an_observation_sends_statistics_and_what_stands_behind_them(both: Trainer, start: Start) -> None:
-    asked = replace(start.instruction("observe"), statistics=("gram", "prototype"))
-    reply = both.perform(asked)
-    assert reply.payload is not None, reply
-    modules = {key.partition("#")[0] for key in start.rest if "#" in key}
-    features = {f"features.{name}@{kind}" for name in ("ct", "pet") for kind in ("mean", "scatter")}
-    assert set(reply.payload.tensors) == {f"{module}@gram" for module in modules} | features
-    assert reply.payload.support == {"gram": 1, "features.ct": 1, "features.pet": 1}
-    assert (reply.payload.stage, reply.payload.server_round, reply.payload.phase) == ("adapt", 3, "")
-    assert reply.payload.backbone_hash == start.hash
-
-
-def test_the_split_has_a_seed_of_its_own_when_the_study_gives_one(both: Trainer, study: Study) -> None:
-    for seed in (None, 77):
-        split = study.settings.split.model_copy(update={"seed": seed})
-        both.perform(Instruction(kind="register", settings=study.settings.model_copy(update={"split": split})))
-    assert {path.name.split("-")[1] for path in both.home.glob("split-*.json")} == {"5", "77"}
-
-
-def test_training_moves_the_tensors_it_sends_and_repeats_exactly(both: Trainer, start: Start) -> None:
-    acknowledged = replace(start.instruction(), acknowledged=3)  # what is acknowledged has left the outbox
-    first, again = both.perform(start.instruction()), both.perform(acknowledged)
-    assert first.payload is not None
-    assert again.payload is not None
-    assert content_hash(first.payload.tensors) == content_hash(again.payload.tensors)
-    moved = [name for name, array in first.payload.tensors.items() if not _same(array, start.rest.get(name))]
-    assert len(moved) > len(start.rest) / 2
-
-
-def _same(array: NDArray[np.float32], before: NDArray[np.float32] | None) -> bool:
-    return before is not None and np.array_equal(array, before)
-
-
-def test_it_asks_for_the_backbone_once_and_keeps_it(both: Trainer, start: Start) -> None:
-    lacking = start.instruction("evaluate", send=False)
-    assert both.perform(lacking).error == "backbone-missing"
-    assert both.perform(start.instruction("evaluate")).error == ""
-    assert both.perform(lacking).error == ""
-    assert [path.stem for path in (both.home / "backbones").iterdir()] == [start.hash]
-
-
-def test_it_refuses_a_backbone_with_another_hash(both: Trainer, start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    other = {key: array + 1 for key, array in start.backbone.items()}
-    asked = start.instruction()
-    for wrong in (replace(asked, backbone=other), replace(asked, tensors={**start.rest, **other})):
-        caplog.clear()
-        reply = both.perform(wrong)
-        assert (reply.error, reply.payload) == ("model", None)
-        assert "nothing was trained on it" in caplog.text
-    assert not (both.home / "backbones").exists()
-
-
-def test_a_stage_that_trains_the_backbone_keeps_none_on_disk_until_it_is_scored(ct_only: Trainer, start: Start) -> None:
-    moving = replace(start.instruction(stage=0, send=False), tensors=start.backbone)
-    reply = ct_only.perform(moving)
-    assert reply.payload is not None
-    assert set(reply.payload.tensors) == set(start.backbone)
-    assert not (ct_only.home / "backbones").exists()
-    ct_only.perform(replace(start.instruction("evaluate", 0, send=False), tensors=start.backbone))
-    assert ct_only.perform(start.instruction("evaluate", send=False)).error == ""
+def lines(home: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (home / "outgoing.jsonl").read_text().splitlines()]
 
 
 def test_the_outgoing_log_says_what_left(ct_only: Trainer, start: Start) -> None:
     reply = ct_only.perform(start.instruction())
     assert reply.payload is not None
-    (line,) = lines(ct_only)
+    (line,) = lines(ct_only.home)
     assert (line["kind"], line["stage"], line["server_round"]) == ("train", "adapt", 3)
     assert line["content_sha256"] == content_hash(reply.payload.tensors)
     assert line["bytes"] == sum(array.nbytes for array in reply.payload.tensors.values())
@@ -319,75 +39,76 @@ def test_too_few_cases_stay_at_home(cohort: Path, tmp_path: Path, start: Start) 
     trainer = Trainer("center-d", [cohort / "center-d"], ("ct",), tmp_path, minimum_cases=2)
     reply = trainer.perform(start.instruction())
     assert (reply.error, reply.payload) == ("egress-refused", None)
-    assert lines(trainer)[0]["held_back"] == ["tensors of group 'peft' stand on 1 case(s), this center sends from 2 on"]
-
-
-def test_scoring_a_stage_again_replaces_its_rows(both: Trainer, start: Start) -> None:
-    path = both.home / "scores.json"
-    both.perform(start.instruction("evaluate", 0))
-    once = json.loads(path.read_text())
-    reply = both.perform(start.instruction("evaluate", 0))
-    assert json.loads(path.read_text()) == once
-    assert [(row["stage"], row["modalities"]) for row in once] == [("pretrain", m) for m in ("ct", "pet", "ct+pet")]
-    both.perform(start.instruction("evaluate", 1))
-    assert [row["stage"] for row in json.loads(path.read_text())] == ["pretrain"] * 3 + ["adapt"] * 3
-    assert reply.scores["ct"].dice == once[0]["dice"]
-    assert len(list((both.home / "predictions").glob("*.npz"))) == 1
-
-
-def test_training_without_settings_is_refused(both: Trainer, start: Start, caplog: pytest.LogCaptureFixture) -> None:
-    assert both.perform(replace(start.instruction(), training=None)).error == "model"
-    assert "center 'center-a': an instruction to train came without training settings" in caplog.text
-
-
-def test_a_stage_that_leaves_a_center_nothing_to_train_says_so(
-    ct_only: Trainer, start: Start, caplog: pytest.LogCaptureFixture
-) -> None:
-    instruction = start.instruction()
-    assert instruction.training is not None
-    pathway_only = instruction.training.model_copy(update={"groups": ("pet",)})
-    assert ct_only.perform(replace(instruction, training=pathway_only)).error == "model"
-    assert "has nothing to train in stage 'adapt'" in caplog.text
-
-
-def test_a_folder_without_cases_sends_a_code_and_keeps_the_reason(
-    tmp_path: Path, study: Study, caplog: pytest.LogCaptureFixture
-) -> None:
-    trainer = Trainer("center-x", [tmp_path / "none"], ("ct",), tmp_path / "home")
-    reply = trainer.perform(Instruction(kind="register", settings=study.settings))
-    assert (reply.error, dict(reply.facts)) == ("cases", {})
-    assert "center 'center-x': folder: found no such folder" in caplog.text
-    assert (tmp_path / "home" / "manifest.json").exists()
-
-
-def test_a_rounds_randomness_is_its_own_and_repeats(start: Start) -> None:
-    asked = start.instruction()
-    settings = start.study.settings
-    others = [
-        (asked, "center-b"),
-        (replace(asked, server_round=4), "center-a"),
-        (replace(asked, stage="arrive"), "center-a"),
-        (replace(asked, settings=settings.model_copy(update={"seed": 6})), "center-a"),
+    assert lines(tmp_path)[0]["held_back"] == [
+        "tensors of group 'peft' stand on 1 case(s), this center sends from 2 on"
     ]
-    draws = [round_generator(*pair).integers(2**62) for pair in [(asked, "center-a"), *others]]
-    assert len(set(draws)) == 5
-    assert round_generator(asked, "center-a").integers(2**62) == draws[0]
 
 
-def test_a_center_owns_the_groups_whose_modalities_it_has(tmp_path: Path) -> None:
-    owned = {
-        offered: Trainer("center-a", [tmp_path], offered, tmp_path)._owned(("backbone", "pet", "fusion", "peft"))
-        for offered in (("ct",), ("pet",), ("ct", "pet"))
-    }
-    assert owned == {
-        ("ct",): ("backbone", "peft"),
-        ("pet",): ("backbone", "pet", "peft"),
-        ("ct", "pet"): ("backbone", "pet", "fusion", "peft"),
-    }
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Grows by one with each training."""
+    calls = []
+
+    def counting(*args: Any, **kwargs: Any) -> Trained:
+        calls.append(1)
+        return train_locally(*args, **kwargs)
+
+    monkeypatch.setattr("client.service.work.train_locally", counting)
+    return calls
 
 
-def test_support_counts_pet_cases_for_the_pet_pathway_and_leaves_out_zero() -> None:
-    """a ran with CT, b with both, c with PET: three cases behind the adapter, two the pathway, one the fusion."""
-    used = {"ct": frozenset({"a", "b"}), "pet": frozenset({"c"}), "ct+pet": frozenset({"b"})}
-    assert support_of(Trained(0.0, used), ["pet", "fusion", "peft"]) == {"pet": 2, "fusion": 1, "peft": 3}
-    assert support_of(Trained(0.0, {"ct": frozenset("a")}), ["pet", "fusion", "peft"]) == {"peft": 1}
+def center(cohort: Path, home: Path, **limits: Any) -> Trainer:
+    return Trainer("center-d", [cohort / "center-d"], ("ct",), home, **limits)
+
+
+def test_a_trainer_that_was_killed_after_its_work_sends_it_again_without_training(
+    cohort: Path, tmp_path: Path, study: Study, trained: list[int]
+) -> None:
+    first = center(cohort, tmp_path).answer(asked(study))
+    again = center(cohort, tmp_path).answer(asked(study, acknowledged=2))
+    assert first.reply.payload is not None
+    assert again.frame == first.frame
+    assert len(trained) == 1
+    assert [(line["again"], line["content_sha256"]) for line in lines(tmp_path)] == [
+        (False, lines(tmp_path)[0]["content_sha256"]),
+        (True, lines(tmp_path)[0]["content_sha256"]),
+    ]
+
+
+def test_a_trainer_hands_out_what_waits_and_says_when_nothing_does(cohort: Path, tmp_path: Path, study: Study) -> None:
+    trainer = center(cohort, tmp_path)
+    trainer.perform(asked(study))
+    found = trainer.perform(asked(study, "collect", server_round=4))
+    assert found.payload is not None
+    assert (found.kind, found.payload.server_round) == ("collect", 3)
+    nothing = trainer.perform(asked(study, "collect", server_round=4, acknowledged=3))
+    assert (nothing.center, nothing.kind, nothing.error) == ("center-d", "collect", "nothing-waiting")
+    assert [(line["kind"], line["again"], line["error"]) for line in lines(tmp_path)[1:]] == [
+        ("collect", True, ""),
+        ("collect", False, "nothing-waiting"),
+    ]
+
+
+def test_work_outlives_a_log_that_could_not_be_written(
+    cohort: Path, tmp_path: Path, study: Study, trained: list[int]
+) -> None:
+    """Nothing leaves without its line; once there is room, nothing is trained again."""
+    (tmp_path / "outgoing.jsonl").mkdir()
+    trainer = center(cohort, tmp_path)
+    with pytest.raises(StorageError, match="nothing leaves until it can"):
+        trainer.perform(asked(study))
+    (tmp_path / "outgoing.jsonl").rmdir()
+    assert trainer.perform(asked(study)).payload is not None
+    assert len(trained) == 1
+
+
+def test_what_waited_passes_the_checks_of_today(cohort: Path, tmp_path: Path, study: Study) -> None:
+    """The center has raised its minimum since."""
+    center(cohort, tmp_path).perform(asked(study))
+    stricter = center(cohort, tmp_path, minimum_cases=2)
+    assert stricter.perform(asked(study)).error == "egress-refused"
+
+
+def test_an_update_that_may_not_leave_is_not_kept(cohort: Path, tmp_path: Path, study: Study) -> None:
+    assert center(cohort, tmp_path, minimum_cases=2).perform(asked(study)).error == "egress-refused"
+    assert list(tmp_path.glob("outbox/*")) == []

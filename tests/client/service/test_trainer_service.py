@@ -19,7 +19,7 @@ import pytest
 from flwr.app import Context, RecordDict
 
 from client.app import perform_with_trainer
-from client.learning.cancellation import Check
+from client.learning.cancellation import Check, never_cancelled
 from client.service.trainer_link import MAXIMUM_FRAME_BYTES, TrainerLink, TrainerUnavailableError, key_path, read_key
 from client.service.trainer_service import Performer, ServiceError, provide_key, serve
 from protocol.messages.instruction import Instruction
@@ -27,6 +27,7 @@ from protocol.messages.reply import Comparison, Reply
 from protocol.messages.settings import Model, StudySettings
 from protocol.socket_codec import pack_instruction, unpack_reply
 from tests.support.echo_trainer import EchoTrainer
+from tests.support.performing import Performing
 
 SETTINGS = StudySettings(study="demo", seed=0, model=Model(name="none"))
 REGISTER = Instruction(kind="register", settings=SETTINGS)
@@ -102,8 +103,8 @@ def test_everything_but_tensors_passes_too(socket_path: Path) -> None:
     """An instruction to compare goes in with its reference, a comparison comes out."""
     heard: list[Instruction] = []
 
-    class Comparing:
-        def perform(self, instruction: Instruction, _check: Check) -> Reply:
+    class Comparing(Performing):
+        def perform(self, instruction: Instruction, _check: Check = never_cancelled, /) -> Reply:
             heard.append(instruction)
             if instruction.stage == "quit":
                 raise SystemExit

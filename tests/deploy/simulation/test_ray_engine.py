@@ -11,7 +11,7 @@ import pytest
 from flwr.app import Context, Message, RecordDict
 from flwr.supercore import telemetry
 
-from client.outgoing.egress import Perform
+from client.service.failure import Perform
 from deploy.simulation import ray_engine
 from deploy.simulation.in_process import assume_task_identity
 from deploy.simulation.ray_engine import EngineError, run_with_ray

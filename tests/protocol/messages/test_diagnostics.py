@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
-from client.outgoing.egress import check_and_log
+from client.outgoing.payload_egress import EgressLimits
 from client.scores import scoring
 from client.scores.metrics import CaseScore
 from client.scores.scoring import Network, ScoreCache, Scored, mean_diagnostics
@@ -22,6 +22,7 @@ from protocol.messages.settings import Model, Preprocessing, StudySettings
 from server.grid.center_answer import CenterAnswer
 from server.rounds.records import record_of
 from server.study.file import Stage
+from tests.support.leaving import leave
 
 FIGURES = {"gate/0/ct/mean": 0.25, "gate/0/pet/mean": 0.75}
 REPLY = Reply(
@@ -56,16 +57,15 @@ def test_only_listed_names_within_their_bounds_and_not_too_many(figures: Any, fi
     assert all(text.startswith(start) for text, start in zip(found, findings, strict=True))
 
 
-def leave(reply: Reply, folder: Path, minimum_cases: int = 5) -> tuple[Reply, dict[str, Any]]:
+def send(reply: Reply, folder: Path) -> tuple[Reply, dict[str, Any]]:
     """What leaves, and its line in the log."""
-    log = folder / "outgoing.jsonl"
-    allowed: dict[str, Any] = {"specs": (), "owned_groups": (), "maximum_bytes": 0}
-    return check_and_log(reply, minimum_cases=minimum_cases, log=log, **allowed), json.loads(log.read_text())
+    leaving = leave(reply, folder / "outgoing.jsonl", EgressLimits((), 5, 0))
+    return leaving, json.loads((folder / "outgoing.jsonl").read_text())
 
 
 def test_figures_on_enough_cases_leave_and_are_logged(tmp_path: Path) -> None:
     """Five cases with CT and PET, the minimum exactly."""
-    leaving, line = leave(REPLY, tmp_path)
+    leaving, line = send(REPLY, tmp_path)
     assert leaving is REPLY
     assert (line["diagnostics"], line["held_back"]) == (FIGURES, [])
 
@@ -73,7 +73,7 @@ def test_figures_on_enough_cases_leave_and_are_logged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("scores", "cases"), [({"ct+pet": Score(4, 0.5, None)}, 4), ({"ct": Score(9, 0.5, None)}, 0)])
 def test_figures_on_too_few_cases_are_withheld_alone(tmp_path: Path, scores: Any, cases: int) -> None:
     """Only cases with CT and PET stand behind a gate: nine with CT count for nothing."""
-    leaving, line = leave(replace(REPLY, scores=scores), tmp_path)
+    leaving, line = send(replace(REPLY, scores=scores), tmp_path)
     enough = {setting: score for setting, score in scores.items() if score.cases >= 5}
     assert leaving == replace(REPLY, scores=enough, diagnostics={})
     assert line["diagnostics"] == {}
@@ -81,7 +81,7 @@ def test_figures_on_too_few_cases_are_withheld_alone(tmp_path: Path, scores: Any
 
 
 def test_a_figure_that_is_not_listed_stops_the_reply(tmp_path: Path) -> None:
-    leaving, line = leave(replace(REPLY, diagnostics={"patient/DOE": 1.0}), tmp_path)
+    leaving, line = send(replace(REPLY, diagnostics={"patient/DOE": 1.0}), tmp_path)
     assert leaving == Reply(center="a", kind="train", error="egress-refused")
     assert line["diagnostics"] == {}
     assert [reason.partition(",")[0] for reason in line["held_back"]] == [
@@ -90,7 +90,7 @@ def test_a_figure_that_is_not_listed_stops_the_reply(tmp_path: Path) -> None:
 
 
 def test_an_error_leaves_without_figures(tmp_path: Path) -> None:
-    assert leave(replace(REPLY, error="cases"), tmp_path)[0].diagnostics == {}
+    assert send(replace(REPLY, error="cases"), tmp_path)[0].diagnostics == {}
 
 
 class Gated(nn.Module):

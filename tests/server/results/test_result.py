@@ -12,8 +12,8 @@ from server.results.result import (
     Facts,
     build_result,
     evaluation_matrix,
-    read_versions,
     matrix_rows,
+    read_versions,
     schema_issue,
     write_result,
 )

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from server.tls.authority import open_authority, provide_server_certificate, utc_now
-from server.centers.bundle import bundle_sha256
-from server.centers.registry import read_registry, write_registry
-from server.study.checkpoint import Checkpoint, save
-from server.cli.app import app
-from server.study.directory import StudyDirectory
-from server.runs.launch import check_ready, launch, stop, wait_until_taken
-from server.study.file import Study, read_study
-from server.study.lock import held
 from protocol.errors import ConciliumError, LaunchError, StudyError
 from protocol.messages.settings import settings_digest
+from server.centers.bundle import bundle_sha256
+from server.centers.registry import read_registry, write_registry
+from server.cli.app import app
+from server.runs.launch import check_ready, launch, stop, wait_until_taken
+from server.study.checkpoint import Checkpoint, save
+from server.study.directory import StudyDirectory
+from server.study.file import Study, read_study
+from server.study.lock import held
+from server.tls.authority import open_authority, provide_server_certificate, utc_now
 from tests.support.coordinator_root import CENTERS, enroll, found_root, report, want, wanted_of
 from tests.support.listed_link import ListedLink, NoLink, run
 from tests.support.loopback import free_port

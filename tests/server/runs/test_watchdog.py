@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from server.study.directory import StudyDirectory
-from server.superlink.link import Run
 from server.runs.state_files import Launch, RunProgress, WatchdogState, read_watchdog, write_state
 from server.runs.status import study_status
 from server.runs.watchdog import Watchdog
 from server.runs.watchdog_rules import decide
+from server.study.directory import StudyDirectory
 from server.study.lock import held
+from server.superlink.link import Run
 from tests.support.coordinator_root import enroll, found_root, report, want, wanted_of
 from tests.support.listed_link import NOW, ListedLink, NoLink, run
 

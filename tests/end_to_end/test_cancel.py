@@ -1,4 +1,4 @@
-"""Work that nobody waits for any more is broken off between two steps; the trainer stays warm and keeps nothing."""
+"""Work that nobody waits for any more is cancelled between two steps; the trainer stays warm and keeps nothing."""
 
 import json
 import threading
@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from client.learning.cancellation import Check
+from client.learning.cancellation import Check, never_cancelled
 from client.service.request_queue import Job
 from client.service.trainer import Trainer
 from client.service.trainer_link import CANCEL, TrainerLink, TrainerUnavailableError
-from client.service.trainer_service import _answered
+from client.service.trainer_service import _answer
 from protocol.errors import CancelledError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
@@ -24,6 +24,7 @@ from protocol.socket_codec import pack_instruction, pack_reply, unpack_reply
 from server.study.file import Study, read_study
 from tests.support.loopback import wait_until
 from tests.support.one_center import QUIT, Service, asked, service
+from tests.support.performing import Performing
 
 SETTINGS = StudySettings(study="demo", seed=0, model=Model(name="none"))
 
@@ -63,27 +64,29 @@ def test_every_kind_of_work_ends_at_its_next_step(trainer: Trainer, study: Study
     Train prepares 2 cases, scores 1 in 3 settings and takes 4 steps; evaluate prepares 1 and scores it in 3; compare
     prepares 1 and scores it twice; observe prepares 1 and looks at it for 3 statistics.
     """
-    never_cancelled = After(10**6)
-    assert trainer.perform(asked(study, kind, server_round=2), never_cancelled).error == ""
-    assert never_cancelled.calls == checks
+    enough = After(10**6)
+    assert trainer.perform(asked(study, kind, server_round=2), enough).error == ""
+    assert enough.calls == checks
     kept = sorted(trainer.home.glob("outbox/*"))
     last = After(checks - 1)
-    assert trainer.perform(asked(study, kind), last) == replaced(trainer, kind)
+    assert trainer.perform(asked(study, kind), last) == cancelled_reply(trainer, kind)
     assert last.calls == checks
     assert sorted(trainer.home.glob("outbox/*")) == kept
 
 
-def replaced(trainer: Trainer, kind: Kind) -> Reply:
+def cancelled_reply(trainer: Trainer, kind: Kind) -> Reply:
     """What leaves of work that was cancelled."""
     found = line(trainer)
     assert (found["error"], found["tensors"], found["scores"], found["server_round"]) == ("cancelled", 0, {}, 3)
     return Reply("center-a", kind, error="cancelled")
 
 
-def test_an_abandoned_round_is_trained_as_if_nothing_had_been(trainer: Trainer, study: Study, tmp_path: Path) -> None:
+def test_a_cancelled_round_is_trained_as_if_nothing_had_been(
+    trainer: Trainer, study: Study, cohort: Path, tmp_path: Path
+) -> None:
     trainer.perform(asked(study), After(7))
     again = trainer.perform(asked(study))
-    undisturbed = Trainer("center-a", trainer._folders, ("ct", "pet"), tmp_path / "other").perform(asked(study))
+    undisturbed = Trainer("center-a", [cohort / "center-a"], ("ct", "pet"), tmp_path / "other").perform(asked(study))
     assert again.payload is not None
     assert undisturbed.payload is not None
     assert pack_reply(Reply("", "train", payload=again.payload)) == pack_reply(
@@ -91,7 +94,7 @@ def test_an_abandoned_round_is_trained_as_if_nothing_had_been(trainer: Trainer, 
     )
 
 
-def test_an_abandoned_trainer_gives_the_devices_memory_back(
+def test_a_cancelled_trainer_gives_the_devices_memory_back(
     trainer: Trainer, study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emptied = []
@@ -103,14 +106,14 @@ def test_an_abandoned_trainer_gives_the_devices_memory_back(
     assert emptied == [1]
 
 
-class Patient:
-    """Works until it is called off, or until `enough`; a stage named "quit" ends its service."""
+class Patient(Performing):
+    """Works until it is cancelled, or until `enough`; a stage named "quit" ends its service."""
 
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.enough = threading.Event()
 
-    def perform(self, instruction: Instruction, check: Check) -> Reply:
+    def perform(self, instruction: Instruction, check: Check = never_cancelled) -> Reply:
         if instruction.stage == QUIT:
             raise SystemExit
         self.begun.append(instruction.stage)
@@ -143,7 +146,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("s")
 
 
-def test_work_is_called_off_through_a_second_connection(folder: Path) -> None:
+def test_work_is_cancelled_through_a_second_connection(folder: Path) -> None:
     with served(folder) as (worker, found, pool):
         waiting = pool.submit(found.link().perform, in_stage("long"))
         wait_until(lambda: bool(worker.begun), "work", within_s=20)
@@ -152,20 +155,20 @@ def test_work_is_called_off_through_a_second_connection(folder: Path) -> None:
         assert found.link().perform(in_stage("short")) == Reply("a", "train")
 
 
-def test_calling_off_when_nothing_runs_does_nothing(folder: Path) -> None:
+def test_cancelling_when_nothing_runs_does_nothing(folder: Path) -> None:
     with served(folder) as (_, found, _pool):
         assert not found.link().cancel()
         assert found.link().perform(in_stage("short")).error == ""
 
 
-def test_what_waits_its_turn_is_called_off_before_it_begins() -> None:
+def test_what_waits_its_turn_is_cancelled_before_it_begins() -> None:
     worker, job = Patient(), Job(pack_instruction(in_stage("long")), b"asker")
-    job.drop()
-    assert unpack_reply(_answered(worker, job)) == Reply("", "train", error="cancelled")
+    job.cancel()
+    assert unpack_reply(_answer(worker, job)) == Reply("", "train", error="cancelled")
     assert worker.begun == []
 
 
-def test_another_process_cannot_call_off_what_it_did_not_ask_for(folder: Path) -> None:
+def test_another_process_cannot_cancel_what_it_did_not_ask_for(folder: Path) -> None:
     """A ClientApp of a stopped run, late, beside that of the next run."""
     with served(folder) as (worker, found, pool):
         waiting = pool.submit(found.link().perform, in_stage("long"))

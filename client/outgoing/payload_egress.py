@@ -1,0 +1,109 @@
+"""Which tensors may leave a center, and how many cases must stand behind them.
+
+A payload may carry the study's tensors of the groups the center owns (right shape, float32, finite, each backed by
+enough cases, all under one cap of bytes) and the statistics that `protocol.validation.statistic_spec` lists.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.messages.payload import Payload
+from protocol.messages.settings import ROLES
+from protocol.messages.tensors import GROUPS, PEFT, PET, TensorSpec, is_statistic, tensor_bytes
+from protocol.validation import OBSERVED, statistic_spec
+from strategies.continual.terms import RETURNED
+
+HASH_TEXT = re.compile(r"([0-9a-f]{64})?")
+FEATURE_OWNERS: Mapping[str, str] = {"features.ct": "", "features.pet": PET}
+SUPPORTED = (*GROUPS, *OBSERVED)
+
+
+@dataclass(frozen=True)
+class EgressLimits:
+    """What one center sends.
+
+    owned_groups: tensor groups it may send; a center without PET does not own `pet`. minimum_cases: training cases that
+    must stand behind every group of tensors, and cases behind every figure (`client.outgoing.withholding`).
+    maximum_bytes: cap on the values of all tensors together.
+    """
+
+    owned_groups: tuple[str, ...]
+    minimum_cases: int
+    maximum_bytes: int
+
+
+def payload_findings(
+    payload: Payload, center: str, limits: EgressLimits, specs: Sequence[TensorSpec], sketch_rank: int
+) -> Iterator[str]:
+    """What of a payload is not the study's, not the center's to send, too large, or stands on too few cases.
+
+    Args:
+        payload: what the trainer wants to send.
+        center: whose reply it is in.
+        limits: what this center sends.
+        specs: every tensor the study may exchange.
+        sketch_rank: most rows of a Gram sketch.
+    """
+    known = specs_by_key(payload, specs, sketch_rank)
+    yield from _field_findings(payload, center)
+    for key, array in sorted(payload.tensors.items()):
+        if key not in known:
+            yield f"tensor '{key}' is not one of the study's {len(specs)}"
+        else:
+            yield from _tensor_findings(known[key], array, _owner(key, known), limits.owned_groups)
+    for group in sorted({known[key].group for key in payload.tensors if key in known}):
+        if (cases := payload.support.get(group, 0)) < limits.minimum_cases:
+            yield f"tensors of group '{group}' stand on {cases} case(s), this center sends from {limits.minimum_cases} on"
+    if (size := tensor_bytes(payload.tensors)) > limits.maximum_bytes:
+        yield f"payload has {size} bytes, this center sends at most {limits.maximum_bytes}"
+
+
+def specs_by_key(payload: Payload, specs: Sequence[TensorSpec], sketch_rank: int) -> dict[str, TensorSpec]:
+    """The study's tensors, and those statistics of `payload` that may travel beside them."""
+    known = {spec.key: spec for spec in specs}
+    returned = {spec.key + ending: replace(spec, key=spec.key + ending) for spec in specs for ending in RETURNED}
+    found = [
+        returned.get(key) or statistic_spec(key, np.shape(array), known, sketch_rank)
+        for key, array in payload.tensors.items()
+        if is_statistic(key)
+    ]
+    return known | {spec.key: spec for spec in found if spec is not None}
+
+
+def _field_findings(payload: Payload, center: str) -> Iterator[str]:
+    """What of a payload's fields, its tensors aside, is not on the allow-list."""
+    if payload.center != center:
+        yield f"payload is of center '{payload.center}', reply of '{center}'"
+    if not HASH_TEXT.fullmatch(payload.backbone_hash):
+        yield "backbone_hash is not 64 hexadecimal digits"
+    if not HASH_TEXT.fullmatch(payload.frozen_hash):
+        yield "frozen_hash is not 64 hexadecimal digits"
+    if payload.phase and not set(payload.phase.split("+")) <= set(ROLES):
+        yield f"phase names something else than {list(ROLES)}"
+    for group, cases in payload.support.items():
+        if group not in SUPPORTED or type(cases) is not int or cases < 0:
+            yield f"support of group '{group}' is {cases!r}, expected a count for one of {list(SUPPORTED)}"
+
+
+def _owner(key: str, known: Mapping[str, TensorSpec]) -> str:
+    """The group that a center must own to send a tensor; "" where any center may. A Gram matrix belongs to PEFT."""
+    about = key.partition("@")[0]
+    if about in FEATURE_OWNERS:
+        return FEATURE_OWNERS[about]
+    return known[about].group if about in known else PEFT
+
+
+def _tensor_findings(spec: TensorSpec, array: NDArray[Any], owner: str, owned_groups: Collection[str]) -> Iterator[str]:
+    if owner and owner not in owned_groups:
+        yield f"tensor '{spec.key}' is of group '{owner}', this center sends {sorted(owned_groups)}"
+    if array.shape != spec.shape:
+        yield f"tensor '{spec.key}' has shape {array.shape}, the study's is {spec.shape}"
+    if array.dtype != np.float32:
+        yield f"tensor '{spec.key}' is {array.dtype}, expected float32"
+    elif not np.isfinite(array).all():
+        yield f"tensor '{spec.key}' holds a value that is not finite"

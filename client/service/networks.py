@@ -1,0 +1,30 @@
+"""The network of an instruction at a center: the tensors that came, and the backbone that came or is on disk."""
+
+from client.home.backbone_store import BackboneStore, check_hash
+from client.scores.scoring import Network
+from fusion_models.adapters.injection import group_of
+from fusion_models.registry import model_row
+from protocol.messages.instruction import Instruction
+from protocol.messages.tensors import BACKBONE, Tensors, is_statistic
+
+
+def network_of(instruction: Instruction, tensors: Tensors, backbones: BackboneStore, device: str) -> Network:
+    """The network of `tensors`; its backbone is among them, was just sent, or is in `backbones`.
+
+    Raises:
+        BackboneMissingError: it is nowhere.
+        ModelError: it is another than the instruction names.
+    """
+    pathways, backbone_hash = model_row(instruction.settings.model.name).pathways, instruction.backbone_hash
+    moving = {
+        key: array for key, array in tensors.items() if not is_statistic(key) and group_of(key, pathways) == BACKBONE
+    }
+    if moving and instruction.kind == "evaluate":
+        # What is scored at the end of a stage is what the next one freezes: kept, it need not travel again.
+        backbones.add(moving, backbone_hash)
+    elif moving:
+        check_hash(moving, backbone_hash)
+    elif instruction.backbone:
+        backbones.add(instruction.backbone, backbone_hash)
+    rest = {key: array for key, array in tensors.items() if key not in moving}
+    return Network(instruction.settings, moving or backbones.get(backbone_hash), backbone_hash, rest, device)

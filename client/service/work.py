@@ -1,0 +1,173 @@
+"""What a center does for each kind of instruction, on its own cases; what may leave of it is the trainer's to say."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from torch import nn
+
+from client.data.manifest import Modality
+from client.home.backbone_store import BackboneStore
+from client.learning.assembly import tensor_specs
+from client.learning.cancellation import Check
+from client.learning.observation import observe
+from client.learning.outcome import moved_of, payload_of, round_generator, support_of
+from client.learning.training import train_locally
+from client.local_terms.building import build_terms
+from client.scores.score_log import record_prediction, record_scores
+from client.scores.scoring import Network, ScoreCache, Scored, by_setting, comparison_of, mean_diagnostics
+from client.service.cases import Cases
+from client.service.networks import network_of
+from fusion_models.adapters.injection import train_only
+from fusion_models.registry import model_row
+from protocol.errors import ModelError
+from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.reply import Reply
+from protocol.messages.settings import Training
+from protocol.messages.tensors import NEEDS, Tensors
+
+
+class CenterWork:
+    """The work of one center.
+
+    Args:
+        center: the name it registered with.
+        folders: its data folders, each with one folder per case.
+        modalities: what it offers; files of other modalities are ignored.
+        home: where it keeps manifest, cache, backbones and scores.
+        device: where its networks run.
+    """
+
+    def __init__(
+        self, center: str, folders: Sequence[Path], modalities: Sequence[Modality], home: Path, device: str
+    ) -> None:
+        self.center, self.home, self.device = center, home, device
+        self.cases = Cases(center, tuple(folders), tuple(modalities), home)
+        self._modalities, self._scores = tuple(modalities), ScoreCache()
+        self._backbones = BackboneStore(home / "backbones")
+
+    def owned(self, groups: Iterable[str]) -> tuple[str, ...]:
+        """The groups this center may train and send: PET's pathway needs PET, and fusion both modalities."""
+        return tuple(group for group in groups if NEEDS.get(group, frozenset()) <= set(self._modalities))
+
+    def do(self, instruction: Instruction, check: Check) -> Reply:
+        """What comes of an instruction.
+
+        Args:
+            instruction: what the coordinator asks.
+            check: is called before each training step and each case that is prepared, scored or observed.
+
+        Raises:
+            ConciliumError: it cannot be done, or `check` raised.
+        """
+        handlers: Mapping[Kind, Callable[[Instruction, Check], Reply]] = {
+            "register": self._register,
+            "train": self._train,
+            "evaluate": self._evaluate,
+            "compare": self._compare,
+            "observe": self._observe,
+        }
+        return handlers[instruction.kind](instruction, check)
+
+    def _register(self, instruction: Instruction, _check: Check) -> Reply:
+        split = self.cases.split(instruction.settings)
+        facts: dict[str, int | float | str] = {
+            f"{part}_cases": sum(1 for found in split.values() if found == part)
+            for part in ("train", "validation", "test")
+        }
+        manifest = self.cases.manifest()
+        facts |= {"cases": len(manifest.usable), "refused_cases": len(manifest.quarantined)}
+        facts |= {"modalities": "+".join(sorted(self._modalities)), "device": self.device}
+        return Reply(center=self.center, kind="register", facts=facts)
+
+    def _train(self, instruction: Instruction, check: Check) -> Reply:
+        training = instruction.training
+        if training is None:
+            raise ModelError(f"center '{self.center}': an instruction to train came without training settings")
+        network = self._network(instruction, instruction.tensors)
+        settings, model = network.settings, network.model
+        validation = self._validate(network, training, check)
+        parameters = self._live(model, instruction, training)
+        tensors, reference, steps = instruction.tensors, instruction.reference, training.local_steps
+        terms = build_terms(model, training, tensors, reference, settings, network.variant, steps)
+        trained = train_locally(
+            model,
+            parameters,
+            self.cases.part(settings, "train", check),
+            training=training,
+            model_settings=model_row(settings.model.name).settings,
+            crop_zyx=settings.preprocessing.crop_zyx,
+            rng=round_generator(instruction, self.center),
+            terms=terms,
+            check=check,
+        )
+        specs = tensor_specs(model, settings.model.name)
+        held = {spec.group for spec in specs}
+        support = support_of(trained, [group for group in self.owned(training.groups) if group in held])
+        moved = moved_of(parameters, terms, specs, support)
+        return Reply(
+            center=self.center,
+            kind="train",
+            payload=payload_of(model, instruction, self.center, moved, support),
+            scores=by_setting([scored.score for scored in validation]),
+            diagnostics=mean_diagnostics(validation),
+            loss=trained.loss,
+        )
+
+    def _validate(self, network: Network, training: Training, check: Check) -> list[Scored]:
+        """The received state's scores on the validation cases, where the round asks for them."""
+        wanted = [setting for setting, share in training.modality_shares.items() if share > 0]
+        cases = self.cases.part(network.settings, "validation", check) if training.validate_first else []
+        return list(self._scores.scores(network, cases, wanted, check))
+
+    def _live(self, model: nn.Module, instruction: Instruction, training: Training) -> dict[str, nn.Parameter]:
+        """What trains here, by key; everything else is frozen.
+
+        Raises:
+            ModelError: nothing does.
+        """
+        name = instruction.settings.model.name
+        live = train_only(model, self.owned(training.groups), model_row(name).pathways, training.roles)
+        if not live:
+            raise ModelError(
+                f"center '{self.center}' has nothing to train in stage '{instruction.stage}': it owns none of the "
+                f"groups {list(training.groups)} of model '{name}'"
+            )
+        return live
+
+    def _evaluate(self, instruction: Instruction, check: Check) -> Reply:
+        network = self._network(instruction, instruction.tensors)
+        row, scores = model_row(network.settings.model.name), []
+        for case in self.cases.part(network.settings, "test", check):
+            found = list(self._scores.scores(network, [case], row.settings, check))
+            scores += [scored.score for scored in found]
+            for fullest in found[-1:]:
+                grid = network.settings.preprocessing
+                record_prediction(self.home, case, fullest.score.modalities, fullest.predicted, grid)
+        record_scores(self.home, instruction.stage, scores)
+        return Reply(center=self.center, kind="evaluate", scores=by_setting(scores))
+
+    def _compare(self, instruction: Instruction, check: Check) -> Reply:
+        """Dice under `tensors` minus Dice under `reference`, paired by validation case."""
+        cases = self.cases.part(instruction.settings, "validation", check)
+        new, old = (
+            self._scores.fullest(self._network(instruction, tensors), cases, check)
+            for tensors in (instruction.tensors, instruction.reference)
+        )
+        rng = round_generator(instruction, self.center)
+        return Reply(center=self.center, kind="compare", comparison=comparison_of(new, old, rng))
+
+    def _observe(self, instruction: Instruction, check: Check) -> Reply:
+        network = self._network(instruction, instruction.tensors)
+        seen, support = observe(
+            network.model,
+            self.cases.part(network.settings, "train", check),
+            statistics=instruction.statistics,
+            settings=network.settings,
+            rng=round_generator(instruction, self.center),
+            check=check,
+        )
+        payload = payload_of(network.model, instruction, self.center, seen, support)
+        return Reply(center=self.center, kind="observe", payload=payload)
+
+    def _network(self, instruction: Instruction, tensors: Tensors) -> Network:
+        return network_of(instruction, tensors, self._backbones, self.device)

@@ -1,0 +1,29 @@
+"""What a round at a center comes to."""
+
+from dataclasses import replace
+
+from client.learning.outcome import round_generator, support_of
+from client.learning.training import Trained
+from protocol.messages.instruction import Instruction
+from protocol.messages.settings import Model, StudySettings
+
+
+def test_a_rounds_randomness_is_its_own_and_repeats() -> None:
+    settings = StudySettings(study="s", seed=5, model=Model(name="none"))
+    asked = Instruction("train", settings, "adapt", 3)
+    others = [
+        (asked, "center-b"),
+        (replace(asked, server_round=4), "center-a"),
+        (replace(asked, stage="arrive"), "center-a"),
+        (replace(asked, settings=settings.model_copy(update={"seed": 6})), "center-a"),
+    ]
+    draws = [round_generator(*pair).integers(2**62) for pair in [(asked, "center-a"), *others]]
+    assert len(set(draws)) == 5
+    assert round_generator(asked, "center-a").integers(2**62) == draws[0]
+
+
+def test_support_counts_pet_cases_for_the_pet_pathway_and_leaves_out_zero() -> None:
+    """a ran with CT, b with both, c with PET: three cases behind the adapter, two the pathway, one the fusion."""
+    used = {"ct": frozenset({"a", "b"}), "pet": frozenset({"c"}), "ct+pet": frozenset({"b"})}
+    assert support_of(Trained(0.0, used), ["pet", "fusion", "peft"]) == {"pet": 2, "fusion": 1, "peft": 3}
+    assert support_of(Trained(0.0, {"ct": frozenset("a")}), ["pet", "fusion", "peft"]) == {"peft": 1}
