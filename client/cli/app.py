@@ -12,7 +12,7 @@ from rich.table import Table
 from client.cli.ledger import show_ledger
 from client.cli.renew_key import renew_key
 from client.data.manifest import Modality, raise_if_unusable, scan_center
-from client.home.agreement import agreed_digest
+from client.home.agreement import agreement_digest
 from protocol.errors import CaseError
 from protocol.messages.settings import SETTINGS, ModalitySetting
 from strategies.evaluation import formats
@@ -78,22 +78,16 @@ def evaluate(
     scores = []
     for score in evaluate_cases(model_for, store.settings, manifest, wanted):
         scores.append(score)
-        typer.echo(
-            f"{score.case} {score.modalities}: Dice {formats.score(score.dice)}, HD95 {formats.score(score.hd95_mm)} mm",
-            err=True,
-        )
+        typer.echo(f"{score.case} {score.modalities}: {format_scores(score.dice, score.hd95_mm)}", err=True)
     found = evaluation_table(scores, manifest)
     if routed:
         found["routes"] = routed.routes
     if as_json:
         typer.echo(json.dumps(found))
         return
-    typer.echo(
-        f"mean Dice {formats.score(found['mean']['dice'])}, HD95 {formats.score(found['mean']['hd95_mm'])} mm, {len(scores)} case(s)"
-    )
-    typer.echo(
-        f"cases with an undefined score: {found['undefined']}; left out: {', '.join(found['left_out']) or 'none'}"
-    )
+    mean, left_out = found["mean"], ", ".join(found["left_out"]) or "none"
+    typer.echo(f"mean {format_scores(mean['dice'], mean['hd95_mm'])}, {len(scores)} case(s)")
+    typer.echo(f"cases with an undefined score: {found['undefined']}; left out: {left_out}")
 
 
 @app.command("report")
@@ -162,9 +156,14 @@ def build_trainer(options: "TrainerOptions") -> "Trainer":
         options.home,
         device=options.device,
         minimum_cases=options.minimum_cases,
-        agreed=agreed_digest(options.agreement, options.center),
+        agreed=agreement_digest(options.agreement, options.center),
         maximum_steps=options.maximum_steps,
     )
+
+
+def format_scores(dice: float | None, hd95_mm: float | None) -> str:
+    """Two scores as they are printed."""
+    return f"Dice {formats.score(dice)}, HD95 {formats.number(hd95_mm, '.3f')} mm"
 
 
 def parse_modalities(modalities: str) -> tuple[Modality, ...]:

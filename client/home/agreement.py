@@ -30,7 +30,7 @@ class ExcessiveError(ConciliumError):
 
 
 class TrainerAgreement(BaseModel):
-    """The part of `protocol.enrolment.kit.StudyAgreement` that binds the trainer, and who agreed to it ("": not said)."""
+    """What binds the trainer of `protocol.enrolment.kit.StudyAgreement`, and who agreed to it ("": not said)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -50,19 +50,19 @@ def read_agreement(path: Path) -> TrainerAgreement:
         return TrainerAgreement.model_validate_json(path.read_bytes())
     except OSError as error:
         raise AgreementError(
-            f"the study's agreement {path} cannot be read ({error.strerror}); `concilium-center join` writes them, or "
+            f"the study's agreement {path} cannot be read ({error.strerror}); `concilium-center join` writes it, or "
             "leave out --terms to take instructions of any study"
         ) from error
     except ValidationError as error:
         fields = ", ".join(sorted({".".join(map(str, found["loc"])) or "the text" for found in error.errors()}))
         raise AgreementError(
-            f"the study's agreement {path} are not as `concilium-center join` writes them: {fields}; join again "
+            f"the study's agreement {path} is not as `concilium-center join` writes it: {fields}; join again "
             "with the kit"
         ) from error
 
 
 def write_agreement(path: Path, center: str, agreement: BaseModel) -> None:
-    """Keep what `center` agreed to; `agreement` are the kit's, `protocol.enrolment.kit.StudyAgreement`.
+    """Keep what `center` agreed to; `agreement` is the kit's, a `protocol.enrolment.kit.StudyAgreement`.
 
     Raises:
         StorageError: the disk refuses.
@@ -70,11 +70,11 @@ def write_agreement(path: Path, center: str, agreement: BaseModel) -> None:
     write_text(path, json.dumps({"center": center, **agreement.model_dump(mode="json")}, indent=1) + "\n")
 
 
-def agreed_digest(path: Path | None, center: str) -> str:
-    """The digest of the settings that `center` agreed to; "" where no agreement are given, and the log says which it is.
+def agreement_digest(path: Path | None, center: str) -> str:
+    """The digest of the settings that `center` agreed to; "" where no agreement is given. The log says which it is.
 
     Raises:
-        AgreementError: as `read_agreement`, or another center agreed to them.
+        AgreementError: as `read_agreement`, or it is another center's.
     """
     if path is None:
         logger.warning("no --terms: this trainer takes instructions of any study")
@@ -82,7 +82,7 @@ def agreed_digest(path: Path | None, center: str) -> str:
     agreement = read_agreement(path)
     if agreement.center and agreement.center != center:
         raise AgreementError(
-            f"the study's agreement {path} are those of center '{agreement.center}', this trainer is center '{center}'; "
+            f"the study's agreement {path} is that of center '{agreement.center}', this trainer is center '{center}'; "
             "correct --center, or give --terms of its own home"
         )
     logger.info(

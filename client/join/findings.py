@@ -25,11 +25,11 @@ def warning(text: str, remedy: str) -> Finding:
     return Finding("warning", text, remedy)
 
 
-def failed(text: str, remedy: str) -> Finding:
+def failure(text: str, remedy: str) -> Finding:
     """Joining cannot go on."""
     return Finding("failed", text, remedy)
 
 
-def skipped(text: str) -> Finding:
+def skip(text: str) -> Finding:
     """Nothing can be said before an earlier finding is mended."""
     return Finding("skipped", text)

@@ -37,7 +37,7 @@ trace, look at the folders through /proc/PID/root of a process outside."""
 
 def without_network() -> tuple[str, ...]:
     """The words before a command that take the network from it; none where this machine allows no way."""
-    return next((words for words in map(_located, _for_this_user(NETWORKS)) if _works(words)), ())
+    return next((words for words in map(_locate, _for_this_user(NETWORKS)) if _works(words)), ())
 
 
 def without_data(folders: Sequence[Path]) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ def without_data(folders: Sequence[Path]) -> tuple[str, ...]:
         return ()
     sh, mount, setpriv = map(str, tools.values())
     inside = (sh, "-c", HIDE, "sh", mount, str(len(hidden)), *hidden, setpriv, *POWERLESS)
-    ways = ((*_located(way), *inside) for way in _for_this_user(MOUNTS))
+    ways = ((*_locate(way), *inside) for way in _for_this_user(MOUNTS))
     return next((words for words in ways if _works(words)), ())
 
 
@@ -74,7 +74,7 @@ def _for_this_user(ways: Sequence[tuple[str, ...]]) -> Sequence[tuple[str, ...]]
     return ways[0 if os.geteuid() == 0 else 1 :]
 
 
-def _located(words: tuple[str, ...]) -> tuple[str, ...]:
+def _locate(words: tuple[str, ...]) -> tuple[str, ...]:
     """The words with the whole path of their program: SuperExec has a PATH of its own."""
     return (shutil.which(words[0]) or words[0], *words[1:])
 

@@ -1,4 +1,4 @@
-"""What joining writes into a center's home: the agreement of the kit without its token, a key, the answer, the settings.
+"""What joining writes into a center's home: the agreement of the kit without its token, key, answer and settings.
 
 Everything here may be done again with the same kit: the key and what was accepted stay. A newer kit of the same center
 and study replaces the agreement, and the center then makes another key.
@@ -25,7 +25,7 @@ from client.home.center_home import (
     read_settings,
     write_settings,
 )
-from client.join.findings import Finding, failed, ok
+from client.join.findings import Finding, failure, ok
 from client.node.bundle_guard import read_accepted, write_accepted
 from client.node.node_files import provide_node_files
 from client.node.node_key import first_answer, provide_node_key
@@ -44,21 +44,21 @@ def judge_kit(path: Path | None, home: CenterHome, now: datetime) -> tuple[Findi
         if home.agreement.exists():
             return ok("none needed, this home has joined"), None, None
         return (
-            failed("no kit was given and this home has not joined", "give the kit that the coordinator sent"),
+            failure("no kit was given and this home has not joined", "give the kit that the coordinator sent"),
             None,
             None,
         )
     try:
         path.open("rb").close()
     except OSError as error:
-        return failed(f"kit {path} cannot be read ({error.strerror})", LOOK_AGAIN), None, None
+        return failure(f"kit {path} cannot be read ({error.strerror})", LOOK_AGAIN), None, None
     try:
         kit, authority = read_kit(path)
     except KitError as error:
-        return failed(str(error).rpartition(";")[0] or str(error), ASK_AGAIN), None, None
+        return failure(str(error).rpartition(";")[0] or str(error), ASK_AGAIN), None, None
     if kit.expired(now) and not _was_accepted(home, kit):
         text = f"the kit of center '{kit.center}' expired on {kit.expires_at:%Y-%m-%d %H:%M} UTC"
-        return failed(text, ASK_AGAIN), None, None
+        return failure(text, ASK_AGAIN), None, None
     return ok(f"center '{kit.center}', study '{kit.agreement.study}', until {kit.expires_at:%Y-%m-%d}"), kit, authority
 
 
@@ -147,10 +147,10 @@ def keep_settings(home: CenterHome, settings: CenterSettings) -> None:
 
 
 def find_agreement(home: CenterHome, kit: Kit | None) -> CenterAgreement | None:
-    """The agreement of the kit that was given, or those that were kept; None where there are none.
+    """The agreement of the kit that was given, or the one that was kept; None where there is none.
 
     Raises:
-        HomeError: the kept ones are damaged, or the kit is for another center or study.
+        HomeError: the kept one is damaged, or the kit is for another center or study.
     """
     if kit is None:
         return read_center_agreement(home) if home.agreement.exists() else None

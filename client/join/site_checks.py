@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from client.home.center_home import DEFAULT_PORT, CenterSettings
-from client.join.findings import Finding, failed, ok, skipped, warning
+from client.join.findings import Finding, failure, ok, skip, warning
 from client.join.isolation import data_of, hides_too_much, without_data, without_network
 from client.join.situation import Situation
 from protocol.enrolment.kit import StudyAgreement
@@ -22,7 +22,7 @@ GIB = 1024**3
 SENSIBLE_MEMORY = 4 * GIB
 MAXIMUM_SOCKET_PATH_BYTES = 100
 OLDEST_PYTHON, FIRST_UNKNOWN_PYTHON = (3, 11), (3, 13)
-NO_TERMS = "no kit, so the study's agreement are not known"
+NO_AGREEMENT = "no kit, so the study's agreement is not known"
 
 
 def check_kit(situation: Situation) -> Finding:
@@ -33,23 +33,25 @@ def check_kit(situation: Situation) -> Finding:
 def check_home(situation: Situation) -> Finding:
     """The home is this center's, and nobody else runs on it."""
     if situation.home_error:
-        return failed(situation.home_error, "give --home another folder, or stop what runs on this one")
+        return failure(situation.home_error, "give --home another folder, or stop what runs on this one")
     return ok(f"{situation.home.root}")
 
 
 def check_versions(situation: Situation) -> Finding:
     """Flower, Python and concilium are those the study was made with."""
     if situation.agreement is None:
-        return skipped(NO_TERMS)
+        return skip(NO_AGREEMENT)
     agreement = situation.agreement.agreement
     flower, ours, python = version("flwr"), version("concilium"), sys.version_info[:2]
     text = f"Flower {flower}, concilium {ours}, Python {python[0]}.{python[1]}"
     if not OLDEST_PYTHON <= python < FIRST_UNKNOWN_PYTHON:
-        return failed(f"{text}; expected Python 3.11 or 3.12", "install concilium under one of these, or use the image")
+        return failure(
+            f"{text}; expected Python 3.11 or 3.12", "install concilium under one of these, or use the image"
+        )
     if _series(flower) != _series(agreement.flower):
-        return failed(f"{text}; the study runs Flower {agreement.flower}", f"install `flwr=={agreement.flower}.*`")
-    if situation.asked is not None and situation.asked.version_warning:
-        return failed(
+        return failure(f"{text}; the study runs Flower {agreement.flower}", f"install `flwr=={agreement.flower}.*`")
+    if situation.key_standing is not None and situation.key_standing.version_warning:
+        return failure(
             f"{text}; the coordinator's Flower is of another version", "ask the coordinator which version is right"
         )
     return _same_series(text, ours, agreement)
@@ -58,7 +60,7 @@ def check_versions(situation: Situation) -> Finding:
 def _same_series(text: str, ours: str, agreement: StudyAgreement) -> Finding:
     if _series(ours) != _series(agreement.concilium):
         remedy = f"install concilium {agreement.concilium}, or the image {agreement.image}"
-        return failed(f"{text}; the study runs concilium {agreement.concilium}", remedy)
+        return failure(f"{text}; the study runs concilium {agreement.concilium}", remedy)
     if ours != agreement.concilium:
         text = f"{text}; the study was made with {agreement.concilium}"
         return warning(text, f"update to {agreement.concilium} when you can")
@@ -69,22 +71,22 @@ def check_data(situation: Situation) -> Finding:
     """Enough usable cases, with the modalities the study expects; patients' names stay out of the line."""
     settings = situation.settings
     if settings is None or not settings.data:
-        return failed("no data folder is known", "give --data DIR, a folder with one folder per case")
+        return failure("no data folder is known", "give --data DIR, a folder with one folder per case")
     unusable = next(filter(None, map(_folder_finding, settings.data)), None)
     manifest = None if unusable else situation.manifest
-    return unusable or (_cases_finding(situation, manifest, settings) if manifest else skipped("no data folder"))
+    return unusable or (_cases_finding(situation, manifest, settings) if manifest else skip("no data folder"))
 
 
 def _folder_finding(folder: Path) -> Finding | None:
     """What is wrong with a folder as a whole."""
     if not folder.is_dir():
-        return failed(f"data folder {folder} is no folder", "correct --data, or mount the folder")
+        return failure(f"data folder {folder} is no folder", "correct --data, or mount the folder")
     try:
         holds_some = any(path.is_dir() for path in folder.iterdir())
     except OSError as error:
-        return failed(f"data folder {folder} cannot be read ({error.strerror})", "let this user read it")
+        return failure(f"data folder {folder} cannot be read ({error.strerror})", "let this user read it")
     if not holds_some:
-        return failed(f"data folder {folder} holds no case", "put one folder per case into it, or correct --data")
+        return failure(f"data folder {folder} holds no case", "put one folder per case into it, or correct --data")
     return None
 
 
@@ -97,9 +99,9 @@ def _cases_finding(situation: Situation, manifest: "Manifest", settings: CenterS
     lacking = [name for name in expected if not any(name in case.modalities for case in manifest.usable)]
     minimum = max(1, situation.agreement.agreement.minimum_cases if situation.agreement else 1)
     if usable < minimum:
-        return failed(f"{text}, the study needs {minimum}", f"mend or add cases: {where}")
+        return failure(f"{text}, the study needs {minimum}", f"mend or add cases: {where}")
     if lacking:
-        return failed(
+        return failure(
             f"{text}, none with {' or '.join(lacking).upper()}, which the study expects here",
             "add these images, correct --modalities, or ask the coordinator to change the study's table of centers",
         )
@@ -139,7 +141,9 @@ def _device_finding(situation: Situation, memory: str) -> Finding:
     if gpu["cuda"]:
         text = f"{gpu['name']} with {gpu['total'] / GIB:.0f} GiB, {gpu['free'] / GIB:.0f} free; {memory}"
         if gpu["total"] < needed:
-            return failed(f"{text}; the study needs about {needed / GIB:.1f}", "use a larger GPU, or give --device cpu")
+            return failure(
+                f"{text}; the study needs about {needed / GIB:.1f}", "use a larger GPU, or give --device cpu"
+            )
         if gpu["free"] < needed:
             return warning(f"{text}; the study needs about {needed / GIB:.1f}", "end what else uses the GPU")
         return ok(text)
@@ -148,12 +152,12 @@ def _device_finding(situation: Situation, memory: str) -> Finding:
 
 def _without_gpu(device: str, needed: int, memory: str) -> Finding:
     if device == "cuda":
-        return failed(f"no GPU that torch can use; {memory}", "install the driver, or give --device cpu")
+        return failure(f"no GPU that torch can use; {memory}", "install the driver, or give --device cpu")
     if not needed:
         return ok(f"a CPU suffices; {memory}")
     if device == "cpu":
         return warning(f"no GPU is used, the study is made for one; {memory}", "expect rounds to take far longer")
-    return failed(
+    return failure(
         f"no GPU, the study needs one with about {needed / GIB:.1f} GiB; {memory}",
         "install a GPU and its driver, or give --device cpu to train slowly",
     )
@@ -162,12 +166,12 @@ def _without_gpu(device: str, needed: int, memory: str) -> Finding:
 def check_disk(situation: Situation) -> Finding:
     """The home's disk has room for what the study keeps there."""
     if situation.agreement is None:
-        return skipped(NO_TERMS)
+        return skip(NO_AGREEMENT)
     root, needed = situation.home.root, situation.agreement.agreement.disk_bytes
     free, used = free_bytes(root), _size_of(situation.home.trainer)
     text = f"{free / GIB:.1f} GiB free, {used / GIB:.1f} used already, the study needs about {needed / GIB:.1f}"
     if free + used < needed:
-        return failed(f"{text} at {root}", "free some space there, or give --home a folder on a larger disk")
+        return failure(f"{text} at {root}", "free some space there, or give --home a folder on a larger disk")
     return ok(text)
 
 
@@ -175,14 +179,14 @@ def check_socket(situation: Situation) -> Finding:
     """The trainer's socket can be made and the SuperNode's two ports are free."""
     path = os.fsencode(situation.home.socket.absolute())
     if len(path) > MAXIMUM_SOCKET_PATH_BYTES:
-        return failed(
+        return failure(
             f"the socket's path would have {len(path)} bytes, at most {MAXIMUM_SOCKET_PATH_BYTES} work",
             "give --home a shorter path",
         )
     port = situation.settings.port if situation.settings else DEFAULT_PORT
     taken = [number for number in (port, port + 1) if not _is_free(number)]
     if taken and not situation.home_error:
-        return failed(
+        return failure(
             f"port(s) {', '.join(map(str, taken))} on 127.0.0.1 are in use", "give --port another number; two are used"
         )
     return ok(f"socket {situation.home.socket}, ports {port} and {port + 1} on 127.0.0.1")

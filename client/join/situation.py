@@ -37,7 +37,7 @@ print(json.dumps(found))
 
 
 @dataclass(frozen=True)
-class Asked:
+class KeyStanding:
     """What the coordinator said about this center's key."""
 
     standing: Standing | Literal["unreachable"]
@@ -74,7 +74,7 @@ class Situation:
         return make_contact(self.agreement.endpoint, self.authority, self.contact_timeout_s)
 
     @cached_property
-    def asked(self) -> Asked | None:
+    def key_standing(self) -> KeyStanding | None:
         """The coordinator's word about the key; None where it cannot be asked or there is no key yet."""
         contact = self.contact
         if contact is None or contact.presented is None or contact.tls_error or not self.home.key.exists():
@@ -114,19 +114,19 @@ class Situation:
         return result
 
     @property
-    def known_id(self) -> int:
+    def node_id(self) -> int:
         """The node's number that this home was told when its key was first accepted; 0 for none."""
         try:
             return int(self.home.node_id.read_text())
         except (OSError, ValueError):
             return 0
 
-    def _ask(self) -> Asked:
+    def _ask(self) -> KeyStanding:
         if self.agreement is None or self.authority is None:
-            return Asked("unreachable", error="no kit")
+            return KeyStanding("unreachable", error="no kit")
         try:
             with fleet_api(self.agreement.endpoint, self.authority, read_node_key(self.home.key)) as api:
-                standing, node_id = api.standing(self.known_id)
-                return Asked(standing, node_id, api.version_warning)
+                standing, node_id = api.standing(self.node_id)
+                return KeyStanding(standing, node_id, api.version_warning)
         except (httpx.HTTPError, ConciliumError, ValueError) as error:
-            return Asked("unreachable", error=str(error) or type(error).__name__)
+            return KeyStanding("unreachable", error=str(error) or type(error).__name__)

@@ -71,7 +71,7 @@ def check_bundle(bundle: bytes, accepted: frozenset[str]) -> None:
 
 
 def check_run_options(names: Iterable[str], allowed: Sequence[str]) -> None:
-    """Refuse run options that the study's agreement do not name.
+    """Refuse run options that the study's agreement does not name.
 
     Raises:
         RunOptionError: names them.

@@ -22,7 +22,7 @@ from flwr.app import Context, Message
 from client.app import NODE_HOME_VARIABLE, app, note_reply
 from client.home.center_home import CenterHome, read_center_agreement
 from client.node.bundle_guard import check_bundle, check_run_options, read_accepted
-from client.node.run_watch import watched
+from client.node.run_watch import watch_run
 from protocol.errors import ConciliumError
 from protocol.flower_codec import claimed_kind, reply_content
 from protocol.messages.reply import Reply
@@ -78,20 +78,20 @@ class Guard:
             WithheldError: something failed, or the answer could not be logged; it stays here.
         """
         try:
-            return self._answered(message, context)
+            return self._answer(message, context)
         except WithheldError:
             raise
         except Exception:
             logger.exception("a message cannot be answered")
             raise WithheldError("internal") from None
 
-    def _answered(self, message: Message, context: Context) -> Message:
+    def _answer(self, message: Message, context: Context) -> Message:
         try:
             self._check(context.run_config)
         except ConciliumError as error:
             logger.error("refused: %s", error)
-            return self._answered_with(error.code, message)
-        with watched(self._home, run_id=message.metadata.run_id, node_id=context.node_id):
+            return self._refuse(error.code, message)
+        with watch_run(self._home, run_id=message.metadata.run_id, node_id=context.node_id):
             return app(message=message, context=context)
 
     def _check(self, run_options: Mapping[str, Any]) -> None:
@@ -99,7 +99,7 @@ class Guard:
             raise self._refused
         check_run_options(run_options, read_center_agreement(self._home).agreement.run_options)
 
-    def _answered_with(self, code: str, message: Message) -> Message:
+    def _refuse(self, code: str, message: Message) -> Message:
         kind = claimed_kind(message.content, message.metadata.message_type)
         reply = Reply(center="", kind=kind, error=code)
         if not note_reply(reply, None):

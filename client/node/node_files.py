@@ -1,4 +1,4 @@
-"""What the network side needs on disk before it starts: a secret of its two programs, and the commands of one of them."""
+"""What the network side needs on disk before it starts: a secret of its two programs, and what one may start."""
 
 import secrets
 import shlex

@@ -25,7 +25,7 @@ INTERVAL_S = 10.0
 
 
 @contextmanager
-def watched(home: CenterHome, *, run_id: int, node_id: int, interval_s: float = INTERVAL_S) -> Iterator[None]:
+def watch_run(home: CenterHome, *, run_id: int, node_id: int, interval_s: float = INTERVAL_S) -> Iterator[None]:
     """Ask about the run every `interval_s` seconds until the block ends."""
     done = threading.Event()
     thread = threading.Thread(

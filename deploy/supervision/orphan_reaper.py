@@ -20,7 +20,7 @@ GRACE_S = 5.0
 POLL_S = 0.1
 
 
-def remaining(lines: Iterable[str]) -> set[int]:
+def read_groups(lines: Iterable[str]) -> set[int]:
     """The groups added and not dropped when the lines end."""
     groups: set[int] = set()
     for line in lines:
@@ -39,7 +39,7 @@ def signal_groups(groups: Iterable[int], number: int) -> None:
             os.killpg(group, number)
 
 
-def living(groups: Iterable[int]) -> set[int]:
+def find_living(groups: Iterable[int]) -> set[int]:
     """The groups with a member that runs; one that ended and waits to be collected does not count."""
     wanted, found = set(groups), set()
     for path in Path("/proc").glob("[0-9]*/stat") if wanted else ():
@@ -50,7 +50,7 @@ def living(groups: Iterable[int]) -> set[int]:
     return wanted & found
 
 
-def marked(mark: str) -> set[int]:
+def find_marked(mark: str) -> set[int]:
     """The groups with a process whose environment bears `mark`."""
     wanted, found = f"{MARK_VARIABLE}={mark}".encode(), set()
     for path in Path("/proc").glob("[0-9]*/environ"):
@@ -65,7 +65,7 @@ def end(groups: Iterable[int], grace_s: float = GRACE_S) -> None:
     left = set(groups)
     signal_groups(left, signal.SIGTERM)
     ends_at = time.monotonic() + grace_s
-    while (left := living(left)) and time.monotonic() < ends_at:
+    while (left := find_living(left)) and time.monotonic() < ends_at:
         time.sleep(POLL_S)
     signal_groups(left, signal.SIGKILL)
 
@@ -74,8 +74,8 @@ def main() -> None:
     """Listen until the supervisor is gone; a terminal's interrupt is for the supervisor alone. Argument: its mark."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    groups = remaining(sys.stdin)
-    end(groups | marked(sys.argv[1]))
+    groups = read_groups(sys.stdin)
+    end(groups | find_marked(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 Each program is the leader of a session and process group of its own, so that a signal reaches what it started in
 turn. What ends is started again after a pause that doubles from one failure to the next and is short again after a
-minute of health. A supervisor that is killed with SIGKILL cannot end its programs; `deploy.supervision.orphan_reaper`, a small
-process that holds the other end of a pipe, does it then.
+minute of health. A supervisor that is killed with SIGKILL cannot end its programs; the orphan reaper, a small process
+that holds the other end of a pipe, does it then.
 """
 
 import logging
@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-from deploy.supervision import orphan_reaper as sweeper
+from deploy.supervision import orphan_reaper
 
 logger = logging.getLogger(__name__)
 
@@ -97,14 +97,14 @@ class Supervisor:
         self._logs = {program.log for program in programs if program.log is not None} | set(other_logs)
         self._asked: set[str] = set()
         self._stopping = False
-        self._sweeper: subprocess.Popen[bytes] | None = None
+        self._reaper: subprocess.Popen[bytes] | None = None
         self._mark = secrets.token_hex(16)
 
     def run(self) -> None:
         """Start everything and keep it running; returns when all programs have ended after a stop was asked."""
-        with _told_of_signals(self.stop):
+        with _on_signals(self.stop):
             try:
-                self._replace_sweeper()
+                self._replace_reaper()
                 while not self._stopping:
                     self._tend()
                     self._keep_logs_short()
@@ -135,10 +135,10 @@ class Supervisor:
             elif charge.program.name in self._asked:
                 self._asked.discard(charge.program.name)
                 logger.warning("%s is restarted on request", charge.program.name)
-                sweeper.signal_groups([charge.process.pid], signal.SIGTERM)
+                orphan_reaper.signal_groups([charge.process.pid], signal.SIGTERM)
                 charge.kill_at = time.monotonic() + self._grace_s
             elif charge.kill_at is not None and time.monotonic() > charge.kill_at:
-                sweeper.signal_groups([charge.process.pid], signal.SIGKILL)
+                orphan_reaper.signal_groups([charge.process.pid], signal.SIGKILL)
 
     def _keep_logs_short(self) -> None:
         if time.monotonic() < self._logs_seen_at + LOGS_EVERY_S:
@@ -157,12 +157,12 @@ class Supervisor:
         charge.started_at, charge.kill_at = now, None
         self._asked.discard(program.name)
         try:
-            charge.process = _started(program, self._mark)
+            charge.process = _start(program, self._mark)
         except OSError as error:
             logger.error("%s cannot be started: %s (%s)", program.name, error.strerror, program.command[0])
             self._put_off(charge, 127)
             return
-        self._tell_sweeper(f"add {charge.process.pid}")
+        self._tell_reaper(f"add {charge.process.pid}")
         logger.info("%s runs as process %d", program.name, charge.process.pid)
 
     def _reap(self, charge: _Charge) -> None:
@@ -170,9 +170,9 @@ class Supervisor:
         process = charge.process
         if process is None:
             return
-        sweeper.signal_groups([process.pid], signal.SIGKILL)
+        orphan_reaper.signal_groups([process.pid], signal.SIGKILL)
         code = process.wait()
-        self._tell_sweeper(f"drop {process.pid}")
+        self._tell_reaper(f"drop {process.pid}")
         charge.process = None
         if time.monotonic() - charge.started_at > HEALTHY_AFTER_S:
             charge.pause_s = self._first_pause_s
@@ -193,31 +193,33 @@ class Supervisor:
     def _end_all(self) -> None:
         """SIGTERM to every group, last started first, and SIGKILL to what is left after the grace."""
         groups = [charge.process.pid for charge in reversed(self._charges.values()) if charge.process is not None]
-        sweeper.end(groups, self._grace_s)
+        orphan_reaper.end(groups, self._grace_s)
         for charge in self._charges.values():
             if charge.process is not None:
                 charge.process.wait()
-                self._tell_sweeper(f"drop {charge.process.pid}")
+                self._tell_reaper(f"drop {charge.process.pid}")
                 charge.process = None
-        if self._sweeper is not None and self._sweeper.stdin is not None:
+        if self._reaper is not None and self._reaper.stdin is not None:
             with suppress(OSError):
-                self._sweeper.stdin.close()
-            self._sweeper.wait()
+                self._reaper.stdin.close()
+            self._reaper.wait()
 
-    def _tell_sweeper(self, line: str) -> None:
-        """Pass a line on; a sweeper that is gone is replaced and told of all that runs."""
+    def _tell_reaper(self, line: str) -> None:
+        """Pass a line on; a reaper that is gone is replaced and told of all that runs."""
         with suppress(OSError):
-            if self._sweeper is not None and self._sweeper.poll() is None:
-                _write(self._sweeper.stdin, line)
+            if self._reaper is not None and self._reaper.poll() is None:
+                _write(self._reaper.stdin, line)
                 return
-        self._replace_sweeper()
+        self._replace_reaper()
 
-    def _replace_sweeper(self) -> None:
-        self._sweeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", sweeper.__file__, self._mark], stdin=subprocess.PIPE, start_new_session=True
+    def _replace_reaper(self) -> None:
+        self._reaper = subprocess.Popen(
+            [sys.executable, "-I", "-S", orphan_reaper.__file__, self._mark],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
         )
         for pid in self.pids().values():
-            _write(self._sweeper.stdin, f"add {pid}")
+            _write(self._reaper.stdin, f"add {pid}")
 
 
 def cut_log(path: Path, limit_bytes: int) -> None:
@@ -241,7 +243,7 @@ def _write(pipe: IO[bytes] | None, line: str) -> None:
         pipe.flush()
 
 
-def _started(program: Program, mark: str) -> "subprocess.Popen[bytes]":
+def _start(program: Program, mark: str) -> "subprocess.Popen[bytes]":
     output: IO[Any] | None = None
     if program.log is not None:
         program.log.parent.mkdir(parents=True, exist_ok=True)
@@ -249,7 +251,7 @@ def _started(program: Program, mark: str) -> "subprocess.Popen[bytes]":
     try:
         return subprocess.Popen(
             program.command,
-            env={**os.environ, **program.environment, sweeper.MARK_VARIABLE: mark},
+            env={**os.environ, **program.environment, orphan_reaper.MARK_VARIABLE: mark},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
@@ -268,16 +270,16 @@ def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
 
 
 @contextmanager
-def _told_of_signals(stop: Callable[[], None]) -> Iterator[None]:
+def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
     """SIGTERM and SIGINT ask for a stop; only the main thread may say so, elsewhere they keep their meaning."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def told(_number: int, _frame: FrameType | None) -> None:
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
         stop()
 
-    before = {number: signal.signal(number, told) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

@@ -20,7 +20,7 @@ PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 def agreement(**changes: Any) -> StudyAgreement:
-    """The agreement of a small study, which this machine meets."""
+    """The agreement of a small study, which this machine fulfils."""
     values: dict[str, Any] = {
         "study": "small",
         "title": "A small study",
@@ -129,7 +129,7 @@ def tunnel() -> Iterator[int]:
 
 
 def _bridge(near: socket.socket) -> None:
-    """Connect what a CONNECT asks for, and residual bytes both ways until both sides have ended."""
+    """Connect what a CONNECT asks for, and carry bytes both ways until both sides have ended."""
     with near:
         host, _, port = near.recv(4096).decode().split(" ")[1].rpartition(":")
         with socket.create_connection((host, int(port))) as far:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from client.home.agreement import AgreementError, agreed_digest, check_agreed
+from client.home.agreement import AgreementError, agreement_digest, check_agreed
 from client.service.trainer import Trainer
 from protocol.messages.reply import Reply
 from protocol.messages.settings import settings_digest
@@ -54,15 +54,15 @@ def test_the_settings_agreed_to_are_served_whatever_the_centers_rank(
     assert center(cohort, tmp_path / "home", agreed=agreed).perform(asked(study, "register")).error == ""
 
 
-def test_terms_are_read_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_agreement_is_read_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     (tmp_path / "agreement.json").write_text(AGREED)
-    assert agreed_digest(tmp_path / "agreement.json", "center-d") == "a" * 64
+    assert agreement_digest(tmp_path / "agreement.json", "center-d") == "a" * 64
     assert "this center agreed to study 'small' (A study), settings aaaaaaaaaaaa" in caplog.text
 
 
-def test_a_trainer_without_terms_takes_any_study_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    assert agreed_digest(None, "center-d") == ""
+def test_a_trainer_without_agreement_takes_any_study_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    assert agreement_digest(None, "center-d") == ""
     assert "takes instructions of any study" in caplog.text
 
 
@@ -75,12 +75,12 @@ def test_a_trainer_without_terms_takes_any_study_and_says_so(caplog: pytest.LogC
         ("{", "the text"),
     ],
 )
-def test_terms_that_do_not_bind_are_refused_by_field(tmp_path: Path, text: str, named: str) -> None:
+def test_an_agreement_that_does_not_bind_is_refused_by_field(tmp_path: Path, text: str, named: str) -> None:
     (tmp_path / "agreement.json").write_text(text)
-    with pytest.raises(AgreementError, match=f"writes them: {named}; join again with the kit"):
-        agreed_digest(tmp_path / "agreement.json", "center-d")
+    with pytest.raises(AgreementError, match=f"writes it: {named}; join again with the kit"):
+        agreement_digest(tmp_path / "agreement.json", "center-d")
 
 
-def test_absent_terms_say_what_writes_them(tmp_path: Path) -> None:
-    with pytest.raises(AgreementError, match=r"No such file or directory.*`concilium-center join` writes them"):
-        agreed_digest(tmp_path / "agreement.json", "center-d")
+def test_an_absent_agreement_says_what_writes_it(tmp_path: Path) -> None:
+    with pytest.raises(AgreementError, match=r"No such file or directory.*`concilium-center join` writes it"):
+        agreement_digest(tmp_path / "agreement.json", "center-d")

@@ -12,7 +12,7 @@ from flwr.supercore.constant import TASK_TYPE_TO_COMMAND
 from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
-from client.home.agreement import AgreementError, agreed_digest
+from client.home.agreement import AgreementError, agreement_digest
 from client.home.center_home import CenterHome, CenterSettings, HomeError, agreement_of, read_center_agreement
 from client.join.joining import find_agreement, judge_kit, keep_settings, merge_settings, prepare, provide_backbone
 from client.node.bundle_guard import read_accepted, write_accepted
@@ -47,7 +47,7 @@ def later(serial: str = "d" * 32) -> Kit:
     return kit(ENDPOINT, changes={"serial": serial, "issued_at": utc_now(), "token": "another-token" * 4})
 
 
-def roll_with(of: Kit, **changes: object) -> CenterRegistry:
+def registry_with(of: Kit, **changes: object) -> CenterRegistry:
     """A coordinator's registry on which the center was invited with `of`."""
     member = Member(
         state="invited",
@@ -84,7 +84,7 @@ def test_the_folders_are_for_their_owner_alone(home: CenterHome, name: str) -> N
 
 
 def test_the_coordinator_accepts_the_answer(home: CenterHome) -> None:
-    member = member_after(roll_with(kit(ENDPOINT)), answer_in(home), utc_now())
+    member = member_after(registry_with(kit(ENDPOINT)), answer_in(home), utc_now())
     assert member.state == "enrolled"
     assert member.public_key == answer_in(home).public_key
 
@@ -93,7 +93,7 @@ def test_an_answer_of_another_key_under_the_same_proof_is_refused(home: CenterHo
     prepare(CenterHome(tmp_path / "other"), kit(ENDPOINT), AUTHORITY)
     forged = answer_in(home).model_copy(update={"public_key": answer_in(CenterHome(tmp_path / "other")).public_key})
     with pytest.raises(KitError, match="not made with the token"):
-        member_after(roll_with(kit(ENDPOINT)), forged, utc_now())
+        member_after(registry_with(kit(ENDPOINT)), forged, utc_now())
 
 
 def test_the_token_is_in_no_file_of_the_home(home: CenterHome) -> None:
@@ -136,7 +136,7 @@ def test_a_newer_kit_makes_another_key_and_another_answer(home: CenterHome) -> N
     home.node_id.write_text("5")
     prepare(home, of, AUTHORITY)
     assert answer_in(home).public_key != before.public_key
-    assert member_after(roll_with(of), answer_in(home), utc_now()).state == "enrolled"
+    assert member_after(registry_with(of), answer_in(home), utc_now()).state == "enrolled"
     assert not home.node_id.exists()
 
 
@@ -213,7 +213,7 @@ def test_renewal_without_a_joined_home_says_what_to_do(tmp_path: Path) -> None:
         prepare_renewal(CenterHome(tmp_path))
 
 
-def test_terms_are_kept_without_the_token(home: CenterHome) -> None:
+def test_the_agreement_is_kept_without_the_token(home: CenterHome) -> None:
     assert read_center_agreement(home) == agreement_of(
         kit(ENDPOINT, changes={"issued_at": read_center_agreement(home).issued_at})
     )
@@ -270,11 +270,11 @@ def test_a_joined_trainer_obeys_the_steps_its_center_allows(home: CenterHome, tm
     assert trainer_options(home.root, maximum_steps=9).maximum_steps == 9
 
 
-def test_the_trainers_terms_say_whose_they_are(home: CenterHome) -> None:
+def test_the_trainers_agreement_says_whose_it_is(home: CenterHome) -> None:
     agreed = kit(ENDPOINT).agreement.settings_sha256
-    assert agreed_digest(home.trainer_agreement, "center-a") == agreed
-    with pytest.raises(AgreementError, match="those of center 'center-a', this trainer is center 'center-b'"):
-        agreed_digest(home.trainer_agreement, "center-b")
+    assert agreement_digest(home.trainer_agreement, "center-a") == agreed
+    with pytest.raises(AgreementError, match="that of center 'center-a', this trainer is center 'center-b'"):
+        agreement_digest(home.trainer_agreement, "center-b")
 
 
 @pytest.mark.parametrize("name", ["absent.kit", ""])

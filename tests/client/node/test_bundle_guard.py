@@ -111,7 +111,7 @@ def test_where_nothing_was_accepted_every_bundle_is_refused(home: CenterHome, bu
     assert answer_to(offered(home, bundle)) == "bundle-refused"
 
 
-def test_a_run_option_that_the_terms_do_not_name_is_refused(home: CenterHome, bundle: bytes) -> None:
+def test_a_run_option_that_the_agreement_does_not_name_is_refused(home: CenterHome, bundle: bytes) -> None:
     assert answer_to(offered(home, bundle), {**ALLOWED, "trainer": "/etc/passwd"}) == "run-option-refused"
 
 

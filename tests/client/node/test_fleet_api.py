@@ -18,7 +18,7 @@ from client.join.situation import Situation
 from client.node.fleet_api import FleetApi, Standing, fleet_api
 from client.node.node_key import provide_node_key
 from client.node.renewal import adopt_accepted_key
-from client.node.run_watch import watched
+from client.node.run_watch import watch_run
 from client.service.trainer_link import TrainerUnavailableError
 from protocol.messages.instruction import Instruction
 from protocol.messages.settings import Model, StudySettings
@@ -108,7 +108,7 @@ def test_an_accepted_key_is_known_and_left_disconnected(link: Loopback, home: Ce
     node_id = register(link, home.key.with_name("key.pub"))
     of = situation(link, home)
     assert check_authentication(of).status == "ok"
-    assert (of.known_id, node_status(link, node_id)) == (node_id, "offline")
+    assert (of.node_id, node_status(link, node_id)) == (node_id, "offline")
 
 
 def test_a_key_that_is_connected_stays_so_and_is_told_from_one_that_is_not_accepted(
@@ -135,7 +135,7 @@ def test_a_renewed_key_is_taken_into_use_once_it_is_accepted(link: Loopback, hom
     assert not adopt_accepted_key(home)
     node_id = register(link, home.next_key.with_name("key.next.pub"))
     assert adopt_accepted_key(home)
-    assert (home.key.read_bytes(), situation(link, home).known_id) == (following, node_id)
+    assert (home.key.read_bytes(), situation(link, home).node_id) == (following, node_id)
 
 
 def test_a_run_that_is_not_running_is_over_and_an_unknown_one_is_not_said_to_be(
@@ -155,7 +155,7 @@ def test_when_the_run_is_over_the_trainer_is_told_to_stop(
     run_id = stopped_run(link)
     with tempfile.TemporaryDirectory(prefix="w-") as folder, service(Path(folder), EchoTrainer("center-a")) as trainer:
         monkeypatch.setenv(SOCKET_VARIABLE, str(trainer.socket_path))
-        with watched(home, run_id=run_id, node_id=node_id, interval_s=0.2):
+        with watch_run(home, run_id=run_id, node_id=node_id, interval_s=0.2):
             started_at = time.monotonic()
             reply = trainer.link().perform(Instruction("register", SETTINGS, "slow", 1))
         with suppress(TrainerUnavailableError):

@@ -236,7 +236,7 @@ def test_every_fleet_call_reaches_the_superlink(served: tuple[StudyDirectory, in
 @needs_nginx
 @pytest.mark.slow
 @pytest.mark.network
-def test_steward_registers_who_is_on_the_roll(served: tuple[StudyDirectory, int]) -> None:
+def test_the_watchdog_registers_who_is_in_the_registry(served: tuple[StudyDirectory, int]) -> None:
     with connect_to(served[0]) as control:
         assert [node.name for node in control.nodes()] == ["center-a", "center-b"]
 

@@ -175,12 +175,12 @@ def test_a_program_started_in_the_moment_before_the_supervisor_was_killed_does_n
     assert eventually(lambda: not is_alive(pid))
 
 
-def test_a_killed_sweeper_is_replaced_by_one_that_knows_what_runs(supervised: Supervised) -> None:
+def test_a_killed_reaper_is_replaced_by_one_that_knows_what_runs(supervised: Supervised) -> None:
     two = "programs = [Program(n, (sys.executable, '-S', '-c', {s!r}, str(folder / n))) for n in 'ab']"
     supervised.start(two.format(s=SLEEPER))
     a, b = supervised.pid_in("a"), supervised.pid_in("b")
     for pid in Path(f"/proc/{supervised.process.pid}/task/{supervised.process.pid}/children").read_text().split():
-        if "sweeper" in Path(f"/proc/{pid}/cmdline").read_text():
+        if "orphan_reaper" in Path(f"/proc/{pid}/cmdline").read_text():
             os.kill(int(pid), signal.SIGKILL)
     os.kill(a, signal.SIGKILL)
     new_a = supervised.pid_in("a", other_than=a)
