@@ -19,10 +19,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from fusion_models.adapters.injection import inject, lora_config, train_only
+from client.learning.trainable import train_only
+from fusion_models.adapters.injection import inject, lora_config
 from fusion_models.losses import dice_cross_entropy
+from fusion_models.pemma.unetr import UNETR_SMALL
 from fusion_models.registry import build_model, model_row
-from fusion_models.sizes import UNETR_SMALL
 
 MODEL = "pemma-unetr-small"
 ARMS = {

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from fusion_models import sizes
-from fusion_models.log_vmamba.ct_pet_2d import build_log_vmamba_2d
-from fusion_models.log_vmamba.ct_pet_3d import build_log_vmamba_3d
-from fusion_models.pemma.early_fusion import EarlyFusionUnetr
-from fusion_models.pemma.unetr import PemmaUnetr
-from fusion_models.vmambax.slices import build_vmambax
+from fusion_models.diagnostics import Diagnostics, NoDiagnostics
+from fusion_models.log_vmamba import ct_pet_2d, ct_pet_3d
+from fusion_models.options import Sizes, check_options
+from fusion_models.pemma import early_fusion, unetr
+from fusion_models.vmambax import gate_statistics, slices
 
 Crop = tuple[int, int, int]
 
@@ -29,16 +28,18 @@ class ModelRow:
     pathways: group -> module prefixes that only PET ("pet"), or only CT and PET at once ("fusion"), run through;
         options decide which of them a model has. The rest is the CT network.
     spatial_dims: 2 where the network sees slices, or stacks of neighbouring slices.
+    diagnostics: makes what watches the network while cases are scored.
     """
 
     build: Callable[..., nn.Module]
-    options: sizes.Sizes
+    options: Sizes
     crop_zyx: Crop
     settings: tuple[str, ...]
     adapter_targets: tuple[str, ...]
     pathways: Mapping[str, tuple[str, ...]]
     task: str = "segmentation"
     spatial_dims: int = 3
+    diagnostics: Callable[[], Diagnostics] = NoDiagnostics
 
     @property
     def pathway_modules(self) -> tuple[str, ...]:
@@ -59,42 +60,53 @@ LOG_2D_PATHWAY = {"pet": ("network.pet_stem", "network.pet_merge")}
 LOG_3D_PATHWAY = {"pet": ("pet_stem", "pet_merge")}
 
 
-def _pemma(options: sizes.Sizes, crop_zyx: Crop) -> ModelRow:
-    return ModelRow(PemmaUnetr, options, crop_zyx, ALL_SETTINGS, ATTENTION, PEMMA_PATHWAY)
+def _pemma(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(unetr.PemmaUnetr, options, crop_zyx, ALL_SETTINGS, ATTENTION, PEMMA_PATHWAY)
 
 
-def _early_fusion(options: sizes.Sizes, crop_zyx: Crop) -> ModelRow:
-    return ModelRow(EarlyFusionUnetr, options, crop_zyx, ("ct+pet",), ATTENTION, {})
+def _early_fusion(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(early_fusion.EarlyFusionUnetr, options, crop_zyx, ("ct+pet",), ATTENTION, {})
 
 
-def _vmambax(options: sizes.Sizes, crop_zyx: Crop) -> ModelRow:
-    return ModelRow(build_vmambax, options, crop_zyx, ALL_SETTINGS, SCANNED, VMAMBAX_PATHWAYS, spatial_dims=2)
+def _vmambax(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(
+        slices.build_vmambax,
+        options,
+        crop_zyx,
+        ALL_SETTINGS,
+        SCANNED,
+        VMAMBAX_PATHWAYS,
+        spatial_dims=2,
+        diagnostics=gate_statistics.GateStatistics,
+    )
 
 
-def _log_2d(options: sizes.Sizes, crop_zyx: Crop) -> ModelRow:
-    return ModelRow(build_log_vmamba_2d, options, crop_zyx, ALL_SETTINGS, LOG_SCANNED, LOG_2D_PATHWAY, spatial_dims=2)
+def _log_2d(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(
+        ct_pet_2d.build_log_vmamba_2d, options, crop_zyx, ALL_SETTINGS, LOG_SCANNED, LOG_2D_PATHWAY, spatial_dims=2
+    )
 
 
-def _log_3d(options: sizes.Sizes, crop_zyx: Crop) -> ModelRow:
-    return ModelRow(build_log_vmamba_3d, options, crop_zyx, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY)
+def _log_3d(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(ct_pet_3d.build_log_vmamba_3d, options, crop_zyx, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY)
 
 
 MODELS: Mapping[str, ModelRow] = {
-    "pemma-unetr-paper": _pemma(sizes.PEMMA_PAPER, (96, 96, 96)),
-    "pemma-unetr-small": _pemma(sizes.PEMMA_SMALL, (48, 48, 48)),
-    "pemma-unetr-tiny": _pemma(sizes.PEMMA_TINY, (16, 16, 16)),
-    "early-fusion-unetr-paper": _early_fusion(sizes.UNETR_PAPER, (96, 96, 96)),
-    "early-fusion-unetr-small": _early_fusion(sizes.UNETR_SMALL, (48, 48, 48)),
-    "early-fusion-unetr-tiny": _early_fusion(sizes.UNETR_TINY, (16, 16, 16)),
-    "vmambax-paper": _vmambax(sizes.VMAMBAX_PAPER, (1, 512, 512)),
-    "vmambax-small": _vmambax(sizes.VMAMBAX_SMALL, (1, 64, 64)),
-    "vmambax-tiny": _vmambax(sizes.VMAMBAX_TINY, (3, 32, 16)),
-    "log-vmamba-2d-paper": _log_2d(sizes.LOG_2D_PAPER, (1, 512, 512)),
-    "log-vmamba-2d-small": _log_2d(sizes.LOG_2D_SMALL, (1, 64, 64)),
-    "log-vmamba-2d-tiny": _log_2d(sizes.LOG_2D_TINY, (3, 32, 16)),
-    "log-vmamba-3d-paper": _log_3d(sizes.LOG_3D_PAPER, (128, 128, 128)),
-    "log-vmamba-3d-small": _log_3d(sizes.LOG_3D_SMALL, (32, 32, 32)),
-    "log-vmamba-3d-tiny": _log_3d(sizes.LOG_3D_TINY, (16, 16, 16)),
+    "pemma-unetr-paper": _pemma(unetr.PEMMA_PAPER, (96, 96, 96)),
+    "pemma-unetr-small": _pemma(unetr.PEMMA_SMALL, (48, 48, 48)),
+    "pemma-unetr-tiny": _pemma(unetr.PEMMA_TINY, (16, 16, 16)),
+    "early-fusion-unetr-paper": _early_fusion(unetr.UNETR_PAPER, (96, 96, 96)),
+    "early-fusion-unetr-small": _early_fusion(unetr.UNETR_SMALL, (48, 48, 48)),
+    "early-fusion-unetr-tiny": _early_fusion(unetr.UNETR_TINY, (16, 16, 16)),
+    "vmambax-paper": _vmambax(slices.VMAMBAX_PAPER, (1, 512, 512)),
+    "vmambax-small": _vmambax(slices.VMAMBAX_SMALL, (1, 64, 64)),
+    "vmambax-tiny": _vmambax(slices.VMAMBAX_TINY, (3, 32, 16)),
+    "log-vmamba-2d-paper": _log_2d(ct_pet_2d.LOG_2D_PAPER, (1, 512, 512)),
+    "log-vmamba-2d-small": _log_2d(ct_pet_2d.LOG_2D_SMALL, (1, 64, 64)),
+    "log-vmamba-2d-tiny": _log_2d(ct_pet_2d.LOG_2D_TINY, (3, 32, 16)),
+    "log-vmamba-3d-paper": _log_3d(ct_pet_3d.LOG_3D_PAPER, (128, 128, 128)),
+    "log-vmamba-3d-small": _log_3d(ct_pet_3d.LOG_3D_SMALL, (32, 32, 32)),
+    "log-vmamba-3d-tiny": _log_3d(ct_pet_3d.LOG_3D_TINY, (16, 16, 16)),
 }
 
 
@@ -116,7 +128,7 @@ def build_model(name: str, options: Mapping[str, object], *, crop_zyx: Sequence[
         ValueError: unknown model or option, an option of another kind, or sizes that do not fit each other.
     """
     row = model_row(name)
-    sizes.check_options(name, {**row.options, "classes": 2}, options)
+    check_options(name, {**row.options, "classes": 2}, options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return row.build(crop_zyx=crop_zyx, **{**row.options, **options})

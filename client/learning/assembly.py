@@ -1,6 +1,6 @@
 """A model from what travels: built from its table row, wrapped with adapters, filled with backbone and tensors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Literal
@@ -12,20 +12,29 @@ from torch import Tensor, nn
 
 from fusion_models.adapters.injection import (
     adapted_layers,
-    group_of,
     inject,
     inject_beside,
     load,
     lora_config,
     matching_targets,
-    parameters_by_key,
     reset_magnitudes,
 )
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.adapters.local_norm import inject_local_norms, reset_local_norms
-from fusion_models.registry import build_model, model_row
+from fusion_models.registry import ModelRow, build_model, model_row
 from protocol.errors import ModelError
 from protocol.messages.settings import StudySettings
-from protocol.messages.tensors import CENTER, NORM, ROLE_GROUPS, Tensors, TensorSpec, is_statistic, module_of, role_of
+from protocol.messages.tensors import (
+    CENTER,
+    NORM,
+    ROLE_GROUPS,
+    Tensors,
+    TensorSpec,
+    group_of,
+    is_statistic,
+    module_of,
+    role_of,
+)
 
 NOTHING: Tensors = MappingProxyType({})
 # The center's A must not repeat the shared adapter's, which is drawn from the study's seed itself.
@@ -45,32 +54,32 @@ def assemble(settings: StudySettings, backbone: Tensors, tensors: Tensors, *, de
     """
     loaded = {key: array for key, array in tensors.items() if not is_statistic(key)}
     try:
+        row = model_row(settings.model.name)
         model = build(settings)
         if any(role_of(key) for key in loaded):
-            inject_adapter(model, settings, loaded)
+            inject_adapter(model, settings, row, loaded)
         load(model, _torch(backbone))
         reset_magnitudes(model)
         reset_local_norms(model)
         load(model, _torch(loaded))
     except ValueError as error:
         raise ModelError(f"model '{settings.model.name}': {error}") from error
-    memory_format = MEMORY_FORMATS[model_row(settings.model.name).spatial_dims]
-    return model.to(device).to(memory_format=memory_format)  # type: ignore[call-overload]
+    return model.to(device).to(memory_format=MEMORY_FORMATS[row.spatial_dims])  # type: ignore[call-overload]
 
 
 @cache
 def study_specs(settings_json: str) -> tuple[TensorSpec, ...]:
     """Every tensor that a study may exchange, from its settings as JSON; the model is built without memory."""
     settings = StudySettings.model_validate_json(settings_json)
+    row = model_row(settings.model.name)
     with torch.device("meta"):
         model = build(settings)
-        inject_adapter(model, settings)
-    return tensor_specs(model, settings.model.name)
+        inject_adapter(model, settings, row)
+    return tensor_specs(model, row.pathways)
 
 
-def tensor_specs(model: nn.Module, model_name: str) -> tuple[TensorSpec, ...]:
-    """The study_specs of a model: every parameter's key, group and shape, in key order."""
-    pathways = model_row(model_name).pathways
+def tensor_specs(model: nn.Module, pathways: Mapping[str, Sequence[str]]) -> tuple[TensorSpec, ...]:
+    """Every parameter's key, group and shape, in key order."""
     return tuple(
         TensorSpec(key, group_of(key, pathways), tuple(parameter.shape))
         for key, parameter in parameters_by_key(model).items()
@@ -83,7 +92,7 @@ def build(settings: StudySettings) -> nn.Module:
     return build_model(name, settings.model.options, crop_zyx=crop_zyx, seed=settings.seed)
 
 
-def inject_adapter(model: nn.Module, settings: StudySettings, tensors: Tensors = NOTHING) -> None:
+def inject_adapter(model: nn.Module, settings: StudySettings, row: ModelRow, tensors: Tensors = NOTHING) -> None:
     """Wrap the study's adapter targets in place, and with them what is personal to a center and what `tensors` carries.
 
     A is drawn from the study's seed. A rank that `tensors` shows goes before the settings' `center_rank`.
@@ -91,7 +100,7 @@ def inject_adapter(model: nn.Module, settings: StudySettings, tensors: Tensors =
     Raises:
         ValueError: a target matches no module, or a tensor's module is no target.
     """
-    adapter, row = settings.adapter, model_row(settings.model.name)
+    adapter = settings.adapter
     targets = adapter.targets or matching_targets(model, row.adapter_targets, row.pathway_modules)
     config = lora_config(method=adapter.method, rank=adapter.rank, alpha=adapter.alpha, targets=targets)
     inject(model, config, seed=settings.seed, spared=row.pathway_modules)
@@ -99,7 +108,7 @@ def inject_adapter(model: nn.Module, settings: StudySettings, tensors: Tensors =
     inject_beside(model, "center", fresh | _ranks(tensors, "center"), seed=settings.seed + CENTER_SEED)
     inject_beside(model, "residual", _ranks(tensors, "residual"), seed=settings.seed)
     if NORM in settings.personal or any(ROLE_GROUPS.get(role_of(key)) == NORM for key in tensors):
-        inject_local_norms(model, row.pathways)
+        inject_local_norms(model, row.pathway_modules)
 
 
 def arrays_of(parameters: Mapping[str, nn.Parameter]) -> dict[str, NDArray[np.float32]]:

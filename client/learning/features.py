@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from client.data.crops import Crop, apply_crop
 from client.data.preprocessing import PreparedCase
 from client.learning.training import shape_of
-from fusion_models.adapters.injection import adapted_layers, parameters_by_key
+from fusion_models.adapters.injection import adapted_layers
+from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import ModelError
 from protocol.messages.tensors import NORM, ROLE_GROUPS, module_of, role_of
 

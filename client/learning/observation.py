@@ -9,9 +9,9 @@ shrinks with the batch). Gram and Fisher look at CROPS_PER_CASE randomly placed 
 changed intensities, each under every setting that case and model allow. Sums are in float64.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -25,10 +25,10 @@ from client.learning.cancellation import Check, never_cancelled
 from client.learning.features import FEATURES, evaluating, features_of
 from client.learning.input_gram import InputGrams, sketch
 from client.learning.training import shape_of
-from fusion_models.adapters.injection import adapted_layers, parameters_by_key
+from fusion_models.adapters.injection import adapted_layers
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.losses import deeply_supervised, every_scale
 from fusion_models.modality import restrict, runnable_settings
-from fusion_models.registry import model_row
 from protocol.errors import ModelError
 from protocol.messages.settings import ROLES, Statistic, StudySettings
 from protocol.messages.tensors import role_of
@@ -46,6 +46,7 @@ def observe(
     *,
     statistics: Sequence[Statistic],
     settings: StudySettings,
+    model_settings: Sequence[str],
     rng: np.random.Generator,
     check: Check = never_cancelled,
 ) -> Observed:
@@ -59,127 +60,114 @@ def observe(
     """
     if not cases:
         raise ModelError(f"no training case to observe; asked for {list(statistics)}")
-    observers: Mapping[str, Callable[..., Observed]] = {
-        "gram": input_grams,
-        "fisher": diagonal_fisher,
-        "prototype": prototypes,
-    }
+    observer = Observer(model, tuple(cases), settings, tuple(model_settings), rng, check)
+    measures = {"gram": observer.input_grams, "fisher": observer.diagonal_fisher, "prototype": observer.prototypes}
     found: Arrays = {}
     support: dict[str, int] = {}
     with evaluating(model):
         for name in statistics:
-            arrays, counts = observers[name](model, cases, settings=settings, rng=rng, check=check)
+            arrays, counts = measures[name]()
             found |= arrays
             support |= counts
     return found, support
 
 
-def input_grams(
-    model: nn.Module,
-    cases: Sequence[PreparedCase],
-    *,
-    settings: StudySettings,
-    rng: np.random.Generator,
-    check: Check = never_cancelled,
-) -> Observed:
-    """`M@gram` (q, k) of every module with a shared adapter: q = settings.sketch_rank, at most k."""
-    layers = adapted_layers(model)
-    if not layers:
-        raise ModelError(f"{type(model).__name__} has no adapted module whose inputs could be remembered")
-    grams = InputGrams(rng)
-    hooks = [layer.register_forward_pre_hook(partial(grams.add, name)) for name, layer in layers.items()]
-    try:
-        with torch.no_grad():
-            for case in cases:
-                check()
-                for ct, pet, _ in passes(model, case, settings, rng):
-                    model(ct, pet)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    sketches = {f"{name}@gram": sketch(gram, settings.sketch_rank) for name, gram in grams.means().items()}
-    return sketches, {"gram": len(cases)}
+@dataclass(frozen=True)
+class Observer:
+    """A network in evaluation mode and the cases it is shown.
 
+    model_settings: modality settings that the model can run. check: called before each case.
+    """
 
-def diagonal_fisher(
-    model: nn.Module,
-    cases: Sequence[PreparedCase],
-    *,
-    settings: StudySettings,
-    rng: np.random.Generator,
-    check: Check = never_cancelled,
-) -> Observed:
-    """`key@fisher` of the shared adapter: mean over cases with a contour of the squared gradient of the case's loss."""
-    parameters = {key: value for key, value in parameters_by_key(model).items() if role_of(key) in ROLES}
-    labelled = [case for case in cases if case.gtv is not None]
-    if not parameters or not labelled:
-        raise ModelError(
-            f"no Fisher without an adapter and a contour: {len(parameters)} adapter tensors, {len(labelled)} contours"
-        )
-    sums = {key: torch.zeros_like(value, dtype=torch.float64) for key, value in parameters.items()}
-    with _requiring_gradients(model, parameters):
-        for case in labelled:
-            check()
-            for key, gradient in case_gradient(model, parameters, case, settings, rng).items():
-                sums[key] += gradient.square()
-    fisher = {f"{key}@fisher": (total / len(labelled)).float().cpu().numpy() for key, total in sums.items()}
-    return fisher, {"fisher": len(labelled)}
+    model: nn.Module
+    cases: tuple[PreparedCase, ...]
+    settings: StudySettings
+    model_settings: tuple[str, ...]
+    rng: np.random.Generator
+    check: Check = never_cancelled
 
+    def input_grams(self) -> Observed:
+        """`M@gram` (q, k) of every module with a shared adapter: q = settings.sketch_rank, at most k."""
+        layers = adapted_layers(self.model)
+        if not layers:
+            raise ModelError(f"{type(self.model).__name__} has no adapted module whose inputs could be remembered")
+        grams = InputGrams(self.rng)
+        hooks = [layer.register_forward_pre_hook(partial(grams.add, name)) for name, layer in layers.items()]
+        try:
+            with torch.no_grad():
+                for case in self._one_by_one(self.cases):
+                    for ct, pet, _ in self.passes(case):
+                        self.model(ct, pet)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        sketches = {f"{name}@gram": sketch(gram, self.settings.sketch_rank) for name, gram in grams.means().items()}
+        return sketches, {"gram": len(self.cases)}
 
-def case_gradient(
-    model: nn.Module,
-    parameters: Mapping[str, nn.Parameter],
-    case: PreparedCase,
-    settings: StudySettings,
-    rng: np.random.Generator,
-) -> dict[str, Tensor]:
-    """The gradient (float64) of a case's loss, the mean over its passes; 0 for what no pass uses."""
-    drawn = passes(model, case, settings, rng)
-    total = {key: torch.zeros_like(value, dtype=torch.float64) for key, value in parameters.items()}
-    for ct, pet, label in drawn:
-        if label is None:
-            raise ModelError(f"training case '{case.name}' has no contour")
-        loss = deeply_supervised(every_scale(model, ct, pet), label)
-        found = torch.autograd.grad(loss / len(drawn), list(parameters.values()), allow_unused=True)
-        for key, gradient in zip(parameters, found, strict=True):
-            if gradient is not None:
-                total[key] += gradient
-    return total
+    def diagonal_fisher(self) -> Observed:
+        """`key@fisher` of the shared adapter: mean over cases with a contour of the squared gradient of their loss."""
+        parameters = {key: value for key, value in parameters_by_key(self.model).items() if role_of(key) in ROLES}
+        labelled = [case for case in self.cases if case.gtv is not None]
+        if not parameters or not labelled:
+            raise ModelError(
+                f"no Fisher without an adapter and a contour: {len(parameters)} adapter tensors, "
+                f"{len(labelled)} contours"
+            )
+        sums = {key: torch.zeros_like(value, dtype=torch.float64) for key, value in parameters.items()}
+        with _requiring_gradients(self.model, parameters):
+            for case in self._one_by_one(labelled):
+                for key, gradient in self.case_gradient(parameters, case).items():
+                    sums[key] += gradient.square()
+        fisher = {f"{key}@fisher": (total / len(labelled)).float().cpu().numpy() for key, total in sums.items()}
+        return fisher, {"fisher": len(labelled)}
 
+    def case_gradient(self, parameters: Mapping[str, nn.Parameter], case: PreparedCase) -> dict[str, Tensor]:
+        """The gradient (float64) of a case's loss, the mean over its passes; 0 for what no pass uses."""
+        drawn = self.passes(case)
+        total = {key: torch.zeros_like(value, dtype=torch.float64) for key, value in parameters.items()}
+        for ct, pet, label in drawn:
+            if label is None:
+                raise ModelError(f"training case '{case.name}' has no contour")
+            loss = deeply_supervised(every_scale(self.model, ct, pet), label)
+            found = torch.autograd.grad(loss / len(drawn), list(parameters.values()), allow_unused=True)
+            for key, gradient in zip(parameters, found, strict=True):
+                if gradient is not None:
+                    total[key] += gradient
+        return total
 
-def passes(model: nn.Module, case: PreparedCase, settings: StudySettings, rng: np.random.Generator) -> list[Pass]:
-    """CT, PET and label of each pass over a case: CROPS_PER_CASE crops, each under every runnable setting."""
-    able = runnable_settings(case.modalities, model_row(settings.model.name).settings)
-    crops = [_plain_crop(shape_of(case), settings.preprocessing.crop_zyx, rng) for _ in range(CROPS_PER_CASE)]
-    device = next(model.parameters()).device
-    drawn = [_tensors(apply_crop(case, crop), device) for crop in crops]
-    return [(*restrict(setting, ct, pet), label) for ct, pet, label in drawn for setting in able]
+    def passes(self, case: PreparedCase) -> list[Pass]:
+        """CT, PET and label of each pass over a case: CROPS_PER_CASE crops, each under every runnable setting."""
+        able = runnable_settings(case.modalities, self.model_settings)
+        crop_zyx = self.settings.preprocessing.crop_zyx
+        crops = [_plain_crop(shape_of(case), crop_zyx, self.rng) for _ in range(CROPS_PER_CASE)]
+        device = next(self.model.parameters()).device
+        drawn = [_tensors(apply_crop(case, crop), device) for crop in crops]
+        return [(*restrict(setting, ct, pet), label) for ct, pet, label in drawn for setting in able]
 
+    def prototypes(self) -> Observed:
+        """Mean (p,) and scatter sum (f - mean)(f - mean)^T (p, p) of the cases' features, for each modality they have.
 
-def prototypes(
-    model: nn.Module,
-    cases: Sequence[PreparedCase],
-    *,
-    settings: StudySettings,
-    rng: np.random.Generator,
-    check: Check = never_cancelled,
-) -> Observed:
-    """Mean (p,) and scatter sum (f - mean)(f - mean)^T (p, p) of the cases' features, for each modality they have."""
-    del rng  # windows cover the whole volume: nothing is drawn
-    every = []
-    for case in cases:
-        check()
-        every.append(features_of(model, case, settings.preprocessing.crop_zyx))
-    found: Arrays = {}
-    support: dict[str, int] = {}
-    for name in FEATURES.values():
-        rows = [features[name].astype(np.float64) for features in every if name in features]
-        if rows:
-            mean = np.mean(rows, axis=0)
-            away = np.stack(rows) - mean
-            found |= {f"{name}@mean": mean.astype(np.float32), f"{name}@scatter": (away.T @ away).astype(np.float32)}
-            support[name] = len(rows)
-    return found, support
+        Windows cover the whole volume: nothing is drawn.
+        """
+        crop_zyx = self.settings.preprocessing.crop_zyx
+        every = [features_of(self.model, case, crop_zyx) for case in self._one_by_one(self.cases)]
+        found: Arrays = {}
+        support: dict[str, int] = {}
+        for name in FEATURES.values():
+            rows = [features[name].astype(np.float64) for features in every if name in features]
+            if rows:
+                mean = np.mean(rows, axis=0)
+                away = np.stack(rows) - mean
+                found[f"{name}@mean"] = mean.astype(np.float32)
+                found[f"{name}@scatter"] = (away.T @ away).astype(np.float32)
+                support[name] = len(rows)
+        return found, support
+
+    def _one_by_one(self, cases: Sequence[PreparedCase]) -> Iterator[PreparedCase]:
+        """The cases, each after a check."""
+        for case in cases:
+            self.check()
+            yield case
 
 
 @contextmanager

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from client.learning.assembly import arrays_of, tensor_specs
+from client.learning.assembly import arrays_of
 from client.learning.training import Trained
 from client.local_terms.contract import LocalTerm
-from fusion_models.adapters.injection import parameters_by_key
+from fusion_models.adapters.keys import parameters_by_key
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload, frozen_hash, phase_of
 from protocol.messages.settings import Training
@@ -20,7 +20,12 @@ Arrays = dict[str, NDArray[np.float32]]
 
 
 def payload_of(
-    model: nn.Module, instruction: Instruction, center: str, moved: Tensors, support: Mapping[str, int]
+    model: nn.Module,
+    specs: Sequence[TensorSpec],
+    instruction: Instruction,
+    center: str,
+    moved: Tensors,
+    support: Mapping[str, int],
 ) -> Payload:
     """The payload of `model` as it is after the instruction: what moved is sent, all else is hashed.
 
@@ -28,7 +33,6 @@ def payload_of(
     hashed as it is now, so that training that moved a frozen tensor cannot hide it.
     """
     training, now = instruction.training, arrays_of(parameters_by_key(model))
-    specs = tensor_specs(model, instruction.settings.model.name)
     backbone = [spec for spec in specs if spec.group == BACKBONE]
     frozen = {spec.key for spec in backbone}
     rest = {key: array for key, array in instruction.tensors.items() if key not in frozen}

@@ -1,6 +1,6 @@
 """From the weights of a round to its local terms: the code of a term is found under its name in the table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 
 from torch import nn
@@ -18,6 +18,7 @@ def build_terms(
     instruction_tensors: Tensors,
     reference: Tensors,
     settings: StudySettings,
+    pathways: Mapping[str, Sequence[str]],
     make_model: Callable[[Tensors], nn.Module],
     steps: int,
 ) -> list[LocalTerm]:
@@ -30,6 +31,7 @@ def build_terms(
         model: with the received tensors loaded and `requires_grad` set on what the round trains.
         instruction_tensors: what was received, statistics with `@` included.
         reference: the shared state accepted before the stage; empty when there is none.
+        pathways: group -> module prefixes of the model's pathways.
         make_model: a network with the given tensors on the frozen backbone; called for teacher and own copy only.
         steps: how many steps the loop will take.
 
@@ -41,7 +43,7 @@ def build_terms(
         weights = check_weights(training.terms)
     except ValueError as error:
         raise ModelError(f"the round's local terms cannot be built: {error}; install the study's release") from error
-    around = Round(model, training, instruction_tensors, reference, settings, make_model, steps)
+    around = Round(model, training, instruction_tensors, reference, settings, pathways, make_model, steps)
     found = [build_of(name)(around, weights[name]) for name in TERMS if weights[name]]
     return [term for term in found if term is not None]
 

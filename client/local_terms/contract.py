@@ -14,7 +14,7 @@ and once after the last step `term.outcome()`. Terms are built after the receive
 what the network was called with, (b, 1, z, y, x), None where the setting leaves a modality out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fusion_models.adapters.injection import parameters_by_key
+from fusion_models.adapters.keys import parameters_by_key
 from protocol.messages.settings import StudySettings, Training
 from protocol.messages.tensors import PERSONAL, ROLE_GROUPS, Tensors, role_of
 
@@ -80,8 +80,8 @@ class Round:
     """What a term may build on.
 
     received: the instruction's tensors, statistics with `@` included. reference: the shared state accepted before the
-    stage. make_model: a network with the given tensors (no statistics) on the frozen backbone, on the same device.
-    steps: how many steps the loop will take.
+    stage. pathways: group -> module prefixes of the model's pathways. make_model: a network with the given tensors (no
+    statistics) on the frozen backbone, on the same device. steps: how many steps the loop will take.
     """
 
     model: nn.Module
@@ -89,6 +89,7 @@ class Round:
     received: Tensors
     reference: Tensors
     settings: StudySettings
+    pathways: Mapping[str, Sequence[str]]
     make_model: Callable[[Tensors], nn.Module]
     steps: int
 

@@ -19,11 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round
-from fusion_models.adapters.injection import group_of
 from fusion_models.losses import every_scale
 from fusion_models.modality import restrict
-from fusion_models.registry import model_row
-from protocol.messages.tensors import NEEDS, PEFT, RESIDUAL, ROLE_GROUPS, Tensors, is_statistic, role_of
+from protocol.messages.tensors import NEEDS, PEFT, RESIDUAL, ROLE_GROUPS, Tensors, group_of, is_statistic, role_of
 
 TEMPERATURE = 2.0
 CONFIDENCE = 0.9
@@ -79,7 +77,7 @@ def build(around: Round, weight: float) -> Distillation | None:
 
     None too where the reference has neither adapter nor pathway: what no earlier stage trained teaches nothing.
     """
-    pathways = model_row(around.settings.model.name).pathways
+    pathways = around.pathways
     learnt = {group_of(key, pathways) for key in around.reference if not is_statistic(key)}
     if not learnt & {PEFT, *pathways} or not around.common():
         return None

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round, array_of, warm_up
-from fusion_models.adapters.injection import parameters_by_key
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.losses import deeply_supervised, every_scale
 from protocol.errors import ModelError
 from protocol.messages.settings import Training

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from client.local_terms.contract import QuietTerm, Round, like, sum_of
-from fusion_models.adapters.injection import parameters_by_key
+from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import ModelError
 from protocol.messages.tensors import is_statistic, module_of
 

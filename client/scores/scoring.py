@@ -22,8 +22,7 @@ from client.learning.cancellation import Check, never_cancelled
 from client.scores.evaluation import score_case
 from client.scores.metrics import CaseScore, summarise
 from fusion_models.modality import runnable_settings
-from fusion_models.registry import model_row
-from fusion_models.vmambax.gate_statistics import GateStatistics
+from fusion_models.registry import ModelRow
 from protocol.messages.reply import Comparison, Score
 from protocol.messages.settings import SETTINGS, ModalitySetting, StudySettings
 from protocol.messages.tensors import Tensors, content_hash, is_statistic
@@ -37,11 +36,13 @@ REPLICATES = 1000
 class Network:
     """What describes a network; `model` is assembled when it is first asked for.
 
+    row: of the settings' model.
     tensors: adapter and pathway tensors; statistics among them are not loaded.
     backbone_hash: content hash of `backbone`.
     """
 
     settings: StudySettings
+    row: ModelRow
     backbone: Tensors
     backbone_hash: str
     tensors: Tensors
@@ -68,7 +69,7 @@ class Network:
 class Scored:
     """One case under one modality setting, with its prediction (z, y, x) compressed.
 
-    diagnostics: what the network's gates gave while it predicted; empty where none was used.
+    diagnostics: what the network told about its inside while it predicted; empty where it tells nothing.
     """
 
     score: CaseScore
@@ -93,7 +94,7 @@ class ScoreCache:
         self, network: Network, cases: Sequence[PreparedCase], wanted: Sequence[str], check: Check = never_cancelled
     ) -> Iterator[Scored]:
         """Each case under every setting that case, model and `wanted` allow, the fullest one last."""
-        able = set(model_row(network.settings.model.name).settings) & set(wanted)
+        able = set(network.row.settings) & set(wanted)
         for case in cases:
             for setting in runnable_settings(case.modalities, able):
                 check()
@@ -103,9 +104,9 @@ class ScoreCache:
         self, network: Network, cases: Sequence[PreparedCase], check: Check = never_cancelled
     ) -> dict[str, CaseScore]:
         """Each case, by name, under the fullest setting that case and model allow."""
-        able, found = model_row(network.settings.model.name).settings, {}
+        found = {}
         for case in cases:
-            for setting in runnable_settings(case.modalities, able)[-1:]:
+            for setting in runnable_settings(case.modalities, network.row.settings)[-1:]:
                 check()
                 found[case.name] = self.score(network, case, setting).score
         return found
@@ -114,20 +115,21 @@ class ScoreCache:
         """One case under one setting: as it was scored before, or scored now."""
         key = (network.name, case.name, setting)
         if key not in self._rows:
-            self._rows[key] = _scored(network, case, setting)
+            self._rows[key] = score_now(network, case, setting)
         self._rows.move_to_end(key)
         while len(self._rows) > self._size:
             self._rows.popitem(last=False)
         return self._rows[key]
 
 
-def _scored(network: Network, case: PreparedCase, setting: str) -> Scored:
-    grid = network.settings.preprocessing
-    with GateStatistics().observe(network.model) as gates:
+def score_now(network: Network, case: PreparedCase, setting: str) -> Scored:
+    """Score a case, watched by what the model's row names."""
+    grid, diagnostics = network.settings.preprocessing, network.row.diagnostics()
+    with diagnostics.observe(network.model):
         score, predicted = score_case(
             network.model, case, setting, crop_zyx=grid.crop_zyx, spacing_zyx_mm=grid.spacing_zyx_mm
         )
-    return Scored(score, predicted.shape, zlib.compress(predicted.tobytes(), level=1), gates.summary())
+    return Scored(score, predicted.shape, zlib.compress(predicted.tobytes(), level=1), diagnostics.summary())
 
 
 def by_setting(scores: Sequence[CaseScore]) -> dict[ModalitySetting, Score]:

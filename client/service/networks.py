@@ -2,10 +2,9 @@
 
 from client.home.backbone_store import BackboneStore, check_hash
 from client.scores.scoring import Network
-from fusion_models.adapters.injection import group_of
 from fusion_models.registry import model_row
 from protocol.messages.instruction import Instruction
-from protocol.messages.tensors import BACKBONE, Tensors, is_statistic
+from protocol.messages.tensors import BACKBONE, Tensors, group_of, is_statistic
 
 
 def network_of(instruction: Instruction, tensors: Tensors, backbones: BackboneStore, device: str) -> Network:
@@ -15,9 +14,11 @@ def network_of(instruction: Instruction, tensors: Tensors, backbones: BackboneSt
         BackboneMissingError: it is nowhere.
         ModelError: it is another than the instruction names.
     """
-    pathways, backbone_hash = model_row(instruction.settings.model.name).pathways, instruction.backbone_hash
+    row, backbone_hash = model_row(instruction.settings.model.name), instruction.backbone_hash
     moving = {
-        key: array for key, array in tensors.items() if not is_statistic(key) and group_of(key, pathways) == BACKBONE
+        key: array
+        for key, array in tensors.items()
+        if not is_statistic(key) and group_of(key, row.pathways) == BACKBONE
     }
     if moving and instruction.kind == "evaluate":
         # What is scored at the end of a stage is what the next one freezes: kept, it need not travel again.
@@ -27,4 +28,5 @@ def network_of(instruction: Instruction, tensors: Tensors, backbones: BackboneSt
     elif instruction.backbone:
         backbones.add(instruction.backbone, backbone_hash)
     rest = {key: array for key, array in tensors.items() if key not in moving}
-    return Network(instruction.settings, moving or backbones.get(backbone_hash), backbone_hash, rest, device)
+    backbone = moving or backbones.get(backbone_hash)
+    return Network(instruction.settings, row, backbone, backbone_hash, rest, device)

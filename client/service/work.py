@@ -11,14 +11,14 @@ from client.learning.assembly import tensor_specs
 from client.learning.cancellation import Check
 from client.learning.observation import observe
 from client.learning.outcome import moved_of, payload_of, round_generator, support_of
+from client.learning.trainable import train_only
 from client.learning.training import train_locally
 from client.local_terms.building import build_terms
+from client.scores.metrics import CaseScore
 from client.scores.score_log import record_prediction, record_scores
 from client.scores.scoring import Network, ScoreCache, Scored, by_setting, comparison_of, mean_diagnostics
 from client.service.cases import Cases
 from client.service.networks import network_of
-from fusion_models.adapters.injection import train_only
-from fusion_models.registry import model_row
 from protocol.errors import ModelError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
@@ -84,30 +84,30 @@ class CenterWork:
         if training is None:
             raise ModelError(f"center '{self.center}': an instruction to train came without training settings")
         network = self._network(instruction, instruction.tensors)
-        settings, model = network.settings, network.model
+        settings, row, model = network.settings, network.row, network.model
         validation = self._validate(network, training, check)
-        parameters = self._live(model, instruction, training)
+        parameters = self._live(network, instruction, training)
         tensors, reference, steps = instruction.tensors, instruction.reference, training.local_steps
-        terms = build_terms(model, training, tensors, reference, settings, network.variant, steps)
+        terms = build_terms(model, training, tensors, reference, settings, row.pathways, network.variant, steps)
         trained = train_locally(
             model,
             parameters,
             self.cases.part(settings, "train", check),
             training=training,
-            model_settings=model_row(settings.model.name).settings,
+            model_settings=row.settings,
             crop_zyx=settings.preprocessing.crop_zyx,
             rng=round_generator(instruction, self.center),
             terms=terms,
             check=check,
         )
-        specs = tensor_specs(model, settings.model.name)
+        specs = tensor_specs(model, row.pathways)
         held = {spec.group for spec in specs}
         support = support_of(trained, [group for group in self.owned(training.groups) if group in held])
         moved = moved_of(parameters, terms, specs, support)
         return Reply(
             center=self.center,
             kind="train",
-            payload=payload_of(model, instruction, self.center, moved, support),
+            payload=payload_of(model, specs, instruction, self.center, moved, support),
             scores=by_setting([scored.score for scored in validation]),
             diagnostics=mean_diagnostics(validation),
             loss=trained.loss,
@@ -119,26 +119,25 @@ class CenterWork:
         cases = self.cases.part(network.settings, "validation", check) if training.validate_first else []
         return list(self._scores.scores(network, cases, wanted, check))
 
-    def _live(self, model: nn.Module, instruction: Instruction, training: Training) -> dict[str, nn.Parameter]:
+    def _live(self, network: Network, instruction: Instruction, training: Training) -> dict[str, nn.Parameter]:
         """What trains here, by key; everything else is frozen.
 
         Raises:
             ModelError: nothing does.
         """
-        name = instruction.settings.model.name
-        live = train_only(model, self.owned(training.groups), model_row(name).pathways, training.roles)
+        live = train_only(network.model, self.owned(training.groups), network.row.pathways, training.roles)
         if not live:
             raise ModelError(
                 f"center '{self.center}' has nothing to train in stage '{instruction.stage}': it owns none of the "
-                f"groups {list(training.groups)} of model '{name}'"
+                f"groups {list(training.groups)} of model '{network.settings.model.name}'"
             )
         return live
 
     def _evaluate(self, instruction: Instruction, check: Check) -> Reply:
         network = self._network(instruction, instruction.tensors)
-        row, scores = model_row(network.settings.model.name), []
+        scores: list[CaseScore] = []
         for case in self.cases.part(network.settings, "test", check):
-            found = list(self._scores.scores(network, [case], row.settings, check))
+            found = list(self._scores.scores(network, [case], network.row.settings, check))
             scores += [scored.score for scored in found]
             for fullest in found[-1:]:
                 grid = network.settings.preprocessing
@@ -163,10 +162,12 @@ class CenterWork:
             self.cases.part(network.settings, "train", check),
             statistics=instruction.statistics,
             settings=network.settings,
+            model_settings=network.row.settings,
             rng=round_generator(instruction, self.center),
             check=check,
         )
-        payload = payload_of(network.model, instruction, self.center, seen, support)
+        specs = tensor_specs(network.model, network.row.pathways)
+        payload = payload_of(network.model, specs, instruction, self.center, seen, support)
         return Reply(center=self.center, kind="observe", payload=payload)
 
     def _network(self, instruction: Instruction, tensors: Tensors) -> Network:

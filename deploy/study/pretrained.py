@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from client.learning.assembly import arrays_of, build
-from fusion_models.adapters.keys import group_of, parameters_by_key
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.registry import ModelRow, model_row
 from fusion_models.ssm.vmamba_checkpoint import CheckpointReport, load_vmamba
 from fusion_models.ssm.vss_encoder import VSSEncoder
 from protocol.errors import ModelError, StudyError
-from protocol.messages.tensors import BACKBONE
+from protocol.messages.tensors import BACKBONE, group_of
 from protocol.storage.atomic_files import write_bytes
 from server.study.file import read_study
 

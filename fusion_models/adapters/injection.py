@@ -22,32 +22,10 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from fusion_models.adapters.keys import (
-    BACKBONE,
-    PEFT,
-    RESIDUAL,
-    group_of,
-    key_of,
-    parameters_by_key,
-    train_only,
-)
-
-__all__ = [
-    "BACKBONE",
-    "PEFT",
-    "adapted_layers",
-    "group_of",
-    "inject",
-    "inject_beside",
-    "load",
-    "lora_config",
-    "matching_targets",
-    "parameters_by_key",
-    "reset_magnitudes",
-    "train_only",
-]
+from fusion_models.adapters.keys import is_inside, key_of, parameters_by_key
 
 APPLIED = ("default", "center", "residual")
+RESIDUAL_ROLES = ("#residual_a", "#residual_b")
 
 
 def lora_config(*, method: str, rank: int, alpha: float, targets: Sequence[str]) -> LoraConfig:
@@ -95,7 +73,7 @@ def inject_beside(
         layer.set_adapter([name for name in APPLIED if name in layer.lora_A])
     _draw(model, f"{adapter}_a", torch.Generator().manual_seed(seed))
     for key, parameter in parameters_by_key(model).items():
-        parameter.requires_grad_(parameter.requires_grad and group_of(key, {}) != RESIDUAL)
+        parameter.requires_grad_(parameter.requires_grad and not key.endswith(RESIDUAL_ROLES))
 
 
 def matching_targets(model: nn.Module, targets: Sequence[str], spared: Sequence[str]) -> tuple[str, ...]:
@@ -106,8 +84,7 @@ def matching_targets(model: nn.Module, targets: Sequence[str], spared: Sequence[
 
 def _matches(name: str, target: str, spared: Sequence[str]) -> bool:
     """Whether a module's path ends in the target and lies in none of the spared parts."""
-    inside = any(name == prefix or name.startswith(f"{prefix}.") for prefix in spared)
-    return f".{name}".endswith(f".{target}") and not inside
+    return f".{name}".endswith(f".{target}") and not is_inside(name, spared)
 
 
 def adapted_layers(model: nn.Module) -> dict[str, LoraLayer]:

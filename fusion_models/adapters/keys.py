@@ -1,13 +1,12 @@
-"""The key under which a parameter travels, and the group that owns it.
+"""The key under which a parameter travels, by its name in the network; which group owns it is the protocol's to say.
 
-in the network                                    travels as               group
-M.lora_A.default.weight                           M#lora_a                 peft     the shared adapter
-M.lora_B.default.weight                           M#lora_b                 peft
-M.lora_magnitude_vector.default.weight            M#magnitude              peft
-M.lora_A.center.weight, M.lora_B.center.weight    M#center_a, M#center_b   center   a center's own adapter
-M.lora_A.residual.weight, M.lora_B.residual.weight      M#residual_a, M#residual_b     residual    frozen, in no trained group
-M.norm_weight, M.norm_bias                        M#norm_weight, ..        norm     a center's own normalisation
-M.base_layer.weight                               M.weight                 backbone, or a modality's pathway
+in the network                                          travels as
+M.lora_A.default.weight, M.lora_B.default.weight        M#lora_a, M#lora_b              the shared adapter
+M.lora_magnitude_vector.default.weight                  M#magnitude
+M.lora_A.center.weight, M.lora_B.center.weight          M#center_a, M#center_b          a center's own adapter
+M.lora_A.residual.weight, M.lora_B.residual.weight      M#residual_a, M#residual_b      the residual, which never trains
+M.norm_weight, M.norm_bias                              M#norm_weight, M#norm_bias      a center's own normalisation
+M.base_layer.weight                                     M.weight
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,17 +14,6 @@ from itertools import pairwise
 
 from torch import nn
 
-BACKBONE, PEFT, CENTER, NORM, RESIDUAL = "backbone", "peft", "center", "norm", "residual"
-SHARED_ROLES = ("lora_a", "lora_b", "magnitude")
-ROLE_GROUPS: Mapping[str, str] = {
-    **dict.fromkeys(SHARED_ROLES, PEFT),
-    "center_a": CENTER,
-    "center_b": CENTER,
-    "norm_weight": NORM,
-    "norm_bias": NORM,
-    "residual_a": RESIDUAL,
-    "residual_b": RESIDUAL,
-}
 PEFT_ROLES: Mapping[tuple[str, str], str] = {
     ("lora_A", "default"): "lora_a",
     ("lora_B", "default"): "lora_b",
@@ -54,29 +42,6 @@ def parameters_by_key(model: nn.Module) -> dict[str, nn.Parameter]:
     return dict(sorted((key_of(name), parameter) for name, parameter in model.named_parameters()))
 
 
-def group_of(key: str, pathways: Mapping[str, Sequence[str]]) -> str:
-    """An adapter tensor's group is its role's, a pathway has its modality's name, the rest is "backbone".
-
-    A role that does not exist counts as the shared adapter's; `load` then refuses the tensor by name.
-    """
-    role = key.partition("#")[2]
-    if role:
-        return ROLE_GROUPS.get(role, PEFT)
-    for modality, prefixes in pathways.items():
-        if key.startswith(tuple(f"{prefix}." for prefix in prefixes)):
-            return modality
-    return BACKBONE
-
-
-def train_only(
-    model: nn.Module,
-    groups: Sequence[str],
-    pathways: Mapping[str, Sequence[str]],
-    roles: Sequence[str] = SHARED_ROLES,
-) -> dict[str, nn.Parameter]:
-    """Freeze all but the named groups, and of the shared adapter all but `roles`; returns what trains, by key."""
-    parameters = parameters_by_key(model)
-    for key, parameter in parameters.items():
-        group = group_of(key, pathways)
-        parameter.requires_grad_(group in groups and (group != PEFT or key.partition("#")[2] in roles))
-    return {key: parameter for key, parameter in parameters.items() if parameter.requires_grad}
+def is_inside(name: str, prefixes: Sequence[str]) -> bool:
+    """Whether a module or parameter is one of the modules that `prefixes` name, or lies in one."""
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)

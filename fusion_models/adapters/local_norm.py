@@ -6,14 +6,14 @@ Fresh, gamma_c and beta_c are the backbone's, so nothing changes. The backbone k
 content hash with it. Only normalisations of the backbone are wrapped: those of a pathway train with the pathway.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusion_models.adapters.keys import BACKBONE, group_of
+from fusion_models.adapters.keys import is_inside
 
 AffineNorm = nn.LayerNorm | nn.InstanceNorm3d
 
@@ -48,12 +48,12 @@ class LocalNorm(nn.Module):
             self.norm_bias.copy_(self.base_layer.bias)
 
 
-def inject_local_norms(model: nn.Module, pathways: Mapping[str, Sequence[str]]) -> None:
-    """Wrap, in place, every affine normalisation of the backbone that its forward pass uses."""
+def inject_local_norms(model: nn.Module, spared: Sequence[str]) -> None:
+    """Wrap, in place, every affine normalisation that the forward pass uses and that lies in none of `spared`."""
     for path, parent in list(model.named_modules()):
         for name, child in list(parent.named_children()):
-            key = f"{path}.{name}.weight" if path else f"{name}.weight"
-            if _is_affine(child) and _is_used(parent, name) and group_of(key, pathways) == BACKBONE:
+            inside = is_inside(f"{path}.{name}" if path else name, spared)
+            if _is_affine(child) and _is_used(parent, name) and not inside:
                 setattr(parent, name, LocalNorm(child))
 
 

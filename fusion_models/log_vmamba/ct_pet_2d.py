@@ -16,12 +16,39 @@ from fusion_models.log_vmamba.hosts import kaiming
 from fusion_models.log_vmamba.pathway import identity, merged_maps
 from fusion_models.log_vmamba.swin_umamba import SwinUMamba
 from fusion_models.modality import present
+from fusion_models.options import Sizes
 from fusion_models.slices import DeepSliceSegmenter, slice_input
 from fusion_models.ssm.vss_encoder import PatchEmbed
 
 # The host's recipe gives each image zero mean and unit variance. One map for all images does so for intensities spread
 # evenly over [0, 1] and, unlike a map for each image, keeps what a Hounsfield unit or an SUV means.
 INTENSITY = (math.sqrt(12), -math.sqrt(3))
+
+LOG_2D_PAPER: Sizes = {
+    "width": 96,
+    "depths": (2, 2, 9, 2),
+    "state": 16,
+    "patch": 4,
+    "decoder_depth": 2,
+    "variant": "log",
+    "placement": "interleaved",
+    "compression": 8,
+    "expansion": 2,
+    "strides": (2, 2, 4),
+    "squeezes": (2, 1, 1),
+    "drop_path": 0.2,
+    "neighbours": 0,
+    "beta": 1.0,
+}
+LOG_2D_SMALL: Sizes = {
+    **LOG_2D_PAPER,
+    "width": 16,
+    "depths": (1, 1, 2, 1),
+    "state": 4,
+    "patch": 2,
+    "decoder_depth": 1,
+}
+LOG_2D_TINY: Sizes = {**LOG_2D_SMALL, "width": 8, "depths": (1, 1), "state": 2, "strides": (2,), "squeezes": (1,)}
 
 
 class LogVMamba2d(nn.Module):

@@ -16,6 +16,43 @@ from fusion_models.log_vmamba.hosts import kaiming
 from fusion_models.log_vmamba.pathway import identity, merged_maps
 from fusion_models.log_vmamba.umamba_enc import UMambaEnc, decode, encode, residual_stage
 from fusion_models.modality import present
+from fusion_models.options import Sizes
+
+LOG_3D_PAPER: Sizes = {
+    "widths": (32, 64, 128, 256, 320),
+    "blocks": (2, 2, 2, 1, 1),
+    "decoder_blocks": (2, 2, 2, 1),
+    "variants": ("l", "log", "log", "g", "g"),
+    "strides": (1, 4, 2, 1, 1),
+    "squeezes": (1, 1, 1, 2, 8),
+    "compression": 16,
+    "expansion": 1,
+    "state": 16,
+    "placement": "interleaved",
+    "drop_path": 0.1,
+    "beta": 1.0,
+}
+LOG_3D_SMALL: Sizes = {
+    **LOG_3D_PAPER,
+    "widths": (16, 32, 64),
+    "blocks": (1, 1, 1),
+    "decoder_blocks": (1, 1),
+    "variants": ("l", "log", "g"),
+    "strides": (1, 2, 1),
+    "squeezes": (1, 1, 2),
+    "compression": 8,
+    "state": 4,
+}
+LOG_3D_TINY: Sizes = {
+    **LOG_3D_SMALL,
+    "widths": (8, 16),
+    "blocks": (1, 1),
+    "decoder_blocks": (1,),
+    "variants": ("l", "log"),
+    "strides": (1, 2),
+    "squeezes": (1, 1),
+    "state": 2,
+}
 
 
 class LogVMamba3d(nn.Module):

@@ -26,6 +26,14 @@ from monai.networks.nets.vit import ViT
 from torch import Tensor, nn
 
 from fusion_models.modality import present
+from fusion_models.options import Sizes
+
+UNETR_PAPER: Sizes = {"patch": 16, "width": 768, "depth": 12, "heads": 12, "mlp": 3072, "features": 48}
+UNETR_SMALL: Sizes = {"patch": 8, "width": 96, "depth": 6, "heads": 6, "mlp": 192, "features": 8}
+UNETR_TINY: Sizes = {"patch": 4, "width": 24, "depth": 4, "heads": 2, "mlp": 48, "features": 4}
+PEMMA_PAPER: Sizes = {**UNETR_PAPER, "beta": 1.0}
+PEMMA_SMALL: Sizes = {**UNETR_SMALL, "beta": 1.0}
+PEMMA_TINY: Sizes = {**UNETR_TINY, "beta": 1.0}
 
 
 class PemmaUnetr(nn.Module):

@@ -28,7 +28,7 @@ ENCODERS: Mapping[str, Mapping[str, str]] = {
 
 
 class VMambaX(nn.Module):
-    """Segmentation of slices from CT, PET or both; the paper's sizes are `fusion_models.sizes.VMAMBAX_PAPER`.
+    """Segmentation of slices from CT, PET or both; the paper's sizes are `fusion_models.vmambax.slices.VMAMBAX_PAPER`.
 
     Args:
         size_yx: size of the slices; forward also takes other legal sizes, since no tensor depends on it.

@@ -3,11 +3,35 @@
 from collections.abc import Sequence
 from typing import Any
 
+from fusion_models.options import Sizes
 from fusion_models.slices import SliceSegmenter, slice_input
 from fusion_models.vmambax.network import VMambaX
 
 INTENSITY = (3.2, -1.6)
 """Scale and shift from [0, 1] to the paper's [-1.6, 1.6]."""
+
+VMAMBAX_PAPER: Sizes = {
+    "width": 96,
+    "depths": (2, 2, 9, 2),
+    "state": 16,
+    "patch": 4,
+    "decoder_depth": 4,
+    "decoder_state": 4,
+    "drop_path": 0.1,
+    "merge": "cgm",
+    "interaction": "dcim",
+    "encoder": "shared",
+    "neighbours": 0,
+}
+VMAMBAX_SMALL: Sizes = {
+    **VMAMBAX_PAPER,
+    "width": 16,
+    "depths": (1, 1, 2, 1),
+    "state": 4,
+    "patch": 2,
+    "decoder_depth": 1,
+}
+VMAMBAX_TINY: Sizes = {**VMAMBAX_SMALL, "depths": (1, 1), "state": 2, "decoder_state": 2}
 
 
 def build_vmambax(*, crop_zyx: Sequence[int], classes: int = 2, neighbours: int = 0, **sizes: Any) -> SliceSegmenter:

@@ -18,7 +18,7 @@ What a strategy remembers about a tensor or module is a statistic, named after `
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -75,6 +75,19 @@ def group_in(key: str, groups: Mapping[str, str]) -> str:
         KeyError: a plain parameter that the specs do not know.
     """
     return ROLE_GROUPS.get(role_of(key)) or groups[key.partition("@")[0]]
+
+
+def group_of(key: str, pathways: Mapping[str, Sequence[str]]) -> str:
+    """The group of a model's parameter: by its role, else the pathway whose modules it lies in, else the backbone.
+
+    A role that does not exist counts as the shared adapter's; what loads the tensor then refuses it by name.
+    """
+    if role := role_of(key):
+        return ROLE_GROUPS.get(role, PEFT)
+    for group, prefixes in pathways.items():
+        if key.startswith(tuple(f"{prefix}." for prefix in prefixes)):
+            return group
+    return BACKBONE
 
 
 def is_statistic(key: str) -> bool:

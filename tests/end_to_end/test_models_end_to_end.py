@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 from client.learning.assembly import assemble, build, tensor_specs
 from client.scores.bank_evaluation import evaluate_cases, one_for_all, scan_folder
 from deploy.study.prepare import initial_state
+from fusion_models.registry import model_row
 from protocol.messages.tensors import group_in
 from server.study.directory import StudyDirectory, read_prepared
 from server.study.file import read_study
@@ -78,7 +79,7 @@ def test_peft_loads_what_the_bank_exports(model: str, tmp_path: Path) -> None:
     _, initial, config = initial_state(study)
     plain = build(study.settings)
     wrapped = get_peft_model(plain, LoraConfig(**config))
-    groups = {spec.key: spec.group for spec in tensor_specs(build(study.settings), model)}
+    groups = {spec.key: spec.group for spec in tensor_specs(build(study.settings), model_row(model).pathways)}
     travelling = {key: array for key, array in initial.items() if groups.get(key, "peft") != "backbone"}
     expected = {name for name in get_peft_model_state_dict(wrapped) if "magnitude" not in name}
     assert set(to_peft(travelling)) == expected

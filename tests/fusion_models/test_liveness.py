@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from client.learning.assembly import arrays_of, assemble, build, inject_adapter
-from fusion_models.adapters.injection import group_of, parameters_by_key, train_only
+from client.learning.trainable import train_only
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.losses import every_scale
 from fusion_models.registry import model_row
 from protocol.messages.settings import ROLES, Adapter, Model, OptionValue, Preprocessing, StudySettings
-from protocol.messages.tensors import BACKBONE, NORM, PEFT, ROLE_GROUPS, role_of
+from protocol.messages.tensors import BACKBONE, NORM, PEFT, ROLE_GROUPS, group_of, role_of
 from tests.support.smallest_models import inputs
 
 MODELS_TRIED = ("pemma-unetr-tiny", "vmambax-tiny", "log-vmamba-2d-tiny", "log-vmamba-3d-tiny")
@@ -50,7 +51,7 @@ def settings_for(
 def state(settings: StudySettings) -> tuple[Arrays, Arrays]:
     """A backbone that has moved away from the seed's, and the fresh rest as a study sends it, with a residual."""
     model, rng = build(settings), np.random.default_rng(0)
-    inject_adapter(model, settings)
+    inject_adapter(model, settings, model_row(settings.model.name))
     pathways, backbone, rest = model_row(settings.model.name).pathways, {}, {}
     for key, array in arrays_of(parameters_by_key(model)).items():
         if group_of(key, pathways) == BACKBONE:

@@ -6,21 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from fusion_models.adapters.injection import (
-    group_of,
-    inject,
-    load,
-    lora_config,
-    matching_targets,
-    parameters_by_key,
-    reset_magnitudes,
-    train_only,
-)
+from client.learning.trainable import train_only
+from fusion_models.adapters.injection import inject, load, lora_config, matching_targets, reset_magnitudes
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.log_vmamba.block import VARIANTS
 from fusion_models.log_vmamba.placement import PLACEMENTS
 from fusion_models.registry import MODELS, build_model
 from fusion_models.vmambax.merge import MERGES
-from protocol.messages.tensors import GROUPS
+from protocol.messages.tensors import GROUPS, group_of
 from tests.support.smallest_models import SMALLEST, built, inputs
 
 ROWS = SMALLEST
@@ -205,11 +198,6 @@ def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
         build_model("unet", {}, crop_zyx=CROP, seed=0)
 
 
-def test_an_unknown_option_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"no option\(s\) \['layers'\]; known:.*'depth'"):
-        build_model("pemma-unetr-tiny", {"layers": 3}, crop_zyx=CROP, seed=0)
-
-
 def test_a_target_that_matches_nothing_is_refused() -> None:
     model = build_model("pemma-unetr-tiny", {}, crop_zyx=CROP, seed=0)
     with pytest.raises(ValueError, match=r"target 'attn.proj' matches no module"):
@@ -222,30 +210,3 @@ def test_a_tensor_that_does_not_fit_is_refused() -> None:
         load(model, {"nowhere.weight": torch.zeros(1)})
     with pytest.raises(ValueError, match=r"has shape \(1,\), expected \(24,\)"):
         load(model, {"vit.norm.weight": torch.zeros(1)})
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "message"),
-    [
-        (
-            "vmambax-tiny",
-            {"state": 0},
-            "option 'state' of model 'vmambax-tiny' must be a whole number of at least 1, found 0",
-        ),
-        ("vmambax-tiny", {"neighbours": -1}, "must be a whole number of at least 0, found -1"),
-        (
-            "vmambax-tiny",
-            {"depths": (1, 0)},
-            r"must be a list, each entry a whole number of at least 1, found \(1, 0\)",
-        ),
-        ("vmambax-tiny", {"depths": 2}, "must be a list, each entry a whole number of at least 1, found 2"),
-        ("vmambax-tiny", {"merge": 1}, "must be a word, found 1"),
-        ("vmambax-tiny", {"drop_path": "high"}, "must be a number, found 'high'"),
-        ("log-vmamba-2d-tiny", {"expansion": 0}, "must be a whole number of at least 1, found 0"),
-        ("log-vmamba-3d-tiny", {"variants": (1, 2)}, r"must be a list, each entry a word, found \(1, 2\)"),
-        ("pemma-unetr-tiny", {"classes": True}, "must be a whole number of at least 1, found True"),
-    ],
-)
-def test_an_option_of_another_kind_is_refused(name: str, options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        build_model(name, options, crop_zyx=MODELS[name].crop_zyx, seed=0)

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from client.local_terms.contract import LocalTerm, Round
-from fusion_models.adapters.injection import inject, lora_config, parameters_by_key
+from fusion_models.adapters.injection import inject, lora_config
+from fusion_models.adapters.keys import parameters_by_key
 from protocol.messages.settings import Model, StudySettings, Training, Weight
 
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -36,7 +37,7 @@ def around(
         groups=("peft",), terms=dict(terms or {}), local_steps=4, learning_rate=0.1, modality_shares={"ct": 1.0}
     )
     settings = StudySettings(study="s", seed=0, model=Model(name="pemma-unetr-tiny"))
-    return Round(model, training, received or {}, reference or {}, settings, lambda _: model, 4)
+    return Round(model, training, received or {}, reference or {}, settings, {}, lambda _: model, 4)
 
 
 def array(*values: float) -> NDArray[np.float32]:

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from fusion_models.sizes import LOG_2D_PAPER, LOG_2D_TINY, LOG_3D_PAPER, LOG_3D_SMALL, Sizes
+from fusion_models.log_vmamba.ct_pet_2d import LOG_2D_PAPER, LOG_2D_TINY
+from fusion_models.log_vmamba.ct_pet_3d import LOG_3D_PAPER, LOG_3D_SMALL
+from fusion_models.options import Sizes
 
 
 def of_host(sizes: Sizes) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from fusion_models.sizes import VMAMBAX_PAPER, VMAMBAX_TINY, Sizes
+from fusion_models.options import Sizes
 from fusion_models.vmambax.network import VMambaX
-from fusion_models.vmambax.slices import build_vmambax
+from fusion_models.vmambax.slices import VMAMBAX_PAPER, VMAMBAX_TINY, build_vmambax
 
 SIDE = 16
 

@@ -10,11 +10,11 @@ from torch import nn
 
 from client.home.backbone_store import BackboneStore, check_hash
 from client.learning.assembly import arrays_of, assemble, build, inject_adapter, study_specs, tensor_specs
-from fusion_models.adapters.injection import BACKBONE, group_of, parameters_by_key
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.registry import MODELS, model_row
 from protocol.errors import BackboneMissingError, ModelError
 from protocol.messages.settings import Adapter, Model, Personal, Preprocessing, StudySettings
-from protocol.messages.tensors import ROLE_GROUPS, content_hash, role_of
+from protocol.messages.tensors import BACKBONE, ROLE_GROUPS, content_hash, group_of, role_of
 from tests.support.smallest_models import SMALLEST
 
 CROP = (16, 16, 16)
@@ -39,7 +39,7 @@ def settings_for(
 def tensors_of(settings: StudySettings, *, adapted: bool) -> Arrays:
     model = build(settings)
     if adapted:
-        inject_adapter(model, settings)
+        inject_adapter(model, settings, model_row(settings.model.name))
     return arrays_of(parameters_by_key(model))
 
 
@@ -163,7 +163,7 @@ def test_personal_tensors_that_arrive_are_loaded_also_where_the_study_has_none()
 def test_the_backbone_reads_the_same_under_adapters_and_local_norms() -> None:
     backbone, rest = split(settings_for())
     model = assemble(settings_for(personal=("center", "norm")), backbone, rest)
-    specs = tensor_specs(model, "pemma-unetr-tiny")
+    specs = tensor_specs(model, model_row("pemma-unetr-tiny").pathways)
     found = arrays_of(parameters_by_key(model))
     kept = {spec.key: found[spec.key] for spec in specs if spec.group == BACKBONE}
     assert content_hash(kept) == content_hash(backbone)
@@ -212,12 +212,12 @@ def test_a_model_that_does_not_exist_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", SMALLEST)
-def test_the_ledger_without_memory_is_that_of_the_model(name: str) -> None:
+def test_the_specs_without_memory_are_those_of_the_model(name: str) -> None:
     settings = settings_for(name)
     model = build(settings)
-    inject_adapter(model, settings)
+    inject_adapter(model, settings, model_row(settings.model.name))
     specs = study_specs(settings.model_dump_json())
-    assert specs == tensor_specs(model, name)
+    assert specs == tensor_specs(model, model_row(name).pathways)
     assert {"backbone", "peft"} <= {spec.group for spec in specs} <= {"backbone", "peft", *MODELS[name].pathways}
 
 

@@ -12,13 +12,15 @@ from client.data.preprocessing import PreparedCase
 from client.learning.assembly import build, inject_adapter
 from client.learning.features import features_of, frozen_backbone, windows
 from client.learning.observation import observe
-from fusion_models.adapters.injection import inject_beside, parameters_by_key
+from fusion_models.adapters.injection import inject_beside
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.adapters.local_norm import inject_local_norms
 from fusion_models.registry import build_model, model_row
 from protocol.errors import ModelError
 from protocol.messages.settings import Adapter, Model, Preprocessing, StudySettings
 
 CROP = (16, 16, 16)
+ROW = model_row("pemma-unetr-tiny")
 SETTINGS = StudySettings(
     study="s",
     seed=3,
@@ -38,10 +40,10 @@ def made(name: str, modalities: str = "ct+pet", seed: int = 0) -> PreparedCase:
 def federated() -> nn.Module:
     """The tiny model with a shared and an own adapter, a residual and own norms, all far from where they started."""
     model = build(SETTINGS)
-    inject_adapter(model, SETTINGS)
+    inject_adapter(model, SETTINGS, ROW)
     inject_beside(model, "center", {MODULE: 2}, seed=1)
     inject_beside(model, "residual", {MODULE: 3}, seed=2)
-    inject_local_norms(model, model_row("pemma-unetr-tiny").pathways)
+    inject_local_norms(model, ROW.pathway_modules)
     torch.manual_seed(6)
     with torch.no_grad():
         for key, parameter in parameters_by_key(model).items():
@@ -52,7 +54,9 @@ def federated() -> nn.Module:
 
 def observed(*cases: PreparedCase) -> tuple[Mapping[str, NDArray[np.float32]], dict[str, int]]:
     rng = np.random.default_rng(0)
-    return observe(federated(), cases, statistics=["prototype"], settings=SETTINGS, rng=rng)
+    return observe(
+        federated(), cases, statistics=["prototype"], settings=SETTINGS, model_settings=ROW.settings, rng=rng
+    )
 
 
 def test_features_are_those_of_the_frozen_network_whatever_was_learnt() -> None:

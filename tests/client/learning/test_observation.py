@@ -1,6 +1,6 @@
 """What a center computes about its cases: input Gram matrices, diagonal Fisher, and how they are summed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,16 @@ from torch import Tensor, nn
 from client.data.preprocessing import PreparedCase
 from client.learning.assembly import build, inject_adapter
 from client.learning.input_gram import POSITIONS_PER_PASS, InputGrams, input_rows, sketch
-from client.learning.observation import CROPS_PER_CASE, case_gradient, input_grams, observe, passes
-from fusion_models.adapters.injection import adapted_layers, inject, lora_config, parameters_by_key
+from client.learning.observation import CROPS_PER_CASE, Observer, observe
+from fusion_models.adapters.injection import adapted_layers, inject, lora_config
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.losses import dice_cross_entropy
+from fusion_models.registry import model_row
 from protocol.errors import ModelError
 from protocol.messages.settings import Adapter, Model, Preprocessing, StudySettings
 
 CROP = (16, 16, 16)
+ROW = model_row("pemma-unetr-tiny")
 Arrays = Mapping[str, NDArray[np.float32]]
 
 
@@ -35,7 +38,7 @@ def settings(**changes: Any) -> StudySettings:
 def network(study: StudySettings | None = None) -> nn.Module:
     """The tiny model with an adapter whose B is not zero, so that A has a gradient too."""
     model = build(study or settings())
-    inject_adapter(model, study or settings())
+    inject_adapter(model, study or settings(), ROW)
     torch.manual_seed(2)
     with torch.no_grad():
         for key, parameter in parameters_by_key(model).items():
@@ -53,7 +56,18 @@ def made(name: str, modalities: str = "ct+pet", seed: int = 0, *, labelled: bool
 
 def observed(cases: list[PreparedCase], *names: Any, seed: int = 0, **changes: Any) -> tuple[Arrays, dict[str, int]]:
     study = settings(**changes)
-    return observe(network(study), cases, statistics=names, settings=study, rng=np.random.default_rng(seed))
+    return observe(
+        network(study),
+        cases,
+        statistics=names,
+        settings=study,
+        model_settings=ROW.settings,
+        rng=np.random.default_rng(seed),
+    )
+
+
+def observer(model: nn.Module, cases: Sequence[PreparedCase], seed: int) -> Observer:
+    return Observer(model, tuple(cases), settings(), ROW.settings, np.random.default_rng(seed))
 
 
 def state(model: nn.Module) -> dict[str, tuple[Tensor, bool, bool]]:
@@ -118,8 +132,7 @@ def test_the_sketch_keeps_the_largest_eigenvalues() -> None:
 
 def test_every_adapted_module_gets_a_sketch_of_what_it_saw() -> None:
     """R'R of all 24 rows is the Gram matrix that hooks of this test's own sum over the same passes."""
-    study, case = settings(), made("a")
-    model = network(study).eval()
+    case, model = made("a"), network().eval()
     seen: list[Tensor] = []
     with (
         torch.no_grad(),
@@ -127,9 +140,9 @@ def test_every_adapted_module_gets_a_sketch_of_what_it_saw() -> None:
             lambda _, inputs: seen.append(inputs[0].flatten(0, 1).double())
         ),
     ):
-        for ct, pet, _ in passes(model, case, study, np.random.default_rng(7)):
+        for ct, pet, _ in observer(model, [case], 7).passes(case):
             model(ct, pet)
-    found, support = observe(model, [case], statistics=["gram"], settings=study, rng=np.random.default_rng(7))
+    found, support = observer(model, [case], 7).input_grams()
     assert len(found) == 8
     assert support == {"gram": 1}
     assert {array.shape for array in found.values()} == {(24, 24)}
@@ -140,8 +153,8 @@ def test_every_adapted_module_gets_a_sketch_of_what_it_saw() -> None:
 
 
 def test_a_pass_is_a_crop_under_a_setting_that_the_case_allows() -> None:
-    model, study, rng = network(), settings(), np.random.default_rng(0)
-    both, ct_only = (passes(model, case, study, rng) for case in (made("a"), made("b", "ct")))
+    shown = observer(network(), [], 0)
+    both, ct_only = (shown.passes(case) for case in (made("a"), made("b", "ct")))
     fed = [[(ct is not None, pet is not None) for ct, pet, _ in drawn] for drawn in (both, ct_only)]
     assert fed == [[(True, False), (False, True), (True, True)] * CROPS_PER_CASE, [(True, False)] * CROPS_PER_CASE]
 
@@ -150,7 +163,7 @@ def test_crops_are_not_flipped_and_keep_their_intensities() -> None:
     """A ramp along x stays that ramp: each step is one, from a start between 0 and 4."""
     ramp = np.broadcast_to(np.arange(20, dtype=np.float32), (16, 16, 20)).copy()
     case = PreparedCase("ramp", ramp, None, None)
-    for ct, _, _ in passes(network(), case, settings(), np.random.default_rng(0)):
+    for ct, _, _ in observer(network(), [case], 0).passes(case):
         assert ct is not None
         line = ct[0, 0, 3, 3]
         assert torch.equal(line - line[0], torch.arange(16.0))
@@ -158,10 +171,10 @@ def test_crops_are_not_flipped_and_keep_their_intensities() -> None:
 
 
 def test_the_fisher_is_the_mean_of_squares_not_the_square_of_the_mean() -> None:
-    cases, study = [made("a", "ct", 1), made("b", "ct", 2)], settings()
-    model, rng = network().eval(), np.random.default_rng(4)
+    cases, model = [made("a", "ct", 1), made("b", "ct", 2)], network().eval()
     parameters = {key: p for key, p in parameters_by_key(model).items() if "#" in key}
-    gradients = [case_gradient(model, parameters, case, study, rng) for case in cases]
+    shown = observer(model, cases, 4)
+    gradients = [shown.case_gradient(parameters, case) for case in cases]
     found, support = observed(cases, "fisher", seed=4)
     assert support == {"fisher": 2}
     key = "vit.blocks.1.attn.qkv#lora_b"
@@ -173,13 +186,13 @@ def test_the_fisher_is_the_mean_of_squares_not_the_square_of_the_mean() -> None:
 
 def test_a_case_s_gradient_is_that_of_its_mean_loss() -> None:
     """Autograd of the mean over the 4 crops x 3 settings, in one go."""
-    model, study, case = network().eval(), settings(), made("a", seed=5)
+    model, case = network().eval(), made("a", seed=5)
     key = "vit.blocks.0.attn.out_proj#lora_a"
     parameter = parameters_by_key(model)[key]
-    drawn = passes(model, case, study, np.random.default_rng(1))
+    drawn = observer(model, [case], 1).passes(case)
     losses = [dice_cross_entropy(model(ct, pet), label) for ct, pet, label in drawn if label is not None]
     expected = torch.autograd.grad(torch.stack(losses).mean(), parameter)[0]
-    found = case_gradient(model, {key: parameter}, case, study, np.random.default_rng(1))[key]
+    found = observer(model, [case], 1).case_gradient({key: parameter}, case)[key]
     assert len(losses) == 12
     assert torch.allclose(found.float(), expected, rtol=1e-3, atol=1e-8)
     assert expected.abs().max() > 0
@@ -209,7 +222,9 @@ def test_the_model_comes_back_as_it_was(training: bool) -> None:
     frozen.requires_grad = False
     before = state(model)
     names: list[Any] = ["gram", "fisher", "prototype"]
-    observe(model, [made("a")], statistics=names, settings=study, rng=np.random.default_rng(0))
+    observe(
+        model, [made("a")], statistics=names, settings=study, model_settings=ROW.settings, rng=np.random.default_rng(0)
+    )
     for name, (value, *flags) in state(model).items():
         assert torch.equal(value, before[name][0]), name
         assert flags == list(before[name][1:]), name
@@ -222,6 +237,6 @@ def test_nothing_to_observe_is_refused() -> None:
     with pytest.raises(ModelError, match="0 contours"):
         observed([made("bare", labelled=False)], "fisher")
     with pytest.raises(ModelError, match="has no adapted module"):
-        input_grams(build(settings()), [made("a")], settings=settings(), rng=np.random.default_rng(0))
+        observer(build(settings()), [made("a")], 0).input_grams()
     with pytest.raises(ModelError, match="training case 'bare' has no contour"):
-        case_gradient(network(), {}, made("bare", labelled=False), settings(), np.random.default_rng(0))
+        observer(network(), [], 0).case_gradient({}, made("bare", labelled=False))

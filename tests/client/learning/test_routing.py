@@ -12,7 +12,7 @@ from client.cli.app import app
 from client.data.preprocessing import PreparedCase
 from client.data.synthetic import CENTERS, write_synthetic_cohort
 from client.learning.routing import RoutedModels
-from fusion_models.adapters.injection import parameters_by_key
+from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import BankError
 from server.study.directory import StudyDirectory
 from strategies.bank.bank import AdapterBank

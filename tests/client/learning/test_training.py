@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
+from client.learning.trainable import train_only
 from client.learning.training import Trained, cases_by_setting, draw_batch, shape_of, train_locally
 from client.local_terms.contract import LocalTerm, QuietTerm
 from client.local_terms.proximal import Proximal
 from fusion_models.adapters.gain import gain_of
-from fusion_models.adapters.injection import adapted_layers, inject, lora_config, train_only
+from fusion_models.adapters.injection import adapted_layers, inject, lora_config
 from fusion_models.registry import MODELS, build_model
 from protocol.errors import ModelError
 from protocol.messages.settings import Training

@@ -9,7 +9,8 @@ import pytest
 from client import local_terms
 from client.local_terms.building import build_of, build_terms
 from client.local_terms.contract import LocalTerm, array_of
-from fusion_models.adapters.injection import inject_beside, parameters_by_key
+from fusion_models.adapters.injection import inject_beside
+from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import ModelError
 from protocol.messages.settings import Weight
 from strategies.continual.terms import TERMS
@@ -20,7 +21,7 @@ NO_TERMS = {"contract", "building"}
 
 def build_all(terms: dict[str, Weight]) -> list[LocalTerm]:
     parts = around(adapted(), terms=terms)
-    return build_terms(parts.model, parts.training, {}, {}, parts.settings, parts.make_model, 4)
+    return build_terms(parts.model, parts.training, {}, {}, parts.settings, parts.pathways, parts.make_model, 4)
 
 
 @pytest.mark.parametrize("name", sorted(TERMS))

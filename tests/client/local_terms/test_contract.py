@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from client.local_terms.contract import LocalTerm, QuietTerm, array_of, like, sum_of, warm_up
-from fusion_models.adapters.injection import inject_beside, parameters_by_key
+from fusion_models.adapters.injection import inject_beside
+from fusion_models.adapters.keys import parameters_by_key
 from tests.support.local_round import NOTHING, Pair, adapted, around, array
 
 

@@ -17,6 +17,7 @@ from client.local_terms.distillation import (
     teacher_tensors,
     worth_hearing,
 )
+from fusion_models.registry import model_row
 from protocol.messages.settings import Model, Preprocessing, StudySettings, Training
 
 Arrays = Mapping[str, NDArray[np.float32]]
@@ -120,7 +121,9 @@ def built(reference: Arrays, made: list[Arrays], model: str = "pemma-unetr-tiny"
     settings = StudySettings(
         study="s", seed=0, model=Model(name=model), preprocessing=Preprocessing(spacing_zyx_mm=(10, 5, 4))
     )
-    return build(Round(nn.Linear(1, 1), training, {}, reference, settings, make_model, 1), 0.25)
+    return build(
+        Round(nn.Linear(1, 1), training, {}, reference, settings, model_row(model).pathways, make_model, 1), 0.25
+    )
 
 
 ADAPTER, PATHWAY = {"m#lora_a": np.ones(1, np.float32)}, {"pet_skip.w": np.ones(1, np.float32)}

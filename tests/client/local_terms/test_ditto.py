@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from client.local_terms.contract import Round, warm_up
 from client.local_terms.ditto import Ditto, build
-from fusion_models.adapters.injection import inject, load, lora_config, parameters_by_key
+from fusion_models.adapters.injection import inject, load, lora_config
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.losses import dice_cross_entropy
 from protocol.errors import ModelError
 from protocol.messages.settings import Model, StudySettings, Training
@@ -56,7 +57,7 @@ def around(model: nn.Module, received: Arrays | None = None, **changes: Any) -> 
     }
     training = Training(**asked | {"modality_shares": {"ct": 1.0}, "weight_decay": 0.0} | changes)
     settings = StudySettings(study="s", seed=0, model=Model(name="m"))
-    return Round(model, training, received or {}, {}, settings, made, 3)
+    return Round(model, training, received or {}, {}, settings, {}, made, 3)
 
 
 def built(model: nn.Module, received: Arrays | None = None, weight: float = 0.5, **changes: Any) -> Ditto:

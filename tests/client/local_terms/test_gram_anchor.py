@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from client.local_terms.contract import Round, array_of
 from client.local_terms.gram_anchor import GramAnchor, build, row_norms
-from fusion_models.adapters.injection import inject, lora_config, parameters_by_key, reset_magnitudes
+from fusion_models.adapters.injection import inject, lora_config, reset_magnitudes
+from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import ModelError
 from protocol.messages.settings import Adapter, Model, StudySettings, Training
 
@@ -76,7 +77,7 @@ def anchor(model: nn.Module, received: Arrays, reference: Arrays, weight: float 
         model=Model(name="pemma-unetr-tiny"),
         adapter=Adapter(**{"rank": RANK, "alpha": ALPHA} | adapter),
     )
-    term = build(Round(model, training, received, reference, settings, lambda _: model, 1), weight)
+    term = build(Round(model, training, received, reference, settings, {}, lambda _: model, 1), weight)
     assert term is not None
     return term
 

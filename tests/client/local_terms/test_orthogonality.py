@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from client.local_terms.orthogonality import build
-from fusion_models.adapters.injection import parameters_by_key
+from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import ModelError
 from tests.support.local_round import adapted, around, penalty
 

@@ -10,12 +10,13 @@ from client.learning.assembly import arrays_of, build, inject_adapter
 from client.scores import scoring
 from client.scores.metrics import CaseScore
 from client.scores.scoring import Network, ScoreCache, comparison_of
-from fusion_models.adapters.injection import group_of, parameters_by_key
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.registry import model_row
 from protocol.messages.settings import Model, Preprocessing, StudySettings
-from protocol.messages.tensors import BACKBONE, content_hash
+from protocol.messages.tensors import BACKBONE, content_hash, group_of
 
 CROP = (16, 16, 16)
+ROW = model_row("pemma-unetr-tiny")
 ALL = ("ct", "pet", "ct+pet")
 SETTINGS = StudySettings(
     study="small", seed=5, model=Model(name="pemma-unetr-tiny"), preprocessing=Preprocessing(crop_zyx=CROP)
@@ -25,13 +26,12 @@ SETTINGS = StudySettings(
 def network(**changes: Any) -> Network:
     """The study's initial network."""
     model = build(SETTINGS)
-    inject_adapter(model, SETTINGS)
+    inject_adapter(model, SETTINGS, ROW)
     tensors = arrays_of(parameters_by_key(model))
-    pathways = model_row("pemma-unetr-tiny").pathways
-    backbone = {key: array for key, array in tensors.items() if group_of(key, pathways) == BACKBONE}
+    backbone = {key: array for key, array in tensors.items() if group_of(key, ROW.pathways) == BACKBONE}
     rest = {key: array for key, array in tensors.items() if key not in backbone}
-    made = {"settings": SETTINGS, "backbone": backbone, "backbone_hash": content_hash(backbone), "tensors": rest}
-    return Network(**{**made, "device": "cpu", **changes})
+    made = {"backbone": backbone, "backbone_hash": content_hash(backbone), "tensors": rest}
+    return Network(**{"settings": SETTINGS, "row": ROW, **made, "device": "cpu", **changes})
 
 
 def made(name: str, seed: int = 0, *, pet: bool = True) -> PreparedCase:
@@ -44,13 +44,13 @@ def made(name: str, seed: int = 0, *, pet: bool = True) -> PreparedCase:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Case and setting of everything that is really scored."""
     calls = []
-    really = scoring._scored
+    really = scoring.score_now
 
     def counting(network: Network, case: PreparedCase, setting: str) -> scoring.Scored:
         calls.append((case.name, setting))
         return really(network, case, setting)
 
-    monkeypatch.setattr(scoring, "_scored", counting)
+    monkeypatch.setattr(scoring, "score_now", counting)
     return calls
 
 

@@ -18,7 +18,7 @@ from client.scores.metrics import CaseScore
 from client.scores.scoring import Network, Scored
 from client.service.trainer import Trainer
 from client.service.work import CenterWork
-from fusion_models.adapters.injection import parameters_by_key
+from fusion_models.adapters.keys import parameters_by_key
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import frozen_hash, phase_of
 from protocol.messages.settings import ROLES, Role
@@ -143,7 +143,7 @@ def test_a_comparison_pairs_the_fullest_setting_case_by_case(
         better = "vit.norm#norm_bias" in network.tensors
         return Scored(CaseScore(case.name, setting, 0.5 if better else 0.2, None), (), b"")
 
-    monkeypatch.setattr("client.scores.scoring._scored", scored)
+    monkeypatch.setattr("client.scores.scoring.score_now", scored)
     candidate = {**start.rest, "vit.norm#norm_bias": np.ones(24, np.float32)}
     compare = replace(start.instruction("compare"), tensors=candidate, reference=start.rest)
     comparison = both.perform(compare).comparison

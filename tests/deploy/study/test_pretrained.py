@@ -13,10 +13,12 @@ from typer.testing import CliRunner
 
 import deploy.coordinator.cli  # noqa: F401 adds its commands to the coordinator's
 from deploy.study.prepare import initial_state, prepare
-from fusion_models.sizes import LOG_2D_TINY, VMAMBAX_TINY, Sizes
+from fusion_models.log_vmamba.ct_pet_2d import LOG_2D_TINY
+from fusion_models.options import Sizes
 from fusion_models.ssm.stacked import stack_directions
 from fusion_models.ssm.vmamba_checkpoint import public_name
 from fusion_models.ssm.vss_encoder import VSSEncoder
+from fusion_models.vmambax.slices import VMAMBAX_TINY
 from protocol.messages.tensors import BACKBONE
 from server.cli.app import app
 from server.study.file import read_study

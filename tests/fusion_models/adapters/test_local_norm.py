@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fusion_models.adapters.injection import load, parameters_by_key, train_only
+from client.learning.trainable import train_only
+from fusion_models.adapters.injection import load
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.adapters.local_norm import AffineNorm, LocalNorm, inject_local_norms, reset_local_norms
 from fusion_models.registry import MODELS, build_model
 from protocol.messages.tensors import content_hash
@@ -59,7 +61,7 @@ def test_it_normalises_as_its_layer_does_with_its_own_affine_parameters(norm: Af
 
 def test_the_backbones_affine_norms_become_local_and_no_others() -> None:
     model = Net()
-    inject_local_norms(model, PET)
+    inject_local_norms(model, PET["pet"])
     local = {name for name, module in model.named_modules() if isinstance(module, LocalNorm)}
     assert local == {"tokens", "map"}
     assert set(parameters_by_key(model)) == {
@@ -75,13 +77,13 @@ def test_a_norm_that_cannot_be_copied_whole_is_refused(norm: nn.Module) -> None:
     model = Net()
     model.add_module("tokens", norm)
     with pytest.raises(ValueError, match="must have weight and bias and no running statistics"):
-        inject_local_norms(model, PET)
+        inject_local_norms(model, PET["pet"])
 
 
 @pytest.mark.parametrize("name", SMALLEST)
 def test_fresh_local_norms_change_no_bit_and_the_backbone_keeps_its_hash(name: str) -> None:
     model, plain = (built(name).eval() for _ in range(2))
-    inject_local_norms(model, MODELS[name].pathways)
+    inject_local_norms(model, MODELS[name].pathway_modules)
     kept = {key: array for key, array in arrays(model).items() if "#" not in key}
     assert content_hash(kept) == content_hash(arrays(plain))
     assert len(arrays(model)) > len(kept)
@@ -91,7 +93,7 @@ def test_fresh_local_norms_change_no_bit_and_the_backbone_keeps_its_hash(name: s
 
 def test_local_norms_follow_a_backbone_that_arrives_later() -> None:
     model = Net()
-    inject_local_norms(model, PET)
+    inject_local_norms(model, PET["pet"])
     load(model, {"tokens.weight": torch.tensor([1.0, 2, 3]), "tokens.bias": torch.tensor([4.0, 5, 6])})
     assert model.get_parameter("tokens.norm_weight").tolist() == [1, 1, 1]
     reset_local_norms(model)
@@ -103,7 +105,7 @@ def test_a_norm_that_the_forward_pass_does_not_use_is_left_out() -> None:
     """MONAI's transformer block has three norms and calls two; 4 blocks and the last norm make 9 of 13."""
     row = MODELS["pemma-unetr-tiny"]
     model = build_model("pemma-unetr-tiny", {}, crop_zyx=CROP, seed=0)
-    inject_local_norms(model, row.pathways)
+    inject_local_norms(model, row.pathway_modules)
     live = train_only(model, ("norm",), row.pathways)
     assert len(live) == 2 * 9
     assert not [key for key in live if "cross" in key]
@@ -113,7 +115,7 @@ def test_a_norm_that_the_forward_pass_does_not_use_is_left_out() -> None:
 
 def test_training_local_norms_leaves_the_backbones_own_pair() -> None:
     model = Net()
-    inject_local_norms(model, PET)
+    inject_local_norms(model, PET["pet"])
     live = train_only(model, ("norm",), PET)
     assert set(live) == {f"{name}#norm_{kind}" for name in ("map", "tokens") for kind in ("weight", "bias")}
     model(torch.rand(1, 2, 3, 3, 3)).square().sum().backward()

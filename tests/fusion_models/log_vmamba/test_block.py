@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusion_models.adapters.injection import inject, lora_config, parameters_by_key, train_only
+from client.learning.trainable import train_only
+from fusion_models.adapters.injection import inject, lora_config
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.log_vmamba.block import VARIANTS, GlobalTokens, LocalExtractor, LogBlock
 from fusion_models.log_vmamba.placement import PLACEMENTS
 from fusion_models.ssm import s6

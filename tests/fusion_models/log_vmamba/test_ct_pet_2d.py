@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusion_models.adapters.injection import parameters_by_key
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.log_vmamba.ct_pet_2d import LogVMamba2d, build_log_vmamba_2d
 from fusion_models.log_vmamba.swin_umamba import SwinUMamba
 from tests.support.log_hosts import FOUR_STAGES

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fusion_models.adapters.injection import inject, lora_config, parameters_by_key
+from fusion_models.adapters.injection import inject, lora_config
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.log_vmamba.ct_pet_3d import LogVMamba3d, build_log_vmamba_3d
 from fusion_models.log_vmamba.umamba_enc import UMambaEnc
 from tests.support.log_hosts import PAPER_3D, THREE_STAGES

@@ -17,8 +17,10 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
+from client.learning.trainable import train_only
 from client.scores.evaluation import predict
-from fusion_models.adapters.injection import inject, lora_config, parameters_by_key, train_only
+from fusion_models.adapters.injection import inject, lora_config
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.modality import draw_setting, renormalise
 from fusion_models.pemma.unetr import PemmaUnetr, hidden_taps
 from fusion_models.registry import MODELS, build_model

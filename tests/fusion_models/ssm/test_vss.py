@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusion_models.adapters.injection import adapted_layers, inject, lora_config, parameters_by_key
+from fusion_models.adapters.injection import adapted_layers, inject, lora_config
+from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.ssm.cross_scan import cross_merge, reading
 from fusion_models.ssm.s6 import S6
 from fusion_models.ssm.selective_scan import selective_scan_fn

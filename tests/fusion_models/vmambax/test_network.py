@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fusion_models.sizes import VMAMBAX_PAPER, VMAMBAX_TINY
 from fusion_models.vmambax.merge import INTERACTIONS, MERGES
 from fusion_models.vmambax.network import VMambaX
-from fusion_models.vmambax.slices import build_vmambax
+from fusion_models.vmambax.slices import VMAMBAX_PAPER, VMAMBAX_TINY, build_vmambax
 from tests.support.model_measures import gradient
 from tests.support.vmambax_networks import SIDE, network, tiny
 

@@ -15,6 +15,7 @@ from client.outgoing.payload_egress import EgressLimits
 from client.scores import scoring
 from client.scores.metrics import CaseScore
 from client.scores.scoring import Network, ScoreCache, Scored, mean_diagnostics
+from fusion_models.registry import model_row
 from fusion_models.vmambax.cgm import Cgm
 from protocol.messages.diagnostics import diagnostic_findings
 from protocol.messages.reply import Reply, Score
@@ -119,10 +120,10 @@ def case_of(name: str, *, with_pet: bool = True) -> PreparedCase:
 def network(monkeypatch: pytest.MonkeyPatch) -> Network:
     """The gated network on a grid of crops of 4 voxels an edge."""
     settings = StudySettings(
-        study="s", seed=0, model=Model(name="pemma-unetr-tiny"), preprocessing=Preprocessing(crop_zyx=(4, 4, 4))
+        study="s", seed=0, model=Model(name="vmambax-tiny"), preprocessing=Preprocessing(crop_zyx=(4, 4, 4))
     )
     monkeypatch.setattr(scoring, "assemble", lambda *_, **__: Gated())
-    return Network(settings, {}, "", {}, "cpu")
+    return Network(settings, model_row("vmambax-tiny"), {}, "", {}, "cpu")
 
 
 def test_gates_are_watched_while_cases_with_both_are_scored(network: Network) -> None:

@@ -1,0 +1,23 @@
+"""Which parameters of a network a round may move, by the groups and roles that it names."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import nn
+
+from fusion_models.adapters.keys import parameters_by_key
+from protocol.messages.settings import ROLES
+from protocol.messages.tensors import PEFT, group_of, role_of
+
+
+def train_only(
+    model: nn.Module,
+    groups: Sequence[str],
+    pathways: Mapping[str, Sequence[str]],
+    roles: Sequence[str] = ROLES,
+) -> dict[str, nn.Parameter]:
+    """Freeze all but the named groups, and of the shared adapter all but `roles`; returns what trains, by key."""
+    parameters = parameters_by_key(model)
+    for key, parameter in parameters.items():
+        group = group_of(key, pathways)
+        parameter.requires_grad_(group in groups and (group != PEFT or role_of(key) in roles))
+    return {key: parameter for key, parameter in parameters.items() if parameter.requires_grad}
