@@ -12,7 +12,8 @@ from client.learning.features import features_of
 from protocol.messages.tensors import role_of
 from strategies.bank.bank import SHARED, AdapterBank
 from strategies.bank.routing_file import read_routers
-from strategies.continual.router import Route, Router, merge_center_adapters
+from strategies.continual.center_adapters import merge_center_adapters
+from strategies.continual.router import Route, Router
 
 
 class RoutedModels:

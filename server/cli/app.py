@@ -15,7 +15,8 @@ from protocol.errors import ConciliumError
 from server.cli import enrolment as enrolment_cli
 from server.cli import launch as launch_cli
 from server.cli import tracking as tracking_cli
-from strategies.bank.bank import AdapterBank, Entry
+from strategies.bank.bank import AdapterBank
+from strategies.bank.entry import Entry
 
 PIPED_WIDTH = 240
 

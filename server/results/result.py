@@ -17,7 +17,7 @@ from protocol.messages.tensors import GROUPS, TensorSpec
 from protocol.storage.atomic_files import write_text
 from server.study.file import INITIAL, Stage, Study
 from server.study.history import GateRecord, History, QueryRecord, RoundRecord, StageRow
-from strategies.bank.bank import Entry
+from strategies.bank.entry import Entry
 from strategies.evaluation.matrix import EvaluationMatrix
 
 SCHEMA = 2

@@ -11,7 +11,8 @@ from server.rounds.transitions import of_groups, without_backbone
 from server.study.checkpoint import Checkpoint
 from server.study.file import Stage, Study
 from server.study.history import RoundRecord
-from strategies.bank.bank import SHARED, AdapterBank, Entry
+from strategies.bank.bank import SHARED, AdapterBank
+from strategies.bank.entry import Entry
 from strategies.bank.routing_file import write_routers
 
 

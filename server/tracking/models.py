@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.tracking.store import Store
-from strategies.bank.bank import Entry
+from strategies.bank.entry import Entry
 
 CHAMPION = "champion"
 FOLDER = "adapters"

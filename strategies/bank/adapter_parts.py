@@ -1,7 +1,7 @@
 """What an adapter has beside peft's `default` one, as files: a center's own adapter, the residual, local norms.
 
     center/adapter_config.json, adapter_model.safetensors   a second peft adapter; load it as "center", after the first
-    residual/adapter_config.json, adapter_model.safetensors    a third one, frozen; load it as "residual"
+    residual/adapter_config.json, adapter_model.safetensors a third one, frozen; load it as "residual"
     norms.safetensors                                       a center's affine parameters, under our keys
 
 Both peft adapters are plain LoRA of scale 1: alpha is the rank, module by module.

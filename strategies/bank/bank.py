@@ -1,6 +1,6 @@
 """The adapter bank: every adapter a study made, versioned, in peft's own format, verified whenever it is read.
 
-    ROOT/study.json                      the study's settings and peft's adapter_config
+    ROOT/study.json                      schema of the bank, the study's settings and peft's adapter_config
     ROOT/backbones/<hash>.safetensors    backbones by content hash
     ROOT/adapters/<name>/HEAD            the version in use; a rollback moves it and nothing else
     ROOT/adapters/<name>/<version>/      adapter_config.json, adapter_model.safetensors, entry.json; never changed.
@@ -12,7 +12,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,48 +27,20 @@ from protocol.storage import atomic_files
 from protocol.storage.sealed_json import read_sealed, sealed
 from strategies.bank import peft_format
 from strategies.bank.adapter_parts import default_part, part_files, read_parts
+from strategies.bank.entry import Entry
 from strategies.bank.peft_format import CONFIG_FILE, TENSOR_FILE
 
+SCHEMA = 2
 SHARED = "shared"
 SETTINGS_FILE, ENTRY_FILE, HEAD_FILE, BACKBONE_FILE = "study.json", "entry.json", "HEAD", "backbone.safetensors"
 HASH = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One version of one adapter.
-
-    center:       whose training made it; "" for the shared adapter.
-    server_round: the round that made it, counted over the study from 1; 0 is the state before training.
-    parent:       reference (`name/0003`) of the entry it grew from, None for the first.
-    backbone:     content hash of the frozen backbone it belongs to.
-    sha256:       content hash of its tensors.
-    support:      training cases behind each tensor group.
-    """
-
-    name: str
-    version: int
-    center: str
-    stage: str
-    server_round: int
-    parent: str | None
-    backbone: str
-    sha256: str
-    support: Mapping[str, int]
-    tensor_count: int
-    tensor_bytes: int
-
-    @property
-    def reference(self) -> str:
-        """How other entries and reports name this one."""
-        return f"{self.name}/{self.version:04d}"
 
 
 class AdapterBank:
     """A bank on disk; opening one reads and verifies its settings.
 
     Raises:
-        BankError: there is no bank at `root`, or its settings are damaged.
+        BankError: there is no bank at `root`, it is of another schema, or its settings are damaged.
     """
 
     def __init__(self, root: Path) -> None:
@@ -77,7 +49,7 @@ class AdapterBank:
             raise BankError(
                 f"no adapter bank at {root} ({SETTINGS_FILE} not found); a study's run leaves one in OUT/bank"
             )
-        study = read_sealed(root / SETTINGS_FILE)
+        study = _read_study(root)
         self.settings = StudySettings.model_validate(study["settings"])
         self.adapter_config: dict[str, Any] = study["adapter_config"]
 
@@ -86,12 +58,16 @@ class AdapterBank:
         """A new bank at `root`, or the one there when it belongs to the same study; clears unfinished writes.
 
         Raises:
-            BankError: `root` holds the bank of another study or of other settings.
+            BankError: `root` holds the bank of another study, of other settings or of another schema.
             StorageError: the disk refuses.
         """
-        study = {"settings": settings.model_dump(mode="json"), "adapter_config": dict(adapter_config)}
+        study = {
+            "schema": SCHEMA,
+            "settings": settings.model_dump(mode="json"),
+            "adapter_config": dict(adapter_config),
+        }
         if (root / SETTINGS_FILE).is_file():
-            found = read_sealed(root / SETTINGS_FILE)
+            found = _read_study(root)
             if found != json.loads(json.dumps(study)):
                 raise BankError(
                     f"{root} holds the bank of study '{found['settings']['study']}' with other settings than study "
@@ -119,7 +95,7 @@ class AdapterBank:
         """
         path = self._backbone_path(sha256)
         tensors = peft_format.read_tensors(_read(path), str(path))
-        return _verified(tensors, sha256, str(path))
+        return _verify(tensors, sha256, str(path))
 
     def add(
         self,
@@ -135,8 +111,7 @@ class AdapterBank:
     ) -> Entry:
         """Add a version and point HEAD at it.
 
-        The same tensors added again for the same center, stage, round and backbone (a resumed run) are the entry
-        that is there already.
+        The same tensors of the same center, stage, round and backbone (a resumed run) are the entry there already.
 
         Raises:
             BankError: the name is not a plain name, or the bank does not hold `backbone`.
@@ -153,18 +128,15 @@ class AdapterBank:
             server_round=server_round,
             parent=parent,
             backbone=backbone,
-            sha256=content_hash(tensors),
             support=dict(support),
-            tensor_count=len(tensors),
-            tensor_bytes=sum(4 * array.size for array in tensors.values()),
+            **_measures(tensors),
         )
-        known = [old for old in (self.entry(name, version) for version in versions) if _origin(old) == _origin(entry)]
-        if known:
-            self._set_head(known[-1])
-            return known[-1]
-        atomic_files.write_directory(self._folder(entry), self._files(entry, tensors))
-        self._set_head(entry)
-        return entry
+        entries = (self.entry(name, version) for version in reversed(versions))
+        known = next((old for old in entries if old.origin == entry.origin), entry)
+        if known is entry:
+            atomic_files.write_directory(self._folder(entry), self._files(entry, tensors))
+        self._set_head(known)
+        return known
 
     def head(self, name: str) -> Entry:
         """The entry in use under this name.
@@ -210,7 +182,7 @@ class AdapterBank:
             for file in sorted(folder.rglob("*.safetensors"))
             if file.name != TENSOR_FILE or file.parent != folder
         }
-        found = _verified({**tensors, **read_parts(files, str(folder))}, entry.sha256, str(path))
+        found = _verify({**tensors, **read_parts(files, str(folder))}, entry.sha256, str(path))
         if config != peft_format.config_bytes(peft_format.config_for(found, self.adapter_config)):
             raise BankError(f"{folder / CONFIG_FILE} differs from the study's adapter_config; restore it from a copy")
         return found
@@ -266,11 +238,28 @@ class AdapterBank:
         return self.root / "backbones" / f"{sha256}.safetensors"
 
 
-def _origin(entry: Entry) -> tuple[str, str, int, str, str]:
-    return entry.center, entry.stage, entry.server_round, entry.backbone, entry.sha256
+def _read_study(root: Path) -> dict[str, Any]:
+    """What a bank says about its study.
+
+    Raises:
+        BankError: the file is damaged, or the bank is of another schema.
+    """
+    study = read_sealed(root / SETTINGS_FILE)
+    if (found := study.get("schema", 1)) != SCHEMA:
+        raise BankError(
+            f"{root} is an adapter bank of schema {found}, and this version of concilium reads schema {SCHEMA} only: "
+            "tensors have other names there. Export its adapters with the version that wrote it, or run the study again"
+        )
+    return study
 
 
-def _verified(tensors: dict[str, NDArray[np.float32]], expected: str, where: str) -> dict[str, NDArray[np.float32]]:
+def _measures(tensors: Tensors) -> dict[str, Any]:
+    """What an entry says of its tensors."""
+    size = sum(4 * array.size for array in tensors.values())
+    return {"sha256": content_hash(tensors), "tensor_count": len(tensors), "tensor_bytes": size}
+
+
+def _verify(tensors: dict[str, NDArray[np.float32]], expected: str, where: str) -> dict[str, NDArray[np.float32]]:
     found = content_hash(tensors)
     if found != expected:
         raise BankError(f"{where} is damaged: content hash found {found}, expected {expected}; restore it from a copy")

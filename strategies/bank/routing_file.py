@@ -6,13 +6,16 @@ ROOT/router.json    {"features.ct": router, "features.ct+features.pet": router, 
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from protocol.errors import BankError
 from protocol.messages.tensors import Tensors
 from protocol.storage.atomic_files import write_bytes
 from protocol.storage.sealed_json import read_sealed, sealed
 from strategies.continual.prototypes import prototypes_of
-from strategies.continual.router import Router, fit, from_json, to_json
+from strategies.continual.router import Router, fit
 
 logger = logging.getLogger(__name__)
 
@@ -43,3 +46,36 @@ def read_routers(root: Path) -> dict[str, Router]:
     if not (root / ROUTER_FILE).is_file():
         raise BankError(f"bank {root} has no {ROUTER_FILE}; run the study with router = true in [strategy]")
     return {blocks: from_json(content) for blocks, content in read_sealed(root / ROUTER_FILE).items()}
+
+
+def to_json(router: Router) -> dict[str, Any]:
+    """A router as a JSON object; every float64 survives unchanged."""
+    return {
+        "centers": list(router.centers),
+        "temperature": router.temperature,
+        **{name: getattr(router, name).tolist() for name in ("counts", "offset", "projection", "positions")},
+    }
+
+
+def from_json(content: Mapping[str, Any]) -> Router:
+    """The router that `to_json` wrote.
+
+    Raises:
+        BankError: a field is missing, or sizes contradict each other.
+    """
+    try:
+        counts, offset, projection, positions = (
+            np.array(content[name], dtype=np.float64) for name in ("counts", "offset", "projection", "positions")
+        )
+        router = Router(tuple(content["centers"]), counts, offset, projection, positions, float(content["temperature"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BankError(f"router cannot be read ({error!r}); fit it again from the bank's prototypes") from error
+    centers, components = len(router.centers), len(projection)
+    expected = ((centers,), (components, offset.size), (centers, components))
+    found = (counts.shape, projection.shape, positions.shape)
+    if found != expected or offset.ndim != 1 or not centers:
+        raise BankError(
+            f"router of {centers} centers has counts, projection and positions {found}, expected {expected}; fit it "
+            "again from the bank's prototypes"
+        )
+    return router

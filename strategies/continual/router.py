@@ -27,16 +27,13 @@ and Hilferty 1931, q (1 - 2/9q + z sqrt(2/9q))^3; at 0.99 it is 0.74 % low for q
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.errors import BankError
-from protocol.messages.tensors import CENTER, NORM, ROLE_GROUPS, Tensors, is_statistic, module_of, role_of
 from strategies.continual.prototypes import Prototype, check
 
 Array = NDArray[np.float64]
@@ -150,27 +147,19 @@ def fit(
     """
     rows = sorted(prototypes, key=lambda prototype: prototype.center)
     check(rows)
-    if not 0 < shrinkage <= 1 or not temperature > 0 or components < 1:
-        raise ValueError(
-            f"router: shrinkage {shrinkage}, temperature {temperature}, {components} components; expected "
-            "(0, 1], above 0 and at least 1"
-        )
+    _check_settings(shrinkage, components, temperature)
     counts = np.array([row.count for row in rows], dtype=np.float64)
     means = np.stack([row.mean for row in rows]).astype(np.float64)
-    scatter = np.sum([row.scatter for row in rows], axis=0, dtype=np.float64)
-    freedom = counts.sum() - len(rows)
+    scatter: Array = np.asarray(np.sum([row.scatter for row in rows], axis=0, dtype=np.float64))
     offset = counts @ means / counts.sum()
     away = means - offset
-    total = (scatter + (away * counts[:, None]).T @ away) / counts.sum()
-    axes = _components(total, max(1, min(components, int(freedom // CASES_PER_COMPONENT))))
-    within = axes @ scatter @ axes.T / max(1.0, freedom)
+    axes, within = _within_centers(scatter, away, counts, components)
     if not np.trace(within) > SMALLEST_VARIANCE:
         raise ValueError(
             f"router: no case of centers {[row.center for row in rows]} differs from its center's mean, so no distance "
             "can be measured; at least one center needs two different cases"
         )
-    shrunk = (1 - shrinkage) * within + shrinkage * np.trace(within) / len(axes) * np.eye(len(axes))
-    projection = np.linalg.solve(np.linalg.cholesky(shrunk), axes).astype(np.float64)
+    projection = _whiten(axes, within, shrinkage)
     return Router(
         centers=tuple(row.center for row in rows),
         counts=counts,
@@ -181,65 +170,26 @@ def fit(
     )
 
 
-def merge_center_adapters(route: Route, shared: Tensors, own: Mapping[str, Tensors]) -> dict[str, NDArray[np.float32]]:
-    """The tensors to load for one scan: S + sum_c pi_c E_c as one center adapter, and norms where all have them.
-
-    Factors are stacked, A = [A_1; A_2] and B = [pi_1 B_1, pi_2 B_2], so that B A = sum_c pi_c B_c A_c exactly; the
-    weight goes on one factor only. The stacked rank is the sum of the centers' ranks, with scale 1 as theirs. A
-    normalisation's parameters replace the shared ones and are no addition, hence their weights are pi_c raised to sum
-    to 1, and one that not all serving centers have is left as the backbone has it.
-
-    Args:
-        route: which centers serve, with what weight; nobody where the scan is unknown.
-        shared: S, returned as it is beside the center adapter.
-        own: center -> its own tensors; only center adapters and norms are read.
-    """
-    serving = [(weight, own.get(center, {})) for center, weight in route.weights.items()]
-    merged: dict[str, NDArray[np.float32]] = dict(shared)
-    for module in sorted({module_of(key) for _, tensors in serving for key in _of(tensors, CENTER)}):
-        key_a, key_b = f"{module}#center_a", f"{module}#center_b"
-        pairs = [(w, tensors[key_a], tensors[key_b]) for w, tensors in serving if {key_a, key_b} <= tensors.keys()]
-        if pairs:
-            merged[key_a] = np.concatenate([a for _, a, _ in pairs]).astype(np.float32)
-            merged[key_b] = np.concatenate([w * b.astype(np.float64) for w, _, b in pairs], axis=1).astype(np.float32)
-    total = sum(route.weights.values())
-    for key in sorted({key for _, tensors in serving for key in _of(tensors, NORM)}):
-        if all(key in tensors for _, tensors in serving):
-            merged[key] = _mean([(w / total, tensors[key]) for w, tensors in serving])
-    return merged
-
-
-def to_json(router: Router) -> dict[str, Any]:
-    """A router as a JSON object, for `protocol.storage.sealed_json`; every float64 survives unchanged."""
-    return {
-        "centers": list(router.centers),
-        "temperature": router.temperature,
-        **{name: getattr(router, name).tolist() for name in ("counts", "offset", "projection", "positions")},
-    }
-
-
-def from_json(content: Mapping[str, Any]) -> Router:
-    """The router that `to_json` wrote.
-
-    Raises:
-        BankError: a field is missing, or sizes contradict each other.
-    """
-    try:
-        counts, offset, projection, positions = (
-            np.array(content[name], dtype=np.float64) for name in ("counts", "offset", "projection", "positions")
+def _check_settings(shrinkage: float, components: int, temperature: float) -> None:
+    if not 0 < shrinkage <= 1 or not temperature > 0 or components < 1:
+        raise ValueError(
+            f"router: shrinkage {shrinkage}, temperature {temperature}, {components} components; expected "
+            "(0, 1], above 0 and at least 1"
         )
-        router = Router(tuple(content["centers"]), counts, offset, projection, positions, float(content["temperature"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise BankError(f"router cannot be read ({error!r}); fit it again from the bank's prototypes") from error
-    centers, components = len(router.centers), len(projection)
-    expected = ((centers,), (components, offset.size), (centers, components))
-    found = (counts.shape, projection.shape, positions.shape)
-    if found != expected or offset.ndim != 1 or not centers:
-        raise BankError(
-            f"router of {centers} centers has counts, projection and positions {found}, expected {expected}; fit it "
-            "again from the bank's prototypes"
-        )
-    return router
+
+
+def _within_centers(scatter: Array, away: Array, counts: Array, most: int) -> tuple[Array, Array]:
+    """The components (q, p), at most `most`, and S in them: the pooled covariance within centers (q, q)."""
+    freedom = counts.sum() - len(counts)
+    total = (scatter + (away * counts[:, None]).T @ away) / counts.sum()
+    axes = _components(total, max(1, min(most, int(freedom // CASES_PER_COMPONENT))))
+    return axes, axes @ scatter @ axes.T / max(1.0, freedom)
+
+
+def _whiten(axes: Array, within: Array, shrinkage: float) -> Array:
+    """S_rho^(-1/2) times the components (q, p)."""
+    regular = (1 - shrinkage) * within + shrinkage * np.trace(within) / len(axes) * np.eye(len(axes))
+    return np.linalg.solve(np.linalg.cholesky(regular), axes).astype(np.float64)
 
 
 def _components(total: Array, most: int) -> Array:
@@ -250,12 +200,3 @@ def _components(total: Array, most: int) -> Array:
     kept = [i for i in range(len(variances))[::-1] if variances[i] > SMALLEST_VARIANCE * max(variances[-1], 1e-300)]
     axes = vectors[:, kept[:most]].T / deviations
     return np.asarray(axes, dtype=np.float64)
-
-
-def _of(tensors: Tensors, group: str) -> list[str]:
-    return [key for key in tensors if not is_statistic(key) and ROLE_GROUPS.get(role_of(key)) == group]
-
-
-def _mean(terms: Sequence[tuple[float, NDArray[np.float32]]]) -> NDArray[np.float32]:
-    total = np.sum([weight * array.astype(np.float64) for weight, array in terms], axis=0)
-    return np.asarray(total, dtype=np.float32)

@@ -102,7 +102,7 @@ def check_weights(given: Mapping[str, Any]) -> dict[str, Weight]:
         ValueError: a term that the table does not have, or a weight that a term cannot have; names all.
     """
     found = [f"'{name}' is no local term; known: {list(TERMS)}" for name in given if name not in TERMS]
-    weights: dict[str, Weight] = {name: False if term.weight is bool else 0 for name, term in TERMS.items()}
+    weights: dict[str, Weight] = {name: False if term.weight is bool else 0.0 for name, term in TERMS.items()}
     for name in TERMS.keys() & given.keys():
         try:
             weights[name] = TypeAdapter(TERMS[name].weight).validate_python(given[name])

@@ -112,3 +112,7 @@ def test_a_secret_whose_writer_fails_is_not_there_at_all(tmp_path, monkeypatch):
         with pytest.raises(StorageError):
             atomic_files.provide_private(tmp_path / "secret", b"data")
     assert names(tmp_path) == []
+
+
+def test_free_bytes_of_a_path_that_does_not_exist_yet(tmp_path):
+    assert atomic_files.free_bytes(tmp_path / "a" / "b") > 0

@@ -19,7 +19,7 @@ from server.results.result import (
 )
 from server.study.file import Study
 from server.study.history import AggregationRecord, GateRecord, History, LateRecord, QueryRecord, RoundRecord, StageRow
-from strategies.bank.bank import Entry
+from strategies.bank.entry import Entry
 from strategies.continual.gate import Verdict
 
 PAGE = Path(__file__).parents[3] / "docs" / "result.md"

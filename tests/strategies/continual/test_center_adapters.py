@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.continual.router import Route, merge_center_adapters
+from strategies.continual.center_adapters import merge_center_adapters
+from strategies.continual.router import Route
 
 
 def adapter(rng: np.random.Generator, rank: int, *, conv: bool = False) -> "dict[str, np.ndarray]":

@@ -1,0 +1,41 @@
+"""What the router knows of each center."""
+
+import numpy as np
+import pytest
+
+from strategies.continual.prototypes import Prototype, check, prototypes_of
+
+
+def block(mean: float, count: int, scatter: float) -> "dict[str, np.ndarray]":
+    return {
+        "mean": np.array([mean], dtype=np.float32),
+        "scatter": np.array([[scatter]], dtype=np.float32),
+        "count": np.array([count], dtype=np.float32),
+    }
+
+
+def kept(**blocks: "dict[str, np.ndarray]") -> "dict[str, np.ndarray]":
+    return {f"features.{name}@{part}": array for name, parts in blocks.items() for part, array in parts.items()}
+
+
+def test_prototypes_come_from_what_is_kept_of_centers() -> None:
+    """Joint blocks: 4 of 8 CT cases count, so that the CT scatter halves. A CT-only center has no joint prototype."""
+    own = {"mda": kept(ct=block(1, 8, 6), pet=block(2, 4, 5)), "chuv": kept(ct=block(3, 9, 1)), "hgj": {}}
+    (joint,) = prototypes_of(own, ("features.ct", "features.pet"))
+    assert (joint.center, joint.count, joint.mean.tolist()) == ("mda", 4, [1, 2])
+    assert joint.scatter.tolist() == [[3, 0], [0, 5]]
+    assert [each.center for each in prototypes_of(own, ("features.ct",))] == ["chuv", "mda"]
+
+
+def test_a_center_without_a_block_has_no_prototype_there() -> None:
+    own = {"mda": kept(ct=block(1, 8, 6))}
+    assert prototypes_of(own, ("features.ct", "features.pet")) == ()
+
+
+def test_prototypes_of_one_size_fit_together() -> None:
+    rows = [Prototype(name, 2, np.zeros(3), np.eye(3)) for name in "ab"]
+    check(rows)
+    with pytest.raises(ValueError, match="expected at least one center, each once, and one size"):
+        check([*rows, Prototype("c", 2, np.zeros(2), np.eye(2))])
+    with pytest.raises(ValueError, match=r"centers \['c'\] have no case"):
+        check([*rows, Prototype("c", 0, np.zeros(3), np.eye(3))])
