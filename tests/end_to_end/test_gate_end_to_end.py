@@ -12,7 +12,8 @@ from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Comparison, Reply
 from server.study import checkpoint as checkpoints
 from strategies.bank.bank import AdapterBank
-from tests.support.federation import GROWING, errors_of, federation, result_of, stage, when_round_starts
+from tests.support.federation import CENTERS, GROWING, errors_of, federation, result_of, when_round_starts
+from tests.support.study_text import stage_text
 
 GATED = GROWING.replace("[centers.center-a]", '[strategy]\npersonal = ["center"]\n[strategy.gate]\n[centers.center-a]')
 
@@ -79,7 +80,7 @@ def test_a_center_adapter_is_loaded_at_its_center_alone(cohort: Path, tmp_path: 
 
 def test_a_bank_that_was_rolled_back_is_where_the_next_stage_starts(cohort: Path, tmp_path: Path) -> None:
     """Stopped between the stages, rolled back from version 2 to 1, resumed: stage three trains on version 1."""
-    text = GROWING + stage("again", "arrive", '["center-a"]')
+    text = GROWING + stage_text("again", CENTERS[:1], kind="arrive", rounds=2, local_steps=1)
     found = federation(tmp_path, cohort, text)
 
     def stop() -> None:

@@ -12,44 +12,17 @@ import pytest
 from client.data.synthetic import CENTERS, write_synthetic_cohort
 from deploy.study.prepare import prepare
 from tests.support.loopback import CONNECTION, Loopback, wait_until
+from tests.support.study_text import NETWORK, QUARTERS, centers_text, head_text, stage_text
 
 NAMES = ("center-a", "center-b")
 PATIENTS = 4
-STUDY = """
-name = "loopback"
-title = "One adapter round over a network"
-formed_by = "synthetic cohort; centers are settings of simulated scanners"
-synthetic = true
-seed = 3
-quorum = 2
-deadline_s = 240
-
-[model]
-name = "pemma-unetr-tiny"
-
-[adapter]
-rank = 2
-alpha = 4
-
-[preprocessing]
-spacing_zyx_mm = [8.0, 8.0, 8.0]
-crop_zyx = [16, 16, 16]
-
-[split]
-validation = 0.25
-test = 0.25
-
-[centers.center-a]
-[centers.center-b]
-
-[[stages]]
-name = "adapt"
-kind = "adapt"
-centers = ["center-a", "center-b"]
-rounds = 1
-local_steps = 2
-learning_rate = 1e-3
-"""
+STUDY = (
+    head_text("loopback", "One adapter round over a network", "seed = 3", "quorum = 2", "deadline_s = 240")
+    + NETWORK.replace("10.0", "8.0")
+    + QUARTERS
+    + centers_text(NAMES)
+    + stage_text("adapt", NAMES)
+)
 
 
 @pytest.fixture(scope="module")

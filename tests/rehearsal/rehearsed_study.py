@@ -1,4 +1,4 @@
-"""The study that tests/end_to_end/test_federation.py rehearses, its cohort with a planted patient name, and the run of it all."""
+"""The study that test_federation.py rehearses, its cohort with a planted patient name, and the run of it all."""
 
 import gzip
 import json
@@ -13,6 +13,7 @@ from typing import Any
 from client.data.synthetic import CENTERS, write_synthetic_cohort
 from tests.rehearsal.consortium import BIN, COORDINATOR, Consortium, wait_until
 from tests.rehearsal.disturbances import slowed
+from tests.support.study_text import NETWORK, NO_GATE, QUARTERS, centers_text, head_text, stage_text
 
 NAMES = ("center-a", "center-b", "center-c", "center-d")
 CANARY, CANARY_CENTER = "DOE-JANE-19540321", "center-d"
@@ -20,66 +21,20 @@ REFERENCE = "reference"
 DESCRIP = slice(148, 228)
 TAMPERED = Path(__file__).parent / "tampered_app"
 
-HEAD = """
-name = "federation"
-title = "Four hospitals rehearse"
-formed_by = "synthetic cohort; centers are settings of simulated scanners"
-synthetic = true
-seed = 3
-deadline_s = 600
-reconnect_s = 120
-
-[model]
-name = "pemma-unetr-tiny"
-
-[adapter]
-rank = 2
-alpha = 4
-
-[preprocessing]
-spacing_zyx_mm = [10.0, 10.0, 10.0]
-crop_zyx = [16, 16, 16]
-
-[split]
-validation = 0.25
-test = 0.25
-
-[strategy]
-gate = false
-
-[centers.center-a]
-[centers.center-b]
-[centers.center-c]
-[centers.center-d]
-modalities = ["ct"]
-"""
-STAGE = """
-[[stages]]
-name = "{name}"
-kind = "{kind}"
-centers = {centers}
-rounds = 1
-local_steps = {steps}
-learning_rate = 1e-3
-"""
-
-
-def stage(name: str, kind: str, centers: Sequence[str], steps: int = 2) -> str:
-    """One stage of one round."""
-    return STAGE.format(name=name, kind=kind, centers=json.dumps(list(centers)), steps=steps)
-
-
-STUDY = HEAD + "".join(
-    (
-        stage("pretrain", "pretrain", NAMES[:2]),
-        stage("adapt", "adapt", NAMES[:3]),
-        stage("arrive", "arrive", NAMES[3:], steps=400),
-    )
+STUDY = (
+    head_text("federation", "Four hospitals rehearse", "seed = 3", "deadline_s = 600", "reconnect_s = 120")
+    + NETWORK
+    + QUARTERS
+    + NO_GATE
+    + centers_text(NAMES, {"center-d": 'modalities = ["ct"]'})
+    + stage_text("pretrain", NAMES[:2], kind="pretrain")
+    + stage_text("adapt", NAMES[:3])
+    + stage_text("arrive", NAMES[3:], kind="arrive", local_steps=400)
 )
 
 
 def write_cohort(root: Path) -> None:
-    """Four cases a center; those of one center residual the canary in their folders' names and in both images' headers.
+    """Four cases a center; those of one center have the canary in their folders' names and in both images' headers.
 
     That center has a fifth case that cannot be read, and a letter that lies among the images.
     """

@@ -8,56 +8,20 @@ from pathlib import Path
 
 from client.data.synthetic import CENTERS, write_synthetic_cohort
 from tests.rehearsal.consortium import Consortium
+from tests.support.study_text import NETWORK, NO_GATE, QUARTERS, centers_text, head_text, stage_text
 
 NAMES = ("center-a", "center-b", "center-c")
-STUDY = """
-name = "rehearsal"
-title = "A short study to disturb"
-formed_by = "synthetic cohort; centers are settings of simulated scanners"
-synthetic = true
-seed = 11
-quorum = 2
-deadline_s = 420
-reconnect_s = 240
-
-[model]
-name = "pemma-unetr-tiny"
-
-[adapter]
-rank = 2
-alpha = 4
-
-[preprocessing]
-spacing_zyx_mm = [10.0, 10.0, 10.0]
-crop_zyx = [16, 16, 16]
-
-[split]
-validation = 0.25
-test = 0.25
-
-[strategy]
-gate = false
-
-[centers.center-a]
-[centers.center-b]
-[centers.center-c]
-
-[[stages]]
-name = "pretrain"
-kind = "pretrain"
-centers = ["center-a", "center-b", "center-c"]
-rounds = 2
-local_steps = 150
-learning_rate = 1e-3
-
-[[stages]]
-name = "adapt"
-kind = "adapt"
-centers = ["center-a", "center-b", "center-c"]
-rounds = 2
-local_steps = 100
-learning_rate = 1e-3
-"""
+STUDY = (
+    head_text(
+        "rehearsal", "A short study to disturb", "seed = 11", "quorum = 2", "deadline_s = 420", "reconnect_s = 240"
+    )
+    + NETWORK
+    + QUARTERS
+    + NO_GATE
+    + centers_text(NAMES)
+    + stage_text("pretrain", NAMES, kind="pretrain", rounds=2, local_steps=150)
+    + stage_text("adapt", NAMES, rounds=2, local_steps=100)
+)
 KEPT = frozenset(
     {
         *("study.toml", "tensors.json", "initial.safetensors", "adapter_config.json", "coordinator.toml"),

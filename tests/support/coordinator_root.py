@@ -15,29 +15,15 @@ from server.runs.state_files import Launch, RunProgress, read_launch, write_stat
 from server.study.directory import StudyDirectory, write_prepared
 from server.tls.authority import utc_now
 from tests.support.loopback import write_node_key
+from tests.support.study_text import centers_text, stage_text
 
 CENTERS = ("center-a", "center-b", "center-c")
-STUDY = """
-name = "roots"
-title = "A study to launch"
-formed_by = "nobody"
-quorum = 2
-
-[model]
-name = "pemma-unetr-tiny"
-
-[centers.center-a]
-[centers.center-b]
-[centers.center-c]
-
-[[stages]]
-name = "adapt"
-kind = "adapt"
-centers = ["center-a", "center-b", "center-c"]
-rounds = 2
-local_steps = 1
-learning_rate = 1e-3
-"""
+STUDY = (
+    'name = "roots"\ntitle = "A study to launch"\nformed_by = "nobody"\nquorum = 2\n'
+    '\n[model]\nname = "pemma-unetr-tiny"\n'
+    + centers_text(CENTERS)
+    + stage_text("adapt", CENTERS, rounds=2, local_steps=1)
+)
 
 
 def found_root(root: Path, *, port: int = 9443, link_port: int = 8443) -> StudyDirectory:

@@ -18,35 +18,16 @@ from server.centers.federation_init import found
 from server.study.directory import StudyDirectory
 from server.superlink.link import RegisteredNode
 from tests.support.listed_link import ListedLink
+from tests.support.study_text import NETWORK, centers_text, stage_text
 
-STUDY = """
-name = "small"
-title = "A small study"
-formed_by = "two centers of a test"
-model = { name = "pemma-unetr-tiny" }
-adapter = { rank = 2, alpha = 4 }
-preprocessing = { spacing_zyx_mm = [10.0, 10.0, 10.0], crop_zyx = [16, 16, 16] }
-
-[centers.center-a]
-[centers.center-d]
-modalities = ["ct"]
-
-[[stages]]
-name = "pretrain"
-kind = "pretrain"
-centers = ["center-a", "center-d"]
-rounds = 2
-local_steps = 2
-learning_rate = 1e-3
-
-[[stages]]
-name = "adapt"
-kind = "adapt"
-centers = ["center-a", "center-d"]
-rounds = 2
-local_steps = 4
-learning_rate = 1e-3
-"""
+NAMES = ("center-a", "center-d")
+STUDY = (
+    'name = "small"\ntitle = "A small study"\nformed_by = "two centers of a test"\n'
+    + NETWORK
+    + centers_text(NAMES, {"center-d": 'modalities = ["ct"]'})
+    + stage_text("pretrain", NAMES, kind="pretrain", rounds=2)
+    + stage_text("adapt", NAMES, rounds=2, local_steps=4)
+)
 SPECS = (
     TensorSpec("stem.weight", "backbone", (4, 2)),
     TensorSpec("pet_embedding.weight", "pet", (3, 2)),

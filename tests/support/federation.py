@@ -21,6 +21,7 @@ from server.rounds.study_run import run_study
 from server.study.directory import StudyDirectory
 from server.study.events import Event, Listen, RoundStarted
 from tests.support.small_study import STUDY, write_study
+from tests.support.study_text import stage_text
 
 CENTERS = ("center-a", "center-d")
 Change = Callable[[Instruction, Reply], Reply]
@@ -82,13 +83,12 @@ def federation(folder: Path, data: Path, text: str) -> Federation:
 HEAD = STUDY.partition("[[stages]]")[0].replace("seed = 5", "seed = 5\nquorum = 1")
 
 
-def stage(name: str, kind: str, centers: str, *more: str) -> str:
-    lines = ("rounds = 2", "local_steps = 1", "learning_rate = 1e-3", *more)
-    return "\n".join(["[[stages]]", f'name = "{name}"', f'kind = "{kind}"', f"centers = {centers}", *lines, ""])
-
-
-GROWING = HEAD + stage("adapt", "adapt", '["center-a"]') + stage("arrive", "arrive", '["center-a", "center-d"]')
-TOGETHER = HEAD + stage("adapt", "adapt", '["center-a", "center-d"]')
+GROWING = (
+    HEAD
+    + stage_text("adapt", CENTERS[:1], rounds=2, local_steps=1)
+    + stage_text("arrive", CENTERS, kind="arrive", rounds=2, local_steps=1)
+)
+TOGETHER = HEAD + stage_text("adapt", CENTERS, rounds=2, local_steps=1)
 
 
 def when_round_starts(at: int, action: Callable[[], object]) -> Listen:

@@ -30,6 +30,7 @@ from server.study.checkpoint import Checkpoint
 from server.study.directory import StudyDirectory, write_prepared
 from server.study.events import Listen
 from strategies.bank.bank import AdapterBank
+from tests.support.study_text import centers_text, stage_text
 
 SPECS = (
     TensorSpec("w", BACKBONE, (4, 4)),
@@ -56,18 +57,7 @@ alpha = 4
 
 [strategy]
 gate = false
-
-[centers.a]
-[centers.b]
-
-[[stages]]
-name = "adapt"
-kind = "arrive"
-centers = ["a", "b"]
-rounds = 3
-local_steps = 1
-learning_rate = 1e-3
-"""
+""" + (centers_text("ab") + stage_text("adapt", "ab", kind="arrive", rounds=3, local_steps=1))
 
 
 class LightCenter:

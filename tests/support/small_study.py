@@ -8,60 +8,22 @@ from rich.console import Console
 from client.data.synthetic import CENTERS, write_synthetic_cohort
 from deploy.simulation.local import simulate
 from server.study.directory import StudyDirectory
+from tests.support.study_text import NETWORK, centers_text, head_text, stage_text
 
-STUDY = """
-name = "small"
-title = "A small synthetic study"
-formed_by = "synthetic cohort; centers are settings of simulated scanners"
-synthetic = true
-seed = 5
-
-[model]
-name = "pemma-unetr-tiny"
-
-[adapter]
-method = "dora"
-rank = 2
-alpha = 4
-
-[preprocessing]
-spacing_zyx_mm = [10.0, 10.0, 10.0]
-pet_window_suv = [0.0, 15.0]
-crop_zyx = [16, 16, 16]
-
-[centers.center-a]
-[centers.center-d]
-modalities = ["ct"]
-
-[[stages]]
-name = "pretrain"
-kind = "pretrain"
-centers = ["center-a", "center-d"]
-rounds = 2
-local_steps = 2
-learning_rate = 1e-3
-
-[[stages]]
-name = "adapt"
-kind = "adapt"
-centers = ["center-a", "center-d"]
-rounds = 2
-local_steps = 4
-learning_rate = 1e-3
-
-[[stages]]
-name = "arrive"
-kind = "arrive"
-centers = ["center-d"]
-rounds = 1
-local_steps = 2
-learning_rate = 1e-3
-"""
+NAMES = ("center-a", "center-d")
+STUDY = (
+    head_text("small", "A small synthetic study", "seed = 5")
+    + NETWORK.replace("rank", 'method = "dora"\nrank').replace("crop", "pet_window_suv = [0.0, 15.0]\ncrop")
+    + centers_text(NAMES, {"center-d": 'modalities = ["ct"]'})
+    + stage_text("pretrain", NAMES, kind="pretrain", rounds=2)
+    + stage_text("adapt", NAMES, rounds=2, local_steps=4)
+    + stage_text("arrive", NAMES[1:], kind="arrive")
+)
 
 
 def write_cohort(root: Path) -> Path:
     """Three synthetic patients at each of the two centers."""
-    centers = [replace(center, patients=3) for center in CENTERS if center.name in {"center-a", "center-d"}]
+    centers = [replace(center, patients=3) for center in CENTERS if center.name in NAMES]
     write_synthetic_cohort(root, centers=centers, seed=1)
     return root
 

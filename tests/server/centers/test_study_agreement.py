@@ -69,13 +69,13 @@ def test_an_adapter_counts_at_the_centers_own_rank(study_of: StudyOf) -> None:
 
 
 def test_an_anchor_doubles_what_comes_down(study_of: StudyOf) -> None:
-    anchored = STUDY.replace("[[stages]]", "[strategy.agreement]\ngram_anchor = 1.0\n\n[[stages]]", 1)
+    anchored = STUDY.replace("[[stages]]", "[strategy.terms]\ngram_anchor = 1.0\n\n[[stages]]", 1)
     trained = 4 * (PET + FUSION + PEFT)
     assert bytes_per_round(study_of(anchored), SPECS, "center-a") == (2 * trained, trained)
 
 
 def test_a_study_needs_a_case_for_each_part_of_its_split(study_of: StudyOf) -> None:
-    without = STUDY.replace("[centers.center-a]", "split = { test = 0.0 }\n\n[centers.center-a]", 1)
+    without = STUDY.replace("[centers.center-a]", "[split]\ntest = 0.0\n\n[centers.center-a]", 1)
     assert [minimum_cases(study_of(text)) for text in (STUDY, without)] == [3, 2]
 
 

@@ -21,16 +21,9 @@ from server.tls.authority import open_authority, provide_server_certificate, utc
 from tests.support.coordinator_root import CENTERS, enroll, found_root, report, want, wanted_of
 from tests.support.listed_link import ListedLink, NoLink, run
 from tests.support.loopback import free_port
+from tests.support.study_text import stage_text
 
-SECOND_STAGE = """
-[[stages]]
-name = "refine"
-kind = "adapt"
-centers = ["center-a", "center-b", "center-c"]
-rounds = 1
-local_steps = 1
-learning_rate = 1e-3
-"""
+SECOND_STAGE = stage_text("refine", CENTERS, local_steps=1)
 
 
 def study_of(directory: StudyDirectory) -> Study:
