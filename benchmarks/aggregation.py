@@ -120,7 +120,7 @@ def flower_decoded_arm(case: Case) -> Run:
 
     def run() -> Sent:
         sums: Sent = {}
-        for index, reply in enumerate(drawn(made, case.count)):
+        for index, reply in enumerate(draw(made, case.count)):
             weight = (10 + index % 7) / total
             for key, array in reply.items():
                 if key in sums:
@@ -136,7 +136,7 @@ def mean_arm(case: Case) -> Run:
     """The running mean of replies as they arrive in a study, each read when its turn comes."""
     made = [Reply("", "train", payload=payload) for payload in payloads(replies(case), IN_ADVANCE)]
     contents = [reply_content(reply) for reply in made]
-    return lambda: mean_of(tensors_in(content) for content in drawn(contents, case.count))
+    return lambda: mean_of(tensors_in(content) for content in draw(contents, case.count))
 
 
 def tensors_in(content: RecordDict) -> Tensors:
@@ -148,7 +148,7 @@ def tensors_in(content: RecordDict) -> Tensors:
 def mean_decoded_arm(case: Case) -> Run:
     """The same with nothing to decode."""
     made = replies(case)
-    return lambda: mean_of(drawn(made, case.count))
+    return lambda: mean_of(draw(made, case.count))
 
 
 def scheme_arm(name: str, case: Case) -> Run:
@@ -177,7 +177,7 @@ ARMS: dict[str, Callable[[Case], Run]] = {
 }
 
 
-def drawn(made: Sequence[Item], count: int) -> Iterator[Item]:
+def draw(made: Sequence[Item], count: int) -> Iterator[Item]:
     """`count` of what was made in advance, over and over."""
     return islice(cycle(made), count)
 
@@ -193,7 +193,7 @@ def mean_of(decoded: Iterable[Tensors]) -> dict[str, NDArray[np.float64]]:
 
 def payloads(sent: Sequence[Sent], count: int) -> Iterator[Payload]:
     """The payloads of `count` centers in the order of their names."""
-    for index, tensors in enumerate(drawn(sent, count)):
+    for index, tensors in enumerate(draw(sent, count)):
         support = {PEFT: 10 + index % 7, PET: 5 + index % 3}
         yield Payload(f"center-{index:05d}", "", "", 0, tensors, support)
 
@@ -202,7 +202,7 @@ def times(case: Case) -> Figures:
     """Milliseconds a center of every arm, and its ratio to Flower's where Flower is among them."""
     runs = {arm: ARMS[arm](case) for arm in case.arms}
     repeats = max(1, min(9, 900 // case.count))
-    turns = [{arm: timed(run) for arm, run in runs.items()} for _ in range(repeats + (repeats > 1))]
+    turns = [{arm: measure_s(run) for arm, run in runs.items()} for _ in range(repeats + (repeats > 1))]
     if repeats > 1:
         del turns[0]
     found: Figures = {}
@@ -223,7 +223,7 @@ def memory(case: Case) -> Figures:
 MEASURES = {"time": times, "memory": memory}
 
 
-def timed(run: Run) -> float:
+def measure_s(run: Run) -> float:
     """Processor seconds of one call, its result let go."""
     start = time.process_time()
     run()

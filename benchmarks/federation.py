@@ -4,8 +4,8 @@
 
 overhead  seconds a round beyond the slowest center's training, of a study and of Flower's own FedAvg over an array of
           as many bytes, on the same SuperNodes (round_overhead.py); the project asks for a ratio of at most 1.2
-bytes     tensor bytes to and from a center in a round, by the study_specs of each model, against FedAvg over the whole model
-          (backbone and all pathways, both ways); and what SuperLink counted in the runs of `overhead`
+bytes     tensor bytes to and from a center in a round, by the tensors of each model, against FedAvg over the whole
+          model (backbone and all pathways, both ways); and what SuperLink counted in the runs of `overhead`
 centers   seconds a round and memory of the coordinator with 2 to 64 light centers (many_centers.py)
 
 The last line is one JSON object.
@@ -88,7 +88,7 @@ def bytes_on_the_wire(folder: Path, _options: argparse.Namespace) -> dict[str, A
     table = Table("model", "stage", "down MiB", "up MiB", "whole model MiB", "FedAvg / ours", title="Bytes of a round")
     found: dict[str, Any] = {}
     for model in MODELS:
-        study = read_study(_written(folder / f"{model}.toml", study_of(model, 2, 2)))
+        study = read_study(write_study(folder / f"{model}.toml", model, 2, 2))
         specs = study_specs(study.settings.model_dump_json())
         for kind in ("adapt", "arrive"):
             row = round_bytes(study, study.stages[0].model_copy(update={"kind": kind}), specs)
@@ -125,7 +125,7 @@ def many_centers(folder: Path, _options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for centers in SIZES:
         root = folder / f"centers-{centers}"
-        prepare(_written(folder / f"{centers}.toml", study_of(SIMULATED, centers, CENTERS_ROUNDS)), root)
+        prepare(write_study(folder / f"{centers}.toml", SIMULATED, centers, CENTERS_ROUNDS), root)
         command = (sys.executable, str(HERE / "many_centers.py"), str(root))
         done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own script
         row = json.loads(done.stdout.splitlines()[-1])
@@ -135,13 +135,10 @@ def many_centers(folder: Path, _options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def study_of(model: str, centers: int, rounds: int) -> str:
-    """A study of so many light centers over a model, with a crop that it takes."""
-    return study_text(model, model_row(model).crop_zyx, centers=centers, rounds=rounds)
-
-
-def _written(path: Path, text: str) -> Path:
-    path.write_text(text)
+def write_study(path: Path, model: str, centers: int, rounds: int) -> Path:
+    """Write a study of so many light centers over a model, with a crop that it takes."""
+    names = [f"center-{number:02d}" for number in range(1, centers + 1)]
+    path.write_text(study_text(model, model_row(model).crop_zyx, names, rounds))
     return path
 
 

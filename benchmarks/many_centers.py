@@ -27,9 +27,9 @@ from server.study.events import Event, RoundStarted
 MIB = 1024**2
 STATM_PAGE = resource.getpagesize()
 
-HEAD = """
-name = "many"
-title = "Many light centers"
+STUDY = """
+name = "light"
+title = "Light centers"
 formed_by = "centers without data"
 synthetic = true
 deadline_s = 600
@@ -46,24 +46,21 @@ crop_zyx = {crop}
 
 [strategy]
 gate = false
-"""
-STAGE = """
+{centers}
 [[stages]]
 name = "adapt"
 kind = "adapt"
-centers = {centers}
+centers = {names}
 rounds = {rounds}
 local_steps = 1
 learning_rate = 1e-3
 """
 
 
-def study_text(model: str, crop_zyx: Sequence[int], *, centers: int, rounds: int) -> str:
-    """A study of so many centers."""
-    names = [f"center-{number:02d}" for number in range(1, centers + 1)]
-    tables = "".join(f"\n[centers.{name}]\n" for name in names)
-    head = HEAD.format(model=model, crop=list(crop_zyx))
-    return head + tables + STAGE.format(centers=json.dumps(names), rounds=rounds)
+def study_text(model: str, crop_zyx: Sequence[int], names: Sequence[str], rounds: int) -> str:
+    """A study of these centers."""
+    centers = "".join(f"\n[centers.{name}]\n" for name in names)
+    return STUDY.format(model=model, crop=list(crop_zyx), centers=centers, names=json.dumps(list(names)), rounds=rounds)
 
 
 class Clock:

@@ -93,7 +93,7 @@ class Stacked(nn.Module):
 def unetr(crop_zyx: Sequence[int], **sizes: Any) -> nn.Module:
     """MONAI's UNETR on crops, or on slices where a crop is one."""
     if crop_zyx[0] == 1:
-        return stacked_slice(UNETR(2, CLASSES, tuple(crop_zyx[1:]), spatial_dims=2, **sizes))
+        return stack_slice(UNETR(2, CLASSES, tuple(crop_zyx[1:]), spatial_dims=2, **sizes))
     return Stacked(UNETR(2, CLASSES, tuple(crop_zyx), **sizes))
 
 
@@ -101,11 +101,11 @@ def swin_unetr(crop_zyx: Sequence[int], *, features: int) -> nn.Module:
     """MONAI's Swin UNETR on crops, or on slices where a crop is one."""
     with torch.device("cpu"):  # it reads values while it is built, which the meta device has not
         if crop_zyx[0] == 1:
-            return stacked_slice(SwinUNETR(2, CLASSES, feature_size=features, spatial_dims=2))
+            return stack_slice(SwinUNETR(2, CLASSES, feature_size=features, spatial_dims=2))
         return Stacked(SwinUNETR(2, CLASSES, feature_size=features))
 
 
-def stacked_slice(network: nn.Module) -> Stacked:
+def stack_slice(network: nn.Module) -> Stacked:
     """A network of slices as one of volumes of one slice."""
     return Stacked(nn.Sequential(nn.Flatten(1, 2), network, nn.Unflatten(1, (CLASSES, 1))))
 

@@ -1,6 +1,6 @@
 """What a round costs beyond the slowest center's training: a study as hospitals run it, and Flower's own FedAvg.
 
-The study runs through everything of ours: `serve` with the proxy, process isolation, the guarded ClientApp, watchdog and
+The study runs through everything of ours: `serve` with proxy and watchdog, process isolation, the guarded ClientApp and
 trainers' sockets. FedAvg runs as Flower's documentation has it: a SuperLink with TLS and two authenticated SuperNodes.
 Both are on loopback, one after the other. Centers "train" by waiting, equally long in both, and FedAvg's array has as
 many bytes as the tensors that a round of the study brings to a center. A round lasts from the end of the one before;
@@ -19,8 +19,10 @@ from pathlib import Path
 
 from deployed_study import DeployedStudy, free_port
 from light_center import training_s
+from many_centers import study_text
 
 from protocol.errors import StorageError
+from protocol.messages.settings import Preprocessing
 from protocol.messages.tensors import BACKBONE, tensor_bytes
 from server.study import checkpoint
 from server.study.directory import read_prepared
@@ -32,35 +34,7 @@ sys.path.insert(0, str(REPOSITORY))
 from tests.support.loopback import BIN, CONNECTION, Loopback  # noqa: E402 - found on the path just set
 
 CENTERS = ("center-a", "center-b")
-STUDY = """
-name = "overhead"
-title = "What a round costs"
-formed_by = "centers without data"
-synthetic = true
-quorum = 2
-deadline_s = 300
-
-[model]
-name = "pemma-unetr-small"
-
-[adapter]
-rank = 8
-alpha = 16
-
-[strategy]
-gate = false
-
-[centers.center-a]
-[centers.center-b]
-
-[[stages]]
-name = "adapt"
-kind = "adapt"
-centers = ["center-a", "center-b"]
-rounds = {rounds}
-local_steps = 1
-learning_rate = 1e-3
-"""
+MODEL = "pemma-unetr-small"
 
 
 @dataclass(frozen=True)
@@ -95,7 +69,7 @@ class Bounds:
 def measure(folder: Path, *, rounds: int, bounds: Bounds) -> tuple[Rounds, Rounds, int]:
     """A study's rounds, FedAvg's, and the tensor bytes that a round brings to a center."""
     file = folder / "study.toml"
-    file.write_text(STUDY.format(rounds=rounds))
+    file.write_text(study_text(MODEL, Preprocessing().crop_zyx, CENTERS, rounds))
     ours = run_study(folder, file, bounds)
     size = adapter_bytes(folder / "root")
     with flower(folder) as loopback:
@@ -125,7 +99,7 @@ def run_study(folder: Path, file: Path, bounds: Bounds) -> Rounds:
         watcher.join()
         deployed.stop()
     slowest = {number: bounds.slowest(number) for number in ends}
-    return Rounds(overheads(ends, slowest), *counted(deployed.directory.link_database))
+    return Rounds(overheads(ends, slowest), *count_bytes(deployed.directory.link_database))
 
 
 def watch_checkpoint(path: Path, ends: dict[int, float], stop: threading.Event) -> None:
@@ -172,7 +146,7 @@ def run_fedavg(loopback: Loopback, rounds: int, size: int, bounds: Bounds) -> Ro
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     ends = {line["round"]: line["at"] for line in lines}
     slowest = {line["round"]: line["slowest_s"] for line in lines}
-    return Rounds(overheads(ends, slowest), *counted(loopback.folder / "link.db"))
+    return Rounds(overheads(ends, slowest), *count_bytes(loopback.folder / "link.db"))
 
 
 def overheads(ends: Mapping[int, float], slowest_s: Mapping[int, float]) -> tuple[float, ...]:
@@ -181,7 +155,7 @@ def overheads(ends: Mapping[int, float], slowest_s: Mapping[int, float]) -> tupl
     return tuple(ends[number] - ends[number - 1] - slowest_s[number] for number in numbers if number - 1 in ends)
 
 
-def counted(database: Path) -> tuple[int, int]:
+def count_bytes(database: Path) -> tuple[int, int]:
     """Bytes that a SuperLink's only run sent to and received from the nodes, as it counted them."""
     with closing(sqlite3.connect(database)) as link:
         ((sent, received),) = link.execute("select bytes_sent, bytes_recv from run").fetchall()

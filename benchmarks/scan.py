@@ -68,7 +68,7 @@ class Problem:
     D: Tensor
 
     @classmethod
-    def drawn(cls, shape: tuple[int, int, int, int]) -> "Problem":
+    def draw(cls, shape: tuple[int, int, int, int]) -> "Problem":
         """Steps log-uniform between 0.001 and 0.1 and A = -(1..n), as networks start."""
         b, d, length, n = shape
         generator = torch.Generator().manual_seed(0)
@@ -145,7 +145,7 @@ def copier(values: int) -> Run:
 def runs_of(shape: tuple[int, int, int, int], scans: Mapping[str, Scan]) -> dict[str, Run]:
     """What is timed at one shape, forward and forward + backward."""
     b, d, length, n = shape
-    given = Problem.drawn(shape)
+    given = Problem.draw(shape)
     found: dict[str, Run] = {f"{name}, forward": partial(forward, scan, given) for name, scan in scans.items()}
     for name, scan in scans.items():
         if name != REFERENCE:
@@ -157,7 +157,7 @@ def runs_of(shape: tuple[int, int, int, int], scans: Mapping[str, Scan]) -> dict
     return found
 
 
-def timed(run: Run) -> float:
+def measure_s(run: Run) -> float:
     """Processor seconds of one call."""
     start = time.process_time()
     run()
@@ -166,7 +166,7 @@ def timed(run: Run) -> float:
 
 def turns_of(runs: Mapping[str, Run], repeats: int) -> list[dict[str, float]]:
     """Every run once a turn; the first turn warms up."""
-    return [{name: timed(run) for name, run in runs.items()} for _ in range(repeats + 1)][1:]
+    return [{name: measure_s(run) for name, run in runs.items()} for _ in range(repeats + 1)][1:]
 
 
 def peak_mib(arm: str, shape: str, source: Path | None) -> float:
@@ -180,8 +180,8 @@ def peak_mib(arm: str, shape: str, source: Path | None) -> float:
 def memory(arm: str, shape: str, source: Path | None) -> float:
     """How far one pass raises this process's high-water mark, in MiB."""
     scan, pass_of = arms(source)[arm], forward if arm == REFERENCE else forward_backward
-    pass_of(scan, Problem.drawn((1, 4, 16, 2)))
-    given = Problem.drawn(SHAPES[shape])
+    pass_of(scan, Problem.draw((1, 4, 16, 2)))
+    given = Problem.draw(SHAPES[shape])
     before = high_water_mib()
     pass_of(scan, given)
     return high_water_mib() - before
@@ -228,7 +228,7 @@ def growth(repeats: int) -> Figures:
     seconds: dict[str, dict[int, float]] = {name: {} for name in layers}
     for side in SIDES:
         tokens, x = side * side, torch.randn(1, side, side, WIDTH)
-        if expected(seconds[ATTENTION_LAYER], tokens) > LONGEST_S:
+        if extrapolate_s(seconds[ATTENTION_LAYER], tokens) > LONGEST_S:
             layers.pop(ATTENTION_LAYER, None)
         turns = turns_of({name: partial(torch.no_grad()(layer), x) for name, layer in layers.items()}, repeats)
         for name in layers:
@@ -236,7 +236,7 @@ def growth(repeats: int) -> Figures:
     return {name: {"seconds": found, "exponent": exponent(found)} for name, found in seconds.items()}
 
 
-def expected(seconds: Mapping[int, float], tokens: int) -> float:
+def extrapolate_s(seconds: Mapping[int, float], tokens: int) -> float:
     """Of the longest run so far, growing with the square of the tokens."""
     return max((spent * (tokens / count) ** 2 for count, spent in seconds.items()), default=0.0)
 

@@ -17,8 +17,8 @@ import pytest
 from protocol.enrolment.kit import read_kit, write_kit
 from tests.rehearsal.consortium import BIN, COORDINATOR, PORT, SINK, Consortium
 from tests.rehearsal.network import Network, missing_for_namespaces
-from tests.rehearsal.rehearsed_study import CANARY, CANARY_CENTER, NAMES, REFERENCE, Rehearsed, joined, rehearse
-from tests.rehearsal.sink import calls
+from tests.rehearsal.rehearsed_study import CANARY, CANARY_CENTER, NAMES, REFERENCE, Rehearsed, rehearse, run_join
+from tests.rehearsal.sink import read_calls
 from tests.support.loopback import write_certificates, write_node_key
 
 LACKING = missing_for_namespaces() or ("" if shutil.which("nginx") else "nginx is not installed")
@@ -213,7 +213,7 @@ def test_no_private_key_left_its_center(rehearsed: Rehearsed) -> None:
 
 def test_nobody_called_home(rehearsed: Rehearsed) -> None:
     """A whole study, enrolment to report: no name asked for, no connection to the world outside."""
-    assert calls(rehearsed.consortium.sink_log) == []
+    assert read_calls(rehearsed.consortium.sink_log) == []
 
 
 def test_a_stopped_study_frees_the_trainer(rehearsed: Rehearsed) -> None:
@@ -232,7 +232,7 @@ def test_a_revoked_center_is_turned_away_at_once(rehearsed: Rehearsed) -> None:
     assert rows["center-b"]["enrolled"] == "revoked"
     assert not rows["center-b"]["online"]
     consortium.end("join-center-b")
-    code, printed = joined(consortium, "center-b", rehearsed.kits["center-b"])
+    code, printed = run_join(consortium, "center-b", rehearsed.kits["center-b"])
     assert code == 16, printed
 
 
@@ -242,9 +242,9 @@ def test_the_sink_hears_a_flower_that_is_left_as_it_comes(rehearsed: Rehearsed) 
     words: list[str | Path] = [BIN / "flower-superlink", "--host", "127.0.0.1", "--port", "9300"]
     as_shipped = {"FLWR_TELEMETRY_ENABLED": "1", "FLWR_DISABLE_UPDATE_CHECK": "0", "FLWR_HOME": "/tmp/none"}
     consortium.start("telling", "center-c", [*words, "--insecure"], **as_shipped)
-    consortium.wait_until(lambda: bool(calls(consortium.sink_log)), "a call home", within_s=120)
+    consortium.wait_until(lambda: bool(read_calls(consortium.sink_log)), "a call home", within_s=120)
     consortium.end("telling")
-    assert any("flower.ai" in call["what"] for call in calls(consortium.sink_log))
+    assert any("flower.ai" in call["what"] for call in read_calls(consortium.sink_log))
 
 
 def supernode(rehearsed: Rehearsed, key: Path, authority: Path) -> tuple[int, str]:

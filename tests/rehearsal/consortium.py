@@ -85,7 +85,7 @@ class Consortium:
         Raises:
             RehearsalError: it failed.
         """
-        return self._checked(COORDINATOR, [BIN / "concilium", *words], within_s)
+        return self._output_of(COORDINATOR, [BIN / "concilium", *words], within_s)
 
     def python(self, host: str, program: str, *arguments: str | Path, within_s: float = 300) -> str:
         """What a few lines of Python at a host print.
@@ -93,9 +93,9 @@ class Consortium:
         Raises:
             RehearsalError: they failed.
         """
-        return self._checked(host, [sys.executable, "-c", program, *arguments], within_s)
+        return self._output_of(host, [sys.executable, "-c", program, *arguments], within_s)
 
-    def found(self, study_file: Path) -> None:
+    def init_study(self, study_file: Path) -> None:
         """Make the coordinator's directory."""
         root, endpoint = self.directory.root, self.endpoint
         self.coordinate("study", "init", study_file, "--out", root, "--endpoint", endpoint)
@@ -217,7 +217,7 @@ class Consortium:
         except RehearsalError as error:
             raise RehearsalError(f"{error}\n{self.logs()}") from None
 
-    def _checked(self, host: str, command: Command, within_s: float) -> str:
+    def _output_of(self, host: str, command: Command, within_s: float) -> str:
         result = self.run(host, command, within_s=within_s)
         if result.returncode:
             line = " ".join(map(str, command))

@@ -46,7 +46,7 @@ def disturb(consortium: Consortium, fault: str, center: str, kits: Mapping[str, 
         return _cut(consortium, center, CUTS[fault])
     if fault == SLOW:
         return _slow(consortium, center)
-    pid = _appeared(consortium, fault, center)
+    pid = _find_process(consortium, fault, center)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     if fault == "kill-serve":
@@ -58,7 +58,7 @@ def disturb(consortium: Consortium, fault: str, center: str, kits: Mapping[str, 
     return f"killed process {pid}{f' of {center}' if fault in AT_CENTER else ''}"
 
 
-def trainer_of(consortium: Consortium, center: str) -> int | None:
+def find_trainer(consortium: Consortium, center: str) -> int | None:
     """The process that trains at a center; it is in a network namespace of its own, so it is known by its home."""
     wanted = f"\0trainer\0--home\0{consortium.home(center)}\0".encode()
     for place in Path("/proc").glob("[0-9]*"):
@@ -69,12 +69,12 @@ def trainer_of(consortium: Consortium, center: str) -> int | None:
     return None
 
 
-def _appeared(consortium: Consortium, fault: str, center: str) -> int:
+def _find_process(consortium: Consortium, fault: str, center: str) -> int:
     """The process to kill, as soon as there is one."""
     host, words = (center, AT_CENTER[fault]) if fault in AT_CENTER else (COORDINATOR, AT_COORDINATOR[fault])
     ends_at = time.monotonic() + APPEARS_S
     while time.monotonic() < ends_at:
-        found = consortium.processes(host, *words) if words else [trainer_of(consortium, center)]
+        found = consortium.processes(host, *words) if words else [find_trainer(consortium, center)]
         if found and found[0] is not None:
             return found[0]
         time.sleep(0.05)
@@ -91,13 +91,13 @@ def _cut(consortium: Consortium, center: str, seconds: float) -> str:
 
 
 def _slow(consortium: Consortium, center: str) -> str:
-    with slowed(consortium, center):
+    with slow_down(consortium, center):
         time.sleep(SLOW_S)
     return f"{center} at {SHARE:.0%} of its speed for {SLOW_S:.0f} s"
 
 
 @contextmanager
-def slowed(consortium: Consortium, center: str) -> Iterator[None]:
+def slow_down(consortium: Consortium, center: str) -> Iterator[None]:
     """Let a center's trainer run for a fifth of the time only, until the block ends."""
     over = threading.Event()
     brake = threading.Thread(target=_brake, args=(consortium, center, over), daemon=True)
@@ -112,7 +112,7 @@ def slowed(consortium: Consortium, center: str) -> Iterator[None]:
 def _brake(consortium: Consortium, center: str, over: threading.Event) -> None:
     """Stop the trainer and let it go on, in turn; it is never left stopped."""
     while not over.wait(SHARE):
-        pid = trainer_of(consortium, center)
+        pid = find_trainer(consortium, center)
         if pid is None:
             continue
         with suppress(ProcessLookupError):

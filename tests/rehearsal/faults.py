@@ -79,7 +79,7 @@ class Outcome:
         return f"left out: {'; '.join(self.left_out)}" if self.left_out else "ANOTHER BANK"
 
 
-def plans(runs: int, seed: int, only: str) -> list[Plan]:
+def draw_plans(runs: int, seed: int, only: str) -> list[Plan]:
     """The kills, every target in turn, then the cuts and the slow center; the moments are drawn from the seed."""
     rng = random.Random(seed)
     faults = [TARGETS[number % len(TARGETS)] for number in range(runs)] + [*CUTS, SLOW]
@@ -100,7 +100,7 @@ class Outcomes:
         """Whether a run is still to be made."""
         return not all((self._folder / name).exists() for name in (QUIET_FILE, *(plan.file for plan in chosen)))
 
-    def kept(self, name: str, run: Callable[[], Outcome]) -> Outcome:
+    def fetch(self, name: str, run: Callable[[], Outcome]) -> Outcome:
         """The outcome in a file, which `run` makes where it is not there."""
         path = self._folder / name
         if not path.exists():
@@ -115,11 +115,11 @@ class Rehearsal:
     def __init__(self, consortium: Consortium, kits: dict[str, Path]) -> None:
         self._consortium, self._kits = consortium, kits
 
-    def quiet(self) -> Outcome:
+    def run_quiet(self) -> Outcome:
         """A run that nothing disturbs."""
         return self._run(QUIET, lambda _begun: "")
 
-    def disturbed(self, plan: Plan, quiet_s: float) -> Outcome:
+    def run_disturbed(self, plan: Plan, quiet_s: float) -> Outcome:
         """A run with one fault; in the main thread, since what it starts ends with its thread."""
 
         def act(begun: float) -> str:
@@ -195,11 +195,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=("kill", "cut", "slow"), default="", help="one sort of fault")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    outcomes, chosen = Outcomes(options.out), plans(options.runs, options.seed, options.only)
+    outcomes, chosen = Outcomes(options.out), draw_plans(options.runs, options.seed, options.only)
     if outcomes.missing(chosen):
         rehearse(outcomes, chosen)
-    quiet = outcomes.kept(QUIET_FILE, unexpected)
-    found = show([(plan, outcomes.kept(plan.file, unexpected)) for plan in chosen], quiet)
+    quiet = outcomes.fetch(QUIET_FILE, unexpected)
+    found = show([(plan, outcomes.fetch(plan.file, unexpected)) for plan in chosen], quiet)
     sys.stdout.write(json.dumps(found) + "\n")
     return int(bool(found.get("another", 0) or found.get("unfinished", 0)))
 
@@ -211,9 +211,9 @@ def rehearse(outcomes: Outcomes, chosen: Sequence[Plan]) -> None:
         consortium = Consortium(network, Path(folder))
         try:
             rehearsal = Rehearsal(consortium, set_up(consortium))
-            quiet = outcomes.kept(QUIET_FILE, rehearsal.quiet)
+            quiet = outcomes.fetch(QUIET_FILE, rehearsal.run_quiet)
             for plan in chosen:
-                outcome = outcomes.kept(plan.file, partial(rehearsal.disturbed, plan, quiet.seconds))
+                outcome = outcomes.fetch(plan.file, partial(rehearsal.run_disturbed, plan, quiet.seconds))
                 sys.stdout.write(f"{plan.file}: {outcome.verdict(quiet.bank)}\n")
                 sys.stdout.flush()
         except RehearsalError:

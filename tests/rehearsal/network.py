@@ -62,7 +62,7 @@ class Network:
             raise RehearsalError(f"hosts cannot be laid out on this machine: {lacking}")
         self._numbers = {host: number for number, host in enumerate(hosts, start=1)}
         self._sink = sink
-        self._owner = f"{PREFIX}-{os.getpid()}-{_started_at(os.getpid())}-{secrets.token_hex(3)}"
+        self._owner = f"{PREFIX}-{os.getpid()}-{_start_ticks(os.getpid())}-{secrets.token_hex(3)}"
 
     def __enter__(self) -> Self:
         remove_leftovers()
@@ -183,10 +183,10 @@ class Network:
         return f"port{self._numbers[host]}"
 
     def _ip(self, *arguments: str) -> None:
-        _checked("ip", *arguments)
+        _run_or_raise("ip", *arguments)
 
     def _nft(self, host: str, rule: str) -> None:
-        _checked("ip", "netns", "exec", self.namespace(host), "nft", rule)
+        _run_or_raise("ip", "netns", "exec", self.namespace(host), "nft", rule)
 
     def _popen(self, command: Sequence[str], environment: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -205,7 +205,7 @@ def remove_leftovers() -> None:
     named |= {line.split()[0] for line in _run("ip", "netns", "list").stdout.splitlines() if line.startswith(PREFIX)}
     for namespace in sorted(named):
         _, pid, started, *_ = namespace.split("-")
-        if _started_at(int(pid)) != started:
+        if _start_ticks(int(pid)) != started:
             _remove_namespace(namespace)
 
 
@@ -218,7 +218,7 @@ def _remove_namespace(namespace: str) -> None:
     shutil.rmtree(FILES / namespace, ignore_errors=True)
 
 
-def _started_at(pid: int) -> str:
+def _start_ticks(pid: int) -> str:
     """When a process started, in clock ticks since boot: with its id, a name that is never used twice; "" for none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
@@ -238,7 +238,7 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def _checked(*command: str) -> None:
+def _run_or_raise(*command: str) -> None:
     """Run a command.
 
     Raises:

@@ -12,7 +12,7 @@ from typing import Any
 
 from client.data.synthetic import CENTERS, write_synthetic_cohort
 from tests.rehearsal.consortium import BIN, COORDINATOR, Consortium, wait_until
-from tests.rehearsal.disturbances import slowed
+from tests.rehearsal.disturbances import slow_down
 from tests.support.study_text import NETWORK, NO_GATE, QUARTERS, centers_text, head_text, stage_text
 
 NAMES = ("center-a", "center-b", "center-c", "center-d")
@@ -81,41 +81,41 @@ class Rehearsed:
 def rehearse(consortium: Consortium) -> Rehearsed:
     """Found, enrol, join, launch, stop, resume, and wait for the end."""
     found = Rehearsed(consortium)
-    enrolled(found)
-    away = hidden(consortium.folder)
+    enrol_all(found)
+    away = hide_images(consortium.folder)
     consortium.coordinate("launch", found.root)
-    stage_begun(consortium, "pretrain")
+    wait_for_stage(consortium, "pretrain")
     start_tampered_run(consortium)
     found.while_running.append(consortium.status())
-    stage_begun(consortium, "adapt")
-    restored(away)
+    wait_for_stage(consortium, "adapt")
+    restore_images(away)
     found.while_running.append(consortium.status())
-    with slowed(consortium, NAMES[3]):
+    with slow_down(consortium, NAMES[3]):
         answers = consortium.folder / "tampered" / "answers.json"
         consortium.wait_until(answers.exists, "answers to the tampered run", within_s=300)
         found.tampered = json.loads(answers.read_text())
-        stage_begun(consortium, "arrive")
-        found.freed_s = stopped_while_training(consortium, NAMES[3])
+        wait_for_stage(consortium, "arrive")
+        found.freed_s = stop_while_training(consortium, NAMES[3])
     consortium.coordinate("resume", found.root)
     consortium.wait_until(lambda: consortium.progress().get("state") == "complete", "the end", within_s=900)
     return found
 
 
-def enrolled(found: Rehearsed) -> None:
+def enrol_all(found: Rehearsed) -> None:
     """Bring every center from an invitation to a running node."""
     consortium, folder = found.consortium, found.consortium.folder
     (folder / "study.toml").write_text(STUDY)
     consortium.start_sink()
     with ThreadPoolExecutor(2) as both:
-        founding = both.submit(consortium.found, folder / "study.toml")
+        init = both.submit(consortium.init_study, folder / "study.toml")
         write_cohort(folder / "data")
-        founding.result()
+        init.result()
         found.kits = dict(zip(NAMES, both.map(consortium.invite, NAMES), strict=True))
     consortium.serve()
-    found.dry = joined(consortium, NAMES[0], found.kits[NAMES[0]], "--dry-run")
+    found.dry = run_join(consortium, NAMES[0], found.kits[NAMES[0]], "--dry-run")
     found.home_before = list(consortium.home(NAMES[0]).rglob("*"))
     with ThreadPoolExecutor(2) as both:
-        codes = both.map(lambda name: joined(consortium, name, found.kits[name], "--prepare"), NAMES)
+        codes = both.map(lambda name: run_join(consortium, name, found.kits[name], "--prepare"), NAMES)
         found.prepared = dict(zip(NAMES, codes, strict=True))
         list(both.map(consortium.accept, NAMES))
     for name in NAMES:
@@ -133,12 +133,12 @@ def start_reference(consortium: Consortium) -> None:
     consortium.start(REFERENCE, CANARY_CENTER, [*command, "--data", folder / "data", "--out", folder / "out"])
 
 
-def stage_begun(consortium: Consortium, name: str) -> None:
+def wait_for_stage(consortium: Consortium, name: str) -> None:
     """Wait until a stage's first round has begun."""
     consortium.wait_until(lambda: consortium.progress().get("stage") == name, f"stage {name}", within_s=600)
 
 
-def stopped_while_training(consortium: Consortium, center: str) -> float:
+def stop_while_training(consortium: Consortium, center: str) -> float:
     """Stop the study while a center trains; how long its trainer took to give up after that."""
     log = consortium.home(center) / "trainer" / "outgoing.jsonl"
     before = log.read_text().count("\n")
@@ -151,13 +151,13 @@ def stopped_while_training(consortium: Consortium, center: str) -> float:
     return time.monotonic() - begun
 
 
-def joined(consortium: Consortium, center: str, kit: Path, *words: str) -> tuple[int, str]:
+def run_join(consortium: Consortium, center: str, kit: Path, *words: str) -> tuple[int, str]:
     """Exit code and output of a `join` that ends by itself."""
     done = consortium.run(center, consortium.join_command(center, kit, *words))
     return done.returncode, done.stdout + done.stderr
 
 
-def hidden(folder: Path) -> list[tuple[Path, Path]]:
+def hide_images(folder: Path) -> list[tuple[Path, Path]]:
     """Take the canary's images away, so that scoring them raises an error that names the patient; where they lie."""
     wait_until((folder / CANARY_CENTER / "run" / "trainer.sock").exists, f"trainer of {CANARY_CENTER}", within_s=300)
     images = sorted((folder / "data" / CANARY_CENTER).glob(f"{CANARY}-[0-9]/ct.nii.gz"))
@@ -167,7 +167,7 @@ def hidden(folder: Path) -> list[tuple[Path, Path]]:
     return moved
 
 
-def restored(moved: Sequence[tuple[Path, Path]]) -> None:
+def restore_images(moved: Sequence[tuple[Path, Path]]) -> None:
     """Put the images back."""
     for image, place in moved:
         place.rename(image)

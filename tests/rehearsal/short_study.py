@@ -32,12 +32,12 @@ KEPT = frozenset(
 
 
 def set_up(consortium: Consortium) -> dict[str, Path]:
-    """Found the study and bring all centers online; gives their kits."""
+    """Make the study and bring all centers online; gives their kits."""
     folder = consortium.folder
     chosen = [replace(center, patients=4) for center in CENTERS if center.name in NAMES]
     write_synthetic_cohort(folder / "data", centers=chosen, seed=0)
     (folder / "study.toml").write_text(STUDY)
-    consortium.found(folder / "study.toml")
+    consortium.init_study(folder / "study.toml")
     kits = {center: consortium.invite(center) for center in NAMES}
     consortium.serve()
     for center in NAMES:

@@ -32,7 +32,7 @@ class Sink:
         self._log = log
         self._address = address
 
-    def heard(self, kind: str, caller: str, what: str) -> None:
+    def note(self, kind: str, caller: str, what: str) -> None:
         """Add one line to the log."""
         with self._log.open("a") as lines:
             lines.write(json.dumps({"kind": kind, "from": caller, "what": what}) + "\n")
@@ -40,10 +40,10 @@ class Sink:
     def answer(self, question: bytes, caller: str) -> bytes:
         """The reply to a DNS question; the name asked for is written down."""
         name, kind = asked_name(question)
-        self.heard("name", caller, name)
+        self.note("name", caller, name)
         return dns_answer(question, self._address if kind == 1 else "")
 
-    async def connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def take_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Write down a connection with where it was meant to go and how it began, then close it."""
         peer = writer.get_extra_info("socket")
         try:
@@ -51,7 +51,7 @@ class Sink:
         except (TimeoutError, OSError):
             begin = b""
         target = original_destination(peer)
-        self.heard("connection", writer.get_extra_info("peername")[0], f"{target} {begin!r}")
+        self.note("connection", writer.get_extra_info("peername")[0], f"{target} {begin!r}")
         writer.close()
 
 
@@ -115,12 +115,12 @@ async def listen(sink: Sink, address: str) -> None:
     """Hear everything until the process ends."""
     loop = asyncio.get_running_loop()
     await loop.create_datagram_endpoint(lambda: _Datagrams(sink), local_addr=(address, DNS_PORT))
-    server = await asyncio.start_server(sink.connection, address, TCP_PORT)
-    sink.heard("ready", "", "")
+    server = await asyncio.start_server(sink.take_connection, address, TCP_PORT)
+    sink.note("ready", "", "")
     await server.serve_forever()
 
 
-def calls(log: Path) -> list[dict[str, str]]:
+def read_calls(log: Path) -> list[dict[str, str]]:
     """What was heard so far; the line that says that the sink is ready is left out."""
     lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     return [line for line in lines if line["kind"] != "ready"]

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.rehearsal.network import FILES, Network, RehearsalError, missing_for_namespaces, remove_leftovers
-from tests.rehearsal.sink import asked_name, calls, dns_answer
+from tests.rehearsal.sink import read_calls
 from tests.support.loopback import wait_until
 
-QUESTION = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03api\x06flower\x02ai\x00\x00\x01\x00\x01"
 LOOK_UP = "import socket, sys; print(socket.gethostbyname(sys.argv[1]))"
 CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1).sendall(b'hello')"
 
@@ -82,11 +81,11 @@ def test_silent_loss_leaves_the_link_up(network: tuple[Network, Path]) -> None:
 def test_the_sink_hears_a_name_and_a_connection(network: tuple[Network, Path]) -> None:
     """A host asks for a name of the outside world and connects to an address there: both are written down."""
     hosts, log = network
-    before = len(calls(log))
+    before = len(read_calls(log))
     assert python(hosts, "a", LOOK_UP, "telemetry.example.org").stdout == f"{hosts.address('sink')}\n"
     assert python(hosts, "b", CONNECT, "93.184.216.34", "443").returncode == 0
-    wait_until(lambda: len(calls(log)) >= before + 2, "two calls", within_s=10)
-    heard = calls(log)[before:]
+    wait_until(lambda: len(read_calls(log)) >= before + 2, "two calls", within_s=10)
+    heard = read_calls(log)[before:]
     assert {(call["kind"], call["from"]) for call in heard} == {("name", "10.0.0.1"), ("connection", "10.0.0.2")}
     assert {call["what"] for call in heard} == {"telemetry.example.org", "93.184.216.34:443 b'hello'"}
 
@@ -104,21 +103,6 @@ def test_what_a_killed_rehearsal_left_is_removed_and_a_living_one_stays(network:
     assert ours in shown
     owners = {line.rpartition("-")[0] for line in shown.split() if line.startswith("rehearsal-")}
     assert all(Path(f"/proc/{owner.split('-')[1]}").exists() for owner in owners)
-
-
-def test_the_name_in_a_question_is_read() -> None:
-    assert asked_name(QUESTION) == ("api.flower.ai", 1)
-
-
-def test_what_is_no_question_is_told_by_its_length() -> None:
-    assert asked_name(b"hello") == ("5 bytes over UDP", 0)
-
-
-def test_an_answer_repeats_the_question_and_ends_with_the_address() -> None:
-    answer = dns_answer(QUESTION, "10.0.0.9")
-    assert answer[:2] == QUESTION[:2]
-    assert answer[12 : len(QUESTION)] == QUESTION[12:]
-    assert answer[-4:] == bytes([10, 0, 0, 9])
 
 
 def test_a_machine_that_cannot_play_hosts_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:

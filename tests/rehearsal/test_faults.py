@@ -7,30 +7,28 @@ from pathlib import Path
 
 import pytest
 
-from server.study.file import Study, read_study
-from tests.rehearsal.disturbances import CUTS, SLOW, TARGETS, trainer_of
-from tests.rehearsal.faults import QUIET_FILE, Outcome, Plan, main, plans, show, verdict_kind
-from tests.rehearsal.short_study import KEPT, NAMES, STUDY
+from tests.rehearsal.disturbances import CUTS, SLOW, TARGETS
+from tests.rehearsal.faults import QUIET_FILE, Outcome, Plan, draw_plans, main, show, verdict_kind
 
 BANK = {"shared": {"sha256": "a1"}}
 RUN = Outcome("kill-trainer", "complete", 90.0, "killed process 7", 1, (), 0, BANK)
 
 
 def test_twenty_kills_take_every_target_twice_and_cuts_and_a_slow_center_follow() -> None:
-    faults = [plan.fault for plan in plans(20, seed=0, only="")]
+    faults = [plan.fault for plan in draw_plans(20, seed=0, only="")]
     assert Counter(faults[:20]) == dict.fromkeys(TARGETS, 2)
     assert faults[20:] == [*CUTS, SLOW]
 
 
 def test_the_same_seed_draws_the_same_moments_and_another_draws_others() -> None:
-    assert plans(20, seed=3, only="") == plans(20, seed=3, only="")
-    assert plans(20, seed=3, only="") != plans(20, seed=4, only="")
+    assert draw_plans(20, seed=3, only="") == draw_plans(20, seed=3, only="")
+    assert draw_plans(20, seed=3, only="") != draw_plans(20, seed=4, only="")
 
 
 def test_one_sort_of_fault_keeps_its_number_and_moment() -> None:
     """So that a run that was made for one sort counts when all are asked for."""
-    everything = plans(20, seed=0, only="")
-    assert plans(20, seed=0, only="cut") == [plan for plan in everything if plan.fault in CUTS]
+    everything = draw_plans(20, seed=0, only="")
+    assert draw_plans(20, seed=0, only="cut") == [plan for plan in everything if plan.fault in CUTS]
 
 
 def test_an_equal_bank_is_the_same_state() -> None:
@@ -63,32 +61,10 @@ def test_what_is_in_the_folder_is_not_run_again(tmp_path: Path, capsys: pytest.C
     """With an outcome for every plan, no host is laid out: the table is printed at once; the exit code judges it."""
     kept = json.dumps(asdict(RUN))
     (tmp_path / QUIET_FILE).write_text(kept)
-    for plan in plans(3, seed=0, only="kill"):
+    for plan in draw_plans(3, seed=0, only="kill"):
         (tmp_path / plan.file).write_text(kept)
     words = ["--runs", "3", "--only", "kill", "--out", str(tmp_path)]
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["same"] == 3
     (tmp_path / plan.file).write_text(json.dumps(asdict(replace(RUN, bank={}))))
     assert main(words) == 1
-
-
-def test_the_short_study_can_be_run(tmp_path: Path) -> None:
-    """Three centers in both stages, two of them enough: so a center may be missing from a round."""
-    (tmp_path / "study.toml").write_text(STUDY)
-    study: Study = read_study(tmp_path / "study.toml")
-    assert tuple(study.centers) == NAMES
-    assert [study.quorum_of(len(stage.centers)) for stage in study.stages] == [2, 2]
-    assert study.reconnect_s > max(CUTS.values())
-
-
-def test_beginning_again_keeps_what_the_federation_is_made_of() -> None:
-    assert {"study.toml", "authority", "server", "enrolment", "link", "coordinator.toml"} <= KEPT
-    assert not {"checkpoint.safetensors", "bank", "result.json", "progress.json", "launch.json"} & KEPT
-
-
-def test_no_trainer_is_found_where_none_runs(tmp_path: Path) -> None:
-    class Homes:
-        def home(self, center: str) -> Path:
-            return tmp_path / center
-
-    assert trainer_of(Homes(), "center-a") is None  # type: ignore[arg-type]
