@@ -1,4 +1,4 @@
-"""A center that the registry turns away is neither asked nor waited for; a deadline that is shared stays one deadline."""
+"""A center that the registry turns away is neither asked nor waited for; only the time a deadline has left is used."""
 
 import time
 from collections.abc import Callable, Iterator

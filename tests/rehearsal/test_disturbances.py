@@ -50,7 +50,7 @@ def consortium(done: list[Any]) -> Any:
 
 
 def test_a_cable_is_put_back(consortium: Any, done: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disturbances.time, "sleep", done.append)
+    monkeypatch.setattr("time.sleep", done.append)
     assert disturb(consortium, "cut-20s", "center-a", {}) == "link of center-a cut for 20 s"
     assert done == [("cut", "center-a"), CUTS["cut-20s"], ("mend", "center-a")]
 
