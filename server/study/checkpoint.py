@@ -5,7 +5,7 @@ FILE (safetensors)   shared/<key>            the shared state: adapters, pathway
                      memory/<key>            what the strategy remembers: anchors, moments, control variates
                      own/<position>/<key>    the private state of the center at that position in `own`;
                                              likewise accepted_own and branches
-                     metadata                everything else as JSON, and a SHA-256 over JSON and tensors
+                     metadata                everything else as JSON, a SHA-256 over JSON and tensors, and the schema
 """
 
 import hashlib
@@ -26,6 +26,7 @@ from protocol.messages.tensors import Tensors, content_hash
 from protocol.storage.atomic_files import write_bytes
 from server.study.history import History
 
+SCHEMA = 2
 WHOLE = ("shared", "accepted", "memory")
 BY_CENTER = ("own", "accepted_own", "branches")
 
@@ -69,9 +70,9 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         StorageError: the disk is full or refuses; the previous checkpoint is untouched.
     """
-    tensors = _joined(checkpoint)
+    tensors = _join(checkpoint)
     facts = json.dumps(_facts(checkpoint))
-    metadata = json.dumps({"facts": facts, "sha256": _digest(facts, tensors)})
+    metadata = json.dumps({"schema": SCHEMA, "facts": facts, "sha256": _digest(facts, tensors)})
     write_bytes(path, safetensors_bytes(tensors, {"checkpoint": metadata}))
 
 
@@ -79,13 +80,14 @@ def load(path: Path) -> Checkpoint | None:
     """The checkpoint at `path`, bit for bit as saved; None when there is none.
 
     Raises:
-        StorageError: the file is damaged.
+        StorageError: the file is damaged, or another version of concilium wrote it in another schema.
     """
     if not path.exists():
         return None
     try:
         with safetensors.safe_open(path, framework="np") as file:
             metadata = json.loads((file.metadata() or {})["checkpoint"])
+            _check_schema(path, metadata)
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
         if metadata["sha256"] != _digest(metadata["facts"], tensors):
             raise ValueError(f"content does not match its SHA-256 {metadata['sha256']}")
@@ -96,7 +98,17 @@ def load(path: Path) -> Checkpoint | None:
         ) from error
 
 
-def _joined(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
+def _check_schema(path: Path, metadata: Mapping[str, Any]) -> None:
+    """The first schema had no number."""
+    schema = metadata.get("schema", 1)
+    if schema != SCHEMA:
+        raise StorageError(
+            f"checkpoint {path} has schema {schema}, this version of concilium reads {SCHEMA}; end the study with the "
+            "version that began it, or prepare it anew in another directory"
+        )
+
+
+def _join(checkpoint: Checkpoint) -> dict[str, NDArray[np.float32]]:
     parts: dict[str, Tensors] = {part: getattr(checkpoint, part) for part in WHOLE}
     for part in BY_CENTER:
         centers: Mapping[str, Tensors] = getattr(checkpoint, part)

@@ -1,3 +1,6 @@
+"""Where a study stands, kept and read back; what is damaged or of another schema is refused."""
+
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from safetensors.numpy import save as safetensors_bytes
 
 from protocol.errors import StorageError
 from protocol.messages.reply import Score
@@ -104,6 +108,17 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
     path.write_bytes(whole[:-5])
     with pytest.raises(StorageError, match="is damaged"):
         checkpoint.load(path)
+
+
+@pytest.mark.parametrize(("written", "named"), [({}, 1), ({"schema": 3}, 3)], ids=["before numbers", "later"])
+def test_a_checkpoint_of_another_schema_is_refused(tmp_path, written, named):
+    """A history of the first schema holds `errands` where there are `queries` now."""
+    metadata = json.dumps({"facts": json.dumps({"history": {"errands": []}}), "sha256": "", **written})
+    (tmp_path / "c").write_bytes(safetensors_bytes({}, {"checkpoint": metadata}))
+    with pytest.raises(
+        StorageError, match=rf"has schema {named}, this version of concilium reads 2; end the study with"
+    ):
+        checkpoint.load(tmp_path / "c")
 
 
 @given(
