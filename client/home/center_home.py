@@ -7,11 +7,9 @@ run/               the socket between the two
 CENTER.answer      what the coordinator gets: a public key and a proof
 """
 
-import fcntl
-import os
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,6 +22,7 @@ from protocol.enrolment.kit import Kit, StudyAgreement
 from protocol.errors import ConciliumError
 from protocol.messages.settings import Settings
 from protocol.storage.atomic_files import write_text
+from protocol.storage.locks import LockHeldError, hold_lock
 
 DEFAULT_PORT = 9094
 DEFAULT_MINIMUM_CASES = 5
@@ -249,15 +248,12 @@ def only_instance(home: CenterHome) -> Iterator[None]:
     """
     for folder in (home.root, home.node):
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-    descriptor = os.open(home.node / "instance.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
+    with ExitStack() as held:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            held.enter_context(hold_lock(home.node / "instance.lock", mode=0o600))
+        except LockHeldError as error:
             raise HomeError(
                 f"home {home.root} is in use: another `concilium-center` runs on it; stop that one, or give --home "
                 "another folder"
             ) from error
         yield
-    finally:
-        os.close(descriptor)

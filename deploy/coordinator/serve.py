@@ -9,7 +9,6 @@ Each of the first three writes to ROOT/logs/NAME.log. Containers and systemd run
 """
 
 import errno
-import fcntl
 import logging
 import os
 import shutil
@@ -17,7 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from deploy.proxy.configuration import Proxy
 from deploy.supervision.supervisor import Program, Supervisor
 from deploy.supervision.telemetry import SWITCHED_OFF
 from protocol.errors import LaunchError
+from protocol.storage.locks import LockHeldError, hold_lock
 from server.centers.coordinator_settings import CoordinatorSettings, read_coordinator
 from server.centers.federation_init import provide_link_secret, refuse_expired
 from server.study.directory import StudyDirectory
@@ -186,19 +186,14 @@ def alone(directory: StudyDirectory) -> Iterator[None]:
         LaunchError: another one has it.
     """
     (directory.root / "run").mkdir(mode=0o755, parents=True, exist_ok=True)
-    lock = directory.root / "run" / "serve.lock"
-    with lock.open("a+") as file:
+    with ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
+            held.enter_context(hold_lock(directory.root / "run" / "serve.lock"))
+        except LockHeldError as error:
             raise LaunchError(
-                f"`concilium serve` runs on {directory.root} already, as process {file.read().strip() or 'unknown'}; "
-                "use that one, or end it first"
+                f"`concilium serve` runs on {directory.root} already, as process {error.holder}; use that one, or end "
+                "it first"
             ) from error
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
         yield
 
 

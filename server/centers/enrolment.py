@@ -22,7 +22,7 @@ from protocol.errors import EnrolmentError, LaunchError
 from server.centers.coordinator_settings import read_coordinator
 from server.centers.kit_answers import member_after
 from server.centers.node_register import follow
-from server.centers.registry import CenterRegistry, Member, day_of, locked, read_registry, write_registry
+from server.centers.registry import CenterRegistry, Member, day_of, hold_registry, read_registry, write_registry
 from server.centers.study_agreement import study_agreement
 from server.study.directory import StudyDirectory
 from server.study.file import read_study
@@ -218,7 +218,7 @@ class Enrolment:
     @contextmanager
     def _changing(self) -> Iterator[CenterRegistry]:
         refuse_other_user(self._directory)
-        with locked(self._directory.enrolment):
+        with hold_registry(self._directory.enrolment):
             yield self.registry
 
     def _write(self, registry: CenterRegistry) -> None:

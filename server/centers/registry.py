@@ -4,10 +4,8 @@ It holds no token and no private key, but of a kit that is still out the token's
 forged: the file has mode 0600, and the hash goes when the kit is used. Who changes the registry holds its lock meanwhile.
 """
 
-import fcntl
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -18,9 +16,10 @@ from protocol.enrolment.kit import CenterName
 from protocol.errors import EnrolmentError
 from protocol.messages.settings import Settings, findings
 from protocol.storage.atomic_files import write_private
+from protocol.storage.locks import LockHeldError, hold_lock
 
 State = Literal["invited", "enrolled", "revoked", "expired"]
-WAIT_S, RETRY_S = 30.0, 0.05
+WAIT_S = 30.0
 
 
 class Member(Settings):
@@ -144,7 +143,7 @@ def write_registry(path: Path, registry: CenterRegistry) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
+def hold_registry(path: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
     """Hold the lock of the registry at `path`; it goes with the process that holds it.
 
     Raises:
@@ -152,25 +151,16 @@ def locked(path: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
     """
     lock = path.with_suffix(".lock")
     lock.parent.mkdir(mode=0o700, exist_ok=True)
-    with lock.open("ab") as file:
-        _acquire(file.fileno(), lock, time.monotonic() + wait_s)
+    with ExitStack() as held:
+        try:
+            held.enter_context(hold_lock(lock, wait_s=wait_s))
+        except LockHeldError as error:
+            raise EnrolmentError(
+                f"another command works on the registry beside {lock} and has not finished; try again when it has"
+            ) from error
         yield
 
 
 def day_of(when: datetime | None) -> str:
     """A moment as messages say it."""
     return "an unknown day" if when is None else f"{when:%Y-%m-%d %H:%M} UTC"
-
-
-def _acquire(handle: int, lock: Path, deadline: float) -> None:
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() > deadline:
-                raise EnrolmentError(
-                    f"another command works on the registry beside {lock} and has not finished; try again when it has"
-                ) from error
-            time.sleep(RETRY_S)
-        else:
-            return

@@ -39,7 +39,7 @@ from server.study.directory import Prepared, StudyDirectory, read_prepared
 from server.study.events import Listen
 from server.study.file import INITIAL, Stage
 from server.study.history import RoundRecord
-from server.study.lock import held
+from server.study.lock import hold_study
 from server.tracking.remote import open_tracker
 from strategies.bank.bank import AdapterBank
 
@@ -70,7 +70,7 @@ def run_study(
         QuorumError: too few centers answered a round; everything before it is kept.
         StorageError: the disk refuses; the last checkpoint is untouched.
     """
-    with held(StudyDirectory(root).lock):
+    with hold_study(StudyDirectory(root).lock):
         StudyRun(center_grid, root, listen or events.tell_all(), tracking_uri, turned_away).run()
 
 

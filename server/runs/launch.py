@@ -15,11 +15,12 @@ from pathlib import Path
 
 from protocol.errors import LaunchError
 from protocol.messages.settings import settings_digest
+from protocol.storage.locks import is_held
 from server.centers.bundle import bundle_sha256
 from server.centers.enrolment import Enrolment
 from server.centers.federation_init import refuse_expired
 from server.centers.registry import Member
-from server.runs.state_files import Launch, is_held, read_launch, starting, write_state
+from server.runs.state_files import Launch, hold_launch, read_launch, write_state
 from server.study.checkpoint import load
 from server.study.directory import StudyDirectory, read_prepared
 from server.study.file import Stage, Study
@@ -104,7 +105,7 @@ def launch(directory: StudyDirectory, control: Link, bundle: bytes, now: datetim
         EnrolmentError: the registry cannot be read, or another user than its owner asks.
     """
     control.check_version()
-    with starting(directory):
+    with hold_launch(directory):
         refuse_active(control.runs(), directory.root)
         for done in Enrolment(directory).reconcile(control):
             logger.warning("%s", done)
@@ -166,7 +167,7 @@ def stop(directory: StudyDirectory, control: Link, patience_s: float = STOP_S) -
         LaunchError: it was never launched; the SuperLink cannot be asked, in which case the watchdog stops the study
             when it can; or something runs it for longer than `patience_s` seconds.
     """
-    with starting(directory):
+    with hold_launch(directory):
         before = read_launch(directory)
         if before is None:
             raise LaunchError(f"the study in {directory.root} was never launched; there is nothing to stop")

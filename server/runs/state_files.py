@@ -6,8 +6,6 @@ watchdog.json    who watches, and what is not as it should be, written by the wa
 turned_away.json   whom nobody waits for, written by the watchdog; the ServerApp, where a run's code is, sees no registry
 """
 
-import fcntl
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from protocol.errors import LaunchError
 from protocol.messages.settings import SETTINGS
 from protocol.storage.atomic_files import write_text
+from protocol.storage.locks import FOREVER_S, hold_lock
 from server.study.directory import StudyDirectory
 
 Content = TypeVar("Content", bound=BaseModel)
@@ -129,31 +128,15 @@ def write_state(path: Path, content: Written) -> None:
 
 
 @contextmanager
-def starting(directory: StudyDirectory) -> Iterator[None]:
+def hold_launch(directory: StudyDirectory) -> Iterator[None]:
     """Hold the right to start and stop this study's runs; whoever comes second waits.
 
     Between a look at the runs and the start of one nobody else may start one: a launch and the watchdog would otherwise
     start two.
     """
     directory.link.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (directory.link / "launch.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with hold_lock(directory.link / "launch.lock", wait_s=FOREVER_S):
         yield
-
-
-def is_held(lock: Path) -> bool:
-    """Whether a process holds this lock file."""
-    try:
-        handle = os.open(lock, os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def _read(path: Path, kind: type[Content]) -> Content | None:

@@ -11,16 +11,16 @@ from collections.abc import Callable
 from datetime import date, datetime
 
 from protocol.errors import ConciliumError
+from protocol.storage.locks import is_held
 from server.centers.bundle import bundle_bytes
 from server.centers.enrolment import Enrolment
 from server.centers.expiry_notices import expiry_notices
 from server.runs.launch import start
 from server.runs.state_files import (
     WatchdogState,
-    is_held,
+    hold_launch,
     read_launch,
     read_progress,
-    starting,
     write_state,
     write_turned_away,
 )
@@ -89,7 +89,7 @@ class Watchdog:
         return self._alarms
 
     def _keep_running(self) -> tuple[str, ...]:
-        with self._connect() as control, starting(self._directory):
+        with self._connect() as control, hold_launch(self._directory):
             launch = read_launch(self._directory)
             decision = decide(launch, read_progress(self._directory), control.runs(), self._clock())
             if decision.superexec_idle:

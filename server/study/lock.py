@@ -1,18 +1,16 @@
 """One study, one writer: whoever runs a study holds its `study.lock`, which the kernel frees when that process ends."""
 
-import fcntl
 import logging
-import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from protocol.errors import StorageError, StudyError
+from protocol.storage.locks import LockHeldError, hold_lock
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_S, LOOK_S = 120.0, 0.2
+PATIENCE_S = 120.0
 
 
 class StudyInUseError(StudyError):
@@ -22,7 +20,7 @@ class StudyInUseError(StudyError):
 
 
 @contextmanager
-def held(lock: Path, *, patience_s: float = PATIENCE_S) -> Iterator[None]:
+def hold_study(lock: Path, *, patience_s: float = PATIENCE_S) -> Iterator[None]:
     """Hold a study's lock; another process that is about to end is waited for.
 
     Args:
@@ -34,45 +32,30 @@ def held(lock: Path, *, patience_s: float = PATIENCE_S) -> Iterator[None]:
         StudyInUseError: another process still holds it; names that process.
         StorageError: the disk refuses the file, or cannot lock files.
     """
-    try:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
-    except FileNotFoundError as error:
-        raise StudyError(f"study directory {lock.parent} does not exist; prepare the study first") from error
-    except OSError as error:
-        raise _refused(lock, error) from error
-    try:
-        _acquire(handle, lock, patience_s)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _acquire(handle: int, lock: Path, patience_s: float) -> None:
-    ends_at, told = time.monotonic() + patience_s, False
-    while True:
+    with ExitStack() as held:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = lock.read_text().strip() or "unknown"
-            if time.monotonic() >= ends_at:
-                raise StudyInUseError(
-                    f"study {lock.parent} is run by process {holder}, and still after {patience_s:g} s; two would "
-                    "spoil each other's checkpoints. Wait for its end or stop it, then run the study again"
-                ) from error
+            _acquire(held, lock, patience_s)
+        except FileNotFoundError as error:
+            raise StudyError(f"study directory {lock.parent} does not exist; prepare the study first") from error
         except OSError as error:
-            raise _refused(lock, error) from error
-        else:
-            return
-        if not told:
-            logger.warning("study %s is run by process %s; waiting for its end", lock.parent, holder)
-            told = True
-        time.sleep(LOOK_S)
+            raise StorageError(
+                f"cannot lock {lock} ({error.strerror or error}); a study's directory needs a disk that can lock files "
+                "and that this user may write"
+            ) from error
+        yield
 
 
-def _refused(lock: Path, error: OSError) -> StorageError:
-    return StorageError(
-        f"cannot lock {lock} ({error.strerror or error}); a study's directory needs a disk that can lock files and "
-        "that this user may write"
-    )
+def _acquire(held: ExitStack, lock: Path, patience_s: float) -> None:
+    try:
+        held.enter_context(hold_lock(lock))
+    except LockHeldError as error:
+        logger.warning("study %s is run by process %s; waiting for its end", lock.parent, error.holder)
+    else:
+        return
+    try:
+        held.enter_context(hold_lock(lock, wait_s=patience_s))
+    except LockHeldError as error:
+        raise StudyInUseError(
+            f"study {lock.parent} is run by process {error.holder}, and still after {patience_s:g} s; two would spoil "
+            "each other's checkpoints. Wait for its end or stop it, then run the study again"
+        ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 from protocol.errors import StudyError
 from server.study import checkpoint as checkpoints
 from server.study.directory import StudyDirectory, read_prepared
-from server.study.lock import held
+from server.study.lock import hold_study
 from server.tracking.store import RunStatus
 from server.tracking.tracker import Tracker
 
@@ -26,7 +26,7 @@ def replay(root: Path, tracking_uri: str | None) -> Tracker:
         StorageError: the store refuses or is away; call again, what was sent is not sent twice.
     """
     directory, study = StudyDirectory(root), read_prepared(root).study
-    with held(directory.lock, patience_s=0):
+    with hold_study(directory.lock, patience_s=0):
         state = checkpoints.load(directory.checkpoint)
         if state is None:
             raise StudyError(f"study {root} has not begun: it has no {directory.checkpoint.name}; launch it first")

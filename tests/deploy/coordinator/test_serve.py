@@ -26,9 +26,10 @@ from typer.testing import CliRunner
 from deploy.coordinator.serve import alone, prepare, programs, refuse_taken_ports
 from deploy.proxy.configuration import Proxy, template
 from protocol.errors import LaunchError
+from protocol.storage.locks import is_held
 from server.centers.federation_init import provide_link_secret
 from server.cli.launch import app
-from server.runs.state_files import is_held, read_progress, read_watchdog
+from server.runs.state_files import read_progress, read_watchdog
 from server.study.directory import StudyDirectory
 from server.superlink.control import connect_to
 from server.tls.authority import open_authority, provide_server_certificate

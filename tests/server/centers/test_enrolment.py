@@ -11,7 +11,7 @@ from protocol.enrolment.kit import read_kit
 from protocol.errors import ConciliumError, EnrolmentError, KitError, LaunchError
 from server.centers.enrolment import Enrolment
 from server.centers.expiry_notices import expiry_notices
-from server.centers.registry import locked
+from server.centers.registry import hold_registry
 from server.study.directory import StudyDirectory
 from server.tls.authority import read_certificate
 from tests.support.enrolled_study import (
@@ -374,9 +374,9 @@ def test_two_answers_at_once_enrol_one_machine(enrolment: Enrolment, register: R
 
 def test_a_command_that_holds_the_roll_for_too_long_is_named(directory: StudyDirectory) -> None:
     with (
-        locked(directory.enrolment),
+        hold_registry(directory.enrolment),
         pytest.raises(EnrolmentError, match="another command works on the registry"),
-        locked(directory.enrolment, wait_s=0.1),
+        hold_registry(directory.enrolment, wait_s=0.1),
     ):
         pass
 
@@ -384,7 +384,7 @@ def test_a_command_that_holds_the_roll_for_too_long_is_named(directory: StudyDir
 def test_the_lock_is_free_after_an_error(enrolment: Enrolment, directory: StudyDirectory) -> None:
     with pytest.raises(EnrolmentError):
         enrolment.renew("center-a")
-    with locked(directory.enrolment, wait_s=0):
+    with hold_registry(directory.enrolment, wait_s=0):
         pass
 
 

@@ -16,7 +16,7 @@ from server.runs.launch import check_ready, launch, stop, wait_until_taken
 from server.study.checkpoint import Checkpoint, save
 from server.study.directory import StudyDirectory
 from server.study.file import Study, read_study
-from server.study.lock import held
+from server.study.lock import hold_study
 from server.tls.authority import open_authority, provide_server_certificate, utc_now
 from tests.support.coordinator_root import CENTERS, enroll, found_root, report, want, wanted_of
 from tests.support.listed_link import ListedLink, NoLink, run
@@ -180,7 +180,7 @@ def test_stopped_study_is_not_wanted_and_its_run_is_stopped(directory: StudyDire
 
 def test_stop_waits_for_the_process_that_holds_the_study(directory: StudyDirectory) -> None:
     want(directory)
-    with held(directory.lock), pytest.raises(LaunchError, match=r"a process still holds .*study\.lock"):
+    with hold_study(directory.lock), pytest.raises(LaunchError, match=r"a process still holds .*study\.lock"):
         stop(directory, ListedLink(run("running")), patience_s=0)
 
 

@@ -18,7 +18,7 @@ from server.runs.progress_file import ProgressFile
 from server.study.events import CenterAnswered, Event, LateFound, Resumed, RoundKept, RoundStarted, tell_all
 from server.study.file import read_study
 from server.study.history import LateRecord, RoundRecord
-from server.study.lock import StudyInUseError, held
+from server.study.lock import StudyInUseError, hold_study
 from tests.support.light_study import STUDY, Light, light
 
 RECORD = RoundRecord("adapt", 1, "a", loss=0.5, seconds=2.0, validation={"ct": Score(3, 0.25, None)})
@@ -119,8 +119,8 @@ def test_a_run_that_may_not_start_leaves_the_file_of_the_other_alone(found: Ligh
     (stage,) = read_study(found.directory.study_file).stages
     progress(found).listen(RoundStarted(stage, 1, ("a",)))
     before = read(found)
-    with held(found.directory.lock), pytest.raises(StudyInUseError), progress(found):
-        held(found.directory.lock, patience_s=0).__enter__()
+    with hold_study(found.directory.lock), pytest.raises(StudyInUseError), progress(found):
+        hold_study(found.directory.lock, patience_s=0).__enter__()
     assert read(found) == before
 
 

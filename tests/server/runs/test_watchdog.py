@@ -13,7 +13,7 @@ from server.runs.status import study_status
 from server.runs.watchdog import Watchdog
 from server.runs.watchdog_rules import decide
 from server.study.directory import StudyDirectory
-from server.study.lock import held
+from server.study.lock import hold_study
 from server.superlink.link import Run
 from tests.support.coordinator_root import enroll, found_root, report, want, wanted_of
 from tests.support.listed_link import NOW, ListedLink, NoLink, run
@@ -124,7 +124,7 @@ def test_dead_run_is_started_again_once(directory: StudyDirectory) -> None:
 def test_run_is_not_started_while_a_process_holds_the_study(directory: StudyDirectory) -> None:
     link = ListedLink(FAILED)
     want(directory)
-    with held(directory.lock):
+    with hold_study(directory.lock):
         assert "still holds" in watchdog(directory, link).look()[0]
     assert len(link.listed) == 1
 

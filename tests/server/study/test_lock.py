@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import StudyError
-from server.study.lock import StudyInUseError, held
+from server.study.lock import StudyInUseError, hold_study
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from server.study.lock import held
-with held(Path(sys.argv[1])):
+from server.study.lock import hold_study
+with hold_study(Path(sys.argv[1])):
     sys.stdout.write("held\\n"); sys.stdout.flush()
     time.sleep(600)
 """
@@ -33,10 +33,10 @@ def test_a_second_process_is_refused_with_the_id_of_the_first_and_a_killed_one_h
         assert holder.stdout.readline() == b"held\n"
         try:
             with pytest.raises(StudyInUseError, match=rf"is run by process {holder.pid}, and still after 0.1 s"):
-                held(lock, patience_s=0.1).__enter__()
+                hold_study(lock, patience_s=0.1).__enter__()
         finally:
             os.kill(holder.pid, signal.SIGKILL)
-    with held(lock, patience_s=0):
+    with hold_study(lock, patience_s=0):
         assert lock.read_text() == f"{os.getpid()}\n"
 
 
@@ -44,17 +44,17 @@ def test_one_that_ends_in_time_is_waited_for(tmp_path: Path) -> None:
     lock, done = tmp_path / "study.lock", threading.Event()
 
     def hold() -> None:
-        with held(lock):
+        with hold_study(lock):
             done.set()
             time.sleep(0.5)
 
     thread = threading.Thread(target=hold)
     thread.start()
     done.wait()
-    with held(lock, patience_s=30):
+    with hold_study(lock, patience_s=30):
         thread.join()
 
 
 def test_a_folder_that_is_not_there_is_no_study(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="does not exist; prepare the study first"):
-        held(tmp_path / "none" / "study.lock").__enter__()
+        hold_study(tmp_path / "none" / "study.lock").__enter__()
