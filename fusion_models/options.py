@@ -18,16 +18,16 @@ def check_options(model: str, known: Sizes, given: Mapping[str, object]) -> None
     if unknown:
         raise ValueError(f"model '{model}' has no option(s) {unknown}; known: {sorted(known)}")
     for name, value in given.items():
-        expected = _expected(value, known[name])
+        expected = _mismatch(value, known[name])
         if expected:
             raise ValueError(f"option '{name}' of model '{model}' must be {expected}, found {value!r}")
 
 
-def _expected(value: object, own: Option) -> str:
+def _mismatch(value: object, own: Option) -> str:
     """What a value like `own` is, in words; empty where `value` is one."""
     if isinstance(own, tuple):
         entries = value if isinstance(value, tuple | list) else (None,)
-        wrong = next((found for entry in entries if (found := _expected(entry, own[0]))), "")
+        wrong = next((found for entry in entries if (found := _mismatch(entry, own[0]))), "")
         return wrong and f"a list, each entry {wrong}"
     if isinstance(own, str):
         return "" if isinstance(value, str) else "a word"

@@ -33,7 +33,7 @@ class SliceSegmenter(nn.Module):
 
     Args:
         network: called with CT and PET slices (b, channels, y, x) or None, gives logits (b, classes, y', x'); has
-            `pooled_features(ct) -> (b, d)`.
+            `pool_features(ct) -> (b, d)`.
         neighbours: k. intensity: (scale, shift).
     """
 
@@ -53,18 +53,18 @@ class SliceSegmenter(nn.Module):
         depth = _depth(ct, pet)
         slices = self._slices(ct, pet, range(depth))
         if torch.is_grad_enabled():
-            return _stacked(self.network(*slices), depth)
-        return _stacked(torch.cat([self.network(*portion) for portion in _portions(*slices)]), depth)
+            return _stack(self.network(*slices), depth)
+        return _stack(torch.cat([self.network(*portion) for portion in _portions(*slices)]), depth)
 
     def scales(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
         """What is trained: logits of the slices whose neighbours lie in the crop, (b, classes, z - 2k, y, x)."""
         inner = range(self.neighbours, _depth(ct, pet) - self.neighbours)
-        return [_stacked(logits, len(inner)) for logits in self._outputs(*self._slices(ct, pet, inner))]
+        return [_stack(logits, len(inner)) for logits in self._outputs(*self._slices(ct, pet, inner))]
 
-    def pooled_features(self, ct: Tensor) -> Tensor:
+    def pool_features(self, ct: Tensor) -> Tensor:
         """Mean over slices of the network's pooled features of CT alone: (b, d)."""
         (slices, _) = self._slices(ct, None, range(ct.shape[2]))
-        return self.network.pooled_features(slices).unflatten(0, (-1, ct.shape[2])).mean(1)
+        return self.network.pool_features(slices).unflatten(0, (-1, ct.shape[2])).mean(1)
 
     def _outputs(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
         return [self.network(ct, pet)]
@@ -138,6 +138,6 @@ def _portions(ct: Tensor | None, pet: Tensor | None) -> Iterator[Pair]:
             yield None if ct is None else ct[part], None if pet is None else pet[part]
 
 
-def _stacked(logits: Tensor, depth: int) -> Tensor:
+def _stack(logits: Tensor, depth: int) -> Tensor:
     """(b*z, classes, y, x) -> (b, classes, z, y, x)."""
     return logits.unflatten(0, (-1, depth)).transpose(1, 2)

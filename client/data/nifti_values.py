@@ -20,13 +20,13 @@ GZIP = b"\x1f\x8b"
 FLOATS = {16: "f4", 64: "f8"}
 
 
-def stored_floats(path: Path) -> NDArray[Any] | None:
+def read_stored_floats(path: Path) -> NDArray[Any] | None:
     """The unscaled voxels in file order, (n,); None where the file is not single-file NIfTI-1 of real floats.
 
     Raises:
         CaseError: the file cannot be read, unpacked, or is shorter than its header says.
     """
-    data = _unpacked(path)
+    data = _unpack(path)
     order = _byte_order(data)
     if order is None:
         return None
@@ -42,7 +42,7 @@ def stored_floats(path: Path) -> NDArray[Any] | None:
     return np.frombuffer(data, dtype=voxel, count=count, offset=int(offset))
 
 
-def _unpacked(path: Path) -> bytes:
+def _unpack(path: Path) -> bytes:
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if data[:2] == GZIP else data

@@ -141,14 +141,14 @@ def rasterise(phantom: Phantom, points: Points) -> Maps:
     shape = np.broadcast_shapes(*(axis.shape for axis in points))
     maps = Maps(np.full(shape, -1000, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.bool_))
     for tissue in phantom.below:
-        maps = _painted(maps, points, tissue)
+        maps = _paint(maps, points, tissue)
     maps = _with_tumour(maps, points, phantom)
     for tissue in phantom.above:
-        maps = _painted(maps, points, tissue)
+        maps = _paint(maps, points, tissue)
     return maps
 
 
-def _painted(maps: Maps, points: Points, tissue: Tissue) -> Maps:
+def _paint(maps: Maps, points: Points, tissue: Tissue) -> Maps:
     inside = tissue.shape.inside(points)
     hu = np.where(inside, np.float32(tissue.hu), maps.hu)
     suv = np.where(inside, np.float32(tissue.suv), maps.suv)

@@ -57,7 +57,7 @@ def prepare_case(name: str, paths: Mapping[File, Path], settings: Preprocessing)
     return PreparedCase(name, scaled.get("ct"), scaled.get("pet"), gtv)
 
 
-def cached_case(
+def prepare_once(
     name: str, paths: Mapping[File, Path], checksums: Mapping[File, str], settings: Preprocessing, cache: Path
 ) -> PreparedCase:
     """The prepared case, from the cache when the files' contents and the settings are the same."""

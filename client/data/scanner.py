@@ -52,15 +52,15 @@ class Scan:
 
 def scan(phantom: Phantom, ct: CtScanner, pet: PetScanner | None, isocenter_xyz_mm: Zyx, rng: Generator) -> Scan:
     """Acquire the phantom; `isocenter_xyz_mm` is where its middle lies in the scanner's coordinates."""
-    grid = centered_grid(ct.spacing_zyx_mm)
-    fine = _refined(grid)
+    grid = grid_around_zero(ct.spacing_zyx_mm)
+    fine = _refine(grid)
     maps = rasterise(phantom, _points(fine))
     density_hu = _block_mean(maps.hu) + np.float32(ct.offset_hu)
     noisy_hu = density_hu + rng.normal(0, ct.noise_hu, density_hu.shape)
     ct_volume = Volume(
         np.clip(np.rint(noisy_hu), -1024, 3071).astype(np.int16),
         grid.spacing_zyx_mm,
-        _moved(grid, isocenter_xyz_mm),
+        _shift_origin(grid, isocenter_xyz_mm),
         IDENTITY,
         "ct_hu",
     )
@@ -72,15 +72,15 @@ def scan(phantom: Phantom, ct: CtScanner, pet: PetScanner | None, isocenter_xyz_
 def _acquire_pet(maps: Maps, fine: Grid, pet: PetScanner, isocenter_xyz_mm: Zyx, rng: Generator) -> Volume:
     sigma = [pet.psf_fwhm_mm * SIGMA_PER_FWHM / mm for mm in fine.spacing_zyx_mm]
     blurred = ndimage.gaussian_filter(maps.suv, sigma, mode="nearest")
-    grid = centered_grid(pet.spacing_zyx_mm)
-    expected = np.clip(_sampled(blurred, fine, grid), 0, None)
+    grid = grid_around_zero(pet.spacing_zyx_mm)
+    expected = np.clip(_resample(blurred, fine, grid), 0, None)
     counts_per_suv = pet.counts_per_suv_ml * math.prod(grid.spacing_zyx_mm) * ML_PER_MM3
     suv = rng.poisson(expected * counts_per_suv) / counts_per_suv
-    origin = _moved(grid, isocenter_xyz_mm)
+    origin = _shift_origin(grid, isocenter_xyz_mm)
     return Volume(suv.astype(np.float32), grid.spacing_zyx_mm, origin, IDENTITY, "pet_suv")
 
 
-def centered_grid(spacing_zyx_mm: Zyx) -> Grid:
+def grid_around_zero(spacing_zyx_mm: Zyx) -> Grid:
     """The smallest grid of this spacing that covers the field of view, its middle at 0."""
     depth, height, width = (
         math.ceil(extent / mm) for extent, mm in zip(FIELD_OF_VIEW_XYZ_MM[::-1], spacing_zyx_mm, strict=True)
@@ -90,7 +90,7 @@ def centered_grid(spacing_zyx_mm: Zyx) -> Grid:
     return Grid(shape, spacing_zyx_mm, (x, y, z))
 
 
-def _refined(grid: Grid) -> Grid:
+def _refine(grid: Grid) -> Grid:
     """The grid with every voxel cut in `FINE` along each axis."""
     depth, height, width = grid.shape_zyx
     z_mm, y_mm, x_mm = (mm / FINE for mm in grid.spacing_zyx_mm)
@@ -116,7 +116,7 @@ def _block_mean(fine: NDArray[np.float32] | NDArray[np.bool_]) -> NDArray[np.flo
     return np.asarray(blocks.mean(axis=(1, 3, 5), dtype=np.float32))
 
 
-def _sampled(values: NDArray[np.float32], fine: Grid, grid: Grid) -> NDArray[np.float32]:
+def _resample(values: NDArray[np.float32], fine: Grid, grid: Grid) -> NDArray[np.float32]:
     """Values of the fine grid at the voxel centers of another, linear, one axis after the other."""
     for axis, (at, known) in enumerate(zip(_axes_zyx_mm(grid), _axes_zyx_mm(fine), strict=True)):
         position = np.interp(at, known, np.arange(known.size))
@@ -126,6 +126,6 @@ def _sampled(values: NDArray[np.float32], fine: Grid, grid: Grid) -> NDArray[np.
     return values
 
 
-def _moved(grid: Grid, by_xyz_mm: Zyx) -> tuple[float, float, float]:
+def _shift_origin(grid: Grid, by_xyz_mm: Zyx) -> tuple[float, float, float]:
     x, y, z = (start + shift for start, shift in zip(grid.origin_xyz_mm, by_xyz_mm, strict=True))
     return x, y, z

@@ -45,12 +45,12 @@ def parts(manifest: Manifest, *, seed: int, split: Split) -> Mapping[str, Part]:
 def _sizes(patients: int, validation: float, test: float) -> tuple[int, int]:
     """Number of test and validation patients; training keeps at least one."""
     reserved = 2 if validation > 0 and patients >= 3 else 1
-    tests = _clamped(_half_up(patients, test), patients - reserved, wanted=test > 0)
-    validations = _clamped(_half_up(patients, validation), patients - tests - 1, wanted=validation > 0)
+    tests = _clamp(_half_up(patients, test), patients - reserved, wanted=test > 0)
+    validations = _clamp(_half_up(patients, validation), patients - tests - 1, wanted=validation > 0)
     return tests, validations
 
 
-def _clamped(count: int, most: int, *, wanted: bool) -> int:
+def _clamp(count: int, most: int, *, wanted: bool) -> int:
     return max(0, min(max(count, int(wanted)), most))
 
 

@@ -15,7 +15,7 @@ from protocol.messages.settings import Split
 from protocol.storage.atomic_files import write_text
 
 
-def fixed_parts(manifest: Manifest, *, seed: int, split: Split, folder: Path) -> dict[str, Part]:
+def draw_parts_once(manifest: Manifest, *, seed: int, split: Split, folder: Path) -> dict[str, Part]:
     """The part of every usable case that has a mask, by case name; drawn and written at the first call.
 
     Raises:

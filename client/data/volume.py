@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from client.data.nifti_values import stored_floats
+from client.data.nifti_values import read_stored_floats
 from protocol.errors import CaseError, StorageError
 
 Quantity = Literal["ct_hu", "pet_suv", "mask"]
@@ -169,7 +169,7 @@ def _with_non_finite(array_zyx: NDArray[Any], path: Path) -> NDArray[Any]:
     """The array with the NaN and infinite values that ITK's reader replaced by 0."""
     if array_zyx.dtype.kind != "f":
         return array_zyx
-    stored = stored_floats(path)
+    stored = read_stored_floats(path)
     if stored is None or stored.size != array_zyx.size or np.isfinite(stored).all():
         return array_zyx
     return np.where(np.isfinite(stored), array_zyx.ravel(), stored).reshape(array_zyx.shape).astype(array_zyx.dtype)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fusion_models.adapters.injection import (
-    adapted_layers,
+    adapter_layers,
     inject,
     inject_beside,
     load,
@@ -104,7 +104,7 @@ def inject_adapter(model: nn.Module, settings: StudySettings, row: ModelRow, ten
     targets = adapter.targets or matching_targets(model, row.adapter_targets, row.pathway_modules)
     config = lora_config(method=adapter.method, rank=adapter.rank, alpha=adapter.alpha, targets=targets)
     inject(model, config, seed=settings.seed, spared=row.pathway_modules)
-    fresh = dict.fromkeys(adapted_layers(model), settings.center_rank) if CENTER in settings.personal else {}
+    fresh = dict.fromkeys(adapter_layers(model), settings.center_rank) if CENTER in settings.personal else {}
     inject_beside(model, "center", fresh | _ranks(tensors, "center"), seed=settings.seed + CENTER_SEED)
     inject_beside(model, "residual", _ranks(tensors, "residual"), seed=settings.seed)
     if NORM in settings.personal or any(ROLE_GROUPS.get(role_of(key)) == NORM for key in tensors):

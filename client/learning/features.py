@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from client.data.crops import Crop, apply_crop
 from client.data.preprocessing import PreparedCase
 from client.learning.training import shape_of
-from fusion_models.adapters.injection import adapted_layers
+from fusion_models.adapters.injection import adapter_layers
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import ModelError
 from protocol.messages.tensors import NORM, ROLE_GROUPS, module_of, role_of
@@ -40,7 +40,7 @@ def features_of(model: nn.Module, case: PreparedCase, crop_zyx: Sequence[int]) -
     """
     found: Arrays = {}
     if case.ct is not None:
-        pooled = _pooled_features(model, case, crop_zyx)
+        pooled = _pool_features(model, case, crop_zyx)
         found[FEATURES["ct"]] = np.concatenate([pooled, _five_numbers(case.ct)]).astype(np.float32)
     if case.pet is not None:
         found[FEATURES["pet"]] = _five_numbers(case.pet).astype(np.float32)
@@ -69,16 +69,16 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def frozen_backbone(model: nn.Module) -> Iterator[None]:
+def bare_backbone(model: nn.Module) -> Iterator[None]:
     """The model as it was before the federation: adapters off, own norms with the frozen values; undone afterwards."""
-    layers = list(adapted_layers(model).values())
+    layers = list(adapter_layers(model).values())
     parameters = parameters_by_key(model)
     wanted = {key: parameter.requires_grad for key, parameter in parameters.items()}
     own = {key: p.detach().clone() for key, p in parameters.items() if ROLE_GROUPS.get(role_of(key)) == NORM}
     try:
         for layer in layers:
             layer.enable_adapters(enabled=False)
-        _fill(parameters, {key: parameters[_frozen_key(key)].detach().clone() for key in own})
+        _fill(parameters, {key: parameters[_backbone_key(key)].detach().clone() for key in own})
         yield
     finally:
         for layer in layers:
@@ -89,17 +89,17 @@ def frozen_backbone(model: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _pooled_features(model: nn.Module, case: PreparedCase, crop_zyx: Sequence[int]) -> NDArray[np.float64]:
+def _pool_features(model: nn.Module, case: PreparedCase, crop_zyx: Sequence[int]) -> NDArray[np.float64]:
     """Mean over windows of the frozen network's pooled features of CT alone: (d,)."""
-    pooled_features = getattr(model, "pooled_features", None)
-    if pooled_features is None:
+    pool_features = getattr(model, "pool_features", None)
+    if pool_features is None:
         raise ModelError(f"{type(model).__name__} has no features of CT alone; use another model or no router")
     device = next(model.parameters()).device
     ct_alone = PreparedCase(case.name, case.ct, None, None)
-    with evaluating(model), frozen_backbone(model):
+    with evaluating(model), bare_backbone(model):
         crops = [apply_crop(ct_alone, crop).ct for crop in windows(shape_of(case), crop_zyx)]
         inputs = [torch.from_numpy(ct)[None, None].to(device) for ct in crops if ct is not None]
-        pooled = [pooled_features(ct)[0].double() for ct in inputs]
+        pooled = [pool_features(ct)[0].double() for ct in inputs]
     return torch.stack(pooled).mean(0).cpu().numpy()
 
 
@@ -114,6 +114,6 @@ def _fill(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) 
         parameters[key].copy_(value)
 
 
-def _frozen_key(key: str) -> str:
+def _backbone_key(key: str) -> str:
     """The backbone's parameter that an own norm stands in for: `M#norm_weight` -> `M.weight`."""
     return f"{module_of(key)}.{role_of(key).removeprefix('norm_')}"

@@ -25,7 +25,7 @@ from client.learning.cancellation import Check, never_cancelled
 from client.learning.features import FEATURES, evaluating, features_of
 from client.learning.input_gram import InputGrams, sketch
 from client.learning.training import shape_of
-from fusion_models.adapters.injection import adapted_layers
+from fusion_models.adapters.injection import adapter_layers
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.losses import deeply_supervised, every_scale
 from fusion_models.modality import restrict, runnable_settings
@@ -88,7 +88,7 @@ class Observer:
 
     def input_grams(self) -> Observed:
         """`M@gram` (q, k) of every module with a shared adapter: q = settings.sketch_rank, at most k."""
-        layers = adapted_layers(self.model)
+        layers = adapter_layers(self.model)
         if not layers:
             raise ModelError(f"{type(self.model).__name__} has no adapted module whose inputs could be remembered")
         grams = InputGrams(self.rng)

@@ -54,7 +54,7 @@ def phase_in(training: Training | None) -> str:
     return phase_of(training.roles) if training is not None and PEFT in training.groups else ""
 
 
-def moved_of(
+def arrays_to_send(
     parameters: Mapping[str, nn.Parameter],
     terms: Iterable[LocalTerm],
     specs: Sequence[TensorSpec],
@@ -69,11 +69,11 @@ def moved_of(
 
 def support_of(trained: Trained, groups: Iterable[str]) -> dict[str, int]:
     """Training cases behind each trained group: those that ran with all modalities which the group needs."""
-    counts = {group: len(_reached(trained, NEEDS.get(group, frozenset()))) for group in groups}
+    counts = {group: len(_cases_reaching(trained, NEEDS.get(group, frozenset()))) for group in groups}
     return {group: cases for group, cases in counts.items() if cases}
 
 
-def _reached(trained: Trained, needed: frozenset[str]) -> frozenset[str]:
+def _cases_reaching(trained: Trained, needed: frozenset[str]) -> frozenset[str]:
     """The cases of every setting that holds the needed modalities."""
     found = [cases for setting, cases in trained.used.items() if needed <= set(setting.split("+"))]
     return frozenset().union(*found)

@@ -15,7 +15,7 @@ from client.data.crops import apply_crop, draw_crop
 from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import Check, never_cancelled
 from client.local_terms.contract import LocalTerm, warm_up
-from fusion_models.adapters.gain import pinned_gain
+from fusion_models.adapters.gain import pin_gain
 from fusion_models.losses import deeply_supervised, every_scale
 from fusion_models.modality import draw_setting, renormalise, restrict, settings_of
 from protocol.errors import ModelError
@@ -47,30 +47,25 @@ def train_locally(
     The optimiser starts afresh each round, with a short warm-up: no state of a center outlives a round, so that
     a resumed study repeats it exactly. Each step draws one modality setting for its whole batch (PEMMA);
     a step whose setting reaches nothing that trains moves nothing, its loss counts all the same.
-    `terms` add to the objective; the reported loss is the segmentation's alone. A DoRA magnitude that does not train
-    while its factors do follows them, so that the row gain stays. `check` is called before each step.
+    `terms` add to the objective; the reported loss is the segmentation's alone. A DoRA magnitude that is frozen while
+    its factors train follows them: the row gain stays. `check` is called before each step.
 
     Raises:
         ModelError: no case serves any modality share, or the loss is no longer finite.
         CancelledError: `check` raised it.
     """
     by_setting = cases_by_setting(cases, training, model_settings)
-    shares = renormalise(training.modality_shares, by_setting)
-    optimiser = torch.optim.AdamW(
-        list(parameters.values()), lr=training.learning_rate, weight_decay=training.weight_decay
-    )
-    used: dict[str, set[str]] = defaultdict(set)
-    losses, pinned = [], pinned_gain(model)
+    shares, optimiser = renormalise(training.modality_shares, by_setting), _adam_w(parameters, training)
+    used, losses, gain = defaultdict[str, set[str]](set), [], pin_gain(model)
     model.train()
-    with seeded(rng, model):
+    with seed_torch(rng, model):
         for step in range(training.local_steps):
             check()
             setting = draw_setting(shares, rng)
             batch = draw_batch(by_setting[setting], training.batch_size, crop_zyx, rng)
-            for group in optimiser.param_groups:
-                group["lr"] = warm_up(training.learning_rate, step)
+            _set_rate(optimiser, warm_up(training.learning_rate, step))
             losses.append(_step(model, optimiser, setting, batch, terms))
-            pinned.restore()
+            gain.restore()
             for term in terms:
                 term.after_step()
             used[setting].update(case.name for case in batch)
@@ -78,7 +73,7 @@ def train_locally(
 
 
 @contextmanager
-def seeded(rng: np.random.Generator, model: nn.Module) -> Iterator[None]:
+def seed_torch(rng: np.random.Generator, model: nn.Module) -> Iterator[None]:
     """torch draws (DropPath) from a child of `rng` within; its own generators continue afterwards as if nothing ran."""
     devices = sorted({str(parameter.device) for parameter in model.parameters() if parameter.is_cuda})
     with torch.random.fork_rng(devices=devices):
@@ -114,6 +109,15 @@ def shape_of(case: PreparedCase) -> tuple[int, ...]:
     return image.shape
 
 
+def _adam_w(parameters: Mapping[str, nn.Parameter], training: Training) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(list(parameters.values()), lr=training.learning_rate, weight_decay=training.weight_decay)
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
 def _step(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
@@ -122,8 +126,8 @@ def _step(
     terms: Sequence[LocalTerm],
 ) -> float:
     device = next(model.parameters()).device
-    ct, pet = restrict(setting, *(_stacked([getattr(case, name) for case in batch], device) for name in ("ct", "pet")))
-    label = _stacked([case.gtv for case in batch], device)
+    ct, pet = restrict(setting, *(_stack([getattr(case, name) for case in batch], device) for name in ("ct", "pet")))
+    label = _stack([case.gtv for case in batch], device)
     if label is None:
         raise ModelError(f"training case(s) {[case.name for case in batch]} have no contour")
     for term in terms:
@@ -160,7 +164,7 @@ def _backward(loss: Tensor, penalties: Sequence[Tensor], optimiser: torch.optim.
             parameter.grad = None
 
 
-def _stacked(arrays: Sequence[NDArray[Any] | None], device: torch.device) -> Tensor | None:
+def _stack(arrays: Sequence[NDArray[Any] | None], device: torch.device) -> Tensor | None:
     """Arrays (z, y, x) as one batch (b, 1, z, y, x); None where any is absent."""
     present = [array for array in arrays if array is not None]
     if len(present) < len(arrays):

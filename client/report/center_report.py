@@ -14,7 +14,7 @@ from client.data.manifest import Manifest
 from client.data.manifest_file import read_manifest
 from client.data.synthetic import PREFIX
 from client.data.volume import Grid
-from client.report.pictures import CT_WINDOW_HU, Prediction, case_png, oriented, read_prediction
+from client.report.pictures import CT_WINDOW_HU, Prediction, case_png, orient, read_prediction
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_text
 from strategies.evaluation import formats
@@ -174,8 +174,8 @@ def pictures(
     by_setting = {(score.case, score.modalities): score for score in latest}
     found = [(item, by_setting.get((item.name, item.modalities))) for item in read if isinstance(item, Prediction)]
     shown = [
-        _picture(oriented(prediction, directions.get(prediction.name, UNKNOWN)), score, rank)
-        for prediction, score, rank in _ranked(found)
+        _picture(orient(prediction, directions.get(prediction.name, UNKNOWN)), score, rank)
+        for prediction, score, rank in _rank(found)
     ]
     return shown + [item for item in read if isinstance(item, CasePicture)]
 
@@ -187,7 +187,7 @@ def _read(folder: Path, case: str) -> Prediction | CasePicture:
         return CasePicture(case, "", None, "", "", "", problem=str(error))
 
 
-def _ranked(
+def _rank(
     found: Sequence[tuple[Prediction, StageScore | None]],
 ) -> list[tuple[Prediction, StageScore | None, str]]:
     """Cases in the order of the page, with the word that says which is best and which worst."""

@@ -94,7 +94,7 @@ def read_prediction(path: Path) -> Prediction:
     )
 
 
-def oriented(prediction: Prediction, direction: Sequence[float]) -> Prediction:
+def orient(prediction: Prediction, direction: Sequence[float]) -> Prediction:
     """The prediction with its axes turned to left, back and head, where the grid lies along the patient's axes.
 
     Args:
@@ -129,7 +129,7 @@ def case_png(prediction: Prediction) -> bytes:
     for name, row in zip(rows, panels, strict=True):
         for plane, panel in row.items():
             if prediction.ct is not None:
-                _draw_ct(panel, _cut(prediction, prediction.ct, plane), _placed(prediction, plane))
+                _draw_ct(panel, _cut(prediction, prediction.ct, plane), _place(prediction, plane))
             if name == "pet":
                 shown = _draw_pet(panel, prediction, plane)
             _draw_contours(panel, prediction, plane)
@@ -173,7 +173,7 @@ def _cut(prediction: Prediction, array: Array, plane: str) -> NDArray[np.float32
     return cut.astype(np.float32)
 
 
-def _placed(prediction: Prediction, plane: str) -> dict[str, Any]:
+def _place(prediction: Prediction, plane: str) -> dict[str, Any]:
     """Where a slice lies in mm: rows of an axial slice run down to the back, the others up to the head."""
     width_mm, height_mm = _size_mm(prediction, plane)
     axial = plane == "axial"
@@ -193,7 +193,7 @@ def _draw_pet(panel: Axes, prediction: Prediction, plane: str) -> AxesImage:
     top = max(LOWEST_SUV_SCALE, float(np.ceil(np.percentile(inside, 99))))
     suv = _cut(prediction, prediction.pet, plane)
     opacity = 1.0 if prediction.ct is None else np.clip(suv / top * 2, 0, PET_OPACITY)
-    return panel.imshow(suv, cmap="hot", vmin=0, vmax=top, alpha=opacity, **_placed(prediction, plane))
+    return panel.imshow(suv, cmap="hot", vmin=0, vmax=top, alpha=opacity, **_place(prediction, plane))
 
 
 def _draw_contours(panel: Axes, prediction: Prediction, plane: str) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from client.data.manifest import Manifest, Modality, raise_if_unusable, scan_center
 from client.data.manifest_file import write_manifest
-from client.data.preprocessing import PreparedCase, cached_case
-from client.data.split_file import fixed_parts
+from client.data.preprocessing import PreparedCase, prepare_once
+from client.data.split_file import draw_parts_once
 from client.learning.cancellation import Check
 from protocol.messages.instruction import Part
 from protocol.messages.settings import Preprocessing, StudySettings
@@ -36,7 +36,7 @@ class Cases:
     def split(self, settings: StudySettings) -> Mapping[str, Part]:
         """Case name -> its part, fixed when it was first asked for."""
         seed = settings.seed if settings.split.seed is None else settings.split.seed
-        return fixed_parts(self.manifest(), seed=seed, split=settings.split, folder=self._home)
+        return draw_parts_once(self.manifest(), seed=seed, split=settings.split, folder=self._home)
 
     def part(self, settings: StudySettings, part: Part, check: Check) -> list[PreparedCase]:
         """The prepared cases of a part, in name order; `check` is called before each."""
@@ -57,7 +57,7 @@ class Cases:
 
     def _prepare(self, settings: Preprocessing, name: str) -> PreparedCase:
         found = next(case for case in self.manifest().cases if case.name == name)
-        case = cached_case(name, found.paths, found.checksums, settings, self._home / "cache")
+        case = prepare_once(name, found.paths, found.checksums, settings, self._home / "cache")
         if case.gtv is not None and not case.gtv.any():
             logger.warning(
                 "case '%s': no voxel of its contour is left on a grid of %s mm", name, settings.spacing_zyx_mm

@@ -10,7 +10,7 @@ from client.home.backbone_store import BackboneStore
 from client.learning.assembly import tensor_specs
 from client.learning.cancellation import Check
 from client.learning.observation import observe
-from client.learning.outcome import moved_of, payload_of, round_generator, support_of
+from client.learning.outcome import arrays_to_send, payload_of, round_generator, support_of
 from client.learning.trainable import train_only
 from client.learning.training import train_locally
 from client.local_terms.building import build_terms
@@ -103,7 +103,7 @@ class CenterWork:
         specs = tensor_specs(model, row.pathways)
         held = {spec.group for spec in specs}
         support = support_of(trained, [group for group in self.owned(training.groups) if group in held])
-        moved = moved_of(parameters, terms, specs, support)
+        moved = arrays_to_send(parameters, terms, specs, support)
         return Reply(
             center=self.center,
             kind="train",

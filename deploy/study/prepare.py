@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from torch import nn
 
 from client.learning.assembly import arrays_of, build, inject_adapter, tensor_specs
-from fusion_models.adapters.injection import adapted_layers
+from fusion_models.adapters.injection import adapter_layers
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.registry import model_row
 from protocol.errors import StudyError
@@ -87,7 +87,7 @@ def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], Arrays, dict[st
     if any(PEFT in stage.trained for stage in study.stages):
         inject_adapter(model, settings, row)
         whole = trained_whole(model, row.pathway_modules)
-        config = adapter_config(study.adapter, targets=adapted_layers(model), modules_to_save=whole)
+        config = adapter_config(study.adapter, targets=adapter_layers(model), modules_to_save=whole)
     tensors, specs = arrays_of(parameters_by_key(model)), tensor_specs(model, row.pathways)
     for group, inputs in untrained_pathways(study, {spec.group for spec in specs}).items():
         logger.warning(

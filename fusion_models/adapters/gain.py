@@ -13,7 +13,7 @@ import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from fusion_models.adapters.injection import adapted_layers
+from fusion_models.adapters.injection import adapter_layers
 
 SHARED = "default"
 
@@ -31,9 +31,9 @@ class PinnedGain:
             layer.lora_magnitude_vector[SHARED].weight.copy_(gain * row_norms(layer))
 
 
-def pinned_gain(model: nn.Module) -> PinnedGain:
+def pin_gain(model: nn.Module) -> PinnedGain:
     """The gains of those layers whose magnitude is frozen while A or B trains; of none for LoRA."""
-    return PinnedGain([layer for layer in adapted_layers(model).values() if _follows(layer)])
+    return PinnedGain([layer for layer in adapter_layers(model).values() if _follows(layer)])
 
 
 @torch.no_grad()

@@ -64,7 +64,7 @@ def inject_beside(
     Raises:
         ValueError: a module carries no shared adapter.
     """
-    layers = adapted_layers(model)
+    layers = adapter_layers(model)
     for module, rank in sorted(ranks.items()):
         if module not in layers:
             raise ValueError(f"module '{module}' has a '{adapter}' adapter but no shared one; adapt both or none")
@@ -87,7 +87,7 @@ def _matches(name: str, target: str, spared: Sequence[str]) -> bool:
     return f".{name}".endswith(f".{target}") and not is_inside(name, spared)
 
 
-def adapted_layers(model: nn.Module) -> dict[str, LoraLayer]:
+def adapter_layers(model: nn.Module) -> dict[str, LoraLayer]:
     """The layers that carry adapters, by module path."""
     return {key_of(name): module for name, module in model.named_modules() if isinstance(module, LoraLayer)}
 
@@ -110,7 +110,7 @@ def load(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 def reset_magnitudes(model: nn.Module) -> None:
     """Set DoRA's magnitudes to the row norms of W by peft's own rule: with B = 0 the adapter is then the identity."""
-    for module in adapted_layers(model).values():
+    for module in adapter_layers(model).values():
         for name, layer in module.lora_magnitude_vector.items():
             weight = module.get_base_layer().weight
             with torch.no_grad():

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from fusion_models.log_vmamba.hosts import kaiming
-from fusion_models.log_vmamba.pathway import identity, merged_maps
+from fusion_models.log_vmamba.pathway import identity, merge_maps
 from fusion_models.log_vmamba.swin_umamba import SwinUMamba
 from fusion_models.modality import present
 from fusion_models.options import Sizes
@@ -81,13 +81,13 @@ class LogVMamba2d(nn.Module):
         """Logits (b, classes, y / f, x / f) of each decoder output, finest first; input as in `forward`."""
         return self.decoder.scales(self.taps(ct, pet))
 
-    def pooled_features(self, ct: Tensor) -> Tensor:
+    def pool_features(self, ct: Tensor) -> Tensor:
         """Mean of CT's coarsest map over its positions: (b, d)."""
         return self.taps(ct, None)[-1].mean(dim=(1, 2))
 
     def taps(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
         """t_0..t_3 of the present modalities (b, y, x, c), finest first."""
-        return merged_maps(
+        return merge_maps(
             present(ct, pet, self.shape),
             stems={"ct": self.encoder.patch_embed, "pet": self.pet_stem},
             encode=self.encoder.taps,

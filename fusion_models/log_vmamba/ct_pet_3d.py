@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from fusion_models.log_vmamba.hosts import kaiming
-from fusion_models.log_vmamba.pathway import identity, merged_maps
+from fusion_models.log_vmamba.pathway import identity, merge_maps
 from fusion_models.log_vmamba.umamba_enc import UMambaEnc, decode, encode, residual_stage
 from fusion_models.modality import present
 from fusion_models.options import Sizes
@@ -84,13 +84,13 @@ class LogVMamba3d(nn.Module):
         maps = self.taps(ct, pet)
         return self.head(decode(maps, [*self.ups, self.last_up], [*self.decoder, self.last_block]))
 
-    def pooled_features(self, ct: Tensor) -> Tensor:
+    def pool_features(self, ct: Tensor) -> Tensor:
         """Mean of CT's coarsest map over its voxels: (b, w_n)."""
         return self.taps(ct, None)[-1].mean(dim=(2, 3, 4))
 
     def taps(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
         """F_0..F_n of the present modalities (b, c, z, y, x), finest first."""
-        return merged_maps(
+        return merge_maps(
             present(ct, pet, self.shape),
             stems={"ct": self.stem, "pet": self.pet_stem},
             encode=lambda stem: encode(stem, self.stages, self.scans),

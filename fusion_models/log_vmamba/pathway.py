@@ -16,7 +16,7 @@ from torch import Tensor, nn
 Merge = TypeVar("Merge", nn.Linear, nn.Conv3d)
 
 
-def merged_maps(
+def merge_maps(
     images: Mapping[str, Tensor],
     *,
     stems: Mapping[str, nn.Module],

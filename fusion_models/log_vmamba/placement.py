@@ -32,7 +32,7 @@ def split(local_count: int, global_count: int) -> Positions:
     return [*range(first), *range(first + half, half + global_count)]
 
 
-def interleaved(local_count: int, global_count: int) -> Positions:
+def interleave(local_count: int, global_count: int) -> Positions:
     """Positions of the globals: one before every I locals, the surplus at the head."""
     run = -(-local_count // global_count)
     period = run + 1
@@ -45,7 +45,7 @@ PLACEMENTS: Mapping[str, Callable[[int, int], Positions]] = {
     "head": head,
     "middle": middle,
     "split": split,
-    "interleaved": interleaved,
+    "interleaved": interleave,
 }
 
 

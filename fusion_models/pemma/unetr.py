@@ -86,7 +86,7 @@ class PemmaUnetr(nn.Module):
         hidden = self.hidden_states(tokens)
         return decode(self, hidden, self.skip(ct, pet), self.grid_zyx)
 
-    def pooled_features(self, ct: Tensor) -> Tensor:
+    def pool_features(self, ct: Tensor) -> Tensor:
         """Mean over tokens of the last hidden state of CT alone: (b, d)."""
         return self.hidden_states(self.tokens(ct, None))[-1].mean(1)
 

@@ -172,7 +172,7 @@ def _states(now: Rows, state: Tensor, before: Tensor | None, work: Workspace) ->
     torch.mul(now.delta[..., None, :], now.A, out=a).exp_()
     torch.mul(x[..., None, :], now.B[..., None], out=h[1:])
     if before is None and p > 1:
-        before = _joined(state, _whole_decay(now), _last_of_sweep(decays, slabs[1:]))
+        before = _join(state, _whole_decay(now), _last_of_sweep(decays, slabs[1:]))
     slabs[0].copy_(state if before is None else before)
     _sweep((decays[0], *decays), slabs)
     return a, x, h
@@ -189,7 +189,7 @@ def _state_gradients(now: Rows, a: Tensor, dy: Tensor, later: Tensor, work: Work
         slabs[0].add_(later)
     else:
         ends = a[0] * _last_of_sweep(decays, slabs)
-        slabs[0].add_(_joined(later, _whole_decay(now).flip(0), ends.flip(0)).flip(0))
+        slabs[0].add_(_join(later, _whole_decay(now).flip(0), ends.flip(0)).flip(0))
     _sweep(decays, slabs)
     return k, a[0, 0] * k[0, 0]
 
@@ -213,7 +213,7 @@ def _whole_decay(now: Rows) -> Tensor:
     return (now.delta.sum(0)[..., None, :] * now.A).exp_()
 
 
-def _joined(state: Tensor, whole: Tensor, ends: Tensor) -> Tensor:
+def _join(state: Tensor, whole: Tensor, ends: Tensor) -> Tensor:
     """The states before p blocks, of the state before the first and the blocks' ends without history."""
     before = torch.empty_like(ends)
     before[0] = state

@@ -18,7 +18,7 @@ class Mapped(NamedTuple):
     randomness: str
 
 
-def blocked_scan(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def scan_in_blocks(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Scan in blocks.
 
     Args:
@@ -60,7 +60,7 @@ class _Scan(Function):
 
     @staticmethod
     def vmap(info: Mapped, in_dims: tuple[int | None, ...], *args: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        return _unfolded(_Scan.apply(*_folded(info, in_dims, args)), info)
+        return _unfold(_Scan.apply(*_fold(info, in_dims, args)), info)
 
 
 class _ScanBackward(Function):
@@ -70,7 +70,7 @@ class _ScanBackward(Function):
     def forward(*args: Any) -> tuple[Tensor, ...]:
         u, delta, A, B, C, borders, dy, dlast, steps, with_a = args
         b, (d, n), g = len(u), A.shape[1:], B.shape[2]
-        rows, dy, dlast = _rows(u, delta, A, B, C), dy.unflatten(2, (g, -1)), _grouped(dlast, g)
+        rows, dy, dlast = _rows(u, delta, A, B, C), dy.unflatten(2, (g, -1)), _group(dlast, g)
         of_a = u.new_zeros(b, g, n, d // g) if with_a else None
         into = Gradients(u.new_empty(dy.shape), u.new_empty(dy.shape), of_a, u.new_empty(B.shape), u.new_empty(B.shape))
         for chunk, blocks in in_chunks(b, d * n, u.device.type):
@@ -89,20 +89,20 @@ class _ScanBackward(Function):
 
     @staticmethod
     def vmap(info: Mapped, in_dims: tuple[int | None, ...], *args: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        return _unfolded(_ScanBackward.apply(*_folded(info, in_dims, args)), info)
+        return _unfold(_ScanBackward.apply(*_fold(info, in_dims, args)), info)
 
 
 def _rows(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> Rows:
     g = B.shape[2]
-    return Rows(u.unflatten(2, (g, -1)), delta.unflatten(2, (g, -1)), _grouped(A, g).contiguous(), B, C)
+    return Rows(u.unflatten(2, (g, -1)), delta.unflatten(2, (g, -1)), _group(A, g).contiguous(), B, C)
 
 
-def _grouped(x: Tensor, g: int) -> Tensor:
+def _group(x: Tensor, g: int) -> Tensor:
     """(b, d, n) -> (b, g, n, c)."""
     return x.unflatten(1, (g, -1)).transpose(2, 3)
 
 
-def _folded(info: Mapped, in_dims: tuple[int | None, ...], args: tuple[Any, ...]) -> list[Any]:
+def _fold(info: Mapped, in_dims: tuple[int | None, ...], args: tuple[Any, ...]) -> list[Any]:
     """Samples as further rows of the batch; an A that rows and samples share stays one."""
     samples = [
         x if not isinstance(x, Tensor) else x.expand(info.batch_size, *x.shape) if dim is None else x.movedim(dim, 0)
@@ -115,6 +115,6 @@ def _folded(info: Mapped, in_dims: tuple[int | None, ...], args: tuple[Any, ...]
     return [x.flatten(0, 1) if isinstance(x, Tensor) else x for x in samples]
 
 
-def _unfolded(outputs: tuple[Tensor, ...], info: Mapped) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+def _unfold(outputs: tuple[Tensor, ...], info: Mapped) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
     """Rows of the batch as samples again, and where their axis is."""
     return tuple(x.unflatten(0, (info.batch_size, -1)) for x in outputs), (0,) * len(outputs)

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fusion_models.ssm.blocked_scan import block_steps
-from fusion_models.ssm.scan_autograd import blocked_scan
+from fusion_models.ssm.scan_autograd import scan_in_blocks
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -58,7 +58,7 @@ def selective_scan_fn(
         delta = delta + delta_bias[:, None]
     delta = F.softplus(delta) if delta_softplus else delta
     steps = block_steps(u.shape[2], A.numel())
-    y, last = blocked_scan(_channel_last(u), _channel_last(delta), A, _grouped(B), _grouped(C), steps)
+    y, last = scan_in_blocks(_channel_last(u), _channel_last(delta), A, _group(B), _group(C), steps)
     out = y.transpose(1, 2)
     if D is not None:
         out = torch.addcmul(out, D[:, None], u)
@@ -72,22 +72,25 @@ def scan_path(device: str) -> str:
     if torch.device(device).type != "cuda":
         return f"Concilium's blocked scan (mamba-ssm has no kernels for {torch.device(device).type})"
     library, reason = _library()
-    return f"mamba-ssm {_installed()} kernels" if library else f"Concilium's blocked scan ({reason})"
+    return f"mamba-ssm {_mamba_ssm_version()} kernels" if library else f"Concilium's blocked scan ({reason})"
 
 
 @cache
 def _library() -> tuple[Callable[..., Any] | None, str]:
     """mamba-ssm's function, or why there is none; imported on first use because that takes seconds."""
-    if not _installed():
+    if not _mamba_ssm_version():
         return None, "mamba-ssm is not installed"
     try:
         from mamba_ssm.ops.selective_scan_interface import selective_scan_fn as kernels
     except Exception as error:  # noqa: BLE001 compiled modules of another torch or CUDA fail in many ways
-        return None, f"mamba-ssm {_installed()} is installed but cannot be imported: {type(error).__name__}: {error}"
+        return (
+            None,
+            f"mamba-ssm {_mamba_ssm_version()} is installed but cannot be imported: {type(error).__name__}: {error}",
+        )
     return kernels, ""
 
 
-def _installed() -> str:
+def _mamba_ssm_version() -> str:
     """mamba-ssm's version, or nothing."""
     try:
         return version("mamba-ssm")
@@ -148,6 +151,6 @@ def _channel_last(x: Tensor) -> Tensor:
     return x if x.stride(2) == 1 else x.contiguous()
 
 
-def _grouped(x: Tensor) -> Tensor:
+def _group(x: Tensor) -> Tensor:
     """(b, n, l) or (b, g, n, l) -> (b, l, g, n)."""
     return (x if x.ndim == 4 else x[:, None]).movedim(3, 1)

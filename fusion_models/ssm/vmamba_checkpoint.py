@@ -73,7 +73,9 @@ def load_vmamba(encoder: VSSEncoder, state: Mapping[str, Tensor]) -> CheckpointR
     skipped = sorted(set(state) - set(given) - set(CLASSIFIER))
     problems = differences(given, {name: tensor for name, tensor in own.items() if name not in skipped})
     if problems:
-        raise ValueError(f"checkpoint of another variant: found {_found(state)}, expected {_of(encoder)}; {problems}")
+        raise ValueError(
+            f"checkpoint of another variant: found {_describe_state(state)}, expected {_of(encoder)}; {problems}"
+        )
     merged = {ours[name]: given.get(name, own[name]) for name in own}
     encoder.load_state_dict(split_directions(merged), strict=True)
     return CheckpointReport(tuple(sorted(given)), tuple(sorted(set(state) & set(CLASSIFIER))), tuple(skipped))
@@ -105,16 +107,16 @@ def _for_inputs_of(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> di
 
 def _of(encoder: VSSEncoder) -> str:
     stages = [[block for block in stage.modules() if isinstance(block, VSSBlock)] for stage in encoder.stages]
-    return _described("v0", str(encoder.widths[0]), [len(blocks) for blocks in stages])
+    return _describe("v0", str(encoder.widths[0]), [len(blocks) for blocks in stages])
 
 
-def _found(state: Mapping[str, Tensor]) -> str:
+def _describe_state(state: Mapping[str, Tensor]) -> str:
     blocks = {(int(match[1]), int(match[2])) for match in map(BLOCK.match, state) if match}
     depths = [sum(stage == i for stage, _ in blocks) for i in sorted({stage for stage, _ in blocks})]
     width = next((str(tensor.shape[0]) for name, tensor in state.items() if name.startswith(PATCH_EMBED)), "unknown")
     names = "later (v1, v2)" if any(map(LATER_NAMES.search, state)) else "v0" if depths else "no VMamba"
-    return _described(names, width, depths)
+    return _describe(names, width, depths)
 
 
-def _described(names: str, width: str, depths: Sequence[int]) -> str:
+def _describe(names: str, width: str, depths: Sequence[int]) -> str:
     return f"{names} names, width {width}, depths {tuple(depths)}"

@@ -37,7 +37,7 @@ class UpsampleExpand(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, y, x, c) -> (b, 2y, 2x, c/2)."""
-        return self.norm(_doubled(self.linear(x)))
+        return self.norm(_double_size(self.linear(x)))
 
 
 class FinalUpsample(nn.Module):
@@ -53,7 +53,7 @@ class FinalUpsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(b, y, x, c) -> (b, py, px, c)."""
         for k in range(1, self.doublings + 1):
-            x = _doubled(self.get_submodule(f"linear{k}")(x))
+            x = _double_size(self.get_submodule(f"linear{k}")(x))
         return self.norm(x)
 
 
@@ -171,7 +171,7 @@ def drop_rates(*, levels: int, depth: int, highest: float) -> list[list[float]]:
     return [rates[depth * i : depth * (i + 1)] for i in range(levels)]
 
 
-def _doubled(x: Tensor) -> Tensor:
+def _double_size(x: Tensor) -> Tensor:
     """Bilinear, corners not aligned: (b, y, x, c) -> (b, 2y, 2x, c)."""
     return F.interpolate(x.permute(0, 3, 1, 2), scale_factor=2, mode="bilinear").permute(0, 2, 3, 1)
 

@@ -88,9 +88,9 @@ class VMambaX(nn.Module):
         Raises:
             ValueError: both are absent, their shapes differ, or the network does not take slices of this shape.
         """
-        return self.decoder([fused.permute(0, 2, 3, 1) for fused in self.fused(self.taps(ct, pet))])
+        return self.decoder([fused.permute(0, 2, 3, 1) for fused in self.fuse(self.taps(ct, pet))])
 
-    def fused(self, taps: Mapping[str, list[Tensor]]) -> list[Tensor]:
+    def fuse(self, taps: Mapping[str, list[Tensor]]) -> list[Tensor]:
         """F_i (b, c, y / p 2^i, x / p 2^i), finest first, of what `taps` gives."""
         if len(taps) == 1:
             return next(iter(taps.values()))
@@ -102,7 +102,7 @@ class VMambaX(nn.Module):
 
         Modalities that share an encoder go through it in one call; input and errors as in `forward`.
         """
-        images = self._checked(ct, pet)
+        images = self._check_images(ct, pet)
         found: dict[str, list[Tensor]] = {}
         for prefix in dict.fromkeys(self.prefixes[modality] for modality in images):
             names = [modality for modality in images if self.prefixes[modality] == prefix]
@@ -111,7 +111,7 @@ class VMambaX(nn.Module):
                 found[name] = [each.chunk(len(names))[part] for each in maps]
         return found
 
-    def pooled_features(self, ct: Tensor) -> Tensor:
+    def pool_features(self, ct: Tensor) -> Tensor:
         """Mean over positions of the coarsest CT_i: (b, c of the last stage)."""
         return self.taps(ct, None)["ct"][-1].mean(dim=(2, 3))
 
@@ -121,7 +121,7 @@ class VMambaX(nn.Module):
         norms = self.get_submodule(f"{prefix}tap_norms").children()
         return [norm(each).permute(0, 3, 1, 2) for norm, each in zip(norms, maps, strict=True)]
 
-    def _checked(self, ct: Tensor | None, pet: Tensor | None) -> dict[str, Tensor]:
+    def _check_images(self, ct: Tensor | None, pet: Tensor | None) -> dict[str, Tensor]:
         """The images present, by modality, CT first."""
         size_yx = next((image.shape[-2:] for image in (ct, pet) if image is not None), ())
         images = present(ct, pet, (self.in_channels, *size_yx))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from peft.tuners.lora import LoraLayer
 
 from client.learning.assembly import assemble
-from fusion_models.adapters.injection import adapted_layers
+from fusion_models.adapters.injection import adapter_layers
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from protocol.messages.tensors import Tensors
@@ -73,7 +73,7 @@ def weights_in(tensors: Tensors, backbone: Tensors) -> Weights:
 def weights_at_work(instruction: Instruction, backbone: Tensors) -> Weights:
     """Dense effective weights of the assembled network: each layer's own forward pass on the identity."""
     model = assemble(instruction.settings, backbone, instruction.tensors).eval()
-    return {name: _applied(layer) for name, layer in adapted_layers(model).items()}
+    return {name: _applied(layer) for name, layer in adapter_layers(model).items()}
 
 
 def _applied(layer: LoraLayer) -> NDArray[np.float64]:

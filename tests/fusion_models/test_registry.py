@@ -148,7 +148,7 @@ def test_what_is_absent_has_no_say_and_what_is_present_has(name: str) -> None:
             if group_of(key, row.pathways) != "backbone":
                 parameter.add_(1)
     assert torch.equal(model(ct, None), before)
-    assert model.pooled_features(ct).shape[0] == 1
+    assert model.pool_features(ct).shape[0] == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)

@@ -27,7 +27,7 @@ class Recorder(nn.Module):
         full = self(ct, pet)
         return [full, full[..., ::2, ::2]]
 
-    def pooled_features(self, ct: Tensor) -> Tensor:
+    def pool_features(self, ct: Tensor) -> Tensor:
         return ct.mean((2, 3))
 
 
@@ -97,7 +97,7 @@ def test_portions_give_what_all_slices_at_once_give() -> None:
 
 def test_pooled_features_are_the_mean_over_slices() -> None:
     """Two cases of two slices: means 0.5 and 2.5 in each of three channels."""
-    assert SliceSegmenter(Recorder()).pooled_features(ramp(2, 2, 1, 1)).tolist() == [[0.5] * 3, [2.5] * 3]
+    assert SliceSegmenter(Recorder()).pool_features(ramp(2, 2, 1, 1)).tolist() == [[0.5] * 3, [2.5] * 3]
 
 
 @pytest.mark.parametrize(

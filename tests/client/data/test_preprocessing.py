@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from client.data.manifest import File
-from client.data.preprocessing import cache_key, cached_case, prepare_case, rescale, spacing_along, study_grid
+from client.data.preprocessing import cache_key, prepare_case, prepare_once, rescale, spacing_along, study_grid
 from client.data.volume import IDENTITY, Quantity, Volume, bounds_xyz_mm, from_image, to_image, write_volume
 from protocol.messages.settings import Preprocessing
 
@@ -143,9 +143,9 @@ def test_a_case_with_pet_alone_lies_on_the_grid_of_its_pet(tmp_path: Path) -> No
 def test_the_cache_answers_without_the_files(tmp_path: Path) -> None:
     ct = filled(blank((8, 8, 8), (4.0, 4.0, 4.0)), np.random.default_rng(0).uniform(-300, 300, (8, 8, 8)))
     paths = written(tmp_path, ct=ct)
-    first = cached_case("one", paths, {"ct": "aa"}, SETTINGS, tmp_path / "cache")
+    first = prepare_once("one", paths, {"ct": "aa"}, SETTINGS, tmp_path / "cache")
     paths["ct"].unlink()
-    again = cached_case("one", paths, {"ct": "aa"}, SETTINGS, tmp_path / "cache")
+    again = prepare_once("one", paths, {"ct": "aa"}, SETTINGS, tmp_path / "cache")
     assert first.ct is not None
     assert again.ct is not None
     np.testing.assert_array_equal(again.ct, first.ct)

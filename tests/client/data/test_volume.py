@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from client.data.nifti_values import stored_floats
+from client.data.nifti_values import read_stored_floats
 from client.data.volume import (
     IDENTITY,
     Grid,
@@ -72,13 +72,13 @@ def test_floats_of_another_byte_order_are_read_as_stored(tmp_path: Path):
     struct.pack_into(">f", header, 108, 352)
     header[344:348] = b"n+1\0"
     (tmp_path / "big.nii").write_bytes(bytes(header) + np.array([1.5, np.nan], ">f4").tobytes())
-    np.testing.assert_array_equal(stored_floats(tmp_path / "big.nii"), [1.5, np.nan])
+    np.testing.assert_array_equal(read_stored_floats(tmp_path / "big.nii"), [1.5, np.nan])
 
 
 @pytest.mark.parametrize("content", [b"", b"n+1" * 200])
 def test_what_is_no_nifti_holds_no_floats(tmp_path: Path, content: bytes):
     (tmp_path / "x.nii").write_bytes(content)
-    assert stored_floats(tmp_path / "x.nii") is None
+    assert read_stored_floats(tmp_path / "x.nii") is None
 
 
 def test_the_first_array_axis_is_z_in_the_image():

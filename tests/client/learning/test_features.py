@@ -10,7 +10,7 @@ from torch import nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.assembly import build, inject_adapter
-from client.learning.features import features_of, frozen_backbone, windows
+from client.learning.features import bare_backbone, features_of, windows
 from client.learning.observation import observe
 from fusion_models.adapters.injection import inject_beside
 from fusion_models.adapters.keys import parameters_by_key
@@ -71,7 +71,7 @@ def test_what_was_learnt_does_change_the_network() -> None:
     model, ct = federated().eval(), torch.rand(1, 1, *CROP)
     with torch.no_grad():
         learnt = model(ct, None)
-        with frozen_backbone(model):
+        with bare_backbone(model):
             frozen = model(ct, None)
         again = model(ct, None)
     assert not torch.allclose(learnt, frozen, atol=1e-2)
@@ -82,7 +82,7 @@ def test_what_was_learnt_does_change_the_network() -> None:
 def test_the_model_is_whole_again_when_the_block_fails() -> None:
     model = federated()
     wanted = {name: (p.detach().clone(), p.requires_grad) for name, p in model.named_parameters()}
-    with pytest.raises(RuntimeError, match="inside"), frozen_backbone(model):
+    with pytest.raises(RuntimeError, match="inside"), bare_backbone(model):
         raise RuntimeError("inside")
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, wanted[name][0])

@@ -13,7 +13,7 @@ from client.data.preprocessing import PreparedCase
 from client.learning.assembly import build, inject_adapter
 from client.learning.input_gram import POSITIONS_PER_PASS, InputGrams, input_rows, sketch
 from client.learning.observation import CROPS_PER_CASE, Observer, observe
-from fusion_models.adapters.injection import adapted_layers, inject, lora_config
+from fusion_models.adapters.injection import adapter_layers, inject, lora_config
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.losses import dice_cross_entropy
 from fusion_models.registry import model_row
@@ -80,7 +80,7 @@ def test_the_gram_is_the_mean_of_outer_products_of_a_linears_inputs() -> None:
     model = inject(nn.Sequential(nn.Linear(2, 3)), lora_config(method="lora", rank=1, alpha=1, targets=["0"]), seed=0)
     grams = InputGrams(np.random.default_rng(0))
     for rows in ([[1.0, 2.0]], [[3.0, 0.0]]):
-        grams.add("0", adapted_layers(model)["0"], (torch.tensor(rows),))
+        grams.add("0", adapter_layers(model)["0"], (torch.tensor(rows),))
     assert grams.means()["0"].tolist() == [[5.0, 1.0], [1.0, 2.0]]
 
 
@@ -136,7 +136,7 @@ def test_every_adapted_module_gets_a_sketch_of_what_it_saw() -> None:
     seen: list[Tensor] = []
     with (
         torch.no_grad(),
-        adapted_layers(model)["vit.blocks.2.attn.qkv"].register_forward_pre_hook(
+        adapter_layers(model)["vit.blocks.2.attn.qkv"].register_forward_pre_hook(
             lambda _, inputs: seen.append(inputs[0].flatten(0, 1).double())
         ),
     ):
@@ -228,7 +228,7 @@ def test_the_model_comes_back_as_it_was(training: bool) -> None:
     for name, (value, *flags) in state(model).items():
         assert torch.equal(value, before[name][0]), name
         assert flags == list(before[name][1:]), name
-    assert all(not layer._forward_pre_hooks for layer in adapted_layers(model).values())
+    assert all(not layer._forward_pre_hooks for layer in adapter_layers(model).values())
 
 
 def test_nothing_to_observe_is_refused() -> None:

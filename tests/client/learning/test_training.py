@@ -14,7 +14,7 @@ from client.learning.training import Trained, cases_by_setting, draw_batch, shap
 from client.local_terms.contract import LocalTerm, QuietTerm
 from client.local_terms.proximal import Proximal
 from fusion_models.adapters.gain import gain_of
-from fusion_models.adapters.injection import adapted_layers, inject, lora_config
+from fusion_models.adapters.injection import adapter_layers, inject, lora_config
 from fusion_models.registry import MODELS, build_model
 from protocol.errors import ModelError
 from protocol.messages.settings import Training
@@ -302,7 +302,7 @@ def test_a_step_that_reaches_nothing_that_trains_moves_nothing_and_counts_its_lo
 def test_a_phase_without_the_magnitude_keeps_the_row_gain(roles: tuple[str, ...], stays: bool) -> None:
     model = fresh()
     inject(model, lora_config(method="dora", rank=2, alpha=4, targets=("ct_pathway",)), seed=0)
-    layer = adapted_layers(model)["ct_pathway"]
+    layer = adapter_layers(model)["ct_pathway"]
     with torch.no_grad():
         layer.lora_B["default"].weight.fill_(0.5)
         layer.lora_magnitude_vector["default"].weight.fill_(3)

@@ -16,7 +16,7 @@ from client.data.manifest import Case, Manifest
 from client.data.manifest_file import write_manifest
 from client.data.volume import IDENTITY, Grid
 from client.report.center_report import StageScore, course, means, write_center_report
-from client.report.pictures import PREDICTED, TRUE, Prediction, case_png, oriented, read_prediction, slices_zyx
+from client.report.pictures import PREDICTED, TRUE, Prediction, case_png, orient, read_prediction, slices_zyx
 from protocol.errors import CaseError
 
 SHAPE = (12, 20, 24)
@@ -237,13 +237,13 @@ def test_volume_counts_voxels_of_24_cubic_millimetres():
 
 
 def test_axes_that_run_to_the_right_are_turned_and_oblique_ones_left_alone():
-    turned = oriented(prediction(), (-1, 0, 0, 0, 1, 0, 0, 0, 1))
+    turned = orient(prediction(), (-1, 0, 0, 0, 1, 0, 0, 0, 1))
     assert turned.oriented
     assert turned.ct is not None
     np.testing.assert_array_equal(turned.ct, CT[:, :, ::-1])
     np.testing.assert_array_equal(turned.predicted, GUESS[:, :, ::-1])
-    assert oriented(prediction(), IDENTITY).oriented
-    assert not oriented(prediction(), (0, 1, 0, 1, 0, 0, 0, 0, 1)).oriented
+    assert orient(prediction(), IDENTITY).oriented
+    assert not orient(prediction(), (0, 1, 0, 1, 0, 0, 0, 0, 1)).oriented
 
 
 def test_a_prediction_on_two_grids_is_refused(tmp_path: Path):

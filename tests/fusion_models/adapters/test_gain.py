@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from client.learning.trainable import train_only
-from fusion_models.adapters.gain import gain_of, pinned_gain, row_norms
-from fusion_models.adapters.injection import adapted_layers, inject, lora_config
+from fusion_models.adapters.gain import gain_of, pin_gain, row_norms
+from fusion_models.adapters.injection import adapter_layers, inject, lora_config
 from protocol.messages.settings import ROLES
 from tests.support.three_adapters import ALPHA, RANK, Net, dense, net, product, tensors_of
 
@@ -18,7 +18,7 @@ def test_with_a_pinned_gain_the_gradients_are_those_of_the_linear_coordinates(ki
     """Three steps of gradient descent on W = diag(d) W0 + C + s diag(d) B A + B_c A_c, dense, with d constant."""
     model, x = net(kind, "dora")
     train_only(model, ("peft",), {}, (role,))
-    pinned, layer = pinned_gain(model), adapted_layers(model)["proj"]
+    pinned, layer = pin_gain(model), adapter_layers(model)["proj"]
     gain = gain_of(layer).flatten()
     found = {key: p.detach().clone() for key, p in tensors_of(model).items()}
     live = found[f"#{role}"].requires_grad_()
@@ -38,7 +38,7 @@ def test_with_a_pinned_gain_the_gradients_are_those_of_the_linear_coordinates(ki
 def test_a_pinned_gain_drifts_less_than_1e_5_in_50_steps_of_float32() -> None:
     model, x = net("conv", "dora", dtype=torch.float32)
     parameters = train_only(model, ("peft",), {}, ("lora_a",))
-    pinned, layer = pinned_gain(model), adapted_layers(model)["proj"]
+    pinned, layer = pin_gain(model), adapter_layers(model)["proj"]
     before, norms = gain_of(layer), row_norms(layer)
     optimiser = torch.optim.AdamW(parameters.values(), lr=1e-2)
     for _ in range(50):
@@ -68,7 +68,7 @@ def test_row_norms_are_those_of_the_directions() -> None:
 def test_a_magnitude_that_trains_or_does_not_exist_is_left_alone(method: str, roles: tuple[str, ...]) -> None:
     model, _ = net("linear", method)
     train_only(model, ("peft",), {}, roles)
-    pinned = pinned_gain(model)
+    pinned = pin_gain(model)
     before = {key: p.detach().clone() for key, p in tensors_of(model).items()}
     with torch.no_grad():
         tensors_of(model)["#lora_a"].add_(1)

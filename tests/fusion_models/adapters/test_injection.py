@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fusion_models.adapters.injection import adapted_layers, inject, inject_beside, lora_config
+from fusion_models.adapters.injection import adapter_layers, inject, inject_beside, lora_config
 from tests.support.three_adapters import ALPHA, RANK, Net, dense, net, product, tensors_of
 
 
@@ -35,7 +35,7 @@ def test_three_adapters_add_up_to_the_effective_weight(
 def test_another_order_would_let_dora_rescale_the_residual(kind: str) -> None:
     """The guard of the test above: the order of the adapters is what makes the formula hold."""
     model, x = net(kind, "dora")
-    adapted_layers(model)["proj"].set_adapter(["residual", "center", "default"])
+    adapter_layers(model)["proj"].set_adapter(["residual", "center", "default"])
     with torch.no_grad():
         expected, found = dense(model, effective(model), x), model(x)
     assert float((found - expected).norm() / expected.norm()) > 0.05
@@ -75,7 +75,7 @@ def test_an_adapter_beside_nothing_is_refused() -> None:
     model, _ = net("linear", "lora", beside=False)
     with pytest.raises(ValueError, match=r"module 'other' has a 'residual' adapter but no shared one"):
         inject_beside(model, "residual", {"other": 2}, seed=0)
-    assert set(adapted_layers(model)) == {"proj"}
+    assert set(adapter_layers(model)) == {"proj"}
 
 
 def test_a_residual_is_frozen_from_the_start() -> None:

@@ -111,8 +111,8 @@ def test_all_four_outputs_and_both_stems_learn_from_both_modalities(net: Any, sl
 
 def test_pooled_features_are_the_mean_of_cts_coarsest_map(net: Any, slices: Slices) -> None:
     with torch.no_grad():
-        assert torch.equal(net.pooled_features(slices[0]), net.encoder(slices[0])[-1].flatten(1, 2).mean(1))
-        assert net.pooled_features(slices[0]).shape == (2, 64)
+        assert torch.equal(net.pool_features(slices[0]), net.encoder(slices[0])[-1].flatten(1, 2).mean(1))
+        assert net.pool_features(slices[0]).shape == (2, 64)
 
 
 def test_the_pathway_is_one_stem_and_one_linear_layer_a_tap(net: Any) -> None:
@@ -145,7 +145,7 @@ def test_a_model_of_volumes(neighbours: int, channels: int) -> None:
     trained = 5 - 2 * neighbours
     assert [tuple(each.shape[2:]) for each in scales] == [(trained, side, side) for side in (16, 8, 4, 2)]
     torch.testing.assert_close(scales[0], model(volume, None)[:, :, neighbours : 5 - neighbours])
-    assert model.pooled_features(volume).shape == (1, 64)
+    assert model.pool_features(volume).shape == (1, 64)
     assert model.network.shape == (channels, 16, 16)
     assert model.neighbours == neighbours
     assert model.network.beta == 0.25

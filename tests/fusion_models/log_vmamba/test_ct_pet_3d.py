@@ -110,7 +110,7 @@ def test_ct_and_pet_go_through_the_stages_as_one_batch(net: LogVMamba3d, volumes
 
 def test_pooled_features_are_the_means_of_the_coarsest_ct_map(net: LogVMamba3d, volumes: tuple[Tensor, Tensor]) -> None:
     with torch.no_grad():
-        found = net.pooled_features(volumes[0])
+        found = net.pool_features(volumes[0])
         expected = net.taps(volumes[0], None)[-1]
     assert found.shape == (1, 16)
     torch.testing.assert_close(found[0, 0], expected[0, 0].sum() / 8)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusion_models.adapters.injection import adapted_layers, inject, lora_config
+from fusion_models.adapters.injection import adapter_layers, inject, lora_config
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.ssm.cross_scan import cross_merge, reading
 from fusion_models.ssm.s6 import S6
@@ -132,7 +132,7 @@ def test_adapters_of_every_projection_learn_b_first_and_a_after_one_step(method:
     x, fresh = inp(0, (1, 3, 5, 32)), net(inp(0, (1, 3, 5, 32)))
     inject(net, lora_config(method=method, rank=2, alpha=4, targets=PROJECTIONS), seed=1)
     directions = [f"op.directions.{k}.{name}" for k in range(4) for name in ("dt_proj", "x_proj")]
-    assert sorted(adapted_layers(net)) == sorted([*directions, "op.in_proj", "op.out_proj"])
+    assert sorted(adapter_layers(net)) == sorted([*directions, "op.in_proj", "op.out_proj"])
     torch.testing.assert_close(net(x), fresh, atol=1e-6, rtol=1e-5)
     adapters = {key: parameter for key, parameter in parameters_by_key(net).items() if "#" in key}
     assert all((g != 0).any() == (not key.endswith("#lora_a")) for key, g in step(net, x, adapters).items())

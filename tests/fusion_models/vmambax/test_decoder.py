@@ -12,7 +12,7 @@ from fusion_models.vmambax.decoder import (
     CvssDecoder,
     FinalUpsample,
     UpsampleExpand,
-    _doubled,
+    _double_size,
     drop_rates,
 )
 from tests.support.model_measures import gradient, weights_of
@@ -130,7 +130,7 @@ def test_channel_attention_hears_the_mean_and_the_largest_value() -> None:
 
 def test_doubling_is_bilinear_without_aligned_corners() -> None:
     ramp = torch.tensor([0.0, 1.0]).view(1, 1, 2, 1)
-    assert _doubled(ramp)[0, :, :, 0].tolist() == [[0, 0.25, 0.75, 1], [0, 0.25, 0.75, 1]]
+    assert _double_size(ramp)[0, :, :, 0].tolist() == [[0, 0.25, 0.75, 1], [0, 0.25, 0.75, 1]]
 
 
 def test_convolutions_start_from_kaiming_and_the_rest_keeps_its_defaults() -> None:

@@ -38,7 +38,7 @@ def paper() -> Paper:
 
 def logits(network: VMambaX, taps: dict[str, list[Tensor]]) -> Tensor:
     with torch.no_grad():
-        return network.decoder([fused.permute(0, 2, 3, 1) for fused in network.fused(taps)])
+        return network.decoder([fused.permute(0, 2, 3, 1) for fused in network.fuse(taps)])
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_maps_gated_at_the_first_stage(paper: Paper) -> None:
 
 def test_fused_maps(paper: Paper) -> None:
     with torch.no_grad():
-        fused = paper.network.fused(paper.taps)
+        fused = paper.network.fuse(paper.taps)
     assert_golden(fused[0], (2.742819, 0.856722, -2.137738, 3.228223, 3.534296))
     assert_golden(fused[1], (-0.944507, 1.603179, 1.219433, 2.850697, 1.131301))
     assert_golden(fused[2], (-2.170658, 0.452205, -0.438920, -0.563033, 1.541799))

@@ -53,7 +53,7 @@ def forward_pass(network: VMambaX, side: int) -> Pass:
     ]
     image = torch.empty(1, 3, side, side, device="meta")
     with FlopCounterMode(display=False) as counter:
-        fused = network.fused(network.taps(image, image))
+        fused = network.fuse(network.taps(image, image))
         logits = network.decoder([each.permute(0, 2, 3, 1) for each in fused])
     for hook in hooks:
         hook.remove()

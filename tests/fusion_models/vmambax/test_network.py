@@ -165,9 +165,7 @@ def test_ct_and_pet_are_not_exchangeable() -> None:
 def test_fused_maps_are_base_and_interaction() -> None:
     network, (ct, pet) = tiny(merge="sum"), pair()
     taps = network.taps(ct, pet)
-    for fused, a, b, interaction in zip(
-        network.fused(taps), taps["ct"], taps["pet"], network.interactions, strict=True
-    ):
+    for fused, a, b, interaction in zip(network.fuse(taps), taps["ct"], taps["pet"], network.interactions, strict=True):
         assert torch.equal(fused, a + b + interaction(a, b))
 
 
@@ -208,7 +206,7 @@ def test_the_platforms_norms_learn_nothing_beside_parameters_and_train_on_a_sing
 
 def test_pooled_features_are_the_mean_of_the_coarsest_ct_map() -> None:
     network, (ct, _) = tiny(), pair(batch=2)
-    features = network.pooled_features(ct)
+    features = network.pool_features(ct)
     expected = network.tap_norms[1](network.encoder(ct)[1]).flatten(1, 2).mean(1)
     assert features.shape == (2, 32)
     torch.testing.assert_close(features, expected, atol=1e-6, rtol=0)
@@ -227,7 +225,7 @@ def test_volumes_go_in_as_slices_of_the_papers_range(neighbours: int, channels: 
     assert model(volume, None).shape == (2, 2, 5, SIDE, SIDE)
     assert seen[0].shape == (10, channels, SIDE, SIDE)
     torch.testing.assert_close(seen[0].amin((1, 2, 3)), torch.tensor([-1.6] * 5 + [1.6] * 5))
-    assert model.pooled_features(volume).shape == (2, 32)
+    assert model.pool_features(volume).shape == (2, 32)
 
 
 @pytest.mark.parametrize(
