@@ -46,8 +46,9 @@ class Center:
     frames: list[bytes] = field(default_factory=list)
 
     def ask(self, instruction: Instruction) -> Message:
+        grid = InProcessGrid({"center-d": app})
         message = Message(to_message_content(instruction), NODE, message_type(instruction.kind))
-        (reply,) = InProcessGrid({"center-d": app}).send_and_receive([message])
+        (reply,) = grid.send_and_receive([message])
         return reply
 
 

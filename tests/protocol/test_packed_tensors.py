@@ -1,0 +1,59 @@
+"""Many tensors in one blob: written by the library, read in place, and refused unless they are whole."""
+
+import json
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from protocol.errors import PayloadError
+from protocol.packed_tensors import pack, unpack, view
+
+TENSORS = {"a": np.array([[1, 2], [3, 4]], np.float32), "b": np.array(0.5, np.float32)}
+
+
+def blob(data: bytes = b"\0" * 8, **entry: Any) -> bytes:
+    """A blob of one tensor `a` of two values, with its entry in the header changed."""
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8], **entry}}).encode()
+    return struct.pack("<Q", len(header)) + header + data
+
+
+def test_both_ways_of_reading_give_what_was_packed() -> None:
+    for found in (unpack(pack(TENSORS)), view(pack(TENSORS))):
+        assert {key: array.tolist() for key, array in found.items()} == {"a": [[1, 2], [3, 4]], "b": 0.5}
+
+
+def test_a_view_lies_in_the_blob_and_a_copy_can_be_written_to() -> None:
+    packed = pack(TENSORS)
+    assert np.shares_memory(view(packed)["a"], np.frombuffer(packed, np.uint8))
+    assert (view(packed)["a"].flags.writeable, unpack(packed)["a"].flags.writeable) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "finding"),
+    [
+        (b"\x80pickle", "7 bytes are not a safetensors blob"),
+        (blob(dtype="F64", shape=[1]), "tensor 'a' has dtype F64, expected float32"),
+        (blob(shape=[3]), r"tensor 'a' of shape \(3,\) lies in 8 bytes"),
+        (blob(shape=[-1, -2]), r"tensor 'a' has shape \(-1, -2\) from byte 0 to 8"),
+        (blob(shape=["2"]), r"tensor 'a' has shape \('2',\) from byte 0 to 8"),
+        (blob(data_offsets=[4, 12]), "tensor 'a' begins at byte 4 of the blob, expected 0"),
+        (blob(data_offsets=[0]), "not a safetensors blob"),
+        (blob()[:-4], r"the blob has \d+ bytes, its tensors need"),
+        (blob(b"\0" * 12), r"the blob has \d+ bytes, its tensors need"),
+        (struct.pack("<Q", 4) + b"[1] ", "not a safetensors blob"),
+    ],
+)
+def test_a_blob_not_as_agreed_is_not_viewed(wrong: bytes, finding: str) -> None:
+    with pytest.raises(PayloadError, match=finding):
+        view(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "finding"), [(b"", "0 bytes are not a"), (save({"a": np.ones(1)}), "tensor 'a' has dtype float64")]
+)
+def test_a_blob_not_as_agreed_is_not_unpacked(wrong: bytes, finding: str) -> None:
+    with pytest.raises(PayloadError, match=finding):
+        unpack(wrong)

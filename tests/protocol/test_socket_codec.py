@@ -1,0 +1,33 @@
+"""What is no frame of ours is refused, and what is wrong with it named."""
+
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from protocol.errors import PayloadError
+from protocol.socket_codec import pack_instruction, pack_reply, unpack_reply
+from tests.support.messages import INSTRUCTION, REPLY, reply_json
+
+
+@pytest.mark.parametrize(
+    ("frame", "finding"),
+    [
+        (b"", "0 bytes are not a safetensors blob"),
+        (struct.pack("<Q", 2**40) + b"{}", "not a safetensors blob"),
+        (pack_reply(REPLY)[:-1], "not a safetensors blob"),
+        (save({}), r"blob has metadata \[\], expected only 'header'"),
+        (save({"scan/ct": np.ones(1, np.float32)}, metadata={"header": "{}"}), "'scan/ct' is in no known part"),
+        (save({"payload/a": np.ones(1, np.int32)}, metadata={"header": reply_json()}), "'a' has dtype int32"),
+        (pack_instruction(replace(INSTRUCTION, tensors={})), "center: Field required"),
+    ],
+)
+def test_frames_not_as_agreed_are_refused(frame: bytes, finding: str) -> None:
+    with pytest.raises(PayloadError, match=finding):
+        unpack_reply(frame)
+
+
+def test_frames_of_equal_replies_are_equal_bytes() -> None:
+    assert pack_reply(REPLY) == pack_reply(replace(REPLY))

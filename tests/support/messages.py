@@ -1,0 +1,108 @@
+"""Messages for tests: one of each by hand, and all that Hypothesis can draw."""
+
+import json
+from dataclasses import fields
+from typing import Any, get_args
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+
+from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.payload import Payload
+from protocol.messages.reply import Comparison, Reply, Score
+from protocol.messages.settings import SETTINGS, Adapter, Model, StudySettings, Training
+from protocol.messages.text import to_text
+
+KINDS = st.sampled_from(get_args(Kind))
+COUNTS = st.integers(0, 10**6)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+NAMES = st.text(max_size=12)
+KEYS = st.sampled_from(["blocks.0.attn.qkv#lora_a", "tensors/a", "/"]) | st.text(min_size=1, max_size=20)
+TENSORS = st.dictionaries(
+    KEYS, arrays(np.float32, array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)), max_size=4
+)
+STUDIES = st.builds(
+    StudySettings,
+    study=NAMES,
+    seed=st.integers(0, 2**63),
+    model=st.builds(
+        Model,
+        name=NAMES,
+        options=st.dictionaries(NAMES, st.booleans() | COUNTS | FINITE | NAMES | st.tuples(COUNTS, COUNTS), max_size=4),
+    ),
+    adapter=st.builds(Adapter, targets=st.lists(NAMES, max_size=2).map(tuple)),
+)
+TRAININGS = st.builds(
+    Training,
+    groups=st.sampled_from([("backbone",), ("pet", "peft"), ("center", "norm")]),
+    roles=st.sampled_from([(), ("lora_b", "magnitude")]),
+    terms=st.fixed_dictionaries({"scaffold": st.booleans(), "ewc": st.floats(0, 9)}),
+    validate_first=st.booleans(),
+    local_steps=st.integers(1, 999),
+    learning_rate=st.floats(1e-9, 1),
+    modality_shares=st.dictionaries(st.sampled_from(SETTINGS), st.floats(0, 1)),
+)
+INSTRUCTIONS = st.builds(
+    Instruction,
+    kind=KINDS,
+    settings=STUDIES,
+    stage=NAMES,
+    server_round=COUNTS,
+    backbone_hash=NAMES,
+    training=st.none() | TRAININGS,
+    tensors=TENSORS,
+    backbone=TENSORS,
+    reference=TENSORS,
+    statistics=st.lists(st.sampled_from(["gram", "fisher", "prototype"]), max_size=3).map(tuple),
+)
+SCORES = st.builds(Score, cases=COUNTS, dice=st.none() | FINITE, hd95_mm=st.none() | FINITE, dice_undefined=COUNTS)
+PAYLOADS = st.builds(
+    Payload,
+    center=NAMES,
+    backbone_hash=NAMES,
+    stage=NAMES,
+    server_round=COUNTS,
+    tensors=TENSORS,
+    support=st.dictionaries(NAMES, COUNTS, max_size=3),
+    phase=NAMES,
+    frozen_hash=NAMES,
+)
+COMPARISONS = st.builds(
+    Comparison,
+    cases=COUNTS,
+    difference=st.none() | st.floats(-1, 1),
+    replicates=st.lists(st.floats(-1, 1), max_size=5).map(tuple),
+)
+REPLIES = st.builds(
+    Reply,
+    center=NAMES,
+    kind=KINDS,
+    error=NAMES,
+    payload=st.none() | PAYLOADS,
+    scores=st.dictionaries(st.sampled_from(SETTINGS), SCORES),
+    comparison=st.none() | COMPARISONS,
+    diagnostics=st.dictionaries(st.sampled_from(["gate/0/ct/mean", "gate/3/pet/std"]), st.floats(0, 0.5)),
+    loss=st.none() | FINITE,
+    seconds=FINITE,
+    facts=st.dictionaries(NAMES, COUNTS | FINITE | NAMES, max_size=4),
+)
+SETTINGS_SMALL = StudySettings(study="s", seed=1, model=Model(name="pemma-unetr"))
+INSTRUCTION = Instruction(kind="train", settings=SETTINGS_SMALL, tensors={"a": np.arange(6, dtype=np.float32)})
+PAYLOAD = Payload("hgj", "abc", "adapt", 3, {"a": np.ones((2, 2), np.float32)}, {"peft": 12})
+REPLY = Reply(center="hgj", kind="train", payload=PAYLOAD, scores={"ct": Score(3, 0.5, None, 0, 3)}, loss=0.25)
+
+
+def exactly(value: Any) -> Any:
+    """A value with arrays replaced by shape, dtype and bytes, so that `==` means bit for bit."""
+    if isinstance(value, Instruction | Reply | Payload):
+        return {field.name: exactly(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, dict):
+        return {key: exactly(item) for key, item in value.items()}
+    return (value.shape, value.dtype, value.tobytes()) if isinstance(value, np.ndarray) else (type(value), value)
+
+
+def reply_json(**changes: Any) -> str:
+    """The text of `REPLY` with fields replaced, or removed where the new value is `...`."""
+    text = json.loads(to_text(REPLY))
+    return json.dumps({key: value for key, value in {**text, **changes}.items() if value is not ...})
