@@ -98,7 +98,7 @@ class Round:
         return {key: parameter for key, parameter in parameters_by_key(self.model).items() if parameter.requires_grad}
 
     def common(self) -> dict[str, nn.Parameter]:
-        """Those of them that are no center's own; in a personal round there are none, and nothing to keep from drifting."""
+        """Those that are no center's own; a personal round has none, and so nothing to keep from drifting."""
         found = self.parameters().items()
         return {key: value for key, value in found if ROLE_GROUPS.get(role_of(key)) not in PERSONAL}
 

@@ -89,12 +89,12 @@ def build(around: Round, weight: float) -> GramAnchor | None:
         ModelError: a sketch belongs to no adapted module, has another width, or its module has no reference.
     """
     found = sorted(module_of(key) for key in around.received if key.endswith(GRAM))
-    modules = {module: _anchored(module, around) for module in found}
+    modules = {module: _anchor(module, around) for module in found}
     live = {module: anchored for module, anchored in modules.items() if anchored.moves()}
     return GramAnchor(live, weight) if live else None
 
 
-def _anchored(module: str, around: Round) -> Anchored:
+def _anchor(module: str, around: Round) -> Anchored:
     parameters = parameters_by_key(around.model)
     a, b, m = (parameters.get(f"{module}#{role}") for role in ("lora_a", "lora_b", "magnitude"))
     sketch = around.received[module + GRAM]
@@ -108,23 +108,23 @@ def _anchored(module: str, around: Round) -> Anchored:
     sketch_t = like(sketch, weight).T
     nothing = torch.zeros(len(weight), len(sketch), dtype=weight.dtype, device=weight.device)
     start = Anchored(weight, sketch_t, weight @ sketch_t, nothing, a, b, m, around.settings.adapter.alpha)
-    return replace(start, kept=_kept(module, start, around))
+    return replace(start, kept=_target(module, start, around))
 
 
-def _kept(module: str, start: Anchored, around: Round) -> Tensor:
+def _target(module: str, start: Anchored, around: Round) -> Tensor:
     """(D* - C) R^T: what the present adapter is compared with once the present residual is taken off."""
     old = {key: like(array, start.weight) for key, array in around.reference.items() if _of(module, key)}
     now = {key: like(array, start.weight) for key, array in around.received.items() if _of(module, key)}
     with torch.no_grad():
         update = start.update(old[f"{module}#lora_a"], old[f"{module}#lora_b"], old.get(f"{module}#magnitude"))
-        return update + _carried(module, old, start.sketch_t) - _carried(module, now, start.sketch_t)
+        return update + _residual_update(module, old, start.sketch_t) - _residual_update(module, now, start.sketch_t)
 
 
 def _of(module: str, key: str) -> bool:
     return "#" in key and module_of(key) == module and not is_statistic(key)
 
 
-def _carried(module: str, tensors: Mapping[str, Tensor], sketch_t: Tensor) -> Tensor | float:
+def _residual_update(module: str, tensors: Mapping[str, Tensor], sketch_t: Tensor) -> Tensor | float:
     """C R^T (d, q); 0 without a residual."""
     residual_a, residual_b = (tensors.get(f"{module}#residual_{factor}") for factor in "ab")
     if residual_a is None or residual_b is None:

@@ -121,7 +121,7 @@ def _backbone(plan: Plan, out: Path, job: Callable[..., Job], console: Console) 
     """
     folder = out / BACKBONE_RUN
     if plan.backbone_file is not None:
-        return _kept(plan.backbone_file, folder)
+        return _copy_backbone(plan.backbone_file, folder)
     if not _complete(folder, plan.backbone_text):
         _refuse_other_studies({folder: plan.backbone_text})
         source = folder.with_suffix(".toml")
@@ -140,7 +140,7 @@ def _backbone(plan: Plan, out: Path, job: Callable[..., Job], console: Console) 
     return bank.root / "backbones" / f"{found}.safetensors"
 
 
-def _kept(given: Path, folder: Path) -> Path:
+def _copy_backbone(given: Path, folder: Path) -> Path:
     """The given backbone, copied to `<content hash>.safetensors` under `folder`.
 
     Raises:

@@ -130,13 +130,13 @@ def read_plan(path: Path) -> Plan:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise StudyError(f"benchmark file {path} is not valid TOML: {error}") from error
     except ValidationError as error:
-        raise _refused(path, findings(error)) from error
+        raise _refusal(path, findings(error)) from error
     found = [*_name_findings(benchmark), *_reference_findings(benchmark), *_arm_findings(benchmark)]
     runs = () if found else tuple(_runs(benchmark))
     found += [*_study_findings(benchmark, runs)]
     found += [] if found else [*_step_findings(runs), *_column_findings(runs)]
     if found:
-        raise _refused(path, found)
+        raise _refusal(path, found)
     table = _backbone_table(benchmark)
     return Plan(
         benchmark,
@@ -147,12 +147,12 @@ def read_plan(path: Path) -> Plan:
     )
 
 
-def laid_over(table: Table, changes: Table) -> dict[str, Any]:
+def lay_over(table: Table, changes: Table) -> dict[str, Any]:
     """`table` with `changes` on top: tables merge key by key, everything else is replaced."""
     merged = dict(table)
     for key, value in changes.items():
         old = merged.get(key)
-        merged[key] = laid_over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = lay_over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return merged
 
 
@@ -165,18 +165,18 @@ def _runs(benchmark: Benchmark) -> Iterator[Run]:
 
 def _table(benchmark: Benchmark, arm: Arm, order: str, seed: int) -> dict[str, Any]:
     """The study file of one run as a table."""
-    study = laid_over(laid_over(benchmark.study, arm.study), {"strategy": arm.strategy} if arm.strategy else {})
+    study = lay_over(lay_over(benchmark.study, arm.study), {"strategy": arm.strategy} if arm.strategy else {})
     return {
         "name": f"{benchmark.name} {arm.name} {order} {seed}",
         "title": f"{benchmark.title}: {arm.label}, order {order}, seed {seed}",
         "formed_by": benchmark.formed_by,
         **study,
         "seed": seed,
-        "stages": [_placed(stage, benchmark.orders[order]) for stage in benchmark.schedules[arm.schedule]],
+        "stages": [_place(stage, benchmark.orders[order]) for stage in benchmark.schedules[arm.schedule]],
     }
 
 
-def _placed(stage: Table, order: tuple[str, ...]) -> dict[str, Any]:
+def _place(stage: Table, order: tuple[str, ...]) -> dict[str, Any]:
     """A stage with names in place of positions; a position outside the order stays, for the study to refuse."""
     centers = [
         order[place - 1] if isinstance(place, int) and 0 < place <= len(order) else place
@@ -264,6 +264,6 @@ def _column_findings(runs: tuple[Run, ...]) -> Iterator[str]:
         yield f"arms are scored at different centers and must be scored at the same: {scored}"
 
 
-def _refused(path: Path, found: list[str]) -> StudyError:
+def _refusal(path: Path, found: list[str]) -> StudyError:
     listed = "\n".join(f"  {finding}" for finding in found)
     return StudyError(f"benchmark file {path} has {len(found)} problem(s):\n{listed}")

@@ -22,7 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from deploy.comparison.worker import ERROR, THREAD_VARIABLES, Job, ready, residual_out
+from deploy.comparison.worker import ERROR, THREAD_VARIABLES, Job, carry_out, ready
 
 DIED = "the worker process died, perhaps for want of memory; try fewer --jobs"
 WHOLE_RUN_S = 1e6
@@ -52,12 +52,12 @@ class Progression:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def started(self, job: Job) -> None:
+    def start(self, job: Job) -> None:
         """A run is under way."""
         self._running.append(job.name)
         self._describe()
 
-    def ended(self, job: Job, error: str) -> None:
+    def end(self, job: Job, error: str) -> None:
         """A run is complete, or stopped by `error`."""
         self._running.remove(job.name)
         if error:
@@ -98,13 +98,13 @@ def _until_a_process_dies(left: deque[Job], workers: int, progression: Progressi
     try:
         while running or (left and whole):
             while whole and left and len(running) < workers:
-                running[pool.submit(residual_out, left[0])] = left[0]
-                progression.started(left.popleft())
+                running[pool.submit(carry_out, left[0])] = left[0]
+                progression.start(left.popleft())
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 job = running.pop(future)
                 whole = whole and not isinstance(future.exception(), BrokenExecutor)
                 error = _outcome(future, job)
-                progression.ended(job, error)
+                progression.end(job, error)
                 failed |= {job.name: error} if error else {}
     except BaseException:
         for child in set(multiprocessing.active_children()) - others:

@@ -49,7 +49,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def residual_out(job: Job) -> str:
+def carry_out(job: Job) -> str:
     """Run one study to its end, or continue it, and return "" or what stopped it; its words go to `log.txt`."""
     job.out.mkdir(parents=True, exist_ok=True)
     error = job.out / ERROR
@@ -102,13 +102,13 @@ def _record(job: Job, seconds: float) -> None:
     """What bears on the result and stands in no result: threads and device."""
     import torch
 
-    from deploy.simulation.local import checked_device
+    from deploy.simulation.local import find_device
     from protocol.storage.atomic_files import write_text
 
     facts = {
         "run": job.name,
         "threads": torch.get_num_threads(),
-        "device": checked_device(job.device),
+        "device": find_device(job.device),
         "last_session_seconds": seconds,
     }
     write_text(job.out / RECORD, json.dumps(facts, indent=1))

@@ -56,7 +56,7 @@ def environment() -> Environment:
     try:
         import torch
     except (ImportError, OSError) as error:
-        return Environment(versions, usable_cores(), None, (), f"torch cannot be imported: {_said(error)}")
+        return Environment(versions, usable_cores(), None, (), f"torch cannot be imported: {_one_line(error)}")
     return Environment(versions, usable_cores(), torch.get_num_threads(), (_cpu(), *_cuda_devices()))
 
 
@@ -74,7 +74,7 @@ def scan_on(device: str) -> str:
 
         return scan_path(device)
     except Exception as error:  # noqa: BLE001 a compiled extension that does not fit may raise anything when imported
-        return f"unknown: {_said(error)}"
+        return f"unknown: {_one_line(error)}"
 
 
 def tables(found: Environment) -> list[Table]:
@@ -115,7 +115,7 @@ def _gigabytes(count: int | None) -> str:
     return "unknown" if count is None else f"{count / DECIMAL_GB:.1f} GB"
 
 
-def _said(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     """An error in one line."""
     first = str(error).splitlines()[:1]
     return ": ".join([type(error).__name__, *first])

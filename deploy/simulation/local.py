@@ -53,7 +53,7 @@ def simulate(
     if directory.study_file.exists() and not resume:
         raise StudyError(f"{out} holds a study already; continue it with --resume or give another --out")
     study = prepare(study_file, out, backbone)
-    trainer_for = partial(make_trainer, study, data, out, checked_device(device))
+    trainer_for = partial(make_trainer, study, data, out, find_device(device))
     trainers = {center: trainer_for(center) for center in study.centers}
     for center, trainer in trainers.items():
         with console.status(f"checking the cases of {center}"):
@@ -64,10 +64,14 @@ def simulate(
                 lambda grid: run_study(CenterGrid(grid, poll_s=0.2), out, listen=display.listen), trainers, trainer_for
             )
     finally:
-        for center in study.centers:
-            home = center_home(out, center)
-            write_center_report(home, home / "report.html", center=center, formed_by=study.formed_by)
+        _write_center_reports(study, out)
     return directory
+
+
+def _write_center_reports(study: Study, out: Path) -> None:
+    for center in study.centers:
+        home = center_home(out, center)
+        write_center_report(home, home / "report.html", center=center, formed_by=study.formed_by)
 
 
 def make_trainer(study: Study, data: Path, out: Path, device: str, center: str) -> Trainer:
@@ -82,7 +86,7 @@ def center_home(out: Path, center: str) -> Path:
     return out / "centers" / center
 
 
-def checked_device(name: str) -> str:
+def find_device(name: str) -> str:
     """The device to use; "auto" is the GPU where there is one.
 
     Raises:

@@ -54,11 +54,7 @@ def run_with_ray(
         EngineError: Ray is not installed.
         ConciliumError: whatever `study` raises.
     """
-    if not _ray_is_installed():
-        raise EngineError(
-            "the Ray engine needs Ray, which is not installed; install the extra with "
-            "`pip install 'concilium[ray]'`, or leave out `--engine ray`"
-        )
+    _require_ray()
     _keep_to_ourselves()
     server_app = ServerApp()
 
@@ -90,12 +86,14 @@ def _warm(perform_for: PerformFor, center: str) -> Perform:
     return _WARM[center]
 
 
-def _ray_is_installed() -> bool:
+def _require_ray() -> None:
     try:
         importlib.import_module("ray")
-    except ImportError:
-        return False
-    return True
+    except ImportError as error:
+        raise EngineError(
+            "the Ray engine needs Ray, which is not installed; install the extra with "
+            "`pip install 'concilium[ray]'`, or leave out `--engine ray`"
+        ) from error
 
 
 def _keep_to_ourselves() -> None:

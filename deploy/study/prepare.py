@@ -86,10 +86,10 @@ def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], Arrays, dict[st
     config: dict[str, Any] = {}
     if any(PEFT in stage.trained for stage in study.stages):
         inject_adapter(model, settings, row)
-        whole = trained_whole(model, row.pathway_modules)
+        whole = whole_modules(model, row.pathway_modules)
         config = adapter_config(study.adapter, targets=adapter_layers(model), modules_to_save=whole)
     tensors, specs = arrays_of(parameters_by_key(model)), tensor_specs(model, row.pathways)
-    for group, inputs in untrained_pathways(study, {spec.group for spec in specs}).items():
+    for group, inputs in idle_pathways(study, {spec.group for spec in specs}).items():
         logger.warning(
             "no stage trains the '%s' tensors of model '%s': %s input runs through them as they were drawn; name '%s' "
             "among the groups of a stage",
@@ -99,7 +99,7 @@ def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], Arrays, dict[st
     return specs, initial, config
 
 
-def untrained_pathways(study: Study, groups: Collection[str]) -> dict[str, list[str]]:
+def idle_pathways(study: Study, groups: Collection[str]) -> dict[str, list[str]]:
     """Pathway groups of the model that no stage trains, with the settings of its stages that run through them."""
     trained = {group for stage in study.stages for group in stage.trained}
     used = {setting for stage in study.stages for setting, share in stage.shares.items() if share}
@@ -108,7 +108,7 @@ def untrained_pathways(study: Study, groups: Collection[str]) -> dict[str, list[
     return {group: settings for group, settings in through.items() if settings}
 
 
-def trained_whole(model: nn.Module, pathway_modules: Sequence[str]) -> list[str]:
+def whole_modules(model: nn.Module, pathway_modules: Sequence[str]) -> list[str]:
     """The modules of the pathways, each of which has a forward pass of its own: peft cannot save a list as a whole."""
     found = dict(model.named_modules())
     prefixes = [prefix for prefix in pathway_modules if prefix in found]

@@ -20,7 +20,7 @@ from server.rounds.transitions import after_gate
 from server.study.checkpoint import Checkpoint
 from server.study.file import Stage
 from server.study.history import QueryRecord, StageRow
-from strategies.continual.gate import decide, heard_from
+from strategies.continual.gate import decide, usable_figures
 from strategies.continual.memory import merge_fishers, merge_grams
 from strategies.continual.terms import terms_with_weight
 from strategies.strategy import Strategy
@@ -59,7 +59,7 @@ def run_gate(state: Checkpoint, builder: InstructionBuilder, answers: Mapping[st
     if gate is False or not _has_gate(builder):
         return replace(state, done=(*state.done, "gate"))
     heard = {center: answer.reply.comparison or UNHEARD for center, answer in answers.items()}
-    if answers and not any(heard_from(comparison, gate) for comparison in heard.values()):
+    if answers and not any(usable_figures(comparison, gate) for comparison in heard.values()):
         errors = {center: answer.reply.error or "no case to compare" for center, answer in answers.items()}
         raise QuorumError(
             f"stage '{stage.name}': none of {sorted(answers)} could compare the candidate ({errors}); the rounds are "

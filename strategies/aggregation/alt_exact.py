@@ -28,10 +28,10 @@ from strategies.aggregation.linear_form import (
     Arrays,
     FrozenRows,
     Named,
-    checked_gain,
+    base_rows,
+    base_weight,
+    check_gain,
     flat,
-    frozen_rows,
-    frozen_weight,
     linear_form,
     modules_of,
     scale_of,
@@ -83,10 +83,10 @@ class PhaseB:
         for module in modules_of(coordinates):
             b, m = f"{module}#lora_b", f"{module}#magnitude"
             if m in coordinates:
-                gain = checked_gain(coordinates[m].reshape(-1), module, COORDINATOR)
+                gain = check_gain(coordinates[m].reshape(-1), module, COORDINATOR)
                 wire[b] = coordinates[b] / _along_rows(gain, coordinates[b])
                 wire[m] = (gain * self._norms(module, flat(wire[b]))).reshape(coordinates[m].shape)
-        return gauged(wire, self._shared) if self._base.settings.gauge_step else wire
+        return fix_gauge(wire, self._shared) if self._base.settings.gauge_step else wire
 
     def _gain(self, module: str, sent: Sent) -> Array | None:
         """d of a center, or the shared one where it sent no magnitudes; None for plain LoRA."""
@@ -95,13 +95,13 @@ class PhaseB:
         if m not in source:
             return None
         norms = self._norms(module, flat(source[b] if b in source else self._shared[b]))
-        return checked_gain(np.asarray(source[m], dtype=np.float64).reshape(-1) / norms, module, sent.center)
+        return check_gain(np.asarray(source[m], dtype=np.float64).reshape(-1) / norms, module, sent.center)
 
     def _norms(self, module: str, b: Array) -> Array:
         """rho(W0 + s B A) for the common A."""
         a = self._shared[f"{module}#lora_a"]
         if module not in self._rows:
-            self._rows[module] = frozen_rows(frozen_weight(module, self._base), flat(a))
+            self._rows[module] = base_rows(base_weight(module, self._base), flat(a))
         return self._rows[module].norms(b, scale_of(a, self._base.alpha))
 
 
@@ -140,7 +140,7 @@ def phase_of_round(shared: Tensors, base: Base) -> PhaseA | PhaseB:
     return PhaseB(shared, base) if "lora_b" in base.roles or "magnitude" in base.roles else PhaseA(shared, base)
 
 
-def gauged(wire: Mapping[str, Array], shared: Tensors) -> dict[str, Array]:
+def fix_gauge(wire: Mapping[str, Array], shared: Tensors) -> dict[str, Array]:
     """The same products B A with orthonormal rows of A, for every B in `wire`; d and m stay.
 
     A module whose A is orthonormal already, or has more rows than columns, stays as it is.
@@ -159,7 +159,7 @@ def gauged(wire: Mapping[str, Array], shared: Tensors) -> dict[str, Array]:
 
 
 def forgetful(result: Aggregated, before: Tensors, base: Base) -> Aggregated:
-    """What a server optimiser remembers of re-gauged factors belongs to the old coordinates: it starts anew at zero."""
+    """What a server optimiser remembers of factors in another gauge is of old coordinates: it starts anew at zero."""
     if "lora_a" in base.roles:
         return result
     moved = {module for module in modules_of(before) if not _same(f"{module}#lora_a", before, result.shared)}

@@ -2,10 +2,10 @@
 
     Abar = sum_i w_i A_i,  B'bar = sum_i w_i B'_i;    C += s (sum_i w_i B'_i A_i - B'bar Abar)
 
-The residual is the weighted covariance of the factors, of rank <= (N - 1) r; it has the shape (d, k) of W0 and joins
-untransposed, weighted like the means. Exact, but how much goes where depends on each center's basis: all centers must
-start the round from the same factors. Needs one rank for all. Source: Singhal et al. 2024 (arXiv 2410.09432);
-the paper adds the residual to the backbone, which here stays frozen.
+What is missed is the weighted covariance of the factors, of rank <= (N - 1) r; it has the shape (d, k) of W0 and joins
+the residual untransposed, weighted like the means. Exact, but how much goes where depends on each center's basis: all
+centers must start the round from the same factors. Needs one rank for all. Source: Singhal et al. 2024 (arXiv
+2410.09432); the paper adds it to the backbone, which here stays frozen.
 """
 
 from collections.abc import Iterable
@@ -39,7 +39,7 @@ class FactorSums:
 
 
 def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments: Tensors) -> Aggregated:
-    """The shared state with mean factors and the residual in the residual; errors as `aggregate_products`.
+    """The shared state with mean factors, and what they miss in the residual; errors as `aggregate_products`.
 
     Raises:
         StudyError: centers have adapters of different rank.
@@ -49,7 +49,7 @@ def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments:
 
 
 def finish(sums: FactorSums, total: float, _start: Start) -> Realised:
-    """Mean factors as adapter, mean product minus product of means as residual."""
+    """Mean factors as adapter, mean product minus product of means into the residual."""
     means = sums.means(total)
     sums.products.add(-total, means.b, means.a)
-    return Realised(adapter=means, carried=sums.products.svd(1 / total).tail(0))
+    return Realised(adapter=means, to_residual=sums.products.svd(1 / total).tail(0))

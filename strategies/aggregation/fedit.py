@@ -20,8 +20,8 @@ import numpy as np
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Aggregated, Base
-from strategies.aggregation.linear import Sent, as_averaged, as_sent, mean_of, stepped
-from strategies.aggregation.linear_form import Array, Named, flat, frozen_weight, linear_form, modules_of, scale_of
+from strategies.aggregation.linear import Sent, as_averaged, as_sent, mean_of, step_towards
+from strategies.aggregation.linear_form import Array, Named, base_weight, flat, linear_form, modules_of, scale_of
 
 PROBES = 4
 EFFECT = "@effect"
@@ -36,7 +36,7 @@ def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments:
     found = mean_of(shared, payloads, base, encode)
     exact = {key: array for key, array in found.items() if key.endswith(EFFECT)}
     means = {key: array for key, array in found.items() if key not in exact}
-    result = stepped(shared, means, base, moments, encode=as_sent, decode=as_averaged)
+    result = step_towards(shared, means, base, moments, encode=as_sent, decode=as_averaged)
     reached = effects({**shared, **means}, modules_of(exact), base, "(mean of all)")
     return Aggregated(result.shared, result.moments, _factor_error(reached, exact))
 
@@ -51,7 +51,7 @@ def effects(tensors: Named, modules: Iterable[str], base: Base, center: str) -> 
         x = np.random.default_rng(base.seed).choice([-1.0, 1.0], size=(form.a.shape[1], PROBES))
         effect = scale_of(form.a, base.alpha) * form.b @ (form.a @ x)
         if f"{module}#magnitude" in tensors:
-            effect += (form.gain - 1)[:, None] * (flat(frozen_weight(module, base)) @ x)
+            effect += (form.gain - 1)[:, None] * (flat(base_weight(module, base)) @ x)
         found[f"{module}#lora_b{EFFECT}"] = effect
     return found
 

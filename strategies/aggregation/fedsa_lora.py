@@ -24,9 +24,9 @@ def keeps(key: str) -> bool:
 
 def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments: Tensors) -> Aggregated:
     """The mean of every tensor that centers do not keep."""
-    return aggregate_linear(shared, payloads, base, moments, encode=shared_part)
+    return aggregate_linear(shared, payloads, base, moments, encode=part_to_average)
 
 
-def shared_part(sent: Sent) -> Named:
+def part_to_average(sent: Sent) -> Named:
     """What is averaged of one payload."""
     return {key: array for key, array in sent.live.items() if not keeps(key)}

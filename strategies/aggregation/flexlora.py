@@ -25,6 +25,6 @@ def finish(products: LowRankSum, total: float, start: Start) -> Realised:
 
 
 def cut(update: Svd, start: Start) -> Realised:
-    """An update cut to the shared rank: adapter near the old one, nothing carried, the lost share logged."""
+    """An update cut to the shared rank: adapter near the old one, nothing for the residual, the lost share logged."""
     log = {"tail_dropped": update.tail_share(start.adapter.rank)}
-    return Realised(adapter=refactor(update, start.adapter.a), carried=update.none(), log=log)
+    return Realised(adapter=refactor(update, start.adapter.a), to_residual=update.none(), log=log)

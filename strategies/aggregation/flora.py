@@ -2,9 +2,9 @@
 
     C += sum_i w_i s_i B'_i A_i;    A ~ U(-1/sqrt k, 1/sqrt k) from the base's seed,  B = 0
 
-Stacking P = [w_i s_i B'_i], Q = [A_i] is exact for any ranks, and so is the next effective weight; the paper merges the
-stack into the backbone, here it joins the residual and the backbone stays frozen. The residual grows by up to min(sum r_i, d,
-k) a round, so its cap is reached soonest by this scheme. Source: Wang et al. 2024 (arXiv 2409.05976).
+The factors P = [w_i s_i B'_i], Q = [A_i] are exact for any ranks, and so is the next effective weight; the paper merges
+P Q into the backbone, here it joins the residual and the backbone stays frozen. The residual grows by up to
+min(sum r_i, d, k) a round, so its cap is reached soonest by this scheme. Source: Wang et al. 2024 (arXiv 2409.05976).
 """
 
 from collections.abc import Iterable
@@ -25,8 +25,8 @@ def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments:
 
 
 def finish(products: LowRankSum, total: float, start: Start) -> Realised:
-    """All of the SVD as residual, a zero product as adapter."""
+    """All of the SVD into the residual, a zero product as adapter."""
     d, k = products.shape
     rank = start.adapter.rank
     fresh = kaiming_rows(rank, k, start.module, start.base.seed)
-    return Realised(adapter=Factors(np.zeros((d, rank)), fresh), carried=products.svd(1 / total).tail(0))
+    return Realised(adapter=Factors(np.zeros((d, rank)), fresh), to_residual=products.svd(1 / total).tail(0))

@@ -1,4 +1,4 @@
-"""Earlier stages' directions folded into the residual, so that a new stage learns beside them (O-LoRA, arXiv 2310.14152).
+"""Earlier stages' directions go into the residual, so that a new stage learns beside them (O-LoRA, arXiv 2310.14152).
 
     C <- C + s B' A,   A <- A_0,   B' <- 0,   d stays
 

@@ -69,7 +69,7 @@ def aggregate_linear(
     Raises:
         PayloadError: as `mean_of` says, or the scheme's encoding refuses a center.
     """
-    return stepped(shared, mean_of(shared, payloads, base, encode), base, moments, encode=encode, decode=decode)
+    return step_towards(shared, mean_of(shared, payloads, base, encode), base, moments, encode=encode, decode=decode)
 
 
 def mean_of(shared: Tensors, payloads: Iterable[Payload], base: Base, encode: Encode) -> dict[str, Array]:
@@ -83,7 +83,7 @@ def mean_of(shared: Tensors, payloads: Iterable[Payload], base: Base, encode: En
     shapes = {key: array.shape for key, array in shared.items()}
     for payload in in_center_order(payloads):
         supports[payload.center] = dict(payload.support)
-        sent = _counted(payload, shared, base)
+        sent = _part_that_counts(payload, shared, base)
         for key, array in encode(sent).items() if sent.live else ():
             if shapes.setdefault(key, array.shape) != array.shape:
                 raise PayloadError(
@@ -96,15 +96,15 @@ def mean_of(shared: Tensors, payloads: Iterable[Payload], base: Base, encode: En
     return means
 
 
-def stepped(
+def step_towards(
     shared: Tensors, means: Mapping[str, Array], base: Base, moments: Tensors, *, encode: Encode, decode: Decode
 ) -> Aggregated:
     """The shared state after one step towards `means`, rounded once to float32, and what the optimiser remembers."""
-    merged, after = unrounded(shared, means, base, moments, encode=encode, decode=decode)
+    merged, after = step_in_float64(shared, means, base, moments, encode=encode, decode=decode)
     return Aggregated({key: np.array(merged[key], dtype=np.float32) for key in sorted(merged)}, after)
 
 
-def unrounded(
+def step_in_float64(
     shared: Tensors, means: Mapping[str, Array], base: Base, moments: Tensors, *, encode: Encode, decode: Decode
 ) -> tuple[dict[str, Arrays], Tensors]:
     """The next wire tensors before rounding, and the next moments.
@@ -120,7 +120,7 @@ def unrounded(
     return {**shared, **decode({key: following[key] for key in means})}, after
 
 
-def _counted(payload: Payload, shared: Tensors, base: Base) -> Sent:
+def _part_that_counts(payload: Payload, shared: Tensors, base: Base) -> Sent:
     """The part of a payload that counts; personal tensors are not for averaging."""
     live: dict[str, Arrays] = {}
     for key, array in payload.tensors.items():

@@ -83,7 +83,7 @@ def scale_of(a: Arrays, alpha: float) -> float:
     return alpha / len(a)
 
 
-def frozen_weight(module: str, base: Base) -> Arrays:
+def base_weight(module: str, base: Base) -> Arrays:
     """W0 of a module as (d, k), as it is stored.
 
     Raises:
@@ -97,7 +97,7 @@ def frozen_weight(module: str, base: Base) -> Arrays:
     return base.frozen[key].reshape(base.frozen[key].shape[0], -1)
 
 
-def frozen_rows(weight: Arrays, a: Array) -> FrozenRows:
+def base_rows(weight: Arrays, a: Array) -> FrozenRows:
     """What row norms of W0 + s B A need of W0 (d, k) and A (r, k)."""
     exact = flat(weight)
     return FrozenRows(weight, a, np.einsum("dk,dk->d", exact, exact), exact @ a.T, a @ a.T)
@@ -105,10 +105,10 @@ def frozen_rows(weight: Arrays, a: Array) -> FrozenRows:
 
 def row_norms(weight: Arrays, b: Array, a: Array, scale: float) -> Array:
     """rho(W0 + s B A) (d,) of W0 (d, k), B (d, r), A (r, k)."""
-    return frozen_rows(weight, a).norms(b, scale)
+    return base_rows(weight, a).norms(b, scale)
 
 
-def checked_gain(gain: Array, module: str, center: str) -> Array:
+def check_gain(gain: Array, module: str, center: str) -> Array:
     """The row gains, unless one is below SMALLEST_GAIN or undefined: B = B'/d would blow up.
 
     Raises:
@@ -134,8 +134,8 @@ def linear_form(module: str, tensors: Named, base: Base, center: str = COORDINAT
     magnitude = tensors.get(f"{module}#magnitude")
     if magnitude is None:
         return LinearForm(a, b, np.ones(b.shape[0]))
-    norms = row_norms(frozen_weight(module, base), b, a, scale_of(a, base.alpha))
-    gain = checked_gain(np.asarray(magnitude, dtype=np.float64).reshape(-1) / norms, module, center)
+    norms = row_norms(base_weight(module, base), b, a, scale_of(a, base.alpha))
+    gain = check_gain(np.asarray(magnitude, dtype=np.float64).reshape(-1) / norms, module, center)
     return LinearForm(a, gain[:, None] * b, gain)
 
 
@@ -152,7 +152,7 @@ def wire_factors(module: str, form: LinearForm, like: Named) -> dict[str, Array]
 def wire_magnitude(module: str, form: LinearForm, base: Base) -> dict[str, Array]:
     """m = d rho(W0 + s B A) under its wire key: (d,), or (1, d, 1, ...) beside a convolution."""
     scale, b = scale_of(form.a, base.alpha), form.b / form.gain[:, None]
-    magnitude = form.gain * row_norms(frozen_weight(module, base), b, form.a, scale)
+    magnitude = form.gain * row_norms(base_weight(module, base), b, form.a, scale)
     axes = base.frozen[f"{module}.weight"].ndim
     return {f"{module}#magnitude": magnitude if axes == 2 else magnitude.reshape(1, -1, *[1] * (axes - 2))}
 

@@ -32,17 +32,17 @@ def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments:
 
 
 def finish(sums: FactorSums, total: float, start: Start) -> Realised:
-    """Mean A with the ridge solution for B, nothing carried, the error of the product logged."""
+    """Mean A with the ridge solution for B, nothing for the residual, the error of the product logged."""
     means = sums.means(total)
-    b = corrected(sums.products.times(means.a.T) / total, means, start.base.settings.ridge)
+    b = correct(sums.products.times(means.a.T) / total, means, start.base.settings.ridge)
     energy = sums.products.svd(1 / total).energy()
     sums.products.add(-total, b, means.a)
-    residual = sums.products.svd(1 / total)
-    error = residual.energy() / energy if energy else 0.0
-    return Realised(adapter=Factors(b, means.a), carried=residual.none(), log={"product_error": error})
+    missed = sums.products.svd(1 / total)
+    error = missed.energy() / energy if energy else 0.0
+    return Realised(adapter=Factors(b, means.a), to_residual=missed.none(), log={"product_error": error})
 
 
-def corrected(cross: Matrix, means: Factors, ridge: float) -> Matrix:
+def correct(cross: Matrix, means: Factors, ridge: float) -> Matrix:
     """B (d, r) from M Abar' (d, r), the mean factors and lambda; the (r, r) matrix is symmetric."""
     gram = means.a @ means.a.T + ridge * np.eye(means.rank)
     return np.asarray(np.linalg.solve(gram, (cross + ridge * means.b).T).T)

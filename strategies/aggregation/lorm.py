@@ -23,7 +23,7 @@ from protocol.messages.payload import Payload
 from protocol.messages.tensors import Tensors
 from strategies.aggregation.alt_exact import forgetful, phase_of_round
 from strategies.aggregation.contract import Aggregated, Base
-from strategies.aggregation.linear import Sent, mean_of, stepped
+from strategies.aggregation.linear import Sent, mean_of, step_towards
 from strategies.aggregation.linear_form import Array, Arrays, Named, flat, modules_of
 
 OFF_DIAGONAL = 0.9
@@ -46,12 +46,12 @@ def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments:
             coordinates |= _moments_b(module, coordinates, root, shared)
         return coordinates
 
-    means = merged(mean_of(shared, payloads, base, encode), shared, base.settings.ridge)
-    result = stepped(shared, means, base, moments, encode=phase.encode, decode=phase.decode)
+    means = merge(mean_of(shared, payloads, base, encode), shared, base.settings.ridge)
+    result = step_towards(shared, means, base, moments, encode=phase.encode, decode=phase.decode)
     return forgetful(result, shared, base)
 
 
-def merged(means: Mapping[str, Array], shared: Tensors, ridge: float) -> dict[str, Array]:
+def merge(means: Mapping[str, Array], shared: Tensors, ridge: float) -> dict[str, Array]:
     """The means with every live factor replaced by its closed form, and without what only the closed form needs."""
     plain = {key: array for key, array in means.items() if not key.endswith((WEIGHTED, CURVATURE))}
     for key in [key for key in plain if key + CURVATURE in means]:
@@ -88,7 +88,7 @@ def _root(module: str, sent: Sent) -> Array:
     if (key := f"{module}@gram") not in sent.statistics:
         raise PayloadError(
             f"center '{sent.center}' sent module '{module}' without '{key}', the root of its inputs' Gram matrix, "
-            "which scheme 'lorm' weighs it by; let training replies residual statistics [\"gram\"], or take "
+            "which scheme 'lorm' weighs it by; let training replies carry statistics [\"gram\"], or take "
             "scheme 'alt-exact', which needs none"
         )
     return flat(sent.statistics[key])

@@ -5,7 +5,7 @@
     P = Q_P R_P,  Q' = Q_Q R_Q  (thin QR);  R_P R_Q' = u S v'  (SVD);  M = (Q_P u) S (Q_Q v)'
 
 The weight stands in one factor only. Cost O((d + k) R^2), no d x k matrix. From R (d + k) > d k on, the d x k sum
-itself is the smaller of the two, and the stack turns into it without loss: what is kept never exceeds d k numbers,
+itself is the smaller of the two, and the factors turn into it without loss: what is kept never exceeds d k numbers,
 and adding or turning needs at most d k more, whatever the number of terms.
 
 Gauge of an adapter (b, a) = (U S^1/2, S^1/2 V'): `refactor` rotates it towards the adapter it replaces by orthogonal
@@ -48,15 +48,15 @@ class Svd:
 
     def head(self, rank: int) -> Factors:
         """The best approximation of at most this rank, balanced: (u s^1/2, s^1/2 vt)."""
-        return self._balanced(slice(0, rank))
+        return self._balance(slice(0, rank))
 
     def tail(self, rank: int) -> Factors:
         """What `head` leaves out."""
-        return self._balanced(slice(rank, None))
+        return self._balance(slice(rank, None))
 
     def none(self) -> Factors:
         """Factors of rank 0 in this shape."""
-        return self._balanced(slice(0, 0))
+        return self._balance(slice(0, 0))
 
     def energy(self) -> float:
         """Squared Frobenius norm."""
@@ -70,11 +70,11 @@ class Svd:
         """Relative squared Frobenius norm of `tail`; 0 for a matrix that is zero."""
         return float(np.sum(self.s[rank:] ** 2)) / self.energy() if self.s.size else 0.0
 
-    def scaled(self, scale: float) -> "Svd":
+    def times(self, scale: float) -> "Svd":
         """The decomposition of the matrix times a number above zero."""
         return Svd(u=self.u, s=scale * self.s, vt=self.vt)
 
-    def _balanced(self, part: slice) -> Factors:
+    def _balance(self, part: slice) -> Factors:
         root = np.sqrt(self.s[part])
         return Factors(b=self.u[:, part] * root, a=root[:, np.newaxis] * self.vt[part])
 
@@ -103,27 +103,28 @@ class LowRankSum:
         self._b.append(weight * b)
         self._a.append(a)
         if self.numbers > self.shape[0] * self.shape[1]:
-            stacked = self._stacked()
-            self._dense = np.asarray(stacked.b @ stacked.a)
+            factors = self._factors()
+            self._dense = np.asarray(factors.b @ factors.a)
             self._b, self._a = [], []
 
     def times(self, right: Matrix) -> Matrix:
         """sum @ right: (d, k) with (k, q) gives (d, q)."""
         if self._dense is not None:
             return np.asarray(self._dense @ right)
-        return np.asarray(self._stacked().b @ (self._stacked().a @ right))
+        factors = self._factors()
+        return np.asarray(factors.b @ (factors.a @ right))
 
     def svd(self, scale: float = 1.0) -> Svd:
         """Decompose scale * sum, scale > 0; what rounding alone can have left there counts as zero."""
         if self._dense is not None:
-            return dense_svd(self._dense, self._size).scaled(scale)
-        stacked = self._stacked()
-        left, left_core = np.linalg.qr(stacked.b)
-        right, right_core = np.linalg.qr(stacked.a.T)
+            return dense_svd(self._dense, self._size).times(scale)
+        factors = self._factors()
+        left, left_core = np.linalg.qr(factors.b)
+        right, right_core = np.linalg.qr(factors.a.T)
         u, s, vt = np.linalg.svd(left_core @ right_core.T, full_matrices=False)
-        return _without_rounding(Svd(u=left @ u, s=s, vt=vt @ right.T), self._size).scaled(scale)
+        return _without_rounding(Svd(u=left @ u, s=s, vt=vt @ right.T), self._size).times(scale)
 
-    def _stacked(self) -> Factors:
+    def _factors(self) -> Factors:
         """The sum as factors (P, Q), of rank 0 before anything was added."""
         return Factors(
             b=np.concatenate([np.empty((self.shape[0], 0)), *self._b], axis=1),
@@ -133,9 +134,9 @@ class LowRankSum:
 
 def svd_of(product: Factors) -> Svd:
     """The singular value decomposition of one product b a."""
-    stack = LowRankSum((product.b.shape[0], product.a.shape[1]))
-    stack.add(1.0, product.b, product.a)
-    return stack.svd()
+    total = LowRankSum((product.b.shape[0], product.a.shape[1]))
+    total.add(1.0, product.b, product.a)
+    return total.svd()
 
 
 def dense_svd(matrix: Matrix, size: float | None = None) -> Svd:

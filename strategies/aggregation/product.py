@@ -5,12 +5,12 @@
 i runs over the centers with training cases behind the module; n_i are those cases, s_i = alpha / r_i, (A, B', d) the
 linear form, T_i what a center of lower rank found in its residual beyond the shared one (`residual.withheld`).
 Because W_i = diag(d_i) W0 + C + T_i + s_i B'_i A_i is linear in (d_i, s_i B'_i A_i + T_i) and W0 and C are common,
-the mean of the effective weights is diag(d) W0 + C + that sum: a DoRA on the same W0 with its residual, no approximation.
+the mean of the effective weights is diag(d) W0 + C + that sum: a DoRA on the same W0 with its residual, exactly.
 How the sum is written as factors of the shared rank is a `Realisation`, one file each. The magnitude follows as
 m = d rho(W0 + s B A); plain LoRA has none and stays plain LoRA.
 
 All other tensors go by the masked weighted mean. Payloads are read once; memory is one running sum a module and one
-float64 copy of the other tensors, whatever the number of centers (`stack` says how large a sum may become).
+float64 copy of the other tensors, whatever the number of centers (`low_rank_sum` says how large a sum may become).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -64,7 +64,7 @@ class Realised:
     """The next adapter of a module, what joins its residual (both at scale 1), and figures to log by name."""
 
     adapter: Factors
-    carried: Factors
+    to_residual: Factors
     log: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -116,14 +116,14 @@ def aggregate_products(
         supports[payload.center] = dict(payload.support)
         for key, array in _others(payload, shared, base).items():
             others.add(key, array, base.weight(payload, key))
-        for name in _supported(payload, base):
+        for name in _modules_with_cases(payload, base):
             if name not in modules:
-                modules[name] = _opened(name, payload, shared, base, realise)
+                modules[name] = _open(name, payload, shared, base, realise)
             _count(payload, modules[name], base)
     means = others.means()
     if not means and not modules:
         raise nobody(supports)
-    return _next(shared, means, [_realised(modules[name], shared, base, realise) for name in sorted(modules)], moments)
+    return _next(shared, means, [_realise(modules[name], shared, base, realise) for name in sorted(modules)], moments)
 
 
 def refuse_mixed_ranks(base: Base) -> None:
@@ -155,13 +155,13 @@ def _others(payload: Payload, shared: Tensors, base: Base) -> Tensors:
     return found
 
 
-def _supported(payload: Payload, base: Base) -> tuple[str, ...]:
+def _modules_with_cases(payload: Payload, base: Base) -> tuple[str, ...]:
     """The modules that a center sent and has cases for."""
     sent = [key for key in payload.tensors if not is_statistic(key)]
     return modules_of(key for key in sent if role_of(key) in ROLES and base.weight(payload, key) > 0)
 
 
-def _opened(name: str, payload: Payload, shared: Tensors, base: Base, realise: Realisation[S]) -> _Module[S]:
+def _open(name: str, payload: Payload, shared: Tensors, base: Base, realise: Realisation[S]) -> _Module[S]:
     """A module at its first supporter, which decides between plain LoRA and a fresh DoRA."""
     if f"{name}#lora_a" not in shared or f"{name}#lora_b" not in shared:
         raise PayloadError(
@@ -218,12 +218,12 @@ def _wrong_shape(center: str, key: str, found: tuple[int, ...], expected: tuple[
     )
 
 
-def _realised(module: _Module[S], shared: Tensors, base: Base, realise: Realisation[S]) -> _Next:
+def _realise(module: _Module[S], shared: Tensors, base: Base, realise: Realisation[S]) -> _Next:
     """A module's next wire tensors, and its figures."""
     start = Start(module.name, product_of(module.start, base.alpha), base)
     realised = realise.finish(module.products, module.weight, start)
     cap = base.settings.residual_rank
-    residual = append(module.name, residual_of(module.name, shared), realised.carried, realised.adapter, cap)
+    residual = append(module.name, residual_of(module.name, shared), realised.to_residual, realised.adapter, cap)
     adapter = realised.adapter
     form = LinearForm(adapter.a, adapter.b / scale_of(adapter.a, base.alpha), module.gains / module.weight)
     tensors: dict[str, Matrix] = wire_factors(module.name, form, shared)

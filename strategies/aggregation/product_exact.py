@@ -27,6 +27,6 @@ def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments:
 
 
 def finish(products: LowRankSum, total: float, start: Start) -> Realised:
-    """Head of the SVD as adapter, tail as residual."""
+    """Head of the SVD as adapter, tail into the residual."""
     mean = products.svd(1 / total)
-    return Realised(adapter=refactor(mean, start.adapter.a), carried=mean.tail(start.adapter.rank))
+    return Realised(adapter=refactor(mean, start.adapter.a), to_residual=mean.tail(start.adapter.rank))

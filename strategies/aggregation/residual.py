@@ -1,13 +1,14 @@
 """The residual: what the adapter's rank has no room for, as frozen low-rank factors beside the frozen weight.
 
-    W = diag(d) W0 + C + s B' A,    C = residual_b residual_a,    residual_b (d, c), residual_a (c, k), scale 1, no row gain
+    W = diag(d) W0 + C + s B' A,    C = residual_b residual_a at scale 1 and without row gain
+    residual_b (d, c), residual_a (c, k)
 
 C is the same for all centers and is only ever appended to. When it has more columns than the cap, or than a matrix of
 its shape needs, it is decomposed and cut to the cap. The dropped energy |C_whole - C_cut|_F^2 / |C_whole + s B' A|_F^2
 is logged; above DROP_LIMIT it is an error.
 
 A center of another rank r_i loads the same effective weight in other parts (`for_rank`): the r_i strongest directions
-of s B' A as its adapter, of scale s_i = alpha / r_i, and the rest added to its residual, so its residual may exceed the cap.
+of s B' A as its adapter, of scale s_i = alpha / r_i, and the rest added to its residual, which may then exceed the cap.
 """
 
 import zlib
@@ -88,9 +89,9 @@ def append(module: str, residual: Factors, added: Factors, adapter: Factors, cap
     if dropped > DROP_LIMIT:
         needed = int(np.argmax(left_out <= DROP_LIMIT))
         raise StudyError(
-            f"module '{module}': cutting its residual from rank {parts.s.size} to carry_rank {cap} drops {dropped:.2%} of "
-            f"the energy of its update, expected at most {DROP_LIMIT:.2%}; raise aggregation.residual_rank to {needed} or "
-            "more, or raise adapter.rank so that less is left over in each round"
+            f"module '{module}': cutting its residual from rank {parts.s.size} to residual_rank {cap} drops "
+            f"{dropped:.2%} of the energy of its update, expected at most {DROP_LIMIT:.2%}; raise "
+            f"aggregation.residual_rank to {needed} or more, or raise adapter.rank so that less is left over each round"
         )
     return Residual(parts.head(cap), dropped)
 
@@ -122,8 +123,8 @@ def product_of(form: LinearForm, alpha: float) -> Factors:
 def for_rank(shared: Tensors, rank: int, base: Base) -> dict[str, NDArray[np.float32]]:
     """What a center of another adapter rank loads: other factors and residual, the same effective weights.
 
-    A lower rank gets the strongest directions and the exact rest in its residual. A higher rank gets B padded with zeros
-    and A with fresh rows from `base.seed`. Magnitudes follow, so that row gains stay. All else is the shared tensor.
+    A lower rank gets the strongest directions and the exact rest in its residual. A higher rank gets B padded with
+    zeros and A with fresh rows from `base.seed`. Magnitudes follow, so that row gains stay. All else is shared.
     """
     tensors: dict[str, NDArray[np.float64] | NDArray[np.float32]] = {key: shared[key] for key in shared}
     for module in modules_of(shared):
@@ -135,7 +136,7 @@ def for_rank(shared: Tensors, rank: int, base: Base) -> dict[str, NDArray[np.flo
 def _module_for_rank(module: str, shared: Tensors, rank: int, base: Base) -> dict[str, Matrix]:
     form = linear_form(module, shared, base)
     lower = rank < form.a.shape[0]
-    adapter = _strongest(form, rank, base) if lower else _padded(form, rank, base, module)
+    adapter = _strongest(form, rank, base) if lower else _pad(form, rank, base, module)
     residual = residual_of(module, shared).beside(withheld(form, rank, base.alpha))
     tensors = {**wire_factors(module, adapter, shared), **residual_tensors(module, residual, shared)}
     return {**tensors, **wire_magnitude(module, adapter, base)} if f"{module}#magnitude" in shared else tensors
@@ -146,7 +147,7 @@ def _strongest(form: LinearForm, rank: int, base: Base) -> LinearForm:
     return LinearForm(a=adapter.a, b=adapter.b * rank / base.alpha, gain=form.gain)
 
 
-def _padded(form: LinearForm, rank: int, base: Base, module: str) -> LinearForm:
+def _pad(form: LinearForm, rank: int, base: Base, module: str) -> LinearForm:
     """B' rescaled by s / s_i = r_i / r, so that the product at the center's own scale stays."""
     spare = rank - form.a.shape[0]
     b = np.concatenate([form.b * rank / form.a.shape[0], np.zeros((form.b.shape[0], spare))], axis=1)

@@ -96,7 +96,7 @@ def step(
     following, memory = {**mean, **start}, dict[str, NDArray[np.float32]]()
     for key in start.keys() & mean.keys():
         _same_shape(key, mean[key], start[key].shape)
-        recall = partial(_recalled, key, moments, start[key].shape)
+        recall = partial(_recall, key, moments, start[key].shape)
         following[key], remembered = rule(start[key], mean[key], recall, settings)
         memory |= {f"{key}@{name}": np.asarray(array, dtype=np.float32) for name, array in remembered.items()}
     memory |= {key: np.array(moments[key], dtype=np.float32) for key in moments.keys() - memory.keys()}
@@ -112,7 +112,7 @@ def _adaptive(
     return following, {"momentum": momentum, "variance": variance}
 
 
-def _recalled(key: str, moments: Tensors, shape: tuple[int, ...], name: str) -> Array:
+def _recall(key: str, moments: Tensors, shape: tuple[int, ...], name: str) -> Array:
     """The kept moment `name` of a tensor in float64; 0 before the first step."""
     if (kept := moments.get(f"{key}@{name}")) is None:
         return np.zeros(shape)

@@ -38,13 +38,13 @@ class SignedMasses:
 
     def add(self, weight: float, b: Matrix, a: Matrix) -> None:
         """Count one center's trimmed update b a."""
-        kept = trimmed(b @ a, self.density)
+        kept = trim(b @ a, self.density)
         for side, signed in enumerate((kept, -kept)):
             agrees = signed > 0
             self._mass[side][agrees] += weight * signed[agrees]
             self._weight[side][agrees] += weight
 
-    def merged(self) -> Matrix:
+    def merge(self) -> Matrix:
         """Mean of the entries that agree with the elected sign; 0 where no sign wins."""
         means = np.divide(self._mass, self._weight, out=np.zeros_like(self._mass), where=self._weight > 0)
         positive, negative = self._mass
@@ -59,10 +59,10 @@ def aggregate(shared: Tensors, payloads: Iterable[Payload], base: Base, moments:
 
 def finish(masses: SignedMasses, _total: float, start: Start) -> Realised:
     """The merged update, cut to the shared rank."""
-    return cut(dense_svd(masses.merged()), start)
+    return cut(dense_svd(masses.merge()), start)
 
 
-def trimmed(update: Matrix, density: float) -> Matrix:
+def trim(update: Matrix, density: float) -> Matrix:
     """The ceil(density * size) entries of largest magnitude and their equals; all others become 0."""
     magnitudes = np.abs(update).reshape(-1)
     count = int(np.ceil(density * magnitudes.size))

@@ -105,7 +105,7 @@ def decide(
             is missing from `comparisons` is unheard.
     """
     guarded = set(comparisons if earlier is None else earlier)
-    heard = {name: found for name in sorted(comparisons) if (found := heard_from(comparisons[name], gate))}
+    heard = {name: found for name in sorted(comparisons) if (found := usable_figures(comparisons[name], gate))}
     unheard = tuple(sorted((guarded | set(comparisons)) - set(heard)))
     if not heard:
         return _unanimous_silence(guarded, unheard)
@@ -126,7 +126,7 @@ def decide(
     )
 
 
-def heard_from(comparison: Comparison | None, gate: Gate) -> tuple[float, tuple[float, ...]] | None:
+def usable_figures(comparison: Comparison | None, gate: Gate) -> tuple[float, tuple[float, ...]] | None:
     """A center's difference and replicates; None where they cannot be differences of Dice scores, or are too few."""
     if comparison is None or comparison.difference is None:
         return None

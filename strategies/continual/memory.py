@@ -104,7 +104,7 @@ def merge_fishers(old: Tensors, observed: Observed, *, decay: float) -> dict[str
                 f"'{key}' has shapes {sorted(shapes)} and least value {least:g}, expected one shape and finite values "
                 "of at least 0; leave out the center whose answer differs"
             )
-        merged[key] = _weighted_sum(diagonals)
+        merged[key] = _sum_by_weight(diagonals)
     return {key: merged[key] for key in sorted(merged)}
 
 
@@ -138,7 +138,7 @@ def merge_controls(
         found = len(changes[crowded[0]]) // 2
         raise PayloadError(f"'{crowded[0]}' has terms of {found} centers, expected at most the stage's {centers}")
     known = {key: [(1.0, shared[key])] for key in changes if key in shared}
-    return {key: _weighted_sum(known.get(key, []) + terms) for key, terms in sorted(changes.items())}
+    return {key: _sum_by_weight(known.get(key, []) + terms) for key, terms in sorted(changes.items())}
 
 
 def _ending(tensors: Tensors, ending: str) -> dict[str, NDArray[np.float32]]:
@@ -170,7 +170,7 @@ def _stack(key: str, roots: Iterable[tuple[float, NDArray[np.float32]]]) -> Arra
     return np.concatenate([math.sqrt(weight) * array.astype(np.float64) for weight, array in roots])
 
 
-def _weighted_sum(terms: Sequence[tuple[float, NDArray[np.float32]]]) -> NDArray[np.float32]:
+def _sum_by_weight(terms: Sequence[tuple[float, NDArray[np.float32]]]) -> NDArray[np.float32]:
     """Sum of weight times array in float64, in the order given."""
     total = np.zeros(terms[0][1].shape, dtype=np.float64)
     for weight, array in terms:

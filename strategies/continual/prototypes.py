@@ -36,7 +36,7 @@ def prototypes_of(own: Mapping[str, Tensors], blocks: Sequence[str]) -> tuple[Pr
     """
     wanted = [f"{block}@{name}" for block in blocks for name in ("mean", "scatter", "count")]
     return tuple(
-        _joined(center, own[center], blocks) for center in sorted(own) if all(key in own[center] for key in wanted)
+        _join(center, own[center], blocks) for center in sorted(own) if all(key in own[center] for key in wanted)
     )
 
 
@@ -58,7 +58,7 @@ def check(rows: Sequence[Prototype]) -> None:
         raise ValueError(f"router: centers {poor} have no case or values that are not finite; leave them out")
 
 
-def _joined(center: str, tensors: Tensors, blocks: Sequence[str]) -> Prototype:
+def _join(center: str, tensors: Tensors, blocks: Sequence[str]) -> Prototype:
     """One center's blocks as one prototype."""
     means = [tensors[f"{block}@mean"].astype(np.float64) for block in blocks]
     counts = [float(tensors[f"{block}@count"].item()) for block in blocks]

@@ -29,7 +29,7 @@ def gains(final: Mapping[str, float | None], local: Mapping[str, float | None]) 
 
 def mean(scores: Iterable[float | None]) -> float | None:
     """Mean of what is defined."""
-    values = _defined(scores)
+    values = _drop_undefined(scores)
     return math.fsum(values) / len(values) if values else None
 
 
@@ -40,7 +40,7 @@ def no_harm_rate(gained: Mapping[str, float | None], *, margin: float = 0.01) ->
         gained: Delta_j by center.
         margin: loss that counts as no harm, at least 0.
     """
-    values = _defined(gained.values())
+    values = _drop_undefined(gained.values())
     return sum(value >= -margin - ROUNDING for value in values) / len(values) if values else None
 
 
@@ -59,7 +59,7 @@ def conditional_value_at_risk(scores: Iterable[float | None], *, share: float = 
     """
     if not 0 < share <= 1:
         raise ValueError(f"share of patients is {share}, expected a number in (0, 1]")
-    values = sorted(_defined(scores))
+    values = sorted(_drop_undefined(scores))
     if not values:
         return None
     amount = share * len(values)
@@ -69,14 +69,14 @@ def conditional_value_at_risk(scores: Iterable[float | None], *, share: float = 
 
 def share_below(scores: Iterable[float | None], *, threshold: float = 0.5) -> float | None:
     """Share of patients with a defined score that is below the threshold; equal to it is not below."""
-    values = _defined(scores)
+    values = _drop_undefined(scores)
     return sum(value < threshold for value in values) / len(values) if values else None
 
 
-def undefined(scores: Collection[float | None]) -> int:
+def count_undefined(scores: Collection[float | None]) -> int:
     """How many scores are not defined."""
-    return len(scores) - len(_defined(scores))
+    return len(scores) - len(_drop_undefined(scores))
 
 
-def _defined(scores: Iterable[float | None]) -> list[float]:
+def _drop_undefined(scores: Iterable[float | None]) -> list[float]:
     return [score for score in scores if score is not None and not math.isnan(score)]

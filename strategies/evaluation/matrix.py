@@ -79,23 +79,23 @@ class EvaluationMatrix:
     @property
     def learning_accuracy(self) -> float | None:
         """Mean over centers right after each was first learned."""
-        return _mean([self.values[row, j] for j, row in self._learned_by(self.last)])
+        return _mean([self.values[row, j] for j, row in self._centers_by(self.last)])
 
     @property
     def incremental(self) -> float | None:
         """Mean over rows of the mean over the centers learned by then."""
-        means = [_mean([self.values[i, j] for j, _ in self._learned_by(i)]) for i in range(1, self.last + 1)]
+        means = [_mean([self.values[i, j] for j, _ in self._centers_by(i)]) for i in range(1, self.last + 1)]
         return _mean([mean for mean in means if mean is not None])
 
     @property
     def backward_transfer(self) -> float | None:
         """What later rows added to (or, negative, took from) centers learned before."""
-        return _mean([self.values[-1, j] - self.values[row, j] for j, row in self._learned_by(self.last - 1)])
+        return _mean([self.values[-1, j] - self.values[row, j] for j, row in self._centers_by(self.last - 1)])
 
     @property
     def forward_transfer(self) -> float | None:
         """What earlier rows gave a center before it was learned itself."""
-        return _mean([self.values[row - 1, j] - self.values[0, j] for j, row in self._learned_by(self.last) if row > 1])
+        return _mean([self.values[row - 1, j] - self.values[0, j] for j, row in self._centers_by(self.last) if row > 1])
 
     @property
     def forgetting(self) -> float | None:
@@ -129,7 +129,7 @@ class EvaluationMatrix:
         Args:
             joint: J_j by center; None or absent where there is no such model.
         """
-        learned = {self.centers[j]: self.values[row, j] for j, row in self._learned_by(self.last)}
+        learned = {self.centers[j]: self.values[row, j] for j, row in self._centers_by(self.last)}
         references = {center: joint.get(center) for center in learned}
         return {c: None if (j := references[c]) is None else _number(j - score) for c, score in learned.items()}
 
@@ -149,13 +149,13 @@ class EvaluationMatrix:
     @property
     def standard_deviation(self) -> float | None:
         """Population standard deviation over the centers evaluated in the last row."""
-        scores = _defined(self.values[-1])
+        scores = _drop_undefined(self.values[-1])
         return float(scores.std()) if scores.size else None
 
     @property
     def spread(self) -> float | None:
         """Highest minus lowest center in the last row."""
-        scores = _defined(self.values[-1])
+        scores = _drop_undefined(self.values[-1])
         return float(np.ptp(scores)) if scores.size else None
 
     def until(self, row: int) -> "EvaluationMatrix":
@@ -173,17 +173,17 @@ class EvaluationMatrix:
             learned=tuple(e if e is not None and e <= row else None for e in self.learned),
         )
 
-    def _learned_by(self, row: int) -> list[tuple[int, int]]:
+    def _centers_by(self, row: int) -> list[tuple[int, int]]:
         """(j, e_j) of the centers with e_j <= row."""
         return [(j, e) for j, e in enumerate(self.learned) if e is not None and e <= row]
 
     def _falls(self) -> list[tuple[int, float, float]]:
         """(j, b_j, R[T, j]) of the centers with e_j < T; NaN where not evaluated."""
-        return [(j, self._best(row, j), float(self.values[-1, j])) for j, row in self._learned_by(self.last - 1)]
+        return [(j, self._best(row, j), float(self.values[-1, j])) for j, row in self._centers_by(self.last - 1)]
 
     def _best(self, row: int, column: int) -> float:
         """Highest score of a center from `row` to before the last row; NaN where none was evaluated."""
-        scores = _defined(self.values[row:-1, column])
+        scores = _drop_undefined(self.values[row:-1, column])
         return float(scores.max()) if scores.size else float("nan")
 
 
@@ -191,12 +191,12 @@ def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _defined(terms: "Floats | list[float]") -> Floats:
+def _drop_undefined(terms: "Floats | list[float]") -> Floats:
     array = np.asarray(terms, dtype=np.float64)
     return array[~np.isnan(array)]
 
 
 def _mean(terms: "Floats | list[float]") -> float | None:
     """Mean of the terms that are numbers; None without one."""
-    defined = _defined(terms)
+    defined = _drop_undefined(terms)
     return float(defined.mean()) if defined.size else None

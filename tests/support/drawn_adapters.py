@@ -10,7 +10,7 @@ from protocol.messages.payload import Payload
 from protocol.messages.settings import Aggregation, Role
 from strategies.aggregation.alt_exact import phase_of_round
 from strategies.aggregation.contract import Base
-from strategies.aggregation.linear import mean_of, unrounded
+from strategies.aggregation.linear import mean_of, step_in_float64
 from strategies.aggregation.linear_form import flat, scale_of
 
 MODULE = "attn.qkv"
@@ -100,7 +100,7 @@ def in_float64(adapter: Drawn, payloads: list[Payload], base: Base) -> dict[str,
     """The next tensors before they are rounded for the wire."""
     phase = phase_of_round(adapter.shared, base)
     means = mean_of(adapter.shared, payloads, base, phase.encode)
-    return unrounded(adapter.shared, means, base, {}, encode=phase.encode, decode=phase.decode)[0]
+    return step_in_float64(adapter.shared, means, base, {}, encode=phase.encode, decode=phase.decode)[0]
 
 
 def distance(found: np.ndarray, expected: np.ndarray) -> float:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.comparison.planner import Plan, laid_over, read_plan
+from deploy.comparison.planner import Plan, lay_over, read_plan
 from protocol.errors import StudyError
 from tests.support.small_benchmark import BENCHMARK, SCHEDULES, write_benchmark
 
@@ -45,7 +45,7 @@ def test_an_arm_lays_its_strategy_over_the_benchmarks_own(tmp_path: Path) -> Non
 
 def test_tables_merge_and_everything_else_is_replaced() -> None:
     table = {"a": {"b": 1, "c": [1, 2]}, "d": 3}
-    assert laid_over(table, {"a": {"c": [4]}, "e": 5}) == {"a": {"b": 1, "c": [4]}, "d": 3, "e": 5}
+    assert lay_over(table, {"a": {"c": [4]}, "e": 5}) == {"a": {"b": 1, "c": [4]}, "d": 3, "e": 5}
     assert table == {"a": {"b": 1, "c": [1, 2]}, "d": 3}
 
 

@@ -9,7 +9,7 @@ from protocol.errors import PayloadError
 from protocol.messages.payload import Payload
 from protocol.messages.settings import Aggregation, Role, ServerOptimiser
 from strategies.aggregation import alt_exact, fedit
-from strategies.aggregation.alt_exact import gauged, thin_lq
+from strategies.aggregation.alt_exact import fix_gauge, thin_lq
 from strategies.aggregation.linear_form import flat
 from tests.support.drawn_adapters import (
     A,
@@ -165,7 +165,7 @@ def test_the_gauge_step_keeps_the_weight_and_makes_the_rows_of_a_orthonormal(ada
 def test_a_gauge_step_by_hand() -> None:
     """A = (3, 4) has norm 5: L = 5, Q = (0.6, 0.8), so B = 2 becomes 10."""
     shared = {A: np.array([[3.0, 4.0]]), B: np.array([[1.0]])}
-    turned = gauged({B: np.array([[2.0]])}, shared)
+    turned = fix_gauge({B: np.array([[2.0]])}, shared)
     assert turned[A] == pytest.approx(np.array([[0.6, 0.8]]))
     assert turned[B] == pytest.approx(np.array([[10.0]]))
 

@@ -35,7 +35,7 @@ def test_a_hand_checked_form() -> None:
     assert effective(np.array([[0.0, 4.0], [0.0, 3.0]]), form, 1.0).tolist() == [[6.0, 8.0], [0.0, 6.0]]
 
 
-def test_the_carry_and_a_centers_own_adapter_add_at_scale_one() -> None:
+def test_the_residual_and_a_centers_own_adapter_add_at_scale_one() -> None:
     """s B' A = 2 x 1 x 3 = 6; the residual adds 4 x 5 = 20 and the center's own 1 x 2 = 2; W0 = 1."""
     form = LinearForm(np.array([[3.0]]), np.array([[1.0]]), np.ones(1))
     residual, own = (np.array([[4.0]]), np.array([[5.0]])), (np.array([[1.0]]), np.array([[2.0]]))

@@ -13,7 +13,7 @@ from protocol.messages.tensors import PET, Tensors, content_hash
 from strategies.aggregation import fedex_lora, flexlora, flora, lora_fair, product_exact, ties
 from strategies.aggregation.contract import Aggregate, Base
 from strategies.aggregation.linear_form import flat, linear_form
-from strategies.aggregation.lora_fair import corrected
+from strategies.aggregation.lora_fair import correct
 from strategies.aggregation.low_rank_sum import Factors
 from tests.support.adapted_module import MAGNITUDE, A, B, M, base_of, error, sent_by, tensor, weight_of, world
 
@@ -89,7 +89,7 @@ def test_fairs_factor_has_gradient_zero(seed, ridge, rank) -> None:
     rng = np.random.default_rng(seed)
     means = Factors(rng.normal(size=(6, rank)), rng.normal(size=(rank, 7)))
     total = rng.normal(size=(6, 7))
-    b = corrected(total @ means.a.T, means, ridge)
+    b = correct(total @ means.a.T, means, ridge)
     gradient = (b @ means.a - total) @ means.a.T + ridge * (b - means.b)
     assert np.max(np.abs(gradient)) < 1e-9
 
@@ -105,7 +105,7 @@ def test_ties_elects_and_averages_by_hand() -> None:
     """Density .75 keeps 3 of 4 entries; weights 1 and 1; shared rank 2 loses nothing.
 
     a: [[4, -2], [ 1, 3]] -> [[4, -2], [0, 3]]        b: [[-6, -4], [1, 5]] -> [[-6, -4], [0, 5]]
-    (0, 0): -6 outweighs 4 -> -6.  (0, 1): both negative -> -3.  (1, 0): trimmed -> 0.  (1, 1): both positive -> 4.
+    (0, 0): -6 outweighs 4 -> -6.  (0, 1): both negative -> -3.  (1, 0): trim -> 0.  (1, 1): both positive -> 4.
     """
     base = base_of(np.zeros((2, 2)), 2, 2.0, density=0.75)
     eye = tensor([1, 0], [0, 1])
@@ -146,7 +146,7 @@ def test_ties_cuts_to_the_shared_rank_and_logs_it() -> None:
 
 @given(st.integers(0, 10**6), st.sampled_from(["flexlora", "lora-fair", "ties"]))
 def test_one_center_passes_through_the_approximate_schemes_too(seed, scheme) -> None:
-    """T6: with one center there is nothing to approximate (ridge near 0, nothing trimmed)."""
+    """T6: with one center there is nothing to approximate (ridge near 0, nothing trim)."""
     case = world(seed, (7, 9), 2, (2,), dora=True, ridge=1e-9, density=1.0)
     result = SCHEMES[scheme](case.shared, case.payloads, case.base, {})
     assert error(weight_of(result.shared, case.base), case.mean_weight()) < 1e-5

@@ -63,7 +63,7 @@ def test_centers_of_other_rank_count_exactly(scheme, seed, shape, rank, ranks, d
 )
 @given(st.integers(0, 10**6), st.integers(1, 12), st.integers(1, 12), st.integers(1, 4), st.integers(1, 6))
 def test_the_sum_of_products_is_exact_in_float64(finish, seed, d, k, rank, centers) -> None:
-    """T1 without the wire's rounding: adapter + what is carried = sum_i w_i b_i a_i."""
+    """T1 without the wire's rounding: adapter + what joins the residual = sum_i w_i b_i a_i."""
     rng = np.random.default_rng(seed)
     sums = fedex_lora.FactorSums((d, k)) if finish is fedex_lora.finish else LowRankSum((d, k))
     expected, total = np.zeros((d, k)), 0.0
@@ -74,7 +74,7 @@ def test_the_sum_of_products_is_exact_in_float64(finish, seed, d, k, rank, cente
         total += weight
     adapter = Factors(rng.normal(size=(d, rank)), rng.normal(size=(rank, k)))
     realised = finish(sums, total, Start(M, adapter, base_of(rng.normal(size=(d, k)), rank, 1.0)))
-    found = realised.adapter.b @ realised.adapter.a + realised.carried.b @ realised.carried.a
+    found = realised.adapter.b @ realised.adapter.a + realised.to_residual.b @ realised.to_residual.a
     assert realised.adapter.a.shape == (rank, k)
     assert error(found, expected / total) < 1e-10
 
@@ -139,7 +139,7 @@ def test_a_center_may_write_its_update_in_any_basis(seed, dora) -> None:
 @pytest.mark.parametrize("scheme", ALL)
 @given(st.integers(0, 10**6), st.booleans(), st.lists(st.integers(1, 99), min_size=2, max_size=4))
 def test_identical_centers_give_that_center(scheme, seed, dora, cases) -> None:
-    """T3, at any weights, and T6 with one center; nothing is left for the residual where the adapter itself has room."""
+    """T3, at any weights, and T6 with one center; nothing is left for the residual where the adapter has room."""
     case = world(seed, (7, 9), 2, (2,), dora=dora, residual=0)
     payloads = [sent_by(f"c{index}", case.payloads[0].tensors, count) for index, count in enumerate(cases)]
     for sent in (payloads, payloads[:1]):
@@ -252,12 +252,12 @@ def test_conv_tensors_keep_the_shapes_peft_has() -> None:
     """T10: A (r, c, z, y, x), B (d, r, 1, 1, 1), m (1, d, 1, 1, 1) > 0, and the residual like A and B."""
     case = world(8, (6, 2, 2, 1, 3), 2, (2, 2), dora=True)
     result = product_exact.aggregate(case.shared, case.payloads, case.base, {}).shared
-    carried = result[RESIDUAL_A].shape[0]
+    rank = result[RESIDUAL_A].shape[0]
     assert (result[A].shape, result[B].shape) == ((2, 2, 2, 1, 3), (6, 2, 1, 1, 1))
     assert result[MAGNITUDE].shape == (1, 6, 1, 1, 1)
     assert (result[MAGNITUDE] > 0).all()
-    assert result[RESIDUAL_A].shape == (carried, 2, 2, 1, 3)
-    assert result[RESIDUAL_B].shape == (6, carried, 1, 1, 1)
+    assert result[RESIDUAL_A].shape == (rank, 2, 2, 1, 3)
+    assert result[RESIDUAL_B].shape == (6, rank, 1, 1, 1)
 
 
 def test_fedex_two_centers_by_hand() -> None:
@@ -307,28 +307,28 @@ def test_flora_two_centers_by_hand() -> None:
 
 
 @given(st.integers(0, 10**6))
-def test_a_stack_never_holds_more_than_the_dense_sum(seed) -> None:
+def test_a_sum_never_holds_more_than_the_dense_sum(seed) -> None:
     """300 centers of rank 3 on (8, 20): at most 160 numbers are kept, and the sum stays exact."""
     rng = np.random.default_rng(seed)
-    stack, expected = LowRankSum((8, 20)), np.zeros((8, 20))
+    total, expected = LowRankSum((8, 20)), np.zeros((8, 20))
     for _ in range(300):
         b, a = rng.normal(size=(8, 3)), rng.normal(size=(3, 20))
-        stack.add(0.5, b, a)
+        total.add(0.5, b, a)
         expected += 0.5 * b @ a
-        assert stack.numbers <= 160
-    found = stack.svd()
+        assert total.numbers <= 160
+    found = total.svd()
     assert error(found.u * found.s @ found.vt, expected) < 1e-10
-    assert error(stack.times(np.eye(20)), expected) < 1e-10
+    assert error(total.times(np.eye(20)), expected) < 1e-10
 
 
-def test_a_stack_below_that_forms_no_dense_matrix() -> None:
+def test_a_sum_below_that_forms_no_dense_matrix() -> None:
     """Rank 4 on (1000, 900) keeps 4 * 1900 numbers, and its decomposition has rank 4."""
     rng = np.random.default_rng(0)
-    stack = LowRankSum((1000, 900))
+    total = LowRankSum((1000, 900))
     for _ in range(2):
-        stack.add(1.0, rng.normal(size=(1000, 2)), rng.normal(size=(2, 900)))
-    assert stack.numbers == 4 * 1900
-    assert stack.svd().s.size == 4
+        total.add(1.0, rng.normal(size=(1000, 2)), rng.normal(size=(2, 900)))
+    assert total.numbers == 4 * 1900
+    assert total.svd().s.size == 4
 
 
 def test_the_linear_form_of_the_result_is_the_mean_of_gains() -> None:

@@ -56,12 +56,12 @@ def test_the_cap_drops_the_smallest_direction_and_says_how_much() -> None:
 def test_dropping_more_than_a_thousandth_is_refused_with_the_rank_that_is_needed() -> None:
     """diag(10, 9, 8, .1) at cap 1 drops 145.01 / 245.01 = 59.19 %; rank 3 would drop .01 / 245.01 = .004 %."""
     with pytest.raises(
-        ConciliumError, match=rf"'{M}'.* to carry_rank 1 drops 59\.19%.*residual_rank to 3 or more.*rank"
+        ConciliumError, match=rf"'{M}'.* to residual_rank 1 drops 59\.19%.*residual_rank to 3 or more.*rank"
     ):
         append(M, diagonal(10, 9, 0, 0), diagonal(0, 0, 8, 0.1), diagonal(0, 0, 0, 0), cap=1)
 
 
-def test_a_carry_needs_no_more_columns_than_its_matrix_has() -> None:
+def test_a_residual_needs_no_more_columns_than_its_matrix_has() -> None:
     """Ten appended copies of diag(1, 2) fit in two columns, and nothing is dropped."""
     residual = diagonal(1, 2)
     for _ in range(9):
@@ -122,7 +122,7 @@ def test_a_center_of_any_rank_loads_the_same_weight(seed, shape, rank, dora) -> 
 
 
 def test_rank_one_of_two_directions_by_hand() -> None:
-    """alpha 2, shared rank 2 (s = 1): s B A = diag(4, 1). At rank 1 the scale is 2: B A = diag(2, 0), residual diag(0, 1).
+    """alpha 2, shared rank 2 (s = 1): s B A = diag(4, 1). At rank 1 (s = 2): B A = diag(2, 0), residual diag(0, 1).
 
     Balanced sqrt 4 = 2 for A, 2 / scale 2 = 1 for B.
     """
@@ -163,7 +163,7 @@ def test_a_fresh_adapter_stays_fresh_and_able_to_learn(rank) -> None:
     assert loaded[A][:3] == pytest.approx(fresh[A][:rank], abs=1e-6)
 
 
-def test_what_a_lower_rank_finds_in_its_carry_is_what_the_server_counts() -> None:
+def test_what_a_lower_rank_finds_in_its_residual_is_what_the_server_counts() -> None:
     """The very float32 numbers, computed twice."""
     case = world(5, (8, 11), 3, (3,), dora=False, residual=0)
     form = LinearForm(flat(case.shared[A]), flat(case.shared[B]), np.ones(8))

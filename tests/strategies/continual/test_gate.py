@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from protocol.messages.reply import Comparison
 from protocol.messages.settings import Gate
-from strategies.continual.gate import bootstrap_means, decide, heard_from, lower_bound
+from strategies.continual.gate import bootstrap_means, decide, lower_bound, usable_figures
 
 GATE = Gate(tolerance=0.01, confidence=0.9, replicates=10)
 SILENT = Comparison(cases=0, difference=None)
@@ -157,14 +157,14 @@ def test_the_first_stage_is_judged_where_its_own_centers_are_heard() -> None:
     ],
 )
 def test_an_answer_that_is_no_comparison_of_dice_is_not_heard(comparison: Comparison | None) -> None:
-    assert heard_from(comparison, GATE) is None
+    assert usable_figures(comparison, GATE) is None
     assert decide({"odd": comparison, "a": steady(0.0)}, GATE).unheard == ("odd",)
 
 
 @pytest.mark.parametrize(("sent", "heard"), [(99, False), (100, True)])
 def test_a_hundred_replicates_are_enough_where_the_gate_asks_for_more(sent: int, *, heard: bool) -> None:
     few = Comparison(cases=2, difference=0.1, replicates=(0.1,) * sent)
-    assert (heard_from(few, Gate(replicates=1000)) is not None) is heard
+    assert (usable_figures(few, Gate(replicates=1000)) is not None) is heard
 
 
 def test_all_centers_count_with_as_many_replicates_as_the_fewest() -> None:
