@@ -17,7 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx
 from cryptography import x509
 
-from protocol.enrolment.kit import host_and_port
+from protocol.enrolment.endpoint import host_and_port
 
 TIMEOUT_S = 10.0
 LINE_LENGTH = 80

@@ -29,7 +29,8 @@ from client.join.findings import Finding, failure, ok
 from client.node.bundle_guard import read_accepted, write_accepted
 from client.node.node_files import provide_node_files
 from client.node.node_key import first_answer, provide_node_key
-from protocol.enrolment.kit import Kit, read_kit, write_answer
+from protocol.enrolment.answer import write_answer
+from protocol.enrolment.kit import Kit, authority_fingerprint, read_kit
 from protocol.errors import ConciliumError, KitError, ModelError
 from protocol.messages.tensors import content_hash
 from protocol.storage.atomic_files import write_bytes, write_text
@@ -56,10 +57,11 @@ def judge_kit(path: Path | None, home: CenterHome, now: datetime) -> tuple[Findi
         kit, authority = read_kit(path)
     except KitError as error:
         return failure(str(error).rpartition(";")[0] or str(error), ASK_AGAIN), None, None
-    if kit.expired(now) and not _was_accepted(home, kit):
+    if kit.is_expired(now) and not _was_accepted(home, kit):
         text = f"the kit of center '{kit.center}' expired on {kit.expires_at:%Y-%m-%d %H:%M} UTC"
         return failure(text, ASK_AGAIN), None, None
-    return ok(f"center '{kit.center}', study '{kit.agreement.study}', until {kit.expires_at:%Y-%m-%d}"), kit, authority
+    text = f"center '{kit.center}', study '{kit.agreement.study}', until {kit.expires_at:%Y-%m-%d}"
+    return ok(f"{text}; authority's SHA-256 {authority_fingerprint(authority)}"), kit, authority
 
 
 def prepare(home: CenterHome, kit: Kit, authority_pem: bytes) -> None:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from client.home.center_home import CenterHome, HomeError
-from protocol.enrolment.kit import RENEWAL, EnrolmentAnswer, answer_bytes, token_proof
+from protocol.enrolment.answer import RENEWAL, EnrolmentAnswer, answer_bytes, token_proof
 from protocol.storage.atomic_files import write_private, write_text
 
 

@@ -7,7 +7,7 @@ import httpx
 from client.home.center_home import CenterHome, read_center_agreement
 from client.node.fleet_api import fleet_api
 from client.node.node_key import adopt_next_key, provide_node_key, read_node_key, renewal_answer
-from protocol.enrolment.kit import write_answer
+from protocol.enrolment.answer import write_answer
 from protocol.storage.atomic_files import write_text
 
 logger = logging.getLogger(__name__)

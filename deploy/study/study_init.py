@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from protocol.enrolment.kit import host_and_port
+from protocol.enrolment.endpoint import host_and_port
 from protocol.errors import StudyError
 from protocol.messages.settings import findings
 from protocol.storage.atomic_files import write_bytes

@@ -1,53 +1,38 @@
-"""The onboarding kit and the answer to it: the two files that a coordinator and a hospital exchange by hand.
+"""The onboarding kit, `CENTER.kit`: one signed JSON file for the eyes of one center.
 
-A kit is a stored zip archive, `CENTER.kit`, for the eyes of one center:
+    readme      what to do, in ten lines
+    kit         where the coordinator is, what the study needs, a one-time token, an expiry
+    authority   the certificate (PEM) of the consortium's authority, which also signed the server's
+    signature   of the authority's key over the canonical JSON of the other three: ECDSA with SHA-384, DER, as hex
 
-    kit.json      where the coordinator is, what the study needs, a one-time token, an expiry
-    ca.crt        the authority that signed the server's certificate
-    README.txt    what to do, in ten lines
-    SHA256SUMS    checksums of the other three
-
-The answer carries the center's public key and a proof that it comes from whoever held the kit:
-
-    proof = HMAC-SHA256(key = SHA-256(token), message = answer_bytes(center, study, serial, public_key))
-
-The coordinator keeps SHA-256(token), never the token. An answer that renews a key has the serial "renewal", and its
-proof is a signature of the same bytes by the key it replaces: ECDSA with SHA-384, DER, as hex.
+The signature shows damage and any change by somebody without that key. Whoever makes an authority of their own can sign
+a kit of their own: against that the center compares the authority's fingerprint with the coordinator by telephone.
 """
 
-import hashlib
-import hmac
-import io
 import json
-import re
-import zipfile
-import zlib
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field, NonNegativeInt, ValidationError
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from pydantic import AwareDatetime, Field, NonNegativeInt, ValidationError
 
+from protocol.enrolment.endpoint import Endpoint
 from protocol.errors import KitError
 from protocol.messages.settings import Settings, findings
-from protocol.names import NAME
-from protocol.storage.atomic_files import write_private, write_text
+from protocol.names import CenterName
+from protocol.storage.atomic_files import write_private
 
-RENEWAL = "renewal"
 RUN_OPTIONS = ("study-directory",)
 """What a run may be told."""
 BUNDLE_FILES = frozenset({"pyproject.toml", ".info/CONTENT"})
 """All that a Flower bundle holds: it names two installed apps and carries no code."""
-KIT_FILE, AUTHORITY_FILE, README_FILE, SUMS_FILE = "kit.json", "ca.crt", "README.txt", "SHA256SUMS"
-MEMBERS = (KIT_FILE, AUTHORITY_FILE, README_FILE, SUMS_FILE)
-MEMBER_BYTES = 1 << 20
-ANSWER_BYTES = 1 << 16
-ZIP_DATE = (1980, 1, 1, 0, 0, 0)
-ENDPOINT = re.compile(
-    r"(?:\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?)):(?P<port>[0-9]{1,5})"
-)
-
+KIT_BYTES = 1 << 20
+KEYS = ("readme", "kit", "authority", "signature")
 README = """\
 This is the onboarding kit of center '{center}' for the study '{study}' of {consortium}.
 It holds a one-time token: keep it to yourself, pass it on encrypted, delete it once you are enrolled.
@@ -58,37 +43,9 @@ It can be used until {expires_at:%Y-%m-%d %H:%M} UTC.
 2. Send {center}.answer to the coordinator; it holds a public key and a proof, no secret.
 3. When the coordinator has accepted it, run the command of step 1 again: the center joins.
 
-The coordinator is reached at {endpoint}; the center opens no port. kit.json says what the study needs.
+The coordinator is reached at {endpoint}; the center opens no port. 'kit' says what the study needs.
 """
 
-
-def host_and_port(endpoint: str) -> tuple[str, int]:
-    """Host and port of "host:port"; an IPv6 address stands in brackets there and without them in the result.
-
-    Raises:
-        ValueError: it is not of that form.
-    """
-    found = ENDPOINT.fullmatch(endpoint)
-    if not found:
-        raise ValueError(f"'{endpoint}' is not of the form HOST:PORT, such as concilium.example.org:443")
-    if not 0 < int(found["port"]) < 65536:
-        raise ValueError(f"'{endpoint}' names port {found['port']}, expected 1 to 65535")
-    return found["address"] or found["name"], int(found["port"])
-
-
-def _is_endpoint(text: str) -> str:
-    host_and_port(text)
-    return text
-
-
-def _is_center(text: str) -> str:
-    if not NAME.fullmatch(text):
-        raise ValueError(f"'{text}' is no name of a center: letters, digits, '.', '_' and '-', at most 64")
-    return text
-
-
-Endpoint = Annotated[str, AfterValidator(_is_endpoint)]
-CenterName = Annotated[str, AfterValidator(_is_center)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -111,7 +68,7 @@ class StudyAgreement(Settings):
     flower: str
     concilium: str
     bundle_sha256: Sha256
-    run_options: tuple[str, ...] = ("study-directory",)
+    run_options: tuple[str, ...] = RUN_OPTIONS
     image: str
     backbone_sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     backbone_bytes: NonNegativeInt = 0
@@ -125,7 +82,7 @@ class StudyAgreement(Settings):
 class Kit(Settings):
     """One center's invitation; `token` is the secret in it and appears in no repr."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     consortium: str
     center: CenterName
     endpoint: Endpoint
@@ -135,50 +92,19 @@ class Kit(Settings):
     expires_at: AwareDatetime
     agreement: StudyAgreement
 
-    def expired(self, now: datetime) -> bool:
+    def is_expired(self, now: datetime) -> bool:
         """Whether the kit can no longer be used at `now` (aware)."""
         return now >= self.expires_at
 
 
-class EnrolmentAnswer(Settings):
-    """A center's public key (one OpenSSH line) and the proof that goes with it; no secret."""
+def write_kit(path: Path, kit: Kit, authority_pem: bytes, key: ec.EllipticCurvePrivateKey) -> None:
+    """Write a kit, signed, that only its owner can read (mode 0600); the same kit gives the same bytes.
 
-    schema_version: Literal[1] = 1
-    center: CenterName
-    study: str
-    serial: str
-    public_key: str
-    proof: Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$")]
-
-    @property
-    def signed_bytes(self) -> bytes:
-        """What the proof is about."""
-        return answer_bytes(center=self.center, study=self.study, serial=self.serial, public_key=self.public_key)
-
-
-def answer_bytes(*, center: str, study: str, serial: str, public_key: str) -> bytes:
-    """The bytes that a proof is made over: everything of an answer but the proof."""
-    content = {"schema_version": 1, "center": center, "study": study, "serial": serial, "public_key": public_key}
-    return b"concilium-answer\n" + json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
-
-
-def token_verifier(token: str) -> str:
-    """What a coordinator keeps of a token: its SHA-256, as hex."""
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-def token_proof(token: str, message: bytes) -> str:
-    """The proof, as hex, that whoever holds `token` wrote `message`."""
-    return verifier_proof(token_verifier(token), message)
-
-
-def verifier_proof(verifier: str, message: bytes) -> str:
-    """`token_proof` from what the coordinator kept; compare it with `hmac.compare_digest`."""
-    return hmac.new(bytes.fromhex(verifier), message, hashlib.sha256).hexdigest()
-
-
-def write_kit(path: Path, kit: Kit, ca_pem: bytes) -> None:
-    """Write a kit that only its owner can read (mode 0600); the same kit gives the same bytes.
+    Args:
+        path: the file.
+        kit: its content.
+        authority_pem: certificate of the authority.
+        key: the authority's.
 
     Raises:
         StorageError: the disk refuses.
@@ -190,106 +116,72 @@ def write_kit(path: Path, kit: Kit, ca_pem: bytes) -> None:
         expires_at=kit.expires_at,
         endpoint=kit.endpoint,
     )
-    files = {KIT_FILE: _json(kit), AUTHORITY_FILE: ca_pem, README_FILE: readme.encode()}
-    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items())
-    write_private(path, _archive({**files, SUMS_FILE: sums.encode()}))
+    document = {
+        "readme": readme.splitlines(),
+        "kit": kit.model_dump(mode="json"),
+        "authority": authority_pem.decode("ascii"),
+    }
+    signature = key.sign(_canonical_bytes(document), ec.ECDSA(hashes.SHA384(), deterministic_signing=True))
+    write_private(path, (json.dumps({**document, "signature": signature.hex()}, indent=1) + "\n").encode())
 
 
 def read_kit(path: Path) -> tuple[Kit, bytes]:
     """A kit and the authority's certificate in it (PEM); whether it has expired is the caller's to judge.
 
-    The checksums find damage and careless edits. Who may replace the whole file may replace them too: what protects
-    a kit on its way is the channel it is sent through.
-
     Raises:
-        KitError: the file cannot be read or is no kit; a member is missing, unknown or too large; a checksum differs;
-            the schema is one this version does not know.
+        KitError: the file cannot be read, is too large or no kit; it was damaged or changed, or is not signed by the
+            authority in it; its schema is one this version does not know.
     """
-    files = _members(path)
-    sums = dict(_sum_lines(files[SUMS_FILE]))
-    for name in (KIT_FILE, AUTHORITY_FILE, README_FILE):
-        found = hashlib.sha256(files[name]).hexdigest()
-        if found != sums.get(name):
-            raise KitError(
-                f"kit {path}: checksum of '{name}' is {found}, {SUMS_FILE} says {sums.get(name, 'nothing about it')}; "
-                "the kit was damaged or changed on its way. Ask the coordinator for it again"
-            )
+    document = _read_document(path)
     try:
-        return Kit.model_validate_json(files[KIT_FILE]), files[AUTHORITY_FILE]
+        authority_pem = str(document["authority"]).encode()
+        certificate = x509.load_pem_x509_certificate(authority_pem)
+        _check_signature(document, certificate)
+    except (InvalidSignature, ValueError) as error:
+        raise KitError(
+            f"kit {path} is not signed by the authority in it; it was damaged or changed on its way. Ask the "
+            "coordinator for it again"
+        ) from error
+    try:
+        return Kit.model_validate_json(json.dumps(document["kit"])), authority_pem
     except ValidationError as error:
         raise KitError(
-            f"kit {path}: '{KIT_FILE}' does not hold what this version expects ({_said(error)}); it was made by "
+            f"kit {path} does not hold what this version expects ({'; '.join(findings(error))}); it was made by "
             "another version of concilium. Update the center, or ask the coordinator for a kit of its version"
         ) from error
 
 
-def write_answer(path: Path, answer: EnrolmentAnswer) -> None:
-    """Write an answer as JSON.
-
-    Raises:
-        StorageError: the disk refuses.
-    """
-    write_text(path, _json(answer).decode())
+def authority_fingerprint(authority_pem: bytes) -> str:
+    """SHA-256 of the authority's certificate, as hex: what center and coordinator compare by telephone."""
+    return x509.load_pem_x509_certificate(authority_pem).fingerprint(hashes.SHA256()).hex()
 
 
-def read_answer(path: Path) -> EnrolmentAnswer:
-    """Read what `write_answer` wrote.
-
-    Raises:
-        KitError: the file cannot be read, or is no answer.
-    """
+def _read_document(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > ANSWER_BYTES:
-            raise KitError(f"answer {path} has {path.stat().st_size} bytes, expected at most {ANSWER_BYTES}; {_WHICH}")
-        return EnrolmentAnswer.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise KitError(f"answer {path} cannot be read ({error.strerror}); {_WHICH}") from error
-    except ValidationError as error:
-        raise KitError(f"answer {path} is not an answer to a kit ({_said(error)}); {_WHICH}") from error
-
-
-_WHICH = "give the file CENTER.answer that `concilium-center join` wrote at the center"
-
-
-def _json(content: Settings) -> bytes:
-    return (content.model_dump_json(indent=1) + "\n").encode()
-
-
-def _archive(files: Mapping[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, data in files.items():
-            member = zipfile.ZipInfo(name, ZIP_DATE)
-            member.create_system, member.external_attr = 3, 0o600 << 16
-            archive.writestr(member, data)
-    return buffer.getvalue()
-
-
-def _members(path: Path) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            found = archive.infolist()
-            names = [member.filename for member in found]
-            missing, extra = sorted(set(MEMBERS) - set(names)), sorted(set(names) - set(MEMBERS))
-            if missing or extra or len(names) != len(MEMBERS):
-                raise KitError(
-                    f"kit {path}: missing {missing or 'nothing'}, unknown {extra or 'nothing'}, {len(names)} files, "
-                    f"expected each of {list(MEMBERS)} once; ask the coordinator for the kit again"
-                )
-            large = [member.filename for member in found if member.file_size > MEMBER_BYTES]
-            if large:
-                raise KitError(f"kit {path}: {large} larger than {MEMBER_BYTES} bytes; ask the coordinator again")
-            return {name: archive.read(name) for name in names}
+        size = path.stat().st_size
+        if size > KIT_BYTES:
+            raise KitError(
+                f"kit {path} has {size} bytes, expected at most {KIT_BYTES}; ask the coordinator for it again"
+            )
+        found = json.loads(path.read_bytes())
     except OSError as error:
         raise KitError(f"kit {path} cannot be read ({error.strerror}); give the file the coordinator sent") from error
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except (ValueError, RecursionError) as error:
         raise KitError(f"kit {path} is not a whole kit ({error}); ask the coordinator for it again") from error
+    names = sorted(found) if isinstance(found, dict) else type(found).__name__
+    if names != sorted(KEYS):
+        raise KitError(f"kit {path} holds {names}, expected {sorted(KEYS)}; ask the coordinator for the kit again")
+    return dict(found)
 
 
-def _sum_lines(data: bytes) -> list[tuple[str, str]]:
-    lines = (line.partition("  ") for line in data.decode("ascii", "replace").splitlines())
-    return [(name, digest) for digest, _, name in lines]
+def _check_signature(document: Mapping[str, Any], certificate: x509.Certificate) -> None:
+    """InvalidSignature or ValueError where the authority's key is on no elliptic curve or did not sign the document."""
+    public = certificate.public_key()
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        raise InvalidSignature
+    rest = {name: value for name, value in document.items() if name != "signature"}
+    public.verify(bytes.fromhex(str(document["signature"])), _canonical_bytes(rest), ec.ECDSA(hashes.SHA384()))
 
 
-def _said(error: ValidationError) -> str:
-    return "; ".join(findings(error))
+def _canonical_bytes(document: Mapping[str, Any]) -> bytes:
+    return b"concilium-kit\n" + json.dumps(document, sort_keys=True, separators=(",", ":")).encode()

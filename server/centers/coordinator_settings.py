@@ -12,7 +12,7 @@ from typing import Annotated
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
-from protocol.enrolment.kit import Endpoint, host_and_port
+from protocol.enrolment.endpoint import Endpoint, host_and_port
 from protocol.errors import StudyError
 from protocol.messages.settings import Settings, findings
 from protocol.storage.atomic_files import write_text

@@ -17,10 +17,14 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from protocol.enrolment.kit import Kit, read_answer, token_verifier, write_kit
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from protocol.enrolment.answer import read_answer
+from protocol.enrolment.kit import Kit, write_kit
 from protocol.errors import EnrolmentError, LaunchError
-from server.centers.coordinator_settings import read_coordinator
-from server.centers.kit_answers import member_after
+from server.centers.coordinator_settings import CoordinatorSettings, read_coordinator
+from server.centers.federation_init import open_own_authority
+from server.centers.kit_answers import member_after, member_of_kit
 from server.centers.node_register import follow
 from server.centers.registry import CenterRegistry, Member, day_of, hold_registry, read_registry, write_registry
 from server.centers.study_agreement import study_agreement
@@ -54,6 +58,15 @@ def _user(uid: int) -> str:
         return str(uid)
 
 
+def _refuse_enrolled(center: str, before: Member | None, now: datetime) -> None:
+    if before is not None and before.state_at(now) == "enrolled":
+        raise EnrolmentError(
+            f"center '{center}' is enrolled with key {before.fingerprint} until {day_of(before.member_until)}; extend "
+            f"that with `concilium enroll --renew {center}`, or end it with `concilium revoke {center}` before you "
+            "invite another center under this name"
+        )
+
+
 class Enrolment:
     """The centers of one coordinator's directory; `clock` gives the time, aware."""
 
@@ -78,37 +91,26 @@ class Enrolment:
             out: the kit's file; in the study's directory where none is given.
 
         Raises:
-            EnrolmentError: the study has no such center, or it is enrolled.
+            EnrolmentError: the study has no such center, or it is enrolled; or the authority's key, which signs the
+                kit, cannot be read.
         """
         if center not in self._study.centers:
             raise EnrolmentError(
                 f"study '{self._study.name}' has no center '{center}'; it names {sorted(self._study.centers)}"
             )
+        path = out or self._directory.kits / f"{center}.kit"
+        coordinator = read_coordinator(self._directory.coordinator)
         with self._changing() as registry:
             now = self._clock()
             before = registry.members.get(center)
-            if before is not None and before.state_at(now) == "enrolled":
-                raise EnrolmentError(
-                    f"center '{center}' is enrolled with key {before.fingerprint} until {day_of(before.member_until)}; "
-                    f"extend that with `concilium enroll --renew {center}`, or end it with `concilium revoke {center}` "
-                    "before you invite another center under this name"
-                )
-            kit = self._kit(center, now, days)
-            member = Member(
-                state="invited",
-                serial=kit.serial,
-                token_verifier=token_verifier(kit.token),
-                kit_expires_at=kit.expires_at,
-                member_days=member_days,
-                settings_sha256=kit.agreement.settings_sha256,
-                bundle_sha256=kit.agreement.bundle_sha256,
-                past_fingerprints=() if before is None else before.all_fingerprints,
-            )
-            path = out or self._directory.kits / f"{center}.kit"
+            _refuse_enrolled(center, before, now)
+            authority = open_own_authority(self._directory, coordinator)
+            kit = self._kit(center, coordinator, now, days)
             self._directory.kits.mkdir(exist_ok=True, mode=0o700)
+            member = member_of_kit(kit, member_days, before)
             write_registry(self._directory.enrolment, registry.having(center, member))
-            write_kit(path, kit, self._directory.authority_certificate.read_bytes())
-            return path
+            write_kit(path, kit, authority.certificate.public_bytes(Encoding.PEM), authority.key)
+        return path
 
     def accept(self, path: Path, link: Link) -> str:
         """Take a center's answer: register its key, or the key that replaces it; gives the center's name.
@@ -202,8 +204,7 @@ class Enrolment:
         except LaunchError as error:
             raise EnrolmentError(f"center '{center}' {otherwise}. {error}") from error
 
-    def _kit(self, center: str, now: datetime, days: int) -> Kit:
-        coordinator = read_coordinator(self._directory.coordinator)
+    def _kit(self, center: str, coordinator: CoordinatorSettings, now: datetime, days: int) -> Kit:
         return Kit(
             consortium=coordinator.consortium,
             center=center,

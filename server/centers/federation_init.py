@@ -80,15 +80,25 @@ def renew_certificate(directory: StudyDirectory) -> None:
         EnrolmentError: the authority is another than the one in the kits, or cannot be read.
     """
     coordinator = read_coordinator(directory.coordinator)
-    authority = open_authority(authority_folder(directory, coordinator))
-    _refuse_other_authority(authority, directory)
     provide_server_certificate(
-        authority,
+        open_own_authority(directory, coordinator),
         coordinator.host,
         key_file=directory.server_key,
         certificate_file=directory.server_certificate,
         now=utc_now(),
     )
+
+
+def open_own_authority(directory: StudyDirectory, coordinator: CoordinatorSettings) -> Authority:
+    """The authority whose certificate the kits carry, with its key.
+
+    Raises:
+        StudyError: coordinator.toml names another one.
+        EnrolmentError: it cannot be read.
+    """
+    authority = open_authority(authority_folder(directory, coordinator))
+    _refuse_other_authority(authority, directory)
+    return authority
 
 
 def authority_folder(directory: StudyDirectory, coordinator: CoordinatorSettings) -> Path:

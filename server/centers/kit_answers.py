@@ -6,10 +6,25 @@ Pure functions of the registry, the answer and the time; `server.centers.enrolme
 import hmac
 from datetime import datetime, timedelta
 
-from protocol.enrolment.kit import RENEWAL, EnrolmentAnswer, verifier_proof
+from protocol.enrolment.answer import RENEWAL, EnrolmentAnswer, token_verifier, verifier_proof
+from protocol.enrolment.kit import Kit
 from protocol.errors import EnrolmentError, KitError
 from server.centers.keys import canonical_key, fingerprint, has_signed
 from server.centers.registry import CenterRegistry, Member, day_of
+
+
+def member_of_kit(kit: Kit, member_days: int, before: Member | None) -> Member:
+    """The entry of a center to which `kit` goes out; the keys that it had before stay known."""
+    return Member(
+        state="invited",
+        serial=kit.serial,
+        token_verifier=token_verifier(kit.token),
+        kit_expires_at=kit.expires_at,
+        member_days=member_days,
+        settings_sha256=kit.agreement.settings_sha256,
+        bundle_sha256=kit.agreement.bundle_sha256,
+        past_fingerprints=() if before is None else before.all_fingerprints,
+    )
 
 
 def member_after(registry: CenterRegistry, answer: EnrolmentAnswer, now: datetime) -> Member:
@@ -68,7 +83,7 @@ def _check_renewal(before: Member, answer: EnrolmentAnswer, now: datetime) -> No
         raise EnrolmentError(
             f"center '{center}' wants another key, but is {state}; invite it with `concilium enroll {center}`"
         )
-    if not has_signed(before.public_key, answer.proof, answer.signed_bytes):
+    if not has_signed(before.public_key, answer.proof, answer.message):
         raise KitError(
             f"the answer of center '{center}' is not signed by its registered key {before.fingerprint}; where that key "
             f"is lost, `concilium revoke {center}`, then invite it again"
@@ -92,7 +107,7 @@ def _check_invitation(before: Member, answer: EnrolmentAnswer, now: datetime) ->
         )
     if now >= before.kit_expires_at:
         raise KitError(f"the kit of center '{center}' expired on {day_of(before.kit_expires_at)}; {again}")
-    if not hmac.compare_digest(verifier_proof(before.token_verifier, answer.signed_bytes), answer.proof):
+    if not hmac.compare_digest(verifier_proof(before.token_verifier, answer.message), answer.proof):
         raise KitError(
             f"the answer of center '{center}' was not made with the token of its kit, or was changed on its way; ask "
             f"for the answer again, and if it is refused again, {again}"

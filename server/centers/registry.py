@@ -12,9 +12,9 @@ from typing import Literal
 
 from pydantic import AwareDatetime, ValidationError
 
-from protocol.enrolment.kit import CenterName
 from protocol.errors import EnrolmentError
 from protocol.messages.settings import Settings, findings
+from protocol.names import CenterName
 from protocol.storage.atomic_files import write_private
 from protocol.storage.locks import LockHeldError, hold_lock
 

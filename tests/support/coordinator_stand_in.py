@@ -12,8 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from protocol.enrolment.kit import Kit, StudyAgreement
-from server.tls.authority import provide_authority, provide_server_certificate, utc_now
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from protocol.enrolment.kit import Kit, StudyAgreement, write_kit
+from server.tls.authority import Authority, provide_authority, provide_server_certificate, utc_now
 
 TOKEN = "a-token-that-must-never-be-printed-anywhere"
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -54,15 +56,26 @@ def kit(endpoint: str, *, days: float = 14, changes: dict[str, Any] | None = Non
     return Kit.model_validate(values | (changes or {}))
 
 
+def sign_kit(path: Path, kit: Kit, authority: Authority) -> Path:
+    """The file of a kit that `authority` signed."""
+    write_kit(path, kit, authority.certificate.public_bytes(Encoding.PEM), authority.key)
+    return path
+
+
 class Certified:
     """A consortium's authority and a server's certificate by it, made `days_ago` for `host`."""
 
     def __init__(self, folder: Path, *, days_ago: float = 0, host: str = "localhost", name: str = "tests") -> None:
         self.key, self.certificate = folder / "server.key", folder / "server.crt"
         made = utc_now() - timedelta(days=days_ago)
-        authority = provide_authority(folder / "authority", name, now=utc_now() - timedelta(days=max(days_ago, 0) + 1))
-        provide_server_certificate(authority, host, key_file=self.key, certificate_file=self.certificate, now=made)
+        signer = provide_authority(folder / "authority", name, now=utc_now() - timedelta(days=max(days_ago, 0) + 1))
+        provide_server_certificate(signer, host, key_file=self.key, certificate_file=self.certificate, now=made)
         self.authority = (folder / "authority" / "ca.crt").read_bytes()
+        self._signer = signer
+
+    def write_kit(self, path: Path, kit: Kit) -> Path:
+        """A kit signed by this authority."""
+        return sign_kit(path, kit, self._signer)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from protocol.enrolment.kit import RENEWAL, EnrolmentAnswer, answer_bytes, read_kit, token_proof, write_answer
+from protocol.enrolment.answer import RENEWAL, EnrolmentAnswer, answer_bytes, token_proof, write_answer
+from protocol.enrolment.kit import read_kit
 from protocol.errors import LaunchError
 from protocol.messages.tensors import TensorSpec, write_specs
 from server.centers.coordinator_settings import CoordinatorSettings

@@ -21,14 +21,15 @@ from client.node.renewal import prepare_renewal
 from client.service.trainer_options import trainer_options
 from deploy.center.cli import app
 from deploy.center.programs import node_programs, trainer_program
-from protocol.enrolment.kit import RENEWAL, EnrolmentAnswer, Kit, read_answer, token_verifier, write_kit
+from protocol.enrolment.answer import RENEWAL, EnrolmentAnswer, read_answer, token_verifier
+from protocol.enrolment.kit import Kit
 from protocol.errors import KitError, ModelError
 from protocol.messages.tensors import content_hash
 from server.centers.keys import has_signed
 from server.centers.kit_answers import member_after
 from server.centers.registry import CenterRegistry, Member
 from server.tls.authority import utc_now
-from tests.support.coordinator_stand_in import TOKEN, kit
+from tests.support.coordinator_stand_in import TOKEN, Certified, kit
 
 ENDPOINT = "nowhere.invalid:443"
 AUTHORITY = b"an authority's certificate"
@@ -162,7 +163,7 @@ def test_a_kit_of_another_center_study_or_consortium_is_refused(
 
 
 def test_another_studys_kit_has_its_exit_code(home: CenterHome, tmp_path: Path) -> None:
-    write_kit(tmp_path / "b.kit", kit(ENDPOINT, study="large"), AUTHORITY)
+    Certified(tmp_path / "authority").write_kit(tmp_path / "b.kit", kit(ENDPOINT, study="large"))
     words = ["join", str(tmp_path / "b.kit"), "--home", str(home.root), "--dry-run", "--device", "cpu"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 21
@@ -170,7 +171,7 @@ def test_another_studys_kit_has_its_exit_code(home: CenterHome, tmp_path: Path) 
 
 
 def test_joining_prints_neither_token_nor_key(tmp_path: Path) -> None:
-    write_kit(tmp_path / "a.kit", kit(ENDPOINT), AUTHORITY)
+    Certified(tmp_path / "authority").write_kit(tmp_path / "a.kit", kit(ENDPOINT))
     words = ["join", str(tmp_path / "a.kit"), "--home", str(tmp_path / "home"), "--prepare", "--device", "cpu"]
     result = CliRunner().invoke(app, words)
     private = (tmp_path / "home" / "node" / "key").read_text().splitlines()[1]
@@ -184,7 +185,7 @@ def test_a_renewed_key_is_signed_by_the_one_in_use(home: CenterHome) -> None:
     prepare_renewal(home)
     renewal = answer_in(home)
     assert renewal.serial == RENEWAL
-    assert has_signed(in_use, renewal.proof, renewal.signed_bytes)
+    assert has_signed(in_use, renewal.proof, renewal.message)
 
 
 def test_renewal_leaves_the_key_in_use_until_it_is_adopted(home: CenterHome) -> None:

@@ -16,7 +16,7 @@ from client.join.findings import ok
 from client.join.preflight import CHECKS, NODE_CHECKS, Result, examine, exit_code
 from client.join.situation import Situation
 from deploy.center.cli import app
-from protocol.enrolment.kit import Kit, write_kit
+from protocol.enrolment.kit import Kit
 from tests.support.coordinator_stand_in import PROXY_VARIABLES, Certified, kit, server, tunnel
 from tests.support.loopback import free_port, write_certificates
 
@@ -310,7 +310,7 @@ def joined(tmp_path: Path, *arguments: str | Path) -> tuple[int, dict[str, Any]]
 def test_a_dry_run_that_passes_exits_with_0_and_leaves_nothing_behind(
     tmp_path: Path, certified: Certified, coordinator: int, cohort: Path
 ) -> None:
-    write_kit(tmp_path / "a.kit", kit(f"localhost:{coordinator}"), certified.authority)
+    certified.write_kit(tmp_path / "a.kit", kit(f"localhost:{coordinator}"))
     code, table = joined(tmp_path, tmp_path / "a.kit", "--data", cohort / "center-a", "--port", str(free_port()))
     assert (code, table["exit_code"]) == (0, 0)
     assert not (tmp_path / "home").exists()
@@ -319,7 +319,7 @@ def test_a_dry_run_that_passes_exits_with_0_and_leaves_nothing_behind(
 def test_the_exit_code_is_that_of_the_first_failure_and_every_check_is_told(
     tmp_path: Path, certified: Certified
 ) -> None:
-    write_kit(tmp_path / "a.kit", kit(f"127.0.0.1:{free_port()}", flower="1.99"), certified.authority)
+    certified.write_kit(tmp_path / "a.kit", kit(f"127.0.0.1:{free_port()}", flower="1.99"))
     code, table = joined(tmp_path, tmp_path / "a.kit", "--data", tmp_path / "nowhere")
     assert code == CODES["port"]
     assert [row["check"] for row in table["checks"] if row["status"] == "failed"] == ["port", "versions", "data"]
@@ -327,7 +327,7 @@ def test_the_exit_code_is_that_of_the_first_failure_and_every_check_is_told(
 
 
 def test_an_expired_kit_is_refused(tmp_path: Path, certified: Certified) -> None:
-    write_kit(tmp_path / "a.kit", kit("nowhere.invalid:443", days=-1), certified.authority)
+    certified.write_kit(tmp_path / "a.kit", kit("nowhere.invalid:443", days=-1))
     code, table = joined(tmp_path, tmp_path / "a.kit")
     assert code == CODES["kit"]
     assert "expired" in table["checks"][0]["text"]
@@ -335,14 +335,14 @@ def test_an_expired_kit_is_refused(tmp_path: Path, certified: Certified) -> None
 
 def test_a_kit_with_a_changed_byte_is_refused(tmp_path: Path, certified: Certified) -> None:
     path = tmp_path / "a.kit"
-    write_kit(path, kit("nowhere.invalid:443"), certified.authority)
+    certified.write_kit(path, kit("nowhere.invalid:443"))
     path.write_bytes(path.read_bytes().replace(b"nowhere.invalid", b"nowhere.invalie", 1))
     code, _ = joined(tmp_path, path)
     assert code == CODES["kit"]
 
 
 def test_a_second_instance_on_one_home_is_refused(tmp_path: Path, certified: Certified) -> None:
-    write_kit(tmp_path / "a.kit", kit("nowhere.invalid:443"), certified.authority)
+    certified.write_kit(tmp_path / "a.kit", kit("nowhere.invalid:443"))
     with only_instance(CenterHome(tmp_path / "home")):
         code, table = joined(tmp_path, tmp_path / "a.kit")
     assert code == CODES["home"]
@@ -351,7 +351,7 @@ def test_a_second_instance_on_one_home_is_refused(tmp_path: Path, certified: Cer
 
 def test_the_token_is_in_no_output(tmp_path: Path, certified: Certified, coordinator: int) -> None:
     of = kit(f"localhost:{coordinator}")
-    write_kit(tmp_path / "a.kit", of, certified.authority)
+    certified.write_kit(tmp_path / "a.kit", of)
     _, table = joined(tmp_path, tmp_path / "a.kit")
     assert of.token not in json.dumps(table)
 

@@ -139,6 +139,16 @@ def test_an_answer_of_a_center_that_was_not_invited_is_refused(enrolment: Enrolm
         enrolment.accept(answer, register)
 
 
+def test_no_kit_without_the_authoritys_key_and_nobody_is_invited(
+    enrolment: Enrolment, directory: StudyDirectory
+) -> None:
+    directory.authority_key.unlink()
+    with pytest.raises(EnrolmentError, match=r"ca.key cannot be read"):
+        enrolment.invite("center-a")
+    assert enrolment.registry.members == {}
+    assert not (directory.kits / "center-a.kit").exists()
+
+
 def test_an_expired_kit_is_refused(enrolment: Enrolment, register: Register, clock: Clock) -> None:
     answer = answer_to(enrolment.invite("center-a", days=3), new_key())
     clock.pass_days(3)
