@@ -115,3 +115,19 @@ def trained(tensors: Tensors, rng: np.random.Generator) -> Tensors:
 def error(found: NDArray[np.floating], expected: NDArray[np.floating]) -> float:
     """Largest difference relative to the largest entry expected."""
     return float(np.max(np.abs(found - expected)) / np.max(np.abs(expected)))
+
+
+def product(tensors: Tensors) -> NDArray[np.float64]:
+    """B A of the module."""
+    return flat(tensors[B]) @ flat(tensors[A])
+
+
+def crossed(**settings: float) -> tuple[Tensors, list[Payload], Base]:
+    """Rank 1, s = 1, W0 = 0, centers a and b with 3 cases and 1: products diag(4, 0) and diag(0, 4)."""
+    base = base_of(np.zeros((2, 2)), 1, 1.0, None, **settings)
+    shared = {A: tensor([1, 0]), B: tensor([0], [0])}
+    payloads = [
+        sent_by("a", {A: tensor([1, 0]), B: tensor([4], [0])}, cases=3),
+        sent_by("b", {A: tensor([0, 1]), B: tensor([0], [4])}, cases=1),
+    ]
+    return shared, payloads, base

@@ -1,4 +1,4 @@
-"""The schemes that average tensor by tensor: two centers by hand for each, masks, weights, and what is refused."""
+"""The mean of tensors one by one: masks, weights, and what is refused."""
 
 import weakref
 from collections.abc import Iterator
@@ -12,75 +12,16 @@ from hypothesis.extra.numpy import arrays
 
 from protocol.errors import PayloadError
 from protocol.messages.payload import Payload
-from protocol.messages.settings import ROLES, Aggregation, Role, ServerOptimiser
-from protocol.messages.tensors import BACKBONE, PET
-from strategies.aggregation import fedit, fedsa_lora, ffa_lora, local_only, rolora
-from strategies.aggregation.contract import Aggregate, Base
+from protocol.messages.settings import Aggregation, ServerOptimiser
+from strategies.aggregation import fedit, ffa_lora, rolora
+from strategies.aggregation.contract import Aggregate
 from strategies.aggregation.linear import aggregate_linear
 from strategies.aggregation.linear_form import flat
 from strategies.aggregation.schemes import SCHEMES
-from tests.support.drawn_adapters import MODULE, A, B, Drawn, M, adapters, bits, sent_by
+from tests.support.drawn_adapters import MODULE, A, B, Drawn, adapters, bits, sent_by
+from tests.support.linear_round import GRAM, HEAD, STEM, base, lists, tensor
 
-HEAD, STEM, GRAM = "encoder.weight", "pet_embedding.weight", f"{MODULE}@gram"
-GROUPS = {HEAD: BACKBONE, STEM: PET}
 NUMBERS = st.floats(-1e6, 1e6, width=32)
-
-
-def tensor(*values: object) -> np.ndarray:
-    return np.array(values, dtype=np.float32)
-
-
-def base(*roles: Role, exponent: float = 1, frozen: np.ndarray | None = None, **settings: object) -> Base:
-    weights = {} if frozen is None else {f"{MODULE}.weight": frozen}
-    chosen = Aggregation.model_validate({"weight_exponent": exponent, **settings})
-    return Base(groups=GROUPS, frozen=weights, alpha=1, rank=1, settings=chosen, roles=roles or ROLES)
-
-
-def lists(tensors: dict[str, np.ndarray]) -> dict[str, list]:
-    return {key: array.tolist() for key, array in tensors.items()}
-
-
-# --- two centers by hand
-
-
-def test_ffa_lora_averages_b_and_leaves_a_at_its_start() -> None:
-    """B = (3 x 4 + 1 x 8) / 4 = 5; product 5 x 2 = 10, as the mean of 8 and 16 with weights 3/4, 1/4."""
-    payloads = [sent_by("a", {B: tensor([4])}, peft=3), sent_by("b", {B: tensor([8])}, peft=1)]
-    result = ffa_lora.aggregate({A: tensor([2]), B: tensor([0])}, payloads, base("lora_b", "magnitude"), {})
-    assert lists(result.shared) == {A: [[2.0]], B: [[5.0]]}
-    assert ffa_lora.live(0, Aggregation()) == ffa_lora.live(1, Aggregation()) == ("lora_b", "magnitude")
-
-
-def test_rolora_averages_b_in_even_rounds_and_a_in_odd_ones() -> None:
-    """Round 0: B = (4 + 8) / 2 = 6. Round 1, B = 6 common: A = (2 + 5) / 2 = 3.5, product 21 = (12 + 30) / 2."""
-    first = [sent_by("a", {B: tensor([4])}, peft=1), sent_by("b", {B: tensor([8])}, peft=1)]
-    second = [sent_by("a", {A: tensor([2])}, peft=1), sent_by("b", {A: tensor([5])}, peft=1)]
-    state = {A: tensor([1]), B: tensor([0])}
-    state = rolora.aggregate(state, first, base(*rolora.live(0, Aggregation())), {}).shared
-    state = rolora.aggregate(state, second, base(*rolora.live(1, Aggregation())), {}).shared
-    assert lists(state) == {A: [[3.5]], B: [[6.0]]}
-    assert rolora.live(2, Aggregation()) == ("lora_b", "magnitude")
-
-
-def test_fedsa_lora_averages_a_alone() -> None:
-    """A = (2 + 6) / 2 = 4; B and m of the shared state stay, those of the centers stay with them."""
-    payloads = [
-        sent_by("a", {A: tensor([2]), B: tensor([9]), M: tensor(9)}, peft=1),
-        sent_by("b", {A: tensor([6]), B: tensor([7]), M: tensor(7)}, peft=1),
-    ]
-    shared = {A: tensor([1]), B: tensor([0]), M: tensor(3)}
-    assert lists(fedsa_lora.aggregate(shared, payloads, base(), {}).shared) == {A: [[4.0]], B: [[0.0]], M: [3.0]}
-    assert [fedsa_lora.keeps(key) for key in (A, B, M, STEM, f"{A}@own")] == [False, True, True, False, False]
-
-
-def test_local_only_exchanges_nothing() -> None:
-    result = local_only.aggregate({A: tensor([1])}, [sent_by("a", {A: tensor([9])}, peft=1)], base(), {})
-    assert lists(result.shared) == {A: [[1.0]]}
-    assert local_only.keeps(A)
-    assert local_only.keeps(HEAD)
-
-
-# --- masks, supports, weights
 
 
 def test_weights_are_a_power_of_the_case_counts() -> None:
@@ -134,9 +75,6 @@ def test_a_scalar_tensor_keeps_its_shape() -> None:
     assert fedit.aggregate({}, [payload], base(), {}).shared[HEAD].shape == ()
 
 
-# --- refused
-
-
 @pytest.mark.parametrize(
     "payloads",
     [
@@ -177,8 +115,6 @@ def test_shapes_never_broadcast(known: bool) -> None:
     ):
         fedit.aggregate({HEAD: whole} if known else {}, payloads, base(), {})
 
-
-# --- properties of the mean
 
 PAYLOADS = st.lists(
     st.tuples(arrays(np.float32, (2, 3), elements=NUMBERS), st.integers(1, 2000)), min_size=1, max_size=6
