@@ -13,12 +13,11 @@ from safetensors.numpy import save_file
 from typer.testing import CliRunner
 
 from client.home.agreement import AgreementError, agreement_digest
-from client.home.center_home import CenterHome, CenterSettings, HomeError, agreement_of, read_center_agreement
+from client.home.center_home import CenterHome, HomeError, agreement_of, read_center_agreement
 from client.join.joining import find_agreement, judge_kit, keep_settings, merge_settings, prepare, provide_backbone
 from client.node.bundle_guard import read_accepted, write_accepted
 from client.node.node_key import adopt_next_key, read_node_key
 from client.node.renewal import prepare_renewal
-from client.service.trainer_options import trainer_options
 from deploy.center.cli import app
 from deploy.center.programs import node_programs, trainer_program
 from protocol.enrolment.answer import RENEWAL, EnrolmentAnswer, read_answer, token_verifier
@@ -245,32 +244,6 @@ def test_a_setting_that_is_not_given_again_is_kept(home: CenterHome, tmp_path: P
     assert second == first.model_copy(update={"port": 9200})
 
 
-def test_the_trainer_finds_its_options_in_the_home(home: CenterHome, tmp_path: Path) -> None:
-    settings = CenterSettings(center="center-a", data=(tmp_path,), modalities=("ct",), device="cpu", minimum_cases=3)
-    keep_settings(home, settings)
-    found = trainer_options(home.root)
-    assert (found.center, found.home, found.socket) == ("center-a", home.trainer, home.socket)
-    assert (found.modalities, found.minimum_cases, found.agreement) == (("ct",), 3, home.trainer_agreement)
-
-
-def test_what_the_command_line_says_stands_over_the_home(home: CenterHome, tmp_path: Path) -> None:
-    keep_settings(home, CenterSettings(center="center-a", data=(tmp_path,), device="cpu"))
-    found = trainer_options(home.root, data=tmp_path / "mounted", minimum_cases=7)
-    assert (found.data, found.minimum_cases) == ((tmp_path / "mounted",), 7)
-
-
-def test_a_center_that_joins_says_nothing_of_fewer_than_five_cases(home: CenterHome, tmp_path: Path) -> None:
-    keep_settings(home, CenterSettings(center="center-a", data=(tmp_path,), device="cpu"))
-    bare = trainer_options(tmp_path / "bare", center="center-a", data=tmp_path, socket=tmp_path / "t.sock")
-    assert (trainer_options(home.root).minimum_cases, bare.minimum_cases) == (5, 5)
-
-
-def test_a_joined_trainer_obeys_the_steps_its_center_allows(home: CenterHome, tmp_path: Path) -> None:
-    keep_settings(home, CenterSettings(center="center-a", data=(tmp_path,), device="cpu", maximum_steps=30))
-    assert trainer_options(home.root).maximum_steps == 30
-    assert trainer_options(home.root, maximum_steps=9).maximum_steps == 9
-
-
 def test_the_trainers_agreement_says_whose_it_is(home: CenterHome) -> None:
     agreed = kit(ENDPOINT).agreement.settings_sha256
     assert agreement_digest(home.trainer_agreement, "center-a") == agreed
@@ -282,11 +255,6 @@ def test_the_trainers_agreement_says_whose_it_is(home: CenterHome) -> None:
 def test_a_kit_that_cannot_be_opened_is_a_matter_of_the_path(home: CenterHome, tmp_path: Path, name: str) -> None:
     finding, _, _ = judge_kit(tmp_path / name, home, utc_now())
     assert (finding.status, finding.remedy) == ("failed", "check the path, and that this user may read the file")
-
-
-def test_a_trainer_without_home_must_be_told_everything(tmp_path: Path) -> None:
-    with pytest.raises(HomeError, match="--center, --data and --socket"):
-        trainer_options(tmp_path, center="center-a")
 
 
 def test_a_backbone_as_a_file_is_checked_against_the_agreement(home: CenterHome, tmp_path: Path) -> None:

@@ -8,16 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import Result
-from flwr.app import ConfigRecord, Message, RecordDict
 from typer.testing import CliRunner
 
-from client.app import build_client_app, build_client_app_per_node, perform_with_trainer
 from client.cli.app import app
-from client.outgoing.ledger import read_ledger
 from client.outgoing.payload_egress import EgressLimits
 from deploy.center.cli import main
-from deploy.simulation.in_process import InProcessGrid
-from protocol.flower_codec import message_type, read_reply, to_message_content
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply, Score
@@ -141,57 +136,3 @@ def test_a_home_without_a_log_is_refused_by_name(
     with pytest.raises(SystemExit, match="1"):
         main()
     assert f"error (ledger): {tmp_path} holds no outgoing.jsonl" in capsys.readouterr().err
-
-
-@pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The ClientApp's home; its trainer is not there."""
-    monkeypatch.setenv("CONCILIUM_NODE_HOME", str(tmp_path / "node"))
-    monkeypatch.setenv("CONCILIUM_TRAINER_PATIENCE_S", "0")
-    monkeypatch.setenv("CONCILIUM_TRAINER_SOCKET", str(tmp_path / "t.sock"))
-    return tmp_path / "node"
-
-
-def answered(client_app: Any, content: RecordDict) -> Message:
-    (reply,) = InProcessGrid({"a": client_app}).send_and_receive([Message(content, 2, message_type("train"))])
-    return reply
-
-
-def test_the_clientapps_own_code_is_logged_before_it_is_sent(node: Path) -> None:
-    reply = answered(build_client_app_per_node(perform_with_trainer), to_message_content(TRAIN))
-    assert read_reply(reply.content).error == "trainer-unavailable"
-    (line,) = read_ledger(node.parent).sent
-    assert (line.by, line.kind, line.stage, line.server_round) == ("node", "train", "adapt", 3)
-    assert line.error == "trainer-unavailable"
-
-
-def test_a_message_that_is_no_instruction_is_answered_and_logged(node: Path) -> None:
-    content = RecordDict({"header": ConfigRecord({"json": '{"kind": "train"}'})})
-    reply = answered(build_client_app_per_node(perform_with_trainer), content)
-    assert read_reply(reply.content).error == "unreadable"
-    assert [(line.by, line.error) for line in read_ledger(node.parent).sent] == [("node", "unreadable")]
-
-
-def test_a_code_that_cannot_be_logged_is_not_sent(node: Path) -> None:
-    """Flower's bare error goes instead: a number without a text."""
-    (node / "outgoing.jsonl").mkdir(parents=True)
-    reply = answered(build_client_app_per_node(perform_with_trainer), to_message_content(TRAIN))
-    assert reply.has_error()
-    assert not reply.error.reason
-    assert not reply.has_content()
-
-
-def test_what_a_trainer_put_its_name_to_is_in_the_trainers_log_alone(node: Path) -> None:
-    answered(build_client_app(_trained), to_message_content(TRAIN))
-    assert not node.exists()
-
-
-def test_a_clientapp_without_a_home_answers_as_ever(node: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CONCILIUM_NODE_HOME")
-    reply = answered(build_client_app_per_node(perform_with_trainer), to_message_content(TRAIN))
-    assert read_reply(reply.content).error == "trainer-unavailable"
-    assert not node.exists()
-
-
-def _trained(_: Instruction) -> Reply:
-    return TRAINED

@@ -194,11 +194,6 @@ def test_failure_travels_as_code(link: TrainerLink, caplog: pytest.LogCaptureFix
     assert "DOE^JOHN" in caplog.text
 
 
-def test_absent_trainer_names_the_command(socket_path: Path) -> None:
-    with pytest.raises(TrainerUnavailableError, match=r"no trainer listens at .*t\.sock; start it with `concilium-"):
-        TrainerLink(socket_path, b"key").perform(REGISTER)
-
-
 def test_second_trainer_on_a_socket_is_refused(link: TrainerLink, socket_path: Path) -> None:
     with pytest.raises(ServiceError, match="already listens"):
         serve(EchoTrainer("b"), socket_path, b"key")
@@ -262,21 +257,3 @@ def test_supernode_finds_its_trainer_by_node_config(link: TrainerLink, socket_pa
 def test_supernode_finds_its_trainer_by_environment(socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONCILIUM_TRAINER_SOCKET", str(socket_path))
     assert perform_with_trainer(_context())(REGISTER).center == "a"
-
-
-def test_supernode_without_a_trainer_says_what_to_give(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CONCILIUM_TRAINER_SOCKET", raising=False)
-    with pytest.raises(TrainerUnavailableError, match="--node-config"):
-        perform_with_trainer(_context())
-
-
-def test_unreadable_key_is_named(socket_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CONCILIUM_TRAINER_PATIENCE_S", "0")
-    with pytest.raises(TrainerUnavailableError, match=r"t\.sock\.key cannot be read \(No such file"):
-        perform_with_trainer(_context(trainer=str(socket_path)))
-
-
-def test_shim_imports_neither_torch_nor_monai() -> None:
-    program = "import sys, client.app; print(sorted({'torch', 'monai', 'peft', 'mlflow', 'ray'} & set(sys.modules)))"
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "[]"
