@@ -36,7 +36,8 @@ from deploy.supervision.telemetry import SWITCHED_OFF
 from fusion_models.registry import model_row
 from protocol.messages.settings import Training
 from protocol.messages.tensors import BACKBONE, FUSION, PEFT, PET, TensorSpec, role_of
-from server.study.file import Stage, Study, read_study
+from server.study.file import Study, read_study
+from server.study.stage import Stage
 
 SIZES = (2, 8, 16, 64)
 MODELS = ("pemma-unetr-small", "pemma-unetr-paper", "vmambax-small", "vmambax-paper")

@@ -22,7 +22,8 @@ from protocol.messages.tensors import BACKBONE, NEEDS, TensorSpec, at_rank, read
 from server.centers.bundle import bundle_sha256
 from server.centers.coordinator_settings import CoordinatorSettings
 from server.study.directory import StudyDirectory
-from server.study.file import Stage, Study, read_study
+from server.study.file import Study, read_study
+from server.study.stage import Stage
 from strategies.continual.terms import terms_with_weight
 
 VALUE_BYTES = 4

@@ -15,8 +15,9 @@ from protocol.messages.reply import Score
 from protocol.messages.settings import SETTINGS, ModalitySetting
 from protocol.messages.tensors import GROUPS, TensorSpec
 from protocol.storage.atomic_files import write_text
-from server.study.file import INITIAL, Stage, Study
+from server.study.file import Study
 from server.study.history import GateRecord, History, QueryRecord, RoundRecord, StageRow
+from server.study.stage import INITIAL, Stage
 from strategies.bank.entry import Entry
 from strategies.evaluation.matrix import EvaluationMatrix
 

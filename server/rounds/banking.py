@@ -9,8 +9,9 @@ from protocol.messages.tensors import BACKBONE, PERSONAL, Tensors, is_statistic
 from server.rounds.instructions import InstructionBuilder
 from server.rounds.transitions import of_groups, without_backbone
 from server.study.checkpoint import Checkpoint
-from server.study.file import Stage, Study
+from server.study.file import Study
 from server.study.history import RoundRecord
+from server.study.stage import Stage
 from strategies.bank.bank import SHARED, AdapterBank
 from strategies.bank.entry import Entry
 from strategies.bank.routing_file import write_routers
@@ -28,13 +29,13 @@ def bank_stage(bank: AdapterBank, state: Checkpoint, builder: InstructionBuilder
     for center, record in sorted(last.items()):
         averaged = BACKBONE in stage.trained and not of_groups(state.own.get(center, {}), groups, {BACKBONE})
         if not averaged:  # an averaged backbone is nobody's own
-            entries.append(_add(bank, center, builder.served(state, center), state, stage, groups, record.support))
+            entries.append(_add(bank, center, builder.to_serve(state, center), state, stage, groups, record.support))
     if study.strategy.router:
         write_routers(bank.root, {name: own for name, own in state.own.items() if name not in state.branches})
     return entries
 
 
-def roll_back(bank: AdapterBank, state: Checkpoint, groups: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
+def current_shared(bank: AdapterBank, state: Checkpoint, groups: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:
     """The shared tensors to go on from: those of the state, or of the version that somebody rolled the bank back to."""
     versions = [entry for entry in bank.entries() if entry.name == SHARED]
     known = without_backbone(state.shared, groups)

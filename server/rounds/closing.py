@@ -18,8 +18,8 @@ from server.grid.center_answer import CenterAnswer
 from server.rounds.instructions import InstructionBuilder
 from server.rounds.transitions import after_gate
 from server.study.checkpoint import Checkpoint
-from server.study.file import Stage
 from server.study.history import QueryRecord, StageRow
+from server.study.stage import Stage
 from strategies.continual.gate import decide, usable_figures
 from strategies.continual.memory import merge_fishers, merge_grams
 from strategies.continual.terms import terms_with_weight
@@ -39,7 +39,9 @@ def comparisons(state: Checkpoint, builder: InstructionBuilder) -> dict[str, Ins
     if not _has_gate(builder):
         return {}
     study, stage = builder.prepared.study, builder.stage
-    asked = _served_before(state, builder) | {center for center in stage.centers if study.centers[center].evaluated}
+    asked = _centers_served_before(state, builder) | {
+        center for center in stage.centers if study.centers[center].evaluated
+    }
     return {center: builder.comparison(state, center) for center in sorted(asked)}
 
 
@@ -65,7 +67,7 @@ def run_gate(state: Checkpoint, builder: InstructionBuilder, answers: Mapping[st
             f"stage '{stage.name}': none of {sorted(answers)} could compare the candidate ({errors}); the rounds are "
             "kept, resume when one of them is back, or run the study with gate = false"
         )
-    verdict = decide(heard, gate, earlier=_served_before(state, builder))
+    verdict = decide(heard, gate, earlier=_centers_served_before(state, builder))
     return after_gate(record_queries(state, stage, answers), stage, study, verdict)
 
 
@@ -183,7 +185,7 @@ def _has_gate(builder: InstructionBuilder) -> bool:
     return builder.prepared.study.strategy.gate is not False and BACKBONE not in builder.stage.trained
 
 
-def _served_before(state: Checkpoint, builder: InstructionBuilder) -> set[str]:
+def _centers_served_before(state: Checkpoint, builder: InstructionBuilder) -> set[str]:
     """The evaluated centers of earlier stages that work with the shared tensors."""
     study = builder.prepared.study
     return {

@@ -23,7 +23,7 @@ from protocol.messages.tensors import (
 from server.rounds.transitions import base_of, hash_for, is_personal, of_groups
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared
-from server.study.file import Stage
+from server.study.stage import Stage
 from strategies.aggregation.residual import for_rank
 from strategies.continual.terms import SERVED, terms_with_weight
 
@@ -50,12 +50,12 @@ class InstructionBuilder:
             backbone_hash=hash_for(state, tensors, self.prepared.groups),
             training=training,
             tensors={**tensors, **self._statistics(state, center, training)},
-            reference=self._ranked(self._learned(state.accepted), center) if compared else {},
+            reference=self._at_rank(self._reference(state.accepted), center) if compared else {},
         )
 
     def scoring(self, state: Checkpoint, center: str, row: str) -> Instruction:
         """Score the test cases with what the center is served."""
-        tensors = self.served(state, center)
+        tensors = self.to_serve(state, center)
         return self._instruction(
             "evaluate",
             center,
@@ -95,13 +95,13 @@ class InstructionBuilder:
 
     def to_train(self, state: Checkpoint, center: str) -> State:
         """The shared tensors, at the center's rank, and what is the center's own."""
-        return {**self._ranked(state.shared, center), **self._own(state.own, center)}
+        return {**self._at_rank(state.shared, center), **self._own(state.own, center)}
 
-    def served(self, state: Checkpoint, center: str) -> State:
+    def to_serve(self, state: Checkpoint, center: str) -> State:
         """What the center works with: its branch or the shared tensors, and its own over them."""
         return self._work(state.branches.get(center, state.shared), state.own, center)
 
-    def expected(self, training: Training, center: str) -> tuple[TensorSpec, ...]:
+    def specs_of(self, training: Training, center: str) -> tuple[TensorSpec, ...]:
         """The tensors that a center may send after a round: live roles at its own rank, and statistics about them."""
         rank = self.prepared.study.centers[center].rank
         specs = [
@@ -124,16 +124,16 @@ class InstructionBuilder:
             for ending in SERVED
             if key.endswith(ending)
         }
-        return {**self._ranked(shared, center), **copies, **self._own(own, center)}
+        return {**self._at_rank(shared, center), **copies, **self._own(own, center)}
 
-    def _learned(self, tensors: Tensors) -> State:
+    def _reference(self, tensors: Tensors) -> State:
         """What an earlier stage has trained of the shared tensors: nothing that has just been drawn is a reference."""
         study = self.prepared.study
         before = study.stages[: study.stages.index(self.stage)]
         trained = {group for stage in before for group in stage.trained} - {BACKBONE}
         return of_groups(tensors, self.prepared.groups, trained | ({RESIDUAL} if PEFT in trained else set()))
 
-    def _ranked(self, shared: Tensors, center: str) -> State:
+    def _at_rank(self, shared: Tensors, center: str) -> State:
         rank = self.prepared.study.centers[center].rank
         if rank is None or not any(role_of(key) for key in shared):
             return dict(shared)

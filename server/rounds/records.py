@@ -8,8 +8,8 @@ from protocol.errors import PayloadError
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import Tensors, role_of
 from server.grid.center_answer import CenterAnswer
-from server.study.file import Stage
 from server.study.history import RoundRecord
+from server.study.stage import Stage
 from strategies.aggregation.contract import Base
 from strategies.aggregation.linear_form import linear_form, modules_of
 

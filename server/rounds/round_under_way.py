@@ -44,7 +44,7 @@ class RoundUnderWay:
         try:
             validate(
                 reply.payload,
-                specs=builder.expected(self.training, reply.center),
+                specs=builder.specs_of(self.training, reply.center),
                 backbone_hash=hash_for(state, start, groups),
                 stage=builder.stage.name,
                 server_round=self.number,

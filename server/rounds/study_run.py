@@ -23,7 +23,7 @@ from server.grid.center_grid import CenterGrid
 from server.results.result import Status
 from server.rounds import closing
 from server.rounds.backbone_shipping import BackboneShipping
-from server.rounds.banking import bank_stage, roll_back
+from server.rounds.banking import bank_stage, current_shared
 from server.rounds.dispatcher import Dispatcher, TurnedAway, no_answers, nobody
 from server.rounds.inbox import Inbox
 from server.rounds.instructions import InstructionBuilder
@@ -37,9 +37,9 @@ from server.study import events
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared, StudyDirectory, read_prepared
 from server.study.events import Listen
-from server.study.file import INITIAL, Stage
 from server.study.history import RoundRecord
 from server.study.lock import hold_study
+from server.study.stage import INITIAL, Stage
 from server.tracking.remote import open_tracker
 from strategies.bank.bank import AdapterBank
 
@@ -131,7 +131,7 @@ class StudyRun:
 
     def _enter(self, stage: Stage) -> None:
         """Start a stage from the version of the shared adapter in use; without pretraining, score it first."""
-        shared = roll_back(self.bank, self.state, self.prepared.groups)
+        shared = current_shared(self.bank, self.state, self.prepared.groups)
         self.state = enter_stage(replace(self.state, shared=shared), stage, self.prepared, self.bank)
         first = stage is self.study.stages[0] and stage.kind != "pretrain"
         if first and not self.state.history.rows:

@@ -12,8 +12,9 @@ from protocol.messages.settings import Role, Training
 from protocol.messages.tensors import BACKBONE, PERSONAL, Tensors, content_hash, group_in, is_statistic
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared
-from server.study.file import Stage, Study
+from server.study.file import Study
 from server.study.history import AggregationRecord, GateRecord, History
+from server.study.stage import Stage
 from strategies.aggregation.contract import Base
 from strategies.aggregation.fold import fold
 from strategies.aggregation.schemes import Scheme
@@ -92,19 +93,19 @@ def after_round(
     def passing() -> Iterator[Payload]:
         for payload in payloads:
             sent[payload.center] = _lasting(payload.tensors, study, study.scheme_of(stage))
-            yield replace(payload, tensors=_shared_part(payload.tensors, study))
+            yield replace(payload, tensors=_public_part(payload.tensors, study))
 
     if set(training.groups) <= set(PERSONAL):
         for _ in passing():
             pass
-        return replace(state, own=_remembered(state.own, sent), server_round=number)
+        return replace(state, own=_remember(state.own, sent), server_round=number)
     moments = {key: array for key, array in state.memory.items() if key.endswith(SERVER_MOMENTS)}
     result = study.scheme_of(stage).aggregate(state.shared, passing(), base, moments)
     record = AggregationRecord(stage.name, number, study.scheme_name(stage), dict(result.log))
     return replace(
         state,
         shared=result.shared,
-        own=_remembered(state.own, sent),
+        own=_remember(state.own, sent),
         memory={**state.memory, **result.moments, **_merge_returned(state, stage, sent)},
         history=replace(state.history, aggregations=(*state.history.aggregations, record)),
         server_round=number,
@@ -177,7 +178,7 @@ def without_backbone(tensors: Tensors, groups: Mapping[str, str]) -> dict[str, N
     return {key: array for key, array in tensors.items() if is_statistic(key) or group_in(key, groups) != BACKBONE}
 
 
-def _shared_part(tensors: Tensors, study: Study) -> dict[str, NDArray[np.float32]]:
+def _public_part(tensors: Tensors, study: Study) -> dict[str, NDArray[np.float32]]:
     """What of a payload the aggregation sees: no personal tensors, nothing returned for a local term."""
     return {key: array for key, array in tensors.items() if not is_personal(key, study) and not key.endswith(RETURNED)}
 
@@ -191,7 +192,7 @@ def _lasting(tensors: Tensors, study: Study, scheme: Scheme) -> dict[str, NDArra
     }
 
 
-def _remembered(own: Mapping[str, Tensors], sent: Mapping[str, Tensors]) -> dict[str, Tensors]:
+def _remember(own: Mapping[str, Tensors], sent: Mapping[str, Tensors]) -> dict[str, Tensors]:
     """What is known of each center after a round."""
     new = {center: {**own.get(center, {}), **tensors} for center, tensors in sent.items() if tensors}
     return {**own, **new}

@@ -23,7 +23,8 @@ from server.centers.registry import Member
 from server.runs.state_files import Launch, hold_launch, read_launch, write_state
 from server.study.checkpoint import load
 from server.study.directory import StudyDirectory, read_prepared
-from server.study.file import Stage, Study
+from server.study.file import Study
+from server.study.stage import Stage
 from server.superlink.link import Link, Run
 
 logger = logging.getLogger(__name__)

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from server.study.file import Stage
 from server.study.history import GateRecord, LateRecord, RoundRecord, StageRow
+from server.study.stage import Stage
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from protocol.messages.reply import Reply, Score
 from protocol.messages.settings import Model, Preprocessing, StudySettings
 from server.grid.center_answer import CenterAnswer
 from server.rounds.records import record_of
-from server.study.file import Stage
+from server.study.stage import Stage
 from tests.support.leaving import leave
 
 FIGURES = {"gate/0/ct/mean": 0.25, "gate/0/pet/mean": 0.75}

@@ -11,8 +11,8 @@ from protocol.messages.payload import Payload
 from protocol.messages.tensors import PEFT, PET, TensorSpec
 from protocol.validation import norm_findings, update_norms, validate
 from server.rounds.records import norm_medians
-from server.study.file import Stage
 from server.study.history import RoundRecord
+from server.study.stage import Stage
 
 SPECS = (TensorSpec("qkv#lora_a", PEFT, (2, 3)), TensorSpec("pet_embedding.weight", PET, (4,)))
 START = {"qkv#lora_a": np.ones((2, 3), np.float32), "pet_embedding.weight": np.ones(4, np.float32)}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from deploy.study.prepare import prepare
 from protocol.messages.tensors import Tensors, role_of
-from server.rounds.banking import roll_back
+from server.rounds.banking import current_shared
 from server.rounds.study_run import FRESH
 from server.rounds.transitions import after_gate, after_warm_up, enter_stage, leave_stage
 from server.study.checkpoint import Checkpoint
@@ -169,6 +169,6 @@ def test_a_rollback_takes_the_later_versions_residual_away(
             support={},
         )
     state = replace(entered, shared={**moved(first), **residual})
-    assert same(roll_back(bank, state, prepared.groups), state.shared)
+    assert same(current_shared(bank, state, prepared.groups), state.shared)
     bank.rollback("shared", 1)
-    assert same(roll_back(bank, state, prepared.groups), first)
+    assert same(current_shared(bank, state, prepared.groups), first)
