@@ -9,12 +9,11 @@ from typing import Any
 from server.centers.registry import read_registry, write_registry
 from server.grid.center_answer import CenterAnswer
 from server.grid.center_grid import CenterGrid
-from server.rounds.study_run import run_study
 from server.runs.state_files import read_turned_away
 from server.runs.watchdog import Watchdog
 from server.study.events import Event, Listen, RoundStarted, ScoringStarted
 from tests.support.coordinator_root import enroll, found_root
-from tests.support.light_study import NOWHERE, STUDY, light
+from tests.support.light_study import STUDY, light, run_untracked
 from tests.support.listed_link import NOW, NoLink
 
 PATIENCE_S = 20.0
@@ -61,13 +60,7 @@ def test_a_center_that_was_revoked_is_not_waited_for_in_the_rounds_to_come(tmp_p
         found.grid.away.add("b")
 
     center_grid = Timed(found.grid, poll_s=0.01, patience_s=PATIENCE_S)
-    run_study(
-        center_grid,
-        found.root,
-        listen=doing(at_round_2=revoke),
-        tracking_uri=NOWHERE,
-        turned_away=lambda: turned_away,
-    )
+    run_untracked(center_grid, found.root, listen=doing(at_round_2=revoke), turned_away=lambda: turned_away)
     assert [error for _, center, error in found.errors if center == "b"] == ["", "revoked", "revoked"]
     assert found.state.history.rows[-1].errors == {"b": "revoked"}
     assert center_grid.took_s < PATIENCE_S / 2
@@ -77,7 +70,7 @@ def test_a_center_that_was_expired_before_the_run_is_not_waited_for_either(tmp_p
     found = light(tmp_path)
     found.grid.away.add("b")
     center_grid = Timed(found.grid, poll_s=0.01, patience_s=PATIENCE_S)
-    run_study(center_grid, found.root, tracking_uri=NOWHERE, turned_away=lambda: {"b": "expired"})
+    run_untracked(center_grid, found.root, turned_away=lambda: {"b": "expired"})
     assert [error for _, center, error in found.errors if center == "b"] == ["expired"] * 3
     assert center_grid.took_s < PATIENCE_S / 2
 
@@ -107,7 +100,7 @@ def test_a_center_that_lacks_the_backbone_gets_what_is_left_of_the_deadline(tmp_
     found = light(tmp_path, STUDY.replace("quorum = 1", "quorum = 1\ndeadline_s = 0.5"))
     center_grid = Timed(found.grid, poll_s=0.01)
     silence = doing(at_scoring=lambda: found.grid.held.add("b"))
-    run_study(center_grid, found.root, listen=silence, tracking_uri=NOWHERE)
+    run_untracked(center_grid, found.root, listen=silence)
     first, again = center_grid.given_s[:2]
     assert first == 0.5
     assert 0 <= again < 0.25

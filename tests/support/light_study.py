@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from flwr.app import Error, Message
@@ -29,6 +31,7 @@ from server.study import checkpoint as checkpoints
 from server.study.checkpoint import Checkpoint
 from server.study.directory import StudyDirectory, write_prepared
 from server.study.events import Listen
+from server.tracking import remote
 from strategies.bank.bank import AdapterBank
 from tests.support.study_text import centers_text, stage_text
 
@@ -207,7 +210,13 @@ class Light:
 
     def run(self, listen: Listen | None = None, *, patience_s: float = 0) -> None:
         center_grid = CenterGrid(self.grid, poll_s=0.01, patience_s=patience_s)
-        run_study(center_grid, self.root, listen=listen, tracking_uri=NOWHERE)
+        run_untracked(center_grid, self.root, listen=listen)
+
+
+def run_untracked(center_grid: CenterGrid, root: Path, **settings: Any) -> None:
+    """Run a study whose MLflow is away, without the last seconds in which it may come back."""
+    with patch.object(remote, "BETWEEN_S", 0):
+        run_study(center_grid, root, tracking_uri=NOWHERE, **settings)
 
 
 def light(folder: Path, text: str = STUDY, names: Iterable[str] = ("a", "b")) -> Light:
