@@ -47,7 +47,7 @@ demo: $(STAMP)
 	$(BIN)/concilium simulate --study studies/demo.toml --synthetic --out runs/demo --resume
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(PYTEST_ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

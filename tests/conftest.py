@@ -32,6 +32,12 @@ settings.register_profile("repeatable", deadline=None, derandomize=True, print_b
 settings.load_profile("repeatable")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: at the end no worker is left alone with one of them."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _home_untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Point Flower's home and matplotlib's cache into the session's own folder, also for subprocesses."""
