@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from server.centers.coordinator_settings import read_coordinator
+from server.study.coordinator_settings import read_coordinator
 from server.study.directory import StudyDirectory
 
 HERE = Path(__file__).resolve().parent

@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 
 from deploy.supervision.telemetry import switch_off_telemetry
-from server.cli.app import app, wide_console
+from server.cli.app import app
+from server.cli.console import log_to_stderr, wide_console
 from server.cli.enrolment import study_app
-from server.cli.launch import log_to_stderr
 
 __all__ = ["app", "main"]
 

@@ -25,8 +25,8 @@ from deploy.supervision.supervisor import Program, Supervisor
 from deploy.supervision.telemetry import SWITCHED_OFF
 from protocol.errors import LaunchError
 from protocol.storage.locks import LockHeldError, hold_lock
-from server.centers.coordinator_settings import CoordinatorSettings, read_coordinator
 from server.centers.federation_init import provide_link_secret, refuse_expired
+from server.study.coordinator_settings import CoordinatorSettings, read_coordinator
 from server.study.directory import StudyDirectory
 from server.tls.authority import utc_now
 

@@ -10,8 +10,8 @@ from protocol.enrolment.endpoint import host_and_port
 from protocol.errors import StudyError
 from protocol.messages.settings import findings
 from protocol.storage.atomic_files import write_bytes
-from server.centers.coordinator_settings import CoordinatorSettings, client_image, free_link_port, read_coordinator
 from server.centers.federation_init import found
+from server.study.coordinator_settings import CoordinatorSettings, client_image, free_link_port, read_coordinator
 from server.study.directory import StudyDirectory
 from server.study.file import Study, read_study
 

@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from protocol.enrolment.answer import read_answer
 from protocol.enrolment.kit import Kit, write_kit
 from protocol.errors import EnrolmentError, LaunchError
-from server.centers.coordinator_settings import CoordinatorSettings, read_coordinator
 from server.centers.federation_init import open_own_authority
 from server.centers.kit_answers import member_after, member_of_kit
 from server.centers.node_register import follow
 from server.centers.registry import CenterRegistry, Member, day_of, hold_registry, read_registry, write_registry
 from server.centers.study_agreement import study_agreement
+from server.study.coordinator_settings import CoordinatorSettings, read_coordinator
 from server.study.directory import StudyDirectory
 from server.study.file import read_study
 from server.superlink.link import Link

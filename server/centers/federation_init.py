@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocol.errors import LaunchError, StudyError
 from protocol.storage.atomic_files import provide_private, write_bytes
-from server.centers.coordinator_settings import CoordinatorSettings, read_coordinator, write_coordinator
+from server.study.coordinator_settings import CoordinatorSettings, read_coordinator, write_coordinator
 from server.study.directory import StudyDirectory
 from server.tls.authority import (
     Authority,

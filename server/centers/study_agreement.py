@@ -20,7 +20,7 @@ from protocol.errors import StudyError
 from protocol.messages.settings import settings_digest
 from protocol.messages.tensors import BACKBONE, NEEDS, TensorSpec, at_rank, read_specs
 from server.centers.bundle import bundle_sha256
-from server.centers.coordinator_settings import CoordinatorSettings
+from server.study.coordinator_settings import CoordinatorSettings
 from server.study.directory import StudyDirectory
 from server.study.file import Study, read_study
 from server.study.stage import Stage

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from server.cli.console import wide_console
+
 if TYPE_CHECKING:
     from server.study.directory import StudyDirectory
 
@@ -61,7 +63,6 @@ def centers(root: Root) -> None:
     from server.centers.enrolment import Enrolment
     from server.centers.expiry_notices import expiry_notices
     from server.centers.registry import day_of
-    from server.cli.app import wide_console
     from server.tls.authority import utc_now
 
     directory, now = directory_at(root), utc_now()
@@ -106,7 +107,7 @@ def directory_at(root: Path) -> "StudyDirectory":
     Raises:
         StudyError: there is none.
     """
-    from server.centers.coordinator_settings import read_coordinator
+    from server.study.coordinator_settings import read_coordinator
     from server.study.directory import StudyDirectory
 
     directory = StudyDirectory(root)

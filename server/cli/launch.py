@@ -1,7 +1,6 @@
 """The coordinator's commands for a study that runs over a network: launch, resume, stop, status, watchdog."""
 
 import json
-import logging
 import signal
 import threading
 import time
@@ -12,6 +11,7 @@ from typing import Annotated
 import typer
 from rich.live import Live
 
+from server.cli.console import log_to_stderr, wide_console
 from server.study.directory import StudyDirectory
 from server.tls.authority import utc_now
 
@@ -66,7 +66,6 @@ def status_command(
     watch: Annotated[bool, typer.Option("--watch", help="Until interrupted, every two seconds.")] = False,
 ) -> None:
     """Show where a study is: run, stage, round, every center, and what needs a person."""
-    from server.cli.app import wide_console
     from server.runs.status import study_status, tables
     from server.superlink.control import connect_to
 
@@ -100,12 +99,6 @@ def watchdog_command(root: Root) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     Watchdog(directory, connect=lambda: connect_to(directory)).keep(ended)
-
-
-def log_to_stderr() -> None:
-    """What long-running commands say, a line each; not every call of the SuperLink."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def _start(directory: StudyDirectory, patience_s: float, accepted_bundle: str) -> None:

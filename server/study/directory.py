@@ -8,7 +8,7 @@ checkpoint.safetensors, bank/, mlflow.db, mlartifacts/, result.json, report.html
 
 Of a study that runs over a network:
 
-coordinator.toml      where the centers reach the coordinator (server.centers.coordinator_settings)
+coordinator.toml      where the centers reach the coordinator (server.study.coordinator_settings)
 authority/            ca.key, ca.crt: the certificate authority, made once
 server/               server.key, server.crt: the server's certificate, renewed without touching the centers
 enrolment/            enrolment.json: the registry of centers; kits/CENTER.kit: what was issued

@@ -40,7 +40,7 @@ from protocol.flower_internals import (
     run_pb2,
     user_config_to_proto,
 )
-from server.centers.coordinator_settings import read_coordinator
+from server.study.coordinator_settings import read_coordinator
 from server.study.directory import StudyDirectory
 from server.superlink.control_causes import LinkAwayError, refused, unreachable
 from server.superlink.link import RegisteredNode, Run

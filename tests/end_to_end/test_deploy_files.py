@@ -13,7 +13,7 @@ import yaml  # type: ignore[import-untyped]
 
 from deploy.coordinator.serve import Serving, superexec, superlink
 from deploy.supervision.telemetry import SWITCHED_OFF
-from server.centers.coordinator_settings import CoordinatorSettings
+from server.study.coordinator_settings import CoordinatorSettings
 from server.study.directory import StudyDirectory
 
 ROOT = Path(__file__).resolve().parents[2]

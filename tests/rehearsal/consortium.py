@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from server.centers.coordinator_settings import read_coordinator
+from server.study.coordinator_settings import read_coordinator
 from server.study.directory import StudyDirectory
 from tests.rehearsal.network import Network, RehearsalError
 

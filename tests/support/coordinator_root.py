@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from protocol.messages.tensors import TensorSpec
-from server.centers.coordinator_settings import CoordinatorSettings
 from server.centers.federation_init import found
 from server.centers.keys import canonical_key, fingerprint
 from server.centers.registry import CenterRegistry, Member, write_registry
 from server.runs.state_files import Launch, RunProgress, read_launch, write_state
+from server.study.coordinator_settings import CoordinatorSettings
 from server.study.directory import StudyDirectory, write_prepared
 from server.tls.authority import utc_now
 from tests.support.loopback import write_node_key

@@ -13,9 +13,9 @@ from protocol.enrolment.answer import RENEWAL, EnrolmentAnswer, answer_bytes, to
 from protocol.enrolment.kit import read_kit
 from protocol.errors import LaunchError
 from protocol.messages.tensors import TensorSpec, write_specs
-from server.centers.coordinator_settings import CoordinatorSettings
 from server.centers.enrolment import Enrolment
 from server.centers.federation_init import found
+from server.study.coordinator_settings import CoordinatorSettings
 from server.study.directory import StudyDirectory
 from server.superlink.link import RegisteredNode
 from tests.support.listed_link import ListedLink

@@ -7,7 +7,6 @@ import pytest
 
 from protocol.messages.settings import settings_digest
 from protocol.messages.tensors import TensorSpec, read_specs
-from server.centers.coordinator_settings import read_coordinator
 from server.centers.study_agreement import (
     CPU_SUFFICES_BYTES,
     bytes_per_round,
@@ -17,6 +16,7 @@ from server.centers.study_agreement import (
     study_agreement,
 )
 from server.study import checkpoint
+from server.study.coordinator_settings import read_coordinator
 from server.study.directory import StudyDirectory
 from server.study.file import Study, read_study
 from tests.support.enrolled_study import SPECS, STUDY, write_coordinator_directory

@@ -9,9 +9,9 @@ from typer.testing import CliRunner
 
 import deploy.coordinator.cli  # noqa: F401 - adds `study init` to the commands
 from protocol.enrolment.kit import read_kit
-from server.centers.coordinator_settings import CoordinatorSettings, read_coordinator
 from server.centers.enrolment import Enrolment
 from server.cli.app import app
+from server.study.coordinator_settings import CoordinatorSettings, read_coordinator
 from server.study.directory import StudyDirectory
 from server.superlink.control import ControlClient
 from tests.support.enrolled_study import COORDINATOR, answer_to, new_key, write_coordinator_directory
@@ -91,7 +91,7 @@ def test_init_refuses_settings_before_it_makes_anything(
 
 
 def test_the_superlink_gets_another_port_where_the_endpoint_has_its_usual_one() -> None:
-    from server.centers.coordinator_settings import free_link_port
+    from server.study.coordinator_settings import free_link_port
 
     assert [free_link_port(f"a:{port}") for port in (443, 8443)] == [8443, 8444]
 

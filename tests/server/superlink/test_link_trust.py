@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import LaunchError
-from server.centers.coordinator_settings import CoordinatorSettings
 from server.centers.federation_init import renew_certificate
+from server.study.coordinator_settings import CoordinatorSettings
 from server.study.directory import StudyDirectory
 from server.superlink.control import connect_to
 from tests.support.coordinator_stand_in import server

@@ -1,0 +1,94 @@
+"""Commands on the adapter bank: list, show, export, roll back. They need no data and no torch."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from server.cli.console import wide_console
+from strategies.bank.bank import AdapterBank
+from strategies.bank.entry import Entry
+
+app = typer.Typer(no_args_is_help=True, help="Look into an adapter bank, export from it, roll it back.")
+
+BankDirectory = Annotated[Path, typer.Option("--bank", help="The bank's directory, OUT/bank after a run.")]
+Version = Annotated[int | None, typer.Option(min=1, help="A version; the one in use where none is given.")]
+Name = Annotated[str, typer.Argument(help='"shared" or the name of a center.')]
+
+
+@app.command("list")
+def list_entries(bank: BankDirectory = Path("bank")) -> None:
+    """List every version of every adapter; * marks the one in use."""
+    store = AdapterBank(bank)
+    heads = {store.head(name).reference for name in store.names()}
+    table = Table("", "adapter", "version", "center", "stage", "round", "tensors", "bytes", "sha256", "backbone")
+    for entry in store.entries():
+        table.add_row(
+            "*" if entry.reference in heads else "",
+            entry.name,
+            str(entry.version),
+            entry.center or "-",
+            entry.stage,
+            str(entry.server_round),
+            str(entry.tensor_count),
+            f"{entry.tensor_bytes:,}",
+            entry.sha256[:12],
+            entry.backbone[:12],
+        )
+    _show(table, f"study {store.settings.study}, bank {bank}")
+
+
+@app.command("show")
+def show_entry(name: Name, bank: BankDirectory = Path("bank"), version: Version = None) -> None:
+    """Show one adapter: where it comes from, its hashes, its tensors; verifies what it shows."""
+    store = AdapterBank(bank)
+    entry = _choose_entry(store, name, version)
+    tensors = store.tensors(entry)
+    store.backbone(entry.backbone)
+    facts = _two_columns(("field", "value"), asdict(entry).items())
+    _show(facts, f"{entry.reference}, verified against its hashes")
+    _show(_two_columns(("tensor", "shape"), ((key, array.shape) for key, array in tensors.items())), "tensors")
+
+
+@app.command("export")
+def export_entry(
+    name: Name,
+    destination: Annotated[Path, typer.Argument(help="A new directory.")],
+    bank: BankDirectory = Path("bank"),
+    version: Version = None,
+) -> None:
+    """Write one adapter and its backbone as a peft directory that loads without this project."""
+    entry = AdapterBank(bank).export(name, destination, version)
+    typer.echo(f"{entry.reference} ({entry.sha256}) exported to {destination}")
+
+
+@app.command("rollback")
+def roll_back(
+    name: Name,
+    version: Annotated[int, typer.Argument(min=1, help="The version to use from now on.")],
+    bank: BankDirectory = Path("bank"),
+) -> None:
+    """Point an adapter at another version; nothing is deleted."""
+    store = AdapterBank(bank)
+    before = store.head(name)
+    entry = store.rollback(name, version)
+    typer.echo(f"{name}: version {entry.version} is in use now, before it was {before.version}")
+
+
+def _choose_entry(store: AdapterBank, name: str, version: int | None) -> Entry:
+    return store.head(name) if version is None else store.entry(name, version)
+
+
+def _two_columns(header: tuple[str, str], rows: Iterable[tuple[str, Any]]) -> Table:
+    table = Table(*header)
+    for key, value in rows:
+        table.add_row(key, str(value))
+    return table
+
+
+def _show(table: Table, title: str) -> None:
+    table.title = title
+    wide_console().print(table)

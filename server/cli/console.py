@@ -1,0 +1,36 @@
+"""What the coordinator's commands share: errors as one message, tables as wide as they need, a log on stderr."""
+
+import logging
+import sys
+from typing import Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from protocol.errors import ConciliumError
+
+PIPED_WIDTH = 240
+
+
+class MessageGroup(TyperGroup):
+    """Commands whose errors are one message on stderr and exit code 1, without a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command of this group."""
+        try:
+            return super().invoke(ctx)
+        except ConciliumError as error:
+            typer.echo(f"error ({error.code}): {error}", err=True)
+            raise typer.Exit(1) from error
+
+
+def wide_console() -> Console:
+    """Where tables go: as wide as the terminal, or wide enough for whole rows in a pipe."""
+    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, markup=False)
+
+
+def log_to_stderr() -> None:
+    """What long-running commands say, a line each; not every call of the SuperLink."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
