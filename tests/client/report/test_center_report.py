@@ -8,35 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
 from PIL import Image
 
 from client.data.checks import Issue
 from client.data.manifest import Case, Manifest
 from client.data.manifest_file import write_manifest
-from client.data.volume import IDENTITY, Grid
+from client.data.volume import Grid
 from client.report.center_report import StageScore, course, means, write_center_report
-from client.report.pictures import PREDICTED, TRUE, Prediction, case_png, orient, read_prediction, slices_zyx
 from protocol.errors import CaseError
-
-SHAPE = (12, 20, 24)
-SPACING = (4.0, 3.0, 2.0)
-
-
-def ball(center: tuple[int, int, int], radius: float) -> np.ndarray:
-    z, y, x = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
-    inside = (z - center[0]) ** 2 + (y - center[1]) ** 2 + (x - center[2]) ** 2 <= radius**2
-    return inside.astype(np.uint8)
-
-
-BODY, LESION, GUESS = ball((6, 10, 12), 9), ball((7, 11, 14), 3), ball((7, 12, 15), 3)
-CT = np.where(BODY > 0, 40.0, -1000.0).astype(np.float32)
-PET = (BODY * 1.0 + LESION * 6.0).astype(np.float32)
-
-
-def prediction(**changes: Any) -> Prediction:
-    parts: dict[str, Any] = {"ct": CT, "pet": PET, "truth": LESION, "predicted": GUESS}
-    return Prediction("one", **(parts | changes), spacing_zyx_mm=SPACING, modalities="ct+pet")
+from tests.support.predicted_case import CT, GUESS, LESION, PET, SHAPE, SPACING
 
 
 def case(name: str, *files: str, issues: tuple[Issue, ...] = ()) -> Case:
@@ -187,92 +167,9 @@ def test_broken_scores_name_the_file(tmp_path: Path, page: Callable[..., str]):
         page((case("a", "ct"),), [{"part": "test"}])
 
 
-@pytest.mark.parametrize("missing", ["ct", "pet", "truth"])
-def test_both_contours_are_drawn_in_their_colours_wherever_they_exist(missing: str):
-    pixels = rgb(case_png(prediction(**{missing: None})))
-    assert (near(pixels, TRUE) > 30) == (missing != "truth")
-    assert near(pixels, PREDICTED) > 30
-
-
-def test_an_empty_prediction_draws_the_true_contour_alone():
-    drawn, empty = (rgb(case_png(prediction(predicted=mask))) for mask in (GUESS, np.zeros_like(GUESS)))
-    assert near(empty, TRUE) > 30
-    assert near(empty, PREDICTED) < near(drawn, PREDICTED) / 2
-
-
-def test_a_second_image_adds_a_second_row_of_slices():
-    one, two = rgb(case_png(prediction(pet=None))), rgb(case_png(prediction()))
-    assert two.shape[1] == one.shape[1]
-    assert two.shape[0] > 1.7 * one.shape[0]
-
-
-@pytest.mark.parametrize("ct", [CT, None])
-def test_uptake_is_drawn_hot_with_and_without_a_ct(ct: np.ndarray | None):
-    cold, hot = (rgb(case_png(prediction(ct=ct, pet=pet)))[:, :700] for pet in (PET * 0, PET))
-    assert red(cold) == 0
-    assert red(hot) > 1000
-
-
-def test_a_sphere_in_mm_is_drawn_round_on_an_anisotropic_grid():
-    z, y, x = (np.arange(count) * step for count, step in zip((20, 40, 40), (4.0, 2.0, 1.0), strict=True))
-    sphere = ((z[:, None, None] - 38) ** 2 + (y[:, None] - 39) ** 2 + (x - 20) ** 2 <= 15**2).astype(np.uint8)
-    black = np.full(sphere.shape, -1000.0, dtype=np.float32)
-    picture = Prediction("s", black, None, sphere, np.zeros_like(sphere), (4.0, 2.0, 1.0), "ct")
-    drawn = distance(rgb(case_png(picture)), TRUE) < 60
-    drawn[:40] = False
-    columns = np.flatnonzero(drawn.any(axis=0))
-    first = drawn[:, columns[0] : columns[np.flatnonzero(np.diff(columns) > 20)[0]] + 1] if len(columns) else drawn
-    rows = np.flatnonzero(first.any(axis=1))
-    assert (rows[-1] - rows[0]) / first.shape[1] == pytest.approx(1, abs=0.15)
-
-
-def test_slices_go_through_the_largest_extent_of_the_truth():
-    assert slices_zyx(LESION) == (7, 11, 14)
-    assert slices_zyx(np.zeros(SHAPE)) == (6, 10, 12)
-    assert prediction(truth=np.zeros_like(LESION)).reference is GUESS
-
-
-def test_volume_counts_voxels_of_24_cubic_millimetres():
-    assert prediction().millilitres(np.ones((1, 5, 10))) == pytest.approx(1.2)
-
-
-def test_axes_that_run_to_the_right_are_turned_and_oblique_ones_left_alone():
-    turned = orient(prediction(), (-1, 0, 0, 0, 1, 0, 0, 0, 1))
-    assert turned.oriented
-    assert turned.ct is not None
-    np.testing.assert_array_equal(turned.ct, CT[:, :, ::-1])
-    np.testing.assert_array_equal(turned.predicted, GUESS[:, :, ::-1])
-    assert orient(prediction(), IDENTITY).oriented
-    assert not orient(prediction(), (0, 1, 0, 1, 0, 0, 0, 0, 1)).oriented
-
-
-def test_a_prediction_on_two_grids_is_refused(tmp_path: Path):
-    save_prediction(tmp_path, "a", ct=CT[1:], gtv=LESION)
-    with pytest.raises(CaseError, match="on one grid"):
-        read_prediction(tmp_path / "predictions" / "a.npz")
-
-
 def test_a_case_without_a_second_score_has_no_change():
     rows = [StageScore("one", "a", "ct", None, None), StageScore("two", "a", "ct", 0.5, 3.0)]
     found = course(rows, "a", "ct", ["one", "two", "three"])
     assert [cell.text for cell in found.cells] == ["undefined", "0.500", "not scored"]
     assert found.change == "undefined"
     assert (means(rows).dice, means(rows).dice_undefined, means(rows).hd95_mm) == (0.5, 1, 3.0)
-
-
-def rgb(png: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=float)
-
-
-def distance(pixels: np.ndarray, colour: str) -> np.ndarray:
-    return np.linalg.norm(pixels - 255 * np.asarray(to_rgb(colour)), axis=-1)
-
-
-def red(pixels: np.ndarray) -> int:
-    """Pixels of strong uptake: much red, little blue."""
-    return int(((pixels[..., 0] > 180) & (pixels[..., 2] < 60)).sum())
-
-
-def near(pixels: np.ndarray, colour: str) -> int:
-    """Pixels of a contour's colour in the panels, below the legend."""
-    return int((distance(pixels[40:], colour) < 60).sum())

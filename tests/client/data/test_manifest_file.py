@@ -1,0 +1,37 @@
+"""A manifest on the center's disk."""
+
+from pathlib import Path
+
+import pytest
+
+from client.data.manifest import scan_center
+from client.data.manifest_file import read_manifest, write_manifest
+from protocol.errors import CaseError, StorageError
+from tests.support.two_cases import scan
+
+
+def test_a_manifest_reads_back_equal(folder: Path, tmp_path: Path):
+    (folder / "one" / "pet.nii.gz").write_bytes(b"no image")
+    manifest = scan_center("a", [folder, tmp_path / "absent"], ("ct", "pet"))
+    write_manifest(manifest, tmp_path / "out" / "manifest.json")
+    assert read_manifest(tmp_path / "out" / "manifest.json") == manifest
+
+
+@pytest.mark.parametrize("damage", ["absent", "not json", "a case renamed", "no center"])
+def test_a_damaged_manifest_is_refused(folder: Path, tmp_path: Path, damage: str):
+    path = tmp_path / "manifest.json"
+    write_manifest(scan(folder), path)
+    changes = {"not json": ("{", "["), "a case renamed": ('"one"', '"six"'), "no center": ('"center"', '"centre"')}
+    if damage == "absent":
+        path.unlink()
+    else:
+        path.write_text(path.read_text().replace(*changes[damage]))
+    with pytest.raises(CaseError, match=r"manifest\.json"):
+        read_manifest(path)
+
+
+def test_a_manifest_that_cannot_be_written_leaves_the_old_one(folder: Path, tmp_path: Path):
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(StorageError):
+        write_manifest(scan(folder), tmp_path / "file" / "manifest.json")
+    assert (tmp_path / "file").read_text() == "old"

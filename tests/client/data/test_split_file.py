@@ -1,0 +1,29 @@
+"""A split is drawn once: who comes later trains, and nobody changes his part."""
+
+import json
+from pathlib import Path
+
+from client.data.manifest import Case, File, Manifest
+from client.data.split_file import draw_parts_once
+from protocol.messages.settings import Split
+
+SPLIT = Split(validation=0.25, test=0.25)
+
+
+def manifest(*names: str) -> Manifest:
+    """One case a patient, each with a contour."""
+    paths: dict[File, Path] = {"gtv": Path("gtv.nii.gz")}
+    return Manifest("a", tuple(Case(name, name, "folder", paths, {}, {}) for name in names))
+
+
+def test_a_split_is_written_once_and_read_back(tmp_path: Path) -> None:
+    first = draw_parts_once(manifest("p", "q", "r", "s"), seed=3, split=SPLIT, folder=tmp_path / "home")
+    assert sorted(first.values()) == ["test", "train", "train", "validation"]
+    assert json.loads((tmp_path / "home" / "split-3-0.25-0.25.json").read_text()) == first
+    assert draw_parts_once(manifest("p", "q", "r", "s"), seed=3, split=SPLIT, folder=tmp_path / "home") == first
+
+
+def test_what_the_file_says_goes_before_what_would_be_drawn_and_newcomers_train(tmp_path: Path) -> None:
+    (tmp_path / "split-3-0.25-0.25.json").write_text(json.dumps({"p": "test", "gone": "validation"}))
+    found = draw_parts_once(manifest("p", "q", "r"), seed=3, split=SPLIT, folder=tmp_path)
+    assert found == {"p": "test", "q": "train", "r": "train"}

@@ -1,0 +1,63 @@
+"""Scores on any folder: which cases are scored, under which setting, and what the table says of the others."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from client.scores.bank_evaluation import at_rank_of, evaluate_cases, evaluation_table, one_for_all, scan_folder
+from client.scores.metrics import CaseScore
+from protocol.errors import CaseError
+from protocol.messages.settings import Adapter, ModalitySetting, Model, Preprocessing, StudySettings
+from tests.support.threshold_network import Threshold
+from tests.support.two_cases import write_two_cases
+
+SETTINGS = StudySettings(
+    study="s",
+    seed=0,
+    model=Model(name="pemma-unetr-tiny"),
+    adapter=Adapter(rank=4, alpha=8),
+    preprocessing=Preprocessing(spacing_zyx_mm=(3, 2, 2), crop_zyx=(16, 16, 16)),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two cases, of which the second has no contour."""
+    root = write_two_cases(tmp_path / "elsewhere")
+    (root / "two" / "gtv.nii.gz").unlink()
+    return root
+
+
+@pytest.mark.parametrize(("wanted", "setting"), [(None, "ct+pet"), ("pet", "pet"), ("ct", "ct")])
+def test_a_case_with_a_contour_is_scored_under_the_fullest_setting_or_the_wanted_one(
+    folder: Path, wanted: ModalitySetting | None, setting: str
+) -> None:
+    manifest = scan_folder(folder, wanted)
+    scores = list(evaluate_cases(one_for_all(Threshold()), SETTINGS, manifest, wanted))
+    assert [(score.case, score.modalities) for score in scores] == [("one", setting)]
+    assert evaluation_table(scores, manifest)["left_out"] == ["two"]
+
+
+def test_a_folder_without_a_contour_says_what_is_missing(folder: Path) -> None:
+    (folder / "one" / "gtv.nii.gz").unlink()
+    with pytest.raises(CaseError, match=r"center 'elsewhere': none of 2 usable case\(s\) has a contour and images"):
+        list(evaluate_cases(one_for_all(Threshold()), SETTINGS, scan_folder(folder, None), None))
+
+
+def test_files_of_a_modality_that_is_not_wanted_are_not_read(folder: Path) -> None:
+    (folder / "one" / "pet.nii.gz").write_bytes(b"broken")
+    assert [case.modalities for case in scan_folder(folder, "ct").usable] == [("ct",), ("ct",)]
+
+
+def test_the_table_leaves_undefined_scores_out_of_the_means_and_counts_them(folder: Path) -> None:
+    """Dice 0.5 and undefined: mean 0.5; a distance of 4 mm and undefined: mean 4."""
+    scores = [CaseScore("one", "ct", 0.5, 4.0), CaseScore("two", "ct", None, None)]
+    table = evaluation_table(scores, scan_folder(folder, "ct"))
+    assert (table["mean"], table["undefined"], table["left_out"]) == ({"dice": 0.5, "hd95_mm": 4.0}, 1, [])
+
+
+def test_an_adapter_s_own_rank_goes_before_the_study_s() -> None:
+    sent = {"m#lora_a": np.zeros((6, 3), np.float32), "m#lora_b": np.zeros((3, 6), np.float32)}
+    assert at_rank_of(sent, SETTINGS).adapter.rank == 6
+    assert at_rank_of({}, SETTINGS) is SETTINGS
