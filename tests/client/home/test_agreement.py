@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from client.home.agreement import AgreementError, agreement_digest, check_agreed
+from client.home.center_home import CenterHome
 from client.service.trainer import Trainer
 from protocol.messages.reply import Reply
 from protocol.messages.settings import settings_digest
 from server.study.file import Study, read_study
+from tests.support.coordinator_stand_in import kit
+from tests.support.joined_home import ENDPOINT, joined_home
 from tests.support.one_center import asked
 from tests.support.small_study import STUDY, write_study
 
@@ -84,3 +87,15 @@ def test_an_agreement_that_does_not_bind_is_refused_by_field(tmp_path: Path, tex
 def test_an_absent_agreement_says_what_writes_it(tmp_path: Path) -> None:
     with pytest.raises(AgreementError, match=r"No such file or directory.*`concilium-center join` writes it"):
         agreement_digest(tmp_path / "agreement.json", "center-d")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> CenterHome:
+    return joined_home(tmp_path / "home")
+
+
+def test_the_trainers_agreement_says_whose_it_is(home: CenterHome) -> None:
+    agreed = kit(ENDPOINT).agreement.settings_sha256
+    assert agreement_digest(home.trainer_agreement, "center-a") == agreed
+    with pytest.raises(AgreementError, match="that of center 'center-a', this trainer is center 'center-b'"):
+        agreement_digest(home.trainer_agreement, "center-b")
