@@ -1,0 +1,46 @@
+"""A SuperNode that hangs is restarted."""
+
+import signal
+import time
+
+import pytest
+from flwr.supercore.grpc_health import run_health_server_grpc_no_tls
+
+from deploy.center.node_health import HealthWatch, is_well
+from deploy.supervision.supervisor import Program, Supervisor
+from tests.support.loopback import free_port
+
+
+@pytest.mark.network
+def test_a_health_server_that_serves_is_well_and_a_closed_port_is_not() -> None:
+    port = free_port()
+    server = run_health_server_grpc_no_tls(f"127.0.0.1:{port}")
+    try:
+        assert is_well(f"127.0.0.1:{port}")
+    finally:
+        server.stop(None).wait()
+    assert not is_well(f"127.0.0.1:{port}")
+
+
+@pytest.mark.network
+def test_a_node_that_never_answers_is_restarted_after_its_patience() -> None:
+    """Two failed probes, ten seconds apart in life, are twenty seconds of patience."""
+    told: list[tuple[str, int]] = []
+
+    def on_restart(name: str, code: int) -> None:
+        told.append((name, code))
+        supervisor.stop()
+
+    class Impatient(Supervisor):
+        """Looks at the node's health once in every turn."""
+
+        def _tend(self) -> None:
+            super()._tend()
+            watch.look()
+
+    supervisor = Impatient([Program("supernode", ("sleep", "600"))], on_restart=on_restart)
+    watch = HealthWatch(supervisor, "supernode", f"127.0.0.1:{free_port()}", starts_within_s=20)
+    started_at = time.monotonic()
+    supervisor.run()
+    assert told == [("supernode", -signal.SIGTERM)]
+    assert time.monotonic() - started_at < 30
