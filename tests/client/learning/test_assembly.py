@@ -1,18 +1,15 @@
 """A network from what travels: the identity at first, whatever the backbone; nothing unknown or damaged gets in."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from client.home.backbone_store import BackboneStore, check_hash
 from client.learning.assembly import arrays_of, assemble, build, inject_adapter, study_specs, tensor_specs
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.registry import MODELS, model_row
-from protocol.errors import BackboneMissingError, ModelError
+from protocol.errors import ModelError
 from protocol.messages.settings import Adapter, Model, Personal, Preprocessing, StudySettings
 from protocol.messages.tensors import BACKBONE, ROLE_GROUPS, content_hash, group_of, role_of
 from tests.support.smallest_models import SMALLEST
@@ -219,28 +216,3 @@ def test_the_specs_without_memory_are_those_of_the_model(name: str) -> None:
     specs = study_specs(settings.model_dump_json())
     assert specs == tensor_specs(model, model_row(name).pathways)
     assert {"backbone", "peft"} <= {spec.group for spec in specs} <= {"backbone", "peft", *MODELS[name].pathways}
-
-
-def test_a_backbone_on_disk_is_found_by_its_hash_alone(tmp_path: Path) -> None:
-    store, tensors = BackboneStore(tmp_path / "backbones"), {"w": np.array([1, 2], np.float32)}
-    with pytest.raises(BackboneMissingError, match="the coordinator sends it"):
-        store.get(content_hash(tensors))
-    store.add(tensors, content_hash(tensors))
-    np.testing.assert_array_equal(store.get(content_hash(tensors))["w"], tensors["w"])
-
-
-def test_a_backbone_with_another_hash_is_not_kept(tmp_path: Path) -> None:
-    agreed, sent = {"w": np.array([1, 2], np.float32)}, {"w": np.array([1, 3], np.float32)}
-    with pytest.raises(ModelError, match=f"hash {content_hash(sent)}, expected {content_hash(agreed)}"):
-        BackboneStore(tmp_path / "backbones").add(sent, content_hash(agreed))
-    assert not (tmp_path / "backbones").exists()
-    check_hash(agreed, content_hash(agreed))
-
-
-def test_a_backbone_damaged_on_disk_is_refused(tmp_path: Path) -> None:
-    store, tensors = BackboneStore(tmp_path), {"w": np.array([1, 2], np.float32)}
-    store.add(tensors, content_hash(tensors))
-    (path,) = tmp_path.glob("*.safetensors")
-    path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
-    with pytest.raises(ModelError, match="nothing was trained on it"):
-        store.get(content_hash(tensors))

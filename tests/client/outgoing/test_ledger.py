@@ -1,138 +1,37 @@
-"""Everything that leaves a center is in its logs, the ClientApp's own words too, and a command shows it."""
+"""Both logs of a center, merged by time; what cannot be read is named."""
 
-import json
-import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from client.cli.app import app
-from client.outgoing.payload_egress import EgressLimits
-from deploy.center.cli import main
-from protocol.messages.instruction import Instruction
-from protocol.messages.payload import Payload
-from protocol.messages.reply import Reply, Score
-from protocol.messages.settings import Model, StudySettings
-from protocol.messages.tensors import TensorSpec, content_hash
-from tests.support.leaving import leave
-
-SETTINGS = StudySettings(study="demo", seed=0, model=Model(name="none"))
-TRAIN = Instruction("train", SETTINGS, "adapt", 3)
-TENSORS = {"a#lora_a": np.array([[1, 2]], np.float32)}
-TRAINED = Reply("a", "train", payload=Payload("a", "0" * 64, "adapt", 3, TENSORS, {"peft": 5}), loss=0.5)
-SCORED = Reply("a", "evaluate", scores={"ct": Score(4, 0.5, None), "pet": Score(9, 0.5, None)})
-
-
-def send(reply: Reply, log: Path, instruction: Instruction | None = None, *, again: bool = False) -> None:
-    """Let a reply pass the center's checks."""
-    specs = (TensorSpec("a#lora_a", "peft", (1, 2)),)
-    leave(reply, log, EgressLimits(("peft",), 5, 99), specs, instruction=instruction, again=again)
-
-
-def at(log: Path, *times: str) -> None:
-    """Give the lines of a log other times."""
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
-    pairs = zip(lines, times, strict=True)
-    log.write_text("".join(json.dumps({**line, "time": f"2026-01-0{time}+00:00"}) + "\n" for line, time in pairs))
+from client.outgoing.ledger import read_ledger, totals
+from tests.support.outgoing_logs import write_logs
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A train reply of round 3, sent twice; a code of the ClientApp between them; scores with one withheld."""
-    trainer, node = tmp_path / "trainer" / "outgoing.jsonl", tmp_path / "node" / "outgoing.jsonl"
-    send(TRAINED, trainer)
-    send(TRAINED, trainer, again=True)
-    send(SCORED, trainer, TRAIN)
-    send(Reply("", "train", error="failed"), node, TRAIN)
-    at(trainer, "1T10:00:00", "3T10:00:00", "4T10:00:00")
-    at(node, "2T10:00:00")
-    return tmp_path
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["ledger", *map(str, arguments)])
-
-
-def shown(*arguments: object) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(run("--json", *arguments).stdout)
-    return found
+    return write_logs(tmp_path)
 
 
 def test_both_logs_are_merged_by_time(home: Path) -> None:
-    lines = shown("--home", home)["sent"]
-    assert [(line["by"], line["kind"], line["again"], line["error"]) for line in lines] == [
-        ("trainer", "train", False, ""),
-        ("node", "train", False, "failed"),
-        ("trainer", "train", True, ""),
-        ("trainer", "evaluate", False, ""),
+    found = read_ledger(home)
+    assert [(sent.by, sent.time.day) for sent in found.sent] == [
+        ("trainer", 1),
+        ("node", 2),
+        ("trainer", 3),
+        ("trainer", 4),
     ]
-    assert {(line["stage"], line["server_round"]) for line in lines} == {("adapt", 3)}
+    assert found.unreadable == ()
 
 
-def test_every_line_says_how_much_left_under_which_hash_and_what_did_not(home: Path) -> None:
-    lines = shown("--home", home)["sent"]
-    assert [line["bytes"] for line in lines] == [8, 0, 8, 0]
-    assert lines[0]["content_sha256"] == content_hash(TENSORS)
-    assert all(len(line["text_sha256"]) == 64 and line["text_bytes"] > 100 for line in lines)
-    assert lines[3]["held_back"] == ["scores of setting 'ct' stand on 4 case(s), this center sends from 5 on"]
+def test_a_line_that_cannot_be_read_is_named_with_its_file(home: Path) -> None:
+    log = home / "node" / "outgoing.jsonl"
+    log.write_text("{\n" + log.read_text())
+    found = read_ledger(home)
+    assert [(line.file, line.line) for line in found.unreadable] == [(str(log), 1)]
+    assert len(found.sent) == 4
 
 
-def test_totals_count_by_kind(home: Path) -> None:
-    totals = shown("--home", home)["totals"]
-    assert set(totals) == {"evaluate", "train"}
-    counts = {name: totals["train"][name] for name in ("replies", "again", "errors", "withheld", "tensors")}
-    assert counts == {"replies": 3, "again": 1, "errors": 1, "withheld": 0, "tensors": 2}
-    assert totals["train"]["bytes"] > 16
-    assert totals["evaluate"]["withheld"] == 1
-
-
-def test_the_newest_lines_alone_leave_the_totals_whole(home: Path) -> None:
-    found = shown("--home", home, "--last", 1)
-    assert [line["kind"] for line in found["sent"]] == ["evaluate"]
-    assert found["totals"]["train"]["replies"] == 3
-
-
-def test_the_table_shows_the_same(home: Path) -> None:
-    text = run("--home", home).stdout
-    assert content_hash(TENSORS)[:12] in text
-    assert "2026-01-03 10:00:00" in text
-    assert "scores of setting 'ct' stand on 4" in text
-    assert "in total" in text
-
-
-def test_brackets_in_a_reason_are_shown_as_they_are(tmp_path: Path) -> None:
-    send(Reply("a", "register", facts={"patient": 1}), tmp_path / "outgoing.jsonl")
-    log = tmp_path / "outgoing.jsonl"
-    log.write_text(log.read_text().replace("fact 'patient'", "[red]fact"))
-    assert "[red]" in run("--home", tmp_path).stdout
-
-
-def test_a_trainers_home_without_a_node_is_shown_too(tmp_path: Path) -> None:
-    send(TRAINED, tmp_path / "outgoing.jsonl")
-    assert [line["by"] for line in shown("--home", tmp_path)["sent"]] == ["trainer"]
-
-
-def test_lines_that_cannot_be_read_are_named_and_in_no_total(home: Path) -> None:
-    log = home / "trainer" / "outgoing.jsonl"
-    lines = log.read_text().splitlines()
-    log.write_text("\n".join([lines[0], "{", lines[1], '{"kind": "train"}', "", lines[2]]) + "\n")
-    found = shown("--home", home)
-    assert [row["line"] for row in found["unreadable"]] == [2, 4, 5]
-    assert len(found["sent"]) == 4
-    told = run("--home", home)
-    assert f"{log}: line 4 cannot be read" in told.stderr
-    assert "3 line(s) cannot be read; they are in none of the totals" in told.stderr
-    assert told.exit_code == 0
-
-
-def test_a_home_without_a_log_is_refused_by_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["concilium-center", "ledger", "--home", str(tmp_path)])
-    with pytest.raises(SystemExit, match="1"):
-        main()
-    assert f"error (ledger): {tmp_path} holds no outgoing.jsonl" in capsys.readouterr().err
+def test_totals_count_replies_and_errors_by_kind(home: Path) -> None:
+    found = totals(read_ledger(home).sent)
+    assert (found["train"]["replies"], found["train"]["errors"], found["evaluate"]["replies"]) == (3, 1, 1)

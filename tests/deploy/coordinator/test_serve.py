@@ -24,7 +24,7 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from typer.testing import CliRunner
 
 from deploy.coordinator.serve import alone, prepare, programs, refuse_taken_ports
-from deploy.proxy.configuration import Proxy, template
+from deploy.proxy.configuration import template
 from protocol.errors import LaunchError
 from protocol.storage.locks import is_held
 from server.centers.federation_init import provide_link_secret
@@ -107,11 +107,6 @@ def test_no_program_calls_home_and_mlflow_settings_pass(directory: StudyDirector
         assert program.environment["FLWR_TELEMETRY_ENABLED"] == "0"
         assert program.environment["FLWR_DISABLE_UPDATE_CHECK"] == "1"
         assert not [name for name in program.environment if name.startswith("MLFLOW_TRACKING")]
-
-
-def test_path_that_nginx_cannot_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(LaunchError, match="cannot stand in nginx's configuration"):
-        Proxy("*:1", "a:1", tmp_path / "a;b", tmp_path, tmp_path, tmp_path, tmp_path).text()
 
 
 class BusyLink(BaseHTTPRequestHandler):

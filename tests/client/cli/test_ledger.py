@@ -1,0 +1,106 @@
+"""`concilium-center ledger` shows everything that left a center, as a table or as one object."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from client.cli.app import app
+from deploy.center.cli import main
+from protocol.messages.reply import Reply
+from protocol.messages.tensors import content_hash
+from tests.support.outgoing_logs import TENSORS, TRAINED, send, write_logs
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return write_logs(tmp_path)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["ledger", *map(str, arguments)])
+
+
+def shown(*arguments: object) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(run("--json", *arguments).stdout)
+    return found
+
+
+def test_both_logs_are_merged_by_time(home: Path) -> None:
+    lines = shown("--home", home)["sent"]
+    assert [(line["by"], line["kind"], line["again"], line["error"]) for line in lines] == [
+        ("trainer", "train", False, ""),
+        ("node", "train", False, "failed"),
+        ("trainer", "train", True, ""),
+        ("trainer", "evaluate", False, ""),
+    ]
+    assert {(line["stage"], line["server_round"]) for line in lines} == {("adapt", 3)}
+
+
+def test_every_line_says_how_much_left_under_which_hash_and_what_did_not(home: Path) -> None:
+    lines = shown("--home", home)["sent"]
+    assert [line["bytes"] for line in lines] == [8, 0, 8, 0]
+    assert lines[0]["content_sha256"] == content_hash(TENSORS)
+    assert all(len(line["text_sha256"]) == 64 and line["text_bytes"] > 100 for line in lines)
+    assert lines[3]["held_back"] == ["scores of setting 'ct' stand on 4 case(s), this center sends from 5 on"]
+
+
+def test_totals_count_by_kind(home: Path) -> None:
+    totals = shown("--home", home)["totals"]
+    assert set(totals) == {"evaluate", "train"}
+    counts = {name: totals["train"][name] for name in ("replies", "again", "errors", "withheld", "tensors")}
+    assert counts == {"replies": 3, "again": 1, "errors": 1, "withheld": 0, "tensors": 2}
+    assert totals["train"]["bytes"] > 16
+    assert totals["evaluate"]["withheld"] == 1
+
+
+def test_the_newest_lines_alone_leave_the_totals_whole(home: Path) -> None:
+    found = shown("--home", home, "--last", 1)
+    assert [line["kind"] for line in found["sent"]] == ["evaluate"]
+    assert found["totals"]["train"]["replies"] == 3
+
+
+def test_the_table_shows_the_same(home: Path) -> None:
+    text = run("--home", home).stdout
+    assert content_hash(TENSORS)[:12] in text
+    assert "2026-01-03 10:00:00" in text
+    assert "scores of setting 'ct' stand on 4" in text
+    assert "in total" in text
+
+
+def test_brackets_in_a_reason_are_shown_as_they_are(tmp_path: Path) -> None:
+    send(Reply("a", "register", facts={"patient": 1}), tmp_path / "outgoing.jsonl")
+    log = tmp_path / "outgoing.jsonl"
+    log.write_text(log.read_text().replace("fact 'patient'", "[red]fact"))
+    assert "[red]" in run("--home", tmp_path).stdout
+
+
+def test_a_trainers_home_without_a_node_is_shown_too(tmp_path: Path) -> None:
+    send(TRAINED, tmp_path / "outgoing.jsonl")
+    assert [line["by"] for line in shown("--home", tmp_path)["sent"]] == ["trainer"]
+
+
+def test_lines_that_cannot_be_read_are_named_and_in_no_total(home: Path) -> None:
+    log = home / "trainer" / "outgoing.jsonl"
+    lines = log.read_text().splitlines()
+    log.write_text("\n".join([lines[0], "{", lines[1], '{"kind": "train"}', "", lines[2]]) + "\n")
+    found = shown("--home", home)
+    assert [row["line"] for row in found["unreadable"]] == [2, 4, 5]
+    assert len(found["sent"]) == 4
+    told = run("--home", home)
+    assert f"{log}: line 4 cannot be read" in told.stderr
+    assert "3 line(s) cannot be read; they are in none of the totals" in told.stderr
+    assert told.exit_code == 0
+
+
+def test_a_home_without_a_log_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["concilium-center", "ledger", "--home", str(tmp_path)])
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    assert f"error (ledger): {tmp_path} holds no outgoing.jsonl" in capsys.readouterr().err

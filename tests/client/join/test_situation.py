@@ -1,0 +1,89 @@
+"""What is found out for the checks when one first asks, and what is not known without a kit, a key or a folder."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from client.home.center_home import CenterHome, CenterSettings, agreement_of
+from client.join import situation as module
+from client.join.contact import Contact
+from client.join.findings import ok
+from client.join.situation import KeyStanding, Situation
+from client.node.node_key import provide_node_key
+from tests.support.coordinator_stand_in import Certified, kit
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> CenterHome:
+    found = CenterHome(tmp_path / "home")
+    found.make_folders()
+    return found
+
+
+class Reached(Situation):
+    """A coordinator that answers about the key what `words` hold, one after another."""
+
+    def __init__(self, home: CenterHome, words: list[KeyStanding], certified: Certified, **changes: Any) -> None:
+        super().__init__(home, ok("kit"), agreement_of(kit("localhost:1")), certified.authority, **changes)
+        from cryptography import x509
+
+        shown = x509.load_pem_x509_certificate(certified.certificate.read_bytes())
+        self.__dict__["contact"] = Contact("localhost", 1, presented=shown)
+        self.__dict__["words"] = words
+
+    def _ask(self) -> KeyStanding:
+        found: KeyStanding = self.__dict__["words"].pop(0)
+        return found
+
+
+def test_without_a_kit_nobody_is_reached_or_asked(home: CenterHome) -> None:
+    bare = Situation(home, ok("kit"))
+    assert (bare.contact, bare.key_standing, bare.manifest, bare.node_id) == (None, None, None, 0)
+
+
+def test_without_a_key_the_coordinator_is_not_asked_about_it(home: CenterHome, certified: Certified) -> None:
+    assert Reached(home, [], certified).key_standing is None
+
+
+def test_the_number_of_an_accepted_key_is_kept(home: CenterHome, certified: Certified) -> None:
+    provide_node_key(home.key)
+    of = Reached(home, [KeyStanding("accepted", 7)], certified)
+    assert (of.key_standing, of.node_id) == (KeyStanding("accepted", 7), 7)
+
+
+def test_a_key_that_is_connected_elsewhere_has_time_to_leave(
+    home: CenterHome, certified: Certified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ASK_AGAIN_S", 0)
+    provide_node_key(home.key)
+    words = [KeyStanding("online"), KeyStanding("online"), KeyStanding("accepted", 7)]
+    assert Reached(home, words, certified).key_standing == KeyStanding("accepted", 7)
+
+
+def test_a_home_in_use_is_not_waited_for(home: CenterHome, certified: Certified) -> None:
+    provide_node_key(home.key)
+    of = Reached(home, [KeyStanding("online"), KeyStanding("accepted", 7)], certified, home_error="in use")
+    assert of.key_standing == KeyStanding("online")
+
+
+@pytest.mark.parametrize("text", ["", "no number"])
+def test_a_number_that_cannot_be_read_is_not_known(home: CenterHome, text: str) -> None:
+    home.node_id.write_text(text)
+    assert Situation(home, ok("kit")).node_id == 0
+
+
+def test_a_probe_of_the_gpu_that_fails_is_no_gpu(home: CenterHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: Any, **__: Any) -> Any:
+        raise subprocess.TimeoutExpired("probe", 1)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert Situation(home, ok("kit")).gpu == {"cuda": False}
+
+
+def test_the_cases_are_those_of_the_settings_folders(home: CenterHome, cohort: Path) -> None:
+    settings = CenterSettings(data=(cohort / "center-a",))
+    manifest = Situation(home, ok("kit"), settings=settings).manifest
+    assert manifest is not None
+    assert len(manifest.usable) == 3
