@@ -4,7 +4,7 @@ from pathlib import Path
 
 from client.home.center_home import CenterHome
 from client.join.joining import prepare
-from protocol.enrolment.kit import EnrolmentAnswer, read_answer
+from protocol.enrolment.answer import EnrolmentAnswer, read_answer
 from tests.support.coordinator_stand_in import kit
 
 ENDPOINT = "nowhere.invalid:443"

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from client.cli.app import app
 from client.home.center_home import CenterHome
-from protocol.enrolment.kit import RENEWAL
+from protocol.enrolment.answer import RENEWAL
 from tests.support.joined_home import answer_in, joined_home
 
 

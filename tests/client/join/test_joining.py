@@ -10,7 +10,8 @@ from safetensors.numpy import save_file
 from client.home.center_home import CenterHome, HomeError, agreement_of
 from client.join.joining import find_agreement, judge_kit, keep_settings, merge_settings, prepare, provide_backbone
 from client.node.bundle_guard import read_accepted, write_accepted
-from protocol.enrolment.kit import Kit, token_verifier
+from protocol.enrolment.answer import token_verifier
+from protocol.enrolment.kit import Kit
 from protocol.errors import KitError, ModelError
 from protocol.messages.tensors import content_hash
 from server.centers.kit_answers import member_after

@@ -8,7 +8,7 @@ import pytest
 from client.home.center_home import CenterHome, HomeError
 from client.node.node_key import adopt_next_key
 from client.node.renewal import prepare_renewal
-from protocol.enrolment.kit import RENEWAL
+from protocol.enrolment.answer import RENEWAL
 from server.centers.keys import has_signed
 from tests.support.joined_home import answer_in, joined_home
 
@@ -23,7 +23,7 @@ def test_a_renewed_key_is_signed_by_the_one_in_use(home: CenterHome) -> None:
     prepare_renewal(home)
     renewal = answer_in(home)
     assert renewal.serial == RENEWAL
-    assert has_signed(in_use, renewal.proof, renewal.signed_bytes)
+    assert has_signed(in_use, renewal.proof, renewal.message)
 
 
 def test_renewal_leaves_the_key_in_use_until_it_is_adopted(home: CenterHome) -> None:

@@ -8,7 +8,6 @@ from client.home.center_home import CenterHome, HomeError, agreement_of, only_in
 from client.join.findings import ok
 from client.join.situation import Situation
 from deploy.center.start import Options, describe, examine_home, examine_node, keep_center_alive, prepare_home
-from protocol.enrolment.kit import write_kit
 from tests.support.coordinator_stand_in import Certified, kit
 from tests.support.joined_home import ENDPOINT
 
@@ -16,7 +15,7 @@ from tests.support.joined_home import ENDPOINT
 @pytest.fixture(scope="module")
 def kit_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("kit")
-    write_kit(folder / "a.kit", kit(ENDPOINT), Certified(folder).authority)
+    Certified(folder).write_kit(folder / "a.kit", kit(ENDPOINT))
     return folder / "a.kit"
 
 
@@ -48,7 +47,7 @@ def test_a_home_that_is_in_use_is_said_to_be_and_left_alone(home: CenterHome, ki
 
 def test_an_older_kit_is_a_matter_of_the_home(home: CenterHome, kit_file: Path, tmp_path: Path) -> None:
     prepare_home(home, Options(kit_file), "")
-    write_kit(tmp_path / "b.kit", kit(ENDPOINT, changes={"center": "center-b"}), home.authority.read_bytes())
+    Certified(tmp_path / "authority").write_kit(tmp_path / "b.kit", kit(ENDPOINT, changes={"center": "center-b"}))
     assert "belongs to center 'center-a'" in prepare_home(home, Options(tmp_path / "b.kit"), "").home_error
 
 
