@@ -1,7 +1,7 @@
 """Which tensors may leave a center, and how many cases must stand behind them.
 
 A payload may carry the study's tensors of the groups the center owns (right shape, float32, finite, each backed by
-enough cases, all under one cap of bytes) and the statistics that `protocol.validation.statistic_spec` lists.
+enough cases, all under one cap of bytes) and the statistics that `protocol.observations.statistic_spec` lists.
 """
 
 import re
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from protocol.messages.payload import Payload
 from protocol.messages.settings import ROLES
 from protocol.messages.tensors import GROUPS, PEFT, PET, TensorSpec, is_statistic, tensor_bytes
-from protocol.validation import OBSERVED, statistic_spec
+from protocol.observations import OBSERVED, statistic_spec
 from strategies.continual.terms import RETURNED
 
 HASH_TEXT = re.compile(r"([0-9a-f]{64})?")

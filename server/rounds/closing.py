@@ -13,7 +13,8 @@ from protocol.messages.payload import frozen_hash
 from protocol.messages.reply import Comparison
 from protocol.messages.settings import Statistic
 from protocol.messages.tensors import BACKBONE, Tensors
-from protocol.validation import observation_specs, validate
+from protocol.observations import observation_specs
+from protocol.validation import validate
 from server.grid.center_answer import CenterAnswer
 from server.rounds.instructions import InstructionBuilder
 from server.rounds.transitions import after_gate

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from protocol.errors import (
     FrozenMovedError,
@@ -18,58 +17,14 @@ from protocol.errors import (
     SupportError,
 )
 from protocol.messages.payload import Payload
-from protocol.messages.tensors import PEFT, PET, Tensors, TensorSpec
-from protocol.validation import observation_specs, validate
-
-SPECS = (
-    TensorSpec("qkv#lora_a", PEFT, (2, 3)),
-    TensorSpec("qkv#lora_b", PEFT, (3, 2)),
-    TensorSpec("pet_embedding.weight", PET, (4,)),
-)
-GOOD = Payload(
-    center="hgj",
-    backbone_hash="abc",
-    stage="adapt",
-    server_round=3,
-    tensors={spec.key: np.ones(spec.shape, np.float32) for spec in SPECS},
-    support={PEFT: 12, PET: 8},
-    phase="lora_a+lora_b",
-    frozen_hash="f" * 64,
-)
-AGREED: dict[str, Any] = {
-    "specs": SPECS,
-    "backbone_hash": "abc",
-    "stage": "adapt",
-    "server_round": 3,
-    "phase": "lora_a+lora_b",
-    "frozen_hash": "f" * 64,
-    "registered_cases": 12,
-}
-
+from protocol.messages.tensors import PEFT, PET, TensorSpec
+from protocol.validation import validate
+from tests.support.payloads import AGREED, GOOD, SPECS, findings_of, with_tensor, without
 
 MOVED_FINDING = (
     f"frozen_hash is '{'e' * 64}', expected '{'f' * 64}': "
     "a tensor that must stand still in this round moved at the center"
 )
-
-
-def findings_of(payload: Payload, **other: Any) -> list[str]:
-    """The findings without their prefix; empty when the payload is accepted."""
-    try:
-        validate(payload, **(AGREED | other))
-    except PayloadError as error:
-        lines = str(error).splitlines()[1:]
-        assert all(line.startswith("  center 'hgj': ") for line in lines)
-        return [line.removeprefix("  center 'hgj': ") for line in lines]
-    return []
-
-
-def with_tensor(key: str, array: NDArray[Any]) -> Payload:
-    return replace(GOOD, tensors={**GOOD.tensors, key: array})
-
-
-def without(*keys: str) -> Tensors:
-    return {key: array for key, array in GOOD.tensors.items() if key not in keys}
 
 
 def test_a_payload_as_agreed_is_admitted() -> None:
@@ -288,47 +243,3 @@ def test_statistics_do_not_stand_in_for_their_group() -> None:
     assert findings_of(payload, specs=SPECS + CONTROLS) == [
         "support of group 'peft' is 12 but none of its 2 tensor(s) came, expected all"
     ]
-
-
-def observation(shapes: dict[str, tuple[int, ...]], **support: int) -> Payload:
-    tensors = {key: np.ones(shape, np.float32) for key, shape in shapes.items()}
-    counts = {name.replace("_", "."): cases for name, cases in support.items()}
-    return replace(GOOD, tensors=tensors, support=counts, phase="")
-
-
-def observed(payload: Payload) -> list[str]:
-    return findings_of(payload, specs=observation_specs(payload, SPECS, sketch_rank=4), phase="")
-
-
-def test_observations_are_admitted_at_the_sizes_they_chose() -> None:
-    shapes: dict[str, tuple[int, ...]] = {"qkv@gram": (4, 3), "qkv#lora_b@fisher": (3, 2)}
-    shapes |= {"features.ct@mean": (5,), "features.ct@scatter": (5, 5)}
-    assert observed(observation(shapes, gram=12, fisher=12, features_ct=12)) == []
-
-
-@pytest.mark.parametrize(
-    ("payload", "finding"),
-    [
-        (observation({"qkv@gram": (5, 3)}, gram=12), "tensor 'qkv@gram' has shape (5, 3), expected (4, 3)"),
-        (
-            observation({"features.ct@mean": (5,)}, features_ct=12),
-            "tensor 'features.ct@scatter' is missing, expected all 2 tensors of group 'features.ct' or none",
-        ),
-        (
-            observation({"features.ct@mean": (5,), "features.ct@scatter": (6, 6)}, features_ct=12),
-            "tensor 'features.ct@scatter' has shape (6, 6), expected (5, 5)",
-        ),
-        (observation({"qkv@gram": (4, 3)}, gram=13), "support of group 'gram' is 13, expected 0 to 12 registered"),
-        (observation({"qkv@gram": (4, 3)}), "support of group 'gram' is missing"),
-        (observation({"qkv#lora_b": (3, 2)}), "tensor 'qkv#lora_b' is a frozen factor in this round"),
-        (observation({"qkv#lora_b@own": (3, 2)}), "tensor 'qkv#lora_b@own' is unknown"),
-    ],
-)
-def test_observations_not_as_agreed_are_findings(payload: Payload, finding: str) -> None:
-    assert any(found.startswith(finding) for found in observed(payload))
-
-
-def test_a_negative_fisher_diagonal_is_a_finding() -> None:
-    payload = observation({"qkv#lora_b@fisher": (3, 2)}, fisher=12)
-    payload.tensors["qkv#lora_b@fisher"][0, 0] = -1
-    assert observed(payload) == ["tensor 'qkv#lora_b@fisher' has 1 negative value(s) of 6, expected none"]
