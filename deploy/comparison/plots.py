@@ -23,7 +23,6 @@ PALETTE = ("#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#7
 BOUNDS = {"upper": "#3d4650", "lower": "#8a929c"}
 MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "h")
 DPI, TITLE_WIDTH = 200, 38
-NO_DATE = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def write_plots(table: Table, folder: Path) -> None:
@@ -52,18 +51,6 @@ def png(figure: Figure) -> bytes:
     with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
     return buffer.getvalue()
-
-
-def svg(figure: Figure, name: str) -> str:
-    """The figure as inline SVG with transparent ground; every id starts with `name`."""
-    buffer = io.StringIO()
-    with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format="svg", metadata=NO_DATE, transparent=True)
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    for reference in (' id="', "url(#", 'href="#'):
-        text = text.replace(reference, f"{reference}{name}-")
-    return text
 
 
 def colour_of(table: Table, arm: str) -> str:

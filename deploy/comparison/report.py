@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from deploy.comparison.plots import figures, svg
+from deploy.comparison.plots import figures
 from deploy.comparison.rows import (
     ARM_HEADER,
     CONTRAST_HEADER,
@@ -21,6 +21,7 @@ from deploy.comparison.rows import (
     opening_sentences,
 )
 from protocol.storage.atomic_files import write_text
+from server.results.charts import as_svg
 from strategies.evaluation.formats import UNDEFINED, label
 from strategies.evaluation.pages import open_templates
 
@@ -66,7 +67,7 @@ def report_html(table: Table) -> str:
         _content(table),
         undefined=UNDEFINED,
         complete=sum(run["status"] == "complete" for run in table["runs"]),
-        drawings={name: svg(figure, name) for name, figure in figures(table).items()},
+        drawings={name: as_svg(figure, name) for name, figure in figures(table).items()},
     )
 
 

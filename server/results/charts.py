@@ -151,9 +151,10 @@ def _number_stages(panel: Axes, curves: Curves) -> None:
 
 
 def as_svg(figure: Figure, name: str) -> str:
-    """The figure as inline SVG whose ids begin with `name`."""
+    """The figure as inline SVG with transparent ground, whose ids begin with `name`."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=NO_METADATA, transparent=True)
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", metadata=NO_METADATA, transparent=True)
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     for reference in (' id="', "url(#", 'href="#'):
