@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from deploy.study.prepare import prepare
 from protocol.messages.tensors import Tensors, role_of
-from server.rounds.banking import current_shared
 from server.rounds.study_run import FRESH
 from server.rounds.transitions import after_gate, after_warm_up, enter_stage, leave_stage
 from server.study.checkpoint import Checkpoint
@@ -147,28 +146,3 @@ def test_leaving_a_stage_keeps_nothing_that_is_shared(prepared: Prepared, entere
     left = leave_stage(replace(entered, own=own, done=("score",)), stages[0], stages[1], prepared.study)
     assert set(left.own["center-a"]) == {"features.ct@mean"}
     assert (left.stage_index, left.done) == (1, ())
-
-
-def test_a_rollback_takes_the_later_versions_residual_away(
-    prepared: Prepared, bank: AdapterBank, entered: Checkpoint
-) -> None:
-    first = entered.shared
-    module = next(key.partition("#")[0] for key in first if role_of(key) == "lora_a")
-    residual = {
-        f"{module}#residual_a": np.ones((1, 24), np.float32),
-        f"{module}#residual_b": np.ones((24, 1), np.float32),
-    }
-    for number, tensors in ((1, first), (2, {**moved(first), **residual})):
-        bank.add(
-            "shared",
-            tensors,
-            center="",
-            stage=f"s{number}",
-            server_round=number,
-            backbone=entered.backbone_hash,
-            support={},
-        )
-    state = replace(entered, shared={**moved(first), **residual})
-    assert same(current_shared(bank, state, prepared.groups), state.shared)
-    bank.rollback("shared", 1)
-    assert same(current_shared(bank, state, prepared.groups), first)

@@ -1,0 +1,22 @@
+"""A history comes back from plain values as it was."""
+
+from dataclasses import asdict
+
+from pydantic import TypeAdapter
+
+from protocol.messages.reply import Score
+from server.study.history import History, LateRecord, QueryRecord, RoundRecord, StageRow
+
+
+def test_a_history_comes_back_from_plain_values() -> None:
+    history = History(
+        rounds=(RoundRecord("adapt", 1, "a", loss=0.5, validation={"ct": Score(3, 0.25, None, 0, 3)}),),
+        rows=(StageRow("adapt", {"a": {"ct": Score(3, 0.25, None, 0, 3)}}),),
+        queries=(QueryRecord("adapt", "compare", "a", bytes_up=3),),
+        late=(LateRecord("adapt", 1, "b", 2, "set-aside", "ab"),),
+    )
+    assert TypeAdapter(History).validate_python(asdict(history)) == history
+
+
+def test_a_new_history_is_empty() -> None:
+    assert set(asdict(History()).values()) == {()}
