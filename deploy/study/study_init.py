@@ -10,7 +10,7 @@ from protocol.enrolment.endpoint import host_and_port
 from protocol.errors import StudyError
 from protocol.messages.settings import findings
 from protocol.storage.atomic_files import write_bytes
-from server.centers.federation_init import found
+from server.centers.federation_init import init_federation
 from server.study.coordinator_settings import CoordinatorSettings, client_image, free_link_port, read_coordinator
 from server.study.directory import StudyDirectory
 from server.study.file import Study, read_study
@@ -42,7 +42,7 @@ def init_study(file: Path, root: Path, endpoint: str, *, backbone: Path | None =
         kept = directory.backbones / f"{content}.safetensors"
         if not kept.exists():
             write_bytes(kept, backbone.read_bytes())
-    found(directory, settings)
+    init_federation(directory, settings)
     return directory
 
 

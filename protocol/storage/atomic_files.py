@@ -31,7 +31,7 @@ def provide_private(path: Path, data: bytes) -> bytes:
     Raises:
         StorageError: the disk refuses.
     """
-    unfinished = _unfinished(path)
+    unfinished = _path_beside(path)
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,21 +41,21 @@ def provide_private(path: Path, data: bytes) -> bytes:
             _sync_directory(path.parent)
         return path.read_bytes()
     except OSError as error:
-        raise _refused(path, len(data), error) from error
+        raise _explain_refusal(path, len(data), error) from error
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
 
 
 def _replace(path: Path, data: bytes, *, mode: int) -> None:
-    unfinished = _unfinished(path)
+    unfinished = _path_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write_through(unfinished, data, mode=mode)
         unfinished.replace(path)
         _sync_directory(path.parent)
     except OSError as error:
-        raise _refused(path, len(data), error) from error
+        raise _explain_refusal(path, len(data), error) from error
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
@@ -73,7 +73,7 @@ def write_directory(path: Path, files: Mapping[str, bytes]) -> None:
         StorageError: the disk is full or refuses, or `path` holds files already; nothing was written at `path`.
     """
     path = path.resolve()
-    unfinished = _unfinished(path)
+    unfinished = _path_beside(path)
     try:
         unfinished.mkdir(parents=True)
         for name, data in files.items():
@@ -84,7 +84,7 @@ def write_directory(path: Path, files: Mapping[str, bytes]) -> None:
         unfinished.rename(path)
         _sync_directory(path.parent)
     except OSError as error:
-        raise _refused(path, sum(map(len, files.values())), error) from error
+        raise _explain_refusal(path, sum(map(len, files.values())), error) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -104,7 +104,7 @@ def free_bytes(path: Path) -> int:
     return shutil.disk_usage(existing).free
 
 
-def _unfinished(path: Path) -> Path:
+def _path_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
@@ -124,7 +124,7 @@ def _sync_directory(path: Path) -> None:
         os.close(handle)
 
 
-def _refused(path: Path, needed: int, error: OSError) -> StorageError:
+def _explain_refusal(path: Path, needed: int, error: OSError) -> StorageError:
     return StorageError(
         f"cannot write {path} ({error.strerror or error}): {needed} bytes needed, {free_bytes(path.parent)} bytes "
         "free; the previous version is untouched. Free some space there or correct the permissions, then resume"

@@ -9,13 +9,13 @@ from typing import Any
 from protocol.errors import BankError
 
 
-def sealed(content: Mapping[str, Any]) -> bytes:
+def seal(content: Mapping[str, Any]) -> bytes:
     """`content` as an indented JSON object with one more key, `seal`; equal content gives equal bytes."""
-    return (json.dumps({**content, "seal": _seal(content)}, indent=1, allow_nan=False) + "\n").encode()
+    return (json.dumps({**content, "seal": _digest(content)}, indent=1, allow_nan=False) + "\n").encode()
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """The content of a file that `sealed` made, without its seal.
+    """The content of a file that `seal` made, without its seal.
 
     Raises:
         BankError: the file is missing, is not JSON, or does not match its seal.
@@ -23,7 +23,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
         expected = content.pop("seal")
-        found = _seal(content)
+        found = _digest(content)
     except FileNotFoundError as error:
         raise BankError(f"{path} is missing; restore it from a copy of the bank") from error
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
@@ -33,5 +33,5 @@ def read_sealed(path: Path) -> dict[str, Any]:
     return dict(content)
 
 
-def _seal(content: Any) -> str:
+def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()

@@ -5,8 +5,8 @@
     revoke  -> revoked    for good: another enrolment needs another kit and another key
     expire  -> expired    a membership has ended; `renew` and a new key of the center bring it back
 
-Whatever breaks off, `reconcile` makes the SuperLink's register what the registry says: keys of enrolled centers are let in,
-all others are turned away, also those that came back with an old database.
+Whatever breaks off, `reconcile` makes the SuperLink's register what the registry says: keys of enrolled centers are let
+in, all others are turned away, also those that came back with an old database.
 """
 
 import os
@@ -115,7 +115,7 @@ class Enrolment:
     def accept(self, path: Path, link: Link) -> str:
         """Take a center's answer: register its key, or the key that replaces it; gives the center's name.
 
-        Where the SuperLink cannot be asked, the center is on the registry all the same, and `reconcile` registers it later.
+        Where the SuperLink cannot be asked, the center is in the registry all the same; `reconcile` registers it later.
 
         Raises:
             KitError: the answer cannot be read, is for another study, or its proof is wrong, used or too late.
@@ -128,8 +128,8 @@ class Enrolment:
             self._follow(
                 link,
                 answer.center,
-                "is on the registry, but its key is not registered yet: accept the answer again when that is put right; "
-                "`concilium launch` and the watchdog try it too",
+                "is in the registry, but its key is not registered yet: accept the answer again when that is put "
+                "right; `concilium launch` and the watchdog try it too",
             )
         return answer.center
 
@@ -155,10 +155,10 @@ class Enrolment:
         return member
 
     def revoke(self, center: str, link: Link) -> None:
-        """End a membership or an invitation at once: first on the registry, then at the SuperLink.
+        """End a membership or an invitation at once: first in the registry, then at the SuperLink.
 
         Raises:
-            EnrolmentError: the center is not on the registry; or it is revoked now, but the SuperLink could not be told.
+            EnrolmentError: the center is not in the registry; or it is revoked, but the SuperLink could not be told.
         """
         with self._changing() as registry:
             before = registry.member(center)
@@ -171,8 +171,8 @@ class Enrolment:
                 self._follow(
                     link,
                     center,
-                    "is revoked on the registry, but a SuperLink that runs still lets its key in: start or repair it, then "
-                    "revoke again; `concilium launch` and the watchdog finish it too",
+                    "is revoked in the registry, but a SuperLink that runs still lets its key in: start or repair it, "
+                    "then revoke again; `concilium launch` and the watchdog finish it too",
                 )
 
     def reconcile(self, link: Link) -> tuple[str, ...]:

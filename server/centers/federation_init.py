@@ -1,6 +1,6 @@
 """What makes a prepared study one that centers can join: the coordinator's settings, authority, certificate, secret.
 
-Founding again with the same answers changes nothing; above all, the authority is made once.
+Doing it again with the same answers changes nothing; above all, the authority is made once.
 """
 
 import secrets
@@ -23,7 +23,7 @@ from server.tls.authority import (
 )
 
 
-def found(directory: StudyDirectory, coordinator: CoordinatorSettings) -> None:
+def init_federation(directory: StudyDirectory, coordinator: CoordinatorSettings) -> None:
     """Write what is missing of settings, authority, server certificate and the secret of SuperLink and SuperExec.
 
     Raises:

@@ -19,7 +19,7 @@ def canonical_key(text: str) -> str:
     Raises:
         EnrolmentError: it is no OpenSSH public key, or not on a NIST curve.
     """
-    return _loaded(text).public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    return _load(text).public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 def fingerprint(key: str) -> str:
@@ -31,13 +31,13 @@ def fingerprint(key: str) -> str:
 def has_signed(key: str, signature: str, message: bytes) -> bool:
     """Whether `signature` (ECDSA with SHA-384, DER, hex) of `message` is by the owner of `key`."""
     try:
-        _loaded(key).verify(bytes.fromhex(signature), message, ec.ECDSA(hashes.SHA384()))
+        _load(key).verify(bytes.fromhex(signature), message, ec.ECDSA(hashes.SHA384()))
     except InvalidSignature:
         return False
     return True
 
 
-def _loaded(text: str) -> ec.EllipticCurvePublicKey:
+def _load(text: str) -> ec.EllipticCurvePublicKey:
     try:
         key = load_ssh_public_key(text.encode())
     except (ValueError, UnsupportedAlgorithm) as error:

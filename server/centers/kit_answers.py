@@ -30,7 +30,7 @@ def member_of_kit(kit: Kit, member_days: int, before: Member | None) -> Member:
 def member_after(registry: CenterRegistry, answer: EnrolmentAnswer, now: datetime) -> Member:
     """The entry of a center after its answer.
 
-    An answer that is on the registry, but whose key the SuperLink does not have yet, may come again.
+    An answer that is in the registry, but whose key the SuperLink does not have yet, may come again.
 
     Raises:
         KitError: the answer is for another study or to another kit, too late, or its proof is wrong.
@@ -38,8 +38,8 @@ def member_after(registry: CenterRegistry, answer: EnrolmentAnswer, now: datetim
     """
     if answer.study != registry.study:
         raise KitError(
-            f"the answer of center '{answer.center}' is for study '{answer.study}', this is '{registry.study}'; give the "
-            "directory of that study with --study"
+            f"the answer of center '{answer.center}' is for study '{answer.study}', this is '{registry.study}'; give "
+            "the directory of that study with --study"
         )
     before = registry.member(answer.center)
     key = canonical_key(answer.public_key)
@@ -54,10 +54,10 @@ def member_after(registry: CenterRegistry, answer: EnrolmentAnswer, now: datetim
             f"center '{answer.center}' answers with key {fingerprint(key)}, which center '{owner}' has or had; every "
             "center makes a key of its own, and none is used again: let it run `join` in a fresh home"
         )
-    return _enrolled(before, key, now, joining=answer.serial != RENEWAL)
+    return _enroll(before, key, now, joining=answer.serial != RENEWAL)
 
 
-def _enrolled(before: Member, key: str, now: datetime, *, joining: bool) -> Member:
+def _enroll(before: Member, key: str, now: datetime, *, joining: bool) -> Member:
     return before.model_copy(
         update={
             "state": "enrolled",

@@ -1,8 +1,9 @@
 """Flower's register of nodes, made to follow the registry.
 
-The register is compared with the registry whenever either may have changed, and not by what was done before: so a command
-that was broken off, a SuperLink that was down and a database that was lost or restored all come right the same way.
-What is refused for one center is kept for the end: the others come right all the same.
+The register is compared with the registry whenever either may have changed, and not by what was done before: so a
+command that was broken off, a SuperLink that was down and a database that was lost or restored all come right the same
+way. What is refused for one center is kept for the end: the others come right all
+the same.
 """
 
 from collections.abc import Iterator, Mapping
@@ -36,14 +37,14 @@ class Followed:
         reasons = "; ".join(f"center '{center}': {reason}" for center, reason in self.refused.items())
         others = f". Done all the same: {'; '.join(self.done)}" if self.done else ""
         raise LaunchError(
-            f"the SuperLink's register does not follow the registry for {', '.join(self.refused)}: {reasons}. Correct that "
-            f"and try again; a center whose key is refused for good is revoked (`concilium revoke`) and invited "
+            f"the SuperLink's register does not follow the registry for {', '.join(self.refused)}: {reasons}. Correct "
+            f"that and try again; a center whose key is refused for good is revoked (`concilium revoke`) and invited "
             f"again{others}"
         )
 
     @contextmanager
-    def keeping_refusal(self, center: str) -> Iterator[None]:
-        """Note a refusal that concerns one center."""
+    def note_refusal(self, center: str) -> Iterator[None]:
+        """Keep a refusal of the block, which concerns one center, for the end."""
         try:
             yield
         except LaunchError as error:
@@ -72,20 +73,20 @@ def _turn_away(followed: Followed, link: Link, only: str | None) -> dict[str, st
         if member is not None and member.accepted and member.public_key == node.public_key:
             found[node.name] = node.node_id
             continue
-        with followed.keeping_refusal(node.name):
+        with followed.note_refusal(node.name):
             link.unregister(node.node_id)
             followed.done.append(f"center '{node.name}': key {fingerprint(node.public_key)} is turned away")
     return found
 
 
 def _let_in(followed: Followed, link: Link, known: Mapping[str, str], only: str | None) -> None:
-    """All keys that the registry accepts; their nodes' ids go on the registry."""
+    """All keys that the registry accepts; their nodes' ids go in the registry."""
     found = dict(known)
     for center, member in followed.registry.members.items():
         if only not in {None, center}:
             continue
         if member.accepted and center not in found and center not in followed.refused:
-            with followed.keeping_refusal(center):
+            with followed.note_refusal(center):
                 found[center] = link.register(member.public_key, center)
                 followed.done.append(f"center '{center}': key {member.fingerprint} is registered")
         noted = member.model_copy(update={"node_id": found.get(center, "")})

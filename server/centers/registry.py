@@ -1,7 +1,7 @@
 """The registry of a study's centers, `enrolment.json`: who was invited, who is enrolled with which key, until when.
 
 It holds no token and no private key, but of a kit that is still out the token's hash, with which an answer could be
-forged: the file has mode 0600, and the hash goes when the kit is used. Who changes the registry holds its lock meanwhile.
+forged: the file has mode 0600, and the hash goes when the kit is used. Who changes the registry holds its lock.
 """
 
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ WAIT_S = 30.0
 
 
 class Member(Settings):
-    """One center on the registry.
+    """One center in the registry.
 
     serial, token_verifier, kit_expires_at: of its last kit; the verifier is empty once that was used or withdrawn.
     member_days: how long a membership lasts from its acceptance or renewal; member_until: when it ends.
     public_key: OpenSSH line of the key it registered with. spent: the key was turned away, and Flower takes no key
     twice. node_id: Flower's; empty until the SuperLink has it. past_fingerprints: of its earlier keys.
-    settings_sha256, bundle_sha256: what its last kit made it agree to; empty on rolls of before they were noted.
+    settings_sha256, bundle_sha256: what its last kit made it agree to; empty in older registries.
     """
 
     state: State
@@ -81,7 +81,7 @@ class CenterRegistry(Settings):
         """
         if center not in self.members:
             raise EnrolmentError(
-                f"center '{center}' was never invited to study '{self.study}'; on the registry: "
+                f"center '{center}' was never invited to study '{self.study}'; in the registry: "
                 f"{sorted(self.members) or 'nobody'}. Invite it with `concilium enroll {center}`"
             )
         return self.members[center]
@@ -90,7 +90,7 @@ class CenterRegistry(Settings):
         """The registry with another entry for one center."""
         return self.model_copy(update={"members": dict(sorted({**self.members, center: member}.items()))})
 
-    def turned_away(self, now: datetime) -> dict[str, str]:
+    def find_turned_away(self, now: datetime) -> dict[str, str]:
         """The centers that took part and are not let in any more, each with "revoked" or "expired".
 
         A membership that was extended after its end is still expired: the center's new key is to come.

@@ -1,9 +1,9 @@
 """What the coordinator's programs tell each other through the study's directory, each file replaced as a whole.
 
-launch.json     what is wanted, written by `launch`, `resume` and `stop`, and by the watchdog when a study is complete
-progress.json   where the run is, written by the ServerApp
-watchdog.json    who watches, and what is not as it should be, written by the watchdog
-turned_away.json   whom nobody waits for, written by the watchdog; the ServerApp, where a run's code is, sees no registry
+launch.json       what is wanted, written by `launch`, `resume` and `stop`, and by the watchdog when a study is complete
+progress.json     where the run is, written by the ServerApp
+watchdog.json     who watches, and what is not as it should be, written by the watchdog
+turned_away.json  whom nobody waits for, written by the watchdog: the ServerApp, with a run's code, sees no registry
 """
 
 from collections.abc import Iterator, Mapping

@@ -124,7 +124,7 @@ class Watchdog:
     def _tell_turned_away(self) -> tuple[str, ...]:
         """Let the run know whom it need not wait for, without the registry's secrets."""
         registry = Enrolment(self._directory, self._clock).registry
-        write_turned_away(self._directory, registry.turned_away(self._clock()))
+        write_turned_away(self._directory, registry.find_turned_away(self._clock()))
         return ()
 
     def _announce(self) -> tuple[str, ...]:

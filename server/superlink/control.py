@@ -42,7 +42,7 @@ from protocol.flower_internals import (
 )
 from server.study.coordinator_settings import read_coordinator
 from server.study.directory import StudyDirectory
-from server.superlink.control_causes import LinkAwayError, refused, unreachable
+from server.superlink.control_causes import LinkAwayError, explain_refusal, explain_unreachable
 from server.superlink.link import RegisteredNode, Run
 from server.superlink.link_trust import trust, trust_in_server
 
@@ -150,9 +150,9 @@ class ControlClient:
         except httpx.HTTPStatusError as error:
             refusal = FlowerError.from_json(error.response.text)
             if refusal is None or already is None or refusal.code != already:
-                raise LaunchError(refused(self._address, what, error.response, refusal)) from error
+                raise LaunchError(explain_refusal(self._address, what, error.response, refusal)) from error
         except httpx.TransportError as error:
-            raise LinkAwayError(unreachable(self._address, what, error)) from error
+            raise LinkAwayError(explain_unreachable(self._address, what, error)) from error
         except (ValueError, TypeError, KeyError) as error:
             raise LaunchError(
                 f"asked {what}, {self._address} gave an answer that cannot be read ({error}); only Flower "

@@ -12,7 +12,7 @@ class LinkAwayError(LaunchError):
     code = "link-away"
 
 
-def unreachable(address: str, what: str, error: httpx.TransportError) -> str:
+def explain_unreachable(address: str, what: str, error: httpx.TransportError) -> str:
     """The message for a call that reached no SuperLink."""
     text = str(error)
     if "CERTIFICATE_VERIFY_FAILED" in text:
@@ -30,7 +30,7 @@ def unreachable(address: str, what: str, error: httpx.TransportError) -> str:
     return f"cannot ask the SuperLink at {address} {what}: {cause}; {remedy}"
 
 
-def refused(address: str, what: str, response: httpx.Response, refusal: FlowerError | None) -> str:
+def explain_refusal(address: str, what: str, response: httpx.Response, refusal: FlowerError | None) -> str:
     """The message for a call that was answered, but not done."""
     if refusal is not None:
         details = f" ({refusal.public_details})" if refusal.public_details else ""

@@ -48,7 +48,7 @@ def trust_in_server(ca: Path, certificate: Path, address: str) -> ssl.SSLContext
             shown = x509.load_der_x509_certificate(self.getpeercert(binary_form=True) or b"")
             if _key(shown) != _key(expected):
                 self.close()
-                raise LinkAwayError(_another(address, shown, certificate, expected))
+                raise LinkAwayError(_explain_other(address, shown, certificate, expected))
 
     context = trust(ca)
     context.sslsocket_class = KeyCheckedSocket
@@ -59,14 +59,14 @@ def _key(certificate: x509.Certificate) -> bytes:
     return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _another(address: str, shown: x509.Certificate, certificate: Path, expected: x509.Certificate) -> str:
+def _explain_other(address: str, shown: x509.Certificate, certificate: Path, expected: x509.Certificate) -> str:
     return (
-        f"the SuperLink at {address} is not this study's: it shows certificate {_named(shown)}, expected the key of "
-        f"{certificate}, {_named(expected)}. Nothing was asked of it. Where another study of the same authority is "
+        f"the SuperLink at {address} is not this study's: it shows certificate {_describe(shown)}, expected the key of "
+        f"{certificate}, {_describe(expected)}. Nothing was asked of it. Where another study of the same authority is "
         "served there, give each a port of its own: `link_port` in coordinator.toml, or `concilium study init "
         "--link-port PORT`; where this study's server.key was replaced, restart its SuperLink"
     )
 
 
-def _named(certificate: x509.Certificate) -> str:
+def _describe(certificate: x509.Certificate) -> str:
     return f"{certificate.subject.rfc4514_string()} of serial number {certificate.serial_number:x}"

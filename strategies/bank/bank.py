@@ -24,7 +24,7 @@ from protocol.messages.settings import StudySettings
 from protocol.messages.tensors import Tensors, content_hash
 from protocol.names import NAME
 from protocol.storage import atomic_files
-from protocol.storage.sealed_json import read_sealed, sealed
+from protocol.storage.sealed_json import read_sealed, seal
 from strategies.bank import peft_format
 from strategies.bank.adapter_parts import default_part, part_files, read_parts
 from strategies.bank.entry import Entry
@@ -75,7 +75,7 @@ class AdapterBank:
                 )
             atomic_files.remove_unfinished(root)
         else:
-            atomic_files.write_bytes(root / SETTINGS_FILE, sealed(study))
+            atomic_files.write_bytes(root / SETTINGS_FILE, seal(study))
         return cls(root)
 
     def put_backbone(self, tensors: Tensors) -> str:
@@ -213,12 +213,12 @@ class AdapterBank:
         return {
             CONFIG_FILE: peft_format.config_bytes(peft_format.config_for(tensors, self.adapter_config)),
             TENSOR_FILE: peft_format.tensor_bytes(peft_format.to_peft(default_part(tensors))),
-            ENTRY_FILE: sealed(asdict(entry)),
+            ENTRY_FILE: seal(asdict(entry)),
             **part_files(tensors, self.adapter_config),
         }
 
     def _set_head(self, entry: Entry) -> None:
-        atomic_files.write_bytes(self._adapter_path(entry.name) / HEAD_FILE, sealed({"version": entry.version}))
+        atomic_files.write_bytes(self._adapter_path(entry.name) / HEAD_FILE, seal({"version": entry.version}))
 
     def _folder(self, entry: Entry) -> Path:
         return self._adapter_path(entry.name) / f"{entry.version:04d}"

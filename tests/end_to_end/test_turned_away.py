@@ -12,7 +12,7 @@ from server.grid.center_grid import CenterGrid
 from server.runs.state_files import read_turned_away
 from server.runs.watchdog import Watchdog
 from server.study.events import Event, Listen, RoundStarted, ScoringStarted
-from tests.support.coordinator_root import enroll, found_root
+from tests.support.coordinator_root import enroll, init_root
 from tests.support.light_study import STUDY, light, run_untracked
 from tests.support.listed_link import NOW, NoLink
 
@@ -76,7 +76,7 @@ def test_a_center_that_was_expired_before_the_run_is_not_waited_for_either(tmp_p
 
 
 def test_the_watchdog_tells_the_run_who_is_turned_away_though_the_superlink_is_down(tmp_path: Path) -> None:
-    directory = found_root(tmp_path / "root")
+    directory = init_root(tmp_path / "root")
     enroll(directory, ["center-a", "center-b", "center-c"], until=NOW + timedelta(days=9))
     assert read_turned_away(directory) == {}
     registry = read_registry(directory.enrolment, "roots")
@@ -88,11 +88,11 @@ def test_the_watchdog_tells_the_run_who_is_turned_away_though_the_superlink_is_d
 
 
 def test_a_center_whose_membership_came_back_without_a_new_key_is_still_expired(tmp_path: Path) -> None:
-    directory = found_root(tmp_path / "root")
+    directory = init_root(tmp_path / "root")
     enroll(directory, ["center-a"], until=NOW + timedelta(days=9))
     registry = read_registry(directory.enrolment, "roots")
     spent = registry.member("center-a").model_copy(update={"spent": True})
-    assert registry.having("center-a", spent).turned_away(NOW) == {"center-a": "expired"}
+    assert registry.having("center-a", spent).find_turned_away(NOW) == {"center-a": "expired"}
 
 
 def test_a_center_that_lacks_the_backbone_gets_what_is_left_of_the_deadline(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A coordinator's directory for tests that need no network that learns: founded, with centers on its registry."""
+"""A coordinator's directory for tests that need no network that learns, with centers on its registry."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from protocol.messages.tensors import TensorSpec
-from server.centers.federation_init import found
+from server.centers.federation_init import init_federation
 from server.centers.keys import canonical_key, fingerprint
 from server.centers.registry import CenterRegistry, Member, write_registry
 from server.runs.state_files import Launch, RunProgress, read_launch, write_state
@@ -26,12 +26,12 @@ STUDY = (
 )
 
 
-def found_root(root: Path, *, port: int = 9443, link_port: int = 8443) -> StudyDirectory:
-    """A founded coordinator at localhost:`port`, with nobody on its registry."""
+def init_root(root: Path, *, port: int = 9443, link_port: int = 8443) -> StudyDirectory:
+    """A coordinator at localhost:`port`, with nobody on its registry."""
     specs = (TensorSpec("w", "peft", (1,)),)
     write_prepared(root, STUDY, specs, {"w": np.zeros(1, np.float32)}, {})
     directory = StudyDirectory(root)
-    found(
+    init_federation(
         directory,
         CoordinatorSettings(consortium="tests", endpoint=f"localhost:{port}", link_port=link_port, image="none"),
     )
@@ -39,7 +39,7 @@ def found_root(root: Path, *, port: int = 9443, link_port: int = 8443) -> StudyD
 
 
 def enroll(directory: StudyDirectory, centers: Sequence[str], *, until: datetime | None = None) -> None:
-    """Put centers on the registry as if their answers had been accepted; their keys are under ROOT/keys."""
+    """Put centers in the registry as if their answers had been accepted; their keys are under ROOT/keys."""
     keys = directory.root / "keys"
     keys.mkdir(exist_ok=True)
     members = {}

@@ -14,7 +14,7 @@ from protocol.enrolment.kit import read_kit
 from protocol.errors import LaunchError
 from protocol.messages.tensors import TensorSpec, write_specs
 from server.centers.enrolment import Enrolment
-from server.centers.federation_init import found
+from server.centers.federation_init import init_federation
 from server.study.coordinator_settings import CoordinatorSettings
 from server.study.directory import StudyDirectory
 from server.superlink.link import RegisteredNode
@@ -46,7 +46,7 @@ def write_coordinator_directory(root: Path, coordinator: CoordinatorSettings = C
     root.mkdir()
     directory.study_file.write_text(STUDY)
     write_specs(root / "tensors.json", SPECS)
-    found(directory, coordinator)
+    init_federation(directory, coordinator)
     return directory
 
 

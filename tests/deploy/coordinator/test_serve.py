@@ -33,7 +33,7 @@ from server.runs.state_files import read_progress, read_watchdog
 from server.study.directory import StudyDirectory
 from server.superlink.control import connect_to
 from server.tls.authority import open_authority, provide_server_certificate
-from tests.support.coordinator_root import enroll, found_root
+from tests.support.coordinator_root import enroll, init_root
 from tests.support.loopback import Loopback, free_port, wait_until
 
 CALLS = tuple(re.findall(r"location = (/v1/fleet/\S+)", template()))
@@ -54,7 +54,7 @@ def test_proxy_passes_what_the_superlink_offers_to_supernodes() -> None:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> StudyDirectory:
-    return found_root(tmp_path / "root", port=free_port(), link_port=free_port())
+    return init_root(tmp_path / "root", port=free_port(), link_port=free_port())
 
 
 def test_expired_certificate_is_refused(directory: StudyDirectory) -> None:
@@ -127,7 +127,7 @@ class BusyLink(BaseHTTPRequestHandler):
 def busy(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[tuple[StudyDirectory, int]]:
     """The proxy before an upstream that fails in chosen ways."""
     folder = tmp_path_factory.mktemp("b")
-    directory = found_root(folder / "root", port=free_port(), link_port=free_port())
+    directory = init_root(folder / "root", port=free_port(), link_port=free_port())
     serving, loopback = prepare(directory.root, bind="127.0.0.1"), Loopback(folder, repository)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(directory.server_certificate, directory.server_key)
@@ -191,7 +191,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterat
     """A coordinator under `concilium serve`, with two centers on its registry; ended at the end."""
     folder = tmp_path_factory.mktemp("s")
     port = free_port()
-    directory, loopback = found_root(folder / "root", port=port, link_port=free_port()), Loopback(folder, repository)
+    directory, loopback = init_root(folder / "root", port=port, link_port=free_port()), Loopback(folder, repository)
     enroll(directory, ["center-a", "center-b"])
     command = [sys.executable, "-c", "from deploy.coordinator.cli import main; main()", "serve", str(directory.root)]
     try:

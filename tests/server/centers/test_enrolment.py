@@ -53,7 +53,7 @@ def test_an_accepted_answer_registers_the_centers_key_under_its_name(enrolment: 
     assert (member.state, member.node_id) == ("enrolled", "101")
 
 
-def test_the_roll_keeps_no_token_and_only_its_owner_can_read_it(
+def test_the_registry_keeps_no_token_and_only_its_owner_can_read_it(
     enrolment: Enrolment, directory: StudyDirectory
 ) -> None:
     kit, _ = read_kit(enrolment.invite("center-a"))
@@ -135,7 +135,7 @@ def test_an_answer_for_another_study_is_refused(enrolment: Enrolment, register: 
 
 def test_an_answer_of_a_center_that_was_not_invited_is_refused(enrolment: Enrolment, register: Register) -> None:
     answer = answer_to(enrolment.invite("center-a"), new_key(), center="center-d")
-    with pytest.raises(EnrolmentError, match=r"'center-d' was never invited .*on the registry: \['center-a'\]"):
+    with pytest.raises(EnrolmentError, match=r"'center-d' was never invited .*in the registry: \['center-a'\]"):
         enrolment.accept(answer, register)
 
 
@@ -204,7 +204,7 @@ def test_a_revocation_stands_while_the_superlink_is_down_and_is_finished_later(
     enroll(enrolment, register, ["center-a"])
     register.down = True
     with pytest.raises(
-        EnrolmentError, match="is revoked on the registry, but a SuperLink that runs still lets its key in"
+        EnrolmentError, match="is revoked in the registry, but a SuperLink that runs still lets its key in"
     ):
         enrolment.revoke("center-a", register)
     assert enrolment.registry.member("center-a").state == "revoked"
@@ -220,14 +220,14 @@ def test_an_answer_accepted_while_the_superlink_is_down_can_come_again(
 ) -> None:
     answer = answer_to(enrolment.invite("center-a"), new_key())
     register.down = True
-    with pytest.raises(EnrolmentError, match="is on the registry, but its key is not registered yet"):
+    with pytest.raises(EnrolmentError, match="is in the registry, but its key is not registered yet"):
         enrolment.accept(answer, register)
     register.down = False
     enrolment.accept(answer, register)
     assert register.names == ["center-a"]
 
 
-def test_settling_registers_who_was_accepted_while_the_superlink_was_down(
+def test_reconciling_registers_who_was_accepted_while_the_superlink_was_down(
     enrolment: Enrolment, register: Register
 ) -> None:
     with pytest.raises(EnrolmentError):
@@ -254,7 +254,7 @@ def test_a_new_database_learns_every_enrolled_center(enrolment: Enrolment, regis
     assert fresh.names == ["center-a"]
 
 
-def test_settling_twice_does_nothing_the_second_time(
+def test_reconciling_twice_does_nothing_the_second_time(
     enrolment: Enrolment, register: Register, directory: StudyDirectory
 ) -> None:
     enroll(enrolment, register, ["center-a"])
@@ -263,7 +263,7 @@ def test_settling_twice_does_nothing_the_second_time(
     assert directory.enrolment.stat().st_ino == before
 
 
-def test_a_node_that_the_roll_does_not_know_is_turned_away(enrolment: Enrolment, register: Register) -> None:
+def test_a_node_that_the_registry_does_not_know_is_turned_away(enrolment: Enrolment, register: Register) -> None:
     register.register(openssh(new_key()), "stranger")
     assert "center 'stranger': key SHA256:" in enrolment.reconcile(register)[0]
     assert register.nodes() == ()
@@ -382,7 +382,7 @@ def test_two_answers_at_once_enrol_one_machine(enrolment: Enrolment, register: R
     assert register.names == ["center-a"]
 
 
-def test_a_command_that_holds_the_roll_for_too_long_is_named(directory: StudyDirectory) -> None:
+def test_a_command_that_holds_the_registry_for_too_long_is_named(directory: StudyDirectory) -> None:
     with (
         hold_registry(directory.enrolment),
         pytest.raises(EnrolmentError, match="another command works on the registry"),
@@ -398,19 +398,19 @@ def test_the_lock_is_free_after_an_error(enrolment: Enrolment, directory: StudyD
         pass
 
 
-def test_a_damaged_roll_is_an_error_and_not_an_empty_one(enrolment: Enrolment, directory: StudyDirectory) -> None:
+def test_a_damaged_registry_is_an_error_and_not_an_empty_one(enrolment: Enrolment, directory: StudyDirectory) -> None:
     directory.enrolment.write_text('{"study": "small", "members": {"center-a": {}}}')
     with pytest.raises(EnrolmentError, match="is damaged; restore it from a backup"):
         enrolment.invite("center-a")
 
 
-def test_a_roll_of_another_study_is_refused(enrolment: Enrolment, directory: StudyDirectory) -> None:
+def test_a_registry_of_another_study_is_refused(enrolment: Enrolment, directory: StudyDirectory) -> None:
     directory.enrolment.write_text('{"study": "other"}')
     with pytest.raises(EnrolmentError, match="is the registry of study 'other', expected 'small'"):
         enrolment.invite("center-a")
 
 
-def test_settling_passes_the_superlinks_own_words_on(enrolment: Enrolment, register: Register) -> None:
+def test_reconciling_passes_the_superlinks_own_words_on(enrolment: Enrolment, register: Register) -> None:
     enroll(enrolment, register, ["center-a"])
     register.down = True
     with pytest.raises(LaunchError, match="does not answer"):
@@ -437,7 +437,7 @@ def test_a_stranger_who_cannot_be_turned_away_holds_up_no_center(enrolment: Enro
     assert fresh.names == ["center-a", "stranger"]
 
 
-def test_another_user_than_the_directorys_owner_writes_no_roll(
+def test_another_user_than_the_directorys_owner_writes_no_registry(
     enrolment: Enrolment, directory: StudyDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = directory.study_file.stat().st_uid
@@ -447,7 +447,7 @@ def test_another_user_than_the_directorys_owner_writes_no_roll(
     assert not directory.enrolment.exists()
 
 
-def test_the_roll_keeps_what_a_center_agreed_to(enrolment: Enrolment, register: Register) -> None:
+def test_the_registry_keeps_what_a_center_agreed_to(enrolment: Enrolment, register: Register) -> None:
     kit_file = enrolment.invite("center-a")
     agreement = read_kit(kit_file)[0].agreement
     enrolment.accept(answer_to(kit_file, new_key()), register)
@@ -456,7 +456,7 @@ def test_the_roll_keeps_what_a_center_agreed_to(enrolment: Enrolment, register: 
     assert len(member.settings_sha256) == len(member.bundle_sha256) == 64
 
 
-def test_what_ends_within_thirty_days_is_announced_with_its_remedy(
+def test_what_ends_within_thirty_days_is_listed_with_its_remedy(
     enrolment: Enrolment, register: Register, directory: StudyDirectory, clock: Clock
 ) -> None:
     enroll(enrolment, register, ["center-a"])
@@ -469,20 +469,20 @@ def test_what_ends_within_thirty_days_is_announced_with_its_remedy(
     assert f"in 25 day(s); extend it: `concilium enroll --renew center-a --study {directory.root}`" in membership
 
 
-def test_nothing_is_announced_while_everything_lasts(
+def test_nothing_is_listed_while_everything_lasts(
     enrolment: Enrolment, register: Register, directory: StudyDirectory, clock: Clock
 ) -> None:
     enroll(enrolment, register, ["center-a"])
     assert expiry_notices(directory, clock()) == ()
 
 
-def test_the_servers_certificate_is_announced_in_time(directory: StudyDirectory, clock: Clock) -> None:
+def test_the_servers_certificate_is_listed_in_time(directory: StudyDirectory, clock: Clock) -> None:
     end = read_certificate(directory.server_certificate).not_valid_after_utc
     clock.pass_days((end - clock()).days - 29)
     assert [line[:28] for line in expiry_notices(directory, clock())] == ["the server's certificate end"]
 
 
-def test_a_center_whose_key_is_spent_is_announced(
+def test_a_center_whose_key_is_spent_is_listed(
     enrolment: Enrolment, register: Register, directory: StudyDirectory, clock: Clock
 ) -> None:
     enroll(enrolment, register, ["center-a"])

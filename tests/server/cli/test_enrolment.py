@@ -111,7 +111,7 @@ def test_enroll_does_one_thing_at_a_time(directory: StudyDirectory, arguments: t
     assert (code, "give one of" in output) == (2, True)
 
 
-def test_accepting_without_a_superlink_says_so_and_keeps_the_answer_on_the_roll(tmp_path: Path) -> None:
+def test_accepting_without_a_superlink_says_so_and_keeps_the_answer_in_the_registry(tmp_path: Path) -> None:
     nobody = CoordinatorSettings.model_validate({**COORDINATOR.model_dump(), "link_port": free_port()})
     directory = write_coordinator_directory(tmp_path / "root", nobody)
     run("enroll", "center-a", "--study", directory.root)

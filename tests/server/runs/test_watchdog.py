@@ -15,7 +15,7 @@ from server.runs.watchdog_rules import decide
 from server.study.directory import StudyDirectory
 from server.study.lock import hold_study
 from server.superlink.link import Run
-from tests.support.coordinator_root import enroll, found_root, report, want, wanted_of
+from tests.support.coordinator_root import enroll, init_root, report, want, wanted_of
 from tests.support.listed_link import NOW, ListedLink, NoLink, run
 
 
@@ -103,7 +103,7 @@ def test_run_that_is_pending_for_less_than_a_minute_is_no_alarm() -> None:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> StudyDirectory:
-    return found_root(tmp_path / "root")
+    return init_root(tmp_path / "root")
 
 
 def watchdog(directory: StudyDirectory, link: ListedLink, **more: Any) -> Watchdog:
@@ -158,7 +158,7 @@ def test_superexec_is_restarted_once_a_minute(directory: StudyDirectory) -> None
     assert restarts == ["once"]
 
 
-def test_node_that_is_not_on_the_roll_is_turned_away(directory: StudyDirectory) -> None:
+def test_node_that_is_not_in_the_registry_is_turned_away(directory: StudyDirectory) -> None:
     link = ListedLink()
     watchdog(directory, link).look()
     assert link.unregistered == ["77"]
@@ -193,7 +193,7 @@ def test_status_names_the_silent_watchdog(directory: StudyDirectory) -> None:
     assert "no watchdog watches" in " ".join(study_status(directory, ListedLink(), NOW).notes)
 
 
-def test_status_shows_the_alarms_of_a_steward_that_is_alive(directory: StudyDirectory) -> None:
+def test_status_shows_the_alarms_of_a_watchdog_that_is_alive(directory: StudyDirectory) -> None:
     want(directory)
     write_state(directory.watchdog, WatchdogState(alive_at=NOW, alarms=("a disk is full",)))
     assert "a disk is full" in study_status(directory, ListedLink(), NOW).notes
@@ -207,7 +207,7 @@ def test_status_says_once_that_nothing_takes_a_run(directory: StudyDirectory) ->
     assert [note for note in study_status(directory, link, NOW).notes if "pending" in note] == [alarm]
 
 
-def test_status_says_itself_that_nothing_takes_a_run_where_no_steward_does(directory: StudyDirectory) -> None:
+def test_status_says_itself_that_nothing_takes_a_run_where_no_watchdog_does(directory: StudyDirectory) -> None:
     want(directory)
     late, early = (ListedLink(run("pending", ended_s_ago=ago_s)) for ago_s in (61, 59))
     said = [note for link in (late, early) for note in study_status(directory, link, NOW).notes if "pending" in note]

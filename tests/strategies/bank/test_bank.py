@@ -10,7 +10,7 @@ import pytest
 from protocol.errors import BankError, StorageError
 from protocol.messages.settings import Adapter, Model, StudySettings
 from protocol.messages.tensors import content_hash
-from protocol.storage.sealed_json import read_sealed, sealed
+from protocol.storage.sealed_json import read_sealed, seal
 from strategies.bank.bank import AdapterBank
 from strategies.bank.peft_format import adapter_config, config_bytes
 
@@ -238,7 +238,7 @@ def test_a_bank_of_another_schema_is_refused_with_what_to_do(bank, schema):
     add(bank, 1.0, 1)
     path = bank.root / "study.json"
     study = {key: value for key, value in read_sealed(path).items() if key != "schema"}
-    path.write_bytes(sealed(study if schema is None else {**study, "schema": schema}))
+    path.write_bytes(seal(study if schema is None else {**study, "schema": schema}))
     for opened in (lambda: AdapterBank(bank.root), lambda: AdapterBank.create(bank.root, SETTINGS, CONFIG)):
         with pytest.raises(
             BankError, match=rf"is an adapter bank of schema {schema or 1}, .* reads schema 2 only.*run"

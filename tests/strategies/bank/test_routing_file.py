@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from protocol.errors import BankError
-from protocol.storage.sealed_json import read_sealed, sealed
+from protocol.storage.sealed_json import read_sealed, seal
 from strategies.bank.routing_file import ROUTER_FILE, from_json, read_routers, to_json, write_routers
 from strategies.continual.router import fit
 from tests.support.drawn_centers import gaussian_centers, line, prototype
@@ -17,7 +17,7 @@ def test_a_router_survives_its_file(tmp_path: Path) -> None:
     _, observed = gaussian_centers(5, 12)
     router = fit([prototype(name, rows) for name, rows in zip("abc", observed, strict=True)], shrinkage=0.2)
     path = tmp_path / "router.json"
-    path.write_bytes(sealed(to_json(router)))
+    path.write_bytes(seal(to_json(router)))
     again = from_json(read_sealed(path))
     assert json.dumps(to_json(again)) == json.dumps(to_json(router))
     assert again.route(observed[0][0]) == router.route(observed[0][0])
