@@ -119,7 +119,7 @@ class NothingWaitingError(ConciliumError):
 
 
 class CancelledError(ConciliumError):
-    """Work that was broken off because its run was stopped; nothing of it leaves."""
+    """Work that was cancelled because its run was stopped; nothing of it leaves."""
 
     code = "cancelled"
 
@@ -148,7 +148,7 @@ class LaunchError(ConciliumError):
     code = "launch"
 
 
-def known_codes() -> frozenset[str]:
+def error_codes() -> frozenset[str]:
     """Every code that a center may answer with; nothing else is an error code."""
     return frozenset({REFUSED, INTERNAL, UNREADABLE}.union(_codes(ConciliumError)))
 

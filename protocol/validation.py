@@ -14,7 +14,7 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,60 +50,66 @@ class NormFindings:
     noted: str = ""
 
 
-def validate(
-    payload: Payload,
-    *,
-    specs: Sequence[TensorSpec],
-    backbone_hash: str,
-    stage: str,
-    server_round: int,
-    phase: str,
-    frozen_hash: str,
-    registered_cases: int,
-    gains: Gains | None = None,
-    start: Tensors | None = None,
-    medians: Mapping[str, float] = {},
-    norm_limit: float | None = NORM_LIMIT,
-) -> None:
-    """Accept a payload whole, or refuse it with everything that is wrong with it.
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What a round expects of one center's payload.
 
-    Args:
-        payload: what the center sent.
-        specs: the tensors that the round exchanges with this center, at the center's own rank; each group comes whole
-            or not at all, and so does each kind of statistic beside a group (`key@control`).
-        backbone_hash: content hash of the backbone this round started from.
-        stage: the stage under way.
-        server_round: the round under way.
-        phase: the adapter roles that train in it (`protocol.messages.payload.phase_of`).
-        frozen_hash: what `protocol.messages.payload.frozen_hash` gives for the tensors sent to the center.
-        registered_cases: training cases the center registered with; no group can have more support.
-        gains: says which row gains d are too small; asked once keys, shapes and values are sound. A magnitude
-            that is not positive is found without it, since d = m / ||W0 + s B A||.
-        start: what the center was sent; None leaves the norm of the update unchecked.
-        medians: group -> median norm of the study's updates of this kind so far; a group without one is unchecked.
-        norm_limit: multiple of its median above which a group's update is refused; None refuses none.
+    specs: the tensors that the round exchanges with this center, at the center's own rank; each group comes whole or
+        not at all, and so does each kind of statistic beside a group (`key@control`).
+    backbone_hash: content hash of the backbone this round started from.
+    phase: the adapter roles that train in it (`protocol.messages.payload.phase_of`).
+    frozen_hash: what `protocol.messages.payload.frozen_hash` gives for the tensors sent to the center.
+    registered_cases: training cases the center registered with; no group can have more support.
+    gains: says which row gains d are too small; asked once keys, shapes and values are sound. A magnitude that is not
+        positive is found without it, since d = m / ||W0 + s B A||.
+    start: what the center was sent; None leaves the norm of the update unchecked.
+    medians: group -> median norm of the study's updates of this kind so far; a group without one is unchecked.
+    norm_limit: multiple of its median above which a group's update is refused; None refuses none.
+    """
+
+    specs: Sequence[TensorSpec]
+    backbone_hash: str
+    stage: str
+    server_round: int
+    phase: str
+    frozen_hash: str
+    registered_cases: int
+    gains: Gains | None = None
+    start: Tensors | None = None
+    medians: Mapping[str, float] = field(default_factory=dict)
+    norm_limit: float | None = NORM_LIMIT
+
+
+def validate(payload: Payload, expected: Expected) -> None:
+    """Accept a payload whole, or refuse it with everything that is wrong with it.
 
     Raises:
         PayloadError: every finding on its own line, with center, tensor or field, found and expected; of the
             subclass that fits the first.
     """
-    unsound = [*_key_findings(payload, specs, phase), *_array_findings(payload, specs)]
-    known = {} if unsound or start is None else start
-    findings: list[Finding] = [
-        *unsound,
-        *_context_findings(payload, backbone_hash, stage, server_round),
-        *_phase_findings(payload, phase, frozen_hash),
-        *_update_findings(payload, update_norms(payload, known, specs), medians, norm_limit),
-        *_gain_findings(payload, specs),
-        *((GainError, finding) for finding in (() if gains is None or unsound else gains(payload))),
-        *_support_findings(payload, specs, registered_cases),
-    ]
+    findings = list(_findings(payload, expected))
     if findings:
         lines = [f"  center '{payload.center}': {finding}" for _, finding in findings]
         raise findings[0][0](
-            f"center '{payload.center}': payload for stage '{stage}', round {server_round} refused with "
-            f"{len(findings)} finding(s); none of its tensors was used:\n" + "\n".join(lines)
+            f"center '{payload.center}': payload for stage '{expected.stage}', round {expected.server_round} refused "
+            f"with {len(findings)} finding(s); none of its tensors was used:\n" + "\n".join(lines)
         )
+
+
+def _findings(payload: Payload, expected: Expected) -> Iterator[Finding]:
+    """All that is wrong, in the order of the module's first lines."""
+    specs = expected.specs
+    unsound = [*_key_findings(payload, specs, expected.phase), *_array_findings(payload, specs)]
+    yield from unsound
+    yield from _context_findings(payload, expected.backbone_hash, expected.stage, expected.server_round)
+    yield from _phase_findings(payload, expected.phase, expected.frozen_hash)
+    if expected.start is not None and not unsound:
+        norms = update_norms(payload, expected.start, specs)
+        yield from _update_findings(payload, norms, expected.medians, expected.norm_limit)
+    yield from _gain_findings(payload, specs)
+    if expected.gains is not None and not unsound:
+        yield from ((GainError, finding) for finding in expected.gains(payload))
+    yield from _support_findings(payload, specs, expected.registered_cases)
 
 
 def update_norms(payload: Payload, start: Tensors, specs: Iterable[TensorSpec]) -> dict[str, float]:

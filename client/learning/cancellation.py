@@ -1,4 +1,4 @@
-"""How work that nobody waits for any more is broken off: a callable that the work asks between two of its steps."""
+"""How work that nobody waits for any more is cancelled: a callable that the work asks between two of its steps."""
 
 from collections.abc import Callable
 
@@ -7,4 +7,4 @@ Check = Callable[[], None]
 
 
 def never_cancelled() -> None:
-    """The check of work that nobody can call off."""
+    """The check of work that nobody can cancel."""

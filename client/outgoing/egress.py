@@ -1,7 +1,7 @@
 """What may leave a center: an allow-list that can be read here.
 
-A reply may carry the study's tensors (`payload_egress`), mean scores by modality setting, the loss, a comparison and the
-diagnostics of `protocol.messages.diagnostics`, the facts named in FACTS, and an error code. Anything else stops the
+A reply may carry the study's tensors (`payload_egress`), mean scores by modality setting, the loss, a comparison and
+the diagnostics of `protocol.messages.diagnostics`, the facts named in FACTS, and an error code. Anything else stops the
 whole reply; the coordinator then learns `egress-refused`, and the reasons are for the outgoing log. Figures that stand
 on too few cases are withheld alone (`withholding`).
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from client.outgoing.payload_egress import EgressLimits, payload_findings
 from client.outgoing.sealed_reply import SealedReply, seal
 from client.outgoing.withholding import withhold
-from protocol.errors import INTERNAL, REFUSED, PayloadError, known_codes
+from protocol.errors import INTERNAL, REFUSED, PayloadError, error_codes
 from protocol.messages.diagnostics import diagnostic_findings
 from protocol.messages.reply import Comparison, Reply, Score, comparison_findings
 from protocol.messages.settings import SETTINGS
@@ -44,7 +44,7 @@ def check_reply(
         sketch_rank: most rows of a Gram sketch.
     """
     if reply.error:
-        if reply.error in known_codes():
+        if reply.error in error_codes():
             return _seal_code(reply, reply.error), []
         return _seal_code(reply, INTERNAL), [f"error '{reply.error}' is not a known code"]
     reasons = [*reply_findings(reply)]

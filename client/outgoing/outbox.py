@@ -68,8 +68,8 @@ class Outbox:
         reply = self._first(entry for entry in self._of(instruction) if entry.server_round < instruction.server_round)
         if reply is None:
             raise NothingWaitingError(
-                f"no finished update after round {instruction.acknowledged} and before {instruction.server_round} waits "
-                f"in {self._folder}"
+                f"no finished update after round {instruction.acknowledged} and before {instruction.server_round} "
+                f"waits in {self._folder}"
             )
         return replace(reply, kind="collect")
 

@@ -56,9 +56,10 @@ def payload_findings(
             yield f"tensor '{key}' is not one of the study's {len(specs)}"
         else:
             yield from _tensor_findings(known[key], array, _owner(key, known), limits.owned_groups)
+    minimum = limits.minimum_cases
     for group in sorted({known[key].group for key in payload.tensors if key in known}):
-        if (cases := payload.support.get(group, 0)) < limits.minimum_cases:
-            yield f"tensors of group '{group}' stand on {cases} case(s), this center sends from {limits.minimum_cases} on"
+        if (cases := payload.support.get(group, 0)) < minimum:
+            yield f"tensors of group '{group}' stand on {cases} case(s), this center sends from {minimum} on"
     if (size := tensor_bytes(payload.tensors)) > limits.maximum_bytes:
         yield f"payload has {size} bytes, this center sends at most {limits.maximum_bytes}"
 

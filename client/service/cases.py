@@ -1,4 +1,4 @@
-"""A center's own cases: what is in its folders, which part of the split each is in, and prepared to train or score on."""
+"""A center's own cases: what is in its folders, the part of the split each belongs to, and the prepared arrays."""
 
 import logging
 from collections.abc import Mapping, Sequence

@@ -61,7 +61,7 @@ class Trainer:
         self.center, self.home, self.device = center, home, device
         self._agreed, self._maximum_steps = agreed, maximum_steps
         self._work, self._outbox = CenterWork(center, folders, modalities, home, device), Outbox(home / "outbox")
-        self._limits = EgressLimits(self._work.owned(GROUPS), minimum_cases, maximum_bytes)
+        self._limits = EgressLimits(self._work.own_groups(GROUPS), minimum_cases, maximum_bytes)
 
     def manifest(self) -> Manifest:
         """What is in the center's folders; they are scanned once.

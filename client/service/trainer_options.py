@@ -50,7 +50,7 @@ def trainer_options(home: Path, **command_line: Unpack[CommandLine]) -> TrainerO
     if "data" in said:
         said["data"] = (said["data"],)
     joined = CenterHome(home.absolute())
-    options = _defaults(home) | (_kept(joined) if joined.settings.exists() else {}) | said
+    options = _defaults(home) | (_read_home(joined) if joined.settings.exists() else {}) | said
     if not {"center", "data", "socket"} <= options.keys():
         raise HomeError(
             f"home {home} has no center.toml: give --center, --data and --socket, or the home that `concilium-center "
@@ -70,7 +70,7 @@ def _defaults(home: Path) -> dict[str, Any]:
     }
 
 
-def _kept(joined: CenterHome) -> dict[str, Any]:
+def _read_home(joined: CenterHome) -> dict[str, Any]:
     """What a center that joined a federation keeps in its home."""
     return read_settings(joined).model_dump(include=set(CommandLine.__annotations__)) | {
         "home": joined.trainer,

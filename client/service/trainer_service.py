@@ -2,7 +2,8 @@
 
 The process stays up between rounds, so that imports, data and backbone are paid for once. Frames are
 `protocol.socket_codec`; what cannot be read is answered with a code and the service goes on. The thread that calls
-`serve` does the work, so that SIGTERM ends it; `request_queue` takes connections meanwhile, so that it can be cancelled.
+`serve` does the work, so that SIGTERM ends it; `request_queue` takes connections meanwhile, so that work can be
+cancelled.
 """
 
 import logging

@@ -45,7 +45,7 @@ class CenterWork:
         self._modalities, self._scores = tuple(modalities), ScoreCache()
         self._backbones = BackboneStore(home / "backbones")
 
-    def owned(self, groups: Iterable[str]) -> tuple[str, ...]:
+    def own_groups(self, groups: Iterable[str]) -> tuple[str, ...]:
         """The groups this center may train and send: PET's pathway needs PET, and fusion both modalities."""
         return tuple(group for group in groups if NEEDS.get(group, frozenset()) <= set(self._modalities))
 
@@ -102,7 +102,7 @@ class CenterWork:
         )
         specs = tensor_specs(model, row.pathways)
         held = {spec.group for spec in specs}
-        support = support_of(trained, [group for group in self.owned(training.groups) if group in held])
+        support = support_of(trained, [group for group in self.own_groups(training.groups) if group in held])
         moved = arrays_to_send(parameters, terms, specs, support)
         return Reply(
             center=self.center,
@@ -125,7 +125,7 @@ class CenterWork:
         Raises:
             ModelError: nothing does.
         """
-        live = train_only(network.model, self.owned(training.groups), network.row.pathways, training.roles)
+        live = train_only(network.model, self.own_groups(training.groups), network.row.pathways, training.roles)
         if not live:
             raise ModelError(
                 f"center '{self.center}' has nothing to train in stage '{instruction.stage}': it owns none of the "

@@ -1,8 +1,8 @@
 """The part of a message that is no tensor, as one JSON text, and back: shared by every encoding.
 
 A message is a frozen dataclass with `__pydantic_config__ = STRICT`. Building one is free and checks nothing; it is
-checked whole when it is written and when it is read. An unknown, missing or wrongly typed field and a number that is not
-finite are refused by name. Fields of type `Beside` hold tensors: they are never in the text, and their arrays are
+checked whole when it is written and when it is read. An unknown, missing or wrongly typed field and a number that is
+not finite are refused by name. Fields of type `Beside` hold tensors: they are never in the text, and their arrays are
 neither walked nor copied.
 """
 

@@ -14,7 +14,7 @@ from protocol.messages.reply import Comparison
 from protocol.messages.settings import Statistic
 from protocol.messages.tensors import BACKBONE, Tensors
 from protocol.observations import observation_specs
-from protocol.validation import validate
+from protocol.validation import Expected, validate
 from server.grid.center_answer import CenterAnswer
 from server.rounds.instructions import InstructionBuilder
 from server.rounds.transitions import after_gate
@@ -117,8 +117,7 @@ def check_observation(
     received = builder.to_train(state, payload.center)
     settings = builder.prepared.study.settings_for(payload.center)
     try:
-        validate(
-            payload,
+        expected = Expected(
             specs=observation_specs(payload, builder.prepared.specs, settings.sketch_rank),
             backbone_hash=state.backbone_hash,
             stage=builder.stage.name,
@@ -127,6 +126,7 @@ def check_observation(
             frozen_hash=frozen_hash(received, received, ()),
             registered_cases=registered_cases,
         )
+        validate(payload, expected)
     except PayloadError as error:
         logger.warning("%s", error)
         return replace(answer, reply=replace(answer.reply, payload=None, error=error.code))

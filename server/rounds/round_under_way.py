@@ -10,7 +10,7 @@ from protocol.messages.payload import frozen_hash, phase_of
 from protocol.messages.reply import Reply
 from protocol.messages.settings import Training
 from protocol.messages.tensors import PEFT
-from protocol.validation import update_norms, validate
+from protocol.validation import Expected, update_norms, validate
 from server.rounds.instructions import InstructionBuilder
 from server.rounds.records import gain_findings, norm_medians
 from server.rounds.transitions import base_of, hash_for, without_backbone
@@ -42,8 +42,7 @@ class RoundUnderWay:
         start = builder.to_train(state, reply.center)
         phase = phase_of(self.training.roles) if PEFT in self.training.groups else ""
         try:
-            validate(
-                reply.payload,
+            expected = Expected(
                 specs=builder.specs_of(self.training, reply.center),
                 backbone_hash=hash_for(state, start, groups),
                 stage=builder.stage.name,
@@ -55,6 +54,7 @@ class RoundUnderWay:
                 start=start,
                 medians=norm_medians(state.history.rounds, builder.stage, phase),
             )
+            validate(reply.payload, expected)
         except PayloadError as error:
             logger.warning("%s", error)
             return {}, error.code

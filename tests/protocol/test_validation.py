@@ -18,7 +18,7 @@ from protocol.errors import (
 )
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import PEFT, PET, TensorSpec
-from protocol.validation import validate
+from protocol.validation import Expected, validate
 from tests.support.payloads import AGREED, GOOD, SPECS, findings_of, with_tensor, without
 
 MOVED_FINDING = (
@@ -136,12 +136,12 @@ def test_all_findings_are_listed_at_once() -> None:
 def test_the_message_names_center_stage_and_round() -> None:
     expected = r"center 'hgj': payload for stage 'adapt', round 9 refused with 1 finding\(s\)"
     with pytest.raises(PayloadError, match=expected):
-        validate(GOOD, **(AGREED | {"server_round": 9}))
+        validate(GOOD, Expected(**(AGREED | {"server_round": 9})))
 
 
 def code_of(payload: Payload, **other: Any) -> str:
     with pytest.raises(PayloadError) as caught:
-        validate(payload, **(AGREED | other))
+        validate(payload, Expected(**(AGREED | other)))
     return caught.value.code
 
 

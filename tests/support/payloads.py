@@ -11,7 +11,7 @@ from protocol.errors import (
 )
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import PEFT, PET, Tensors, TensorSpec
-from protocol.validation import validate
+from protocol.validation import Expected, validate
 
 SPECS = (
     TensorSpec("qkv#lora_a", PEFT, (2, 3)),
@@ -46,7 +46,7 @@ AGREED: dict[str, Any] = {
 def findings_of(payload: Payload, **other: Any) -> list[str]:
     """The findings without their prefix; empty when the payload is accepted."""
     try:
-        validate(payload, **(AGREED | other))
+        validate(payload, Expected(**(AGREED | other)))
     except PayloadError as error:
         lines = str(error).splitlines()[1:]
         assert all(line.startswith("  center 'hgj': ") for line in lines)

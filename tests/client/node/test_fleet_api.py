@@ -150,7 +150,7 @@ def test_a_run_that_is_not_running_is_over_and_an_unknown_one_is_not_said_to_be(
 def test_when_the_run_is_over_the_trainer_is_told_to_stop(
     link: Loopback, home: CenterHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stage `slow` would take a minute; its answer says that it was broken off."""
+    """The stage `slow` would take a minute; its answer says that it was cancelled."""
     node_id = register(link, home.key.with_name("key.pub"))
     run_id = stopped_run(link)
     with tempfile.TemporaryDirectory(prefix="w-") as folder, service(Path(folder), EchoTrainer("center-a")) as trainer:

@@ -23,7 +23,7 @@ from protocol.messages.instruction import Instruction
 from protocol.messages.payload import frozen_hash, phase_of
 from protocol.messages.settings import ROLES, Role
 from protocol.messages.tensors import content_hash, role_of
-from protocol.validation import validate
+from protocol.validation import Expected, validate
 from server.study.file import Study
 from tests.support.start_state import Start
 
@@ -56,8 +56,7 @@ def test_what_it_sends_is_admitted_and_pet_comes_only_from_where_pet_is(
     trainer: Trainer = request.getfixturevalue(center)
     reply = trainer.perform(start.instruction())
     assert reply.payload is not None
-    validate(
-        reply.payload,
+    expected = Expected(
         specs=[spec for spec in start.exchanged(*ADAPTED) if spec.key in sent_keys(start, *ADAPTED)],
         backbone_hash=start.hash,
         stage="adapt",
@@ -66,6 +65,7 @@ def test_what_it_sends_is_admitted_and_pet_comes_only_from_where_pet_is(
         frozen_hash=frozen_hash(start.rest, start.rest, reply.payload.tensors),
         registered_cases=1,
     )
+    validate(reply.payload, expected)
     assert set(reply.payload.tensors) == sent_keys(start, *sent)
     assert reply.payload.support == dict.fromkeys(sent, 1)
     assert reply.loss is not None
@@ -217,7 +217,7 @@ def test_a_stage_that_leaves_a_center_nothing_to_train_says_so(
 
 def test_a_center_owns_the_groups_whose_modalities_it_has(tmp_path: Path) -> None:
     owned = {
-        offered: CenterWork("center-a", [tmp_path], offered, tmp_path, "cpu").owned(
+        offered: CenterWork("center-a", [tmp_path], offered, tmp_path, "cpu").own_groups(
             ("backbone", "pet", "fusion", "peft")
         )
         for offered in (("ct",), ("pet",), ("ct", "pet"))

@@ -9,7 +9,7 @@ import pytest
 from protocol.errors import NormError, PayloadError
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import PEFT, PET, TensorSpec
-from protocol.validation import norm_findings, update_norms, validate
+from protocol.validation import Expected, norm_findings, update_norms, validate
 from server.rounds.records import norm_medians
 from server.study.history import RoundRecord
 from server.study.stage import Stage
@@ -63,8 +63,7 @@ def test_norms_are_held_against_the_median(
 
 
 def accepted(payload: Payload, **norm: Any) -> None:
-    validate(
-        payload,
+    expected = Expected(
         specs=SPECS,
         backbone_hash="abc",
         stage="adapt",
@@ -75,6 +74,7 @@ def accepted(payload: Payload, **norm: Any) -> None:
         start=START,
         **norm,
     )
+    validate(payload, expected)
 
 
 def test_a_payload_that_moved_too_far_is_refused_by_name() -> None:
