@@ -1,52 +1,14 @@
 """The selective scan: one recurrence, whatever the layout, the length and the path."""
 
-from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from fusion_models.ssm import blocked_scan
 from fusion_models.ssm.selective_scan import selective_scan_fn
+from tests.support.scan_arguments import ALL, arguments, of_leaves
 from tests.support.sequential_scan import sequential_scan
-
-ALL = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
-
-
-def arguments(
-    b: int, d: int, length: int, n: int, groups: int = 1, dtype: torch.dtype = torch.float64
-) -> dict[str, Any]:
-    """Random arguments, decays between exp(-0.05 Delta) and exp(-2 Delta), channels innermost in memory."""
-    generator = torch.Generator().manual_seed(0)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
-
-    return {
-        "u": normal(b, length, d).transpose(1, 2),
-        "delta": normal(b, length, d).transpose(1, 2),
-        "A": -(torch.rand(d, n, generator=generator, dtype=torch.float64) * 2 + 0.05).to(dtype),
-        "B": normal(b, length, groups, n).permute(0, 2, 3, 1),
-        "C": normal(b, length, groups, n).permute(0, 2, 3, 1),
-        "D": normal(d),
-        "z": normal(b, d, length),
-        "delta_bias": normal(d),
-    }
-
-
-def of_leaves(scan, given: dict[str, Any]) -> tuple[list[Tensor], dict[str, Any]]:
-    """Output and last state, and the gradients of a fixed mixture of both."""
-    leaves = {name: x.detach().clone(memory_format=torch.preserve_format).requires_grad_() for name, x in given.items()}
-    outputs = scan(**leaves, delta_softplus=True, return_last_state=True)
-    sum((x * torch.linspace(-1, 1, x.numel()).to(x).view(x.shape)).sum() for x in outputs).backward()
-    return list(outputs), {name: x.grad for name, x in leaves.items()}
-
-
-@pytest.fixture
-def small_slabs(monkeypatch):
-    """Four blocks a round and more than one chunk of rows at sizes that a test can pay for."""
-    monkeypatch.setitem(blocked_scan.SLAB, "cpu", 64)
 
 
 def test_a_scan_that_can_be_done_by_hand() -> None:
@@ -72,30 +34,6 @@ def test_outputs_and_gradients_are_those_of_the_definition(shape: tuple[int, int
     )
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(gradients, by_definition)
-
-
-@pytest.mark.parametrize("length", [1, 7, 8, 63, 64, 65, 97])
-@pytest.mark.parametrize(("d", "n"), [(2, 1), (2, 8), (12, 16)])
-@pytest.mark.usefixtures("small_slabs")
-def test_blocks_that_advance_together_join_at_any_length(length: int, d: int, n: int) -> None:
-    given = arguments(3, d, length, n, groups=2)
-    (found, gradients), (expected, by_definition) = (
-        of_leaves(selective_scan_fn, given),
-        of_leaves(sequential_scan, given),
-    )
-    torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(gradients, by_definition)
-
-
-@pytest.mark.parametrize(("length", "steps", "most"), [(1, 1, 9), (64, 8, 4), (100, 8, 5), (100, 8, 2), (31, 32, 4)])
-def test_rounds_cover_every_step_once(length: int, steps: int, most: int) -> None:
-    rounds = blocked_scan.rounds_of(length, min(length, steps), most)
-    ends = [part.start + part.blocks * part.steps for part in rounds]
-    assert rounds[0].start == 0
-    assert ends[-1] == length
-    assert all(end == part.start for end, part in zip(ends, rounds[1:], strict=False))
-    assert all(low.first + low.blocks == high.first for low, high in pairwise(rounds))
-    assert max(part.blocks for part in rounds) <= (most if most >= 4 else 1)
 
 
 @pytest.mark.parametrize("missing", [(), ("D",), ("z",), ("delta_bias",), ("D", "z", "delta_bias")])
@@ -151,72 +89,6 @@ def test_a_decay_that_underflows_forgets_and_makes_no_nan() -> None:
 def test_an_empty_batch_has_an_empty_answer() -> None:
     given = {name: x[:0] if x.ndim > 2 else x for name, x in arguments(2, 4, 9, 3).items()}
     assert selective_scan_fn(**given).shape == (0, 4, 9)
-
-
-@pytest.mark.parametrize("trained", [ALL, ("A",), ("u", "B"), ("delta",)])
-@pytest.mark.usefixtures("small_slabs")
-def test_gradients_of_each_sample_are_those_of_samples_alone(trained: tuple[str, ...]) -> None:
-    given = arguments(5, 4, 33, 2, groups=2)
-    per_sample = [name for name in given if given[name].ndim > 2]
-
-    def loss(leaves: dict[str, Any], sample: dict[str, Any]) -> Tensor:
-        batch = {name: x[None] for name, x in ({**given, **sample} | leaves).items() if name in per_sample}
-        y, last = selective_scan_fn(**({**given} | leaves | batch), delta_softplus=True, return_last_state=True)
-        return y.square().sum() + last.sum()
-
-    shared = {name: given[name] for name in trained if name not in per_sample}
-    own = {name: given[name] for name in per_sample}
-
-    def of_one(own: dict[str, Any]) -> dict[str, Any]:
-        leaves = shared | {name: own[name] for name in trained if name in own}
-        return torch.func.grad(loss)(leaves, {name: x for name, x in own.items() if name not in leaves})
-
-    together = torch.func.vmap(of_one)(own)
-    alone = [of_one({name: x[i] for name, x in own.items()}) for i in range(5)]
-    torch.testing.assert_close(together, {name: torch.stack([one[name] for one in alone]) for name in together})
-
-
-def test_the_jacobian_maps_the_backward_pass_alone() -> None:
-    given = arguments(2, 2, 5, 2)
-
-    def scan(A: Tensor) -> Tensor:
-        return selective_scan_fn(**given | {"A": A})
-
-    expected = torch.autograd.functional.jacobian(lambda A: sequential_scan(**given | {"A": A}), given["A"])
-    torch.testing.assert_close(torch.func.jacrev(scan)(given["A"]), expected)
-
-
-def test_an_ensemble_maps_over_decays() -> None:
-    given = arguments(2, 4, 9, 3)
-    decays = torch.stack([given["A"], 2 * given["A"]])
-
-    def gradient(A: Tensor) -> Tensor:
-        return torch.func.grad(lambda A: selective_scan_fn(**given | {"A": A}).square().sum())(A)
-
-    torch.testing.assert_close(torch.func.vmap(gradient)(decays), torch.stack([gradient(A) for A in decays]))
-
-
-def test_second_derivatives_are_refused() -> None:
-    given = arguments(1, 2, 3, 1)
-    u = given["u"].requires_grad_()
-    [first] = torch.autograd.grad(selective_scan_fn(**given).square().sum(), u, create_graph=True)
-    with pytest.raises(NotImplementedError, match=r"selective scan has first derivatives only"):
-        first.sum().backward()
-
-
-def test_only_border_states_outlive_the_forward_pass() -> None:
-    # 64 blocks of 32 steps keep 64 states of 2 x 8 values; all states would be 2048 of them.
-    given = {name: x.requires_grad_() for name, x in arguments(1, 2, 2048, 8).items() if name not in ("D", "z")}
-    kept: list[Tensor] = []
-
-    def keep(x: Tensor) -> Tensor:
-        kept.append(x)
-        return x
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
-        selective_scan_fn(**given)
-    assert max(x.numel() for x in kept) == 2048 * 8
-    assert sum(x.shape == (1, 64, 1, 8, 2) for x in kept) == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

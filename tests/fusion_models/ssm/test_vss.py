@@ -10,9 +10,7 @@ from torch import Tensor, nn
 from fusion_models.adapters.injection import adapter_layers, inject, lora_config
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.ssm.cross_scan import cross_merge, reading
-from fusion_models.ssm.s6 import S6
 from fusion_models.ssm.selective_scan import selective_scan_fn
-from fusion_models.ssm.stacked import split_directions, stack_directions
 from fusion_models.ssm.vss import SS2D, VSSBlock
 from tests.support.model_measures import gradient, weights_of
 from tests.support.official_weights import assert_golden, inp, load_golden, values
@@ -147,60 +145,3 @@ def step(net: nn.Module, x: Tensor, adapters: dict[str, nn.Parameter]) -> dict[s
         for parameter, gradient in zip(adapters.values(), gradients, strict=True):
             parameter.sub_(0.01 * gradient / gradient.norm().clamp(min=1e-12))
     return dict(zip(adapters, gradients, strict=True))
-
-
-def test_s6_starts_as_published() -> None:
-    s6 = S6(64, state=3, rank=4)
-    assert torch.equal(s6.A_log, torch.tensor([1.0, 2.0, 3.0]).log().expand(64, 3))
-    assert torch.equal(s6.D, torch.ones(64))
-    assert 0.4 < s6.dt_proj.weight.abs().max() <= 0.5
-    steps = F.softplus(s6.dt_proj.bias)
-    assert 0.999e-3 < steps.min() < 3e-3
-    assert 0.03 < steps.max() < 0.1001
-
-
-def test_scans_run_in_float32_under_autocast_and_in_float64_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[torch.dtype] = []
-
-    def scan(u: Tensor, delta: Tensor, *others: Tensor, **options: bool) -> Tensor:
-        seen.extend({x.dtype for x in (u, delta, *others)})
-        return u
-
-    monkeypatch.setattr("fusion_models.ssm.vss.selective_scan_fn", scan)
-    net, x = SS2D(8, state=4), inp(0, (1, 2, 2, 8))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert net(x).dtype == torch.bfloat16
-    assert net.double()(x.double()).dtype == torch.float64
-    assert seen == [torch.float32, torch.float64]
-
-
-def test_official_names_stack_the_four_directions() -> None:
-    net = SS2D(32, state=3)
-    load_golden(net)
-    state = net.state_dict()
-    stacked = stack_directions({f"op.{name}": tensor for name, tensor in state.items()})
-    assert {name: tuple(tensor.shape) for name, tensor in stacked.items()} == {
-        "op.in_proj.weight": (128, 32),
-        "op.conv2d.weight": (64, 1, 3, 3),
-        "op.conv2d.bias": (64,),
-        "op.x_proj_weight": (4, 8, 64),
-        "op.dt_projs_weight": (4, 64, 2),
-        "op.dt_projs_bias": (4, 64),
-        "op.A_logs": (256, 3),
-        "op.Ds": (256,),
-        "op.out_norm.weight": (64,),
-        "op.out_norm.bias": (64,),
-        "op.out_proj.weight": (32, 64),
-    }
-    back = split_directions(stacked)
-    assert all(torch.equal(back[f"op.{name}"], tensor) for name, tensor in state.items())
-    assert torch.equal(stacked["op.Ds"][64:128], state["directions.1.D"])
-
-
-def test_a_stack_of_other_than_four_directions_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"op.x_proj_weight has shape \(2, 8, 64\), expected 4 directions"):
-        split_directions({"op.x_proj_weight": torch.zeros(2, 8, 64)})
-    with pytest.raises(ValueError, match=r"op.Ds has shape \(6,\), expected 4 directions"):
-        split_directions({"op.Ds": torch.zeros(6)})
-    with pytest.raises(ValueError, match=r"missing: \['op.directions.1.D', 'op.directions.2.D', 'op.directions.3.D'\]"):
-        stack_directions({"op.directions.0.D": torch.zeros(6)})
