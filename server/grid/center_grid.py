@@ -83,13 +83,9 @@ class CenterGrid:
         Raises:
             GridError: two nodes introduce themselves as one center.
         """
+        ttl_s, patience_s = _time_to_live(deadline_s), self._patience_s
         registration = Registration(
-            self._transport,
-            instruction,
-            expected,
-            enough=enough,
-            patience_s=self._patience_s,
-            ttl_s=_time_to_live(deadline_s),
+            self._transport, instruction, expected, enough=enough, patience_s=patience_s, ttl_s=ttl_s
         )
         started = time.monotonic()
         try:

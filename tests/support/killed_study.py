@@ -53,7 +53,7 @@ def killing(function: Callable[..., Any], count: int, when: str) -> Callable[...
     return wrapped
 
 
-def ended(folder: Path, point: str) -> int:
+def run_until_killed(folder: Path, point: str) -> int:
     """Run the study until it dies; the exit code, negative for a signal."""
     pid = os.fork()
     if pid == 0:
@@ -65,4 +65,4 @@ def ended(folder: Path, point: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps({point: ended(Path(sys.argv[1]), point) for point in POINTS}))
+    sys.stdout.write(json.dumps({point: run_until_killed(Path(sys.argv[1]), point) for point in POINTS}))

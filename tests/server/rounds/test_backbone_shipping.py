@@ -11,13 +11,13 @@ from protocol.messages.tensors import content_hash
 from tests.support.light_study import STUDY, Light, light
 
 
-def limited(folder: Path, limit: int) -> Light:
+def light_with(folder: Path, limit: int) -> Light:
     """The backbone has 32 float32 values, 128 bytes."""
     return light(folder, STUDY.replace("quorum = 1", f"quorum = 1\nbackbone_by_message_bytes = {limit}"))
 
 
 def test_a_backbone_up_to_the_limit_goes_by_message(tmp_path: Path) -> None:
-    found = limited(tmp_path, 128)
+    found = light_with(tmp_path, 128)
     found.run()
     assert [error for *_, error in found.errors] == [""] * 6
     assert not found.directory.backbones.exists()
@@ -26,7 +26,7 @@ def test_a_backbone_up_to_the_limit_goes_by_message(tmp_path: Path) -> None:
 def test_a_larger_one_is_laid_out_once_and_the_center_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found = limited(tmp_path, 127)
+    found = light_with(tmp_path, 127)
     found.centers["a"].backbones.add(content_hash({}))
     with (
         caplog.at_level(logging.WARNING),
@@ -43,7 +43,7 @@ def test_a_larger_one_is_laid_out_once_and_the_center_is_named(
 
 
 def test_a_center_that_was_brought_the_file_takes_part(tmp_path: Path) -> None:
-    found = limited(tmp_path, 0)
+    found = light_with(tmp_path, 0)
     with pytest.raises(QuorumError):
         found.run()
     (path,) = found.directory.backbones.iterdir()

@@ -62,7 +62,7 @@ def test_norms_are_held_against_the_median(
     assert (bool(findings.refused), bool(findings.noted)) == (refused, noted)
 
 
-def accepted(payload: Payload, **norm: Any) -> None:
+def accept(payload: Payload, **norm: Any) -> None:
     expected = Expected(
         specs=SPECS,
         backbone_hash="abc",
@@ -80,20 +80,20 @@ def accepted(payload: Payload, **norm: Any) -> None:
 def test_a_payload_that_moved_too_far_is_refused_by_name() -> None:
     found = "update of group 'pet' has norm 5, 10 times the study's median 0.5, expected at most 5 times"
     with pytest.raises(NormError, match=f"1 finding.*\n  center 'hgj': {found}"):
-        accepted(MOVED, medians={PET: 0.5, PEFT: 0.1})
-    accepted(MOVED, medians={PET: 0.5}, norm_limit=11)
-    accepted(MOVED, medians={PET: 0.5}, norm_limit=None)
+        accept(MOVED, medians={PET: 0.5, PEFT: 0.1})
+    accept(MOVED, medians={PET: 0.5}, norm_limit=11)
+    accept(MOVED, medians={PET: 0.5}, norm_limit=None)
 
 
 def test_a_group_without_a_median_of_its_own_is_not_checked(caplog: pytest.LogCaptureFixture) -> None:
     """Norm 5 is 5000 times the other group's median: neither refused nor noted."""
-    accepted(MOVED, medians={PEFT: 0.001})
-    accepted(MOVED)
+    accept(MOVED, medians={PEFT: 0.001})
+    accept(MOVED)
     assert caplog.text == ""
 
 
-def test_a_payload_that_moved_further_than_usual_is_admitted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    accepted(MOVED, medians={PET: 2.0})
+def test_a_payload_that_moved_further_than_usual_is_accepted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    accept(MOVED, medians={PET: 2.0})
     assert (
         "center 'hgj': update of group 'pet' has norm 5, 2.5 times the study's median 2, usual is up to 1.5 times"
         in caplog.text
@@ -104,7 +104,7 @@ def test_an_unsound_payload_has_no_norm() -> None:
     """A tensor of another shape cannot be compared with its start; its shape is the finding."""
     wrong = replace(MOVED, tensors={**START, "pet_embedding.weight": np.ones(5, np.float32)})
     with pytest.raises(PayloadError, match=r"1 finding\(s\)"):
-        accepted(wrong, medians={PET: 0.001})
+        accept(wrong, medians={PET: 0.001})
 
 
 STAGE = Stage(name="adapt", kind="adapt", centers=("a",), rounds=9, local_steps=1, learning_rate=0.1)
@@ -139,11 +139,11 @@ def test_the_one_center_with_pet_is_no_outlier_for_its_pathway() -> None:
         medians = norm_medians(records, STAGE, "lora_a")
         for center, pet in centers.items():
             payload = sent_by(center, 1.0, pet)
-            accepted(payload, medians=medians)
+            accept(payload, medians=medians)
             records.append(record(center, update_norms(payload, START, SPECS)))
     medians = norm_medians(records, STAGE, "lora_a")
     assert medians == {PEFT: pytest.approx(1), PET: pytest.approx(50)}
     with pytest.raises(NormError, match="group 'peft' has norm 50"):
-        accepted(sent_by("pet", 50, 50), medians=medians)
+        accept(sent_by("pet", 50, 50), medians=medians)
     with pytest.raises(NormError, match="group 'pet' has norm 300"):
-        accepted(sent_by("pet", 1, 300), medians=medians)
+        accept(sent_by("pet", 1, 300), medians=medians)

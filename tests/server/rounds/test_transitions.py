@@ -100,13 +100,13 @@ def test_control_variates_and_moments_do_not_outlive_a_stage(
     assert set(after.own["center-a"]) == {"w@own"}
 
 
-def refused(prepared: Prepared, entered: Checkpoint, **differences: float) -> Checkpoint:
+def refuse(prepared: Prepared, entered: Checkpoint, **differences: float) -> Checkpoint:
     candidate = replace(entered, shared=moved(entered.shared), own={"center-d": {"m#center_b": np.ones(1, np.float32)}})
     return after_gate(candidate, prepared.study.stages[1], prepared.study, verdict(promoted=False, **differences))
 
 
 def test_a_refused_candidate_stays_with_the_center_it_serves_better(prepared: Prepared, entered: Checkpoint) -> None:
-    state = refused(prepared, entered, center_a=-0.05, center_d=0.1)
+    state = refuse(prepared, entered, center_a=-0.05, center_d=0.1)
     assert same(state.shared, entered.shared)
     assert set(state.branches) == {"center-d"}
     assert same(state.branches["center-d"], moved(entered.shared))
@@ -114,7 +114,7 @@ def test_a_refused_candidate_stays_with_the_center_it_serves_better(prepared: Pr
 
 
 def test_a_newcomer_that_was_not_heard_keeps_what_it_trained(prepared: Prepared, entered: Checkpoint) -> None:
-    assert set(refused(prepared, entered, center_a=-0.05).branches) == {"center-d"}
+    assert set(refuse(prepared, entered, center_a=-0.05).branches) == {"center-d"}
 
 
 def test_a_newcomer_that_it_serves_worse_keeps_what_it_fitted_in_its_warm_up(

@@ -29,7 +29,7 @@ def study(tmp_path: Path) -> Study:
     return read_study(write_study(tmp_path / "study.toml"))
 
 
-def shown(study: Study, event: Event) -> str:
+def show(study: Study, event: Event) -> str:
     console = Console(file=StringIO(), width=160, force_terminal=False)
     with Display(study, console) as display:
         display.listen(event)
@@ -38,24 +38,24 @@ def shown(study: Study, event: Event) -> str:
 
 
 def test_a_round_is_one_line_with_loss_scores_and_seconds(study: Study) -> None:
-    (line,) = [line for line in shown(study, CenterAnswered(RECORD)).splitlines() if "center-a" in line]
+    (line,) = [line for line in show(study, CenterAnswered(RECORD)).splitlines() if "center-a" in line]
     expected = "3 adapt center-a loss 0.123 validation Dice ct 0.500 ct+pet undefined 7 s"
     assert line.split() == expected.split()
 
 
 def test_a_failed_round_shows_its_code_in_place_of_the_loss(study: Study) -> None:
-    text = shown(study, CenterAnswered(RoundRecord("adapt", 3, "center-d", error="internal")))
+    text = show(study, CenterAnswered(RoundRecord("adapt", 3, "center-d", error="internal")))
     assert "3 adapt center-d internal validation Dice - 0 s" in " ".join(text.split())
 
 
 def test_a_refused_payload_shows_its_code_also_when_there_is_a_loss(study: Study) -> None:
-    text = shown(study, CenterAnswered(RoundRecord("adapt", 3, "center-d", error="payload", loss=0.5)))
+    text = show(study, CenterAnswered(RoundRecord("adapt", 3, "center-d", error="payload", loss=0.5)))
     assert "payload" in text
     assert "0.500" not in text
 
 
 def test_a_round_without_a_loss_says_so(study: Study) -> None:
-    assert "no loss" in shown(study, CenterAnswered(RoundRecord("adapt", 3, "center-d")))
+    assert "no loss" in show(study, CenterAnswered(RoundRecord("adapt", 3, "center-d")))
 
 
 def test_the_bar_moves_when_the_last_center_of_a_round_is_in(study: Study) -> None:
@@ -73,12 +73,12 @@ def test_the_bar_moves_when_the_last_center_of_a_round_is_in(study: Study) -> No
 
 
 def test_a_resumed_study_starts_its_bar_where_it_stands(study: Study) -> None:
-    assert "resumed after round 3" in shown(study, Resumed(3))
-    assert "resumed" not in shown(study, Resumed(0))
+    assert "resumed after round 3" in show(study, Resumed(3))
+    assert "resumed" not in show(study, Resumed(0))
 
 
 def test_a_row_of_the_matrix_keeps_undefined_and_absent_apart(study: Study) -> None:
-    text = shown(study, StageScored(ROW))
+    text = show(study, StageScored(ROW))
     rows = {
         line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[2:-1]]
         for line in text.splitlines()
