@@ -57,7 +57,7 @@ def carry_out(job: Job) -> str:
     with (job.out / LOG).open("a", encoding="utf-8") as log:
         _speak_into(log.fileno())
         try:
-            _simulate(job)
+            simulate_run(job)
         except Exception:  # noqa: BLE001 - one failed run must not take the others with it
             error.write_text(traceback.format_exc(), encoding="utf-8")
             return traceback.format_exc(limit=0).strip().splitlines()[-1]
@@ -68,7 +68,8 @@ def carry_out(job: Job) -> str:
     return ""
 
 
-def _simulate(job: Job) -> None:
+def simulate_run(job: Job) -> None:
+    """Simulate the study of one run, in process, on the shared cases."""
     import torch
     from rich.console import Console
 
@@ -78,7 +79,7 @@ def _simulate(job: Job) -> None:
     torch.set_num_threads(job.threads)
     job.cache.mkdir(parents=True, exist_ok=True)
     for center in read_study(job.study_file).centers:
-        _share(center_home(job.out, center) / "cache", job.cache)
+        share_folder(center_home(job.out, center) / "cache", job.cache)
     simulate(
         job.study_file,
         job.data,
@@ -91,7 +92,7 @@ def _simulate(job: Job) -> None:
     )
 
 
-def _share(link: Path, folder: Path) -> None:
+def share_folder(link: Path, folder: Path) -> None:
     """Make `link` lead to `folder`, relative, so that the whole output can be moved."""
     if not link.exists():
         link.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,61 @@
+"""The figures of one arm, on numbers one can check by hand."""
+
+import pytest
+
+from deploy.comparison.arm_figures import figures_of, matrix_of, scores_under
+from deploy.comparison.planner import Plan
+from strategies.evaluation.resampling import draw_patients
+from tests.support.patient_scores import final_scores, run_scores
+from tests.support.small_benchmark import outcome, small_plan
+
+ONE = final_scores(1, [0.6, 0.8], [0.5])
+DRAWS = draw_patients(ONE.cases, count=20)
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    return small_plan(tmp_path_factory.mktemp("plan"))
+
+
+def test_without_a_run_every_figure_is_undefined() -> None:
+    found = figures_of([], [ONE], DRAWS)
+    assert (found.pop("runs"), found.pop("centers")) == (0, {})
+    assert set(found.values()) == {None}
+
+
+def test_figures_of_one_run_against_training_alone() -> None:
+    """Means .7 and .5: average .6, worst center-b; alone .5 and .6: gains .2 and -.1, so half of them do no harm."""
+    found = figures_of([ONE], [final_scores(1, [0.5, 0.5], [0.6])], DRAWS)
+    assert found["average"]["value"] == pytest.approx(0.6)
+    assert (found["worst_center"]["center"], found["worst_center"]["value"]) == ("center-b", 0.5)
+    assert found["gain"]["centers"] == pytest.approx({"center-a": 0.2, "center-b": -0.1})
+    assert (found["gain"]["mean"], found["no_harm_rate"], found["below_half"]) == (pytest.approx(0.05), 0.5, 0.0)
+
+
+def test_gains_count_the_seeds_that_both_arms_have() -> None:
+    runs = [ONE, final_scores(2, [1.0, 1.0], [1.0])]
+    assert figures_of(runs, [final_scores(1, [0.5, 0.5], [0.5])], DRAWS)["gain"]["mean"] == pytest.approx(0.1)
+    assert figures_of(runs, [final_scores(3, [0.5, 0.5], [0.5])], DRAWS)["gain"]["mean"] is None
+
+
+def test_columns_of_the_matrix_come_as_the_centers_came(plan: Plan) -> None:
+    outcomes = [outcome(plan.runs[0], [0.6, 0.8], [0.5]), outcome(plan.runs[2], [0.6, 0.8], [0.7])]
+    found = matrix_of(outcomes, "ct+pet", ("center-b", "center-a"))
+    assert found is not None
+    assert found["centers"] == ["center-b", "center-a"]
+    assert found["dice"] == [[0.0, 0.0], [pytest.approx(0.6), pytest.approx(0.7)]]
+    assert found["average"] == [0.0, pytest.approx(0.65)]
+    assert found["local_steps"] == [0, 8]
+    assert matrix_of([], "ct+pet", ()) is None
+
+
+def test_runs_without_a_setting_are_left_out(plan: Plan) -> None:
+    outcomes = [outcome(plan.runs[0], [0.5], [0.5])]
+    assert [run.seed for run in scores_under(outcomes, "ct+pet")] == [1]
+    assert scores_under(outcomes, "pet") == []
+
+
+def test_undefined_patients_are_left_out_of_the_lowest_fifth() -> None:
+    """Patients .1, .9 and one undefined: 20 % of two is the lower end of .1."""
+    run = run_scores(1, {"center-a": [[0.0, 0.0, 0.0], [0.1, 0.9, float("nan")]]}, learned=(1,))
+    assert figures_of([run], [], draw_patients(run.cases, count=5))["cvar20"] == pytest.approx(0.1)

@@ -1,0 +1,107 @@
+"""What a run left behind, read from a folder that holds it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.comparison.outcomes import Missing, Outcome, read_outcome
+from deploy.comparison.planner import Run
+from server.results.result import SCHEMA
+from tests.support.small_benchmark import small_plan
+
+CENTERS = ("center-a", "center-b")
+DICE: dict[tuple[str, str], list[float | None]] = {
+    ("initial", "center-a"): [0.1, 0.3],
+    ("first", "center-a"): [0.5, 0.7],
+    ("second", "center-a"): [0.4, 0.6],
+    ("initial", "center-b"): [0.0],
+    ("first", "center-b"): [None],
+    ("second", "center-b"): [0.8],
+}
+MATRIX: dict[str, Any] = {
+    "stages": ["initial", "first", "second"],
+    "centers": CENTERS,
+    "dice": [[0.2, 0.0], [0.6, None], [0.5, 0.8]],
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """The arm that trains one center after the other: stages of 2 rounds of 2 steps."""
+    return small_plan(tmp_path).runs[1]
+
+
+def leave(run: Run, folder: Path, **changes: Any) -> Path:
+    """What a completed run leaves of itself."""
+    result = {
+        "schema": SCHEMA,
+        "status": "complete",
+        "backbone": "b" * 64,
+        "centers": {center: {"evaluated": True} for center in CENTERS},
+        "matrices": {"ct": MATRIX},
+        "bytes": {"down": 20, "up": 10},
+        "seconds": {"total": 1.5},
+    }
+    folder.mkdir()
+    (folder / "study.toml").write_text(run.text("b" * 64))
+    (folder / "result.json").write_text(json.dumps({**result, **changes}))
+    (folder / "run.json").write_text(json.dumps({"threads": 2, "device": "cpu"}))
+    for center in CENTERS:
+        rows = [
+            {"stage": stage, "case": f"case-{place}", "modalities": "ct", "dice": dice}
+            for (stage, where), values in DICE.items()
+            if where == center
+            for place, dice in enumerate(values)
+        ]
+        (folder / "centers" / center).mkdir(parents=True)
+        (folder / "centers" / center / "scores.json").write_text(json.dumps(rows))
+    return folder
+
+
+def reason(run: Run, folder: Path) -> str:
+    found = read_outcome(run, folder)
+    assert isinstance(found, Missing)
+    return found.reason
+
+
+def test_a_completed_run_has_its_patients_behind_its_matrix(run: Run, tmp_path: Path) -> None:
+    found = read_outcome(run, leave(run, tmp_path / "run"))
+    assert isinstance(found, Outcome)
+    scores = found.scores["ct"]
+    assert (scores.seed, scores.matrix.learned) == (1, (1, 2))
+    assert scores.patients["center-a"].tolist() == [[0.1, 0.3], [0.5, 0.7], [0.4, 0.6]]
+    assert scores.cases == {"center-a": ("case-0", "case-1"), "center-b": ("case-0",)}
+    assert found.steps == (0, 4, 8)
+    assert (found.bytes_down, found.bytes_up, found.seconds, found.threads) == (20, 10, 1.5, 2)
+
+
+def test_what_is_not_there_or_not_complete_is_missing_with_a_reason(run: Run, tmp_path: Path) -> None:
+    assert reason(run, tmp_path / "nowhere") == "not run yet"
+    folder = leave(run, tmp_path / "run", status="running")
+    assert reason(run, folder) == "not complete"
+    (folder / "error.txt").write_text("Traceback\nValueError: no room\n")
+    assert reason(run, folder) == "failed: ValueError: no room"
+
+
+def test_a_result_of_another_schema_says_what_to_do(run: Run, tmp_path: Path) -> None:
+    folder = leave(run, tmp_path / "run", schema=SCHEMA - 1)
+    assert f"has schema {SCHEMA - 1}, this version of concilium reads {SCHEMA}" in reason(run, folder)
+
+
+def test_a_run_of_another_study_is_missing(run: Run, tmp_path: Path) -> None:
+    folder = leave(run, tmp_path / "run")
+    (folder / "study.toml").write_text(run.text("b" * 64) + "\n# changed\n")
+    assert reason(run, folder) == "was run with another study file"
+
+
+def test_scores_that_contradict_the_matrix_are_not_used(run: Run, tmp_path: Path) -> None:
+    matrix = {**MATRIX, "dice": [[0.2, 0.0], [0.6, None], [0.5, 0.7]]}
+    folder = leave(run, tmp_path / "run", matrices={"ct": matrix})
+    assert "center 'center-b' keeps scores whose means are" in reason(run, folder)
+
+
+def test_a_result_without_a_stage_is_missing(run: Run, tmp_path: Path) -> None:
+    matrix = {"stages": [], "centers": CENTERS, "dice": []}
+    assert reason(run, leave(run, tmp_path / "run", matrices={"ct": matrix})).endswith("no stage was scored")

@@ -1,0 +1,47 @@
+"""What a simulation refuses, and where its centers lie."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from deploy.simulation.local import center_home, find_device, make_trainer, simulate
+from protocol.errors import StudyError
+from server.study.file import read_study
+from tests.support.small_study import STUDY, write_study
+
+
+def attempt(folder: Path, **changes: object) -> None:
+    settings = {"engine": "in-process", "device": "cpu", "resume": False, "console": Console(quiet=True)}
+    simulate(write_study(folder / "study.toml"), folder, folder / "out", **{**settings, **changes})  # type: ignore[arg-type]
+
+
+def test_an_unknown_engine_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"unknown engine 'spark'; known: \['in-process', 'ray'\]"):
+        attempt(tmp_path, engine="spark")
+
+
+def test_a_folder_with_a_study_needs_resume(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "study.toml").write_text(STUDY)
+    with pytest.raises(StudyError, match="holds a study already; continue it with --resume"):
+        attempt(tmp_path)
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert (find_device("auto"), find_device("cpu")) == ("cpu", "cpu")
+    for name in ("cuda", "tpu"):
+        with pytest.raises(StudyError, match=f"device '{name}' is not on this machine"):
+            find_device(name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert (find_device("auto"), find_device("cuda")) == ("cuda", "cuda")
+
+
+def test_a_center_reads_its_folders_and_keeps_its_own_beside_the_others(tmp_path: Path) -> None:
+    text = STUDY.replace("[centers.center-a]", '[centers.center-a]\nfolders = ["left", "right"]')
+    study = read_study(write_study(tmp_path / "study.toml", text))
+    trainer = make_trainer(study, tmp_path / "data", tmp_path / "out", "cpu", "center-a")
+    assert trainer.center == "center-a"
+    assert trainer.home == center_home(tmp_path / "out", "center-a") == tmp_path / "out" / "centers" / "center-a"

@@ -1,0 +1,42 @@
+"""`study init`: from a study file to a directory that centers can be enrolled in."""
+
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.study.study_init import init_study
+from protocol.errors import StudyError
+from server.study.coordinator_settings import read_coordinator
+from server.study.directory import read_prepared
+from tests.support.small_study import write_study
+
+
+def test_a_study_is_prepared_and_its_federation_founded(tmp_path: Path) -> None:
+    file = write_study(tmp_path / "study.toml")
+    directory = init_study(file, tmp_path / "root", "fl.example.org:443", consortium="C")
+    assert stat.S_IMODE(directory.root.stat().st_mode) == 0o700
+    assert read_prepared(directory.root).study.name == "small"
+    settings = read_coordinator(directory.coordinator)
+    assert (settings.consortium, settings.endpoint) == ("C", "fl.example.org:443")
+    assert directory.authority_certificate.exists()
+    assert directory.server_certificate.exists()
+    again = init_study(file, tmp_path / "root", "fl.example.org:443")
+    assert read_coordinator(again.coordinator) == settings
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "given", "message"),
+    [
+        ("fl.example.org", {}, "--endpoint: "),
+        ("fl.example.org:443", {"consortium": ""}, "these settings cannot be used:\n  consortium: "),
+        ("fl.example.org:443", {"link_port": 443}, "both name port 443"),
+    ],
+)
+def test_settings_that_cannot_be_used_leave_nothing(
+    tmp_path: Path, endpoint: str, given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(StudyError, match=message):
+        init_study(write_study(tmp_path / "study.toml"), tmp_path / "root", endpoint, **given)
+    assert not (tmp_path / "root").exists()
