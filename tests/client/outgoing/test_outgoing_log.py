@@ -75,7 +75,7 @@ def test_failed_log_keeps_the_reply_in(tmp_path: Path) -> None:
         send(REPLY, tmp_path)
 
 
-def test_log_keeps_earlierlines_of(tmp_path: Path) -> None:
+def test_log_keeps_earlier_lines(tmp_path: Path) -> None:
     for _ in range(3):
         send(REPLY, tmp_path / "log")
     assert len(lines_of(tmp_path / "log")) == 3

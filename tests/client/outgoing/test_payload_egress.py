@@ -108,7 +108,7 @@ ALL: dict[str, Any] = {"owned_groups": ("pet", "peft", "center", "norm"), "maxim
         _sends("features.pet@mean", (4096,), features_pet=5),
     ],
 )
-def test_agreed_groups_and_statisticssend(tmp_path: Path, reply: Reply) -> None:
+def test_agreed_groups_and_statistics_leave(tmp_path: Path, reply: Reply) -> None:
     """A convolution of 2 channels and 3 x 3 x 3 voxels has 54 inputs."""
     log = tmp_path / "log"
     assert send(reply, log, **ALL) is reply
