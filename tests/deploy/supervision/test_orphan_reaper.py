@@ -5,10 +5,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from deploy.supervision.orphan_reaper import MARK_VARIABLE, end, find_living, find_marked, read_groups
+from tests.support.supervised import ONE_PARENT, SLEEPER, Supervised, eventually, is_alive
 
 BEYOND_ALL = 4194305
 """No process has this number: the kernel gives at most 4194304."""
@@ -59,3 +61,29 @@ def test_who_ignores_the_first_signal_gets_the_second(process: "subprocess.Popen
     end([process.pid], grace_s=0.3)
     code = process.wait(10)
     assert code == (-signal.SIGKILL if "SIG_IGN" in str(process.args) else -signal.SIGTERM)
+
+
+@pytest.fixture
+def supervised(tmp_path: Path, repository: Path) -> Iterator[Supervised]:
+    found = Supervised(tmp_path, repository)
+    yield found
+    found.end()
+
+
+def test_nothing_survives_a_supervisor_that_is_killed(supervised: Supervised) -> None:
+    supervised.start(ONE_PARENT)
+    parent, grandchild = supervised.pid_in("parent"), supervised.pid_in("grandchild")
+    supervised.process.kill()
+    supervised.process.wait()
+    assert eventually(lambda: not is_alive(parent) and not is_alive(grandchild))
+
+
+def test_a_program_started_in_the_moment_before_the_supervisor_was_killed_does_not_survive(
+    supervised: Supervised,
+) -> None:
+    """The program kills its supervisor as soon as it has said who it is, before the supervisor can list it."""
+    said, _, asleep = SLEEPER.rpartition(";")
+    deadly = f"{said}; import signal; os.kill(os.getppid(), signal.SIGKILL);{asleep}"
+    supervised.start(f"programs = [Program('deadly', (sys.executable, '-S', '-c', {deadly!r}, str(folder / 'pid')))]")
+    pid = supervised.pid_in("pid")
+    assert eventually(lambda: not is_alive(pid))
