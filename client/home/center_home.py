@@ -52,7 +52,7 @@ class CenterSettings(Settings):
     port: Annotated[int, Field(ge=1, le=65534)] = DEFAULT_PORT
 
 
-class CenterAgreement(Settings):
+class Membership(Settings):
     """A kit without its token: whom this home belongs to and what was agreed."""
 
     consortium: str
@@ -63,9 +63,9 @@ class CenterAgreement(Settings):
     agreement: StudyAgreement
 
 
-def agreement_of(kit: Kit) -> CenterAgreement:
+def membership_of(kit: Kit) -> Membership:
     """What stays of a kit."""
-    return CenterAgreement.model_validate(kit.model_dump(include=set(CenterAgreement.model_fields)))
+    return Membership.model_validate(kit.model_dump(include=set(Membership.model_fields)))
 
 
 @dataclass(frozen=True)
@@ -197,14 +197,14 @@ def write_settings(home: CenterHome, settings: CenterSettings) -> None:
     write_text(home.settings, tomli_w.dumps(settings.model_dump(mode="json")))
 
 
-def read_center_agreement(home: CenterHome) -> CenterAgreement:
+def read_membership(home: CenterHome) -> Membership:
     """Whom the home belongs to and what was agreed.
 
     Raises:
         HomeError: no such file, or it is damaged.
     """
     try:
-        return CenterAgreement.model_validate_json(home.agreement.read_bytes())
+        return Membership.model_validate_json(home.agreement.read_bytes())
     except OSError as error:
         raise HomeError(
             f"{home.agreement} cannot be read ({error.strerror}); join first: `concilium-center join KIT --data DIR "
@@ -216,7 +216,7 @@ def read_center_agreement(home: CenterHome) -> CenterAgreement:
         ) from error
 
 
-def check_same_owner(home: CenterHome, kit: CenterAgreement) -> None:
+def check_same_owner(home: CenterHome, kit: Membership) -> None:
     """Refuse a home that was made for another consortium, study or center, or has joined with a newer kit.
 
     Raises:
@@ -224,7 +224,7 @@ def check_same_owner(home: CenterHome, kit: CenterAgreement) -> None:
     """
     if not home.agreement.exists():
         return
-    found = read_center_agreement(home)
+    found = read_membership(home)
     if found.issued_at > kit.issued_at:
         raise HomeError(
             f"home {home.root} has joined with a kit of {found.issued_at:%Y-%m-%d %H:%M} UTC, this one is of "
@@ -235,8 +235,8 @@ def check_same_owner(home: CenterHome, kit: CenterAgreement) -> None:
         raise HomeError(f"home {home.root} belongs to {there}, this kit is for {here}; give --home another folder")
 
 
-def _owner(agreement: CenterAgreement) -> str:
-    return f"center '{agreement.center}' of study '{agreement.agreement.study}' ({agreement.consortium})"
+def _owner(membership: Membership) -> str:
+    return f"center '{membership.center}' of study '{membership.agreement.study}' ({membership.consortium})"
 
 
 @contextmanager

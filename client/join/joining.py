@@ -14,14 +14,14 @@ from safetensors.numpy import load_file
 from client.home.agreement import write_agreement
 from client.home.backbone_store import BackboneStore
 from client.home.center_home import (
-    CenterAgreement,
     CenterHome,
     CenterSettings,
     HomeError,
-    agreement_of,
+    Membership,
     check_same_owner,
+    membership_of,
     only_instance,
-    read_center_agreement,
+    read_membership,
     read_settings,
     write_settings,
 )
@@ -71,11 +71,11 @@ def prepare(home: CenterHome, kit: Kit, authority_pem: bytes) -> None:
         HomeError: the home is another center's or study's, or its key is damaged.
         StorageError: the disk refuses.
     """
-    agreement = agreement_of(kit)
-    check_same_owner(home, agreement)
+    membership = membership_of(kit)
+    check_same_owner(home, membership)
     home.make_folders()
     accepted = _was_accepted(home, kit)
-    joined_before = home.agreement.exists() and read_center_agreement(home).serial == kit.serial
+    joined_before = home.agreement.exists() and read_membership(home).serial == kit.serial
     if home.agreement.exists() and not joined_before:
         _retire_key(home)
     key = provide_node_key(home.key)
@@ -86,19 +86,19 @@ def prepare(home: CenterHome, kit: Kit, authority_pem: bytes) -> None:
     if not accepted:
         answer = first_answer(center=kit.center, study=kit.agreement.study, serial=kit.serial, token=kit.token, key=key)
         write_answer(home.answer(kit.center), answer)
-    write_text(home.agreement, agreement.model_dump_json(indent=1) + "\n")
+    write_text(home.agreement, membership.model_dump_json(indent=1) + "\n")
     provide_node_files(home)
 
 
-def provide_backbone(home: CenterHome, agreement: CenterAgreement, path: Path) -> None:
+def provide_backbone(home: CenterHome, membership: Membership, path: Path) -> None:
     """Put a backbone that came as a file where the trainer looks for it.
 
     Raises:
         ModelError: the study sends none as a file, or this is another one, or it cannot be read.
     """
-    expected = agreement.agreement.backbone_sha256
+    expected = membership.agreement.backbone_sha256
     if not expected:
-        raise ModelError(f"study '{agreement.agreement.study}' has no backbone as a file; leave out --backbone")
+        raise ModelError(f"study '{membership.agreement.study}' has no backbone as a file; leave out --backbone")
     try:
         tensors = load_file(path)
     except Exception as error:
@@ -148,16 +148,16 @@ def keep_settings(home: CenterHome, settings: CenterSettings) -> None:
         write_settings(home, settings)
 
 
-def find_agreement(home: CenterHome, kit: Kit | None) -> CenterAgreement | None:
-    """The agreement of the kit that was given, or the one that was kept; None where there is none.
+def find_membership(home: CenterHome, kit: Kit | None) -> Membership | None:
+    """The membership of the kit that was given, or the one that was kept; None where there is none.
 
     Raises:
         HomeError: the kept one is damaged, or the kit is for another center or study.
     """
     if kit is None:
-        return read_center_agreement(home) if home.agreement.exists() else None
-    check_same_owner(home, agreement_of(kit))
-    return agreement_of(kit)
+        return read_membership(home) if home.agreement.exists() else None
+    check_same_owner(home, membership_of(kit))
+    return membership_of(kit)
 
 
 @contextmanager
@@ -186,6 +186,6 @@ def _was_accepted(home: CenterHome, kit: Kit) -> bool:
     if not home.agreement.exists() or not home.node_id.exists():
         return False
     try:
-        return read_center_agreement(home).serial == kit.serial
+        return read_membership(home).serial == kit.serial
     except ConciliumError:
         return False

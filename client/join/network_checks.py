@@ -205,7 +205,7 @@ def _unknown(situation: Situation) -> Finding:
             "the coordinator no longer accepts this center's key: it was revoked, or its membership ended",
             "ask the coordinator; a new kit is needed to come back",
         )
-    answer = situation.home.answer(situation.agreement.center if situation.agreement else "CENTER")
+    answer = situation.home.answer(situation.membership.center if situation.membership else "CENTER")
     return failure(
         "the coordinator has not accepted this center's key yet",
         f"send this answer file to the coordinator, then join again: {answer}",

@@ -39,9 +39,9 @@ def check_home(situation: Situation) -> Finding:
 
 def check_versions(situation: Situation) -> Finding:
     """Flower, Python and concilium are those the study was made with."""
-    if situation.agreement is None:
+    if situation.membership is None:
         return skip(NO_AGREEMENT)
-    agreement = situation.agreement.agreement
+    agreement = situation.membership.agreement
     flower, ours, python = version("flwr"), version("concilium"), sys.version_info[:2]
     text = f"Flower {flower}, concilium {ours}, Python {python[0]}.{python[1]}"
     if not OLDEST_PYTHON <= python < FIRST_UNKNOWN_PYTHON:
@@ -95,9 +95,9 @@ def _cases_finding(situation: Situation, manifest: "Manifest", settings: CenterS
     where = f"see {listed}" if listed else f"`concilium-center check --data {settings.data[0]}` lists them"
     usable = sum(1 for case in manifest.usable if case.labelled)
     text = f"{len(manifest.cases)} case(s), {usable} usable with a contour"
-    expected = situation.agreement.agreement.modalities if situation.agreement else ()
+    expected = situation.membership.agreement.modalities if situation.membership else ()
     lacking = [name for name in expected if not any(name in case.modalities for case in manifest.usable)]
-    minimum = max(1, situation.agreement.agreement.minimum_cases if situation.agreement else 1)
+    minimum = max(1, situation.membership.agreement.minimum_cases if situation.membership else 1)
     if usable < minimum:
         return failure(f"{text}, the study needs {minimum}", f"mend or add cases: {where}")
     if lacking:
@@ -136,7 +136,7 @@ def check_gpu(situation: Situation) -> Finding:
 
 
 def _device_finding(situation: Situation, memory: str) -> Finding:
-    needed = situation.agreement.agreement.gpu_memory_bytes if situation.agreement else 0
+    needed = situation.membership.agreement.gpu_memory_bytes if situation.membership else 0
     gpu = {"cuda": False} if situation.device == "cpu" else situation.gpu
     if gpu["cuda"]:
         text = f"{gpu['name']} with {gpu['total'] / GIB:.0f} GiB, {gpu['free'] / GIB:.0f} free; {memory}"
@@ -165,9 +165,9 @@ def _without_gpu(device: str, needed: int, memory: str) -> Finding:
 
 def check_disk(situation: Situation) -> Finding:
     """The home's disk has room for what the study keeps there."""
-    if situation.agreement is None:
+    if situation.membership is None:
         return skip(NO_AGREEMENT)
-    root, needed = situation.home.root, situation.agreement.agreement.disk_bytes
+    root, needed = situation.home.root, situation.membership.agreement.disk_bytes
     free, used = free_bytes(root), _size_of(situation.home.trainer)
     text = f"{free / GIB:.1f} GiB free, {used / GIB:.1f} used already, the study needs about {needed / GIB:.1f}"
     if free + used < needed:

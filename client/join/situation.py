@@ -1,4 +1,4 @@
-"""All that the checks before joining may look at: home, agreement, settings, and what is found out when first asked."""
+"""All that the checks before joining may look at: home, membership, settings, and what is found out when asked."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
 
-from client.home.center_home import CenterAgreement, CenterHome, CenterSettings
+from client.home.center_home import CenterHome, CenterSettings, Membership
 from client.join.contact import Contact, make_contact
 from client.join.findings import Finding
 from client.node.fleet_api import Standing, fleet_api
@@ -50,7 +50,7 @@ class KeyStanding:
 class Situation:
     """All that the checks look at; what takes time is found once, when a check first asks.
 
-    kit_finding: what was found when the kit was read; agreement and authority are None where that failed.
+    kit_finding: what was found when the kit was read; membership and authority are None where that failed.
     home_error: why this home cannot be used, empty where it can. settings: None where no data folder is known.
     device: what was asked for, "auto" included. online_patience_s: how long a key that is connected elsewhere may take
     to time out.
@@ -58,7 +58,7 @@ class Situation:
 
     home: CenterHome
     kit_finding: Finding
-    agreement: CenterAgreement | None = None
+    membership: Membership | None = None
     authority: bytes | None = None
     settings: CenterSettings | None = None
     home_error: str = ""
@@ -69,9 +69,9 @@ class Situation:
     @cached_property
     def contact(self) -> Contact | None:
         """The way to the coordinator; None where it is not known whom to reach."""
-        if self.agreement is None or self.authority is None:
+        if self.membership is None or self.authority is None:
             return None
-        return make_contact(self.agreement.endpoint, self.authority, self.contact_timeout_s)
+        return make_contact(self.membership.endpoint, self.authority, self.contact_timeout_s)
 
     @cached_property
     def key_standing(self) -> KeyStanding | None:
@@ -98,7 +98,7 @@ class Situation:
 
         if self.settings is None or not self.settings.data:
             return None
-        name = self.agreement.center if self.agreement else "center"
+        name = self.membership.center if self.membership else "center"
         return scan_center(name, self.settings.data, self.settings.modalities)
 
     @cached_property
@@ -122,10 +122,10 @@ class Situation:
             return 0
 
     def _ask(self) -> KeyStanding:
-        if self.agreement is None or self.authority is None:
+        if self.membership is None or self.authority is None:
             return KeyStanding("unreachable", error="no kit")
         try:
-            with fleet_api(self.agreement.endpoint, self.authority, read_node_key(self.home.key)) as api:
+            with fleet_api(self.membership.endpoint, self.authority, read_node_key(self.home.key)) as api:
                 standing, node_id = api.standing(self.node_id)
                 return KeyStanding(standing, node_id, api.version_warning)
         except (httpx.HTTPError, ConciliumError, ValueError) as error:

@@ -20,7 +20,7 @@ from typing import Any
 from flwr.app import Context, Message
 
 from client.app import NODE_HOME_VARIABLE, app, note_reply
-from client.home.center_home import CenterHome, read_center_agreement
+from client.home.center_home import CenterHome, read_membership
 from client.node.bundle_guard import check_bundle, check_run_options, read_accepted
 from client.node.run_watch import watch_run
 from protocol.errors import ConciliumError
@@ -97,7 +97,7 @@ class Guard:
     def _check(self, run_options: Mapping[str, Any]) -> None:
         if self._refused is not None:
             raise self._refused
-        check_run_options(run_options, read_center_agreement(self._home).agreement.run_options)
+        check_run_options(run_options, read_membership(self._home).agreement.run_options)
 
     def _refuse(self, code: str, message: Message) -> Message:
         kind = claimed_kind(message.content, message.metadata.message_type)

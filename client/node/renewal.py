@@ -4,7 +4,7 @@ import logging
 
 import httpx
 
-from client.home.center_home import CenterHome, read_center_agreement
+from client.home.center_home import CenterHome, read_membership
 from client.node.fleet_api import fleet_api
 from client.node.node_key import adopt_next_key, provide_node_key, read_node_key, renewal_answer
 from protocol.enrolment.answer import write_answer
@@ -22,12 +22,14 @@ def prepare_renewal(home: CenterHome) -> str:
         HomeError: the home is not one that has joined, or its key is damaged.
         StorageError: the disk refuses.
     """
-    agreement = read_center_agreement(home)
+    membership = read_membership(home)
     current, following = read_node_key(home.key), provide_node_key(home.next_key)
-    path = home.answer(agreement.center)
+    path = home.answer(membership.center)
     write_answer(
         path,
-        renewal_answer(center=agreement.center, study=agreement.agreement.study, current=current, following=following),
+        renewal_answer(
+            center=membership.center, study=membership.agreement.study, current=current, following=following
+        ),
     )
     return str(path)
 
@@ -40,7 +42,7 @@ def adopt_accepted_key(home: CenterHome) -> bool:
     if not home.next_key.exists():
         return False
     try:
-        endpoint, authority = read_center_agreement(home).endpoint, home.authority.read_bytes()
+        endpoint, authority = read_membership(home).endpoint, home.authority.read_bytes()
         with fleet_api(endpoint, authority, read_node_key(home.next_key)) as api:
             standing, node_id = api.standing()
     except httpx.HTTPError:

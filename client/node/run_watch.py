@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from client.app import SOCKET_VARIABLE, trainer_at
-from client.home.center_home import CenterHome, read_center_agreement
+from client.home.center_home import CenterHome, read_membership
 from client.node.fleet_api import fleet_api
 from client.node.node_key import read_node_key
 from protocol.errors import ConciliumError
@@ -51,6 +51,6 @@ def _watch(home: CenterHome, run_id: int, node_id: int, interval_s: float, done:
 
 
 def _is_over(home: CenterHome, run_id: int, node_id: int) -> bool:
-    endpoint, authority = read_center_agreement(home).endpoint, home.authority.read_bytes()
+    endpoint, authority = read_membership(home).endpoint, home.authority.read_bytes()
     with fleet_api(endpoint, authority, read_node_key(home.key)) as api:
         return api.is_run_over(run_id, node_id)

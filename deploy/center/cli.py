@@ -62,12 +62,12 @@ def join(
     with hold_home(center, made=center.node.is_dir() or (kit is not None and not dry_run)) as in_use:
         situation = (examine_home if dry_run else prepare_home)(center, options, in_use)
         code = show(situation, CHECKS, as_json=as_json)
-        if code or dry_run or situation.agreement is None:
+        if code or dry_run or situation.membership is None:
             raise typer.Exit(code)
         if backbone is not None:
-            provide_backbone(center, situation.agreement, backbone)
+            provide_backbone(center, situation.membership, backbone)
         if not prepare:
-            typer.echo(f"joining {describe(situation.agreement)}; logs: {center.trainer}, {center.node}", err=True)
+            typer.echo(f"joining {describe(situation.membership)}; logs: {center.trainer}, {center.node}", err=True)
             keep_center_alive(situation)
 
 

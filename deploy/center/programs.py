@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from client.app import NODE_HOME_VARIABLE, SOCKET_VARIABLE
-from client.home.center_home import CenterAgreement, CenterHome
+from client.home.center_home import CenterHome, Membership
 from deploy.supervision.supervisor import Program
 from deploy.supervision.telemetry import SWITCHED_OFF
 
@@ -29,12 +29,12 @@ def trainer_program(home: CenterHome, isolation: tuple[str, ...], log: Path | No
 
 
 def node_programs(
-    home: CenterHome, agreement: CenterAgreement, port: int, *, isolation: tuple[str, ...] = (), log: Path | None = None
+    home: CenterHome, membership: Membership, port: int, *, isolation: tuple[str, ...] = (), log: Path | None = None
 ) -> tuple[Program, Program]:
     """The network side; both programs wait for the trainer's socket. `isolation` takes the data from them."""
     environment = node_environment(home)
     api = f"{LOOPBACK}:{port}"
-    node = [sys.executable, "-P", "-m", "client.node.supernode", "--superlink", agreement.endpoint]
+    node = [sys.executable, "-P", "-m", "client.node.supernode", "--superlink", membership.endpoint]
     node += ["--root-certificates", str(home.authority), "--auth-supernode-private-key", str(home.key)]
     node += ["--host", LOOPBACK, "--port", str(port), "--health-server-address", health_address(port)]
     node += ["--isolation", "process", "--superexec-auth-secret-file", str(home.secret)]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from client.home.center_home import CenterAgreement, CenterHome, CenterSettings, HomeError, read_center_agreement
+from client.home.center_home import CenterHome, CenterSettings, HomeError, Membership, read_membership
 from client.join.isolation import data_of, hides_too_much, without_data, without_network
-from client.join.joining import find_agreement, judge_kit, keep_settings, merge_settings, prepare
+from client.join.joining import find_membership, judge_kit, keep_settings, merge_settings, prepare
 from client.join.situation import Situation
 from deploy.center.node_health import HealthWatch
 from deploy.center.programs import SUPERNODE, health_address, node_programs, trainer_program
@@ -56,36 +56,36 @@ def examine_node(home: CenterHome, port: int, in_use: str) -> Situation:
     finding, _, _ = judge_kit(None, home, datetime.now(UTC))
     settings = CenterSettings(data=(), port=port)
     try:
-        agreement = read_center_agreement(home)
+        membership = read_membership(home)
         authority = home.authority.read_bytes()
     except (HomeError, OSError) as error:
         return Situation(home, finding, settings=settings, home_error=in_use or str(error))
-    return Situation(home, finding, agreement, authority, settings, in_use)
+    return Situation(home, finding, membership, authority, settings, in_use)
 
 
 def keep_center_alive(situation: Situation) -> None:
     """Run trainer, SuperNode and SuperExec until SIGTERM; returns when they have ended."""
-    home, agreement, settings = situation.home, situation.agreement, situation.settings
-    if agreement is None or settings is None:
+    home, membership, settings = situation.home, situation.membership, situation.settings
+    if membership is None or settings is None:
         raise HomeError(f"home {home.root} has no agreement or no settings; join with the kit and --data")
     folders = data_of(home, settings)
     blind = () if hides_too_much(home, folders) else without_data(folders)
     trainer = trainer_program(home, without_network(), home.trainer / "trainer.log")
-    node = node_programs(home, agreement, settings.port, isolation=blind, log=home.node / "node.log")
+    node = node_programs(home, membership, settings.port, isolation=blind, log=home.node / "node.log")
     _keep_alive([trainer, *node], settings.port)
 
 
 def keep_node_alive(home: CenterHome, port: int) -> None:
     """Run SuperNode and SuperExec until SIGTERM, their output on this process's own."""
-    _keep_alive(node_programs(home, read_center_agreement(home), port), port)
+    _keep_alive(node_programs(home, read_membership(home), port), port)
 
 
-def describe(agreement: CenterAgreement) -> str:
+def describe(membership: Membership) -> str:
     """What joining means, in one line: study, model, bytes a round."""
-    found = agreement.agreement
+    found = membership.agreement
     return (
-        f"study '{found.study}' ({found.title}) of {agreement.consortium}, model {found.model}; a round brings at most "
-        f"{found.bytes_down_per_round / 1e6:.1f} MB and sends at most {found.bytes_up_per_round / 1e6:.1f} MB"
+        f"study '{found.study}' ({found.title}) of {membership.consortium}, model {found.model}; a round brings at "
+        f"most {found.bytes_down_per_round / 1e6:.1f} MB and sends at most {found.bytes_up_per_round / 1e6:.1f} MB"
     )
 
 
@@ -101,10 +101,10 @@ def _keep_alive(programs: Sequence[Program], port: int) -> None:
 def _situation(home: CenterHome, options: Options, in_use: str) -> tuple[Situation, Kit | None]:
     finding, kit, authority = judge_kit(options.kit, home, datetime.now(UTC))
     try:
-        agreement = find_agreement(home, kit)
+        membership = find_membership(home, kit)
         settings = merge_settings(
             home,
-            center=agreement.center if agreement else None,
+            center=membership.center if membership else None,
             data=options.data,
             modalities=options.modalities,
             minimum_cases=options.minimum_cases,
@@ -114,8 +114,8 @@ def _situation(home: CenterHome, options: Options, in_use: str) -> tuple[Situati
         )
     except HomeError as error:
         return Situation(home, finding, home_error=in_use or str(error), device=options.device or "auto"), None
-    if authority is None and agreement is not None and home.authority.exists():
+    if authority is None and membership is not None and home.authority.exists():
         authority = home.authority.read_bytes()
     device = settings.device if settings else options.device or "auto"
-    situation = Situation(home, finding, agreement, authority, settings, in_use, device)
+    situation = Situation(home, finding, membership, authority, settings, in_use, device)
     return situation, kit

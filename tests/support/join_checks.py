@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from client.home.center_home import CenterHome, CenterSettings, agreement_of
+from client.home.center_home import CenterHome, CenterSettings, membership_of
 from client.join.findings import ok
 from client.join.preflight import CHECKS, Result, examine
 from client.join.situation import Situation
@@ -21,7 +21,7 @@ def situation(folder: Path, of: Kit, authority: bytes, data: Path | None = None,
     settings = CenterSettings(data=(data or folder / "data",), port=free_port() // 2 * 2)
     home = CenterHome(folder / "home")
     return Situation(
-        home, ok("kit"), agreement_of(of), authority, settings, device="cpu", contact_timeout_s=3, **changes
+        home, ok("kit"), membership_of(of), authority, settings, device="cpu", contact_timeout_s=3, **changes
     )
 
 

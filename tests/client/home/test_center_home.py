@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from client.home.center_home import CenterHome, agreement_of, read_center_agreement
+from client.home.center_home import CenterHome, membership_of, read_membership
 from tests.support.coordinator_stand_in import kit
 from tests.support.joined_home import ENDPOINT, joined_home
 
@@ -26,6 +26,4 @@ def test_the_folders_are_for_their_owner_alone(home: CenterHome, name: str) -> N
 
 
 def test_the_agreement_is_kept_without_the_token(home: CenterHome) -> None:
-    assert read_center_agreement(home) == agreement_of(
-        kit(ENDPOINT, changes={"issued_at": read_center_agreement(home).issued_at})
-    )
+    assert read_membership(home) == membership_of(kit(ENDPOINT, changes={"issued_at": read_membership(home).issued_at}))

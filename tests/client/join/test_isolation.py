@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from client.home.center_home import CenterHome, CenterSettings, agreement_of
+from client.home.center_home import CenterHome, CenterSettings, membership_of
 from client.join import isolation
 from client.join.findings import ok
 from client.join.isolation import data_of, hides_too_much, without_data, without_network
@@ -81,7 +81,7 @@ def test_nobody_inside_can_look_through_a_process_outside(words: tuple[str, ...]
 
 
 def test_both_programs_of_the_network_side_start_behind_the_words(home: CenterHome) -> None:
-    for program in node_programs(home, agreement_of(kit("nowhere.invalid:443")), 9094, isolation=("cover", "--")):
+    for program in node_programs(home, membership_of(kit("nowhere.invalid:443")), 9094, isolation=("cover", "--")):
         assert program.command[:2] == ("cover", "--")
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from client.home.center_home import CenterHome, HomeError, agreement_of
-from client.join.joining import find_agreement, judge_kit, keep_settings, merge_settings, prepare, provide_backbone
+from client.home.center_home import CenterHome, HomeError, membership_of
+from client.join.joining import find_membership, judge_kit, keep_settings, merge_settings, prepare, provide_backbone
 from client.node.bundle_guard import read_accepted, write_accepted
 from protocol.enrolment.answer import token_verifier
 from protocol.enrolment.kit import Kit
@@ -112,7 +112,7 @@ def test_a_kit_of_another_center_study_or_consortium_is_refused(
 
 
 def test_a_later_start_needs_no_kit(home: CenterHome) -> None:
-    found = find_agreement(home, None)
+    found = find_membership(home, None)
     assert found is not None
     assert found.endpoint == ENDPOINT
 
@@ -146,7 +146,7 @@ def test_a_backbone_as_a_file_is_checked_against_the_agreement(home: CenterHome,
     tensors = {"stem.weight": np.ones((2, 2), np.float32)}
     save_file(tensors, tmp_path / "file.safetensors")
     agreed = content_hash(tensors)
-    agreement = agreement_of(kit(ENDPOINT, backbone_sha256=agreed))
+    agreement = membership_of(kit(ENDPOINT, backbone_sha256=agreed))
     provide_backbone(home, agreement, tmp_path / "file.safetensors")
     assert (home.trainer / "backbones" / f"{agreed}.safetensors").exists()
 
@@ -155,4 +155,4 @@ def test_a_backbone_as_a_file_is_checked_against_the_agreement(home: CenterHome,
 def test_another_backbone_is_refused(home: CenterHome, tmp_path: Path, agreed: str, words: str) -> None:
     save_file({"stem.weight": np.ones(1, np.float32)}, tmp_path / "file.safetensors")
     with pytest.raises(ModelError, match=words):
-        provide_backbone(home, agreement_of(kit(ENDPOINT, backbone_sha256=agreed)), tmp_path / "file.safetensors")
+        provide_backbone(home, membership_of(kit(ENDPOINT, backbone_sha256=agreed)), tmp_path / "file.safetensors")

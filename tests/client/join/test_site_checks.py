@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from client.home.center_home import CenterHome, agreement_of
+from client.home.center_home import CenterHome, membership_of
 from client.join import site_checks
 from client.join.findings import ok
 from client.join.situation import Situation
@@ -81,7 +81,7 @@ def test_a_study_made_for_a_gpu_warns_who_chose_the_cpu(tmp_path: Path) -> None:
 def test_a_gpu_that_is_too_small_or_not_there_is_named(tmp_path: Path) -> None:
     """A petabyte is more than any GPU has; where there is none, that is said instead."""
     of = kit("nowhere.invalid:443", gpu_memory_bytes=1 << 50)
-    automatic = Situation(CenterHome(tmp_path), ok("kit"), agreement_of(of), device="auto")
+    automatic = Situation(CenterHome(tmp_path), ok("kit"), membership_of(of), device="auto")
     gpu = check(automatic, "gpu")["gpu"]
     assert (gpu.finding.status, "--device cpu" in gpu.finding.remedy) == ("failed", True)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from client.home.center_home import CenterHome, CenterSettings, agreement_of
+from client.home.center_home import CenterHome, CenterSettings, membership_of
 from client.join import situation as module
 from client.join.contact import Contact
 from client.join.findings import ok
@@ -26,7 +26,7 @@ class Reached(Situation):
     """A coordinator that answers about the key what `words` hold, one after another."""
 
     def __init__(self, home: CenterHome, words: list[KeyStanding], certified: Certified, **changes: Any) -> None:
-        super().__init__(home, ok("kit"), agreement_of(kit("localhost:1")), certified.authority, **changes)
+        super().__init__(home, ok("kit"), membership_of(kit("localhost:1")), certified.authority, **changes)
         from cryptography import x509
 
         shown = x509.load_pem_x509_certificate(certified.certificate.read_bytes())

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from client.app import SOCKET_VARIABLE
-from client.home.center_home import CenterHome, agreement_of
+from client.home.center_home import CenterHome, membership_of
 from client.join.findings import ok
 from client.join.network_checks import check_authentication
 from client.join.situation import Situation
@@ -51,7 +51,7 @@ def home(link: Loopback, tmp_path: Path) -> CenterHome:
     found = CenterHome(tmp_path / "home")
     found.make_folders()
     provide_node_key(found.key)
-    of = agreement_of(kit(f"localhost:{link.port}"))
+    of = membership_of(kit(f"localhost:{link.port}"))
     write_text(found.agreement, of.model_dump_json())
     found.authority.write_bytes(authority(link))
     return found
@@ -77,7 +77,7 @@ def stopped_run(link: Loopback) -> int:
 
 
 def situation(link: Loopback, home: CenterHome) -> Situation:
-    of = agreement_of(kit(f"localhost:{link.port}"))
+    of = membership_of(kit(f"localhost:{link.port}"))
     return Situation(home, ok("kit"), of, authority(link), device="cpu", online_patience_s=0)
 
 

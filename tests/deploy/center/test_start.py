@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from client.home.center_home import CenterHome, HomeError, agreement_of, only_instance, read_settings
+from client.home.center_home import CenterHome, HomeError, membership_of, only_instance, read_settings
 from client.join.findings import ok
 from client.join.situation import Situation
 from deploy.center.start import Options, describe, examine_home, examine_node, keep_center_alive, prepare_home
@@ -26,8 +26,8 @@ def home(tmp_path: Path) -> CenterHome:
 
 def test_a_dry_run_knows_the_kit_and_writes_nothing(home: CenterHome, kit_file: Path, tmp_path: Path) -> None:
     found = examine_home(home, Options(kit_file, tmp_path), "")
-    assert found.agreement is not None
-    assert (found.agreement.center, found.kit_finding.status, found.home_error) == ("center-a", "ok", "")
+    assert found.membership is not None
+    assert (found.membership.center, found.kit_finding.status, found.home_error) == ("center-a", "ok", "")
     assert not home.root.exists()
 
 
@@ -36,7 +36,7 @@ def test_preparing_keeps_agreement_authority_and_settings_for_the_next_start(
 ) -> None:
     first = prepare_home(home, Options(kit_file, tmp_path, port=9200), "")
     again = prepare_home(home, Options(), "")
-    assert (again.agreement, again.authority, again.settings) == (first.agreement, first.authority, first.settings)
+    assert (again.membership, again.authority, again.settings) == (first.membership, first.authority, first.settings)
     assert read_settings(home).port == 9200
 
 
@@ -61,11 +61,11 @@ def test_the_network_side_needs_a_home_that_has_joined(home: CenterHome, kit_fil
 
 def test_nothing_is_started_without_settings(home: CenterHome) -> None:
     with pytest.raises(HomeError, match="has no agreement or no settings; join with the kit and --data"):
-        keep_center_alive(Situation(home, ok("kit"), agreement_of(kit(ENDPOINT))))
+        keep_center_alive(Situation(home, ok("kit"), membership_of(kit(ENDPOINT))))
 
 
 def test_what_joining_means_is_told_in_one_line_with_megabytes_a_round() -> None:
-    line = describe(agreement_of(kit(ENDPOINT)))
+    line = describe(membership_of(kit(ENDPOINT)))
     assert line.startswith("study 'small' (A small study) of tests, model pemma-unetr-tiny")
     assert line.endswith("a round brings at most 1.0 MB and sends at most 0.5 MB")
 
