@@ -145,7 +145,7 @@ def test_fresh_adapters_answer_as_the_backbone_does_bit_for_bit(method: str, per
 
 
 @pytest.mark.parametrize("method", ["lora", "dora"])
-def test_each_personal_tensor_and_the_carry_change_the_answer(method: str) -> None:
+def test_each_personal_tensor_and_the_residual_change_the_answer(method: str) -> None:
     settings = settings_for(method)
     backbone, rest = state(settings)
     before = output(assemble(settings, backbone, rest))

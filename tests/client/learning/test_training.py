@@ -1,93 +1,22 @@
 """Local training: which cases serve which setting, what moves, what counts as used, and when it stops."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.trainable import train_only
-from client.learning.training import Trained, cases_by_setting, draw_batch, shape_of, train_locally
-from client.local_terms.contract import LocalTerm, QuietTerm
+from client.learning.training import cases_by_setting, draw_batch, shape_of, train_locally
 from client.local_terms.proximal import Proximal
 from fusion_models.adapters.gain import gain_of
 from fusion_models.adapters.injection import adapter_layers, inject, lora_config
 from fusion_models.registry import MODELS, build_model
 from protocol.errors import ModelError
-from protocol.messages.settings import Training
+from tests.support.small_training import BOTH, CROP, CT, PET, ROW, SHARES, fresh, made, moved, stage, state, train
 from tests.support.smallest_models import built
-
-CROP = (16, 16, 16)
-ROW = MODELS["pemma-unetr-tiny"]
-SHARES: dict[str, float] = {"ct+pet": 0.6, "ct": 0.2, "pet": 0.2}
-
-
-def made(name: str, modalities: str, seed: int = 0, *, labelled: bool = True) -> PreparedCase:
-    rng = np.random.default_rng(seed)
-    ct, pet = (rng.random((18, 18, 18), dtype=np.float32) for _ in range(2))
-    gtv = (ct > 0.7).astype(np.uint8) if labelled else None
-    return PreparedCase(name, ct if "ct" in modalities else None, pet if "pet" in modalities else None, gtv)
-
-
-BOTH, CT, PET = made("both", "ct+pet", 1), made("only-ct", "ct", 2), made("only-pet", "pet", 3)
-
-
-class Pathways(nn.Module):
-    """The smallest network with a pathway per modality, and one parameter that no forward pass uses."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ct_pathway, self.pet_pathway = (nn.Conv3d(1, 2, kernel_size=1) for _ in range(2))
-        self.unused = nn.Parameter(torch.ones(3))
-        self.inputs: list[tuple[bool, bool]] = []
-
-    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
-        self.inputs.append((ct is not None, pet is not None))
-        paths = [path(x) for path, x in ((self.ct_pathway, ct), (self.pet_pathway, pet)) if x is not None]
-        return torch.stack(paths).sum(dim=0)
-
-
-def stage(**changes: Any) -> Training:
-    asked = {"groups": ["peft"], "local_steps": 6, "learning_rate": 1e-2, "modality_shares": SHARES}
-    return Training.model_validate(asked | changes)
-
-
-def train(
-    model: nn.Module,
-    cases: Sequence[PreparedCase],
-    training: Training,
-    *,
-    names: Sequence[str] = (),
-    seed: int = 0,
-    terms: Sequence[LocalTerm] = (),
-) -> Trained:
-    parameters = {name: p for name, p in model.named_parameters() if not names or name.startswith(tuple(names))}
-    return train_locally(
-        model,
-        parameters,
-        cases,
-        training=training,
-        model_settings=ROW.settings,
-        crop_zyx=CROP,
-        rng=np.random.default_rng(seed),
-        terms=terms,
-    )
-
-
-def fresh(seed: int = 0) -> Pathways:
-    torch.manual_seed(seed)
-    return Pathways()
-
-
-def state(model: nn.Module) -> dict[str, Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-
-
-def moved(before: dict[str, Tensor], model: nn.Module) -> set[str]:
-    return {name for name, parameter in model.named_parameters() if not torch.equal(before[name], parameter)}
 
 
 def test_each_setting_gets_the_cases_that_have_its_images() -> None:
@@ -203,82 +132,6 @@ def test_the_tiny_model_learns_its_pet_pathway_and_leaves_the_backbone() -> None
     names = moved(before, model)
     assert names
     assert all(name.startswith(("pet_embedding.", "pet_skip.")) for name in names)
-
-
-class Diary(QuietTerm):
-    """A term that writes down when it is called, with a penalty that is a number of its own."""
-
-    def __init__(self, model: Pathways) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-        self.bias = model.get_parameter("ct_pathway.bias")
-
-    def remember(self, ct: Tensor | None, pet: Tensor | None, label: Tensor) -> None:
-        self.calls.append(("remember", ct is not None, pet is not None, tuple(label.shape)))
-
-    def penalty(self, *step: Any) -> Tensor | None:
-        setting, ct, pet, logits = step
-        self.calls.append(("penalty", setting, ct is not None, pet is not None, tuple(logits.shape)))
-        return None
-
-    def adjust_gradients(self) -> None:
-        self.calls.append(("adjust", self.bias.grad is not None, self.bias.detach().clone()))
-        self.bias.grad = torch.zeros_like(self.bias)
-
-    def after_step(self) -> None:
-        self.calls.append(("after", self.bias.detach().clone()))
-
-
-def test_a_local_term_is_called_in_the_order_of_its_contract() -> None:
-    model = fresh()
-    diary = Diary(model)
-    train(model, [BOTH], stage(modality_shares={"ct": 1.0}, local_steps=2, weight_decay=0), terms=[diary])
-    assert [call[0] for call in diary.calls] == ["remember", "penalty", "adjust", "after"] * 2
-    assert diary.calls[0][1:] == (True, False, (2, 1, *CROP))
-    assert diary.calls[1][1:] == ("ct", True, False, (2, 2, *CROP))
-    assert diary.calls[2][1] is True
-
-
-def test_a_gradient_that_a_term_changes_is_what_the_optimiser_sees() -> None:
-    model = fresh()
-    before = state(model)
-    train(model, [CT], stage(local_steps=2, weight_decay=0), terms=[Diary(model)])
-    assert moved(before, model) == {"ct_pathway.weight"}
-
-
-class Pull(QuietTerm):
-    """A penalty with a gradient of -1 on each entry of the CT pathway's bias, and of `amount` in all."""
-
-    def __init__(self, model: Pathways, amount: float = 0.0) -> None:
-        self.bias, self.amount = model.get_parameter("ct_pathway.bias"), amount
-
-    def penalty(self, *_step: Any) -> Tensor | None:
-        return self.amount - 1e6 * self.bias.sum()
-
-
-def test_a_penalty_joins_the_gradient_but_not_the_reported_loss() -> None:
-    """A pull of 1e6 decides the sign of AdamW's first step: up, at a fifth of the rate 1e-2."""
-    model, plain = fresh(), fresh()
-    before = state(model)
-    once = stage(local_steps=1, weight_decay=0)
-    pulled, alone = train(model, [CT], once, terms=[Pull(model)]), train(plain, [CT], once)
-    step = state(model)["ct_pathway.bias"] - before["ct_pathway.bias"]
-    np.testing.assert_allclose(step.numpy(), 2e-3, rtol=1e-3)
-    assert pulled.loss == alone.loss
-
-
-def test_a_penalty_that_is_not_finite_stops_the_training() -> None:
-    model = fresh()
-    with pytest.raises(ModelError, match="training loss became nan"):
-        train(model, [CT], stage(), terms=[Pull(model, np.nan)])
-
-
-def test_a_penalty_on_a_pathway_that_a_step_does_not_use_moves_nothing_of_it() -> None:
-    """FedProx reaches every trained tensor; its gradient of zero would let weight decay shrink the PET pathway."""
-    model = fresh()
-    before = state(model)
-    term = Proximal(dict(model.named_parameters()), mu=1.0)
-    train(model, [BOTH], stage(modality_shares={"ct": 1.0}, weight_decay=0.5), terms=[term])
-    assert moved(before, model) == {"ct_pathway.weight", "ct_pathway.bias"}
 
 
 def test_a_step_that_reaches_nothing_that_trains_moves_nothing_and_counts_its_loss() -> None:

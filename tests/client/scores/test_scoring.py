@@ -55,9 +55,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 def test_an_unchanged_network_is_scored_once_and_answers_the_same(counted: list[tuple[str, str]]) -> None:
-    book, cases = ScoreCache(), [made("a"), made("b", 1, pet=False)]
-    first = list(book.scores(network(), cases, ALL))
-    again = list(book.scores(network(), cases, ALL))
+    cache, cases = ScoreCache(), [made("a"), made("b", 1, pet=False)]
+    first = list(cache.scores(network(), cases, ALL))
+    again = list(cache.scores(network(), cases, ALL))
     assert counted == [("a", "ct"), ("a", "pet"), ("a", "ct+pet"), ("b", "ct")]
     assert [row.score for row in first] == [row.score for row in again]
     assert [row.score for row in first] == [row.score for row in ScoreCache().scores(network(), cases, ALL)]
@@ -66,10 +66,10 @@ def test_an_unchanged_network_is_scored_once_and_answers_the_same(counted: list[
 
 
 def test_a_network_that_was_scored_before_is_not_even_assembled(counted: list[tuple[str, str]]) -> None:
-    book = ScoreCache()
-    book.fullest(network(), [made("a")])
+    cache = ScoreCache()
+    cache.fullest(network(), [made("a")])
     again = network()
-    assert book.fullest(again, [made("a")])["a"].modalities == "ct+pet"
+    assert cache.fullest(again, [made("a")])["a"].modalities == "ct+pet"
     assert counted == [("a", "ct+pet")]
     assert "model" not in vars(again)
 
@@ -86,9 +86,9 @@ def test_its_name_changes_with_all_that_decides_a_prediction_and_with_nothing_el
 
 
 def test_the_oldest_scores_go_first(counted: list[tuple[str, str]]) -> None:
-    book = ScoreCache(size=2)
+    cache = ScoreCache(size=2)
     for name in ("a", "b", "a", "c", "a", "b"):
-        book.score(network(), made(name), "ct")
+        cache.score(network(), made(name), "ct")
     assert [name for name, _ in counted] == ["a", "b", "c", "b"]
 
 

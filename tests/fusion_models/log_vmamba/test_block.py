@@ -12,28 +12,11 @@ from torch import Tensor, nn
 from client.learning.trainable import train_only
 from fusion_models.adapters.injection import inject, lora_config
 from fusion_models.adapters.keys import parameters_by_key
-from fusion_models.log_vmamba.block import VARIANTS, GlobalTokens, LocalExtractor, LogBlock
+from fusion_models.log_vmamba.block import VARIANTS, GlobalTokens, LocalExtractor
 from fusion_models.log_vmamba.placement import PLACEMENTS
 from fusion_models.ssm import s6
 from tests.support.sequential_scan import sequential_scan
-
-SIZES = {2: (4, 6), 3: (2, 4, 2)}
-TINY = {"expansion": 2, "state": 2, "compression": 4}
-TOKENS = {"stride": 2, "squeeze": 1, "placement": "interleaved"}
-
-
-def tiny(variant: str = "log", size: tuple[int, ...] = (4, 4), width: int = 4, **options: Any) -> Any:
-    """`options` are those of the block, and of its global tokens where the variant has them."""
-    tokens: Any = GlobalTokens(**{name: options.pop(name, value) for name, value in TOKENS.items()})
-    if variant in VARIANTS and not VARIANTS[variant].has_globals:
-        tokens = None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return LogBlock(width, size=size, variant=variant, **{**TINY, "global_tokens": tokens, **options}).eval()
-
-
-def drawn(*shape: int, seed: int = 1) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+from tests.support.tiny_block import SIZES, drawn, tiny
 
 
 def changed_outputs(block: Any, size: tuple[int, ...]) -> list[int]:

@@ -52,14 +52,14 @@ def image(size: tuple[int, int] = (16, 16)) -> Tensor:
         ({"classes": 8, "size_yx": WIDE}, 30_284_390 - 6 * FROZEN),
     ],
 )
-def test_parameter_ledger(options: dict[str, object], total: int) -> None:
+def test_parameters_of_the_papers_networks(options: dict[str, object], total: int) -> None:
     """The official count holds a fixed 9 x 9 unfolding kernel a block; here the unfolding has no tensor."""
     net = on_meta(**{"size_yx": SQUARE, **options})
     assert weights_of(net) == total
     assert weights_of(net.encoder) == ENCODER
 
 
-def test_parameter_ledger_of_what_stands_between_the_blocks() -> None:
+def test_parameters_of_what_stands_between_the_blocks() -> None:
     """768 -> 384: expand 768 * 1536, norm 2 * 384, merge 768 * 384 + 384; the last expand 96 * 16 * 96 + 2 * 96."""
     decoder = on_meta(size_yx=SQUARE).decoder
     between = [weights_of(stage.expand) + weights_of(stage.merge) for stage in decoder.stages]

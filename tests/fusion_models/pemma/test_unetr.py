@@ -89,7 +89,7 @@ def test_1_the_paper_size_has_432_tokens_and_taps_3_6_9() -> None:
 
 
 @pytest.mark.parametrize(("features", "total", "pathway"), [(16, 96_122_035, 3_319_744), (48, 118_744_083, 3_375_936)])
-def test_1_parameter_ledger_of_the_paper_size(features: int, total: int, pathway: int) -> None:
+def test_1_parameters_of_the_paper_size(features: int, total: int, pathway: int) -> None:
     options = {"classes": 3, "features": features}
     net = on_meta(lambda: build_model("pemma-unetr-paper", options, crop_zyx=PAPER_CROP, seed=0))
     sizes = {key: parameter.numel() for key, parameter in parameters_by_key(net).items()}

@@ -1,4 +1,4 @@
-"""The hierarchical encoder: its ledger to the unit, its taps, and the merging of patches."""
+"""The hierarchical encoder: its parameters to the unit, its taps, and the merging of patches."""
 
 from typing import Any
 

@@ -38,7 +38,7 @@ def set_gates(cgm: Cgm, *, channel_bias: float, spatial: float) -> None:
 @pytest.mark.parametrize(
     ("width", "hidden", "count"), [(96, 32, 22_208), (192, 48, 62_784), (384, 96, 236_160), (768, 192, 914_688)]
 )
-def test_parameter_ledger(width: int, hidden: int, count: int) -> None:
+def test_parameters_by_hand(width: int, hidden: int, count: int) -> None:
     with torch.device("meta"):
         cgm = Cgm(width, norm=nn.BatchNorm2d)
     assert weights_of(cgm) == count

@@ -52,7 +52,7 @@ def window_by_window(block: DcimBlock, pixels: Tensor, tokens: Tensor) -> Tensor
         (768, 2_657_088, 4_526_640, 8_934_912),
     ],
 )
-def test_parameter_ledger(width: int, inner: int, stem: int, block: int) -> None:
+def test_parameters_by_hand(width: int, inner: int, stem: int, block: int) -> None:
     with torch.device("meta"):
         dcim = Dcim(width, state=16, norm=nn.BatchNorm2d)
     assert (weights_of(dcim.stem.inner), weights_of(dcim.stem), weights_of(dcim.block)) == (inner, stem, block)
