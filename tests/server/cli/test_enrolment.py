@@ -90,12 +90,6 @@ def test_init_refuses_settings_before_it_makes_anything(
     assert not (tmp_path / "root").exists()
 
 
-def test_the_superlink_gets_another_port_where_the_endpoint_has_its_usual_one() -> None:
-    from server.study.coordinator_settings import free_link_port
-
-    assert [free_link_port(f"a:{port}") for port in (443, 8443)] == [8443, 8444]
-
-
 def test_a_kit_is_written_and_its_token_never_shown(directory: StudyDirectory) -> None:
     code, output = run("enroll", "center-a", "--study", directory.root, "--days", "3")
     kit, _ = read_kit(directory.kits / "center-a.kit")

@@ -5,13 +5,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from protocol.errors import ConciliumError, LaunchError, StudyError
 from protocol.messages.settings import settings_digest
 from server.centers.bundle import bundle_sha256
 from server.centers.registry import read_registry, write_registry
-from server.cli.app import app
 from server.runs.launch import check_ready, launch, stop, wait_until_taken
 from server.study.checkpoint import Checkpoint, save
 from server.study.directory import StudyDirectory
@@ -194,38 +192,3 @@ def test_study_is_wanted_stopped_although_the_superlink_is_away(directory: Study
     with pytest.raises(ConciliumError):
         stop(directory, NoLink())
     assert wanted_of(directory).wanted == "stopped"
-
-
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [
-        (["launch"], "error (launch): stage 'adapt' needs 2 of its 3 centers"),
-        (["resume"], "error (launch): the study in"),
-        (["stop"], "error (launch): the study in"),
-    ],
-)
-def test_command_that_is_refused_ends_with_1_and_one_message(
-    directory: StudyDirectory, command: list[str], said: str
-) -> None:
-    result = CliRunner().invoke(app, [*command, str(directory.root)])
-    assert (result.exit_code, said in result.stderr) == (1, True)
-
-
-def test_status_ends_with_0_while_the_superlink_is_down_and_says_so(directory: StudyDirectory) -> None:
-    enroll(directory, ["center-a"])
-    result = CliRunner().invoke(app, ["status", str(directory.root)])
-    assert result.exit_code == 0
-    assert "nothing answers" in result.stdout
-    assert "enrolled" in result.stdout
-
-
-def test_status_for_machines_is_json(directory: StudyDirectory) -> None:
-    report(directory, "running", stage="adapt", stage_round=1, waiting_for=["center-a"])
-    result = CliRunner().invoke(app, ["status", str(directory.root), "--json"])
-    found = json.loads(result.stdout)
-    assert (found["stage"], found["waiting_for"], found["run"]) == ("adapt", ["center-a"], None)
-
-
-def test_status_of_what_is_no_coordinators_directory_is_refused(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["status", str(tmp_path)])
-    assert (result.exit_code, "concilium study init" in result.stderr) == (1, True)

@@ -1,0 +1,87 @@
+"""What `concilium status` knows, also with the SuperLink down."""
+
+from pathlib import Path
+
+import pytest
+
+from server.runs.state_files import Launch, WatchdogState, write_state
+from server.runs.status import study_status
+from server.runs.watchdog_rules import decide
+from server.study.directory import StudyDirectory
+from tests.support.coordinator_root import enroll, init_root, report, want
+from tests.support.listed_link import NOW, ListedLink, NoLink, run
+
+
+def wanted(state: str = "running") -> Launch:
+    return Launch.model_validate({"wanted": state, "run_id": "1", "launched_at": NOW, "starts": 1})
+
+
+FAILED = run("finished:failed")
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> StudyDirectory:
+    return init_root(tmp_path / "root")
+
+
+def test_status_names_the_silent_watchdog(directory: StudyDirectory) -> None:
+    want(directory)
+    assert "no watchdog watches" in " ".join(study_status(directory, ListedLink(), NOW).notes)
+
+
+def test_status_shows_the_alarms_of_a_watchdog_that_is_alive(directory: StudyDirectory) -> None:
+    want(directory)
+    write_state(directory.watchdog, WatchdogState(alive_at=NOW, alarms=("a disk is full",)))
+    assert "a disk is full" in study_status(directory, ListedLink(), NOW).notes
+
+
+def test_status_says_once_that_nothing_takes_a_run(directory: StudyDirectory) -> None:
+    want(directory)
+    link = ListedLink(run("pending", ended_s_ago=61))
+    alarm = decide(wanted(), None, link.runs(), NOW).alarms[0]
+    write_state(directory.watchdog, WatchdogState(alive_at=NOW, alarms=(alarm,)))
+    assert [note for note in study_status(directory, link, NOW).notes if "pending" in note] == [alarm]
+
+
+def test_status_says_itself_that_nothing_takes_a_run_where_no_watchdog_does(directory: StudyDirectory) -> None:
+    want(directory)
+    late, early = (ListedLink(run("pending", ended_s_ago=ago_s)) for ago_s in (61, 59))
+    said = [note for link in (late, early) for note in study_status(directory, link, NOW).notes if "pending" in note]
+    assert said == ["run 1 is pending; no SuperExec takes it: look into logs/superexec.log", "run 1 is pending"]
+
+
+def test_status_says_which_center_a_run_waits_for(directory: StudyDirectory) -> None:
+    want(directory)
+    centers = {"center-a": {"server_round": 1, "error": "payload"}}
+    report(directory, "running", run_id="1", waiting_for=["center-b"], centers=centers)
+    status = study_status(directory, ListedLink(run("running")), NOW)
+    assert [(center.name, center.waited_for) for center in status.centers][:2] == [
+        ("center-a", False),
+        ("center-b", True),
+    ]
+    assert status.as_json()["centers"][0]["last"]["error"] == "payload"
+
+
+def test_status_is_what_the_directory_says_while_the_superlink_is_down(directory: StudyDirectory) -> None:
+    enroll(directory, ["center-a"])
+    report(directory, "interrupted", stage="adapt", server_round=1, rounds=2)
+    status = study_status(directory, NoLink(), NOW)
+    assert (status.state, status.stage, status.server_round, status.run) == ("interrupted", "adapt", 1, None)
+    assert [(center.enrolled, center.online) for center in status.centers][:2] == [
+        ("enrolled", None),
+        ("not invited", None),
+    ]
+    assert status.notes[0].startswith("nothing answers")
+
+
+def test_run_that_has_said_nothing_yet_is_starting(directory: StudyDirectory) -> None:
+    report(directory, "failed", code="quorum", run_id="0")
+    assert study_status(directory, ListedLink(run("running")), NOW).state == "starting"
+
+
+def test_run_that_died_is_not_shown_as_running(directory: StudyDirectory) -> None:
+    want(directory)
+    report(directory, "running", waiting_for=["center-b"])
+    status = study_status(directory, ListedLink(FAILED), NOW)
+    assert (status.state, status.waiting_for) == ("interrupted", ())
+    assert "run 1 ended without a word of the study" in status.notes
