@@ -17,7 +17,7 @@ def test_every_term_has_a_weight_and_the_switch_is_one() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"fedmagic": 1}, r"'fedmagic' is no local term; known: \['proximal', 'scaffold', "),
+        ({"fedmagic": 1}, r"'fedmagic' is no local term; known: \[.*'proximal', "),
         ({"ewc": -1}, "ewc: Input should be greater than or equal to 0"),
         ({"ewc": math.nan}, "ewc: Input should be a finite number"),
         ({"scaffold": 0.5}, "scaffold: Input should be a valid boolean"),
@@ -34,9 +34,11 @@ def test_only_terms_that_weigh_anything_are_asked_for() -> None:
 
 
 def test_what_travels_for_the_terms() -> None:
-    assert RETURNED == ("@control", "@own")
-    assert SERVED == ("@own",)
-    assert OF_ONE_STAGE == ("@control", "@shared-control")
+    assert {"@control", "@own"} <= set(RETURNED)
+    assert "@own" in SERVED
+    assert "@control" not in SERVED
+    assert {"@control", "@shared-control"} <= set(OF_ONE_STAGE)
+    assert not {"@own", "@gram", "@fisher"} & set(OF_ONE_STAGE)
     assert TERMS["scaffold"].memory_endings == ("@shared-control",)
     assert TERMS["gram_anchor"].memory_endings == ("@gram",)
 
