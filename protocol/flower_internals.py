@@ -80,7 +80,9 @@ WHERE: Mapping[str, str] = {
     "TaskIdentity": "flwr.supercore.task_identity:TaskIdentity",
     "TaskType": "flwr.supercore.constant:TaskType",
     "UnregisterNodeRequest": "flwr.proto.control_pb2:UnregisterNodeRequest",
-    "VERSION_INCOMPATIBILITY_MESSAGE_METADATA_KEY": "flwr.supercore.constant:VERSION_INCOMPATIBILITY_MESSAGE_METADATA_KEY",
+    "VERSION_INCOMPATIBILITY_MESSAGE_METADATA_KEY": (
+        "flwr.supercore.constant:VERSION_INCOMPATIBILITY_MESSAGE_METADATA_KEY"
+    ),
     "add_exit_handler": "flwr.supercore.exit:add_exit_handler",
     "add_headers": "flwr.supercore.interceptors.http.utils:add_headers",
     "build_fab_from_disk": "flwr.cli.build:build_fab_from_disk",

@@ -95,7 +95,7 @@ class Supervisor:
         self._charges = {program.name: _Charge(program, self._first_pause_s) for program in programs}
         self._log_bytes, self._logs_seen_at = log_bytes, -math.inf
         self._logs = {program.log for program in programs if program.log is not None} | set(other_logs)
-        self._asked: set[str] = set()
+        self._to_restart: set[str] = set()
         self._stopping = False
         self._reaper: subprocess.Popen[bytes] | None = None
         self._mark = secrets.token_hex(16)
@@ -118,7 +118,7 @@ class Supervisor:
 
     def restart(self, name: str) -> None:
         """End a program, which then starts again; safe from another thread. An unknown name is a KeyError."""
-        self._asked.add(self._charges[name].program.name)
+        self._to_restart.add(self._charges[name].program.name)
 
     def pids(self) -> dict[str, int]:
         """The process id of each program that runs now."""
@@ -132,8 +132,8 @@ class Supervisor:
                 self._start_if_due(charge)
             elif _has_ended(charge.process):
                 self._reap(charge)
-            elif charge.program.name in self._asked:
-                self._asked.discard(charge.program.name)
+            elif charge.program.name in self._to_restart:
+                self._to_restart.discard(charge.program.name)
                 logger.warning("%s is restarted on request", charge.program.name)
                 orphan_reaper.signal_groups([charge.process.pid], signal.SIGTERM)
                 charge.kill_at = time.monotonic() + self._grace_s
@@ -155,7 +155,7 @@ class Supervisor:
         if now < charge.start_at or (program.waits_for is not None and not program.waits_for.exists()):
             return
         charge.started_at, charge.kill_at = now, None
-        self._asked.discard(program.name)
+        self._to_restart.discard(program.name)
         try:
             charge.process = _start(program, self._mark)
         except OSError as error:

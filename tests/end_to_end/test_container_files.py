@@ -95,8 +95,8 @@ def imported_by(paths: list[Path]) -> set[str]:
 
 
 def modules_without(paths: list[Path], image: str) -> set[str]:
-    """The modules imported anywhere in `paths` that no distribution of an image's list, and none Flower brings, has."""
-    there = names_in(DEPLOY / "images" / image) | FLOWER_BRINGS
+    """The modules imported anywhere in `paths` that no distribution of an image's list, and none that these bring along, has."""
+    there = names_in(DEPLOY / "images" / image) | BROUGHT_ALONG
     known = packages_distributions()
     return {
         module
@@ -120,7 +120,16 @@ CLIENT_MODULES = [
     *modules_in("client", "strategies", "fusion_models", "protocol", "deploy/center", "deploy/supervision"),
     DEPLOY / "images/probe.py",
 ]
-FLOWER_BRINGS = {"grpcio", "grpcio-health-checking", "requests", "httpx", "protobuf", "fastapi", "starlette", "click"}
+BROUGHT_ALONG = {
+    "grpcio",
+    "grpcio-health-checking",
+    "requests",
+    "protobuf",
+    "fastapi",
+    "starlette",
+    "click",
+    "pydantic-core",
+}
 
 
 def test_the_server_image_has_what_the_coordinator_imports():
