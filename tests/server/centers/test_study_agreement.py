@@ -41,7 +41,7 @@ def directory(tmp_path: Path) -> StudyDirectory:
     return write_coordinator_directory(tmp_path / "root")
 
 
-def test_terms_hold_the_digest_of_the_settings_that_will_be_sent(directory: StudyDirectory) -> None:
+def test_the_agreement_holds_the_digest_of_the_settings_that_will_be_sent(directory: StudyDirectory) -> None:
     agreement = study_agreement(directory, read_coordinator(directory.coordinator), "center-d")
     expected = settings_digest(read_study(directory.study_file).settings_for("center-d"))
     assert (agreement.settings_sha256, agreement.modalities, agreement.image) == (expected, ("ct",), "client:1")
