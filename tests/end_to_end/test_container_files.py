@@ -95,7 +95,7 @@ def imported_by(paths: list[Path]) -> set[str]:
 
 
 def modules_without(paths: list[Path], image: str) -> set[str]:
-    """The modules imported anywhere in `paths` that no distribution of an image's list, and none that these bring along, has."""
+    """The modules imported in `paths` that neither an image's list nor what its packages bring along has."""
     there = names_in(DEPLOY / "images" / image) | BROUGHT_ALONG
     known = packages_distributions()
     return {
