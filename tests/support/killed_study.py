@@ -19,10 +19,10 @@ from server.rounds.inbox import Inbox
 from server.study import checkpoint as checkpoints
 from strategies.bank.bank import AdapterBank
 from tests.support.light_study import STUDY, light
+from tests.support.study_text import stage_text
 
-TWO_STAGES = STUDY.replace('name = "adapt"', 'name = "first"').replace("rounds = 3", "rounds = 2") + (
-    '\n[[stages]]\nname = "second"\nkind = "arrive"\ncenters = ["b", "a"]\nrounds = 2\nlocal_steps = 1\n'
-    "learning_rate = 1e-3\n"
+TWO_STAGES = STUDY.replace('name = "adapt"', 'name = "first"').replace("rounds = 3", "rounds = 2") + stage_text(
+    "second", "ba", kind="arrive", rounds=2, local_steps=1
 )
 POINTS: dict[str, tuple[Any, str, int, str]] = {
     "after-the-first-update": (Inbox, "put", 1, "after"),
