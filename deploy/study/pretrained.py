@@ -59,7 +59,7 @@ def _encoder(model: nn.Module, name: str, row: ModelRow) -> VSSEncoder:
     for path, module in model.named_modules():
         if isinstance(module, VSSEncoder) and group_of(f"{path}.", row.pathways) == BACKBONE:
             return module
-    raise ModelError(f"model '{name}' has no VMamba encoder; public weights fit vmambax and log-vmamba-2d")
+    raise ModelError(f"model '{name}' has no VMamba encoder; public weights fit models whose CT network has one")
 
 
 def _read(path: Path) -> dict[str, Tensor]:
