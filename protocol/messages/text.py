@@ -13,7 +13,6 @@ from functools import cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError, ValidationInfo
-from pydantic_core import PydanticCustomError
 
 from protocol.errors import PayloadError
 from protocol.messages.settings import findings
@@ -29,7 +28,7 @@ _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 def _stay_beside(tensors: Tensors, info: ValidationInfo) -> Tensors:
     if info.mode == "json":
-        raise PydanticCustomError("beside", "tensors travel beside the text, never in it")
+        raise ValueError("tensors travel beside the text, never in it")
     return tensors
 
 

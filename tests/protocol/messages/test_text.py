@@ -48,7 +48,7 @@ def test_a_text_comes_back_without_its_tensors() -> None:
 
 def test_tensors_in_a_text_are_refused() -> None:
     text = json.dumps(json.loads(to_text(PAYLOAD)) | {"tensors": {"a": [1.0]}})
-    with pytest.raises(PayloadError, match="tensors: tensors travel beside the text, never in it"):
+    with pytest.raises(PayloadError, match="tensors: Value error, tensors travel beside the text, never in it"):
         from_text(Payload, text)
 
 
