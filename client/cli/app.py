@@ -15,7 +15,7 @@ from client.data.manifest import Modality, raise_if_unusable, scan_center
 from client.home.agreement import agreement_digest
 from protocol.errors import CaseError
 from protocol.messages.settings import SETTINGS, ModalitySetting
-from strategies.evaluation import formats
+from reporting import formats
 
 if TYPE_CHECKING:
     from client.service.trainer import Trainer

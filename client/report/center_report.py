@@ -17,8 +17,8 @@ from client.data.volume import Grid
 from client.report.pictures import CT_WINDOW_HU, Prediction, case_png, orient, read_prediction
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_text
-from strategies.evaluation import formats
-from strategies.evaluation.pages import open_templates
+from reporting import formats
+from reporting.pages import open_templates
 
 NOT_SCORED = "not scored"
 UNKNOWN = (0.0,) * 9

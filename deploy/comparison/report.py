@@ -21,9 +21,9 @@ from deploy.comparison.rows import (
     opening_sentences,
 )
 from protocol.storage.atomic_files import write_text
+from reporting.formats import UNDEFINED, label
+from reporting.pages import open_templates
 from server.results.charts import as_svg
-from strategies.evaluation.formats import UNDEFINED, label
-from strategies.evaluation.pages import open_templates
 
 Table = Mapping[str, Any]
 

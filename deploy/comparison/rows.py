@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from strategies.evaluation.formats import (
+from reporting.formats import (
     UNDEFINED,
     difference,
     difference_interval,

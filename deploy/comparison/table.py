@@ -8,8 +8,8 @@ from deploy.comparison.arm_figures import figures_of, matrix_of, scores_under
 from deploy.comparison.outcomes import Missing, Outcome
 from deploy.comparison.planner import Arm, Benchmark, Plan
 from protocol.errors import StudyError
+from reporting.formats import in_reading_order
 from strategies.evaluation.fairness import mean
-from strategies.evaluation.formats import in_reading_order
 from strategies.evaluation.paired_tests import FEWEST_PATIENTS, Contrast, contrasts, verdict
 from strategies.evaluation.resampling import DRAWS, LEVEL, Draws, Interval, draw_patients
 from strategies.evaluation.run_scores import RunScores

@@ -31,7 +31,7 @@ compile() {
 
 if [[ $what == . ]]; then
   "$uv" pip install --no-deps .
-  compile "$target"/lib/python3*/site-packages/{fusion_models,protocol,strategies,server,client,deploy}
+  compile "$target"/lib/python3*/site-packages/{fusion_models,protocol,strategies,reporting,server,client,deploy}
   exit
 fi
 

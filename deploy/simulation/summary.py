@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from deploy.simulation.local import center_home
+from reporting.formats import number, score
 from server.study.directory import StudyDirectory
-from strategies.evaluation.formats import number, score
 
 
 def print_summary(directory: StudyDirectory, result: Mapping[str, Any], console: Console) -> None:

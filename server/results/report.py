@@ -8,10 +8,10 @@ from statistics import median
 from typing import Any
 
 from protocol.storage.atomic_files import write_text
+from reporting.formats import UNDEFINED, in_reading_order, label, score
+from reporting.pages import open_templates
 from server.results.charts import COLOURS, Curves, Tint, curves_svg, dice_range, gradient, tint
 from server.results.gate_charts import gates_among, gates_svg
-from strategies.evaluation.formats import UNDEFINED, in_reading_order, label, score
-from strategies.evaluation.pages import open_templates
 
 Table = Mapping[str, Any]
 

@@ -85,7 +85,7 @@ def test_both_images_together_have_what_the_package_asks_for():
     assert images - wanted == {"mlflow-skinny", "alembic", "sqlalchemy"}
 
 
-OURS = {"fusion_models", "protocol", "strategies", "server", "client", "deploy"}
+OURS = {"fusion_models", "protocol", "strategies", "reporting", "server", "client", "deploy"}
 
 
 def imported_by(paths: list[Path]) -> set[str]:
@@ -112,12 +112,16 @@ def modules_in(*folders: str) -> list[Path]:
 OF_COMPARISONS = ROOT / "strategies/evaluation/paired_tests.py"
 """Called by `concilium benchmark` alone, which needs data and torch."""
 SERVER_MODULES = [
-    *modules_in("server", "strategies", "protocol", "deploy/proxy", "deploy/coordinator", "deploy/supervision"),
+    *modules_in(
+        "server", "strategies", "reporting", "protocol", "deploy/proxy", "deploy/coordinator", "deploy/supervision"
+    ),
     *(DEPLOY / name for name in ("images/probe.py", "study/study_init.py")),
 ]
 SERVER_MODULES.remove(OF_COMPARISONS)
 CLIENT_MODULES = [
-    *modules_in("client", "strategies", "fusion_models", "protocol", "deploy/center", "deploy/supervision"),
+    *modules_in(
+        "client", "strategies", "fusion_models", "reporting", "protocol", "deploy/center", "deploy/supervision"
+    ),
     DEPLOY / "images/probe.py",
 ]
 BROUGHT_ALONG = {

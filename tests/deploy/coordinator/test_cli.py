@@ -9,8 +9,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from deploy.coordinator.cli import provide_synthetic_cohort
+from reporting.formats import number, score
 from server.cli.app import app
-from strategies.evaluation.formats import number, score
 from tests.support.small_study import STUDY, write_cohort, write_study
 
 ONE_STAGE = """

@@ -2,7 +2,7 @@
 
 import pytest
 
-from strategies.evaluation.formats import (
+from reporting.formats import (
     difference,
     difference_interval,
     duration,

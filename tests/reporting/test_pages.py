@@ -1,7 +1,7 @@
 import pytest
 from jinja2 import UndefinedError
 
-from strategies.evaluation.pages import open_templates
+from reporting.pages import open_templates
 
 PAGE = """{% extends "page.html" %}{% from "cells.html" import number %}
 {% block title %}{{ name }}{% endblock %}{% block style %}b { color: red; }{% endblock %}
@@ -9,7 +9,7 @@ PAGE = """{% extends "page.html" %}{% from "cells.html" import number %}
 
 
 def render(**values: object) -> str:
-    return open_templates("strategies.evaluation").from_string(PAGE).render(**values)
+    return open_templates("reporting").from_string(PAGE).render(**values)
 
 
 def test_a_page_has_its_title_its_style_and_its_cells_in_the_common_frame() -> None:

@@ -5,14 +5,14 @@ A template says `{% extends "page.html" %}` and fills the blocks `title`, `page`
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from strategies.evaluation.formats import difference, duration, label, millimetres, score, share, size, words
+from reporting.formats import difference, duration, label, millimetres, score, share, size, words
 
 FILTERS = (difference, duration, label, millimetres, score, share, size, words)
 
 
 def open_templates(package: str) -> Environment:
     """The templates of a package, which may use those that all pages share; what a page names must be given to it."""
-    loader = ChoiceLoader([PackageLoader(package), PackageLoader("strategies.evaluation")])
+    loader = ChoiceLoader([PackageLoader(package), PackageLoader("reporting")])
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
     environment.filters.update({form.__name__: form for form in FILTERS})
     return environment
