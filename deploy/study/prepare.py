@@ -76,7 +76,7 @@ def prepare(study_file: Path, root: Path, backbone: Path | None = None) -> Study
 
 
 def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], Arrays, dict[str, Any]]:
-    """Ledger, initial tensors and peft configuration; without adapters where no stage trains any.
+    """Specs, initial tensors and peft configuration; without adapters where no stage trains any.
 
     DoRA's magnitudes and local normalisations are not among the initial tensors: they are the row norms and the affine
     parameters of a backbone that may still train.

@@ -1,6 +1,6 @@
 """The round loop: stages in order, rounds in each, and after every round a checkpoint from which a run continues.
 
-    enter stage -> [ instruct -> collect -> accept -> aggregate -> checkpoint ] x rounds
+    enter stage -> [ instruct -> collect -> validate -> aggregate -> checkpoint ] x rounds
                 -> no-harm gate -> observe -> score test cases -> bank
 
 One message a center and round: the center scores the state it received on validation cases, trains, and replies.
@@ -142,7 +142,7 @@ class StudyRun:
         return InstructionBuilder(self.prepared, stage, backbone)
 
     def _round(self, builder: InstructionBuilder, completed: int) -> None:
-        """One round: instruct, collect, accept, aggregate, checkpoint.
+        """One round: instruct, collect, validate, aggregate, checkpoint.
 
         Raises:
             QuorumError: fewer payloads than the quorum could be accepted.

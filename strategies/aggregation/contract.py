@@ -15,7 +15,7 @@ from protocol.messages.tensors import Tensors, group_in
 class Base:
     """What stands fixed in a round.
 
-    groups: tensor key -> group, as the study's specs has it; roles decide for adapter tensors.
+    groups: tensor key -> group, as the study's specs have it; roles decide for adapter tensors.
     frozen: the frozen backbone; only `module.weight` of adapted modules is read.
     alpha: LoRA's alpha. A center's scale is alpha / its own rank.
     rank: rank of the shared adapter.

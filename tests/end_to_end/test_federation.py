@@ -134,16 +134,16 @@ def test_only_the_fleet_paths_answer_from_outside(rehearsed: Rehearsed) -> None:
     forbidden = ["/v1/control/list-runs", "/v1/control/start-run", "/v1/control/register-node"]
     forbidden += ["/v1/runtime/acquire-task", "/v1/runtime/pull-messages", "/docs", "/openapi.json", "/health", "/"]
     forbidden += [
-        "/v1/center_grid/../control/list-runs",
-        "/v1/center_grid/%2e%2e/control/list-runs",
+        "/v1/fleet/../control/list-runs",
+        "/v1/fleet/%2e%2e/control/list-runs",
         "//v1/control/list-runs",
     ]
-    center_grid = "/v1/center_grid/pull-messages"
+    fleet = "/v1/fleet/pull-messages"
     ca = rehearsed.consortium.directory.authority_certificate
     found = json.loads(
-        rehearsed.consortium.python("center-a", ASK, rehearsed.consortium.endpoint, ca, *forbidden, center_grid)
+        rehearsed.consortium.python("center-a", ASK, rehearsed.consortium.endpoint, ca, *forbidden, fleet)
     )
-    reached = found.pop(center_grid)
+    reached = found.pop(fleet)
     assert found == dict.fromkeys(forbidden, 403)
     assert reached not in {200, 403, 404}, "an unsigned call reaches Flower, which turns it away itself"
 

@@ -20,7 +20,7 @@ def observation_findings(payload: Payload) -> list[str]:
     return findings_of(payload, specs=observation_specs(payload, SPECS, sketch_rank=4), phase="")
 
 
-def test_observations_are_admitted_at_the_sizes_they_chose() -> None:
+def test_observations_are_accepted_at_the_sizes_they_chose() -> None:
     shapes: dict[str, tuple[int, ...]] = {"qkv@gram": (4, 3), "qkv#lora_b@fisher": (3, 2)}
     shapes |= {"features.ct@mean": (5,), "features.ct@scatter": (5, 5)}
     assert observation_findings(observation(shapes, gram=12, fisher=12, features_ct=12)) == []

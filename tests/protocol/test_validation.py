@@ -27,11 +27,11 @@ MOVED_FINDING = (
 )
 
 
-def test_a_payload_as_agreed_is_admitted() -> None:
+def test_a_payload_as_agreed_is_accepted() -> None:
     assert findings_of(GOOD) == []
 
 
-def test_a_center_without_pet_is_admitted() -> None:
+def test_a_center_without_pet_is_accepted() -> None:
     assert findings_of(replace(GOOD, tensors=without("pet_embedding.weight"), support={PEFT: 12})) == []
 
 
@@ -44,7 +44,7 @@ def test_a_payload_without_any_tensor_is_refused() -> None:
     assert findings_of(replace(nothing, support={PET: 0})) == [finding]
 
 
-def test_support_zero_beside_no_tensor_is_admitted() -> None:
+def test_support_zero_beside_no_tensor_is_accepted() -> None:
     assert findings_of(replace(GOOD, tensors=without("pet_embedding.weight"), support={PEFT: 12, PET: 0})) == []
 
 

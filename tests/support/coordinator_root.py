@@ -1,4 +1,4 @@
-"""A coordinator's directory for tests that need no network that learns, with centers on its registry."""
+"""A coordinator's directory for tests that need no network that learns, with centers in its registry."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -27,7 +27,7 @@ STUDY = (
 
 
 def init_root(root: Path, *, port: int = 9443, link_port: int = 8443) -> StudyDirectory:
-    """A coordinator at localhost:`port`, with nobody on its registry."""
+    """A coordinator at localhost:`port`, with nobody in its registry."""
     specs = (TensorSpec("w", "peft", (1,)),)
     write_prepared(root, STUDY, specs, {"w": np.zeros(1, np.float32)}, {})
     directory = StudyDirectory(root)

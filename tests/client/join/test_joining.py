@@ -32,7 +32,7 @@ def later(serial: str = "d" * 32) -> Kit:
 
 
 def registry_with(of: Kit, **changes: object) -> CenterRegistry:
-    """A coordinator's registry on which the center was invited with `of`."""
+    """A coordinator's registry in which the center was invited with `of`."""
     member = Member(
         state="invited",
         serial=of.serial,
@@ -146,8 +146,8 @@ def test_a_backbone_as_a_file_is_checked_against_the_agreement(home: CenterHome,
     tensors = {"stem.weight": np.ones((2, 2), np.float32)}
     save_file(tensors, tmp_path / "file.safetensors")
     agreed = content_hash(tensors)
-    agreement = membership_of(kit(ENDPOINT, backbone_sha256=agreed))
-    provide_backbone(home, agreement, tmp_path / "file.safetensors")
+    membership = membership_of(kit(ENDPOINT, backbone_sha256=agreed))
+    provide_backbone(home, membership, tmp_path / "file.safetensors")
     assert (home.trainer / "backbones" / f"{agreed}.safetensors").exists()
 
 

@@ -50,7 +50,7 @@ def sent_keys(start: Start, *groups: str, roles: Collection[str] = LIVE) -> set[
 
 
 @pytest.mark.parametrize(("center", "sent"), [("both", ADAPTED), ("ct_only", ("peft",))])
-def test_what_it_sends_is_admitted_and_pet_comes_only_from_where_pet_is(
+def test_what_it_sends_is_accepted_and_pet_comes_only_from_where_pet_is(
     center: str, sent: tuple[str, ...], start: Start, request: pytest.FixtureRequest
 ) -> None:
     trainer: Trainer = request.getfixturevalue(center)

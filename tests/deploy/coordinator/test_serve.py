@@ -188,7 +188,7 @@ def test_access_log_has_no_query_and_the_answer_no_version(busy: tuple[StudyDire
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[tuple[StudyDirectory, int]]:
-    """A coordinator under `concilium serve`, with two centers on its registry; ended at the end."""
+    """A coordinator under `concilium serve`, with two centers in its registry; ended at the end."""
     folder = tmp_path_factory.mktemp("s")
     port = free_port()
     directory, loopback = init_root(folder / "root", port=port, link_port=free_port()), Loopback(folder, repository)

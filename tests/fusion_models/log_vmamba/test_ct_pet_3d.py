@@ -134,7 +134,7 @@ def test_a_fresh_adapter_is_the_identity(net: LogVMamba3d, volumes: tuple[Tensor
 
 
 def test_adapters_sit_on_every_layers_projections_and_nowhere_in_the_pet_pathway(net: LogVMamba3d) -> None:
-    """Variants l and log residual four, g has no fold: 4 + 4 + 3."""
+    """Variants l and log carry four, g has no fold: 4 + 4 + 3."""
     inject(net, lora_config(method="lora", rank=2, alpha=4, targets=TARGETS), seed=0)
     wrapped = {key.partition("#")[0] for key in parameters_by_key(net) if "#" in key}
     assert len(wrapped) == 11

@@ -1,7 +1,7 @@
 """PEMMA-UNETR against its specification; the numbers are those of the acceptance list for a faithful build.
 
 Elsewhere: 12 (modalities, splits, crops that never see a label) in test_manifest, test_split and test_crops; 15
-(aggregation without PET, wrong backbone) in test_aggregation, test_admission and test_study_end_to_end. Not here: the
+(aggregation without PET, wrong backbone) in test_linear, test_validation and test_study_end_to_end. Not here: the
 checkpointing of 11, which this network does not use; the parallel wrapper of 9, since a modality is an input that is
 None, not a mode that a wrapper could hide; 13 and 14, which concern several classes and prognosis.
 """
