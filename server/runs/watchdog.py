@@ -62,7 +62,7 @@ class Watchdog:
         self._directory, self._connect, self._bundle, self._clock = directory, connect, bundle, clock
         self._restart_superexec = restart_superexec
         self._restarted_at = -RESTART_EVERY_S
-        self._announced_on: date | None = None
+        self._expiries_logged_on: date | None = None
         self._alarms: tuple[str, ...] = ()
 
     def keep(self, stopped: threading.Event, look_every_s: float = LOOK_EVERY_S) -> None:
@@ -75,7 +75,7 @@ class Watchdog:
         """Look once and do what is to be done; gives the alarms, which `watchdog.json` holds from now on."""
         alarms: list[str] = []
         away: tuple[str, ...] = ()
-        for duty in (self._tell_turned_away, self._settle_centers, self._keep_running, self._announce):
+        for duty in (self._tell_turned_away, self._reconcile_centers, self._keep_running, self._log_expiry_notices):
             try:
                 alarms += duty()
             except LinkAwayError as error:
@@ -114,7 +114,7 @@ class Watchdog:
             logger.info("%s", decision.reason)
         return decision.alarms
 
-    def _settle_centers(self) -> tuple[str, ...]:
+    def _reconcile_centers(self) -> tuple[str, ...]:
         """Turn away whose membership has ended or was revoked, and let in who is enrolled."""
         with self._connect() as control:
             for done in Enrolment(self._directory, self._clock).reconcile(control):
@@ -127,13 +127,13 @@ class Watchdog:
         write_turned_away(self._directory, registry.find_turned_away(self._clock()))
         return ()
 
-    def _announce(self) -> tuple[str, ...]:
+    def _log_expiry_notices(self) -> tuple[str, ...]:
         """What expires soon, into the log once a day; `status` shows it at any time."""
         today = self._clock().date()
-        if self._announced_on != today:
+        if self._expiries_logged_on != today:
             for line in expiry_notices(self._directory, self._clock()):
                 logger.warning("%s", line)
-            self._announced_on = today
+            self._expiries_logged_on = today
         return ()
 
     def _restart_if_due(self) -> None:
