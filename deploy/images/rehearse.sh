@@ -78,11 +78,11 @@ say() {
 
 # admin COMMAND...: the coordinator's commands, in its network
 admin() {
-  hardened "$(at coordinator)" --volume "$work/study:/study" --volume "$work/mail:/mail" "$(image server)" "$@"
+  hardened "$(at coordinator)" --volume "$work/study:/study" --volume "$work/answers:/answers" "$(image server)" "$@"
 }
 
 write_inputs() {
-  mkdir -p "$work"/{study,mail,cohort,nothing}
+  mkdir -p "$work"/{study,answers,cohort,nothing}
   cat >"$work/study.toml" <<TOML
 name = "rehearsal"
 title = "Rehearsal of the images"
@@ -181,8 +181,8 @@ join() {
     --volume "$work/study/kits/$center.kit:/kit:ro" "$(image client)" \
     concilium-center join /kit --home /center --minimum-cases 1 --prepare || code=$?
   ((code == 16)) || { echo "join --prepare of $center left with $code, expected 16: not yet accepted" >&2; return 1; }
-  cp --preserve=ownership "$work/$center/$center.answer" "$work/mail/"
-  admin concilium enroll --accept "/mail/$center.answer" --study /study
+  cp --preserve=ownership "$work/$center/$center.answer" "$work/answers/"
+  admin concilium enroll --accept "/answers/$center.answer" --study /study
   start "$center-trainer" --network none --volume "$work/cohort/$center:/data:ro" \
     --volume "$work/$center/trainer:/center/trainer" --volume "$work/$center/run:/center/run" "$(image client)" \
     concilium-center trainer --center "$center" --data /data --home /center/trainer \

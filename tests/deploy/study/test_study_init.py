@@ -13,7 +13,7 @@ from server.study.directory import read_prepared
 from tests.support.small_study import write_study
 
 
-def test_a_study_is_prepared_and_its_federation_founded(tmp_path: Path) -> None:
+def test_a_study_is_prepared_and_its_federation_has_settings_and_certificates(tmp_path: Path) -> None:
     file = write_study(tmp_path / "study.toml")
     directory = init_study(file, tmp_path / "root", "fl.example.org:443", consortium="C")
     assert stat.S_IMODE(directory.root.stat().st_mode) == 0o700
