@@ -1,7 +1,7 @@
 """What the libraries would report to their makers, and what Flower would install by itself: all switched off.
 
-The libraries read these variables when they are imported, so that every command sets them first. Container files,
-units and manifests have them by heart; tests compare them with this list.
+The libraries read these variables when they are imported, so that every command sets them first. Container and compose
+files, units and manifests have them by heart; tests compare them with this list, MLflow's own with its one variable.
 """
 
 import os

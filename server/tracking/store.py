@@ -207,6 +207,7 @@ class Store:
 
 def _client(uri: str) -> "MlflowClient":
     """A client that calls nobody but the store, and does not log its database migrations."""
+    # Our commands have set it, but a ServerApp may be started by a SuperExec that belongs to somebody else.
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     if is_remote(uri):
         for name, value in REMOTE_PATIENCE.items():

@@ -168,6 +168,14 @@ def test_programs_of_an_image_call_nobody(name):
     assert [key for key, value in SWITCHED_OFF.items() if f"{key}={value}" not in text] == []
 
 
+@pytest.mark.parametrize("name", ["images/mlflow.Containerfile", "mlflow/start.sh"])
+def test_the_mlflow_server_calls_nobody(name: str) -> None:
+    of_mlflow = {key: value for key, value in SWITCHED_OFF.items() if key.startswith("MLFLOW_")}
+    found = set(re.findall(r"\b(MLFLOW_\w+)=(\S+)", (DEPLOY / name).read_text()))
+    assert of_mlflow
+    assert found >= of_mlflow.items()
+
+
 def test_the_version_in_every_example_is_this_one():
     paths = [*(DEPLOY / "compose").glob("*.example"), DEPLOY / "README.md", DEPLOY / "kubernetes/kustomization.yaml"]
     found = {match for path in paths for match in re.findall(r"concilium-\w+[:-](\d+\.\d+\.\d+)", path.read_text())}

@@ -118,6 +118,19 @@ def test_a_service_calls_nobody(service):
     assert service["environment"].items() >= SWITCHED_OFF.items()
 
 
+@pytest.mark.parametrize("container", containers())
+def test_a_container_of_a_pod_calls_nobody(container: dict[str, Any]) -> None:
+    """Proxy and PostgreSQL import none of the libraries that would."""
+    wanted = {
+        "concilium-server": SWITCHED_OFF,
+        "concilium-mlflow": {key: value for key, value in SWITCHED_OFF.items() if key.startswith("MLFLOW_")},
+        "concilium-proxy": {},
+        "postgres": {},
+    }[container["image"]]
+    given = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert given.items() >= wanted.items()
+
+
 def test_only_the_door_of_the_coordinator_is_open_to_other_machines():
     published = {name: service["ports"] for name, service in services("coordinator.yaml").items() if "ports" in service}
     assert published == {
