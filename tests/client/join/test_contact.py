@@ -9,22 +9,10 @@ from pathlib import Path
 import pytest
 
 from client.join.contact import make_contact, proxy_to
-from tests.support.coordinator_stand_in import PROXY_VARIABLES, Certified, server, tunnel
+from tests.support.coordinator_stand_in import Certified, server, tunnel
 from tests.support.loopback import free_port
 
 pytestmark = pytest.mark.network
-
-
-@pytest.fixture(autouse=True)
-def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in PROXY_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-
-
-@pytest.fixture(scope="module")
-def certified(tmp_path_factory: pytest.TempPathFactory) -> Certified:
-    return Certified(tmp_path_factory.mktemp("authority"))
 
 
 @contextmanager

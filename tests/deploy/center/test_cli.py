@@ -1,7 +1,6 @@
 """`concilium-center join` and `node`: exit codes, what is printed, and what never is."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from client.home.center_home import (
 )
 from client.join.preflight import CHECKS
 from deploy.center.cli import app
-from tests.support.coordinator_stand_in import PROXY_VARIABLES, TOKEN, Certified, kit, server
+from tests.support.coordinator_stand_in import TOKEN, Certified, kit
 from tests.support.join_checks import CODES
 from tests.support.joined_home import ENDPOINT, joined_home
 from tests.support.loopback import free_port
@@ -22,28 +21,9 @@ from tests.support.loopback import free_port
 pytestmark = pytest.mark.network
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in PROXY_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-
-
-@pytest.fixture(scope="module")
-def certified(tmp_path_factory: pytest.TempPathFactory) -> Certified:
-    return Certified(tmp_path_factory.mktemp("authority"))
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> CenterHome:
     return joined_home(tmp_path / "home")
-
-
-@pytest.fixture(scope="module")
-def coordinator(certified: Certified) -> Iterator[int]:
-    """A coordinator without a fault; nothing behind it answers."""
-    with server(certified.key, certified.certificate) as port:
-        yield port
 
 
 def dry_run(tmp_path: Path, *arguments: str | Path) -> tuple[int, dict[str, Any]]:

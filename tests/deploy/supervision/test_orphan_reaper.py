@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -61,13 +60,6 @@ def test_who_ignores_the_first_signal_gets_the_second(process: "subprocess.Popen
     end([process.pid], grace_s=0.3)
     code = process.wait(10)
     assert code == (-signal.SIGKILL if "SIG_IGN" in str(process.args) else -signal.SIGTERM)
-
-
-@pytest.fixture
-def supervised(tmp_path: Path, repository: Path) -> Iterator[Supervised]:
-    found = Supervised(tmp_path, repository)
-    yield found
-    found.end()
 
 
 def test_nothing_survives_a_supervisor_that_is_killed(supervised: Supervised) -> None:

@@ -5,7 +5,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,13 +12,6 @@ import pytest
 
 from deploy.supervision.supervisor import Program, Supervisor, cut_log
 from tests.support.supervised import ONE_PARENT, ONE_SLEEPER, SLEEPER, Supervised, eventually, is_alive
-
-
-@pytest.fixture
-def supervised(tmp_path: Path, repository: Path) -> Iterator[Supervised]:
-    found = Supervised(tmp_path, repository)
-    yield found
-    found.end()
 
 
 def test_a_program_that_is_killed_is_started_again(supervised: Supervised) -> None:
