@@ -8,19 +8,8 @@ import numpy as np
 import pytest
 
 from strategies.evaluation.matrix import EvaluationMatrix
+from tests.strategies.evaluation.record_avalanche import MATRICES
 
-MATRICES = {
-    "published": ((0.1, 0.2, 0.1), (0.8, 0.3, 0.2), (0.7, 0.9, 0.4), (0.6, 0.8, 0.85)),
-    "falling": ((0.05, 0.15), (0.9, 0.25), (0.4, 0.75)),
-    "rising": ((0.0, 0.0, 0.0), (0.31, 0.12, 0.07), (0.44, 0.52, 0.33), (0.58, 0.61, 0.79)),
-    "best in between": (
-        (0.03, 0.11, 0.08, 0.21),
-        (0.52, 0.34, 0.29, 0.18),
-        (0.77, 0.66, 0.41, 0.36),
-        (0.61, 0.83, 0.59, 0.47),
-        (0.49, 0.71, 0.55, 0.92),
-    ),
-}
 STREAM_ACCURACY = {
     "published": (0.133333333333, 0.433333333333, 0.666666666667, 0.75),
     "falling": (0.1, 0.575, 0.575),
