@@ -12,11 +12,12 @@ WITHOUT: dict[str, str] = {}
 
 
 def missing(root: Path) -> Iterator[str]:
-    """The modules under `root` whose mirrored test does not exist."""
+    """The modules under `root` whose mirrored test does not exist or tests nothing."""
     for package in PACKAGES:
         for module in sorted((root / package).rglob("*.py")):
             place = module.relative_to(root)
-            if module.name != "__init__.py" and not (root / "tests" / place.with_name(f"test_{module.name}")).exists():
+            mirrored = root / "tests" / place.with_name(f"test_{module.name}")
+            if module.name != "__init__.py" and not (mirrored.exists() and "def test_" in mirrored.read_text()):
                 yield str(place)
 
 
@@ -33,7 +34,7 @@ def test_the_list_of_exceptions_stays_short(repository: Path) -> None:
 
 @pytest.mark.parametrize("place", ["server/study/intruder.py", "protocol/storage/intruder.py"])
 def test_a_module_without_a_test_is_found(tmp_path: Path, place: str) -> None:
-    """A test elsewhere, or of another name, does not count."""
+    """A test elsewhere, or of another name, does not count, and neither does a file without a test."""
     for path in (tmp_path / place, tmp_path / "tests" / "test_intruder.py"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -41,4 +42,6 @@ def test_a_module_without_a_test_is_found(tmp_path: Path, place: str) -> None:
     mirrored = tmp_path / "tests" / Path(place).with_name("test_intruder.py")
     mirrored.parent.mkdir(parents=True, exist_ok=True)
     mirrored.touch()
+    assert list(missing(tmp_path)) == [place]
+    mirrored.write_text("def test_it() -> None: ...\n")
     assert list(missing(tmp_path)) == []

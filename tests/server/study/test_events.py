@@ -10,5 +10,7 @@ def test_each_listener_is_told_in_turn() -> None:
     assert heard == [("first", Resumed(3)), ("second", Resumed(3))]
 
 
-def test_nobody_listening_hears_nothing() -> None:
-    tell_all()(Ended(None))
+def test_nobody_among_the_listeners_takes_nothing_from_the_others() -> None:
+    heard: list[Event] = []
+    tell_all(tell_all(), heard.append)(Ended(None))
+    assert heard == [Ended(None)]
