@@ -2,8 +2,16 @@
 
 center.toml        the center's own settings; they never leave
 node/              the network side: no data, no model
-trainer/           the data side: no network
-run/               the socket between the two
+  agreement.json   the kit without its token
+  ca.crt           what the coordinator's certificate must be signed by
+  key              the private key, OpenSSH, mode 0600; key.next: a new one that the coordinator has not accepted yet;
+                   key.former: that of an earlier kit, since a coordinator takes no key twice
+  node_id          the number the coordinator knows the key by; exists once the key was accepted
+  superexec.secret what SuperNode and SuperExec know each other by
+  accepted_bundles.json   the Flower bundles that may be used here, by SHA-256
+  bin/             all of SuperExec's PATH; flwr/: Flower's own folder, FLWR_HOME
+trainer/           the data side: no network; agreement.json: what it holds the coordinator to
+run/               what both share; trainer.sock: where the trainer listens
 CENTER.answer      what the coordinator gets: a public key and a proof
 """
 
@@ -23,6 +31,7 @@ from protocol.errors import ConciliumError
 from protocol.messages.settings import Settings
 from protocol.storage.atomic_files import write_text
 from protocol.storage.locks import LockHeldError, hold_lock
+from protocol.storage.paths import Below
 
 DEFAULT_PORT = 9094
 DEFAULT_MINIMUM_CASES = 5
@@ -74,85 +83,22 @@ class CenterHome:
 
     root: Path
 
-    @property
-    def settings(self) -> Path:
-        """The center's own settings."""
-        return self.root / "center.toml"
-
-    @property
-    def node(self) -> Path:
-        """The network side's folder."""
-        return self.root / "node"
-
-    @property
-    def trainer(self) -> Path:
-        """The data side's folder."""
-        return self.root / "trainer"
-
-    @property
-    def run(self) -> Path:
-        """The folder both sides share."""
-        return self.root / "run"
-
-    @property
-    def socket(self) -> Path:
-        """Where the trainer listens."""
-        return self.run / "trainer.sock"
-
-    @property
-    def agreement(self) -> Path:
-        """The kit without its token."""
-        return self.node / "agreement.json"
-
-    @property
-    def trainer_agreement(self) -> Path:
-        """What the trainer holds the coordinator to."""
-        return self.trainer / "agreement.json"
-
-    @property
-    def key(self) -> Path:
-        """The center's private key, OpenSSH, mode 0600."""
-        return self.node / "key"
-
-    @property
-    def next_key(self) -> Path:
-        """A new private key that the coordinator has not accepted yet."""
-        return self.node / "key.next"
-
-    @property
-    def former_key(self) -> Path:
-        """The private key of an earlier kit; a coordinator takes no key twice."""
-        return self.node / "key.former"
-
-    @property
-    def authority(self) -> Path:
-        """The certificate that the coordinator's must be signed by."""
-        return self.node / "ca.crt"
-
-    @property
-    def node_id(self) -> Path:
-        """The number the coordinator knows this center's key by; exists once the key was accepted."""
-        return self.node / "node_id"
-
-    @property
-    def secret(self) -> Path:
-        """What SuperNode and SuperExec know each other by."""
-        return self.node / "superexec.secret"
-
-    @property
-    def bundles(self) -> Path:
-        """The Flower bundles that may be used here, by SHA-256."""
-        return self.node / "accepted_bundles.json"
-
-    @property
-    def commands(self) -> Path:
-        """The folder that is all of SuperExec's PATH."""
-        return self.node / "bin"
-
-    @property
-    def flower(self) -> Path:
-        """Flower's own folder, FLWR_HOME."""
-        return self.node / "flwr"
+    settings = Below("center.toml")
+    node = Below("node")
+    trainer = Below("trainer")
+    run = Below("run")
+    socket = Below("run", "trainer.sock")
+    agreement = Below("node", "agreement.json")
+    trainer_agreement = Below("trainer", "agreement.json")
+    key = Below("node", "key")
+    next_key = Below("node", "key.next")
+    former_key = Below("node", "key.former")
+    authority = Below("node", "ca.crt")
+    node_id = Below("node", "node_id")
+    secret = Below("node", "superexec.secret")
+    bundles = Below("node", "accepted_bundles.json")
+    commands = Below("node", "bin")
+    flower = Below("node", "flwr")
 
     def answer(self, center: str) -> Path:
         """The file for the coordinator."""

@@ -31,89 +31,41 @@ from safetensors.numpy import load_file, save
 from protocol.errors import StudyError
 from protocol.messages.tensors import Tensors, TensorSpec, read_specs, write_specs
 from protocol.storage.atomic_files import write_bytes, write_text
+from protocol.storage.paths import Below
 from server.study.file import Study, read_study
 
 
 @dataclass(frozen=True)
 class StudyDirectory:
-    """Paths of one study."""
+    """Paths of one study; what lies there says the module."""
 
     root: Path
 
-    @property
-    def study_file(self) -> Path:
-        """The study file."""
-        return self.root / "study.toml"
-
-    @property
-    def bank(self) -> Path:
-        """The adapter bank."""
-        return self.root / "bank"
-
-    @property
-    def checkpoint(self) -> Path:
-        """The state after the last completed round."""
-        return self.root / "checkpoint.safetensors"
-
-    @property
-    def result(self) -> Path:
-        """Results for machines."""
-        return self.root / "result.json"
-
-    @property
-    def matrix(self) -> Path:
-        """The evaluation matrices alone, as an artifact."""
-        return self.root / "evaluation_matrix.json"
-
-    @property
-    def report(self) -> Path:
-        """The coordinator's report."""
-        return self.root / "report.html"
-
-    @property
-    def coordinator(self) -> Path:
-        """The coordinator's settings."""
-        return self.root / "coordinator.toml"
-
-    @property
-    def authority(self) -> Path:
-        """Folder of the certificate authority."""
-        return self.root / "authority"
-
-    @property
-    def authority_certificate(self) -> Path:
-        """The authority's certificate: what centers trust."""
-        return self.root / "authority" / "ca.crt"
-
-    @property
-    def authority_key(self) -> Path:
-        """The authority's private key, where the study has an authority of its own."""
-        return self.root / "authority" / "ca.key"
-
-    @property
-    def server_certificate(self) -> Path:
-        """The server's certificate."""
-        return self.root / "server" / "server.crt"
-
-    @property
-    def server_key(self) -> Path:
-        """The server's private key."""
-        return self.root / "server" / "server.key"
-
-    @property
-    def enrolment(self) -> Path:
-        """The registry of centers."""
-        return self.root / "enrolment" / "enrolment.json"
-
-    @property
-    def kits(self) -> Path:
-        """Folder of the onboarding kits that were issued."""
-        return self.root / "kits"
-
-    @property
-    def passwords(self) -> Path:
-        """Folder of the passwords of MLflow's users."""
-        return self.root / "mlflow"
+    study_file = Below("study.toml")
+    bank = Below("bank")
+    checkpoint = Below("checkpoint.safetensors")
+    result = Below("result.json")
+    matrix = Below("evaluation_matrix.json")
+    report = Below("report.html")
+    coordinator = Below("coordinator.toml")
+    authority = Below("authority")
+    authority_certificate = Below("authority", "ca.crt")
+    authority_key = Below("authority", "ca.key")
+    server_certificate = Below("server", "server.crt")
+    server_key = Below("server", "server.key")
+    enrolment = Below("enrolment", "enrolment.json")
+    kits = Below("kits")
+    passwords = Below("mlflow")
+    backbones = Below("backbone")
+    link = Below("link")
+    link_database = Below("link", "link.db")
+    link_secret = Below("link", "superexec.secret")
+    flower_home = Below("link", "flwr")
+    launch = Below("launch.json")
+    progress = Below("progress.json")
+    watchdog = Below("watchdog.json")
+    turned_away = Below("turned_away.json")
+    lock = Below("study.lock")
 
     @property
     def hidden_from_runs(self) -> tuple[Path, ...]:
@@ -122,56 +74,6 @@ class StudyDirectory:
         A sandbox puts an empty folder over each, and would make a missing one as root.
         """
         return (self.enrolment.parent, self.kits, self.passwords)
-
-    @property
-    def backbones(self) -> Path:
-        """Folder of the backbone the study starts from, a file named by its content hash."""
-        return self.root / "backbone"
-
-    @property
-    def link(self) -> Path:
-        """Folder of Flower's side."""
-        return self.root / "link"
-
-    @property
-    def link_database(self) -> Path:
-        """The SuperLink's database."""
-        return self.root / "link" / "link.db"
-
-    @property
-    def link_secret(self) -> Path:
-        """What the SuperLink and its SuperExec authenticate each other with."""
-        return self.root / "link" / "superexec.secret"
-
-    @property
-    def flower_home(self) -> Path:
-        """Flower's home on the coordinator."""
-        return self.root / "link" / "flwr"
-
-    @property
-    def launch(self) -> Path:
-        """What the coordinator wants of the run."""
-        return self.root / "launch.json"
-
-    @property
-    def progress(self) -> Path:
-        """Where the run is, written by the ServerApp."""
-        return self.root / "progress.json"
-
-    @property
-    def watchdog(self) -> Path:
-        """When the watchdog was last alive, and its alarms."""
-        return self.root / "watchdog.json"
-
-    @property
-    def turned_away(self) -> Path:
-        """The centers that are turned away, written by the watchdog."""
-        return self.root / "turned_away.json"
-
-    @property
-    def lock(self) -> Path:
-        """Locked by the process that runs the study."""
-        return self.root / "study.lock"
 
 
 @dataclass(frozen=True)
