@@ -17,7 +17,7 @@ CENTER.answer      what the coordinator gets: a public key and a proof
 
 import tomllib
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,7 +30,7 @@ from protocol.enrolment.kit import Kit, StudyAgreement
 from protocol.errors import ConciliumError
 from protocol.messages.settings import Settings
 from protocol.storage.atomic_files import write_text
-from protocol.storage.locks import LockHeldError, hold_lock
+from protocol.storage.locks import hold_lock
 from protocol.storage.paths import Below
 
 DEFAULT_PORT = 9094
@@ -194,12 +194,9 @@ def only_instance(home: CenterHome) -> Iterator[None]:
     """
     for folder in (home.root, home.node):
         folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-    with ExitStack() as held:
-        try:
-            held.enter_context(hold_lock(home.node / "instance.lock", mode=0o600))
-        except LockHeldError as error:
-            raise HomeError(
-                f"home {home.root} is in use: another `concilium-center` runs on it; stop that one, or give --home "
-                "another folder"
-            ) from error
+    in_use = HomeError(
+        f"home {home.root} is in use: another `concilium-center` runs on it; stop that one, or give --home another "
+        "folder"
+    )
+    with hold_lock(home.node / "instance.lock", mode=0o600, otherwise=lambda _held: in_use):
         yield

@@ -16,7 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,14 +186,14 @@ def alone(directory: StudyDirectory) -> Iterator[None]:
         LaunchError: another one has it.
     """
     (directory.root / "run").mkdir(mode=0o755, parents=True, exist_ok=True)
-    with ExitStack() as held:
-        try:
-            held.enter_context(hold_lock(directory.root / "run" / "serve.lock"))
-        except LockHeldError as error:
-            raise LaunchError(
-                f"`concilium serve` runs on {directory.root} already, as process {error.holder}; use that one, or end "
-                "it first"
-            ) from error
+
+    def refuse(held: LockHeldError) -> LaunchError:
+        return LaunchError(
+            f"`concilium serve` runs on {directory.root} already, as process {held.holder}; use that one, or end it "
+            "first"
+        )
+
+    with hold_lock(directory.root / "run" / "serve.lock", otherwise=refuse):
         yield
 
 

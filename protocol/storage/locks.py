@@ -4,7 +4,7 @@ The file stays and names its last holder. A disk that cannot lock files is an er
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,14 +22,26 @@ class LockHeldError(Exception):
         super().__init__(f"{path} is held by process {self.holder}")
 
 
+def keep_error(error: LockHeldError) -> Exception:
+    """The default of `otherwise`."""
+    return error
+
+
 @contextmanager
-def hold_lock(path: Path, *, wait_s: float = 0.0, mode: int | None = None) -> Iterator[None]:
+def hold_lock(
+    path: Path,
+    *,
+    wait_s: float = 0.0,
+    mode: int | None = None,
+    otherwise: Callable[[LockHeldError], Exception] = keep_error,
+) -> Iterator[None]:
     """Hold the lock on `path` until the block ends.
 
     Args:
         path: its file, made where it is missing; its folder has to be there.
         wait_s: seconds to wait for another holder; FOREVER_S for as long as it takes.
         mode: of a file that is made; None for what the umask leaves of 0666.
+        otherwise: what to raise in place of a LockHeldError.
 
     Raises:
         LockHeldError: another one still holds it.
@@ -39,7 +51,7 @@ def hold_lock(path: Path, *, wait_s: float = 0.0, mode: int | None = None) -> It
     try:
         lock.acquire(timeout=wait_s, poll_interval=POLL_S)
     except Timeout as error:
-        raise LockHeldError(path) from error
+        raise otherwise(LockHeldError(path)) from error
     try:
         yield
     finally:

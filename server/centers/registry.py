@@ -5,7 +5,7 @@ forged: the file has mode 0600, and the hash goes when the kit is used. Who chan
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ from protocol.errors import EnrolmentError
 from protocol.messages.settings import Settings, findings
 from protocol.names import CenterName
 from protocol.storage.atomic_files import write_private
-from protocol.storage.locks import LockHeldError, hold_lock
+from protocol.storage.locks import hold_lock
 
 State = Literal["invited", "enrolled", "revoked", "expired"]
 WAIT_S = 30.0
@@ -151,13 +151,10 @@ def hold_registry(path: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
     """
     lock = path.with_suffix(".lock")
     lock.parent.mkdir(mode=0o700, exist_ok=True)
-    with ExitStack() as held:
-        try:
-            held.enter_context(hold_lock(lock, wait_s=wait_s))
-        except LockHeldError as error:
-            raise EnrolmentError(
-                f"another command works on the registry beside {lock} and has not finished; try again when it has"
-            ) from error
+    busy = EnrolmentError(
+        f"another command works on the registry beside {lock} and has not finished; try again when it has"
+    )
+    with hold_lock(lock, wait_s=wait_s, otherwise=lambda _held: busy):
         yield
 
 
