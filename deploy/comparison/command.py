@@ -10,11 +10,12 @@ from rich.console import Console
 from deploy.comparison.outcomes import Missing, Outcome, read_outcome
 from deploy.comparison.planner import BACKBONE_RUN, Plan, Run, read_plan
 from deploy.comparison.plots import write_plots
-from deploy.comparison.report import write_markdown, write_report
+from deploy.comparison.report import markdown_text, report_html
 from deploy.comparison.rows import summary_rows
-from deploy.comparison.runner import Progression, cores, run_all
+from deploy.comparison.runner import Progression, run_all
 from deploy.comparison.table import build_table
 from deploy.comparison.worker import ERROR, Job
+from deploy.simulation.environment import usable_cores
 from protocol.errors import StudyError
 from protocol.messages.tensors import content_hash
 from protocol.storage.atomic_files import write_bytes, write_text
@@ -50,7 +51,7 @@ def benchmark(
     failed = False
     if data is not None:
         out.mkdir(parents=True, exist_ok=True)
-        workers = jobs or cores()
+        workers = jobs or usable_cores()
         job = partial(Job, data=data.resolve(), cache=(out / CACHE).resolve(), device=device)
         backbone = _backbone(plan, out, job, console)
         chosen = [run for run in plan.runs if not only or run.arm in only]
@@ -66,9 +67,9 @@ def write_outputs(plan: Plan, out: Path, console: Console) -> None:
         table = build_table(plan, found)
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "benchmark.json", json.dumps(table, indent=1, allow_nan=False) + "\n")
-    write_markdown(table, out / "table.md")
+    write_text(out / "table.md", markdown_text(table))
     write_plots(table, out / "plots")
-    write_report(table, out / "report.html")
+    write_text(out / "report.html", report_html(table))
     for row in summary_rows(table):
         console.print(row, highlight=False)
     missing = [item for item in found if isinstance(item, Missing)]
@@ -91,7 +92,7 @@ def _run(
     console: Console,
 ) -> bool:
     """Carry out the runs that are not complete yet; whether one failed."""
-    threads = max(1, cores() // workers)
+    threads = max(1, usable_cores() // workers)
     texts = {run.name: run.text(backbone.stem) for run in chosen}
     _refuse_other_studies({folder_of(out, run): texts[run.name] for run in chosen})
     left = []
@@ -126,9 +127,9 @@ def _backbone(plan: Plan, out: Path, job: Callable[..., Job], console: Console) 
         _refuse_other_studies({folder: plan.backbone_text})
         source = folder.with_suffix(".toml")
         write_text(source, plan.backbone_text)
-        asked = job(name=BACKBONE_RUN, study_file=source, out=folder, threads=cores())
+        asked = job(name=BACKBONE_RUN, study_file=source, out=folder, threads=usable_cores())
         with Progression(console, title=BACKBONE_RUN, total=1, completed=0) as progression:
-            failed = run_all([asked], workers=1, threads=cores(), progression=progression)
+            failed = run_all([asked], workers=1, threads=usable_cores(), progression=progression)
         if failed:
             raise StudyError(
                 f"the shared backbone could not be trained ({failed[BACKBONE_RUN]}), so no run can start; "

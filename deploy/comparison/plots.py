@@ -90,7 +90,7 @@ def forest(table: Table, setting: str) -> Figure:
 
 def heat_maps(table: Table, setting: str) -> Figure:
     """R of every arm and order, mean over seeds; columns in the order in which the centers come."""
-    found = list(_matrices(table, setting))
+    found = [(title, matrix) for _, _, title, matrix in _matrices(table, setting)]
     columns = min(3, max(1, len(found)))
     rows = math.ceil(len(found) / columns) or 1
     tallest = max((len(matrix["stages"]) for _, matrix in found), default=1)
@@ -108,22 +108,19 @@ def curves(table: Table, setting: str) -> Figure:
     """Average over all centers after every stage, against the local steps spent; arms lie over one axis."""
     figure = Figure(figsize=(8.2, 4.2), layout="constrained")
     panel = figure.subplots()
-    for name, arm in table["arms"].items():
-        for place, (order, entry) in enumerate(arm["scores"][setting]["by_order"].items()):
-            matrix = entry["matrix"]
-            if matrix is None:
-                continue
-            panel.plot(
-                matrix["local_steps"],
-                [math.nan if value is None else value for value in matrix["average"]],
-                color=colour_of(table, name),
-                marker=marker_of(table, name),
-                linestyle=("-", "--", ":", "-.")[place % 4],
-                linewidth=2.2 if arm["role"] == "default" else 1.4,
-                markersize=5,
-                label=f"{arm['label']}, {order}" if len(arm["orders"]) > 1 else arm["label"],
-                zorder=3 if arm["role"] == "default" else 2,
-            )
+    for name, place, title, matrix in _matrices(table, setting):
+        is_default = table["arms"][name]["role"] == "default"
+        panel.plot(
+            matrix["local_steps"],
+            [math.nan if value is None else value for value in matrix["average"]],
+            color=colour_of(table, name),
+            marker=marker_of(table, name),
+            linestyle=("-", "--", ":", "-.")[place % 4],
+            linewidth=2.2 if is_default else 1.4,
+            markersize=5,
+            label=title,
+            zorder=3 if is_default else 2,
+        )
     _plain(panel, "local steps, summed over centers", f"mean test Dice over centers, {label(setting)}")
     if panel.lines:
         figure.legend(loc="outside right upper", frameon=False, fontsize=8)
@@ -162,18 +159,14 @@ def traffic(table: Table, setting: str) -> Figure:
 
 def _interval(panel: Axes, place: int, entry: Mapping[str, Any] | None, colour: str, marker: str) -> None:
     if entry is None or entry["value"] is None:
-        panel.text(0.02, place, UNDEFINED, color=SOFT, style="italic", va="center", transform=_row_of(panel))
+        row = panel.get_yaxis_transform()
+        panel.text(0.02, place, UNDEFINED, color=SOFT, style="italic", va="center", transform=row)
         return
     panel.plot([entry["low"], entry["high"]], [place, place], color=colour, linewidth=2, solid_capstyle="round")
     panel.plot(entry["value"], place, marker=marker, color=colour, markersize=7, markeredgecolor="white")
     what = f"{entry['value']:.3f}" + (f"  {entry['center']}" if entry.get("center") else "")
     panel.annotate(what, (entry["high"], place), (6, 0), textcoords="offset points", va="center", color=SOFT, size=8)
     panel.margins(x=0.42 if entry.get("center") else 0.25)
-
-
-def _row_of(panel: Axes) -> Any:
-    """Horizontally a share of the panel, vertically the row."""
-    return panel.get_yaxis_transform()
 
 
 def _heat_map(panel: Axes, title: str, matrix: Table, *, scale: tuple[float, float], tallest: int) -> None:
@@ -201,11 +194,13 @@ def _heat_map(panel: Axes, title: str, matrix: Table, *, scale: tuple[float, flo
     panel.set_title("\n".join(wrap(title, TITLE_WIDTH)), loc="left", fontsize=9, fontweight="bold", color=INK)
 
 
-def _matrices(table: Table, setting: str) -> Iterator[tuple[str, Table]]:
-    for arm in table["arms"].values():
-        for order, entry in arm["scores"][setting]["by_order"].items():
+def _matrices(table: Table, setting: str) -> Iterator[tuple[str, int, str, Table]]:
+    """Arm, place of the order in it, title and R, of all that have been scored."""
+    for name, arm in table["arms"].items():
+        for place, (order, entry) in enumerate(arm["scores"][setting]["by_order"].items()):
             if entry["matrix"] is not None:
-                yield (f"{arm['label']}, {order}" if len(arm["orders"]) > 1 else arm["label"]), entry["matrix"]
+                title = f"{arm['label']}, {order}" if len(arm["orders"]) > 1 else arm["label"]
+                yield name, place, title, entry["matrix"]
 
 
 def _plain(panel: Axes, across: str, upwards: str) -> None:

@@ -4,7 +4,6 @@ Neither has a patient in it.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,7 +19,6 @@ from deploy.comparison.rows import (
     missing_rows,
     opening_sentences,
 )
-from protocol.storage.atomic_files import write_text
 from reporting.formats import UNDEFINED, label
 from reporting.pages import open_templates
 from server.results.charts import as_svg
@@ -28,26 +26,8 @@ from server.results.charts import as_svg
 Table = Mapping[str, Any]
 
 
-def write_markdown(table: Table, path: Path) -> None:
-    """Replace `table.md`."""
-    write_text(path, markdown_text(table))
-
-
-def write_report(table: Table, path: Path) -> None:
-    """Write the HTML page of a benchmark.
-
-    Args:
-        table: the content of `benchmark.json`.
-        path: the HTML file; replaced whole or left as it was.
-
-    Raises:
-        StorageError: the file cannot be written.
-    """
-    write_text(path, report_html(table))
-
-
 def markdown_text(table: Table) -> str:
-    """The tables as a page of Markdown."""
+    """The tables of `benchmark.json` as a page of Markdown."""
     environment = Environment(
         loader=PackageLoader("deploy.comparison"),
         autoescape=False,  # noqa: S701  Markdown, not HTML

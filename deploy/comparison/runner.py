@@ -83,11 +83,6 @@ def run_all(jobs: Sequence[Job], *, workers: int, threads: int, progression: Pro
     return failed
 
 
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _until_a_process_dies(left: deque[Job], workers: int, progression: Progression) -> dict[str, str]:
     """Take jobs from `left` until it is empty or the pool breaks; returns the failures."""
     failed: dict[str, str] = {}

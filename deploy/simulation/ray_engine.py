@@ -35,7 +35,6 @@ def run_with_ray(
     perform_for: PerformFor,
     centers: Sequence[str],
     *,
-    cpus_per_center: float = 1.0,
     gpus_per_center: float = 0.0,
 ) -> None:
     """Run a study over Flower's simulation engine and return when it is done.
@@ -47,7 +46,6 @@ def run_with_ray(
         perform_for: builds who performs for a center, in a worker process; must be picklable (a module's function
             or a `functools.partial` of one) and every name it gives must be in `centers`.
         centers: center names, one node each.
-        cpus_per_center: CPUs that Ray sets aside for a center at work.
         gpus_per_center: GPUs, or a share of one.
 
     Raises:
@@ -66,7 +64,7 @@ def run_with_ray(
         server_app=server_app,
         client_app=_client_app(perform_for, tuple(centers)),
         num_supernodes=len(centers),
-        backend_config={"client_resources": {"num_cpus": cpus_per_center, "num_gpus": gpus_per_center}},
+        backend_config={"client_resources": {"num_cpus": 1.0, "num_gpus": gpus_per_center}},
     )
 
 

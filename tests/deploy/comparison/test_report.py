@@ -4,7 +4,7 @@ import pytest
 
 from deploy.comparison.outcomes import Missing
 from deploy.comparison.planner import Plan
-from deploy.comparison.report import markdown_text, report_html, write_markdown, write_report
+from deploy.comparison.report import markdown_text, report_html
 from deploy.comparison.table import build_table
 from tests.support.small_benchmark import outcome, small_plan
 
@@ -40,9 +40,6 @@ def test_a_bar_in_a_reason_does_not_end_a_cell_of_the_table(plan: Plan) -> None:
     assert "No run is complete yet" in report_html(table)
 
 
-def test_both_pages_are_written(plan: Plan, tmp_path) -> None:
+def test_the_report_is_a_whole_page(plan: Plan) -> None:
     table = build_table(plan, [outcome(run, [0.5], [0.5]) for run in plan.runs], draws=20)
-    write_markdown(table, tmp_path / "table.md")
-    write_report(table, tmp_path / "report.html")
-    assert (tmp_path / "table.md").read_text() == markdown_text(table)
-    assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert report_html(table).startswith("<!DOCTYPE html>")

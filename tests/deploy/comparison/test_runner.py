@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from deploy.comparison import runner
-from deploy.comparison.runner import DIED, Progression, cores, run_all
+from deploy.comparison.runner import DIED, Progression, run_all
 from deploy.comparison.worker import ERROR, Job
 from tests.support.worker_jobs import pretend
 
@@ -60,4 +60,3 @@ def test_processes_get_their_threads_and_this_one_keeps_its_own(
 
 def test_nothing_to_run_fails_nothing(tmp_path: Path) -> None:
     assert run(tmp_path) == ({}, run(tmp_path)[1])
-    assert cores() >= 1
