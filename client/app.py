@@ -11,6 +11,7 @@ import logging
 import math
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from flwr.app import Context, Error, Message
@@ -48,19 +49,8 @@ def build_client_app(perform: Perform) -> ClientApp:
 def build_client_app_per_node(perform_at: Callable[[Context], Perform]) -> ClientApp:
     """A ClientApp that asks `perform_at`, for each message, who performs at the node it runs on."""
     client_app = ClientApp()
-
-    @client_app.query()
-    def query(message: Message, context: Context) -> Message:
-        return _handle(perform_at, message, context)
-
-    @client_app.train()
-    def train(message: Message, context: Context) -> Message:
-        return _handle(perform_at, message, context)
-
-    @client_app.evaluate()
-    def evaluate(message: Message, context: Context) -> Message:
-        return _handle(perform_at, message, context)
-
+    for register in (client_app.query(), client_app.train(), client_app.evaluate()):
+        register(partial(_handle, perform_at))
     return client_app
 
 

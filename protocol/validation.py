@@ -15,9 +15,9 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
-from numpy.typing import NDArray
 
 from protocol.errors import (
     FrozenMovedError,
@@ -155,7 +155,11 @@ def _key_findings(payload: Payload, specs: Sequence[TensorSpec], phase: str) -> 
 
 
 def _array_findings(payload: Payload, specs: Sequence[TensorSpec]) -> Iterator[Finding]:
-    sent = [(spec, payload.tensors[spec.key]) for spec in sorted(specs, key=_key) if spec.key in payload.tensors]
+    sent = [
+        (spec, payload.tensors[spec.key])
+        for spec in sorted(specs, key=attrgetter("key"))
+        if spec.key in payload.tensors
+    ]
     for spec, array in sent:
         if array.shape != spec.shape:
             yield PayloadError, f"tensor '{spec.key}' has shape {array.shape}, expected {spec.shape}"
@@ -197,14 +201,14 @@ def _update_findings(
 
 def _gain_findings(payload: Payload, specs: Sequence[TensorSpec]) -> Iterator[Finding]:
     """Magnitudes that are not positive; a Fisher diagonal, a mean of squares, that is negative."""
-    for spec in sorted(specs, key=_key):
+    for spec in sorted(specs, key=attrgetter("key")):
         array = payload.tensors.get(spec.key)
         if array is None or array.dtype != np.float32:
             continue
-        if role_of(spec.key) == "magnitude" and not is_statistic(spec.key) and (wrong := _count(array <= 0)):
+        if role_of(spec.key) == "magnitude" and not is_statistic(spec.key) and (wrong := np.count_nonzero(array <= 0)):
             found = f"tensor '{spec.key}' has {wrong} value(s) of {array.size} that are not positive"
             yield GainError, f"{found}, expected row gains d = m / ||W0 + s B A|| > 0"
-        if spec.group == FISHER and (wrong := _count(array < 0)):
+        if spec.group == FISHER and (wrong := np.count_nonzero(array < 0)):
             yield PayloadError, f"tensor '{spec.key}' has {wrong} negative value(s) of {array.size}, expected none"
 
 
@@ -245,11 +249,3 @@ def _parts(specs: Sequence[TensorSpec]) -> dict[str, set[str]]:
 def _trains(phase: str) -> str:
     roles = ", ".join(phase.split("+")) if phase else "no factor of the shared adapter"
     return f"phase '{phase}' trains {roles}"
-
-
-def _count(wrong: NDArray[np.bool_]) -> int:
-    return int(np.count_nonzero(wrong))
-
-
-def _key(spec: TensorSpec) -> str:
-    return spec.key

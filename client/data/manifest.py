@@ -49,11 +49,6 @@ class Case:
         return tuple(modality for modality in MODALITIES if modality in self.paths)
 
     @property
-    def quantities(self) -> Mapping[File, Quantity]:
-        """The quantity, and so the unit, of every file."""
-        return {file: QUANTITIES[file] for file in self.paths}
-
-    @property
     def labelled(self) -> bool:
         """Whether the case has a mask file."""
         return "gtv" in self.paths

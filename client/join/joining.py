@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from safetensors.numpy import load_file
 
@@ -112,33 +113,20 @@ def provide_backbone(home: CenterHome, membership: Membership, path: Path) -> No
     BackboneStore(home.trainer / "backbones").add(tensors, expected)
 
 
-def merge_settings(
-    home: CenterHome,
-    *,
-    center: str | None,
-    data: Path | None,
-    modalities: tuple[str, ...],
-    minimum_cases: int | None,
-    maximum_steps: int | None,
-    port: int | None,
-    device: str | None,
-) -> CenterSettings | None:
+def merge_settings(home: CenterHome, *, data: Path | None = None, **given: Any) -> CenterSettings | None:
     """The center's settings: what was given now over what was kept; None where no data folder was ever given.
+
+    Args:
+        home: the center's.
+        data: its data folder.
+        given: other `CenterSettings`; None and empty leave one as it was kept, or the default.
 
     Raises:
         HomeError: the settings that were kept are damaged.
     """
     kept = read_settings(home).model_dump() if home.settings.exists() else {}
-    given = {
-        "center": center,
-        "data": (data.absolute(),) if data else None,
-        "modalities": modalities or None,
-        "minimum_cases": minimum_cases,
-        "maximum_steps": maximum_steps,
-        "port": port,
-        "device": device,
-    }
-    merged = kept | {name: value for name, value in given.items() if value is not None}
+    folders = {"data": (data.absolute(),)} if data else {}
+    merged = kept | folders | {name: value for name, value in given.items() if value not in {None, ()}}
     return CenterSettings.model_validate(merged) if merged.get("data") else None
 
 

@@ -40,7 +40,6 @@ class Trainer:
         home: where it keeps manifest, cache, backbones, scores, the outbox and the outgoing log.
         device: where its networks run.
         minimum_cases: fewest cases that may stand behind a tensor or figure that leaves.
-        maximum_bytes: cap on one reply's tensors.
         agreed: `settings_digest` of the one study it takes instructions of; "" for any.
         maximum_steps: most local steps that a round may ask for.
     """
@@ -54,14 +53,13 @@ class Trainer:
         *,
         device: str = "cpu",
         minimum_cases: int = 1,
-        maximum_bytes: int = MAXIMUM_BYTES,
         agreed: str = "",
         maximum_steps: int = MAXIMUM_STEPS,
     ) -> None:
         self.center, self.home, self.device = center, home, device
         self._agreed, self._maximum_steps = agreed, maximum_steps
         self._work, self._outbox = CenterWork(center, folders, modalities, home, device), Outbox(home / "outbox")
-        self._limits = EgressLimits(self._work.own_groups(GROUPS), minimum_cases, maximum_bytes)
+        self._limits = EgressLimits(self._work.own_groups(GROUPS), minimum_cases, MAXIMUM_BYTES)
 
     def manifest(self) -> Manifest:
         """What is in the center's folders; they are scanned once.

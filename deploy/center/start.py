@@ -102,16 +102,8 @@ def _situation(home: CenterHome, options: Options, in_use: str) -> tuple[Situati
     finding, kit, authority = judge_kit(options.kit, home, datetime.now(UTC))
     try:
         membership = find_membership(home, kit)
-        settings = merge_settings(
-            home,
-            center=membership.center if membership else None,
-            data=options.data,
-            modalities=options.modalities,
-            minimum_cases=options.minimum_cases,
-            maximum_steps=options.maximum_steps,
-            port=options.port,
-            device=options.device,
-        )
+        given = {name: value for name, value in vars(options).items() if name != "kit"}
+        settings = merge_settings(home, center=membership.center if membership else None, **given)
     except HomeError as error:
         return Situation(home, finding, home_error=in_use or str(error), device=options.device or "auto"), None
     if authority is None and membership is not None and home.authority.exists():

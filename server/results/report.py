@@ -3,11 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from protocol.storage.atomic_files import write_text
 from reporting.formats import UNDEFINED, in_reading_order, label, score
 from reporting.pages import open_templates
 from server.results.charts import COLOURS, Curves, Tint, curves_svg, dice_range, gradient, tint
@@ -60,21 +58,8 @@ class CenterCurves:
     svg: str
 
 
-def write_report(result: Mapping[str, object], path: Path) -> None:
-    """Write the report of a study.
-
-    Args:
-        result: the content of `result.json`.
-        path: the HTML file; replaced whole or left as it was.
-
-    Raises:
-        StorageError: the file cannot be written.
-    """
-    write_text(path, report_html(result))
-
-
 def report_html(result: Mapping[str, object]) -> str:
-    """The report of a study as one HTML document."""
+    """The report of a study as one HTML document, from the content of `result.json`."""
     study: Table = result
     low, high = dice_range([value for matrix in study["matrices"].values() for row in matrix["dice"] for value in row])
     return (

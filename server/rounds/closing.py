@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,7 +143,11 @@ def statistics_of(strategy: Strategy) -> tuple[Statistic, ...]:
 def remember(memory: Tensors, answers: Sequence[CenterAnswer], strategy: Strategy) -> dict[str, NDArray[np.float32]]:
     """Anchors of all stages so far, faded by `strategy.decay`, with those of this stage merged in."""
     new = dict(memory)
-    for name, merge in (("gram", _grams), ("fisher", _fishers)):
+    mergers = {
+        "gram": partial(merge_grams, decay=strategy.decay, rank=strategy.sketch_rank),
+        "fisher": partial(merge_fishers, decay=strategy.decay),
+    }
+    for name, merge in mergers.items():
         found: list[tuple[float, Tensors]] = [
             (float(answer.reply.payload.support.get(name, 0)), _ending(answer.reply.payload.tensors, f"@{name}"))
             for answer in answers
@@ -150,7 +155,7 @@ def remember(memory: Tensors, answers: Sequence[CenterAnswer], strategy: Strateg
         ]
         usable = [(weight, tensors) for weight, tensors in found if weight and tensors]
         if usable:
-            new |= merge(_ending(memory, f"@{name}"), usable, strategy)
+            new |= merge(_ending(memory, f"@{name}"), usable)
     return new
 
 
@@ -195,18 +200,6 @@ def _centers_served_before(state: Checkpoint, builder: InstructionBuilder) -> se
         for center in before.centers
         if study.centers[center].evaluated and BACKBONE not in before.trained and center not in state.branches
     }
-
-
-def _grams(
-    old: Tensors, found: Sequence[tuple[float, Tensors]], strategy: Strategy
-) -> Mapping[str, NDArray[np.float32]]:
-    return merge_grams(old, found, decay=strategy.decay, rank=strategy.sketch_rank)
-
-
-def _fishers(
-    old: Tensors, found: Sequence[tuple[float, Tensors]], strategy: Strategy
-) -> Mapping[str, NDArray[np.float32]]:
-    return merge_fishers(old, found, decay=strategy.decay)
 
 
 def _prototype(answer: CenterAnswer) -> dict[str, NDArray[np.float32]]:

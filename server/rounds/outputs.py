@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from protocol.storage.atomic_files import write_text
-from server.results.report import write_report
+from server.results.report import report_html
 from server.results.result import Facts, Status, build_result, read_versions, write_result
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared, StudyDirectory
@@ -34,5 +34,5 @@ def write_outputs(
     result = build_result(prepared.study, state.history, facts)
     write_result(directory.result, result)
     write_text(directory.matrix, json.dumps(result["matrices"], indent=1))
-    write_report(result, directory.report)
+    write_text(directory.report, report_html(result))
     tracker.catch_up(state)

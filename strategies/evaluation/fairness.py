@@ -5,13 +5,13 @@
     CVaR          mean score of the worst `share` of patients            share x n of them, the last one in part
     below         share of patients whose score is below a threshold
 
-Higher scores are better: negate a distance first. None means not defined; it is left out and `undefined` counts it. A
-figure that is left with nothing is None. CVaR: Rockafellar and Uryasev 2002 (doi:10.1016/S0378-4266(02)00271-6),
-proposition 8, for equally likely patients.
+Higher scores are better: negate a distance first. None means not defined and is left out; a figure that is left
+with nothing is None. CVaR: Rockafellar and Uryasev 2002 (doi:10.1016/S0378-4266(02)00271-6), proposition 8, for equally
+likely patients.
 """
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 ROUNDING = 1e-9
 
@@ -71,11 +71,6 @@ def share_below(scores: Iterable[float | None], *, threshold: float = 0.5) -> fl
     """Share of patients with a defined score that is below the threshold; equal to it is not below."""
     values = _drop_undefined(scores)
     return sum(value < threshold for value in values) / len(values) if values else None
-
-
-def count_undefined(scores: Collection[float | None]) -> int:
-    """How many scores are not defined."""
-    return len(scores) - len(_drop_undefined(scores))
 
 
 def _drop_undefined(scores: Iterable[float | None]) -> list[float]:

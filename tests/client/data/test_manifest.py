@@ -22,7 +22,6 @@ def test_sound_cases_have_no_issue(folder: Path):
     assert manifest.usable == manifest.cases
     assert (case.name, case.patient, case.folder) == ("one", "one", "center-a")
     assert case.modalities == ("ct", "pet")
-    assert case.quantities == {"ct": "ct_hu", "pet": "pet_suv", "gtv": "mask"}
     assert case.grids["pet"].spacing_zyx_mm == (3.0, 4.0, 4.0)
     assert len(case.checksums["ct"]) == 64
     raise_if_unusable(manifest)

@@ -125,14 +125,10 @@ def test_a_setting_that_is_not_given_again_is_kept(home: CenterHome, tmp_path: P
         modalities=("ct",),
         minimum_cases=5,
         maximum_steps=9,
-        port=None,
-        device=None,
     )
     assert first is not None
     keep_settings(home, first)
-    second = merge_settings(
-        home, center=None, data=None, modalities=(), minimum_cases=None, maximum_steps=None, port=9200, device=None
-    )
+    second = merge_settings(home, center=None, data=None, modalities=(), minimum_cases=None, port=9200)
     assert second == first.model_copy(update={"port": 9200})
 
 

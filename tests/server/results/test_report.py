@@ -1,15 +1,13 @@
 import re
 from collections.abc import Mapping
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from protocol.errors import StorageError
 from protocol.messages.reply import Score
 from protocol.messages.tensors import TensorSpec
-from server.results.report import attendance, center_gates, report_html, traffic, verdict, write_report
+from server.results.report import attendance, center_gates, report_html, traffic, verdict
 from server.results.result import Facts, build_result
 from server.study.file import Study
 from server.study.history import History, RoundRecord, StageRow
@@ -147,17 +145,8 @@ def test_a_study_without_a_finished_round_has_a_page_that_says_so():
     assert "The bank holds no adapter yet." in found
 
 
-def test_writing_replaces_the_page_whole(tmp_path: Path):
-    write_report(example_result() | {"rounds": []}, tmp_path / "report.html")
-    write_report(example_result() | {"rounds": [], "title": "Second"}, tmp_path / "report.html")
-    assert "<title>Second</title>" in (tmp_path / "report.html").read_text()
-    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
-
-
-def test_a_page_that_cannot_be_written_is_a_storage_error(tmp_path: Path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"report\.html"):
-        write_report(example_result() | {"rounds": []}, tmp_path / "file" / "report.html")
+def test_the_title_of_the_page_is_the_study_s():
+    assert "<title>Second</title>" in report_html(example_result() | {"rounds": [], "title": "Second"})
 
 
 def test_no_case_identifier_can_reach_the_page():
