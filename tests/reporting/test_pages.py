@@ -9,7 +9,8 @@ PAGE = """{% extends "page.html" %}{% from "cells.html" import number %}
 
 
 def render(**values: object) -> str:
-    return open_templates("reporting").from_string(PAGE).render(**values)
+    """As a page of another package, which has neither frame nor cells of its own."""
+    return open_templates("server.results").from_string(PAGE).render(**values)
 
 
 def test_a_page_has_its_title_its_style_and_its_cells_in_the_common_frame() -> None:
