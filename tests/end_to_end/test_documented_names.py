@@ -25,7 +25,7 @@ def names_of_ours() -> tuple[frozenset[str], frozenset[str]]:
     files = [path for room in ROOMS for path in (ROOT / room).rglob("*") if path.is_file()]
     tests = [path for path in files if path.name.startswith("test_") and path.suffix == ".py"]
     functions = {name for path in tests for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)}
-    return frozenset(f"/{path.relative_to(ROOT)}" for path in files), functions | frozenset(p.stem for p in tests)
+    return frozenset(f"/{path.relative_to(ROOT)}" for path in files), frozenset(p.stem for p in tests) | functions
 
 
 def find_unknown(text: str) -> Iterator[str]:
