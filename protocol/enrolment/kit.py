@@ -2,11 +2,17 @@
 
     readme      what to do, in ten lines
     kit         where the coordinator is, what the study needs, a one-time token, an expiry
-    authority   the certificate (PEM) of the consortium's authority, which also signed the server's
-    signature   of the authority's key over the canonical JSON of the other three: ECDSA with SHA-384, DER, as hex
+    authority   the certificate (PEM) of the consortium's authority
+    signer      the server's certificate (PEM), which that authority issued
+    signature   of the server's key over the canonical JSON of the other four: ECDSA with SHA-384, DER, as hex
 
-The signature shows damage and any change by somebody without that key. Whoever makes an authority of their own can sign
-a kit of their own: against that the center compares the authority's fingerprint with the coordinator by telephone.
+The authority's own key is not needed and can stay offline. The signature shows damage and any change by somebody
+without the server's key. Whoever makes an authority of their own can sign a kit of their own: against that the center
+compares the authority's fingerprint with the coordinator by telephone.
+
+A center reads its kit again long after it has joined, so the signer's certificate need not be valid at that moment. It
+must cover the kit's dates, `issued_at` and `expires_at`: with a server's key that was stolen nobody makes a kit that
+outlives the certificate, not even one with an earlier date.
 """
 
 import json
@@ -32,7 +38,7 @@ RUN_OPTIONS = ("study-directory",)
 BUNDLE_FILES = frozenset({"pyproject.toml", ".info/CONTENT"})
 """All that a Flower bundle holds: it names two installed apps and carries no code."""
 KIT_BYTES = 1 << 20
-KEYS = ("readme", "kit", "authority", "signature")
+KEYS = ("readme", "kit", "authority", "signer", "signature")
 README = """\
 This is the onboarding kit of center '{center}' for the study '{study}' of {consortium}.
 It holds a one-time token: keep it to yourself, pass it on encrypted, delete it once you are enrolled.
@@ -97,14 +103,15 @@ class Kit(Settings):
         return now >= self.expires_at
 
 
-def write_kit(path: Path, kit: Kit, authority_pem: bytes, key: ec.EllipticCurvePrivateKey) -> None:
+def write_kit(path: Path, kit: Kit, authority_pem: bytes, signer_pem: bytes, key: ec.EllipticCurvePrivateKey) -> None:
     """Write a kit, signed, that only its owner can read (mode 0600); the same kit gives the same bytes.
 
     Args:
         path: the file.
         kit: its content.
         authority_pem: certificate of the authority.
-        key: the authority's.
+        signer_pem: certificate of the server, issued by that authority.
+        key: the server's.
 
     Raises:
         StorageError: the disk refuses.
@@ -120,6 +127,7 @@ def write_kit(path: Path, kit: Kit, authority_pem: bytes, key: ec.EllipticCurveP
         "readme": readme.splitlines(),
         "kit": kit.model_dump(mode="json"),
         "authority": authority_pem.decode("ascii"),
+        "signer": signer_pem.decode("ascii"),
     }
     signature = key.sign(_canonical_bytes(document), ec.ECDSA(hashes.SHA384(), deterministic_signing=True))
     write_private(path, (json.dumps({**document, "signature": signature.hex()}, indent=1) + "\n").encode())
@@ -129,26 +137,26 @@ def read_kit(path: Path) -> tuple[Kit, bytes]:
     """A kit and the authority's certificate in it (PEM); whether it has expired is the caller's to judge.
 
     Raises:
-        KitError: the file cannot be read, is too large or no kit; it was damaged or changed, or is not signed by the
-            authority in it; its schema is one this version does not know.
+        KitError: the file cannot be read, is too large or no kit; it was damaged or changed, or its signer was not
+            issued by the authority in it, or did not sign it, or has a certificate that does not cover the kit's
+            dates; its schema is one this version does not know.
     """
     document = _read_document(path)
     try:
         authority_pem = str(document["authority"]).encode()
-        certificate = x509.load_pem_x509_certificate(authority_pem)
-        _check_signature(document, certificate)
+        authority = x509.load_pem_x509_certificate(authority_pem)
+        signer = x509.load_pem_x509_certificate(str(document["signer"]).encode())
+        _check_issuer(signer, authority)
+        _check_signature(document, signer)
     except (InvalidSignature, ValueError) as error:
+        reason = f" ({error})" if isinstance(error, InvalidSignature) and error.args else ""
         raise KitError(
-            f"kit {path} is not signed by the authority in it; it was damaged or changed on its way. Ask the "
+            f"kit {path} is not signed by the authority in it{reason}; it was damaged or changed on its way. Ask the "
             "coordinator for it again"
         ) from error
-    try:
-        return Kit.model_validate_json(json.dumps(document["kit"])), authority_pem
-    except ValidationError as error:
-        raise KitError(
-            f"kit {path} does not hold what this version expects ({'; '.join(findings(error))}); it was made by "
-            "another version of concilium. Update the center, or ask the coordinator for a kit of its version"
-        ) from error
+    kit = _parse_kit(path, document["kit"])
+    _check_dates(path, kit, signer)
+    return kit, authority_pem
 
 
 def authority_fingerprint(authority_pem: bytes) -> str:
@@ -174,9 +182,36 @@ def _read_document(path: Path) -> dict[str, Any]:
     return dict(found)
 
 
-def _check_signature(document: Mapping[str, Any], certificate: x509.Certificate) -> None:
-    """InvalidSignature or ValueError where the authority's key is on no elliptic curve or did not sign the document."""
-    public = certificate.public_key()
+def _parse_kit(path: Path, content: Any) -> Kit:
+    try:
+        return Kit.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        raise KitError(
+            f"kit {path} does not hold what this version expects ({'; '.join(findings(error))}); it was made by "
+            "another version of concilium. Update the center, or ask the coordinator for a kit of its version"
+        ) from error
+
+
+def _check_issuer(signer: x509.Certificate, authority: x509.Certificate) -> None:
+    try:
+        signer.verify_directly_issued_by(authority)
+    except (InvalidSignature, TypeError, ValueError) as error:
+        raise InvalidSignature("signer not issued by the authority") from error
+
+
+def _check_dates(path: Path, kit: Kit, signer: x509.Certificate) -> None:
+    since, until = signer.not_valid_before_utc, signer.not_valid_after_utc
+    if not since <= kit.issued_at <= until or kit.expires_at > until:
+        raise KitError(
+            f"kit {path} was issued on {kit.issued_at:%Y-%m-%d} and can be used until {kit.expires_at:%Y-%m-%d}, but "
+            f"the certificate of its signer is valid from {since:%Y-%m-%d} to {until:%Y-%m-%d}; ask the coordinator "
+            "for a new kit"
+        )
+
+
+def _check_signature(document: Mapping[str, Any], signer: x509.Certificate) -> None:
+    """InvalidSignature or ValueError where the signer's key is on no elliptic curve or did not sign the document."""
+    public = signer.public_key()
     if not isinstance(public, ec.EllipticCurvePublicKey):
         raise InvalidSignature
     rest = {name: value for name, value in document.items() if name != "signature"}

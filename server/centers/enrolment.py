@@ -17,13 +17,11 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from protocol.enrolment.answer import read_answer
-from protocol.enrolment.kit import Kit, write_kit
+from protocol.enrolment.kit import Kit
 from protocol.errors import EnrolmentError, LaunchError
-from server.centers.federation_init import open_own_authority
 from server.centers.kit_answers import member_after, member_of_kit
+from server.centers.kit_signing import open_kit_signer
 from server.centers.node_register import follow
 from server.centers.registry import CenterRegistry, Member, day_of, hold_registry, read_registry, write_registry
 from server.centers.study_agreement import study_agreement
@@ -86,13 +84,14 @@ class Enrolment:
 
         Args:
             center: its name in the study.
-            days: how long the kit can be used.
+            days: how long the kit can be used, at most until the server's certificate, which signs it, ends.
             member_days: how long the membership lasts from its acceptance.
             out: the kit's file; in the study's directory where none is given.
 
         Raises:
-            EnrolmentError: the study has no such center, or it is enrolled; or the authority's key, which signs the
-                kit, cannot be read.
+            EnrolmentError: the study has no such center, or it is enrolled; or the server's key, which signs the kit,
+                cannot be read.
+            LaunchError: the server's certificate has expired.
         """
         if center not in self._study.centers:
             raise EnrolmentError(
@@ -104,12 +103,12 @@ class Enrolment:
             now = self._clock()
             before = registry.members.get(center)
             _refuse_enrolled(center, before, now)
-            authority = open_own_authority(self._directory, coordinator)
-            kit = self._kit(center, coordinator, now, days)
+            signer = open_kit_signer(self._directory, now)
+            kit = self._kit(center, coordinator, now, min(now + timedelta(days=days), signer.valid_until))
             self._directory.kits.mkdir(exist_ok=True, mode=0o700)
             member = member_of_kit(kit, member_days, before)
             write_registry(self._directory.enrolment, registry.having(center, member))
-            write_kit(path, kit, authority.certificate.public_bytes(Encoding.PEM), authority.key)
+            signer.sign(path, kit)
         return path
 
     def accept(self, path: Path, link: Link) -> str:
@@ -204,7 +203,7 @@ class Enrolment:
         except LaunchError as error:
             raise EnrolmentError(f"center '{center}' {otherwise}. {error}") from error
 
-    def _kit(self, center: str, coordinator: CoordinatorSettings, now: datetime, days: int) -> Kit:
+    def _kit(self, center: str, coordinator: CoordinatorSettings, now: datetime, expires_at: datetime) -> Kit:
         return Kit(
             consortium=coordinator.consortium,
             center=center,
@@ -212,7 +211,7 @@ class Enrolment:
             serial=secrets.token_hex(16),
             token=secrets.token_urlsafe(32),
             issued_at=now,
-            expires_at=now + timedelta(days=days),
+            expires_at=expires_at,
             agreement=study_agreement(self._directory, coordinator, center),
         )
 

@@ -100,7 +100,7 @@ def open_authority(folder: Path) -> Authority:
         EnrolmentError: a file is missing or cannot be read, or key and certificate do not belong together.
     """
     certificate = read_certificate(folder / CERTIFICATE_FILE)
-    key = _read_key(folder / KEY_FILE)
+    key = read_key(folder / KEY_FILE)
     if key.public_key() != certificate.public_key():
         raise EnrolmentError(
             f"{folder / KEY_FILE} is not the key of {folder / CERTIFICATE_FILE}; restore both from one backup. A new "
@@ -123,7 +123,7 @@ def provide_server_certificate(
     """
     key_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     if key_file.exists():
-        key = _read_key(key_file)
+        key = read_key(key_file)
     else:
         key = ec.generate_private_key(ec.SECP384R1())
         write_private(key_file, _pem(key))
@@ -140,6 +140,22 @@ def read_certificate(path: Path) -> x509.Certificate:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
         raise EnrolmentError(f"certificate {path} cannot be read ({error}); restore it from a backup") from error
+
+
+def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """A private key (PEM).
+
+    Raises:
+        EnrolmentError: the file is missing or holds no key of an elliptic curve.
+    """
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no unencrypted PEM key in it"
+        raise EnrolmentError(f"key {path} cannot be read ({reason}); restore it from a backup") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise EnrolmentError(f"key {path} is no elliptic-curve key; restore it from a backup")
+    return key
 
 
 def names_in(certificate: x509.Certificate) -> tuple[str, ...]:
@@ -191,14 +207,3 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _read_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no unencrypted PEM key in it"
-        raise EnrolmentError(f"key {path} cannot be read ({reason}); restore it from a backup") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise EnrolmentError(f"key {path} is no elliptic-curve key; restore it from a backup")
-    return key

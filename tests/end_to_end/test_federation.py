@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from protocol.enrolment.kit import read_kit
-from server.tls.authority import open_authority, provide_authority
+from server.centers.kit_signing import open_kit_signer
 from tests.rehearsal.consortium import BIN, COORDINATOR, PORT, SINK, Consortium
 from tests.rehearsal.network import Network, missing_for_namespaces
 from tests.rehearsal.rehearsed_study import CANARY, CANARY_CENTER, NAMES, REFERENCE, Rehearsed, rehearse, run_join
 from tests.rehearsal.sink import read_calls
-from tests.support.coordinator_stand_in import sign_kit
+from tests.support.coordinator_stand_in import Certified
 from tests.support.loopback import write_node_key
 
 LACKING = missing_for_namespaces() or ("" if shutil.which("nginx") else "nginx is not installed")
@@ -166,7 +166,7 @@ def test_an_unenrolled_node_is_turned_away(rehearsed: Rehearsed, tmp_path: Path)
 def test_a_coordinator_signed_by_another_authority_is_not_trusted(rehearsed: Rehearsed, tmp_path: Path) -> None:
     """A kit whose certificate authority is not the coordinator's: TLS fails, with its own exit code."""
     kit, _ = read_kit(rehearsed.kits["center-a"])
-    sign_kit(tmp_path / "other.kit", kit, provide_authority(tmp_path / "other", "other", now=datetime.now(UTC)))
+    Certified(tmp_path / "other", days_ago=1, name="other").write_kit(tmp_path / "other.kit", kit)
     code, printed = join_anew(rehearsed, tmp_path, tmp_path / "other.kit")
     assert code == 15, printed
     assert "failed   tls" in printed
@@ -175,8 +175,8 @@ def test_a_coordinator_signed_by_another_authority_is_not_trusted(rehearsed: Reh
 def test_an_expired_kit_is_refused(rehearsed: Rehearsed, tmp_path: Path) -> None:
     kit, _ = read_kit(rehearsed.kits["center-a"])
     past = datetime.now(UTC) - timedelta(minutes=1)
-    authority = open_authority(rehearsed.consortium.directory.authority)
-    sign_kit(tmp_path / "old.kit", kit.model_copy(update={"expires_at": past}), authority)
+    signer = open_kit_signer(rehearsed.consortium.directory, past)
+    signer.sign(tmp_path / "old.kit", kit.model_copy(update={"expires_at": past}))
     code, printed = join_anew(rehearsed, tmp_path, tmp_path / "old.kit")
     assert code == 10, printed
     assert "expired" in printed

@@ -12,10 +12,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.serialization import Encoding
-
-from protocol.enrolment.kit import Kit, StudyAgreement, write_kit
-from server.tls.authority import Authority, provide_authority, provide_server_certificate, utc_now
+from protocol.enrolment.kit import Kit, StudyAgreement
+from server.centers.kit_signing import KitSigner
+from server.tls.authority import (
+    provide_authority,
+    provide_server_certificate,
+    read_certificate,
+    read_key,
+    utc_now,
+)
 
 TOKEN = "a-token-that-must-never-be-printed-anywhere"
 PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -49,17 +54,11 @@ def kit(endpoint: str, *, days: float = 14, changes: dict[str, Any] | None = Non
         "endpoint": endpoint,
         "serial": "c" * 32,
         "token": TOKEN,
-        "issued_at": utc_now() - timedelta(days=30),
+        "issued_at": utc_now() - timedelta(minutes=30),
         "expires_at": utc_now() + timedelta(days=days),
         "agreement": agreement(**of_agreement),
     }
     return Kit.model_validate(values | (changes or {}))
-
-
-def sign_kit(path: Path, kit: Kit, authority: Authority) -> Path:
-    """The file of a kit that `authority` signed."""
-    write_kit(path, kit, authority.certificate.public_bytes(Encoding.PEM), authority.key)
-    return path
 
 
 class Certified:
@@ -68,14 +67,15 @@ class Certified:
     def __init__(self, folder: Path, *, days_ago: float = 0, host: str = "localhost", name: str = "tests") -> None:
         self.key, self.certificate = folder / "server.key", folder / "server.crt"
         made = utc_now() - timedelta(days=days_ago)
-        signer = provide_authority(folder / "authority", name, now=utc_now() - timedelta(days=max(days_ago, 0) + 1))
-        provide_server_certificate(signer, host, key_file=self.key, certificate_file=self.certificate, now=made)
+        issuer = provide_authority(folder / "authority", name, now=utc_now() - timedelta(days=max(days_ago, 0) + 1))
+        provide_server_certificate(issuer, host, key_file=self.key, certificate_file=self.certificate, now=made)
         self.authority = (folder / "authority" / "ca.crt").read_bytes()
-        self._signer = signer
+        self._signer = KitSigner(read_key(self.key), read_certificate(self.certificate), issuer.certificate)
 
     def write_kit(self, path: Path, kit: Kit) -> Path:
-        """A kit signed by this authority."""
-        return sign_kit(path, kit, self._signer)
+        """The file of a kit that this server signed."""
+        self._signer.sign(path, kit)
+        return path
 
 
 @contextmanager

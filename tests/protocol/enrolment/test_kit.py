@@ -43,19 +43,41 @@ KIT = Kit(
 )
 
 
+Write = Callable[..., Path]
+
+
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return provide_authority(tmp_path_factory.mktemp("authority"), "North", now=NOW)
 
 
-def pem(authority: Authority) -> bytes:
-    return authority.certificate.public_bytes(Encoding.PEM)
+@pytest.fixture(scope="module")
+def server_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP384R1())
+
+
+@pytest.fixture(scope="module")
+def signer(authority: Authority, server_key: ec.EllipticCurvePrivateKey) -> bytes:
+    """The server's certificate, from an hour before NOW until 397 days after."""
+    return authority.sign("fed.example.org", server_key, now=NOW)
 
 
 @pytest.fixture
-def kit_file(tmp_path: Path, authority: Authority) -> Path:
-    write_kit(tmp_path / "north.kit", KIT, pem(authority), authority.key)
-    return tmp_path / "north.kit"
+def write(authority: Authority, signer: bytes, server_key: ec.EllipticCurvePrivateKey, tmp_path: Path) -> Write:
+    def write_signed(kit: Kit = KIT) -> Path:
+        write_kit(tmp_path / "north.kit", kit, pem(authority), signer, server_key)
+        return tmp_path / "north.kit"
+
+    return write_signed
+
+
+@pytest.fixture
+def kit_file(write: Write) -> Path:
+    return write()
+
+
+def pem(authority: Authority) -> bytes:
+    return authority.certificate.public_bytes(Encoding.PEM)
 
 
 def change(path: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
@@ -78,9 +100,9 @@ def test_a_kit_can_be_read_by_its_owner_alone(kit_file: Path) -> None:
     assert kit_file.stat().st_mode & 0o777 == 0o600
 
 
-def test_the_same_kit_gives_the_same_bytes(kit_file: Path, tmp_path: Path, authority: Authority) -> None:
-    write_kit(tmp_path / "again.kit", KIT, pem(authority), authority.key)
-    assert (tmp_path / "again.kit").read_bytes() == kit_file.read_bytes()
+def test_the_same_kit_gives_the_same_bytes(kit_file: Path, write: Write) -> None:
+    before = kit_file.read_bytes()
+    assert write().read_bytes() == before
 
 
 def test_another_layout_of_the_same_json_is_the_same_kit(kit_file: Path) -> None:
@@ -114,6 +136,8 @@ def test_a_kit_expires_to_the_second(seconds: int, expired: bool) -> None:
         lambda content: content.update(signature="no hex"),
         lambda content: content.update(authority="no certificate"),
         lambda content: content.update(authority="\ud800"),
+        lambda content: content.update(signer="no certificate"),
+        lambda content: content.update(signer=content["authority"]),
         lambda content: content.update(kit=None),
     ],
 )
@@ -122,10 +146,33 @@ def test_a_kit_that_was_changed_is_refused(kit_file: Path, edit: Callable[[dict[
         read_kit(change(kit_file, edit))
 
 
-def test_a_kit_signed_by_another_key_than_its_authoritys_is_refused(tmp_path: Path, authority: Authority) -> None:
-    write_kit(tmp_path / "x.kit", KIT, pem(authority), ec.generate_private_key(ec.SECP384R1()))
-    with pytest.raises(KitError, match="not signed by the authority in it"):
+def test_a_kit_signed_by_another_key_than_its_signers_is_refused(
+    tmp_path: Path, authority: Authority, signer: bytes
+) -> None:
+    write_kit(tmp_path / "x.kit", KIT, pem(authority), signer, ec.generate_private_key(ec.SECP384R1()))
+    with pytest.raises(KitError, match="not signed by the authority in it;"):
         read_kit(tmp_path / "x.kit")
+
+
+def test_a_kit_whose_signer_the_authority_did_not_issue_is_refused(
+    tmp_path: Path, authority: Authority, server_key: ec.EllipticCurvePrivateKey
+) -> None:
+    forged = provide_authority(tmp_path / "other", "North", now=NOW).sign("fed.example.org", server_key, now=NOW)
+    write_kit(tmp_path / "x.kit", KIT, pem(authority), forged, server_key)
+    with pytest.raises(KitError, match=r"authority in it \(signer not issued by the authority\); it was damaged"):
+        read_kit(tmp_path / "x.kit")
+
+
+@pytest.mark.parametrize("days", [(-1, 14), (0, 398), (398, 400)], ids=["too early", "too long", "too late"])
+def test_a_kit_with_a_date_outside_its_signers_certificate_is_refused(write: Write, days: tuple[int, int]) -> None:
+    issued, expires = (NOW + timedelta(days=count) for count in days)
+    with pytest.raises(KitError, match=r"certificate of its signer is valid from 2026-08-01 to 2027-09-02; ask"):
+        read_kit(write(KIT.model_copy(update={"issued_at": issued, "expires_at": expires})))
+
+
+def test_a_kit_may_last_as_long_as_its_signers_certificate(write: Write) -> None:
+    kit = KIT.model_copy(update={"expires_at": NOW + timedelta(days=397)})
+    assert read_kit(write(kit))[0] == kit
 
 
 def test_another_authority_cannot_be_put_into_a_kit(kit_file: Path, tmp_path: Path) -> None:
@@ -137,7 +184,7 @@ def test_another_authority_cannot_be_put_into_a_kit(kit_file: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (lambda content: content.pop("authority"), r"holds \['kit', 'readme', 'signature'\], expected"),
+        (lambda content: content.pop("authority"), r"holds \['kit', 'readme', 'signature', 'signer'\], expected"),
         (lambda content: content.update(run_sh="#!/bin/sh"), r"'run_sh'.*ask the coordinator"),
     ],
 )
@@ -175,11 +222,11 @@ def test_a_kit_that_is_not_there_says_which_file_to_give(tmp_path: Path) -> None
         read_kit(tmp_path / "none.kit")
 
 
-def test_a_kit_of_another_schema_asks_for_an_update_and_shows_no_token(tmp_path: Path, authority: Authority) -> None:
+def test_a_kit_of_another_schema_asks_for_an_update_and_shows_no_token(write: Write) -> None:
     other = Kit.model_construct(**{**dict(KIT), "schema_version": 3, "agreement": AGREEMENT})
-    write_kit(tmp_path / "new.kit", other, pem(authority), authority.key)
+    path = write(other)
     with pytest.raises(KitError, match=r"schema_version.*another version") as caught:
-        read_kit(tmp_path / "new.kit")
+        read_kit(path)
     assert KIT.token not in str(caught.value)
 
 

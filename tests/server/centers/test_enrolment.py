@@ -1,6 +1,7 @@
 """Enrolment: invitation, acceptance, renewal, end, and what stands when the SuperLink is away."""
 
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from protocol.enrolment.kit import read_kit
 from protocol.errors import ConciliumError, EnrolmentError
 from server.centers.enrolment import Enrolment
 from server.study.directory import StudyDirectory
+from server.tls.authority import read_certificate
 from tests.support.enrolled_study import (
     Clock,
     Register,
@@ -49,11 +51,29 @@ def test_a_center_that_is_enrolled_is_not_invited_again(enrolment: Enrolment, re
         enrolment.invite("center-a")
 
 
-def test_no_kit_without_the_authoritys_key_and_nobody_is_invited(
-    enrolment: Enrolment, directory: StudyDirectory
+def test_with_the_authoritys_key_offline_centers_are_enrolled_and_enrolled_again(
+    enrolment: Enrolment, register: Register, directory: StudyDirectory, tmp_path: Path
 ) -> None:
-    directory.authority_key.unlink()
-    with pytest.raises(EnrolmentError, match=r"ca.key cannot be read"):
+    directory.authority_key.rename(tmp_path / "offline.key")
+    first = enroll(enrolment, register, ["center-a"])["center-a"]
+    enrolment.revoke("center-a", register)
+    second = enroll(enrolment, register, ["center-a"])["center-a"]
+    assert openssh(first) != openssh(second)
+    assert [node.public_key for node in register.nodes()] == [openssh(second)]
+
+
+def test_a_kit_ends_no_later_than_the_certificate_that_signs_it(
+    enrolment: Enrolment, directory: StudyDirectory, clock: Clock
+) -> None:
+    end = read_certificate(directory.server_certificate).not_valid_after_utc
+    clock.now = end - timedelta(days=3)
+    kit = enrolment.invite("center-a")
+    assert read_kit(kit)[0].expires_at == enrolment.registry.member("center-a").kit_expires_at == end
+
+
+def test_no_kit_without_the_servers_key_and_nobody_is_invited(enrolment: Enrolment, directory: StudyDirectory) -> None:
+    directory.server_key.unlink()
+    with pytest.raises(EnrolmentError, match=r"server.key cannot be read"):
         enrolment.invite("center-a")
     assert enrolment.registry.members == {}
     assert not (directory.kits / "center-a.kit").exists()
