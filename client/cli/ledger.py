@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from client.outgoing.ledger import Sent, as_json, read_ledger, totals
+from client.outgoing.ledger import SentLine, as_json, read_ledger, totals
 
 HASH_DIGITS, PIPED_WIDTH = 12, 200
 COUNTED = ("replies", "again", "errors", "withheld", "tensors", "bytes")
@@ -38,7 +38,7 @@ def show_ledger(
         typer.echo(f"{len(ledger.unreadable)} line(s) cannot be read; they are in none of the totals", err=True)
 
 
-def _lines(shown: Sequence[Sent]) -> Table:
+def _lines(shown: Sequence[SentLine]) -> Table:
     table = Table(*COLUMNS)
     for line in shown:
         table.add_row(
@@ -57,7 +57,7 @@ def _lines(shown: Sequence[Sent]) -> Table:
     return table
 
 
-def _totals(sent: Sequence[Sent]) -> Table:
+def _totals(sent: Sequence[SentLine]) -> Table:
     table = Table("in total", *COUNTED)
     for kind, counts in totals(sent).items():
         table.add_row(kind, *(str(counts[name]) for name in COUNTED))

@@ -25,7 +25,7 @@ class LedgerError(ConciliumError):
     code = "ledger"
 
 
-class Sent(BaseModel):
+class SentLine(BaseModel):
     """What a line of the outgoing log says of one reply (`outgoing_log`); unknown fields are left out."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -57,7 +57,7 @@ class Unreadable:
 class Ledger:
     """All lines of a center's logs, the earliest first; `by` of each says whose log it is in."""
 
-    sent: tuple[Sent, ...]
+    sent: tuple[SentLine, ...]
     unreadable: tuple[Unreadable, ...]
 
 
@@ -74,14 +74,14 @@ def read_ledger(home: Path) -> Ledger:
             "is not a center's home"
         )
     found = [part for place, log in logs.items() for part in _parts(place, log)]
-    sent = [part for part in found if isinstance(part, Sent)]
+    sent = [part for part in found if isinstance(part, SentLine)]
     return Ledger(
         sent=tuple(sorted(sent, key=lambda line: line.time)),
         unreadable=tuple(part for part in found if isinstance(part, Unreadable)),
     )
 
 
-def totals(sent: Iterable[Sent]) -> dict[str, dict[str, int]]:
+def totals(sent: Iterable[SentLine]) -> dict[str, dict[str, int]]:
     """Kind -> replies, those sent again, errors, those with something withheld, tensors and bytes of all of them."""
     found: dict[str, Counter[str]] = {}
     for line in sent:
@@ -96,7 +96,7 @@ def totals(sent: Iterable[Sent]) -> dict[str, dict[str, int]]:
     return {kind: dict(found[kind]) for kind in sorted(found)}
 
 
-def as_json(ledger: Ledger, shown: Sequence[Sent]) -> dict[str, Any]:
+def as_json(ledger: Ledger, shown: Sequence[SentLine]) -> dict[str, Any]:
     """The lines to show, the totals of all lines, and what could not be read."""
     return {
         "sent": [line.model_dump(mode="json") for line in shown],
@@ -105,13 +105,13 @@ def as_json(ledger: Ledger, shown: Sequence[Sent]) -> dict[str, Any]:
     }
 
 
-def _parts(place: str, log: Path) -> Iterator[Sent | Unreadable]:
+def _parts(place: str, log: Path) -> Iterator[SentLine | Unreadable]:
     try:
         lines = log.read_bytes().splitlines()
     except OSError as error:
         raise LedgerError(f"{log} cannot be read ({error.strerror}); run as the user that owns it") from error
     for number, line in enumerate(lines, start=1):
         try:
-            yield Sent.model_validate_json(line).model_copy(update={"by": "trainer" if place == "." else place})
+            yield SentLine.model_validate_json(line).model_copy(update={"by": "trainer" if place == "." else place})
         except ValidationError:
             yield Unreadable(str(log), number)

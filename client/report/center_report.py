@@ -46,7 +46,7 @@ class Means:
 
 
 @dataclass(frozen=True)
-class Cell:
+class DiceCell:
     """One Dice of a case after a stage; colours are empty where there is none."""
 
     text: str
@@ -59,7 +59,7 @@ class Course:
     """One case through the stages; `change` from its first to its last defined Dice."""
 
     case: str
-    cells: tuple[Cell, ...]
+    cells: tuple[DiceCell, ...]
     change: str
 
 
@@ -159,7 +159,9 @@ def course(scores: Sequence[StageScore], case: str, setting: str, stages: Sequen
     found = {row.stage: row.dice for row in scores if (row.case, row.modalities) == (case, setting)}
     defined = [dice for dice in (found.get(stage) for stage in stages) if dice is not None]
     change = formats.difference(defined[-1] - defined[0] if len(defined) > 1 else None)
-    return Course(case, tuple(_cell(found[stage]) if stage in found else Cell(NOT_SCORED) for stage in stages), change)
+    return Course(
+        case, tuple(_cell(found[stage]) if stage in found else DiceCell(NOT_SCORED) for stage in stages), change
+    )
 
 
 def pictures(
@@ -207,13 +209,13 @@ def _picture(prediction: Prediction, score: StageScore | None, rank: str) -> Cas
     return CasePicture(prediction.name, rank, score, png, prediction.modalities, f"{true}, {predicted}")
 
 
-def _cell(dice: float | None) -> Cell:
+def _cell(dice: float | None) -> DiceCell:
     """Viridis from 0 to 1, with an ink one can read on it."""
     if dice is None:
-        return Cell(formats.UNDEFINED)
+        return DiceCell(formats.UNDEFINED)
     red, green, blue, _ = mpl.colormaps["viridis"](dice)
     luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
-    return Cell(formats.score(dice), to_hex((red, green, blue)), "#000000" if luminance > 0.18 else "#ffffff")
+    return DiceCell(formats.score(dice), to_hex((red, green, blue)), "#000000" if luminance > 0.18 else "#ffffff")
 
 
 def _directions(manifest: Manifest) -> dict[str, Sequence[float]]:

@@ -14,7 +14,7 @@ from deploy.comparison.report import markdown_text, report_html
 from deploy.comparison.rows import summary_rows
 from deploy.comparison.runner import Progression, run_all
 from deploy.comparison.table import build_table
-from deploy.comparison.worker import ERROR, Job
+from deploy.comparison.worker import ERROR, RunJob
 from deploy.simulation.environment import usable_cores
 from protocol.errors import StudyError
 from protocol.messages.tensors import content_hash
@@ -52,7 +52,7 @@ def benchmark(
     if data is not None:
         out.mkdir(parents=True, exist_ok=True)
         workers = jobs or usable_cores()
-        job = partial(Job, data=data.resolve(), cache=(out / CACHE).resolve(), device=device)
+        job = partial(RunJob, data=data.resolve(), cache=(out / CACHE).resolve(), device=device)
         backbone = _backbone(plan, out, job, console)
         chosen = [run for run in plan.runs if not only or run.arm in only]
         failed = _run(plan, chosen, out, job, backbone, workers, console)
@@ -86,7 +86,7 @@ def _run(
     plan: Plan,
     chosen: Sequence[Run],
     out: Path,
-    job: Callable[..., Job],
+    job: Callable[..., RunJob],
     backbone: Path,
     workers: int,
     console: Console,
@@ -113,7 +113,7 @@ def _run(
         return bool(run_all(left, workers=workers, threads=threads, progression=progression))
 
 
-def _backbone(plan: Plan, out: Path, job: Callable[..., Job], console: Console) -> Path:
+def _backbone(plan: Plan, out: Path, job: Callable[..., RunJob], console: Console) -> Path:
     """The frozen backbone's file, trained first where nobody gave one; its name is its content hash.
 
     Raises:

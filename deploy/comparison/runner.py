@@ -22,7 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from deploy.comparison.worker import ERROR, THREAD_VARIABLES, Job, carry_out, ready
+from deploy.comparison.worker import ERROR, THREAD_VARIABLES, RunJob, carry_out, ready
 
 DIED = "the worker process died, perhaps for want of memory; try fewer --jobs"
 WHOLE_RUN_S = 1e6
@@ -52,12 +52,12 @@ class Progression:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def start(self, job: Job) -> None:
+    def start(self, job: RunJob) -> None:
         """A run is under way."""
         self._running.append(job.name)
         self._describe()
 
-    def end(self, job: Job, error: str) -> None:
+    def end(self, job: RunJob, error: str) -> None:
         """A run is complete, or stopped by `error`."""
         self._running.remove(job.name)
         if error:
@@ -71,7 +71,7 @@ class Progression:
         self._progress.update(self._task, description=", ".join(self._running) or self._title)
 
 
-def run_all(jobs: Sequence[Job], *, workers: int, threads: int, progression: Progression) -> Mapping[str, str]:
+def run_all(jobs: Sequence[RunJob], *, workers: int, threads: int, progression: Progression) -> Mapping[str, str]:
     """Carry out jobs, `workers` at a time and in order; return what stopped each one that failed, by its name.
 
     An interrupt ends the worker processes and is passed on; what they had completed is on disk.
@@ -83,10 +83,10 @@ def run_all(jobs: Sequence[Job], *, workers: int, threads: int, progression: Pro
     return failed
 
 
-def _until_a_process_dies(left: deque[Job], workers: int, progression: Progression) -> dict[str, str]:
+def _until_a_process_dies(left: deque[RunJob], workers: int, progression: Progression) -> dict[str, str]:
     """Take jobs from `left` until it is empty or the pool breaks; returns the failures."""
     failed: dict[str, str] = {}
-    running: dict[Future[str], Job] = {}
+    running: dict[Future[str], RunJob] = {}
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=ready)
     whole = True
@@ -110,7 +110,7 @@ def _until_a_process_dies(left: deque[Job], workers: int, progression: Progressi
     return failed
 
 
-def _outcome(future: Future[str], job: Job) -> str:
+def _outcome(future: Future[str], job: RunJob) -> str:
     """What stopped a job, "" when nothing did; a process that died could not say so itself."""
     error = future.exception()
     if error is None:

@@ -20,7 +20,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 
 @dataclass(frozen=True)
-class Job:
+class RunJob:
     """A study to simulate in `out`; `backbone` is the frozen one it starts from, where there is one.
 
     cache: prepared cases, shared by all runs; an entry is named by the content it was made of.
@@ -49,7 +49,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def carry_out(job: Job) -> str:
+def carry_out(job: RunJob) -> str:
     """Run one study to its end, or continue it, and return "" or what stopped it; its words go to `log.txt`."""
     job.out.mkdir(parents=True, exist_ok=True)
     error = job.out / ERROR
@@ -68,7 +68,7 @@ def carry_out(job: Job) -> str:
     return ""
 
 
-def simulate_run(job: Job) -> None:
+def simulate_run(job: RunJob) -> None:
     """Simulate the study of one run, in process, on the shared cases."""
     import torch
     from rich.console import Console
@@ -99,7 +99,7 @@ def share_folder(link: Path, folder: Path) -> None:
         link.symlink_to(os.path.relpath(folder, link.parent), target_is_directory=True)
 
 
-def _record(job: Job, seconds: float) -> None:
+def _record(job: RunJob, seconds: float) -> None:
     """What bears on the result and stands in no result: threads and device."""
     import torch
 

@@ -28,7 +28,7 @@ FEWEST_BLOCKS = 4  # two sweeps over fewer blocks cost more than one sweep over 
 
 
 @dataclass(frozen=True)
-class Round:
+class ScanRound:
     """`blocks` blocks of `steps` steps, the first of them number `first` and starting at step `start`."""
 
     start: int
@@ -51,13 +51,13 @@ def block_steps(length: int, states: int) -> int:
     return min(length, max(LEAST_STEPS, min(STEPS, STEPS * SLAB["cpu"] // states)))
 
 
-def rounds_of(length: int, steps: int, most_blocks: int) -> list[Round]:
+def rounds_of(length: int, steps: int, most_blocks: int) -> list[ScanRound]:
     """Rounds of at most `most_blocks` blocks; the steps left over are a round of one shorter block."""
     whole, left = divmod(length, steps)
     most = most_blocks if most_blocks >= FEWEST_BLOCKS else 1
     each = -(-whole // max(1, -(-whole // most)))  # as even as they go
-    found = [Round(at * steps, at, min(each, whole - at), steps) for at in range(0, whole, max(1, each))]
-    return [*found, Round(whole * steps, whole, 1, left)] if left else found
+    found = [ScanRound(at * steps, at, min(each, whole - at), steps) for at in range(0, whole, max(1, each))]
+    return [*found, ScanRound(whole * steps, whole, 1, left)] if left else found
 
 
 @dataclass
@@ -98,7 +98,7 @@ class Rows:
         A = self.A if len(self.A) == 1 else self.A[chunk]
         return Rows(self.u[chunk], self.delta[chunk], A, self.B[chunk], self.C[chunk])
 
-    def during(self, part: Round) -> "Rows":
+    def during(self, part: ScanRound) -> "Rows":
         """One round of them, time-major: all but A are (s, p, b, ...)."""
         return Rows(part.of(self.u), part.of(self.delta), self.A, part.of(self.B), part.of(self.C))
 

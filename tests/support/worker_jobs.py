@@ -2,10 +2,10 @@
 
 import os
 
-from deploy.comparison.worker import Job
+from deploy.comparison.worker import RunJob
 
 
-def pretend(job: Job) -> str:
+def pretend(job: RunJob) -> str:
     """Leave the threads it was given, then do as the job's name says."""
     job.out.mkdir(parents=True, exist_ok=True)
     (job.out / "threads").write_text(os.environ["OMP_NUM_THREADS"])

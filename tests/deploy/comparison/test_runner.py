@@ -9,12 +9,12 @@ from rich.console import Console
 
 from deploy.comparison import runner
 from deploy.comparison.runner import DIED, Progression, run_all
-from deploy.comparison.worker import ERROR, Job
+from deploy.comparison.worker import ERROR, RunJob
 from tests.support.worker_jobs import pretend
 
 
-def job(folder: Path, name: str) -> Job:
-    return Job(name, folder / "study.toml", folder, folder / name, "cpu", folder / "cache", threads=3)
+def job(folder: Path, name: str) -> RunJob:
+    return RunJob(name, folder / "study.toml", folder, folder / name, "cpu", folder / "cache", threads=3)
 
 
 def run(folder: Path, *names: str) -> tuple[dict[str, str], str]:

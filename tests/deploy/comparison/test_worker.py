@@ -18,7 +18,7 @@ def fail(job):
     raise ValueError("no room")
 
 folder = Path(sys.argv[1])
-job = worker.Job("a/b/1", folder / "s.toml", folder, folder / "run", "cpu", folder / "cache", threads=1)
+job = worker.RunJob("a/b/1", folder / "s.toml", folder, folder / "run", "cpu", folder / "cache", threads=1)
 worker.simulate_run = fail
 found = worker.carry_out(job)
 (folder / "found").write_text(found)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fusion_models.ssm import blocked_scan
-from fusion_models.ssm.blocked_scan import Round, Rows, block_steps, rounds_of, scan_rows
+from fusion_models.ssm.blocked_scan import Rows, ScanRound, block_steps, rounds_of, scan_rows
 from fusion_models.ssm.selective_scan import selective_scan_fn
 from tests.support.scan_arguments import arguments, of_leaves
 from tests.support.sequential_scan import sequential_scan
@@ -39,8 +39,13 @@ def test_rounds_cover_every_step_once(length: int, steps: int, most: int) -> Non
 
 def test_rounds_of_seven_steps_in_blocks_of_two() -> None:
     """Three whole blocks, too few to advance together, and one step that is left over."""
-    assert rounds_of(7, 2, 3) == [Round(0, 0, 1, 2), Round(2, 1, 1, 2), Round(4, 2, 1, 2), Round(6, 3, 1, 1)]
-    assert rounds_of(9, 2, 4) == [Round(0, 0, 4, 2), Round(8, 4, 1, 1)]
+    assert rounds_of(7, 2, 3) == [
+        ScanRound(0, 0, 1, 2),
+        ScanRound(2, 1, 1, 2),
+        ScanRound(4, 2, 1, 2),
+        ScanRound(6, 3, 1, 1),
+    ]
+    assert rounds_of(9, 2, 4) == [ScanRound(0, 0, 4, 2), ScanRound(8, 4, 1, 1)]
 
 
 def test_two_blocks_by_hand() -> None:
