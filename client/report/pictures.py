@@ -5,7 +5,7 @@ Shown as a radiologist reads: the patient's right on the left of the picture, he
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -129,7 +129,9 @@ def case_png(prediction: Prediction) -> bytes:
     for name, row in zip(rows, panels, strict=True):
         for plane, panel in row.items():
             if prediction.ct is not None:
-                _draw_ct(panel, _cut(prediction, prediction.ct, plane), _place(prediction, plane))
+                low_hu, high_hu = CT_WINDOW_HU
+                cut_hu = _cut(prediction, prediction.ct, plane)
+                panel.imshow(cut_hu, cmap="gray", vmin=low_hu, vmax=high_hu, **_place(prediction, plane))
             if name == "pet":
                 shown = _draw_pet(panel, prediction, plane)
             _draw_contours(panel, prediction, plane)
@@ -179,10 +181,6 @@ def _place(prediction: Prediction, plane: str) -> dict[str, Any]:
     axial = plane == "axial"
     extent: Extent = (0, width_mm, height_mm, 0) if axial else (0, width_mm, 0, height_mm)
     return {"extent": extent, "origin": "upper" if axial else "lower", "interpolation": "bilinear", "aspect": "equal"}
-
-
-def _draw_ct(panel: Axes, cut_hu: Array, placed: Mapping[str, Any]) -> None:
-    panel.imshow(cut_hu, cmap="gray", vmin=CT_WINDOW_HU[0], vmax=CT_WINDOW_HU[1], **placed)
 
 
 def _draw_pet(panel: Axes, prediction: Prediction, plane: str) -> AxesImage:

@@ -22,7 +22,7 @@ from strategies.bank.bank import AdapterBank
 
 def load_adapter(bank: AdapterBank, name: str, version: int | None, *, device: str) -> nn.Module:
     """The network of an entry of the bank; the one in use when no version is given."""
-    entry = bank.head(name) if version is None else bank.entry(name, version)
+    entry = bank.entry(name, version)
     tensors = bank.tensors(entry)
     return assemble(at_rank_of(tensors, bank.settings), bank.backbone(entry.backbone), tensors, device=device)
 

@@ -39,17 +39,8 @@ class Proxy:
         Raises:
             LaunchError: a path holds a character that nginx's configuration cannot.
         """
-        values = {
-            "LISTEN": self.listen,
-            "UPSTREAM": self.upstream,
-            "CERTIFICATE": str(self.certificate),
-            "KEY": str(self.key),
-            "AUTHORITY": str(self.authority),
-            "FOLDER": str(self.folder),
-            "ACCESS_LOG": str(self.access_log),
-        }
         text = template()
-        for name, value in values.items():
+        for name, value in ((name.upper(), str(value)) for name, value in vars(self).items()):
             if UNFIT & set(value):
                 raise LaunchError(
                     f"{value!r} cannot stand in nginx's configuration; use a path without {sorted(UNFIT)}"

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from protocol.errors import PayloadError
 from protocol.storage.atomic_files import write_text
@@ -139,10 +140,7 @@ def write_specs(path: Path, specs: Iterable[TensorSpec]) -> None:
 
 def read_specs(path: Path) -> tuple[TensorSpec, ...]:
     """Read what `write_specs` wrote."""
-    return tuple(
-        TensorSpec(key=row["key"], group=row["group"], shape=tuple(row["shape"]))
-        for row in json.loads(path.read_text())
-    )
+    return TypeAdapter(tuple[TensorSpec, ...]).validate_json(path.read_bytes())
 
 
 def at_rank(spec: TensorSpec, rank: int | None) -> TensorSpec:

@@ -22,18 +22,13 @@ class LockHeldError(Exception):
         super().__init__(f"{path} is held by process {self.holder}")
 
 
-def keep_error(error: LockHeldError) -> Exception:
-    """The default of `otherwise`."""
-    return error
-
-
 @contextmanager
 def hold_lock(
     path: Path,
     *,
     wait_s: float = 0.0,
     mode: int | None = None,
-    otherwise: Callable[[LockHeldError], Exception] = keep_error,
+    otherwise: Callable[[LockHeldError], Exception] | None = None,
 ) -> Iterator[None]:
     """Hold the lock on `path` until the block ends.
 
@@ -51,7 +46,8 @@ def hold_lock(
     try:
         lock.acquire(timeout=wait_s, poll_interval=POLL_S)
     except Timeout as error:
-        raise otherwise(LockHeldError(path)) from error
+        held = LockHeldError(path)
+        raise (otherwise(held) if otherwise else held) from error
     try:
         yield
     finally:

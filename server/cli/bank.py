@@ -10,7 +10,6 @@ from rich.table import Table
 
 from server.cli.console import wide_console
 from strategies.bank.bank import AdapterBank
-from strategies.bank.entry import Entry
 
 app = typer.Typer(no_args_is_help=True, help="Look into an adapter bank, export from it, roll it back.")
 
@@ -45,7 +44,7 @@ def list_entries(bank: BankDirectory = Path("bank")) -> None:
 def show_entry(name: Name, bank: BankDirectory = Path("bank"), version: Version = None) -> None:
     """Show one adapter: where it comes from, its hashes, its tensors; verifies what it shows."""
     store = AdapterBank(bank)
-    entry = _choose_entry(store, name, version)
+    entry = store.entry(name, version)
     tensors = store.tensors(entry)
     store.backbone(entry.backbone)
     facts = _two_columns(("field", "value"), asdict(entry).items())
@@ -76,10 +75,6 @@ def roll_back(
     before = store.head(name)
     entry = store.rollback(name, version)
     typer.echo(f"{name}: version {entry.version} is in use now, before it was {before.version}")
-
-
-def _choose_entry(store: AdapterBank, name: str, version: int | None) -> Entry:
-    return store.head(name) if version is None else store.entry(name, version)
 
 
 def _two_columns(header: tuple[str, str], rows: Iterable[tuple[str, Any]]) -> Table:

@@ -45,7 +45,7 @@ class InstructionBuilder:
         return self._instruction(
             "train",
             center,
-            stage=self.stage.name,
+            state,
             server_round=number,
             backbone_hash=hash_for(state, tensors, self.prepared.groups),
             training=training,
@@ -59,8 +59,8 @@ class InstructionBuilder:
         return self._instruction(
             "evaluate",
             center,
+            state,
             stage=row,
-            server_round=state.server_round,
             backbone_hash=hash_for(state, tensors, self.prepared.groups),
             tensors=tensors,
         )
@@ -70,8 +70,7 @@ class InstructionBuilder:
         return self._instruction(
             "compare",
             center,
-            stage=self.stage.name,
-            server_round=state.server_round,
+            state,
             backbone_hash=state.backbone_hash,
             tensors=self._work(state.shared, state.own, center),
             reference=self._work(state.branches.get(center, state.accepted), state.accepted_own, center),
@@ -82,8 +81,7 @@ class InstructionBuilder:
         return self._instruction(
             "observe",
             center,
-            stage=self.stage.name,
-            server_round=state.server_round,
+            state,
             backbone_hash=state.backbone_hash,
             tensors=self.to_train(state, center),
             statistics=statistics,
@@ -91,7 +89,7 @@ class InstructionBuilder:
 
     def collection(self, state: Checkpoint, center: str) -> Instruction:
         """Send the oldest update that waits there."""
-        return self._instruction("collect", center, stage=self.stage.name, server_round=state.server_round + 1)
+        return self._instruction("collect", center, state, server_round=state.server_round + 1)
 
     def to_train(self, state: Checkpoint, center: str) -> State:
         """The shared tensors, at the center's rank, and what is the center's own."""
@@ -113,8 +111,10 @@ class InstructionBuilder:
         statistics = [TensorSpec(spec.key + ending, spec.group, spec.shape) for spec in specs for ending in endings]
         return (*specs, *statistics)
 
-    def _instruction(self, kind: Kind, center: str, **fields: Any) -> Instruction:
-        return Instruction(kind=kind, settings=self.prepared.study.settings_for(center), **fields)
+    def _instruction(self, kind: Kind, center: str, state: Checkpoint, **fields: Any) -> Instruction:
+        """Of this stage and the round that is kept, unless `fields` say another."""
+        place = {"stage": self.stage.name, "server_round": state.server_round}
+        return Instruction(kind=kind, settings=self.prepared.study.settings_for(center), **{**place, **fields})
 
     def _work(self, shared: Tensors, own: Mapping[str, Tensors], center: str) -> State:
         """Shared tensors with what is the center's own over them: copies of them, what it keeps, what is personal."""

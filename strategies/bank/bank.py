@@ -149,12 +149,14 @@ class AdapterBank:
             raise BankError(f"bank {self.root} has no adapter '{name}'; it holds: {self.names() or 'none'}")
         return self.entry(name, int(read_sealed(path)["version"]))
 
-    def entry(self, name: str, version: int) -> Entry:
-        """One version of one adapter.
+    def entry(self, name: str, version: int | None = None) -> Entry:
+        """One version of one adapter; the one in use where none is given.
 
         Raises:
             BankError: there is no such version, or its record is damaged.
         """
+        if version is None:
+            return self.head(name)
         path = self._adapter_path(name) / f"{version:04d}" / ENTRY_FILE
         if not path.parent.is_dir():
             raise BankError(f"adapter '{name}' has no version {version} in {self.root}; found {self._versions(name)}")
@@ -201,7 +203,7 @@ class AdapterBank:
             BankError: the adapter or its backbone is missing or damaged.
             StorageError: `destination` holds files already, or the disk refuses.
         """
-        entry = self.head(name) if version is None else self.entry(name, version)
+        entry = self.entry(name, version)
         files = self._files(entry, self.tensors(entry))
         files[BACKBONE_FILE] = peft_format.tensor_bytes(self.backbone(entry.backbone))
         files[SETTINGS_FILE] = _read(self.root / SETTINGS_FILE)
