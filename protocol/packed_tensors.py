@@ -5,6 +5,7 @@ seconds of a round, one blob of the same bytes costs none.
 """
 
 import json
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
@@ -22,13 +23,13 @@ METADATA = "__metadata__"
 Arrays = dict[str, NDArray[np.float32]]
 
 
-def pack(tensors: Tensors) -> bytes:
-    """One blob.
+def pack(tensors: Tensors, metadata: Mapping[str, str] | None = None) -> bytes:
+    """One blob, with texts beside the tensors.
 
     Raises:
         PayloadError: a tensor that is not float32.
     """
-    return bytes(save(float32_only(tensors)))
+    return bytes(save(float32_only(tensors), metadata=dict(metadata) if metadata else None))
 
 
 def unpack(blob: bytes) -> Arrays:
@@ -40,7 +41,16 @@ def unpack(blob: bytes) -> Arrays:
     try:
         return float32_only(load(blob))
     except (SafetensorError, KeyError, ValueError) as error:
-        raise PayloadError(f"{len(blob)} bytes are not a safetensors blob: {error}") from error
+        raise _refusal(blob, error) from error
+
+
+def read_metadata(blob: bytes) -> dict[str, str]:
+    """The texts beside the tensors.
+
+    Raises:
+        PayloadError: the bytes are no safetensors blob.
+    """
+    return dict(_header(blob)[0].get(METADATA, {}))
 
 
 def view(blob: bytes) -> Arrays:
@@ -49,13 +59,13 @@ def view(blob: bytes) -> Arrays:
     Raises:
         PayloadError: the bytes are no safetensors blob of float32 tensors that follow one another without gaps.
     """
-    end = LENGTH_BYTES + int.from_bytes(blob[:LENGTH_BYTES], "little")
+    header, end = _header(blob)
     try:
-        header = json.loads(blob[LENGTH_BYTES:end])
-        header.pop(METADATA, None)
-        spans = sorted((_span(key, entry) for key, entry in header.items()), key=lambda span: span[1:3])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PayloadError(f"{len(blob)} bytes are not a safetensors blob: {error}") from error
+        spans = sorted(
+            (_span(key, entry) for key, entry in header.items() if key != METADATA), key=lambda span: span[1:3]
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise _refusal(blob, error) from error
     expected = 0
     for key, begin, stop, _ in spans:
         if begin != expected:
@@ -67,6 +77,19 @@ def view(blob: bytes) -> Arrays:
         key: np.frombuffer(blob, "<f4", (stop - begin) // FLOAT_BYTES, end + begin).reshape(shape)
         for key, begin, stop, shape in spans
     }
+
+
+def _header(blob: bytes) -> tuple[dict[str, Any], int]:
+    """The entries of the blob's header, and the byte where the values begin."""
+    end = LENGTH_BYTES + int.from_bytes(blob[:LENGTH_BYTES], "little")
+    try:
+        return {**json.loads(blob[LENGTH_BYTES:end])}, end
+    except (ValueError, TypeError) as error:
+        raise _refusal(blob, error) from error
+
+
+def _refusal(blob: bytes, error: Exception) -> PayloadError:
+    return PayloadError(f"{len(blob)} bytes are not a safetensors blob: {error}")
 
 
 def _span(key: str, entry: Any) -> tuple[str, int, int, tuple[int, ...]]:

@@ -7,24 +7,18 @@ Everything that is no tensor is one JSON text (`protocol.messages.text`) under `
 module knows no Flower: the process that holds the data needs none.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
-
-import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from protocol.errors import PayloadError
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from protocol.messages.tensors import Tensors, float32_only
 from protocol.messages.text import from_text, to_text
+from protocol.packed_tensors import Arrays, pack, read_metadata, unpack
 
 HEADER = "header"
 TENSORS, BACKBONE, REFERENCE, PAYLOAD = "tensors/", "backbone/", "reference/", "payload/"
-LENGTH_BYTES = 8
 
 
 def pack_instruction(instruction: Instruction) -> bytes:
@@ -79,28 +73,18 @@ def unpack_reply(frame: bytes) -> Reply:
 
 def _pack(text: str, parts: Mapping[str, Tensors]) -> bytes:
     arrays = {prefix + key: array for prefix, tensors in parts.items() for key, array in float32_only(tensors).items()}
-    return save(arrays, metadata={HEADER: text})
+    return pack(arrays, {HEADER: text})
 
 
-def _unpack(frame: bytes, prefixes: tuple[str, ...]) -> tuple[str, dict[str, dict[str, NDArray[np.float32]]]]:
+def _unpack(frame: bytes, prefixes: tuple[str, ...]) -> tuple[str, dict[str, Arrays]]:
     """The JSON text, and the tensors by prefix with the prefix taken off."""
-    try:
-        arrays = load(frame)
-    except (SafetensorError, KeyError, ValueError) as error:
-        raise PayloadError(f"{len(frame)} bytes are not a safetensors blob: {error}") from error
-    parts: dict[str, dict[str, NDArray[np.float32]]] = {prefix: {} for prefix in prefixes}
-    for name, array in sorted(arrays.items()):
+    parts: dict[str, Arrays] = {prefix: {} for prefix in prefixes}
+    for name, array in sorted(unpack(frame).items()):
         prefix, slash, key = name.partition("/")
         if prefix + slash not in parts:
             raise PayloadError(f"tensor '{name}' is in no known part, expected names under {list(prefixes)}")
         parts[prefix + slash][key] = array
-    return _text(frame), {prefix: float32_only(tensors) for prefix, tensors in parts.items()}
-
-
-def _text(frame: bytes) -> str:
-    """The text under `header`; `frame` has been parsed, so that its length prefix and JSON are sound."""
-    end = LENGTH_BYTES + int.from_bytes(frame[:LENGTH_BYTES], "little")
-    metadata = json.loads(frame[LENGTH_BYTES:end]).get("__metadata__", {})
+    metadata = read_metadata(frame)
     if set(metadata) != {HEADER}:
         raise PayloadError(f"blob has metadata {sorted(metadata)}, expected only '{HEADER}'")
-    return str(metadata[HEADER])
+    return metadata[HEADER], parts

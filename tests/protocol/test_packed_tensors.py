@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save
 
 from protocol.errors import PayloadError
-from protocol.packed_tensors import pack, unpack, view
+from protocol.packed_tensors import pack, read_metadata, unpack, view
 
 TENSORS = {"a": np.array([[1, 2], [3, 4]], np.float32), "b": np.array(0.5, np.float32)}
 
@@ -23,6 +23,12 @@ def blob(data: bytes = b"\0" * 8, **entry: Any) -> bytes:
 def test_both_ways_of_reading_give_what_was_packed() -> None:
     for found in (unpack(pack(TENSORS)), view(pack(TENSORS))):
         assert {key: array.tolist() for key, array in found.items()} == {"a": [[1, 2], [3, 4]], "b": 0.5}
+
+
+def test_texts_beside_the_tensors_are_read_alone_and_change_no_tensor() -> None:
+    packed = pack(TENSORS, {"header": "{}"})
+    assert (read_metadata(packed), read_metadata(pack(TENSORS))) == ({"header": "{}"}, {})
+    assert view(packed)["a"].tolist() == unpack(packed)["a"].tolist() == [[1, 2], [3, 4]]
 
 
 def test_a_view_lies_in_the_blob_and_a_copy_can_be_written_to() -> None:
@@ -44,6 +50,7 @@ def test_a_view_lies_in_the_blob_and_a_copy_can_be_written_to() -> None:
         (blob()[:-4], r"the blob has \d+ bytes, its tensors need"),
         (blob(b"\0" * 12), r"the blob has \d+ bytes, its tensors need"),
         (struct.pack("<Q", 4) + b"[1] ", "not a safetensors blob"),
+        (struct.pack("<Q", 2) + b"[]", "not a safetensors blob"),
     ],
 )
 def test_a_blob_not_as_agreed_is_not_viewed(wrong: bytes, finding: str) -> None:

@@ -20,7 +20,7 @@ from tests.support.messages import INSTRUCTION, REPLY, reply_json
         (pack_reply(REPLY)[:-1], "not a safetensors blob"),
         (save({}), r"blob has metadata \[\], expected only 'header'"),
         (save({"scan/ct": np.ones(1, np.float32)}, metadata={"header": "{}"}), "'scan/ct' is in no known part"),
-        (save({"payload/a": np.ones(1, np.int32)}, metadata={"header": reply_json()}), "'a' has dtype int32"),
+        (save({"payload/a": np.ones(1, np.int32)}, metadata={"header": reply_json()}), "'payload/a' has dtype int32"),
         (pack_instruction(replace(INSTRUCTION, tensors={})), "center: Field required"),
     ],
 )
