@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +22,7 @@ from server.study.checkpoint import Checkpoint
 from server.study.history import QueryRecord, StageRow
 from server.study.stage import Stage
 from strategies.continual.gate import decide, usable_figures
-from strategies.continual.memory import merge_fishers, merge_grams
-from strategies.continual.terms import terms_with_weight
+from strategies.continual.terms import REMEMBERED, terms_with_weight
 from strategies.strategy import Strategy
 
 logger = logging.getLogger(__name__)
@@ -136,26 +134,23 @@ def check_observation(
 
 def statistics_of(strategy: Strategy) -> tuple[Statistic, ...]:
     """What the centers of a stage are asked to observe."""
-    wanted = [term.remembers for term in terms_with_weight(strategy.terms) if term.remembers]
+    wanted = [term.remembers.name for term in terms_with_weight(strategy.terms) if term.remembers]
     return (*dict.fromkeys(wanted), *(("prototype",) if strategy.router else ()))
 
 
 def remember(memory: Tensors, answers: Sequence[CenterAnswer], strategy: Strategy) -> dict[str, NDArray[np.float32]]:
     """Anchors of all stages so far, faded by `strategy.decay`, with those of this stage merged in."""
     new = dict(memory)
-    mergers = {
-        "gram": partial(merge_grams, decay=strategy.decay, rank=strategy.sketch_rank),
-        "fisher": partial(merge_fishers, decay=strategy.decay),
-    }
-    for name, merge in mergers.items():
+    for column in REMEMBERED:
+        ending = f"@{column.name}"
         found: list[tuple[float, Tensors]] = [
-            (float(answer.reply.payload.support.get(name, 0)), _ending(answer.reply.payload.tensors, f"@{name}"))
+            (float(answer.reply.payload.support.get(column.name, 0)), _ending(answer.reply.payload.tensors, ending))
             for answer in answers
             if answer.reply.payload is not None and not answer.reply.error
         ]
         usable = [(weight, tensors) for weight, tensors in found if weight and tensors]
         if usable:
-            new |= merge(_ending(memory, f"@{name}"), usable)
+            new |= column.merge(_ending(memory, ending), usable, strategy.decay, strategy.sketch_rank)
     return new
 
 

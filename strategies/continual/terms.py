@@ -15,12 +15,25 @@ from pydantic import TypeAdapter, ValidationError
 
 from protocol.messages.settings import NonNegative, Statistic, Weight
 from protocol.messages.tensors import Tensors
-from strategies.continual.memory import merge_controls
+from strategies.continual.memory import Observed, merge_controls, merge_fishers, merge_grams
 
 Weights = Mapping[str, Weight]
 MergeReturned = Callable[
     [Tensors, Mapping[str, Tensors], Mapping[str, Tensors], int], Mapping[str, NDArray[np.float32]]
 ]
+MergeObserved = Callable[[Tensors, Observed, float, int], Mapping[str, NDArray[np.float32]]]
+
+
+@dataclass(frozen=True)
+class Remembers:
+    """What the centers of a stage observe at its end, for all later stages.
+
+    name: `key@name`. merge: (memory, for each center the cases and what was observed on them, decay, most rows of a
+    sketch) -> what is remembered and sent from then on.
+    """
+
+    name: Statistic
+    merge: MergeObserved
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,7 @@ class Term:
     compares: with the shared state accepted before the stage, which then travels as the instruction's reference.
     fixed_gauge: entry by entry with factors of earlier rounds, so that a scheme must not turn or re-cut them.
     folds: earlier stages' adapters go into the residual when a stage begins (`strategies.aggregation.fold`).
-    remembers: statistic that a stage's centers observe at its end; it is merged over stages and sent to all.
+    remembers: what a stage's centers observe at its end; it is merged over stages and sent to all.
     returns: name of a statistic `key@name`, of the shape of `key`, that a center sends back beside every tensor it
         trained; the coordinator keeps it for that center and sends it again.
     shares: what all centers get of what each returned.
@@ -55,7 +68,7 @@ class Term:
     compares: bool = False
     fixed_gauge: bool = False
     folds: bool = False
-    remembers: Statistic | None = None
+    remembers: Remembers | None = None
     returns: str = ""
     shares: Shares | None = None
     of_one_stage: bool = False
@@ -69,8 +82,15 @@ class Term:
     @property
     def memory_endings(self) -> tuple[str, ...]:
         """Endings of what the coordinator remembers for all centers."""
-        names = [self.remembers] if self.remembers else []
-        return tuple(f"@{name}" for name in [*names, *([self.shares.name] if self.shares else [])])
+        return tuple(f"@{column.name}" for column in (self.remembers, self.shares) if column)
+
+
+def _merge_sketches(old: Tensors, observed: Observed, decay: float, rank: int) -> Mapping[str, NDArray[np.float32]]:
+    return merge_grams(old, observed, decay=decay, rank=rank)
+
+
+def _merge_diagonals(old: Tensors, observed: Observed, decay: float, _rank: int) -> Mapping[str, NDArray[np.float32]]:
+    return merge_fishers(old, observed, decay=decay)
 
 
 TERMS: dict[str, Term] = {
@@ -82,12 +102,13 @@ TERMS: dict[str, Term] = {
         shares=Shares("shared-control", merge_controls),
         of_one_stage=True,
     ),
-    "gram_anchor": Term(compares=True, remembers="gram"),
-    "ewc": Term(compares=True, fixed_gauge=True, remembers="fisher"),
+    "gram_anchor": Term(compares=True, remembers=Remembers("gram", _merge_sketches)),
+    "ewc": Term(compares=True, fixed_gauge=True, remembers=Remembers("fisher", _merge_diagonals)),
     "distillation": Term(compares=True),
     "orthogonality": Term(compares=True, folds=True),
     "ditto": Term(fixed_gauge=True, returns="own", serves=True),
 }
+REMEMBERED = tuple(term.remembers for term in TERMS.values() if term.remembers)
 RETURNED = tuple(ending for term in TERMS.values() for ending in term.return_endings)
 SERVED = tuple(ending for term in TERMS.values() if term.serves for ending in term.return_endings)
 OF_ONE_STAGE = tuple(

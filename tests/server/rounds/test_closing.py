@@ -10,7 +10,19 @@ from protocol.errors import QuorumError
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Comparison, Reply, Score
 from server.grid.center_answer import CenterAnswer
-from server.rounds.closing import check_observation, comparisons, observations, observe, record_queries, run_gate, score
+from server.rounds.closing import (
+    check_observation,
+    comparisons,
+    observations,
+    observe,
+    record_queries,
+    remember,
+    run_gate,
+    score,
+    statistics_of,
+)
+from strategies.continual.terms import TERMS
+from strategies.strategy import Strategy
 from tests.support.entered_study import enter
 from tests.support.light_study import STUDY
 
@@ -63,6 +75,22 @@ def test_nothing_to_observe_asks_nobody_and_changes_only_what_is_done(tmp_path: 
     entered = enter(tmp_path)
     assert observations(entered.state, entered.builder, (), ("a", "b")) == {}
     assert observe(entered.state, entered.builder, {}) == replace(entered.state, done=("observe",))
+
+
+@pytest.mark.parametrize("name", [name for name, term in TERMS.items() if term.remembers])
+def test_what_a_term_has_observed_is_remembered(name: str) -> None:
+    """Six cases at a and two at b: whatever the statistic, three quarters of its squares or values are a's."""
+    strategy = Strategy.model_validate({"terms": {name: 1.0}})
+    (statistic,) = statistics_of(strategy)
+    key = f"qkv@{statistic}"
+
+    def observed(center: str, value: float, cases: int) -> CenterAnswer:
+        tensors = {key: np.full((1, 1), value, np.float32)}
+        payload = Payload(center, "", "adapt", 1, tensors, support={statistic: cases})
+        return CenterAnswer(Reply(center, "observe", payload=payload))
+
+    (found,) = remember({}, [observed("a", 1, 6), observed("b", 0, 2)], strategy).values()
+    assert float(found.sum()) == pytest.approx({"gram": 0.75**0.5, "fisher": 0.75}[statistic])
 
 
 def test_an_observation_of_another_round_becomes_an_error_and_still_weighs(tmp_path: Path) -> None:

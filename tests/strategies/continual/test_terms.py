@@ -2,9 +2,19 @@
 
 import math
 
+import numpy as np
 import pytest
 
-from strategies.continual.terms import OF_ONE_STAGE, RETURNED, SERVED, TERMS, check_weights, terms_with_weight
+from strategies.continual.terms import (
+    OF_ONE_STAGE,
+    REMEMBERED,
+    RETURNED,
+    SERVED,
+    TERMS,
+    Remembers,
+    check_weights,
+    terms_with_weight,
+)
 
 
 def test_every_term_has_a_weight_and_the_switch_is_one() -> None:
@@ -41,6 +51,20 @@ def test_what_travels_for_the_terms() -> None:
     assert not {"@own", "@gram", "@fisher"} & set(OF_ONE_STAGE)
     assert TERMS["scaffold"].memory_endings == ("@shared-control",)
     assert TERMS["gram_anchor"].memory_endings == ("@gram",)
+
+
+@pytest.mark.parametrize("column", REMEMBERED, ids=lambda column: column.name)
+def test_what_is_observed_is_remembered_under_its_name(column: Remembers) -> None:
+    """One center: its row of a sketch, or its diagonals, are all there is; before them there was nothing."""
+    key, seen = f"m@{column.name}", np.array([[3, 4]], np.float32)
+    merged = column.merge({}, [(5, {key: seen})], 0.5, 2)
+    assert set(merged) == {key}
+    np.testing.assert_allclose(merged[key], seen)
+
+
+def test_terms_that_remember_one_statistic_merge_it_alike() -> None:
+    assert len({column.name for column in REMEMBERED}) == len(set(REMEMBERED))
+    assert {"gram", "fisher"} == {column.name for column in REMEMBERED}
 
 
 @pytest.mark.parametrize("name", sorted(TERMS))
