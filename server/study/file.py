@@ -20,7 +20,7 @@ from protocol.messages.settings import (
 )
 from protocol.names import NAME
 from server.study.stage import INITIAL, Center, Stage
-from strategies.aggregation.schemes import SCHEMES, Scheme
+from strategies.aggregation.schemes import BACKBONE_SCHEME, SCHEMES, Scheme
 from strategies.bank.bank import SHARED
 from strategies.continual.terms import TERMS
 from strategies.strategy import Strategy
@@ -79,7 +79,8 @@ class Study(Settings):
 
     def scheme_name(self, stage: Stage) -> str:
         """The aggregation scheme of a stage; a backbone that trains is averaged unless the stage says otherwise."""
-        return stage.aggregation or ("fedit" if "backbone" in stage.trained else self.strategy.aggregation.scheme)
+        usual = BACKBONE_SCHEME if "backbone" in stage.trained else self.strategy.aggregation.scheme
+        return stage.aggregation or usual
 
     def scheme_of(self, stage: Stage) -> Scheme:
         """The row of the stage's aggregation scheme."""

@@ -73,3 +73,5 @@ SCHEMES: dict[str, Scheme] = {
     "ties": Scheme(ties.aggregate, all_roles, keeps_nothing, mixed_ranks=True),
     "local-only": Scheme(local_only.aggregate, all_roles, local_only.keeps, exchanges=False),
 }
+# A backbone has no factors: what a scheme says of them has nothing to act on, and plain averaging is left.
+BACKBONE_SCHEME = "fedit"

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from protocol.errors import PayloadError
 from protocol.messages.payload import Payload
 from protocol.messages.settings import ROLES, Aggregation
-from protocol.messages.tensors import PEFT, PET, Tensors, role_of
+from protocol.messages.tensors import BACKBONE, PEFT, PET, Tensors, role_of
 from strategies.aggregation import schemes
 from strategies.aggregation.contract import Base
-from strategies.aggregation.schemes import SCHEMES, Scheme
+from strategies.aggregation.schemes import BACKBONE_SCHEME, SCHEMES, Scheme
 
 Array = NDArray[np.float32]
 
@@ -204,3 +204,17 @@ def test_every_file_that_aggregates_is_the_row_of_its_name() -> None:
     assert {name.replace("-", "_") for name in SCHEMES} == files
     modules = {name.replace("-", "_"): scheme.aggregate.__module__ for name, scheme in SCHEMES.items()}
     assert all(module == f"strategies.aggregation.{name}" for name, module in modules.items())
+
+
+def test_a_backbone_is_averaged_and_shared_whole() -> None:
+    """The root of nine cases weighs 3 and has 1, that of one case weighs 1 and has 5: (3 + 5) / 4 = 2."""
+    row, settings = SCHEMES[BACKBONE_SCHEME], Aggregation(scheme=BACKBONE_SCHEME)
+    shared = {"qkv.weight": np.zeros((1, 1), np.float32)}
+    payloads = [
+        Payload(center, "", "adapt", 1, {"qkv.weight": np.full((1, 1), value, np.float32)}, support={BACKBONE: cases})
+        for center, value, cases in (("a", 1, 9), ("b", 5, 1))
+    ]
+    base = Base({"qkv.weight": BACKBONE}, {}, 1.0, 2, settings, ROLES)
+    assert row.aggregate(shared, payloads, base, {}).shared["qkv.weight"].item() == 2
+    assert row.exchanges
+    assert not row.keeps("qkv.weight")
