@@ -113,7 +113,7 @@ def stack_slice(network: nn.Module) -> Stacked:
 def of_the_table(name: str) -> Arm:
     """A row of the platform's table."""
     row = model_row(name)
-    build = partial(build_model, name, {"classes": CLASSES}, seed=0)
+    build = partial(build_model, row, {"classes": CLASSES}, seed=0)
     return Arm(lambda crop_zyx: build(crop_zyx=crop_zyx), row.adapter_targets, row.pathway_modules)
 
 

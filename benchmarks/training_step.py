@@ -63,14 +63,13 @@ def arms(crop: int) -> dict[str, tuple[Callable[[], None], int]]:
     )
     peer = peer.to(memory_format=torch.channels_last_3d)
     found = {"MONAI UNETR": (step_of(peer, list(peer.parameters()), (ct,), label), size(list(peer.parameters())))}
+    row = model_row(MODEL)
     for name, (groups, setting) in ARMS.items():
-        model = build_model(MODEL, {}, crop_zyx=(crop,) * 3, seed=0)
+        model = build_model(row, {}, crop_zyx=(crop,) * 3, seed=0)
         if "peft" in groups:
-            inject(
-                model, lora_config(method="lora", rank=8, alpha=16, targets=model_row(MODEL).adapter_targets), seed=0
-            )
+            inject(model, lora_config(method="lora", rank=8, alpha=16, targets=row.adapter_targets), seed=0)
         model = model.to(memory_format=torch.channels_last_3d)
-        trained = list(train_only(model, groups, model_row(MODEL).pathways).values())
+        trained = list(train_only(model, groups, row.pathways).values())
         found[name] = (step_of(model, trained, (ct, pet if "pet" in setting else None), label), size(trained))
     return found
 

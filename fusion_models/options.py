@@ -6,7 +6,7 @@ Option = int | float | str | tuple[int, ...] | tuple[str, ...]
 Sizes = Mapping[str, Option]
 
 
-def check_options(model: str, known: Sizes, given: Mapping[str, object]) -> None:
+def check_options(known: Sizes, given: Mapping[str, object]) -> None:
     """Refuse options that a model does not have, or of another kind than its own: words, numbers, counts from 1.
 
     A count that a model has as 0 may be 0.
@@ -16,11 +16,11 @@ def check_options(model: str, known: Sizes, given: Mapping[str, object]) -> None
     """
     unknown = sorted(set(given) - set(known))
     if unknown:
-        raise ValueError(f"model '{model}' has no option(s) {unknown}; known: {sorted(known)}")
+        raise ValueError(f"the model has no option(s) {unknown}; known: {sorted(known)}")
     for name, value in given.items():
         expected = _mismatch(value, known[name])
         if expected:
-            raise ValueError(f"option '{name}' of model '{model}' must be {expected}, found {value!r}")
+            raise ValueError(f"option '{name}' must be {expected}, found {value!r}")
 
 
 def _mismatch(value: object, own: Option) -> str:

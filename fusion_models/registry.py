@@ -121,14 +121,13 @@ def model_row(name: str) -> ModelRow:
     return MODELS[name]
 
 
-def build_model(name: str, options: Mapping[str, object], *, crop_zyx: Sequence[int], seed: int) -> nn.Module:
+def build_model(row: ModelRow, options: Mapping[str, object], *, crop_zyx: Sequence[int], seed: int) -> nn.Module:
     """A freshly initialised model; the same seed gives the same weights.
 
     Raises:
-        ValueError: unknown model or option, an option of another kind, or sizes that do not fit each other.
+        ValueError: unknown option, an option of another kind, or sizes that do not fit each other.
     """
-    row = model_row(name)
-    check_options(name, {**row.options, "classes": 2}, options)
+    check_options({**row.options, "classes": 2}, options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return row.build(crop_zyx=crop_zyx, **{**row.options, **options})

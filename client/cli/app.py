@@ -64,19 +64,21 @@ def evaluate(
     device: Device = "cpu",
 ) -> None:
     """Score an adapter of the bank on any folder of cases, each case once."""
+    from client.learning.assembly import row_of
     from client.learning.routing import RoutedModels
     from client.scores.bank_evaluation import evaluate_cases, evaluation_table, load_adapter, one_for_all, scan_folder
     from strategies.bank.bank import AdapterBank
 
     store = AdapterBank(bank)
+    row = row_of(store.settings)
     wanted = parse_setting(modalities) if modalities else None
     manifest = scan_folder(data, wanted)
     for issue in manifest.all_issues:
         typer.echo(issue.message, err=True)
-    routed = RoutedModels(store, device=device) if adapter == ROUTED else None
-    model_for = routed.model_for if routed else one_for_all(load_adapter(store, adapter, version, device=device))
+    routed = RoutedModels(store, row, device=device) if adapter == ROUTED else None
+    model_for = routed.model_for if routed else one_for_all(load_adapter(store, row, adapter, version, device=device))
     scores = []
-    for score in evaluate_cases(model_for, store.settings, manifest, wanted):
+    for score in evaluate_cases(model_for, store.settings, row, manifest, wanted):
         scores.append(score)
         typer.echo(f"{score.case} {score.modalities}: {format_scores(score.dice, score.hd95_mm)}", err=True)
     found = evaluation_table(scores, manifest)

@@ -42,7 +42,21 @@ CENTER_SEED = 1
 MEMORY_FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
-def assemble(settings: StudySettings, backbone: Tensors, tensors: Tensors, *, device: str = "cpu") -> nn.Module:
+def row_of(settings: StudySettings) -> ModelRow:
+    """The table row of the study's model: looked up once where a command or an instruction comes in, then handed on.
+
+    Raises:
+        ModelError: the table has no such model.
+    """
+    try:
+        return model_row(settings.model.name)
+    except ValueError as error:
+        raise ModelError(str(error)) from error
+
+
+def assemble(
+    settings: StudySettings, row: ModelRow, backbone: Tensors, tensors: Tensors, *, device: str = "cpu"
+) -> nn.Module:
     """The network that `backbone` and `tensors` describe; statistics among them are not loaded.
 
     Adapters are injected when `tensors` holds any. What is personal to a center joins them when the study asks for it
@@ -54,8 +68,7 @@ def assemble(settings: StudySettings, backbone: Tensors, tensors: Tensors, *, de
     """
     loaded = {key: array for key, array in tensors.items() if not is_statistic(key)}
     try:
-        row = model_row(settings.model.name)
-        model = build(settings)
+        model = build(settings, row)
         if any(role_of(key) for key in loaded):
             inject_adapter(model, settings, row, loaded)
         load(model, _torch(backbone))
@@ -71,9 +84,9 @@ def assemble(settings: StudySettings, backbone: Tensors, tensors: Tensors, *, de
 def study_specs(settings_json: str) -> tuple[TensorSpec, ...]:
     """Every tensor that a study may exchange, from its settings as JSON; the model is built without memory."""
     settings = StudySettings.model_validate_json(settings_json)
-    row = model_row(settings.model.name)
+    row = row_of(settings)
     with torch.device("meta"):
-        model = build(settings)
+        model = build(settings, row)
         inject_adapter(model, settings, row)
     return tensor_specs(model, row.pathways)
 
@@ -86,10 +99,9 @@ def tensor_specs(model: nn.Module, pathways: Mapping[str, Sequence[str]]) -> tup
     )
 
 
-def build(settings: StudySettings) -> nn.Module:
+def build(settings: StudySettings, row: ModelRow) -> nn.Module:
     """The study's model, freshly initialised from its seed, without adapters."""
-    name, crop_zyx = settings.model.name, settings.preprocessing.crop_zyx
-    return build_model(name, settings.model.options, crop_zyx=crop_zyx, seed=settings.seed)
+    return build_model(row, settings.model.options, crop_zyx=settings.preprocessing.crop_zyx, seed=settings.seed)
 
 
 def inject_adapter(model: nn.Module, settings: StudySettings, row: ModelRow, tensors: Tensors = NOTHING) -> None:

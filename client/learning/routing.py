@@ -9,6 +9,7 @@ from torch import nn
 from client.data.preprocessing import PreparedCase
 from client.learning.assembly import assemble
 from client.learning.features import features_of
+from fusion_models.registry import ModelRow
 from protocol.messages.tensors import role_of
 from strategies.bank.bank import SHARED, AdapterBank
 from strategies.bank.routing_file import read_routers
@@ -21,18 +22,19 @@ class RoutedModels:
 
     Args:
         bank: holds the router, the shared adapter and each center's own.
+        row: of the bank's model.
 
     Raises:
         BankError: the bank has no router; the study must run with `strategy.router = true`.
     """
 
-    def __init__(self, bank: AdapterBank, *, device: str) -> None:
-        self._bank, self._device = bank, device
+    def __init__(self, bank: AdapterBank, row: ModelRow, *, device: str) -> None:
+        self._bank, self._row, self._device = bank, row, device
         self._routers = read_routers(bank.root)
         entry = bank.head(SHARED)
         self._shared, self._backbone = bank.tensors(entry), bank.backbone(entry.backbone)
         self._own = {name: bank.tensors(bank.head(name)) for name in bank.names() if name != SHARED}
-        self._bare = assemble(bank.settings, self._backbone, self._shared, device=device)
+        self._bare = assemble(bank.settings, row, self._backbone, self._shared, device=device)
         self.routes: dict[str, dict[str, Any]] = {}
 
     def model_for(self, case: PreparedCase) -> nn.Module:
@@ -50,7 +52,7 @@ class RoutedModels:
         ranks = [array.shape[0] for key, array in tensors.items() if role_of(key) == "center_a"]
         if ranks:
             settings = settings.model_copy(update={"center_rank": max(ranks)})
-        return assemble(settings, self._backbone, tensors, device=self._device)
+        return assemble(settings, self._row, self._backbone, tensors, device=self._device)
 
     def _router(self, blocks: tuple[str, ...]) -> Router | None:
         """The router for scans with these feature blocks; none where no center has sent them all."""

@@ -13,18 +13,19 @@ from client.learning.assembly import assemble
 from client.scores.evaluation import score_case
 from client.scores.metrics import CaseScore, summarise
 from fusion_models.modality import runnable_settings
-from fusion_models.registry import model_row
+from fusion_models.registry import ModelRow
 from protocol.errors import CaseError
 from protocol.messages.settings import ModalitySetting, StudySettings
 from protocol.messages.tensors import Tensors, role_of
 from strategies.bank.bank import AdapterBank
 
 
-def load_adapter(bank: AdapterBank, name: str, version: int | None, *, device: str) -> nn.Module:
+def load_adapter(bank: AdapterBank, row: ModelRow, name: str, version: int | None, *, device: str) -> nn.Module:
     """The network of an entry of the bank; the one in use when no version is given."""
     entry = bank.entry(name, version)
     tensors = bank.tensors(entry)
-    return assemble(at_rank_of(tensors, bank.settings), bank.backbone(entry.backbone), tensors, device=device)
+    settings = at_rank_of(tensors, bank.settings)
+    return assemble(settings, row, bank.backbone(entry.backbone), tensors, device=device)
 
 
 def at_rank_of(tensors: Tensors, settings: StudySettings) -> StudySettings:
@@ -56,6 +57,7 @@ def scan_folder(data: Path, wanted: ModalitySetting | None) -> Manifest:
 def evaluate_cases(
     model_for: Callable[[PreparedCase], nn.Module],
     settings: StudySettings,
+    row: ModelRow,
     manifest: Manifest,
     wanted: ModalitySetting | None,
 ) -> Iterator[CaseScore]:
@@ -66,7 +68,7 @@ def evaluate_cases(
     Raises:
         CaseError: no case has a contour and the images.
     """
-    grid, able = settings.preprocessing, set(model_row(settings.model.name).settings)
+    grid, able = settings.preprocessing, set(row.settings)
     scored = 0
     for found in manifest.usable:
         runnable = runnable_settings(found.modalities, able if wanted is None else able & {wanted})

@@ -55,7 +55,7 @@ class Network:
 
     def variant(self, tensors: Tensors) -> nn.Module:
         """A new network with other tensors on the same backbone."""
-        return assemble(self.settings, self.backbone, tensors, device=self.device)
+        return assemble(self.settings, self.row, self.backbone, tensors, device=self.device)
 
     @cached_property
     def name(self) -> str:

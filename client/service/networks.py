@@ -1,8 +1,8 @@
 """The network of an instruction at a center: the tensors that came, and the backbone that came or is on disk."""
 
 from client.home.backbone_store import BackboneStore, check_hash
+from client.learning.assembly import row_of
 from client.scores.scoring import Network
-from fusion_models.registry import model_row
 from protocol.messages.instruction import Instruction
 from protocol.messages.tensors import BACKBONE, Tensors, group_of, is_statistic
 
@@ -12,9 +12,9 @@ def network_of(instruction: Instruction, tensors: Tensors, backbones: BackboneSt
 
     Raises:
         BackboneMissingError: it is nowhere.
-        ModelError: it is another than the instruction names.
+        ModelError: it is another than the instruction names, or its model is unknown.
     """
-    row, backbone_hash = model_row(instruction.settings.model.name), instruction.backbone_hash
+    row, backbone_hash = row_of(instruction.settings), instruction.backbone_hash
     moving = {
         key: array
         for key, array in tensors.items()

@@ -82,7 +82,7 @@ def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], Arrays, dict[st
     parameters of a backbone that may still train.
     """
     settings, row = study.settings, model_row(study.model.name)
-    model = build(settings)
+    model = build(settings, row)
     config: dict[str, Any] = {}
     if any(PEFT in stage.trained for stage in study.stages):
         inject_adapter(model, settings, row)

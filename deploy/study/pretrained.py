@@ -38,9 +38,10 @@ def write_backbone(study_file: Path, weights: Path, out: Path) -> CheckpointRepo
         ModelError: the model has no VMamba encoder, or `weights` are those of another variant.
     """
     settings = read_study(study_file).settings
-    name, row = settings.model.name, model_row(settings.model.name)
+    name = settings.model.name
     try:
-        model = build(settings)
+        row = model_row(name)
+        model = build(settings, row)
     except ValueError as error:
         raise StudyError(f"study file {study_file}: {error}") from error
     encoder, state = _encoder(model, name, row), _read(weights)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from client.learning.assembly import row_of
 from client.scores.bank_evaluation import load_adapter
 from protocol.errors import QuorumError
 from protocol.messages.tensors import role_of
@@ -86,4 +87,4 @@ def test_centers_of_other_ranks_work_with_one_shared_adapter(cohort: Path, tmp_p
     for name, rank in (("shared", 2), ("center-a", 1), ("center-d", 3)):
         tensors = bank.tensors(bank.head(name))
         assert {array.shape[0] for key, array in tensors.items() if key.endswith("#lora_a")} == {rank}
-        load_adapter(bank, name, None, device="cpu")
+        load_adapter(bank, row_of(bank.settings), name, None, device="cpu")

@@ -17,7 +17,7 @@ from peft import PeftModel
 from typer.testing import CliRunner
 
 from client.app import build_client_app
-from client.learning.assembly import assemble, build
+from client.learning.assembly import assemble, build, row_of
 from deploy.simulation.in_process import InProcessGrid
 from protocol.storage.sealed_json import read_sealed
 from server.cli.app import app
@@ -210,10 +210,10 @@ def test_a_center_downloads_the_champion_and_it_loads(tracked: Tracked, as_cente
     bank = AdapterBank(tracked.federation.directory.bank)
     head = bank.head("shared")
     backbone = bank.backbone(head.backbone)
-    bare = build(bank.settings)
+    bare = build(bank.settings, row_of(bank.settings))
     bare.load_state_dict({key: torch.from_numpy(array) for key, array in backbone.items()}, strict=False)
     theirs = PeftModel.from_pretrained(bare, str(folder)).eval()
-    ours = assemble(bank.settings, backbone, bank.tensors(head)).eval()
+    ours = assemble(bank.settings, row_of(bank.settings), backbone, bank.tensors(head)).eval()
     image = torch.rand(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(theirs(image, image), ours(image, image))

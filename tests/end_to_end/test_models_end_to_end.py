@@ -65,10 +65,9 @@ def test_a_study_runs_by_naming_the_model(model: str, cohort: Path, tmp_path: Pa
     assert {key for key in tensors if key.endswith("#lora_b")} - still
     assert result["matrices"]["ct+pet"]["cases"][-1][0] == 1
     head = bank.entry("shared", 3)
-    loaded = assemble(prepared.study.settings, bank.backbone(head.backbone), tensors)
-    scores = evaluate_cases(
-        one_for_all(loaded), prepared.study.settings, scan_folder(cohort / "center-a", "ct+pet"), "ct+pet"
-    )
+    settings, row = prepared.study.settings, model_row(model)
+    loaded = assemble(settings, row, bank.backbone(head.backbone), tensors)
+    scores = evaluate_cases(one_for_all(loaded), settings, row, scan_folder(cohort / "center-a", "ct+pet"), "ct+pet")
     assert len(list(scores)) == 3
 
 
@@ -77,9 +76,10 @@ def test_peft_loads_what_the_bank_exports(model: str, tmp_path: Path) -> None:
     """The names that peft itself gives a model wrapped by the study's configuration are those of the bank's file."""
     study = read_study(write_study(tmp_path / "study.toml", study_of(model)))
     _, initial, config = initial_state(study)
-    plain = build(study.settings)
+    row = model_row(model)
+    plain = build(study.settings, row)
     wrapped = get_peft_model(plain, LoraConfig(**config))
-    groups = {spec.key: spec.group for spec in tensor_specs(build(study.settings), model_row(model).pathways)}
+    groups = {spec.key: spec.group for spec in tensor_specs(build(study.settings, row), row.pathways)}
     travelling = {key: array for key, array in initial.items() if groups.get(key, "peft") != "backbone"}
     expected = {name for name in get_peft_model_state_dict(wrapped) if "magnitude" not in name}
     assert set(to_peft(travelling)) == expected

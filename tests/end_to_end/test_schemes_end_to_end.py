@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from peft.tuners.lora import LoraLayer
 
-from client.learning.assembly import assemble
+from client.learning.assembly import assemble, row_of
 from fusion_models.adapters.injection import adapter_layers
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
@@ -72,7 +72,7 @@ def weights_in(tensors: Tensors, backbone: Tensors) -> Weights:
 
 def weights_at_work(instruction: Instruction, backbone: Tensors) -> Weights:
     """Dense effective weights of the assembled network: each layer's own forward pass on the identity."""
-    model = assemble(instruction.settings, backbone, instruction.tensors).eval()
+    model = assemble(instruction.settings, row_of(instruction.settings), backbone, instruction.tensors).eval()
     return {name: _applied(layer) for name, layer in adapter_layers(model).items()}
 
 

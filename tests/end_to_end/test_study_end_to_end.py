@@ -11,7 +11,7 @@ import torch
 from mlflow.tracking import MlflowClient
 from peft import PeftModel
 
-from client.learning.assembly import assemble, build
+from client.learning.assembly import assemble, build, row_of
 from client.scores.bank_evaluation import evaluate_cases, evaluation_table, load_adapter, scan_folder
 from deploy.simulation.local import simulate
 from protocol.errors import CaseError, QuorumError, StudyError
@@ -123,8 +123,8 @@ def test_an_exported_adapter_loads_with_peft_alone(finished: StudyDirectory, tmp
     bank = AdapterBank(finished.bank)
     entry = bank.export("shared", tmp_path / "exported")
     backbone, tensors = bank.backbone(entry.backbone), bank.tensors(entry)
-    ours = assemble(bank.settings, backbone, tensors).eval()
-    bare = build(bank.settings)
+    ours = assemble(bank.settings, row_of(bank.settings), backbone, tensors).eval()
+    bare = build(bank.settings, row_of(bank.settings))
     bare.load_state_dict({key: torch.from_numpy(array) for key, array in backbone.items()}, strict=False)
     theirs = PeftModel.from_pretrained(bare, str(tmp_path / "exported")).eval()
     image = torch.rand(1, 1, 16, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -175,9 +175,11 @@ def test_no_case_name_reaches_the_coordinator(finished: StudyDirectory) -> None:
 
 def test_an_adapter_of_the_bank_scores_a_folder_as_the_study_did(finished: StudyDirectory, cohort: Path) -> None:
     bank = AdapterBank(finished.bank)
-    model = load_adapter(bank, "shared", None, device="cpu")
+    row = row_of(bank.settings)
+    model = load_adapter(bank, row, "shared", None, device="cpu")
     manifest = scan_folder(cohort / "center-a", "ct+pet")
-    table = evaluation_table(list(evaluate_cases(lambda _case: model, bank.settings, manifest, "ct+pet")), manifest)
+    scores = evaluate_cases(lambda _case: model, bank.settings, row, manifest, "ct+pet")
+    table = evaluation_table(list(scores), manifest)
     rows = json.loads((finished.root / "centers" / "center-a" / "scores.json").read_text())
     seen = {row["case"]: row["dice"] for row in rows if row["stage"] == "arrive" and row["modalities"] == "ct+pet"}
     found = {row["case"]: row["dice"] for row in table["cases"]}

@@ -50,9 +50,10 @@ def settings_for(
 
 def state(settings: StudySettings) -> tuple[Arrays, Arrays]:
     """A backbone that has moved away from the seed's, and the fresh rest as a study sends it, with a residual."""
-    model, rng = build(settings), np.random.default_rng(0)
-    inject_adapter(model, settings, model_row(settings.model.name))
-    pathways, backbone, rest = model_row(settings.model.name).pathways, {}, {}
+    row = model_row(settings.model.name)
+    model, rng = build(settings, row), np.random.default_rng(0)
+    inject_adapter(model, settings, row)
+    pathways, backbone, rest = row.pathways, {}, {}
     for key, array in arrays_of(parameters_by_key(model)).items():
         if group_of(key, pathways) == BACKBONE:
             backbone[key] = array + rng.normal(0, 0.05, array.shape).astype(np.float32)
@@ -97,9 +98,10 @@ def test_what_a_phase_trains_is_alive_and_the_rest_has_no_gradient(
     name: str, method: str, groups: tuple[str, ...], roles: tuple[str, ...]
 ) -> None:
     settings = settings_for(method, name=name)
+    row = model_row(settings.model.name)
     backbone, rest = state(settings)
-    model = assemble(settings, backbone, with_residual(rest))
-    live = train_only(model, groups, model_row(settings.model.name).pathways, roles)
+    model = assemble(settings, row, backbone, with_residual(rest))
+    live = train_only(model, groups, row.pathways, roles)
     trains = {role for role, group in ROLE_GROUPS.items() if group in groups and (group != PEFT or role in roles)}
     assert {role_of(key) for key in live} - {""} == trains - ({"magnitude"} if method == "lora" else set())
     first = gradients(model, name)
@@ -114,9 +116,10 @@ def test_what_a_phase_trains_is_alive_and_the_rest_has_no_gradient(
 @pytest.mark.parametrize("name", MODELS_TRIED)
 def test_every_shared_adapter_tensor_is_alive_on_a_gpu(name: str) -> None:
     settings = settings_for("dora", name=name)
+    row = model_row(settings.model.name)
     backbone, rest = state(settings)
-    model = assemble(settings, backbone, rest, device="cuda")
-    live = train_only(model, ("peft",), model_row(name).pathways)
+    model = assemble(settings, row, backbone, rest, device="cuda")
+    live = train_only(model, ("peft",), row.pathways)
     step_towards(model, {"lora_b"})
     assert all(alive(found) for key, found in gradients(model, name).items() if key in live)
 
@@ -134,9 +137,13 @@ def step_towards(model: nn.Module, roles: set[str]) -> None:
 @pytest.mark.parametrize("method", ["lora", "dora"])
 def test_fresh_adapters_answer_as_the_backbone_does_bit_for_bit(method: str, personal: tuple[str, ...]) -> None:
     settings = settings_for(method, personal)
+    row = model_row(settings.model.name)
     backbone, rest = state(settings)
     pathway = {key: array for key, array in rest.items() if not role_of(key)}
-    plain, fresh = assemble(settings, backbone, pathway), assemble(settings, backbone, rest)
+    plain, fresh = (
+        assemble(settings, row, backbone, pathway),
+        assemble(settings, row, backbone, rest),
+    )
     assert torch.equal(output(fresh), output(plain))
     roles = {role_of(key) for key in parameters_by_key(fresh)}
     assert {role for role in roles if ROLE_GROUPS.get(role) in {"center", "norm"}} == {
@@ -147,11 +154,12 @@ def test_fresh_adapters_answer_as_the_backbone_does_bit_for_bit(method: str, per
 @pytest.mark.parametrize("method", ["lora", "dora"])
 def test_each_personal_tensor_and_the_residual_change_the_answer(method: str) -> None:
     settings = settings_for(method)
+    row = model_row(settings.model.name)
     backbone, rest = state(settings)
-    before = output(assemble(settings, backbone, rest))
-    assert not torch.equal(output(assemble(settings, backbone, with_residual(rest))), before)
-    model = assemble(settings, backbone, rest)
+    before = output(assemble(settings, row, backbone, rest))
+    assert not torch.equal(output(assemble(settings, row, backbone, with_residual(rest))), before)
+    model = assemble(settings, row, backbone, rest)
     moved = arrays_of({key: p for key, p in parameters_by_key(model).items() if role_of(key) in ROLE_GROUPS})
     for role in ("center_b", "norm_weight", "norm_bias"):
         own = {key: array + np.float32(0.1) for key, array in moved.items() if role_of(key) == role}
-        assert not torch.equal(output(assemble(settings, backbone, rest | own)), before)
+        assert not torch.equal(output(assemble(settings, row, backbone, rest | own)), before)

@@ -11,7 +11,7 @@ CROP = (16, 16, 16)
 
 def test_an_unknown_option_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"no option\(s\) \['layers'\]; known:.*'depth'"):
-        build_model("pemma-unetr-tiny", {"layers": 3}, crop_zyx=CROP, seed=0)
+        build_model(MODELS["pemma-unetr-tiny"], {"layers": 3}, crop_zyx=CROP, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ def test_an_unknown_option_is_refused_with_the_known_ones() -> None:
         (
             "vmambax-tiny",
             {"state": 0},
-            "option 'state' of model 'vmambax-tiny' must be a whole number of at least 1, found 0",
+            "option 'state' must be a whole number of at least 1, found 0",
         ),
         ("vmambax-tiny", {"neighbours": -1}, "must be a whole number of at least 0, found -1"),
         (
@@ -38,4 +38,4 @@ def test_an_unknown_option_is_refused_with_the_known_ones() -> None:
 )
 def test_an_option_of_another_kind_is_refused(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        build_model(name, options, crop_zyx=MODELS[name].crop_zyx, seed=0)
+        build_model(MODELS[name], options, crop_zyx=MODELS[name].crop_zyx, seed=0)

@@ -11,7 +11,7 @@ from fusion_models.adapters.injection import inject, load, lora_config, matching
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.log_vmamba.block import VARIANTS
 from fusion_models.log_vmamba.placement import PLACEMENTS
-from fusion_models.registry import MODELS, build_model
+from fusion_models.registry import MODELS, build_model, model_row
 from fusion_models.ssm.s6 import S6
 from fusion_models.vmambax.merge import MERGES
 from protocol.messages.tensors import GROUPS, group_of
@@ -31,7 +31,7 @@ def test_every_row_builds_in_its_own_sizes_and_takes_its_adapters(name: str) -> 
     """Without memory, for its own crop; every target is found, none inside a pathway."""
     row = MODELS[name]
     with torch.device("meta"):
-        model = build_model(name, {}, crop_zyx=row.crop_zyx, seed=0)
+        model = build_model(MODELS[name], {}, crop_zyx=row.crop_zyx, seed=0)
         inject(
             model,
             lora_config(method="dora", rank=2, alpha=4, targets=row.adapter_targets),
@@ -177,7 +177,7 @@ VARIATIONS: list[tuple[str, dict[str, Any]]] = [
 def test_every_value_of_an_option_keeps_the_contract(name: str, options: dict[str, Any]) -> None:
     """A fresh adapter changes no bit; CT alone ignores the pathways, and CT+PET does not, where there are any."""
     row = MODELS[name]
-    model = build_model(name, options, crop_zyx=row.crop_zyx, seed=0).eval()
+    model = build_model(MODELS[name], options, crop_zyx=row.crop_zyx, seed=0).eval()
     before = {setting: model(*inputs(name, setting)) for setting in row.settings}
     targets = matching_targets(model, row.adapter_targets, row.pathway_modules)
     inject(model, lora_config(method="lora", rank=2, alpha=4, targets=targets), seed=0, spared=row.pathway_modules)
@@ -196,17 +196,17 @@ def test_every_value_of_an_option_keeps_the_contract(name: str, options: dict[st
 
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"unknown model 'unet'; known:.*pemma-unetr-small"):
-        build_model("unet", {}, crop_zyx=CROP, seed=0)
+        model_row("unet")
 
 
 def test_a_target_that_matches_nothing_is_refused() -> None:
-    model = build_model("pemma-unetr-tiny", {}, crop_zyx=CROP, seed=0)
+    model = build_model(MODELS["pemma-unetr-tiny"], {}, crop_zyx=CROP, seed=0)
     with pytest.raises(ValueError, match=r"target 'attn.proj' matches no module"):
         inject(model, lora_config(method="lora", rank=2, alpha=4, targets=("attn.proj",)), seed=0)
 
 
 def test_a_tensor_that_does_not_fit_is_refused() -> None:
-    model = build_model("pemma-unetr-tiny", {}, crop_zyx=CROP, seed=0)
+    model = build_model(MODELS["pemma-unetr-tiny"], {}, crop_zyx=CROP, seed=0)
     with pytest.raises(ValueError, match="belongs to no parameter"):
         load(model, {"nowhere.weight": torch.zeros(1)})
     with pytest.raises(ValueError, match=r"has shape \(1,\), expected \(24,\)"):

@@ -11,7 +11,7 @@ SMALLEST = sorted(name for name in MODELS if name.endswith("-tiny"))
 
 def built(name: str, seed: int = 0) -> nn.Module:
     """The model of a row."""
-    return build_model(name, {}, crop_zyx=MODELS[name].crop_zyx, seed=seed)
+    return build_model(MODELS[name], {}, crop_zyx=MODELS[name].crop_zyx, seed=seed)
 
 
 def inputs(name: str, setting: str) -> tuple[Tensor | None, Tensor | None]:

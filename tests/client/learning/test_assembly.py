@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from client.learning.assembly import arrays_of, assemble, build, inject_adapter, study_specs, tensor_specs
+from client.learning.assembly import arrays_of, assemble, build, inject_adapter, row_of, study_specs, tensor_specs
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.registry import MODELS, model_row
 from protocol.errors import ModelError
@@ -15,6 +15,7 @@ from protocol.messages.tensors import BACKBONE, ROLE_GROUPS, content_hash, group
 from tests.support.smallest_models import SMALLEST
 
 CROP = (16, 16, 16)
+ROW = model_row("pemma-unetr-tiny")
 IMAGES = torch.rand(2, 1, 1, *CROP, generator=torch.Generator().manual_seed(0))
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -34,7 +35,7 @@ def settings_for(
 
 
 def tensors_of(settings: StudySettings, *, adapted: bool) -> Arrays:
-    model = build(settings)
+    model = build(settings, row_of(settings))
     if adapted:
         inject_adapter(model, settings, model_row(settings.model.name))
     return arrays_of(parameters_by_key(model))
@@ -63,16 +64,16 @@ def test_a_fresh_adapter_on_a_trained_backbone_is_the_identity_bit_for_bit(metho
     settings = settings_for(method=method)
     backbone, rest = split(settings)
     pathway = {key: array for key, array in rest.items() if "#" not in key}
-    plain, adapted = assemble(settings, backbone, pathway), assemble(settings, backbone, rest)
+    plain, adapted = assemble(settings, ROW, backbone, pathway), assemble(settings, ROW, backbone, rest)
     assert torch.equal(output(adapted), output(plain))
-    assert not torch.equal(output(build(settings)), output(plain))
+    assert not torch.equal(output(build(settings, row_of(settings))), output(plain))
     assert len(parameters_by_key(adapted)) > len(parameters_by_key(plain))
 
 
 def test_fresh_magnitudes_are_the_row_norms_of_the_backbone_that_arrived() -> None:
     settings = settings_for()
     backbone, rest = split(settings)
-    found = arrays_of(parameters_by_key(assemble(settings, backbone, rest)))
+    found = arrays_of(parameters_by_key(assemble(settings, ROW, backbone, rest)))
     key = "vit.blocks.0.attn.qkv"
     expected = np.linalg.norm(backbone[f"{key}.weight"], axis=1)
     np.testing.assert_allclose(found[f"{key}#magnitude"], expected, rtol=1e-6)
@@ -83,14 +84,14 @@ def test_magnitudes_that_travel_are_kept() -> None:
     backbone, rest = split(settings)
     key = "vit.blocks.0.attn.qkv#magnitude"
     rest[key] = np.full(72, 3, np.float32)
-    found = arrays_of(parameters_by_key(assemble(settings, backbone, rest)))
+    found = arrays_of(parameters_by_key(assemble(settings, ROW, backbone, rest)))
     np.testing.assert_array_equal(found[key], rest[key])
 
 
 def test_what_went_in_comes_out() -> None:
     settings = settings_for()
     backbone, rest = split(settings)
-    found = arrays_of(parameters_by_key(assemble(settings, backbone, rest)))
+    found = arrays_of(parameters_by_key(assemble(settings, ROW, backbone, rest)))
     for key, array in {**backbone, **rest}.items():
         np.testing.assert_array_equal(found[key], array)
         assert not np.shares_memory(found[key], array)
@@ -107,17 +108,17 @@ def test_what_is_personal_comes_with_adapters_and_only_when_asked_for() -> None:
     backbone, rest = split(settings_for())
     asked = settings_for(personal=("center", "norm"))
     shared = {"lora_a", "lora_b", "magnitude"}
-    assert roles_of(assemble(settings_for(), backbone, rest)) == shared
-    assert roles_of(assemble(asked, backbone, rest)) == set(ROLE_GROUPS) - {"residual_a", "residual_b"}
-    assert roles_of(assemble(asked, backbone, {})) == set()
+    assert roles_of(assemble(settings_for(), ROW, backbone, rest)) == shared
+    assert roles_of(assemble(asked, ROW, backbone, rest)) == set(ROLE_GROUPS) - {"residual_a", "residual_b"}
+    assert roles_of(assemble(asked, ROW, backbone, {})) == set()
 
 
 def test_fresh_personal_tensors_are_those_of_seed_and_backbone() -> None:
     """Rank 3 on a projection from 24 to 72; the center's A is not the shared adapter's."""
     asked = settings_for(personal=("center", "norm"))
     backbone, rest = split(settings_for())
-    found, again = (arrays_of(parameters_by_key(assemble(asked, backbone, rest))) for _ in range(2))
-    other = arrays_of(parameters_by_key(assemble(asked.model_copy(update={"seed": 6}), backbone, rest)))
+    found, again = (arrays_of(parameters_by_key(assemble(asked, ROW, backbone, rest))) for _ in range(2))
+    other = arrays_of(parameters_by_key(assemble(asked.model_copy(update={"seed": 6}), ROW, backbone, rest)))
     assert found[f"{KEY}#center_a"].shape == (3, 24)
     np.testing.assert_array_equal(found[f"{KEY}#center_a"], again[f"{KEY}#center_a"])
     assert not np.array_equal(found[f"{KEY}#center_a"], other[f"{KEY}#center_a"])
@@ -138,7 +139,7 @@ def test_tensors_that_arrive_decide_the_rank_module_by_module() -> None:
         f"{KEY}#residual_a": np.full((7, 24), 3, np.float32),
         f"{KEY}#residual_b": np.full((72, 7), 4, np.float32),
     }
-    model = assemble(settings_for(personal=("center",)), backbone, rest | sent)
+    model = assemble(settings_for(personal=("center",)), ROW, backbone, rest | sent)
     found = arrays_of(parameters_by_key(model))
     for key, array in sent.items():
         np.testing.assert_array_equal(found[key], array)
@@ -149,17 +150,17 @@ def test_tensors_that_arrive_decide_the_rank_module_by_module() -> None:
 def test_personal_tensors_that_arrive_are_loaded_also_where_the_study_has_none() -> None:
     backbone, rest = split(settings_for())
     sent = {f"{KEY}#center_a": np.ones((5, 24), np.float32), f"{KEY}#center_b": np.ones((72, 5), np.float32)}
-    found = arrays_of(parameters_by_key(assemble(settings_for(), backbone, rest | sent)))
+    found = arrays_of(parameters_by_key(assemble(settings_for(), ROW, backbone, rest | sent)))
     assert [key for key in found if role_of(key) == "center_a"] == [f"{KEY}#center_a"]
     norm = {"vit.norm#norm_bias": np.full(24, 9, np.float32)}
-    found = arrays_of(parameters_by_key(assemble(settings_for(), backbone, rest | norm)))
+    found = arrays_of(parameters_by_key(assemble(settings_for(), ROW, backbone, rest | norm)))
     np.testing.assert_array_equal(found["vit.norm#norm_bias"], norm["vit.norm#norm_bias"])
     np.testing.assert_array_equal(found["vit.norm#norm_weight"], backbone["vit.norm.weight"])
 
 
 def test_the_backbone_reads_the_same_under_adapters_and_local_norms() -> None:
     backbone, rest = split(settings_for())
-    model = assemble(settings_for(personal=("center", "norm")), backbone, rest)
+    model = assemble(settings_for(personal=("center", "norm")), ROW, backbone, rest)
     specs = tensor_specs(model, model_row("pemma-unetr-tiny").pathways)
     found = arrays_of(parameters_by_key(model))
     kept = {spec.key: found[spec.key] for spec in specs if spec.group == BACKBONE}
@@ -170,11 +171,11 @@ def test_statistics_are_not_loaded() -> None:
     backbone, rest = split(settings_for())
     remembered = {f"{KEY}@gram": np.ones((2, 24), np.float32), f"{KEY}#lora_b@own": np.ones((72, 2), np.float32)}
     found, plain = (
-        arrays_of(parameters_by_key(assemble(settings_for(), backbone, tensors)))
+        arrays_of(parameters_by_key(assemble(settings_for(), ROW, backbone, tensors)))
         for tensors in (rest | remembered, rest)
     )
     assert content_hash(found) == content_hash(plain)
-    assert not roles_of(assemble(settings_for(), backbone, {f"{KEY}#lora_b@own": remembered[f"{KEY}#lora_b@own"]}))
+    assert not roles_of(assemble(settings_for(), ROW, backbone, {f"{KEY}#lora_b@own": remembered[f"{KEY}#lora_b@own"]}))
 
 
 def test_the_ledger_has_what_is_personal_when_the_study_asks_for_it() -> None:
@@ -187,31 +188,31 @@ def test_the_ledger_has_what_is_personal_when_the_study_asks_for_it() -> None:
 def test_a_center_adapter_of_an_unknown_module_is_refused_by_name() -> None:
     sent = {"nowhere#center_a": np.ones((1, 2), np.float32)}
     with pytest.raises(ModelError, match="module 'nowhere' has a 'center' adapter but no shared one"):
-        assemble(settings_for(), {}, sent)
+        assemble(settings_for(), ROW, {}, sent)
 
 
 def test_an_unknown_tensor_is_refused_by_name() -> None:
     settings = settings_for()
     with pytest.raises(ModelError, match=r"model 'pemma-unetr-tiny': tensor nowhere.weight belongs to no parameter"):
-        assemble(settings, {}, {"nowhere.weight": np.zeros(1, np.float32)})
+        assemble(settings, ROW, {}, {"nowhere.weight": np.zeros(1, np.float32)})
 
 
 def test_a_tensor_of_another_shape_is_refused_by_name() -> None:
     backbone, _ = split(settings_for())
     key = "vit.norm.weight"
     with pytest.raises(ModelError, match=r"tensor vit.norm.weight has shape \(1,\), expected \(24,\)"):
-        assemble(settings_for(), backbone | {key: np.zeros(1, np.float32)}, {})
+        assemble(settings_for(), ROW, backbone | {key: np.zeros(1, np.float32)}, {})
 
 
 def test_a_model_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ModelError, match="unknown model 'unet'"):
-        assemble(StudySettings(study="s", seed=0, model=Model(name="unet")), {}, {})
+        row_of(StudySettings(study="s", seed=0, model=Model(name="unet")))
 
 
 @pytest.mark.parametrize("name", SMALLEST)
 def test_the_specs_without_memory_are_those_of_the_model(name: str) -> None:
     settings = settings_for(name)
-    model = build(settings)
+    model = build(settings, row_of(settings))
     inject_adapter(model, settings, model_row(settings.model.name))
     specs = study_specs(settings.model_dump_json())
     assert specs == tensor_specs(model, model_row(name).pathways)

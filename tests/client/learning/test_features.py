@@ -15,7 +15,7 @@ from client.learning.observation import observe
 from fusion_models.adapters.injection import inject_beside
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.adapters.local_norm import inject_local_norms
-from fusion_models.registry import build_model, model_row
+from fusion_models.registry import MODELS, build_model, model_row
 from protocol.errors import ModelError
 from protocol.messages.settings import Adapter, Model, Preprocessing, StudySettings
 
@@ -39,7 +39,7 @@ def made(name: str, modalities: str = "ct+pet", seed: int = 0) -> PreparedCase:
 
 def federated() -> nn.Module:
     """The tiny model with a shared and an own adapter, a residual and own norms, all far from where they started."""
-    model = build(SETTINGS)
+    model = build(SETTINGS, ROW)
     inject_adapter(model, SETTINGS, ROW)
     inject_beside(model, "center", {MODULE: 2}, seed=1)
     inject_beside(model, "residual", {MODULE: 3}, seed=2)
@@ -61,7 +61,7 @@ def observed(*cases: PreparedCase) -> tuple[Mapping[str, NDArray[np.float32]], d
 
 def test_features_are_those_of_the_frozen_network_whatever_was_learnt() -> None:
     case = made("a")
-    expected, found = (features_of(model, case, CROP) for model in (build(SETTINGS), federated()))
+    expected, found = (features_of(model, case, CROP) for model in (build(SETTINGS, ROW), federated()))
     assert {name: array.shape for name, array in found.items()} == {"features.ct": (29,), "features.pet": (5,)}
     assert all(np.array_equal(found[name], expected[name]) for name in found)
 
@@ -76,7 +76,7 @@ def test_what_was_learnt_does_change_the_network() -> None:
         again = model(ct, None)
     assert not torch.allclose(learnt, frozen, atol=1e-2)
     assert torch.equal(learnt, again)
-    assert torch.equal(frozen, build(SETTINGS).eval()(ct, None))
+    assert torch.equal(frozen, build(SETTINGS, ROW).eval()(ct, None))
 
 
 def test_the_model_is_whole_again_when_the_block_fails() -> None:
@@ -145,6 +145,6 @@ def test_a_single_case_has_no_scatter_and_a_modality_nobody_has_no_prototype() -
 
 
 def test_a_model_without_tokens_of_ct_alone_is_refused() -> None:
-    model = build_model("early-fusion-unetr-tiny", {}, crop_zyx=CROP, seed=0)
+    model = build_model(MODELS["early-fusion-unetr-tiny"], {}, crop_zyx=CROP, seed=0)
     with pytest.raises(ModelError, match="EarlyFusionUnetr has no features of CT alone; use another model"):
         features_of(model, made("a"), CROP)

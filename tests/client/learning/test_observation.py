@@ -36,7 +36,7 @@ def settings(**changes: Any) -> StudySettings:
 
 def network(study: StudySettings | None = None) -> nn.Module:
     """The tiny model with an adapter whose B is not zero, so that A has a gradient too."""
-    model = build(study or settings())
+    model = build(study or settings(), ROW)
     inject_adapter(model, study or settings(), ROW)
     torch.manual_seed(2)
     with torch.no_grad():
@@ -181,6 +181,6 @@ def test_nothing_to_observe_is_refused() -> None:
     with pytest.raises(ModelError, match="0 contours"):
         observed([made("bare", labelled=False)], "fisher")
     with pytest.raises(ModelError, match="has no adapted module"):
-        observer(build(settings()), [made("a")], 0).input_grams()
+        observer(build(settings(), ROW), [made("a")], 0).input_grams()
     with pytest.raises(ModelError, match="training case 'bare' has no contour"):
         observer(network(), [], 0).case_gradient({}, made("bare", labelled=False))

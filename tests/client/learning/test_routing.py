@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from client.cli.app import app
 from client.data.preprocessing import PreparedCase
 from client.data.synthetic import CENTERS, write_synthetic_cohort
+from client.learning.assembly import row_of
 from client.learning.routing import RoutedModels
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import BankError
@@ -56,7 +57,7 @@ def test_a_bank_has_a_router_for_each_set_of_images(routed: StudyDirectory) -> N
 
 def test_a_scan_like_no_center_is_served_the_shared_adapter_alone(routed: StudyDirectory) -> None:
     bank = AdapterBank(routed.bank)
-    models = RoutedModels(bank, device="cpu")
+    models = RoutedModels(bank, row_of(bank.settings), device="cpu")
     found = parameters_by_key(models.model_for(case_like(1e3)))
     assert models.routes["case-1000.0"]["known"] is False
     assert models.routes["case-1000.0"]["weights"] == {}
@@ -76,8 +77,9 @@ def test_the_command_scores_each_case_with_its_route(routed: StudyDirectory, pat
 
 
 def test_a_bank_without_prototypes_says_what_to_do(finished: StudyDirectory) -> None:
+    bank = AdapterBank(finished.bank)
     with pytest.raises(BankError, match=r"no router.json; run the study with router = true"):
-        RoutedModels(AdapterBank(finished.bank), device="cpu")
+        RoutedModels(bank, row_of(bank.settings), device="cpu")
 
 
 def test_prototypes_of_single_cases_make_no_router(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

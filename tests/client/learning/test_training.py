@@ -116,7 +116,7 @@ def test_a_case_without_a_contour_is_named() -> None:
 
 
 def test_the_tiny_model_learns_its_pet_pathway_and_leaves_the_backbone() -> None:
-    model = build_model("pemma-unetr-tiny", {}, crop_zyx=CROP, seed=0)
+    model = build_model(MODELS["pemma-unetr-tiny"], {}, crop_zyx=CROP, seed=0)
     before = state(model)
     parameters = train_only(model, ("pet",), ROW.pathways)
     trained = train_locally(

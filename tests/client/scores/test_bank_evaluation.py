@@ -7,6 +7,7 @@ import pytest
 
 from client.scores.bank_evaluation import at_rank_of, evaluate_cases, evaluation_table, one_for_all, scan_folder
 from client.scores.metrics import CaseScore
+from fusion_models.registry import model_row
 from protocol.errors import CaseError
 from protocol.messages.settings import Adapter, ModalitySetting, Model, Preprocessing, StudySettings
 from tests.support.threshold_network import Threshold
@@ -19,6 +20,7 @@ SETTINGS = StudySettings(
     adapter=Adapter(rank=4, alpha=8),
     preprocessing=Preprocessing(spacing_zyx_mm=(3, 2, 2), crop_zyx=(16, 16, 16)),
 )
+ROW = model_row("pemma-unetr-tiny")
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def test_a_case_with_a_contour_is_scored_under_the_fullest_setting_or_the_wanted
     folder: Path, wanted: ModalitySetting | None, setting: str
 ) -> None:
     manifest = scan_folder(folder, wanted)
-    scores = list(evaluate_cases(one_for_all(Threshold()), SETTINGS, manifest, wanted))
+    scores = list(evaluate_cases(one_for_all(Threshold()), SETTINGS, ROW, manifest, wanted))
     assert [(score.case, score.modalities) for score in scores] == [("one", setting)]
     assert evaluation_table(scores, manifest)["left_out"] == ["two"]
 
@@ -42,7 +44,7 @@ def test_a_case_with_a_contour_is_scored_under_the_fullest_setting_or_the_wanted
 def test_a_folder_without_a_contour_says_what_is_missing(folder: Path) -> None:
     (folder / "one" / "gtv.nii.gz").unlink()
     with pytest.raises(CaseError, match=r"center 'elsewhere': none of 2 usable case\(s\) has a contour and images"):
-        list(evaluate_cases(one_for_all(Threshold()), SETTINGS, scan_folder(folder, None), None))
+        list(evaluate_cases(one_for_all(Threshold()), SETTINGS, ROW, scan_folder(folder, None), None))
 
 
 def test_files_of_a_modality_that_is_not_wanted_are_not_read(folder: Path) -> None:

@@ -25,7 +25,7 @@ SETTINGS = StudySettings(
 
 def network(**changes: Any) -> Network:
     """The study's initial network."""
-    model = build(SETTINGS)
+    model = build(SETTINGS, ROW)
     inject_adapter(model, SETTINGS, ROW)
     tensors = arrays_of(parameters_by_key(model))
     backbone = {key: array for key, array in tensors.items() if group_of(key, ROW.pathways) == BACKBONE}

@@ -104,7 +104,7 @@ def test_local_norms_follow_a_backbone_that_arrives_later() -> None:
 def test_a_norm_that_the_forward_pass_does_not_use_is_left_out() -> None:
     """MONAI's transformer block has three norms and calls two; 4 blocks and the last norm make 9 of 13."""
     row = MODELS["pemma-unetr-tiny"]
-    model = build_model("pemma-unetr-tiny", {}, crop_zyx=CROP, seed=0)
+    model = build_model(MODELS["pemma-unetr-tiny"], {}, crop_zyx=CROP, seed=0)
     inject_local_norms(model, row.pathway_modules)
     live = train_only(model, ("norm",), row.pathways)
     assert len(live) == 2 * 9
