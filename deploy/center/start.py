@@ -14,6 +14,7 @@ from deploy.center.node_health import HealthWatch
 from deploy.center.programs import SUPERNODE, health_address, node_programs, trainer_program
 from deploy.supervision.supervisor import Program, Supervisor
 from protocol.enrolment.kit import Kit
+from reporting.formats import size
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def describe(membership: Membership) -> str:
     found = membership.agreement
     return (
         f"study '{found.study}' ({found.title}) of {membership.consortium}, model {found.model}; a round brings at "
-        f"most {found.bytes_down_per_round / 1e6:.1f} MB and sends at most {found.bytes_up_per_round / 1e6:.1f} MB"
+        f"most {size(found.bytes_down_per_round)} and sends at most {size(found.bytes_up_per_round)}"
     )
 
 

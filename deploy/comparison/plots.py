@@ -164,7 +164,7 @@ def _interval(panel: Axes, place: int, entry: Mapping[str, Any] | None, colour: 
         return
     panel.plot([entry["low"], entry["high"]], [place, place], color=colour, linewidth=2, solid_capstyle="round")
     panel.plot(entry["value"], place, marker=marker, color=colour, markersize=7, markeredgecolor="white")
-    what = f"{entry['value']:.3f}" + (f"  {entry['center']}" if entry.get("center") else "")
+    what = score(entry["value"]) + (f"  {entry['center']}" if entry.get("center") else "")
     panel.annotate(what, (entry["high"], place), (6, 0), textcoords="offset points", va="center", color=SOFT, size=8)
     panel.margins(x=0.42 if entry.get("center") else 0.25)
 

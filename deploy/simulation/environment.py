@@ -12,10 +12,11 @@ from typing import Any
 
 from rich.table import Table
 
+from reporting.formats import size
 from server.results.result import PACKAGES, read_versions
 
 NOT_INSTALLED = "not installed"
-DECIMAL_GB = 1e9
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,12 @@ def tables(found: Environment) -> list[Table]:
     versions = Table("package", "version", title="environment")
     for name, version in found.versions.items():
         versions.add_row(name, version)
-    threads = "unknown" if found.threads is None else str(found.threads)
+    threads = UNKNOWN if found.threads is None else str(found.threads)
     devices = Table(
         "device", "name", "memory", "selective scan", title=f"{found.cores} usable core(s), torch threads: {threads}"
     )
     for row in found.devices:
-        devices.add_row(row.device, row.name, _gigabytes(row.memory_bytes), row.scan)
+        devices.add_row(row.device, row.name, UNKNOWN if row.memory_bytes is None else size(row.memory_bytes), row.scan)
     if found.trouble:
         devices.caption = found.trouble
     return [versions, devices]
@@ -109,10 +110,6 @@ def _cuda_devices() -> list[Device]:
         Device(f"cuda:{index}", fact.name, fact.total_memory, scan_on(f"cuda:{index}"))
         for index, fact in enumerate(facts)
     ]
-
-
-def _gigabytes(count: int | None) -> str:
-    return "unknown" if count is None else f"{count / DECIMAL_GB:.1f} GB"
 
 
 def _one_line(error: Exception) -> str:

@@ -18,6 +18,7 @@ from protocol.errors import LaunchError
 from protocol.messages.settings import SETTINGS
 from protocol.storage.atomic_files import write_text
 from protocol.storage.locks import FOREVER_S, hold_lock
+from reporting.formats import score
 from server.study.directory import StudyDirectory
 
 Content = TypeVar("Content", bound=BaseModel)
@@ -53,7 +54,7 @@ class CenterProgress(Written):
     def dice_text(self) -> str:
         """Validation Dice of each modality setting."""
         scores = ((name, self.dice.get(name)) for name in SETTINGS)
-        return "  ".join(f"{name} {value:.3f}" for name, value in scores if value is not None) or "-"
+        return "  ".join(f"{name} {score(value)}" for name, value in scores if value is not None) or "-"
 
 
 class RunProgress(Written):

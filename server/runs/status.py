@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from protocol.errors import ConciliumError
+from reporting.formats import number
 from server.centers.enrolment import Enrolment
 from server.centers.expiry_notices import expiry_notices
 from server.runs.launch import is_complete
@@ -158,7 +159,7 @@ def _row(center: CenterStatus, now: datetime) -> tuple[str, ...]:
         "-" if center.last_seen is None else ago(now - center.last_seen),
         str(last.server_round) if last else "-",
         "waiting" if center.waited_for else (last.error or "ok") if last else "-",
-        f"{last.loss:.3f}" if last and last.loss is not None else "-",
+        number(last.loss, ".3f") if last and last.loss is not None else "-",
         last.dice_text if last else "-",
     )
 

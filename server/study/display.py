@@ -8,6 +8,7 @@ from rich.table import Column, Table
 
 from protocol.messages.reply import Score
 from protocol.messages.settings import SETTINGS
+from reporting.formats import number, score
 from server.study.events import (
     CenterAnswered,
     Event,
@@ -80,8 +81,8 @@ class Display:
 
 def round_line(record: RoundRecord) -> str:
     """One center's round, with its error in place of the loss where it has one."""
-    what = record.error or ("no loss" if record.loss is None else f"loss {record.loss:.3f}")
-    scores = "  ".join(f"{name} {_dice(score)}" for name, score in record.validation.items())
+    what = record.error or ("no loss" if record.loss is None else f"loss {number(record.loss, '.3f')}")
+    scores = "  ".join(f"{name} {score(found.dice)}" for name, found in record.validation.items())
     return (
         f"{record.server_round:3d} {record.stage:<10} {record.center:<12} {what:<14} "
         f"validation Dice {scores or '-'}  {record.seconds:.0f} s"
@@ -109,20 +110,10 @@ def score_table(title: str, row: StageRow) -> Table:
     settings = [name for name in SETTINGS if any(name in scores for scores in row.test.values())]
     table = Table(Column("center", no_wrap=True), "cases", *settings, title=f"{title}: Dice / HD95 in mm")
     for center, scores in row.test.items():
-        cases = max((score.cases for score in scores.values()), default=0)
+        cases = max((found.cases for found in scores.values()), default=0)
         table.add_row(center, str(cases), *(_both(scores.get(name)) for name in settings))
     return table
 
 
-def _both(score: Score | None) -> str:
-    return "-" if score is None else f"{_dice(score)} / {_millimeters(score)}"
-
-
-def _dice(score: Score | None) -> str:
-    if score is None:
-        return "-"
-    return "undefined" if score.dice is None else f"{score.dice:.3f}"
-
-
-def _millimeters(score: Score) -> str:
-    return "undefined" if score.hd95_mm is None else f"{score.hd95_mm:.1f}"
+def _both(scores: Score | None) -> str:
+    return "-" if scores is None else f"{score(scores.dice)} / {number(scores.hd95_mm, '.1f')}"

@@ -64,10 +64,10 @@ def test_nothing_is_started_without_settings(home: CenterHome) -> None:
         keep_center_alive(Situation(home, ok("kit"), membership_of(kit(ENDPOINT))))
 
 
-def test_what_joining_means_is_told_in_one_line_with_megabytes_a_round() -> None:
+def test_what_joining_means_is_told_in_one_line_with_its_bytes_a_round() -> None:
     line = describe(membership_of(kit(ENDPOINT)))
     assert line.startswith("study 'small' (A small study) of tests, model pemma-unetr-tiny")
-    assert line.endswith("a round brings at most 1.0 MB and sends at most 0.5 MB")
+    assert line.endswith("a round brings at most 1.0 MB and sends at most 500.0 kB")
 
 
 def test_a_home_can_be_held_once(home: CenterHome) -> None:
