@@ -14,7 +14,7 @@ from protocol.messages.tensors import role_of
 from strategies.bank.bank import SHARED, AdapterBank
 from strategies.bank.routing_file import read_routers
 from strategies.continual.center_adapters import merge_center_adapters
-from strategies.continual.router import Route, Router
+from strategies.continual.router import Route
 
 
 class RoutedModels:
@@ -40,7 +40,7 @@ class RoutedModels:
     def model_for(self, case: PreparedCase) -> nn.Module:
         """The network for one scan; its route is noted under the case's name."""
         found = features_of(self._bare, case, self._bank.settings.preprocessing.crop_zyx)
-        router = self._router(tuple(sorted(found)))
+        router = self._routers.get("+".join(sorted(found)))  # none where no center has sent all of these features
         route = (
             Route(weights={}, distance=float("inf"), known=False, posterior={})
             if router is None
@@ -53,7 +53,3 @@ class RoutedModels:
         if ranks:
             settings = settings.model_copy(update={"center_rank": max(ranks)})
         return assemble(settings, self._row, self._backbone, tensors, device=self._device)
-
-    def _router(self, blocks: tuple[str, ...]) -> Router | None:
-        """The router for scans with these feature blocks; none where no center has sent them all."""
-        return self._routers.get("+".join(blocks))

@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-import matplotlib as mpl
-from matplotlib.colors import to_hex
-
 from client.data.manifest import Manifest
 from client.data.manifest_file import read_manifest
 from client.data.synthetic import PREFIX
@@ -19,6 +16,7 @@ from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_text
 from reporting import formats
 from reporting.pages import open_templates
+from reporting.tints import tint
 
 NOT_SCORED = "not scored"
 UNKNOWN = (0.0,) * 9
@@ -213,9 +211,8 @@ def _cell(dice: float | None) -> DiceCell:
     """Viridis from 0 to 1, with an ink one can read on it."""
     if dice is None:
         return DiceCell(formats.UNDEFINED)
-    red, green, blue, _ = mpl.colormaps["viridis"](dice)
-    luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
-    return DiceCell(formats.score(dice), to_hex((red, green, blue)), "#000000" if luminance > 0.18 else "#ffffff")
+    found = tint(dice)
+    return DiceCell(formats.score(dice), found.background, found.ink)
 
 
 def _directions(manifest: Manifest) -> dict[str, Sequence[float]]:

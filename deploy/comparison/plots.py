@@ -15,7 +15,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from protocol.storage.atomic_files import write_bytes
 from reporting.formats import UNDEFINED, label, score, size
-from server.results.charts import STYLE, dice_range, tint
+from reporting.tints import tint
+from server.results.charts import STYLE, dice_range
 
 Table = Mapping[str, Any]
 INK, SOFT, LINE, DEFAULT = "#1b232b", "#5a646f", "#e4e7eb", "#0b4f7a"

@@ -11,9 +11,10 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from reporting.tints import tint
 
 STYLE: dict[Any, Any] = {
     "font.size": 9.0,
@@ -31,14 +32,6 @@ MARKERS = {"ct": "s", "pet": "^", "ct+pet": "o"}
 LINES = {"ct": "--", "pet": ":", "ct+pet": "-"}
 LOSS, FAILED = "#3d4650", "#B2182B"
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-
-
-@dataclass(frozen=True)
-class Tint:
-    """Background and ink of one heat-map cell, as CSS colours."""
-
-    background: str
-    ink: str
 
 
 @dataclass(frozen=True)
@@ -64,13 +57,6 @@ def dice_range(values: Sequence[float | None]) -> tuple[float, float]:
         return 0.0, 1.0
     low, high = math.floor(min(defined) * 10) / 10, math.ceil(max(defined) * 10) / 10
     return (low, high) if high > low else (low, low + 0.1)
-
-
-def tint(value: float, low: float, high: float) -> Tint:
-    """Viridis colour of `value` on the scale low..high, with an ink one can read on it."""
-    red, green, blue, _ = mpl.colormaps["viridis"]((value - low) / (high - low))
-    luminance = 0.2126 * red**2.2 + 0.7152 * green**2.2 + 0.0722 * blue**2.2
-    return Tint(background=to_hex((red, green, blue)), ink="#000000" if luminance > 0.18 else "#ffffff")
 
 
 def gradient(low: float, high: float) -> str:

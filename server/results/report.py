@@ -8,7 +8,8 @@ from typing import Any
 
 from reporting.formats import UNDEFINED, in_reading_order, label, score
 from reporting.pages import open_templates
-from server.results.charts import COLOURS, Curves, Tint, curves_svg, dice_range, gradient, tint
+from reporting.tints import Tint, tint
+from server.results.charts import COLOURS, Curves, curves_svg, dice_range, gradient
 from server.results.gate_charts import gates_among, gates_svg
 
 Table = Mapping[str, Any]
