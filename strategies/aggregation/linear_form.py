@@ -155,14 +155,3 @@ def wire_magnitude(module: str, form: LinearForm, base: Base) -> dict[str, Array
     magnitude = form.gain * row_norms(base_weight(module, base), b, form.a, scale)
     axes = base.frozen[f"{module}.weight"].ndim
     return {f"{module}#magnitude": magnitude if axes == 2 else magnitude.reshape(1, -1, *[1] * (axes - 2))}
-
-
-def effective(weight: Arrays, form: LinearForm, scale: float, *added: tuple[Array, Array]) -> Array:
-    """Dense weight (d, k) at work: diag(d) W0 + s B' A + the products of `added` (b (d, c), a (c, k)), each at scale 1.
-
-    `added` takes the residual and a center's own adapter.
-    """
-    dense = form.gain[:, None] * weight + scale * form.b @ form.a
-    for b, a in added:
-        dense += b @ a
-    return np.asarray(dense, dtype=np.float64)

@@ -18,10 +18,11 @@ from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Base
-from strategies.aggregation.linear_form import effective, flat, linear_form, modules_of, scale_of
+from strategies.aggregation.linear_form import flat, linear_form, modules_of, scale_of
 from strategies.aggregation.residual import residual_of
 from strategies.aggregation.schemes import SCHEMES
 from strategies.bank.bank import AdapterBank
+from tests.support.effective_weight import effective
 from tests.support.federation import federation
 from tests.support.small_study import STUDY
 

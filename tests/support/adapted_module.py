@@ -10,8 +10,9 @@ from protocol.messages.payload import Payload
 from protocol.messages.settings import Aggregation
 from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Base
-from strategies.aggregation.linear_form import effective, flat, linear_form, scale_of, wire_magnitude
+from strategies.aggregation.linear_form import flat, linear_form, scale_of, wire_magnitude
 from strategies.aggregation.residual import for_rank, residual_of
+from tests.support.effective_weight import effective
 
 M = "attn.qkv"
 A, B, MAGNITUDE = f"{M}#lora_a", f"{M}#lora_b", f"{M}#magnitude"

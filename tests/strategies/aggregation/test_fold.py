@@ -6,8 +6,9 @@ import pytest
 from protocol.messages.tensors import Tensors
 from strategies.aggregation.contract import Base
 from strategies.aggregation.fold import fold
-from strategies.aggregation.linear_form import effective, flat, linear_form, scale_of
+from strategies.aggregation.linear_form import flat, linear_form, scale_of
 from strategies.aggregation.residual import residual_of
+from tests.support.effective_weight import effective
 
 RNG = np.random.default_rng(0)
 W0 = RNG.normal(size=(5, 4)).astype(np.float32)

@@ -9,7 +9,6 @@ from protocol.errors import PayloadError
 from strategies.aggregation.contract import Base
 from strategies.aggregation.linear_form import (
     LinearForm,
-    effective,
     flat,
     linear_form,
     modules_of,
@@ -19,6 +18,7 @@ from strategies.aggregation.linear_form import (
     wire_magnitude,
 )
 from tests.support.drawn_adapters import MODULE, A, B, Drawn, M, adapters
+from tests.support.effective_weight import effective
 
 FIVE_TWELVE = {A: np.array([[1.0, 0.0]]), B: np.array([[3.0], [0.0]]), M: np.array([10.0, 6.0])}
 
