@@ -85,3 +85,13 @@ def test_no_folder_is_made_for_a_lock(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), hold_lock(tmp_path / "none" / "a.lock"):
         pass
     assert not (tmp_path / "none").exists()
+
+
+def test_who_asks_may_say_what_a_held_lock_means(tmp_path: Path) -> None:
+    lock = tmp_path / "a.lock"
+    with (
+        hold_lock(lock),
+        pytest.raises(KeyError, match=str(os.getpid())),
+        hold_lock(lock, otherwise=lambda held: KeyError(held.holder)),
+    ):
+        pass
