@@ -41,18 +41,20 @@ def test_a_second_process_is_refused_with_the_id_of_the_first_and_a_killed_one_h
 
 
 def test_one_that_ends_in_time_is_waited_for(tmp_path: Path) -> None:
-    lock, done = tmp_path / "study.lock", threading.Event()
+    lock, held, ended = tmp_path / "study.lock", threading.Event(), threading.Event()
 
     def hold() -> None:
         with hold_study(lock):
-            done.set()
+            held.set()
             time.sleep(0.5)
+            ended.set()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    done.wait()
+    held.wait()
     with hold_study(lock, patience_s=30):
-        thread.join()
+        assert ended.is_set()
+    thread.join()
 
 
 def test_a_folder_that_is_not_there_is_no_study(tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_unregistering_twice_is_as_good_as_once(control: ControlClient, tmp_path
     node_id = control.register(public_key(tmp_path, "center-c"), "center-c")
     control.unregister(node_id)
     control.unregister(node_id)
+    assert "center-c" not in [node.name for node in control.nodes()]
 
 
 def test_key_that_is_in_use_is_refused_with_flowers_reason(control: ControlClient, tmp_path: Path) -> None:
