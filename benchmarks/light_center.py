@@ -19,10 +19,11 @@ from client.service.trainer_link import key_path
 from client.service.trainer_service import provide_key, serve
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload, frozen_hash, phase_of
-from protocol.messages.reply import Reply, Score
+from protocol.messages.reply import Reply
 from protocol.messages.settings import Training
 from protocol.messages.tensors import PEFT, TensorSpec, role_of
 from server.study.directory import read_prepared
+from tests.support.segmentation_scores import dice_score
 
 CASES, STEP_S = 4, 0.1
 FACTS: dict[str, int | float | str] = {f"{part}_cases": CASES for part in ("train", "validation", "test")}
@@ -47,7 +48,7 @@ class LightCenter:
             return Reply(center=self._center, kind="register", facts=FACTS)
         if instruction.kind == "train" and instruction.training is not None:
             return self._train(instruction, instruction.training, check)
-        score = Score(cases=CASES, dice=0.5, hd95_mm=None)
+        score = dice_score(cases=CASES, dice=0.5, hd95_mm=None)
         return Reply(center=self._center, kind=instruction.kind, scores={"ct": score})
 
     def answer(self, instruction: Instruction, check: Check = never_cancelled) -> SealedReply:

@@ -19,7 +19,8 @@ from rich.console import Console
 
 from protocol.errors import StudyError
 from protocol.flower_internals import add_exit_handler
-from protocol.messages.settings import Settings, findings
+from protocol.messages.base import Settings
+from protocol.messages.settings import findings
 from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
 from server.runs.progress_file import ProgressFile

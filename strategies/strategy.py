@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt, field_validator
 
-from protocol.messages.settings import Aggregation, Fraction, Gate, Personal, Settings, Weight
+from protocol.messages.base import Fraction, Settings
+from protocol.messages.settings import Aggregation, Gate, Personal, Weight
 from strategies.continual.terms import check_weights
 
 

@@ -14,7 +14,7 @@ from client.cli.renew_key import renew_key
 from client.data.manifest import Modality, raise_if_unusable, scan_center
 from client.home.agreement import agreement_digest
 from protocol.errors import CaseError
-from protocol.messages.settings import SETTINGS, ModalitySetting
+from protocol.modalities import SETTINGS, ModalitySetting
 from reporting import formats
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from pydantic import AwareDatetime, Field, PositiveInt, ValidationError
 from client.home.agreement import MAXIMUM_STEPS
 from protocol.enrolment.kit import Kit, StudyAgreement
 from protocol.errors import ConciliumError
-from protocol.messages.settings import Settings
+from protocol.messages.base import Settings
 from protocol.storage.atomic_files import write_text
 from protocol.storage.locks import hold_lock
 from protocol.storage.paths import Below

@@ -15,9 +15,10 @@ from client.outgoing.sealed_reply import SealedReply, seal
 from client.outgoing.withholding import withhold
 from protocol.errors import INTERNAL, REFUSED, PayloadError, error_codes
 from protocol.messages.diagnostics import diagnostic_findings
-from protocol.messages.reply import Comparison, Reply, Score, comparison_findings
-from protocol.messages.settings import SETTINGS
+from protocol.messages.reply import Reply
+from protocol.messages.scores import Comparison, Score, comparison_findings, score_findings
 from protocol.messages.tensors import TensorSpec
+from protocol.modalities import SETTINGS
 
 FACTS: Mapping[str, type] = {
     "cases": int,
@@ -87,17 +88,8 @@ def _comparison_findings(comparison: Comparison) -> Iterator[str]:
 def _score_findings(setting: str, score: Score) -> Iterator[str]:
     if setting not in SETTINGS:
         yield f"scores of setting '{setting}', allowed: {list(SETTINGS)}"
-    if not _is_mean_score(score):
-        yield f"scores of setting '{setting}' are {score}, expected dice in [0, 1], hd95 >= 0, counts >= 0"
-
-
-def _is_mean_score(score: Score) -> bool:
-    counts = (score.cases, score.dice_undefined, score.hd95_undefined)
-    return (
-        all(type(count) is int and count >= 0 for count in counts)
-        and (score.dice is None or 0 <= score.dice <= 1)
-        and (score.hd95_mm is None or 0 <= score.hd95_mm < math.inf)
-    )
+    for finding in score_findings(score):
+        yield f"scores of setting '{setting}': {finding}"
 
 
 def _is_fact(name: str, value: object) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 from client.outgoing.sealed_reply import SealedReply
 from protocol.errors import StorageError
 from protocol.messages.instruction import Instruction
-from protocol.messages.reply import Comparison
+from protocol.messages.scores import Comparison
 from protocol.messages.tensors import is_statistic, tensor_bytes
 
 LOG = "outgoing.jsonl"

@@ -15,7 +15,9 @@ from dataclasses import replace
 from typing import Any
 
 from protocol.messages.diagnostics import STANDS_ON
-from protocol.messages.reply import Reply, Score
+from protocol.messages.reply import Reply
+from protocol.messages.scores import Score
+from protocol.tasks import metric_named
 
 PLURALS = ("scores", "diagnostics")
 
@@ -32,8 +34,8 @@ def withhold(reply: Reply, minimum_cases: int) -> tuple[Reply, list[str]]:
         few = list(_few_behind(score, minimum_cases))
         reasons += [_reason(f"{what} of setting '{setting}'", cases, minimum_cases) for what, cases, _ in few]
         if score.cases >= minimum_cases:
-            undefined: dict[str, Any] = dict.fromkeys((field for _, _, field in few), None)
-            scores[setting] = replace(score, **undefined)
+            withheld: dict[str, float | None] = dict.fromkeys((name for _, _, name in few), None)
+            scores[setting] = replace(score, values={**score.values, **withheld})
     leaving = replace(reply, scores=scores) if reasons else reply
     for what, cases, without in _single_figures(reply):
         if cases < minimum_cases:
@@ -43,14 +45,14 @@ def withhold(reply: Reply, minimum_cases: int) -> tuple[Reply, list[str]]:
 
 
 def _few_behind(score: Score, minimum_cases: int) -> Iterator[tuple[str, int, str]]:
-    """What of a score stands on too few cases: in words, its cases, the field; the whole score has no field."""
+    """What of a score stands on too few cases: in words, its cases, the metric; the whole score has no metric."""
     if score.cases < minimum_cases:
         yield "scores", score.cases, ""
         return
-    for what, field, undefined in (("Dice", "dice", score.dice_undefined), ("HD95", "hd95_mm", score.hd95_undefined)):
-        cases = score.cases - undefined
-        if getattr(score, field) is not None and cases < minimum_cases:
-            yield what, cases, field
+    for name, value in score.values.items():
+        metric, cases = metric_named(name), score.behind(name)
+        if metric.of != "count" and value is not None and cases < max(minimum_cases, metric.minimum_cases):
+            yield metric.label, cases, name
 
 
 def _single_figures(reply: Reply) -> Iterator[tuple[str, int, dict[str, Any]]]:

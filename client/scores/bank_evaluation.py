@@ -15,8 +15,9 @@ from client.scores.metrics import CaseScore, summarise
 from fusion_models.modality import runnable_settings
 from fusion_models.registry import ModelRow
 from protocol.errors import CaseError
-from protocol.messages.settings import ModalitySetting, StudySettings
+from protocol.messages.settings import StudySettings
 from protocol.messages.tensors import Tensors, role_of
+from protocol.modalities import ModalitySetting
 from strategies.bank.bank import AdapterBank
 
 
@@ -91,7 +92,7 @@ def evaluation_table(scores: Sequence[CaseScore], manifest: Manifest) -> dict[st
     scored = {score.case for score in scores}
     return {
         "cases": [asdict(score) for score in scores],
-        "mean": {"dice": mean.dice, "hd95_mm": mean.hd95_mm},
+        "mean": dict(mean.values),
         "undefined": sum(score.dice is None or score.hd95_mm is None for score in scores),
         "left_out": sorted({case.name for case in manifest.cases} - scored),
     }

@@ -14,7 +14,7 @@ import torch
 from monai.metrics import compute_hausdorff_distance
 from numpy.typing import NDArray
 
-from protocol.messages.reply import Score
+from protocol.messages.scores import Score
 
 Mask = NDArray[np.uint8] | NDArray[np.bool_]
 
@@ -56,8 +56,9 @@ def summarise(scores: Sequence[CaseScore]) -> Score:
     distances = [score.hd95_mm for score in scores if score.hd95_mm is not None]
     return Score(
         cases=len(scores),
-        dice=float(np.mean(dices)) if dices else None,
-        hd95_mm=float(np.mean(distances)) if distances else None,
-        dice_undefined=len(scores) - len(dices),
-        hd95_undefined=len(scores) - len(distances),
+        values={
+            "dice": float(np.mean(dices)) if dices else None,
+            "hd95_mm": float(np.mean(distances)) if distances else None,
+        },
+        undefined={"dice": len(scores) - len(dices), "hd95_mm": len(scores) - len(distances)},
     )

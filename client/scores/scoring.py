@@ -23,9 +23,10 @@ from client.scores.evaluation import score_case
 from client.scores.metrics import CaseScore, summarise
 from fusion_models.modality import runnable_settings
 from fusion_models.registry import ModelRow
-from protocol.messages.reply import Comparison, Score
-from protocol.messages.settings import SETTINGS, ModalitySetting, StudySettings
+from protocol.messages.scores import Comparison, Score
+from protocol.messages.settings import StudySettings
 from protocol.messages.tensors import Tensors, content_hash, is_statistic
+from protocol.modalities import SETTINGS, ModalitySetting
 from strategies.continual.gate import bootstrap_means
 
 KEPT_SCORES = 4096

@@ -14,7 +14,8 @@ import tomli_w
 from pydantic import Field, ValidationError
 
 from protocol.errors import StudyError
-from protocol.messages.settings import NonNegative, Settings, findings
+from protocol.messages.base import Settings
+from protocol.messages.settings import NonNegative, findings
 from protocol.names import NAME
 from server.study.file import Study
 

@@ -17,7 +17,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from protocol.errors import KitError
-from protocol.messages.settings import Settings, findings
+from protocol.messages.base import Settings
+from protocol.messages.settings import findings
 from protocol.names import CenterName
 from protocol.storage.atomic_files import write_text
 

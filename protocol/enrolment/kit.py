@@ -29,7 +29,8 @@ from pydantic import AwareDatetime, Field, NonNegativeInt, ValidationError
 
 from protocol.enrolment.endpoint import Endpoint
 from protocol.errors import KitError
-from protocol.messages.settings import Settings, findings
+from protocol.messages.base import Settings
+from protocol.messages.settings import findings
 from protocol.names import CenterName
 from protocol.storage.atomic_files import write_private
 

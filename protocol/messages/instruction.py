@@ -5,6 +5,7 @@ from typing import Literal
 
 from protocol.messages.settings import Statistic, StudySettings, Training
 from protocol.messages.text import STRICT, Beside
+from protocol.tasks import TaskName
 
 Kind = Literal["register", "train", "evaluate", "compare", "observe", "collect"]
 Part = Literal["train", "validation", "test"]
@@ -25,6 +26,8 @@ class Instruction:
     `tensors` is the state to load: adapter and pathway tensors, and the backbone too while a stage trains it; and
     statistics (keys with `@`) that local terms need, which are not loaded.
     An empty DoRA magnitude set means a fresh adapter, whose magnitudes the frozen weights define.
+    `task` is what the stage trains for: the loss of a round and of a Fisher, the metric that is compared. Scores are of
+    all the study's tasks.
     `reference` is the shared state accepted before the stage: teacher, anchor, or what a candidate is compared with.
     `backbone` holds the frozen backbone only when the center does not have `backbone_hash` yet.
     `acknowledged`: the coordinator has dealt with this center's updates of all rounds up to this one, counted or not;
@@ -44,3 +47,4 @@ class Instruction:
     reference: Beside = field(default_factory=dict)
     statistics: tuple[Statistic, ...] = ()
     acknowledged: int = 0
+    task: TaskName = "segmentation"

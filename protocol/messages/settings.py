@@ -4,25 +4,21 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-ModalitySetting = Literal["ct", "pet", "ct+pet"]
-SETTINGS: tuple[ModalitySetting, ...] = ("ct", "pet", "ct+pet")
-Fraction = Annotated[float, Field(ge=0, le=1)]
+from protocol.messages.base import Fraction, Settings
+from protocol.messages.labels import Labels
+from protocol.modalities import ModalitySetting
+from protocol.tasks import TaskName
+
 Role = Literal["lora_a", "lora_b", "magnitude"]
 ROLES: tuple[Role, ...] = ("lora_a", "lora_b", "magnitude")
-Group = Literal["backbone", "pet", "fusion", "peft", "center", "norm"]
+Group = Literal["backbone", "pet", "fusion", "ehr", "head", "peft", "center", "norm"]
 Personal = Literal["center", "norm"]
 Statistic = Literal["gram", "fisher", "prototype"]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Weight = bool | NonNegative
 OptionValue = bool | int | float | str | tuple[int, ...] | tuple[str, ...]
-
-
-class Settings(BaseModel):
-    """Base of every settings table: frozen, unknown keys and non-finite numbers refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Model(Settings):
@@ -128,17 +124,33 @@ class Gate(Settings):
 
 
 class StudySettings(Settings):
-    """The part of a study file that travels to the centers with every instruction."""
+    """The part of a study file that travels to the centers with every instruction.
+
+    tasks: what its stages train for, each once; a network is scored on all of them.
+    """
 
     study: str
     seed: int
     model: Model
+    tasks: Annotated[tuple[TaskName, ...], Field(min_length=1)] = ("segmentation",)
+    labels: Labels = Labels()
     adapter: Adapter = Adapter()
     preprocessing: Preprocessing = Preprocessing()
     split: Split = Split()
     personal: tuple[Personal, ...] = ()
     center_rank: PositiveInt = 4
     sketch_rank: PositiveInt = 32
+
+    @model_validator(mode="after")
+    def _labels_serve_the_tasks(self) -> "StudySettings":
+        labels = self.labels
+        if "classification" in self.tasks and labels.classes is None:
+            raise ValueError("task 'classification' needs [labels.classes], which names the column of the class")
+        if "survival" in self.tasks and not labels.endpoints:
+            raise ValueError("task 'survival' needs [labels.endpoints.NAME] with event, time and unit")
+        if "survival" in self.tasks and not labels.survival.outputs:
+            raise ValueError("survival's head 'mtlr' needs labels.survival.edges_days, the edges of its time bins")
+        return self
 
 
 def settings_digest(settings: StudySettings) -> str:

@@ -31,11 +31,15 @@ from protocol.storage.atomic_files import write_text
 
 Tensors = Mapping[str, NDArray[np.float32]]
 
-BACKBONE, PET, FUSION, PEFT = "backbone", "pet", "fusion", "peft"
+BACKBONE, PET, FUSION, EHR, HEAD, PEFT = "backbone", "pet", "fusion", "ehr", "head", "peft"
 CENTER, NORM, RESIDUAL = "center", "norm", "residual"
-NEEDS: Mapping[str, frozenset[str]] = {PET: frozenset({"pet"}), FUSION: frozenset({"ct", "pet"})}
+NEEDS: Mapping[str, frozenset[str]] = {
+    PET: frozenset({"pet"}),
+    FUSION: frozenset({"ct", "pet"}),
+    EHR: frozenset({"ehr"}),
+}
 """Group -> modalities without which a case never reaches its tensors."""
-GROUPS = (BACKBONE, PET, FUSION, PEFT, CENTER, NORM)
+GROUPS = (BACKBONE, PET, FUSION, EHR, HEAD, PEFT, CENTER, NORM)
 PERSONAL = (CENTER, NORM)
 ROLE_GROUPS = {
     "lora_a": PEFT,

@@ -13,7 +13,8 @@ from typing import Literal
 from pydantic import AwareDatetime, ValidationError
 
 from protocol.errors import EnrolmentError
-from protocol.messages.settings import Settings, findings
+from protocol.messages.base import Settings
+from protocol.messages.settings import findings
 from protocol.names import CenterName
 from protocol.storage.atomic_files import write_private
 from protocol.storage.locks import hold_lock

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from protocol.messages.reply import Score
-from protocol.messages.settings import SETTINGS, ModalitySetting
+from protocol.messages.scores import Score
 from protocol.messages.tensors import GROUPS, TensorSpec
+from protocol.modalities import SETTINGS, ModalitySetting
 from protocol.storage.atomic_files import write_text
 from server.study.file import Study
 from server.study.history import GateRecord, History, QueryRecord, RoundRecord, StageRow
@@ -24,7 +24,7 @@ from strategies.evaluation.matrix import EvaluationMatrix
 SCHEMA = 2
 PARTS = ("train", "validation", "test")
 PACKAGES = ("concilium", "flwr", "numpy", "mlflow", "torch", "monai", "peft", "mamba-ssm", "SimpleITK")
-NO_SCORE = Score(cases=0, dice=None, hd95_mm=None)
+NO_SCORE = Score(cases=0)
 DEFINITION = (
     "Parameters are counted once each; frozen copies that peft keeps of a module it trains are not counted. "
     "Trainable: the parameters of the tensor groups a stage trains. Percent: of all parameters of the model with its "
@@ -158,10 +158,10 @@ def _matrix(study: Study, history: History, setting: ModalitySetting) -> dict[st
     return {
         "stages": [row.stage for row in rows],
         "centers": list(centers),
-        "dice": [[cell.dice for cell in row] for row in cells],
-        "hd95_mm": [[cell.hd95_mm for cell in row] for row in cells],
-        "dice_undefined": [[cell.dice_undefined for cell in row] for row in cells],
-        "hd95_undefined": [[cell.hd95_undefined for cell in row] for row in cells],
+        "dice": [[cell.value("dice") for cell in row] for row in cells],
+        "hd95_mm": [[cell.value("hd95_mm") for cell in row] for row in cells],
+        "dice_undefined": [[cell.undefined.get("dice", 0) for cell in row] for row in cells],
+        "hd95_undefined": [[cell.undefined.get("hd95_mm", 0) for cell in row] for row in cells],
         "cases": [[cell.cases for cell in row] for row in cells],
     }
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from protocol.errors import NO_ANSWER, PayloadError, QuorumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import frozen_hash
-from protocol.messages.reply import Comparison
+from protocol.messages.scores import Comparison
 from protocol.messages.settings import Statistic
 from protocol.messages.tensors import BACKBONE, Tensors
 from protocol.observations import observation_specs

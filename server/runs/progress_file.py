@@ -98,7 +98,7 @@ class ProgressFile:
             server_round=record.server_round,
             error=record.error,
             loss=record.loss,
-            dice={setting: score.dice for setting, score in record.validation.items()},
+            dice={setting: score.value("dice") for setting, score in record.validation.items()},
             seconds=record.seconds,
             at=datetime.now(UTC),
         )

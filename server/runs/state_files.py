@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from protocol.errors import LaunchError
-from protocol.messages.settings import SETTINGS
+from protocol.modalities import SETTINGS
 from protocol.storage.atomic_files import write_text
 from protocol.storage.locks import FOREVER_S, hold_lock
 from reporting.formats import score

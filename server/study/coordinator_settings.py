@@ -14,7 +14,8 @@ from pydantic import Field, ValidationError, model_validator
 
 from protocol.enrolment.endpoint import Endpoint, host_and_port
 from protocol.errors import StudyError
-from protocol.messages.settings import Settings, findings
+from protocol.messages.base import Settings
+from protocol.messages.settings import findings
 from protocol.storage.atomic_files import write_text
 
 LINK_PORT = 8443

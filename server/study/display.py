@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from protocol.messages.reply import Score
-from protocol.messages.settings import SETTINGS
+from protocol.messages.scores import Score
+from protocol.modalities import SETTINGS
 from reporting.formats import number, score
 from server.study.events import (
     CenterAnswered,
@@ -82,7 +82,7 @@ class Display:
 def round_line(record: RoundRecord) -> str:
     """One center's round, with its error in place of the loss where it has one."""
     what = record.error or ("no loss" if record.loss is None else f"loss {number(record.loss, '.3f')}")
-    scores = "  ".join(f"{name} {score(found.dice)}" for name, found in record.validation.items())
+    scores = "  ".join(f"{name} {score(found.value('dice'))}" for name, found in record.validation.items())
     return (
         f"{record.server_round:3d} {record.stage:<10} {record.center:<12} {what:<14} "
         f"validation Dice {scores or '-'}  {record.seconds:.0f} s"
@@ -116,4 +116,4 @@ def score_table(title: str, row: StageRow) -> Table:
 
 
 def _both(scores: Score | None) -> str:
-    return "-" if scores is None else f"{score(scores.dice)} / {number(scores.hd95_mm, '.1f')}"
+    return "-" if scores is None else f"{score(scores.value('dice'))} / {number(scores.value('hd95_mm'), '.1f')}"

@@ -8,16 +8,8 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from protocol.errors import StudyError
-from protocol.messages.settings import (
-    Adapter,
-    Model,
-    Preprocessing,
-    Settings,
-    Split,
-    StudySettings,
-    Training,
-    findings,
-)
+from protocol.messages.base import Settings
+from protocol.messages.settings import Adapter, Model, Preprocessing, Split, StudySettings, Training, findings
 from protocol.names import NAME
 from server.study.stage import INITIAL, Center, Stage
 from strategies.aggregation.schemes import BACKBONE_SCHEME, SCHEMES, Scheme

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from protocol.messages.reply import Score
-from protocol.messages.settings import ModalitySetting
+from protocol.messages.scores import Score
+from protocol.modalities import ModalitySetting
 from strategies.continual.gate import Verdict
 
 Scores = Mapping[ModalitySetting, Score]

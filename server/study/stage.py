@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from protocol.messages.settings import Fraction, Group, ModalitySetting, Settings
+from protocol.messages.base import Fraction, Settings
+from protocol.messages.settings import Group
+from protocol.modalities import ModalitySetting
 
 StageKind = Literal["pretrain", "adapt", "arrive"]
 Modality = Literal["ct", "pet"]

@@ -116,12 +116,10 @@ def score_metrics(part: str, scores: Scores) -> Metrics:
     for setting, score in scores.items():
         suffix = setting.replace("+", "_")
         metrics[f"{part}/cases/{suffix}"] = float(score.cases)
-        metrics[f"{part}/dice/{suffix}_undefined"] = float(score.dice_undefined)
-        metrics[f"{part}/hd95_mm/{suffix}_undefined"] = float(score.hd95_undefined)
-        if score.dice is not None:
-            metrics[f"{part}/dice/{suffix}"] = score.dice
-        if score.hd95_mm is not None:
-            metrics[f"{part}/hd95_mm/{suffix}"] = score.hd95_mm
+        for name, value in score.values.items():
+            metrics[f"{part}/{name}/{suffix}_undefined"] = float(score.undefined.get(name, 0))
+            if value is not None:
+                metrics[f"{part}/{name}/{suffix}"] = value
     return metrics
 
 

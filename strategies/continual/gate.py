@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.messages.reply import Comparison
+from protocol.messages.scores import Comparison
 from protocol.messages.settings import Gate
 
 ROUNDING = 1e-9

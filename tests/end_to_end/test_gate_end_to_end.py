@@ -9,7 +9,8 @@ import pytest
 
 from protocol.errors import QuorumError
 from protocol.messages.instruction import Instruction
-from protocol.messages.reply import Comparison, Reply
+from protocol.messages.reply import Reply
+from protocol.messages.scores import Comparison
 from server.study import checkpoint as checkpoints
 from strategies.bank.bank import AdapterBank
 from tests.support.federation import CENTERS, GROWING, errors_of, federation, result_of, when_round_starts

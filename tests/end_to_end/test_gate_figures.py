@@ -18,18 +18,22 @@ from client.scores.scoring import Network, ScoreCache, Scored, mean_diagnostics
 from fusion_models.registry import model_row
 from fusion_models.vmambax.cgm import Cgm
 from protocol.messages.diagnostics import diagnostic_findings
-from protocol.messages.reply import Reply, Score
+from protocol.messages.reply import Reply
 from protocol.messages.settings import Model, Preprocessing, StudySettings
 from server.grid.center_answer import CenterAnswer
 from server.rounds.records import record_of
 from server.study.stage import Stage
 from tests.support.leaving import leave
+from tests.support.segmentation_scores import dice_score
 
 FIGURES = {"gate/0/ct/mean": 0.25, "gate/0/pet/mean": 0.75}
 
 
 REPLY = Reply(
-    center="a", kind="train", scores={"ct": Score(9, 0.5, None), "ct+pet": Score(5, 0.5, None)}, diagnostics=FIGURES
+    center="a",
+    kind="train",
+    scores={"ct": dice_score(9, 0.5, None), "ct+pet": dice_score(5, 0.5, None)},
+    diagnostics=FIGURES,
 )
 
 
@@ -46,7 +50,10 @@ def test_figures_on_enough_cases_leave_and_are_logged(tmp_path: Path) -> None:
     assert (line["diagnostics"], line["held_back"]) == (FIGURES, [])
 
 
-@pytest.mark.parametrize(("scores", "cases"), [({"ct+pet": Score(4, 0.5, None)}, 4), ({"ct": Score(9, 0.5, None)}, 0)])
+@pytest.mark.parametrize(
+    ("scores", "cases"),
+    [({"ct+pet": dice_score(4, 0.5, None)}, 4), ({"ct": dice_score(9, 0.5, None)}, 0)],
+)
 def test_figures_on_too_few_cases_are_withheld_alone(tmp_path: Path, scores: Any, cases: int) -> None:
     """Only cases with CT and PET stand behind a gate: nine with CT count for nothing."""
     leaving, line = send(replace(REPLY, scores=scores), tmp_path)

@@ -14,8 +14,9 @@ from client.service.trainer_link import key_path
 from client.service.trainer_service import provide_key, serve
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
-from protocol.messages.reply import Reply, Score
+from protocol.messages.reply import Reply
 from tests.support.performing import Performing
+from tests.support.segmentation_scores import dice_score
 
 
 class EchoTrainer(Performing):
@@ -37,7 +38,9 @@ class EchoTrainer(Performing):
         if instruction.kind == "train":
             return Reply(center=self._center, kind="train", payload=self._payload(instruction), loss=0.5)
         if instruction.kind == "evaluate":
-            return Reply(center=self._center, kind="evaluate", scores={"ct": Score(cases=4, dice=0.5, hd95_mm=None)})
+            return Reply(
+                center=self._center, kind="evaluate", scores={"ct": dice_score(cases=4, dice=0.5, hd95_mm=None)}
+            )
         return Reply(center=self._center, kind="register", facts={"cases": 12})
 
     def _payload(self, instruction: Instruction) -> Payload:

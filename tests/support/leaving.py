@@ -13,9 +13,11 @@ from client.outgoing.outgoing_log import log_reply
 from client.outgoing.payload_egress import EgressLimits
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
-from protocol.messages.reply import Comparison, Reply, Score
+from protocol.messages.reply import Reply
+from protocol.messages.scores import Comparison
 from protocol.messages.settings import Model, StudySettings
 from protocol.messages.tensors import TensorSpec
+from tests.support.segmentation_scores import dice_score
 
 SPECS = (
     TensorSpec(key="a#lora_a", group="peft", shape=(1, 2)),
@@ -32,7 +34,7 @@ REPLY = Reply(
     center="a",
     kind="train",
     payload=PAYLOAD,
-    scores={"ct+pet": Score(cases=5, dice=0.7, hd95_mm=4.0)},
+    scores={"ct+pet": dice_score(cases=5, dice=0.7, hd95_mm=4.0)},
     loss=0.4,
     seconds=1.5,
     facts={"train_cases": 5, "modalities": "ct+pet"},

@@ -22,7 +22,7 @@ from deploy.simulation.in_process import InProcessGrid
 from protocol.errors import BackboneMissingError, ConciliumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload, frozen_hash, phase_of
-from protocol.messages.reply import Reply, Score
+from protocol.messages.reply import Reply
 from protocol.messages.settings import Training
 from protocol.messages.tensors import BACKBONE, PEFT, TensorSpec, group_in, role_of
 from server.grid.center_grid import CenterGrid
@@ -33,6 +33,7 @@ from server.study.directory import StudyDirectory, write_prepared
 from server.study.events import Listen
 from server.tracking import remote
 from strategies.bank.bank import AdapterBank
+from tests.support.segmentation_scores import dice_score
 from tests.support.study_text import centers_text, stage_text
 
 SPECS = (
@@ -104,7 +105,7 @@ class LightCenter:
         self.backbones |= {instruction.backbone_hash} if instruction.backbone else set()
         if instruction.backbone_hash not in self.backbones:
             return Reply(self.name, instruction.kind, error=BackboneMissingError.code)
-        scores = {"ct": Score(CASES, 0.5, 3.0)}
+        scores = {"ct": dice_score(CASES, 0.5, 3.0)}
         if instruction.kind == "train" and instruction.training is not None:
             payload = self._payload(instruction, instruction.training)
             return Reply(self.name, "train", payload=payload, loss=0.5, scores=scores)  # type: ignore[arg-type]

@@ -10,9 +10,12 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.payload import Payload
-from protocol.messages.reply import Comparison, Reply, Score
-from protocol.messages.settings import SETTINGS, Adapter, Model, StudySettings, Training
+from protocol.messages.reply import Reply
+from protocol.messages.scores import Comparison, Score
+from protocol.messages.settings import Adapter, Model, StudySettings, Training
 from protocol.messages.text import to_text
+from protocol.modalities import SETTINGS
+from tests.support.segmentation_scores import dice_score
 
 KINDS = st.sampled_from(get_args(Kind))
 COUNTS = st.integers(0, 10**6)
@@ -90,7 +93,7 @@ REPLIES = st.builds(
 SETTINGS_SMALL = StudySettings(study="s", seed=1, model=Model(name="pemma-unetr"))
 INSTRUCTION = Instruction(kind="train", settings=SETTINGS_SMALL, tensors={"a": np.arange(6, dtype=np.float32)})
 PAYLOAD = Payload("hgj", "abc", "adapt", 3, {"a": np.ones((2, 2), np.float32)}, {"peft": 12})
-REPLY = Reply(center="hgj", kind="train", payload=PAYLOAD, scores={"ct": Score(3, 0.5, None, 0, 3)}, loss=0.25)
+REPLY = Reply(center="hgj", kind="train", payload=PAYLOAD, scores={"ct": dice_score(3, 0.5, None, 0, 3)}, loss=0.25)
 
 
 def exactly(value: Any) -> Any:

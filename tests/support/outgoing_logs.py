@@ -8,10 +8,11 @@ import numpy as np
 from client.outgoing.payload_egress import EgressLimits
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
-from protocol.messages.reply import Reply, Score
+from protocol.messages.reply import Reply
 from protocol.messages.settings import Model, StudySettings
 from protocol.messages.tensors import TensorSpec
 from tests.support.leaving import leave
+from tests.support.segmentation_scores import dice_score
 
 SETTINGS = StudySettings(study="demo", seed=0, model=Model(name="none"))
 
@@ -25,7 +26,7 @@ TENSORS = {"a#lora_a": np.array([[1, 2]], np.float32)}
 TRAINED = Reply("a", "train", payload=Payload("a", "0" * 64, "adapt", 3, TENSORS, {"peft": 5}), loss=0.5)
 
 
-SCORED = Reply("a", "evaluate", scores={"ct": Score(4, 0.5, None), "pet": Score(9, 0.5, None)})
+SCORED = Reply("a", "evaluate", scores={"ct": dice_score(4, 0.5, None), "pet": dice_score(9, 0.5, None)})
 
 
 def send(reply: Reply, log: Path, instruction: Instruction | None = None, *, again: bool = False) -> None:

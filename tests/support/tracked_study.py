@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from protocol.messages.reply import Score
 from server.study.checkpoint import Checkpoint
 from server.study.file import Study
 from server.study.history import AggregationRecord, GateRecord, History, LateRecord, RoundRecord, StageRow
 from strategies.continual.gate import Verdict
+from tests.support.segmentation_scores import dice_score
 
 STUDY = Study.model_validate(
     {
@@ -22,8 +22,8 @@ STUDY = Study.model_validate(
         ],
     }
 )
-BOTH = Score(cases=4, dice=0.5, hd95_mm=7.5, hd95_undefined=1)
-NONE = Score(cases=4, dice=None, hd95_mm=None, dice_undefined=4, hd95_undefined=4)
+BOTH = dice_score(cases=4, dice=0.5, hd95_mm=7.5, hd95_undefined=1)
+NONE = dice_score(cases=4, dice=None, hd95_mm=None, dice_undefined=4, hd95_undefined=4)
 
 
 def record(server_round: int, **changes: Any) -> RoundRecord:
@@ -37,7 +37,7 @@ FIRST = (
     record(2, seconds=9.0, diagnostics={"gate/0/ct/mean": 0.5}),
 )
 AGAIN = (FIRST[0], record(2, seconds=8.0), record(3, loss=None, error="cases"))
-ROW = StageRow("pet", {"a": {"ct": Score(4, 0.5, 7.5)}, "b": {"ct": Score(2, 0.75, None, 0, 2)}})
+ROW = StageRow("pet", {"a": {"ct": dice_score(4, 0.5, 7.5)}, "b": {"ct": dice_score(2, 0.75, None, 0, 2)}})
 GATE = GateRecord(
     "pet",
     Verdict(promoted=True, worst=None, mean=0.5, lower_bound=None, differences={"a": 0.25}, reason="no center loses"),

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.outgoing.egress import FACTS
-from protocol.messages.reply import Comparison, Reply, Score
+from protocol.messages.reply import Reply
+from protocol.messages.scores import Comparison
 from tests.support.leaving import COMPARED, REPLY, lines_of, reply_with, send
+from tests.support.segmentation_scores import dice_score
 
 
 @pytest.mark.parametrize(
@@ -58,10 +60,10 @@ def test_comparison_of_a_refused_reply_gives_no_second_reason(tmp_path: Path) ->
         replace(REPLY, facts={"modalities": "DOE^JOHN"}),
         replace(REPLY, facts={"train_cases": 5.0}),
         replace(REPLY, facts={"train_cases": True}),
-        replace(REPLY, scores={"DOE": Score(cases=1, dice=0.5, hd95_mm=None)}),  # type: ignore[dict-item]
-        replace(REPLY, scores={"ct": Score(cases=1, dice=20200101.0, hd95_mm=None)}),
-        replace(REPLY, scores={"ct": Score(cases=-1, dice=0.5, hd95_mm=None)}),
-        replace(REPLY, scores={"ct": Score(cases=1, dice=0.5, hd95_mm=float("nan"))}),
+        replace(REPLY, scores={"DOE": dice_score(cases=1, dice=0.5, hd95_mm=None)}),  # type: ignore[dict-item]
+        replace(REPLY, scores={"ct": dice_score(cases=1, dice=20200101.0, hd95_mm=None)}),
+        replace(REPLY, scores={"ct": dice_score(cases=-1, dice=0.5, hd95_mm=None)}),
+        replace(REPLY, scores={"ct": dice_score(cases=1, dice=0.5, hd95_mm=float("nan"))}),
     ],
 )
 def test_unknown_fact_or_score_stops_the_reply(tmp_path: Path, reply: Reply) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from protocol.messages.reply import Comparison, Reply, Score
+from protocol.messages.reply import Reply
+from protocol.messages.scores import Comparison, Score
 from tests.support.leaving import (
     COMPARED,
     PAYLOAD,
@@ -14,6 +15,7 @@ from tests.support.leaving import (
     lines_of,
     send,
 )
+from tests.support.segmentation_scores import dice_score
 
 
 def test_comparison_on_enough_cases_leaves(tmp_path: Path) -> None:
@@ -34,7 +36,7 @@ def test_comparison_on_too_few_cases_is_withheld_alone(tmp_path: Path) -> None:
 
 
 def _few(cases: int, **undefined: int) -> Score:
-    return Score(cases, 0.5, 3.0, **undefined)
+    return dice_score(cases, 0.5, 3.0, **undefined)
 
 
 @pytest.mark.parametrize(
@@ -43,12 +45,12 @@ def _few(cases: int, **undefined: int) -> Score:
         ({"ct": _few(4), "ct+pet": _few(5)}, {"ct+pet": _few(5)}, "scores of setting 'ct' stand on 4 case(s)"),
         (
             {"ct": _few(6, dice_undefined=2)},
-            {"ct": replace(_few(6, dice_undefined=2), dice=None)},
+            {"ct": replace(_few(6, dice_undefined=2), values={"dice": None, "hd95_mm": 3.0})},
             "Dice of setting 'ct' stands on 4 case(s)",
         ),
         (
             {"ct": _few(6, hd95_undefined=5)},
-            {"ct": replace(_few(6, hd95_undefined=5), hd95_mm=None)},
+            {"ct": replace(_few(6, hd95_undefined=5), values={"dice": 0.5, "hd95_mm": None})},
             "HD95 of setting 'ct' stands on 1 case(s)",
         ),
     ],

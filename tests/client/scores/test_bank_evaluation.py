@@ -9,7 +9,8 @@ from client.scores.bank_evaluation import at_rank_of, evaluate_cases, evaluation
 from client.scores.metrics import CaseScore
 from fusion_models.registry import model_row
 from protocol.errors import CaseError
-from protocol.messages.settings import Adapter, ModalitySetting, Model, Preprocessing, StudySettings
+from protocol.messages.settings import Adapter, Model, Preprocessing, StudySettings
+from protocol.modalities import ModalitySetting
 from tests.support.threshold_network import Threshold
 from tests.support.two_cases import write_two_cases
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from client.scores.metrics import CaseScore, dice, hd95_mm, summarise
-from protocol.messages.reply import Score
+from tests.support.segmentation_scores import dice_score
 
 SPACING_ZYX_MM = (5.0, 2.0, 1.0)
 EMPTY = np.zeros((6, 6, 6), np.uint8)
@@ -71,8 +71,10 @@ def test_both_metrics_are_symmetric_and_perfect_on_oneself(a: NDArray[np.uint8],
 
 def test_undefined_scores_are_left_out_of_the_mean_and_counted() -> None:
     scores = [CaseScore("a", "ct", 0.5, 4.0), CaseScore("b", "ct", 0.0, None), CaseScore("c", "ct", None, None)]
-    assert summarise(scores) == Score(cases=3, dice=0.25, hd95_mm=4.0, dice_undefined=1, hd95_undefined=2)
+    assert summarise(scores) == dice_score(cases=3, dice=0.25, hd95_mm=4.0, dice_undefined=1, hd95_undefined=2)
 
 
 def test_without_a_defined_score_there_is_no_mean() -> None:
-    assert summarise([CaseScore("a", "ct", None, None)]) == Score(1, None, None, dice_undefined=1, hd95_undefined=1)
+    assert summarise([CaseScore("a", "ct", None, None)]) == dice_score(
+        1, None, None, dice_undefined=1, hd95_undefined=1
+    )

@@ -23,7 +23,8 @@ from client.learning.cancellation import Check, never_cancelled
 from client.service.trainer_link import MAXIMUM_FRAME_BYTES, TrainerLink, TrainerUnavailableError, key_path, read_key
 from client.service.trainer_service import Performer, ServiceError, provide_key, serve
 from protocol.messages.instruction import Instruction
-from protocol.messages.reply import Comparison, Reply
+from protocol.messages.reply import Reply
+from protocol.messages.scores import Comparison
 from protocol.messages.settings import Model, StudySettings
 from protocol.socket_codec import pack_instruction, unpack_reply
 from tests.support.echo_trainer import EchoTrainer

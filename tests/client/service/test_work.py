@@ -196,7 +196,7 @@ def test_scoring_a_stage_again_replaces_its_rows(both: Trainer, start: Start) ->
     assert [(row["stage"], row["modalities"]) for row in once] == [("pretrain", m) for m in ("ct", "pet", "ct+pet")]
     both.perform(start.instruction("evaluate", 1))
     assert [row["stage"] for row in json.loads(path.read_text())] == ["pretrain"] * 3 + ["adapt"] * 3
-    assert reply.scores["ct"].dice == once[0]["dice"]
+    assert reply.scores["ct"].value("dice") == once[0]["dice"]
     assert len(list((both.home / "predictions").glob("*.npz"))) == 1
 
 

@@ -3,15 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from protocol.messages.settings import (
-    Adapter,
-    Model,
-    Preprocessing,
-    Split,
-    StudySettings,
-    findings,
-    settings_digest,
-)
+from protocol.messages.settings import Adapter, Model, Preprocessing, Split, StudySettings, findings, settings_digest
 
 SETTINGS = StudySettings(study="s", seed=1, model=Model(name="none"), adapter=Adapter(rank=4))
 

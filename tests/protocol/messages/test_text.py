@@ -10,9 +10,11 @@ import pytest
 from protocol.errors import PayloadError
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
-from protocol.messages.reply import Comparison, Reply, Score
+from protocol.messages.reply import Reply
+from protocol.messages.scores import Comparison
 from protocol.messages.text import from_text, to_text
 from tests.support.messages import INSTRUCTION, PAYLOAD, REPLY, reply_json
+from tests.support.segmentation_scores import dice_score
 
 
 def changed(value: Any, **new: Any) -> Any:
@@ -68,7 +70,7 @@ def test_building_a_message_checks_nothing() -> None:
             changed(REPLY, diagnostics={"gate/0/ct/std": 0.6}),
             r"diagnostics: .*gate/0/ct/std' is not a number in \[0, 0",
         ),
-        (changed(REPLY, scores={"ct": Score(3, float("inf"), None)}), r"scores\.ct\.dice"),
+        (changed(REPLY, scores={"ct": dice_score(3, float("inf"), None)}), r"scores\.ct\.values\.dice"),
         (changed(REPLY, facts={"cases": True}), r"facts\.cases"),
         (changed(REPLY, payload=changed(PAYLOAD, support={"peft": 1.5})), r"payload\.support\.peft"),
         (changed(REPLY, kind="spy"), "kind"),

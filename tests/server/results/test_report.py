@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from protocol.messages.reply import Score
 from protocol.messages.tensors import TensorSpec
 from server.results.report import attendance, center_gates, report_html, traffic, verdict
 from server.results.result import Facts, build_result
 from server.study.file import Study
 from server.study.history import History, RoundRecord, StageRow
 from tests.support.example_result import CENTERS, DICE, HD95, example_result, transfer, visible_text
+from tests.support.segmentation_scores import dice_score
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_a_result_as_the_coordinator_builds_it_has_a_page():
             "stages": [{**stage, "name": "first", "kind": "adapt"}],
         }
     )
-    validation, test = Score(2, None, None, 2, 2), Score(3, 0.625, None, 0, 3)
+    validation, test = dice_score(2, None, None, 2, 2), dice_score(3, 0.625, None, 0, 3)
     history = History(
         rounds=(RoundRecord("first", 1, "a", "", 0.5, 7, 2.0, 100, 10, {"ct": validation}),),
         rows=(StageRow("first", {"a": {"ct": test}}),),

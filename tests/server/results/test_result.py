@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from protocol.messages.reply import Score
 from protocol.messages.tensors import TensorSpec
 from server.results.result import (
     Facts,
@@ -21,6 +20,7 @@ from server.study.file import Study
 from server.study.history import AggregationRecord, GateRecord, History, LateRecord, QueryRecord, RoundRecord, StageRow
 from strategies.bank.entry import Entry
 from strategies.continual.gate import Verdict
+from tests.support.segmentation_scores import dice_score
 
 PAGE = Path(__file__).parents[3] / "docs" / "result.md"
 STAGE = {"rounds": 2, "local_steps": 5, "learning_rate": 0.1}
@@ -60,13 +60,13 @@ STUDY = study_of(
 def row(stage, dice, setting="ct"):
     return StageRow(
         stage,
-        {center: {setting: Score(5, value, 4.0, 0, 1)} for center, value in zip(CENTERS, dice, strict=True)},
+        {center: {setting: dice_score(5, value, 4.0, 0, 1)} for center, value in zip(CENTERS, dice, strict=True)},
     )
 
 
 HISTORY = History(
     rounds=(
-        RoundRecord("ct1", 1, "a", "", 0.5, 7, 2.0, 100, 10, {"ct": Score(2, None, None, 2, 2)}, {"backbone": 7}),
+        RoundRecord("ct1", 1, "a", "", 0.5, 7, 2.0, 100, 10, {"ct": dice_score(2, None, None, 2, 2)}, {"backbone": 7}),
         RoundRecord("first", 2, "a", "", math.nan, 7, 3.0, 200, 20, update_norms={"peft": 0.5}, diagnostics=GATE),
         RoundRecord("first", 2, "b", "cases", None, 0, 0.5, 5, 0),
     ),

@@ -8,7 +8,8 @@ import pytest
 
 from protocol.errors import QuorumError
 from protocol.messages.payload import Payload
-from protocol.messages.reply import Comparison, Reply, Score
+from protocol.messages.reply import Reply
+from protocol.messages.scores import Comparison
 from server.grid.center_answer import CenterAnswer
 from server.rounds.closing import (
     check_observation,
@@ -25,6 +26,7 @@ from strategies.continual.terms import TERMS
 from strategies.strategy import Strategy
 from tests.support.entered_study import enter
 from tests.support.light_study import STUDY
+from tests.support.segmentation_scores import dice_score
 
 GATED = STUDY.replace("gate = false\n", "")
 
@@ -105,12 +107,12 @@ def test_an_observation_of_another_round_becomes_an_error_and_still_weighs(tmp_p
 
 def test_a_row_of_the_matrix_keeps_failed_and_silent_centers_apart() -> None:
     answers = {
-        "a": CenterAnswer(Reply("a", "evaluate", scores={"ct": Score(3, 0.5, 2.0)}, seconds=4.0), 8),
+        "a": CenterAnswer(Reply("a", "evaluate", scores={"ct": dice_score(3, 0.5, 2.0)}, seconds=4.0), 8),
         "b": CenterAnswer(Reply("b", "evaluate", error="internal"), 8),
         "c": CenterAnswer(Reply("c", "evaluate", error="no-answer")),
     }
     row = score("adapt", answers)
-    assert row.test == {"a": {"ct": Score(3, 0.5, 2.0)}, "b": {}}
+    assert row.test == {"a": {"ct": dice_score(3, 0.5, 2.0)}, "b": {}}
     assert row.errors == {"b": "internal", "c": "no-answer"}
     assert (row.bytes_down, row.seconds["a"]) == ({"a": 8, "b": 8, "c": 0}, 4.0)
 

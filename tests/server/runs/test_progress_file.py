@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from protocol.errors import QuorumError
-from protocol.messages.reply import Score
 from server.runs.progress_file import ProgressFile
 from server.study.events import CenterAnswered, Event, LateFound, Resumed, RoundKept, RoundStarted, tell_all
 from server.study.file import read_study
 from server.study.history import LateRecord, RoundRecord
 from server.study.lock import StudyInUseError, hold_study
 from tests.support.light_study import STUDY, Light, light
+from tests.support.segmentation_scores import dice_score
 
-RECORD = RoundRecord("adapt", 1, "a", loss=0.5, seconds=2.0, validation={"ct": Score(3, 0.25, None)})
+RECORD = RoundRecord("adapt", 1, "a", loss=0.5, seconds=2.0, validation={"ct": dice_score(3, 0.25, None)})
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_the_file_follows_a_run_from_its_first_round_to_its_end(found: Light) ->
 
 
 def test_what_is_not_a_number_is_null(found: Light) -> None:
-    record = RoundRecord("adapt", 1, "a", loss=math.nan, validation={"ct": Score(3, None, None)})
+    record = RoundRecord("adapt", 1, "a", loss=math.nan, validation={"ct": dice_score(3, None, None)})
     progress(found).listen(CenterAnswered(record))
     assert (read(found)["centers"]["a"]["loss"], read(found)["centers"]["a"]["dice"]) == (None, {"ct": None})
 

@@ -11,12 +11,12 @@ from hypothesis.extra import numpy as arrays
 from safetensors.numpy import save as safetensors_bytes
 
 from protocol.errors import StorageError
-from protocol.messages.reply import Score
 from server.study import checkpoint
 from server.study.checkpoint import Checkpoint
 from server.study.history import History, RoundRecord, StageRow
+from tests.support.segmentation_scores import dice_score
 
-SCORE = Score(cases=3, dice=0.1 + 0.2, hd95_mm=None, hd95_undefined=3)
+SCORE = dice_score(cases=3, dice=0.1 + 0.2, hd95_mm=None, hd95_undefined=3)
 HISTORY = History(
     rounds=(
         RoundRecord("adapt", 1, "center-a", loss=1 / 3, cases=7, seconds=0.1, bytes_up=5, validation={"ct": SCORE}),

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from protocol.messages.reply import Score
 from server.study.display import Display, score_table
 from server.study.events import CenterAnswered, Event, Resumed, RoundStarted, ScoringStarted, StageScored
 from server.study.file import Study, read_study
 from server.study.history import RoundRecord, StageRow
+from tests.support.segmentation_scores import dice_score
 from tests.support.small_study import write_study
 
 RECORD = RoundRecord(
@@ -19,9 +19,12 @@ RECORD = RoundRecord(
     center="center-a",
     loss=0.1234,
     seconds=7.4,
-    validation={"ct": Score(2, 0.5, 4.0), "ct+pet": Score(2, None, None, 2, 2)},
+    validation={"ct": dice_score(2, 0.5, 4.0), "ct+pet": dice_score(2, None, None, 2, 2)},
 )
-ROW = StageRow("adapt", {"center-a": {"ct": Score(2, 0.5, 4.04)}, "center-d": {"ct": Score(1, None, None, 1, 1)}})
+ROW = StageRow(
+    "adapt",
+    {"center-a": {"ct": dice_score(2, 0.5, 4.04)}, "center-d": {"ct": dice_score(1, None, None, 1, 1)}},
+)
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ from dataclasses import asdict
 
 from pydantic import TypeAdapter
 
-from protocol.messages.reply import Score
 from server.study.history import History, LateRecord, QueryRecord, RoundRecord, StageRow
+from tests.support.segmentation_scores import dice_score
 
 
 def test_a_history_comes_back_from_plain_values() -> None:
     history = History(
-        rounds=(RoundRecord("adapt", 1, "a", loss=0.5, validation={"ct": Score(3, 0.25, None, 0, 3)}),),
-        rows=(StageRow("adapt", {"a": {"ct": Score(3, 0.25, None, 0, 3)}}),),
+        rounds=(RoundRecord("adapt", 1, "a", loss=0.5, validation={"ct": dice_score(3, 0.25, None, 0, 3)}),),
+        rows=(StageRow("adapt", {"a": {"ct": dice_score(3, 0.25, None, 0, 3)}}),),
         queries=(QueryRecord("adapt", "compare", "a", bytes_up=3),),
         late=(LateRecord("adapt", 1, "b", 2, "set-aside", "ab"),),
     )

@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from protocol.messages.reply import Score
 from server.study.history import History
 from server.tracking.lines import flat, lines_of, score_metrics, study_parameters
+from tests.support.segmentation_scores import dice_score
 from tests.support.tracked_study import AGAIN, FIGURES, GATE, LATE, ROW, STUDY, record
 
 
@@ -28,7 +28,7 @@ def test_a_loss_that_is_no_number_is_counted_and_not_drawn(loss):
 
 
 def test_a_score_without_a_value_is_counted_and_has_no_point():
-    assert score_metrics("test", {"ct+pet": Score(4, None, 7.5, 4, 1)}) == {
+    assert score_metrics("test", {"ct+pet": dice_score(4, None, 7.5, 4, 1)}) == {
         "test/cases/ct_pet": 4,
         "test/dice/ct_pet_undefined": 4,
         "test/hd95_mm/ct_pet_undefined": 1,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from protocol.messages.reply import Comparison
+from protocol.messages.scores import Comparison
 from protocol.messages.settings import Gate
 from strategies.continual.gate import bootstrap_means, decide, lower_bound, usable_figures
 

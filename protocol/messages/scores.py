@@ -1,0 +1,82 @@
+"""Scores as they travel: figures over cases, never of one, and what of them cannot be."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from protocol.tasks import metric_named
+
+MAXIMUM_REPLICATES = 1000
+MAXIMUM_METRICS = 64
+SHOWN_OF_A_NAME = 40
+
+
+@dataclass(frozen=True)
+class Score:
+    """Figures of one modality setting over cases, by the names of `protocol.tasks`; None where nothing defines one.
+
+    cases: those that were scored. undefined: how many of them a figure does not stand on.
+    """
+
+    cases: int
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    undefined: Mapping[str, int] = field(default_factory=dict)
+
+    def value(self, name: str) -> float | None:
+        """A figure; None where it is undefined or was not asked for."""
+        return self.values.get(name)
+
+    def behind(self, name: str) -> int:
+        """Cases that a figure stands on."""
+        return self.cases - self.undefined.get(name, 0)
+
+
+def score_findings(score: Score) -> Iterator[str]:
+    """What of a score cannot be: an unknown metric, a value outside its bounds, a count that is none.
+
+    The values stay out of the findings, since they may be a center's own.
+    """
+    if type(score.cases) is not int or score.cases < 0:
+        yield "cases is not a count"
+    if len(score.values) > MAXIMUM_METRICS or len(score.undefined) > MAXIMUM_METRICS:
+        yield f"has more than {MAXIMUM_METRICS} figures"
+        return
+    for name, count in score.undefined.items():
+        if name not in score.values or type(count) is not int or not 0 <= count <= max(score.cases, 0):
+            yield f"undefined of '{name[:SHOWN_OF_A_NAME]}' is not a count of at most the cases"
+    for name, value in score.values.items():
+        try:
+            metric = metric_named(name)
+        except KeyError:
+            yield f"metric '{name[:SHOWN_OF_A_NAME]}' is not in the table of tasks"
+            continue
+        if value is not None and not (type(value) in {int, float} and metric.low <= value <= metric.high):
+            yield f"'{name}' is not a number in [{metric.low:g}, {metric.high:g}]"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Primary metric of a candidate minus that of the reference, over the same cases, each under its fullest setting.
+
+    difference: over `cases`; None where they do not define it. replicates: the same over bootstrap resamples of the
+    cases, in the order drawn; a resample that does not define it is left out.
+    """
+
+    cases: int
+    difference: float | None
+    replicates: tuple[float, ...] = ()
+
+
+def comparison_findings(comparison: Comparison) -> Iterator[str]:
+    """What of a comparison cannot be: a count below 0, a difference outside [-1, 1], too many replicates.
+
+    The values stay out of the findings, since they may be a center's own.
+    """
+    if comparison.cases < 0:
+        yield "cases is negative, expected a count"
+    if comparison.difference is not None and not -1 <= comparison.difference <= 1:
+        yield "difference is outside [-1, 1]"
+    if len(comparison.replicates) > MAXIMUM_REPLICATES:
+        yield f"has {len(comparison.replicates)} replicates, expected at most {MAXIMUM_REPLICATES}"
+    outside = sum(1 for replicate in comparison.replicates if not -1 <= replicate <= 1)
+    if outside:
+        yield f"{outside} of {len(comparison.replicates)} replicate(s) are outside [-1, 1]"

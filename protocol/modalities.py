@@ -1,0 +1,25 @@
+"""What a center may have of a patient, and the inputs that can be made of it: the one place that spells them.
+
+A setting names the modalities that a forward pass is given, joined by `+`; fewest modalities first.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+Modality = Literal["ct", "pet", "ehr"]
+ModalitySetting = Literal["ct", "pet", "ehr", "ct+pet", "ct+ehr", "pet+ehr", "ct+pet+ehr"]
+
+MODALITIES: tuple[Modality, ...] = ("ct", "pet", "ehr")
+IMAGES: tuple[Modality, ...] = ("ct", "pet")
+SETTINGS: tuple[ModalitySetting, ...] = ("ct", "pet", "ehr", "ct+pet", "ct+ehr", "pet+ehr", "ct+pet+ehr")
+
+
+def parts_of(setting: str) -> frozenset[str]:
+    """The modalities that a setting names."""
+    return frozenset(setting.split("+"))
+
+
+def settings_within(modalities: Iterable[str]) -> tuple[ModalitySetting, ...]:
+    """The settings that can be made of some modalities, the fullest one last."""
+    present = set(modalities)
+    return tuple(setting for setting in SETTINGS if parts_of(setting) <= present)

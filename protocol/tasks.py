@@ -1,0 +1,138 @@
+"""What a network may be asked for, and by which figures its answers are judged: one row a task.
+
+A metric of a case is averaged over cases. A metric of a cohort (concordance, AUC) belongs to all of its cases at once,
+so it is never a mean over cases, and comparing two networks by it takes the same cases of both. A count says what
+stands behind another metric. Per endpoint, a metric is named `metric/endpoint`; its plain name then stands for all
+endpoints together.
+
+The primary metric of a task lies in [0, 1] and higher is better: matrix, gate and comparison work on it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+TaskName = Literal["segmentation", "classification", "survival"]
+Of = Literal["case", "cohort", "count"]
+Better = Literal["higher", "lower", ""]
+FEWEST_OF_A_COHORT = 5
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a score.
+
+    label, unit, decimals: how it is shown. low, high: its bounds, included. better: which direction, "" for neither.
+    of: what it is a figure of. minimum_cases: fewest cases it must stand on before it may leave a center, whatever the
+    center's own rule; a figure over fewer patients would say too much of each. weight: the count that weighs centers
+    where they are averaged, "" where they count alike. per_endpoint: whether it exists for each endpoint too.
+    """
+
+    name: str
+    label: str
+    low: float = 0.0
+    high: float = 1.0
+    better: Better = "higher"
+    unit: str = ""
+    decimals: int = 3
+    of: Of = "case"
+    minimum_cases: int = 1
+    weight: str = ""
+    per_endpoint: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task.
+
+    target: what a case must have to train and be scored, in words. groups: tensor groups that a stage of the task
+    trains beside those of its kind, unless the study file names its groups.
+    """
+
+    metrics: tuple[Metric, ...]
+    primary: str
+    target: str
+    groups: tuple[str, ...] = ()
+
+    def metric(self, name: str) -> Metric:
+        """The row of a metric, also by its name for one endpoint.
+
+        Raises:
+            KeyError: the task has no such metric.
+        """
+        base, _, endpoint = name.partition("/")
+        found = next((metric for metric in self.metrics if metric.name == base), None)
+        if found is None or (endpoint and not found.per_endpoint):
+            raise KeyError(name)
+        return found
+
+
+def _cohort(name: str, label: str, **others: object) -> Metric:
+    return Metric(name, label, of="cohort", minimum_cases=FEWEST_OF_A_COHORT, **others)  # type: ignore[arg-type]
+
+
+def _count(name: str, label: str) -> Metric:
+    return Metric(name, label, high=float("inf"), better="", decimals=0, of="count", per_endpoint=True)
+
+
+TASKS: Mapping[TaskName, Task] = {
+    "segmentation": Task(
+        metrics=(
+            Metric("dice", "Dice"),
+            Metric("hd95_mm", "HD95", high=float("inf"), better="lower", unit="mm", decimals=1),
+        ),
+        primary="dice",
+        target="a contour",
+    ),
+    "classification": Task(
+        metrics=(
+            _cohort("auc", "AUC"),
+            _cohort("g_mean", "G-mean"),
+            _cohort("accuracy", "accuracy"),
+            _cohort("majority", "majority rate", better=""),
+            _cohort("sensitivity", "sensitivity"),
+            _cohort("specificity", "specificity"),
+            _cohort("precision", "precision"),
+            _cohort("f1", "F1"),
+        ),
+        primary="auc",
+        target="a class",
+        groups=("ehr", "head"),
+    ),
+    "survival": Task(
+        metrics=(
+            _cohort("concordance", "concordance", weight="pairs", per_endpoint=True),
+            _cohort("uno", "Uno's concordance", weight="pairs", per_endpoint=True),
+            _cohort("brier", "integrated Brier score", better="lower", per_endpoint=True),
+            _count("pairs", "comparable pairs"),
+            _count("events", "events"),
+        ),
+        primary="concordance",
+        target="a time and whether the event came",
+        groups=("ehr", "head"),
+    ),
+}
+
+
+def metric_named(name: str) -> Metric:
+    """The row of a metric of any task, also by its name for one endpoint.
+
+    Raises:
+        KeyError: no task has such a metric.
+    """
+    for task in TASKS.values():
+        try:
+            return task.metric(name)
+        except KeyError:
+            continue
+    raise KeyError(name)
+
+
+def metric_names(tasks: Iterable[TaskName], endpoints: Iterable[str] = ()) -> Iterator[str]:
+    """Every name that a score of these tasks may hold, in the order of the table; `endpoints` are the study's."""
+    known = tuple(endpoints)
+    for task in tasks:
+        for metric in TASKS[task].metrics:
+            yield metric.name
+            if metric.per_endpoint:
+                yield from (f"{metric.name}/{endpoint}" for endpoint in known)

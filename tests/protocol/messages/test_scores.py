@@ -1,0 +1,41 @@
+"""Scores and comparisons as they travel, and what of them cannot be."""
+
+import pytest
+
+from protocol.messages.scores import Comparison, Score, comparison_findings, score_findings
+
+
+def test_a_figure_stands_on_the_cases_that_define_it() -> None:
+    score = Score(6, {"dice": 0.5, "hd95_mm": None}, {"dice": 2, "hd95_mm": 6})
+    assert (score.behind("dice"), score.behind("hd95_mm"), score.value("dice"), score.value("auc")) == (4, 0, 0.5, None)
+
+
+@pytest.mark.parametrize(
+    ("score", "findings"),
+    [
+        (Score(3, {"dice": 1.0, "hd95_mm": 900.0}, {"dice": 0}), []),
+        (Score(3, {"concordance/death": 0.5, "pairs": 12}), []),
+        (Score(3, {"dice": 1.5}), ["'dice' is not a number in [0, 1]"]),
+        (Score(3, {"dice": True}), ["'dice' is not a number in [0, 1]"]),
+        (Score(3, {"jaccard": 0.5}), ["metric 'jaccard' is not in the table of tasks"]),
+        (Score(-1, {}), ["cases is not a count"]),
+        (Score(3, {"dice": None}, {"dice": 4}), ["undefined of 'dice' is not a count of at most the cases"]),
+        (Score(3, {f"dice{n}": 1.0 for n in range(65)}), ["has more than 64 figures"]),
+    ],
+)
+def test_what_a_score_cannot_be(score: Score, findings: list[str]) -> None:
+    assert list(score_findings(score)) == findings
+
+
+@pytest.mark.parametrize(
+    ("comparison", "findings"),
+    [
+        (Comparison(0, None), []),
+        (Comparison(9, -1.0, (1.0, -1.0)), []),
+        (Comparison(-1, 1.5), ["cases is negative, expected a count", "difference is outside [-1, 1]"]),
+        (Comparison(9, None, (2.0, 0.0)), ["1 of 2 replicate(s) are outside [-1, 1]"]),
+        (Comparison(9, None, (0.0,) * 1001), ["has 1001 replicates, expected at most 1000"]),
+    ],
+)
+def test_what_a_comparison_cannot_be(comparison: Comparison, findings: list[str]) -> None:
+    assert list(comparison_findings(comparison)) == findings
