@@ -85,7 +85,7 @@ def test_check_of_one_modality_ignores_the_other(cohort: Path) -> None:
 def test_an_unknown_setting_is_refused_with_the_known_ones(cohort: Path) -> None:
     found = run("check", "--data", cohort / "center-a", "--modalities", "mr")
     assert found.exit_code == 2
-    assert "found 'mr', expected one of ct, pet, ct+pet" in " ".join(found.stderr.replace("│", " ").split())
+    assert "found 'mr', expected one of ct, pet, ehr, ct+pet" in " ".join(found.stderr.replace("│", " ").split())
 
 
 def test_evaluate_prints_one_json_object_on_its_last_line(place: Path, cohort: Path) -> None:

@@ -45,7 +45,13 @@ def test_agreed_reply_leaves_unchanged_and_is_logged(tmp_path: Path) -> None:
         "statistics": [],
         "support": {"peft": 5},
         "content_sha256": content_hash(TENSORS),
-        "scores": {"ct+pet": {"cases": 5, "dice": 0.7, "hd95_mm": 4.0, "dice_undefined": 0, "hd95_undefined": 0}},
+        "scores": {
+            "ct+pet": {
+                "cases": 5,
+                "values": {"dice": 0.7, "hd95_mm": 4.0},
+                "undefined": {"dice": 0, "hd95_mm": 0},
+            }
+        },
         "comparison": None,
         "diagnostics": {},
         "facts": {"train_cases": 5, "modalities": "ct+pet"},

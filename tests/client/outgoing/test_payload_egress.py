@@ -19,6 +19,8 @@ GROUPS_AND_STATISTICS = [
     "backbone",
     "pet",
     "fusion",
+    "ehr",
+    "head",
     "peft",
     "center",
     "norm",

@@ -63,7 +63,7 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path):
     loaded = saved_at(tmp_path / "c.safetensors")
     assert loaded.history == HISTORY
     assert loaded.history.rounds[0].loss == 1 / 3
-    assert loaded.history.rows[0].test["center-a"]["ct"].hd95_mm is None
+    assert loaded.history.rows[0].test["center-a"]["ct"].value("hd95_mm") is None
     assert (loaded.stage_index, loaded.server_round, loaded.done) == (1, 4, ("gate", "observe"))
     assert (loaded.backbone_hash, loaded.tracking) == ("ab" * 32, {"study": "0f"})
     assert_same(loaded.shared, saved.shared)
