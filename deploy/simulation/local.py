@@ -78,7 +78,7 @@ def make_trainer(study: Study, data: Path, out: Path, device: str, center: str) 
     """The trainer of one center of a study."""
     entry = study.centers[center]
     folders = [data / folder for folder in (entry.folders or (center,))]
-    return Trainer(center, folders, entry.modalities, center_home(out, center), device=device)
+    return Trainer(center, folders, entry.modalities, center_home(out, center), device=device)  # type: ignore[arg-type]
 
 
 def center_home(out: Path, center: str) -> Path:

@@ -19,6 +19,7 @@ from fusion_models.registry import model_row
 from protocol.errors import StudyError
 from protocol.messages.tensors import (
     BACKBONE,
+    HEAD,
     NEEDS,
     NORM,
     PEFT,
@@ -28,9 +29,12 @@ from protocol.messages.tensors import (
     content_hash,
     role_of,
 )
+from protocol.modalities import parts_of
 from protocol.storage.atomic_files import write_text
+from protocol.tasks import TASKS
 from server.study.directory import StudyDirectory, write_prepared
 from server.study.file import Study, read_study
+from server.study.stage import Stage
 from strategies.bank.peft_format import adapter_config
 
 logger = logging.getLogger(__name__)
@@ -100,12 +104,22 @@ def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], Arrays, dict[st
 
 
 def idle_pathways(study: Study, groups: Collection[str]) -> dict[str, list[str]]:
-    """Pathway groups of the model that no stage trains, with the settings of its stages that run through them."""
+    """Groups of the model that no stage trains, with the settings of its stages that run through them."""
     trained = {group for stage in study.stages for group in stage.trained}
-    used = {setting for stage in study.stages for setting, share in stage.shares.items() if share}
-    idle = [group for group in NEEDS if group in groups and group not in trained]
-    through = {group: sorted(str(name) for name in used if NEEDS[group] <= set(name.split("+"))) for group in idle}
+    idle = [group for group in (*NEEDS, HEAD) if group in groups and group not in trained]
+    through = {
+        group: sorted({name for stage in study.stages for name in _settings_through(study, stage, group)})
+        for group in idle
+    }
     return {group: settings for group, settings in through.items() if settings}
+
+
+def _settings_through(study: Study, stage: Stage, group: str) -> list[str]:
+    """The settings that a stage trains on and that reach a group; a head is reached by all, if the task has one."""
+    if group == HEAD and HEAD not in TASKS[stage.task].groups:
+        return []
+    shares = study.shares_of(stage)
+    return [name for name, share in shares.items() if share and NEEDS.get(group, frozenset()) <= parts_of(name)]
 
 
 def whole_modules(model: nn.Module, pathway_modules: Sequence[str]) -> list[str]:

@@ -31,6 +31,7 @@ from protocol.enrolment.endpoint import Endpoint
 from protocol.errors import KitError
 from protocol.messages.base import Settings
 from protocol.messages.settings import findings
+from protocol.modalities import Modality
 from protocol.names import CenterName
 from protocol.storage.atomic_files import write_private
 
@@ -71,7 +72,7 @@ class StudyAgreement(Settings):
     title: str
     settings_sha256: Sha256
     model: str
-    modalities: tuple[Literal["ct", "pet"], ...]
+    modalities: tuple[Modality, ...]
     flower: str
     concilium: str
     bundle_sha256: Sha256

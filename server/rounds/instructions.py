@@ -113,7 +113,7 @@ class InstructionBuilder:
 
     def _instruction(self, kind: Kind, center: str, state: Checkpoint, **fields: Any) -> Instruction:
         """Of this stage and the round that is kept, unless `fields` say another."""
-        place = {"stage": self.stage.name, "server_round": state.server_round}
+        place = {"stage": self.stage.name, "server_round": state.server_round, "task": self.stage.task}
         return Instruction(kind=kind, settings=self.prepared.study.settings_for(center), **{**place, **fields})
 
     def _work(self, shared: Tensors, own: Mapping[str, Tensors], center: str) -> State:

@@ -5,13 +5,24 @@ import tomllib
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import (
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from protocol.errors import StudyError
 from protocol.messages.base import Settings
+from protocol.messages.labels import Labels
 from protocol.messages.settings import Adapter, Model, Preprocessing, Split, StudySettings, Training, findings
 from protocol.names import NAME
-from server.study.stage import INITIAL, Center, Stage
+from protocol.tasks import TaskName
+from server.study.stage import INITIAL, Center, Shares, Stage
+from server.study.task_findings import task_findings
 from strategies.aggregation.schemes import BACKBONE_SCHEME, SCHEMES, Scheme
 from strategies.bank.bank import SHARED
 from strategies.continual.terms import TERMS
@@ -25,6 +36,7 @@ FREE_OF_GAUGE = [name for name, term in TERMS.items() if term.compares and not (
 class Study(Settings):
     """A whole study file. `formed_by` says in words how the centers were formed; reports print it.
 
+    `task`: what a stage trains for that names no task of its own. `labels`: what the centers' tables hold.
     `deadline_s`: how long a round waits for its centers. `reconnect_s`: how long, within the deadline, a center that
     is not connected is waited for; over a network only, since on one machine nobody comes back.
     `backbone_by_message_bytes`: a frozen backbone of more tensor bytes is brought to the centers as a file.
@@ -39,6 +51,8 @@ class Study(Settings):
     deadline_s: PositiveFloat = 21600
     reconnect_s: Annotated[float, Field(ge=0)] = 600
     backbone_by_message_bytes: Annotated[int, Field(ge=0)] = 64 * 1024**2
+    task: TaskName = "segmentation"
+    labels: Labels = Labels()
     model: Model
     adapter: Adapter = Adapter()
     preprocessing: Preprocessing = Preprocessing()
@@ -48,12 +62,19 @@ class Study(Settings):
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
 
     @property
+    def tasks(self) -> tuple[TaskName, ...]:
+        """What the stages train for, each once, in the order in which it first comes."""
+        return tuple(dict.fromkeys(stage.task for stage in self.stages))
+
+    @property
     def settings(self) -> StudySettings:
         """The part that travels to the centers."""
         return StudySettings(
             study=self.name,
             seed=self.seed,
             model=self.model,
+            tasks=self.tasks,
+            labels=self.labels,
             adapter=self.adapter,
             preprocessing=self.preprocessing,
             split=self.split,
@@ -112,8 +133,14 @@ class Study(Settings):
             learning_rate=rate,
             batch_size=stage.batch_size,
             weight_decay=stage.weight_decay,
-            modality_shares=stage.shares,
+            modality_shares=self.shares_of(stage),
             validate_first=bool(stage.validate_every) and completed % stage.validate_every == 0,
+        )
+
+    def shares_of(self, stage: Stage) -> Shares:
+        """Shares of the modality settings that a stage trains on."""
+        return stage.shares_with(
+            frozenset(name for center in stage.centers for name in self.centers[center].modalities)
         )
 
     def steps_by_center(self) -> dict[str, int]:
@@ -127,6 +154,13 @@ class Study(Settings):
             )
             for center in self.centers
         }
+
+    @field_validator("stages")
+    @classmethod
+    def _take_the_task(cls, stages: tuple[Stage, ...], info: ValidationInfo) -> tuple[Stage, ...]:
+        """A stage without a task of its own has the study's."""
+        task = {"task": info.data["task"]} if "task" in info.data else {}
+        return tuple(stage if "task" in stage.model_fields_set else stage.model_copy(update=task) for stage in stages)
 
     @model_validator(mode="after")
     def _names_resolve(self) -> "Study":
@@ -152,6 +186,7 @@ class Study(Settings):
         if not any(center.evaluated for center in self.centers.values()):
             raise ValueError("no center is evaluated; leave `evaluated = false` out of at least one")
         self._refuse_backbones_of_their_own()
+        self._refuse_unfit_labels()
         return self
 
     def _refuse_unfit_strategy(self, stage: Stage) -> None:
@@ -198,6 +233,16 @@ class Study(Settings):
                     f"stage '{stage.name}' trains a backbone at each center alone, but stage '{later[0]}' needs one "
                     "frozen backbone; aggregate the backbone or train it in all stages"
                 )
+
+    def _refuse_unfit_labels(self) -> None:
+        """Labels that do not serve the tasks, EHR that nobody described, centers that lack what a task reads."""
+        found = list(task_findings(self.stages, self.centers, self.labels))
+        try:
+            _ = self.settings
+        except ValidationError as error:
+            found += [entry["msg"].removeprefix("Value error, ") for entry in error.errors()]
+        if found:
+            raise ValueError("; ".join(found))
 
 
 def read_study(path: Path) -> Study:

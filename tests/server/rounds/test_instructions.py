@@ -18,6 +18,18 @@ def test_training_goes_out_with_the_shared_adapter_and_the_hash_of_the_frozen_ba
     assert told.backbone_hash == entered.state.backbone_hash != ""
 
 
+def test_every_instruction_says_what_its_stage_trains_for(tmp_path: Path) -> None:
+    labels = 'task = "classification"\n[labels.classes]\ncolumn = "metastasis"\n'
+    entered = enter(tmp_path, STUDY.replace("[model]", labels + "[model]"))
+    training = entered.prepared.study.training_in(entered.builder.stage, 0)
+    told = [
+        entered.builder.training(entered.state, "a", training, 1),
+        entered.builder.comparison(entered.state, "a"),
+        entered.builder.observation(entered.state, "a", ("fisher",)),
+    ]
+    assert [instruction.task for instruction in told] == ["classification"] * 3
+
+
 def test_scoring_is_named_by_its_row(tmp_path: Path) -> None:
     entered = enter(tmp_path)
     told = entered.builder.scoring(entered.state, "a", "initial")

@@ -33,7 +33,7 @@ def study(tmp_path: Path) -> Study:
         ("rounds = 1", "rounds = 0", r"stages\.2\.rounds: Input should be greater than 0"),
         ("learning_rate = 1e-3", "learning_rate = inf", r"stages\.0\.learning_rate"),
         ('kind = "arrive"', 'kind = "leave"', r"stages\.2\.kind: Input should be 'pretrain', 'adapt' or 'arrive'"),
-        ('["ct"]', '["mr"]', r"centers\.center-d\.modalities\.0: Input should be 'ct' or 'pet'"),
+        ('["ct"]', '["mr"]', r"centers\.center-d\.modalities\.0: Input should be 'ct', 'pet' or 'ehr'"),
         ('["ct"]', "[]", r"centers\.center-d\.modalities: .*at least 1 item"),
         (
             'centers = ["center-d"]',
@@ -49,6 +49,9 @@ def study(tmp_path: Path) -> Study:
             r"stage 'arrive' asks for aggregation 'median'; known: \['alt-exact', .*'fedit', .*'ties'\]",
         ),
         ("pet_window_suv = [0.0, 15.0]", "pet_window_suv = [5.0, 5.0]", r"pet_window_suv must ascend, found \[5.0, 5"),
+        ("seed = 5", 'task = "contouring"', r"task: Input should be 'segmentation', 'classification' or 'survival'"),
+        ("seed = 5", 'task = "survival"', r"task 'survival' needs \[labels.endpoints.NAME\]"),
+        ('["ct"]', '["ct", "ehr"]', r"center\(s\) \['center-d'\] offer EHR, but the study describes no covariate"),
         ("seed = 5", "seed = = 5", r"is not valid TOML: .*line 6"),
     ],
 )
@@ -175,6 +178,32 @@ def test_what_travels_holds_no_center_and_no_stage(study: Study) -> None:
         *("study", "seed", "model", "adapter", "preprocessing", "split", "tasks", "labels"),
         *("personal", "center_rank", "sketch_rank"),
     }
+
+
+LABELS = """
+[labels.endpoints.death]
+event = "died"
+time = "followed"
+unit = "months"
+[labels.survival]
+head = "cox"
+"""
+
+
+def test_a_stage_has_the_task_of_the_study_unless_it_names_one(tmp_path: Path) -> None:
+    text = STUDY.replace("seed = 5", 'seed = 5\ntask = "survival"').replace(
+        "[centers.center-a]", LABELS + "[centers.center-a]"
+    )
+    study = read(tmp_path, text.replace('kind = "pretrain"', 'kind = "pretrain"\ntask = "segmentation"'))
+    assert [stage.task for stage in study.stages] == ["segmentation", "survival", "survival"]
+    assert study.settings.tasks == ("segmentation", "survival")
+    assert study.settings.labels.endpoints["death"].time == "followed"
+    assert study.stages[1].trained == ("pet", "fusion", "peft", "ehr", "head")
+
+
+def test_a_center_may_have_some_rows_of_a_table_that_several_share(tmp_path: Path) -> None:
+    study = read(tmp_path, STUDY.replace("[centers.center-a]", '[centers.center-a]\nrows = { center = "HGJ" }'))
+    assert (study.centers["center-a"].rows, study.centers["center-d"].rows) == ({"center": "HGJ"}, {})
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
