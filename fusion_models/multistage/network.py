@@ -24,8 +24,8 @@ from fusion_models.multistage.residual import make_stream, smallest_map, stage_w
 from fusion_models.options import Sizes
 
 STREAM_PAPER: Sizes = {"width": 16, "stages": 3, "blocks": 3, "norm": "batch"}
-STREAM_SMALL: Sizes = {"width": 8, "stages": 3, "blocks": 1, "norm": "batch"}
-STREAM_TINY: Sizes = {"width": 4, "stages": 2, "blocks": 1, "norm": "batch"}
+STREAM_SMALL: Sizes = {"width": 8, "stages": 3, "blocks": 1, "norm": "instance"}
+STREAM_TINY: Sizes = {"width": 4, "stages": 2, "blocks": 1, "norm": "instance"}
 FUSION_PAPER: Sizes = {"fusion": "product", "fused_stages": (1, 2, 3), "activation": "none", "pet_reach": 1}
 MULTISTAGE_PAPER: Sizes = {**STREAM_PAPER, **FUSION_PAPER}
 MULTISTAGE_SMALL: Sizes = {**STREAM_SMALL, **FUSION_PAPER}

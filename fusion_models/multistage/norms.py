@@ -4,8 +4,9 @@
     instance    over the positions of each case and channel
     group       over the positions of each case and a group of channels
 
-Running means are state that no parameter carries between centers. The published training has batches of one case, so
-"batch" sees there what it sees here: the statistics of that case, also when it predicts.
+Running means are state that no parameter carries between centers. The published training has batches of one case: for
+those "batch" and "instance" are the same. With more cases a batch only "instance" predicts one case by itself as it was
+trained; the small sizes take it for that.
 """
 
 from collections.abc import Callable, Mapping

@@ -68,3 +68,16 @@ def test_late_fusion_shares_nothing_between_its_networks() -> None:
 def test_features_for_the_router_are_the_ct_networks_mean() -> None:
     model, (ct, _) = LateFusionClassifier(crop_zyx=(16, 16, 16), outputs=2, **TINY), images()
     torch.testing.assert_close(model.pool_features(ct), model.ct_stream(ct).mean((2, 3, 4)))
+
+
+@pytest.mark.parametrize(("voxels", "unchanged"), [(4, True), (1, False)])
+def test_late_fusion_does_not_notice_a_shift_of_pet_by_whole_voxels_of_its_last_map(
+    voxels: int, unchanged: bool
+) -> None:
+    """Two stages: one voxel of the last map is four of the image. Borders are taken out by wrapping around."""
+    model, (ct, pet) = LateFusionClassifier(crop_zyx=(16, 16, 16), outputs=2, **TINY), images()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv3d):
+            module.padding_mode = "circular"
+    moved = model.assess(ct, pet.roll(voxels, dims=2))
+    assert torch.allclose(moved, model.assess(ct, pet), atol=1e-5) == unchanged

@@ -29,6 +29,11 @@ def test_batch_alone_looks_across_cases(name: str, mean: float) -> None:
     assert NORMS[name](1)(maps)[0].mean().item() == pytest.approx(mean, abs=1e-4)
 
 
+def test_batch_and_instance_are_the_same_for_one_case() -> None:
+    maps = torch.randn(1, 4, 3, 3, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(NORMS["batch"](4)(maps), NORMS["instance"](4)(maps))
+
+
 @pytest.mark.parametrize(("channels", "groups"), [(1, 1), (4, 4), (12, 4), (16, 8), (64, 8)])
 def test_groups_divide_the_channels(channels: int, groups: int) -> None:
     assert group_norm(channels).num_groups == groups
