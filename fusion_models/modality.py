@@ -1,19 +1,31 @@
 """Which modalities a case has, and modality dropout over them. Absent is never zero: it is None all the way down."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeVar
+from itertools import combinations
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 Setting = TypeVar("Setting", bound=str)
 
+MODALITIES = ("ct", "pet", "ehr")
+SETTINGS = tuple("+".join(some) for count in (1, 2, 3) for some in combinations(MODALITIES, count))
+"""Every input that can be made of them, fewest modalities first."""
+
+
+class Inputs(NamedTuple):
+    """What a network is given of cases: images (b, 1, z, y, x) and an EHR vector (b, covariates), or None."""
+
+    ct: Tensor | None
+    pet: Tensor | None
+    ehr: Tensor | None = None
+
 
 def settings_of(modalities: Iterable[str]) -> tuple[str, ...]:
-    """The settings a set of modalities can serve: its single modalities, and "ct+pet" when both are there."""
+    """The settings that a set of modalities can serve, the fullest one last."""
     present = set(modalities)
-    single = tuple(name for name in ("ct", "pet") if name in present)
-    return (*single, "ct+pet") if present >= {"ct", "pet"} else single
+    return tuple(setting for setting in SETTINGS if set(setting.split("+")) <= present)
 
 
 def runnable_settings(modalities: Iterable[str], model_settings: Iterable[str]) -> tuple[str, ...]:
@@ -42,9 +54,11 @@ def draw_setting(shares: Mapping[Setting, float], rng: np.random.Generator) -> S
     return names[int(rng.choice(len(names), p=[shares[name] for name in names]))]
 
 
-def restrict(setting: str, ct: Tensor | None, pet: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+def restrict(setting: str, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> Inputs:
     """The inputs that `setting` accepts; the others become None."""
-    return (ct if "ct" in setting.split("+") else None, pet if "pet" in setting.split("+") else None)
+    accepted = setting.split("+")
+    given = zip(MODALITIES, (ct, pet, ehr), strict=True)
+    return Inputs(*(found if name in accepted else None for name, found in given))
 
 
 def present(ct: Tensor | None, pet: Tensor | None, shape: Sequence[int]) -> dict[str, Tensor]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
+from fusion_models.contract import ROLES, Assessor, FusionModel, Segmenter
 from fusion_models.diagnostics import Diagnostics, NoDiagnostics
 from fusion_models.log_vmamba import ct_pet_2d, ct_pet_3d
 from fusion_models.options import Sizes, check_options
@@ -22,22 +22,27 @@ Crop = tuple[int, int, int]
 class ModelRow:
     """One model.
 
-    build: called with `crop_zyx`, `classes` and the options. options: what a study file may override.
+    build: called with `crop_zyx` and the options, with `outputs` where the row answers for cases (outputs of its head;
+        0 where a study asks for none), and with `covariates` where it reads EHR (length of the vector).
+    options: what a study file may override.
     crop_zyx: a crop that these sizes take; the published one of the published sizes.
-    settings: modality settings the architecture can run. adapter_targets: module suffixes, named in full.
-    pathways: group -> module prefixes that only PET ("pet"), or only CT and PET at once ("fusion"), run through;
-        options decide which of them a model has. The rest is the CT network.
+    settings: modality settings the architecture can run.
+    adapter_targets: module suffixes, named in full; none where nothing is to be adapted.
+    pathways: group -> module prefixes that only PET ("pet"), only EHR ("ehr"), or only CT and PET at once ("fusion")
+        run through, and the case's head ("head"); options decide which of them a model has. The rest is the backbone,
+        the CT network.
+    tasks: keys of `contract.ROLES` that it can be trained for.
     spatial_dims: 2 where the network sees slices, or stacks of neighbouring slices.
     diagnostics: makes what watches the network while cases are scored.
     """
 
-    build: Callable[..., nn.Module]
+    build: Callable[..., FusionModel]
     options: Sizes
     crop_zyx: Crop
     settings: tuple[str, ...]
     adapter_targets: tuple[str, ...]
     pathways: Mapping[str, tuple[str, ...]]
-    task: str = "segmentation"
+    tasks: tuple[str, ...] = ("segmentation",)
     spatial_dims: int = 3
     diagnostics: Callable[[], Diagnostics] = NoDiagnostics
 
@@ -45,6 +50,21 @@ class ModelRow:
     def pathway_modules(self) -> tuple[str, ...]:
         """The module prefixes of all pathways."""
         return tuple(prefix for prefixes in self.pathways.values() for prefix in prefixes)
+
+    @property
+    def known_options(self) -> Sizes:
+        """What a study file may give: the row's options, and the classes of a mask."""
+        return {**self.options, "classes": 2} if self.is_for(Segmenter) else self.options
+
+    def is_for(self, role: type) -> bool:
+        """Whether one of its tasks is a `Segmenter`'s, or an `Assessor`'s."""
+        return any(ROLES[task] is role for task in self.tasks)
+
+    def case_sizes(self, outputs: int, covariates: int) -> dict[str, int]:
+        """Which of a case's sizes the row is built with."""
+        reads_ehr = any("ehr" in setting.split("+") for setting in self.settings)
+        sizes = (("outputs", outputs, self.is_for(Assessor)), ("covariates", covariates, reads_ehr))
+        return {name: size for name, size, needed in sizes if needed}
 
 
 ALL_SETTINGS = ("ct", "pet", "ct+pet")
@@ -121,13 +141,24 @@ def model_row(name: str) -> ModelRow:
     return MODELS[name]
 
 
-def build_model(row: ModelRow, options: Mapping[str, object], *, crop_zyx: Sequence[int], seed: int) -> nn.Module:
+def build_model(
+    row: ModelRow,
+    options: Mapping[str, object],
+    *,
+    crop_zyx: Sequence[int],
+    seed: int,
+    outputs: int = 0,
+    covariates: int = 0,
+) -> FusionModel:
     """A freshly initialised model; the same seed gives the same weights.
+
+    Args:
+        outputs: of the case's head. covariates: length of the EHR vector. Both matter only to rows that have them.
 
     Raises:
         ValueError: unknown option, an option of another kind, or sizes that do not fit each other.
     """
-    check_options({**row.options, "classes": 2}, options)
+    check_options(row.known_options, options)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return row.build(crop_zyx=crop_zyx, **{**row.options, **options})
+        return row.build(crop_zyx=crop_zyx, **{**row.options, **options}, **row.case_sizes(outputs, covariates))

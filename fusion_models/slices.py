@@ -9,12 +9,14 @@ Without neighbours the slice is copied to three channels, as backbones trained o
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from fusion_models.contract import Segmenter, refuse_ehr
 from fusion_models.modality import present
 
 COPIES = 3
@@ -28,62 +30,102 @@ def input_channels(neighbours: int) -> int:
     return 2 * neighbours + 1 if neighbours else COPIES
 
 
-class SliceSegmenter(nn.Module):
+class SliceNetwork(nn.Module, ABC):
+    """A 2D network of CT and PET slices, each (b, channels, y, x) or None."""
+
+    @abstractmethod
+    def encode(self, ct: Tensor | None, pet: Tensor | None) -> Any:
+        """Features of the slices that are there; their form is the network's own."""
+
+    @abstractmethod
+    def decode(self, features: Any) -> Tensor:
+        """Logits (b, classes, y', x') of what `encode` gave."""
+
+    @abstractmethod
+    def pool_features(self, ct: Tensor) -> Tensor:
+        """Features (b, d) of CT alone."""
+
+    def decode_scales(self, features: Any) -> list[Tensor]:
+        """The logits that are trained, finest first: (b, classes, y / f, x / f) each."""
+        return [self.decode(features)]
+
+    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+        """Logits (b, classes, y', x')."""
+        return self.decode(self.encode(ct, pet))
+
+
+class SliceFeatures(NamedTuple):
+    """What a 2D network made of volumes of `depth` slices; its batch axis is b*z."""
+
+    of_slices: Any
+    depth: int
+
+
+class SliceSegmenter(Segmenter):
     """A 2D network as a model of volumes.
 
     Args:
-        network: called with CT and PET slices (b, channels, y, x) or None, gives logits (b, classes, y', x'); has
-            `pool_features(ct) -> (b, d)`.
         neighbours: k. intensity: (scale, shift).
     """
 
-    def __init__(self, network: nn.Module, *, neighbours: int = 0, intensity: tuple[float, float] = (1.0, 0.0)) -> None:
+    def __init__(
+        self, network: SliceNetwork, *, neighbours: int = 0, intensity: tuple[float, float] = (1.0, 0.0)
+    ) -> None:
         super().__init__()
-        self.network: Any = network
+        self.network = network
         self.neighbours, self.intensity = neighbours, intensity
 
-    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
-        """Logits (b, classes, z, y, x) of every slice of CT and PET, each (b, 1, z, y, x) in [0, 1] or absent.
-
-        Without gradients the slices go through the network in portions, so that a whole volume may come at once.
+    def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> SliceFeatures:
+        """Features of every slice of CT and PET, each (b, 1, z, y, x) in [0, 1] or absent.
 
         Raises:
-            ValueError: both are absent or their shapes differ, or the network does not take slices of this size.
+            ValueError: both are absent or their shapes differ, the network does not take slices of this size, or there
+                is EHR.
         """
+        refuse_ehr(self, ehr)
         depth = _depth(ct, pet)
-        slices = self._slices(ct, pet, range(depth))
-        if torch.is_grad_enabled():
-            return _stack(self.network(*slices), depth)
-        return _stack(torch.cat([self.network(*portion) for portion in _portions(*slices)]), depth)
+        return SliceFeatures(self.network.encode(*self._slices(ct, pet, range(depth))), depth)
 
-    def scales(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
-        """What is trained: logits of the slices whose neighbours lie in the crop, (b, classes, z - 2k, y, x)."""
+    def decode(self, features: SliceFeatures) -> Tensor:
+        """Logits (b, classes, z, y, x)."""
+        return _stack(self.network.decode(features.of_slices), features.depth)
+
+    def forward(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> Tensor:
+        """Logits (b, classes, z, y, x); input and errors as in `encode`.
+
+        Without gradients the slices go through the network in portions, so that a whole volume may come at once.
+        """
+        if torch.is_grad_enabled():
+            return self.decode(self.encode(ct, pet, ehr))
+        refuse_ehr(self, ehr)
+        depth = _depth(ct, pet)
+        portions = _portions(*self._slices(ct, pet, range(depth)))
+        return _stack(torch.cat([self.network(*portion) for portion in portions]), depth)
+
+    def scales(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> list[Tensor]:
+        """What is trained: logits of the slices whose neighbours lie in the crop, (b, classes, z - 2k, ..)."""
+        refuse_ehr(self, ehr)
         inner = range(self.neighbours, _depth(ct, pet) - self.neighbours)
-        return [_stack(logits, len(inner)) for logits in self._outputs(*self._slices(ct, pet, inner))]
+        features = self.network.encode(*self._slices(ct, pet, inner))
+        return [_stack(logits, len(inner)) for logits in self.network.decode_scales(features)]
+
+    def window_zyx(self, shape_zyx: Sequence[int], crop_zyx: Sequence[int]) -> tuple[int, ...]:
+        """All slices of the crop's size at once, so that the neighbours of a slice are the volume's own."""
+        return (shape_zyx[0], *crop_zyx[1:])
 
     def pool_features(self, ct: Tensor) -> Tensor:
         """Mean over slices of the network's pooled features of CT alone: (b, d)."""
-        (slices, _) = self._slices(ct, None, range(ct.shape[2]))
-        return self.network.pool_features(slices).unflatten(0, (-1, ct.shape[2])).mean(1)
-
-    def _outputs(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
-        return [self.network(ct, pet)]
+        return (
+            self.network.pool_features(self._slices_of(ct, range(ct.shape[2]))).unflatten(0, (-1, ct.shape[2])).mean(1)
+        )
 
     def _slices(self, ct: Tensor | None, pet: Tensor | None, which: Sequence[int]) -> Pair:
-        scale, shift = self.intensity
-        ct, pet = (
-            None if volume is None else slices_of(volume * scale + shift, self.neighbours, which)
-            for volume in (ct, pet)
-        )
+        ct, pet = (None if volume is None else self._slices_of(volume, which) for volume in (ct, pet))
         return ct, pet
 
-
-class DeepSliceSegmenter(SliceSegmenter):
-    """A 2D network with outputs at several scales; the finest is the prediction, all of them are trained."""
-
-    def _outputs(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
-        """Logits (b, classes, y / f, x / f), finest first."""
-        return self.network.scales(ct, pet)
+    def _slices_of(self, volume: Tensor, which: Sequence[int]) -> Tensor:
+        scale, shift = self.intensity
+        return slices_of(volume * scale + shift, self.neighbours, which)
 
 
 def slices_of(volume: Tensor, neighbours: int, which: Sequence[int]) -> Tensor:

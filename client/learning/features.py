@@ -23,6 +23,7 @@ from client.data.preprocessing import PreparedCase
 from client.learning.training import shape_of
 from fusion_models.adapters.injection import adapter_layers
 from fusion_models.adapters.keys import parameters_by_key
+from fusion_models.contract import NoFeaturesOfCtError
 from protocol.errors import ModelError
 from protocol.messages.tensors import NORM, ROLE_GROUPS, module_of, role_of
 
@@ -40,7 +41,10 @@ def features_of(model: nn.Module, case: PreparedCase, crop_zyx: Sequence[int]) -
     """
     found: Arrays = {}
     if case.ct is not None:
-        pooled = _pool_features(model, case, crop_zyx)
+        try:
+            pooled = _pool_features(model, case, crop_zyx)
+        except NoFeaturesOfCtError as error:
+            raise ModelError(str(error)) from error
         found[FEATURES["ct"]] = np.concatenate([pooled, _five_numbers(case.ct)]).astype(np.float32)
     if case.pet is not None:
         found[FEATURES["pet"]] = _five_numbers(case.pet).astype(np.float32)

@@ -142,7 +142,7 @@ class Observer:
         crops = [_plain_crop(shape_of(case), crop_zyx, self.rng) for _ in range(CROPS_PER_CASE)]
         device = next(self.model.parameters()).device
         drawn = [_tensors(apply_crop(case, crop), device) for crop in crops]
-        return [(*restrict(setting, ct, pet), label) for ct, pet, label in drawn for setting in able]
+        return [(*restrict(setting, ct, pet)[:2], label) for ct, pet, label in drawn for setting in able]
 
     def prototypes(self) -> Observed:
         """Mean (p,) and scatter sum (f - mean)(f - mean)^T (p, p) of the cases' features, for each modality they have.

@@ -126,7 +126,7 @@ def _step(
     terms: Sequence[LocalTerm],
 ) -> float:
     device = next(model.parameters()).device
-    ct, pet = restrict(setting, *(_stack([getattr(case, name) for case in batch], device) for name in ("ct", "pet")))
+    ct, pet, _ = restrict(setting, *(_stack([getattr(case, name) for case in batch], device) for name in ("ct", "pet")))
     label = _stack([case.gtv for case in batch], device)
     if label is None:
         raise ModelError(f"training case(s) {[case.name for case in batch]} have no contour")

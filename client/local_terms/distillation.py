@@ -51,7 +51,7 @@ class Distillation(QuietTerm):
         if any(NEEDS[group] <= set(setting.split("+")) for group in self._untaught):
             return None
         with torch.no_grad():
-            taught = every_scale(self._teacher, *restrict(setting, ct, pet))[0]
+            taught = every_scale(self._teacher, *restrict(setting, ct, pet)[:2])[0]
         counted = worth_hearing(taught, self._radius_zyx)
         if not counted.any():
             return None

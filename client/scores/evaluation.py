@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
 from client.scores.metrics import CaseScore, dice, hd95_mm
+from fusion_models.contract import Segmenter
 from fusion_models.modality import restrict
-from fusion_models.slices import SliceSegmenter
 
 OVERLAP = 0.25
 WINDOWS_AT_ONCE = 2
@@ -27,7 +27,7 @@ def predict(model: nn.Module, case: PreparedCase, setting: str, crop_zyx: Sequen
 
     def forward(window: Tensor) -> Tensor:
         channels = dict(zip(names, window.split(1, dim=1), strict=True))
-        logits: Tensor = model(*restrict(setting, channels.get("ct"), channels.get("pet")))
+        logits: Tensor = model(*restrict(setting, channels.get("ct"), channels.get("pet"))[:2])
         return logits
 
     model.eval()
@@ -41,8 +41,8 @@ def predict(model: nn.Module, case: PreparedCase, setting: str, crop_zyx: Sequen
 
 
 def window_of(model: nn.Module, shape_zyx: Sequence[int], crop_zyx: Sequence[int]) -> tuple[int, ...]:
-    """A window: the crop, or all slices of it for a network of slices, whose neighbours then are the volume's own."""
-    return (shape_zyx[0], *crop_zyx[1:]) if isinstance(model, SliceSegmenter) else tuple(crop_zyx)
+    """A window: the crop, or what the network says of itself."""
+    return model.window_zyx(shape_zyx, crop_zyx) if isinstance(model, Segmenter) else tuple(crop_zyx)
 
 
 def score_case(

@@ -34,7 +34,7 @@ def lora_config(*, method: str, rank: int, alpha: float, targets: Sequence[str])
 
 
 def inject(model: nn.Module, config: LoraConfig, *, seed: int, spared: Sequence[str] = ()) -> nn.Module:
-    """Wrap the targeted projections in place; A is drawn from `seed`, B is zero.
+    """Wrap the targeted projections in place; A is drawn from `seed`, B is zero. Without targets nothing is wrapped.
 
     Args:
         spared: module prefixes that carry no adapter: a pathway trains itself.
@@ -48,6 +48,8 @@ def inject(model: nn.Module, config: LoraConfig, *, seed: int, spared: Sequence[
         if not matching:
             raise ValueError(f"adapter target '{target}' matches no module of {type(model).__name__}")
         found |= matching
+    if not found:
+        return model
     inject_adapter_in_model(replace(config, target_modules=sorted(found)), model)
     _draw(model, "lora_a", torch.Generator().manual_seed(seed))
     return model

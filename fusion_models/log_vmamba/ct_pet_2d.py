@@ -17,7 +17,7 @@ from fusion_models.log_vmamba.pathway import identity, merge_maps
 from fusion_models.log_vmamba.swin_umamba import SwinUMamba
 from fusion_models.modality import present
 from fusion_models.options import Sizes
-from fusion_models.slices import DeepSliceSegmenter, slice_input
+from fusion_models.slices import SliceNetwork, SliceSegmenter, slice_input
 from fusion_models.ssm.vss_encoder import PatchEmbed
 
 # The host's recipe gives each image zero mean and unit variance. One map for all images does so for intensities spread
@@ -51,7 +51,7 @@ LOG_2D_SMALL: Sizes = {
 LOG_2D_TINY: Sizes = {**LOG_2D_SMALL, "width": 8, "depths": (1, 1), "state": 2, "strides": (2,), "squeezes": (1,)}
 
 
-class LogVMamba2d(nn.Module):
+class LogVMamba2d(SliceNetwork):
     """A CT network with a PET pathway (`pet_stem`, `pet_merge`) beside it.
 
     Without the tensors of the pathway the state is that of `ct_network`, key by key.
@@ -69,17 +69,21 @@ class LogVMamba2d(nn.Module):
         self.pet_stem = stem.apply(kaiming)
         self.pet_merge = nn.ModuleList(identity(nn.Linear(width, width)) for width in self.encoder.widths)
 
-    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
-        """Logits (b, classes, y, x) from CT and PET slices, each (b, in_channels, y, x) or absent.
+    def encode(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
+        """t_0..t_3 of CT and PET slices, each (b, in_channels, y, x) or absent.
 
         Raises:
             ValueError: both are absent, or a shape is not the network's.
         """
-        return self.decoder(self.taps(ct, pet))
+        return self.taps(ct, pet)
 
-    def scales(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
-        """Logits (b, classes, y / f, x / f) of each decoder output, finest first; input as in `forward`."""
-        return self.decoder.scales(self.taps(ct, pet))
+    def decode(self, features: list[Tensor]) -> Tensor:
+        """Logits (b, classes, y, x) of t_0..t_3."""
+        return self.decoder(features)
+
+    def decode_scales(self, features: list[Tensor]) -> list[Tensor]:
+        """Logits (b, classes, y / f, x / f) of each decoder output, finest first."""
+        return self.decoder.scales(features)
 
     def pool_features(self, ct: Tensor) -> Tensor:
         """Mean of CT's coarsest map over its positions: (b, d)."""
@@ -98,7 +102,7 @@ class LogVMamba2d(nn.Module):
 
 def build_log_vmamba_2d(
     *, crop_zyx: Sequence[int], classes: int = 2, neighbours: int = 0, beta: float = 1.0, **sizes: Any
-) -> DeepSliceSegmenter:
+) -> SliceSegmenter:
     """The platform's builder: volumes in, volumes out; `sizes` are options of `SwinUMamba`.
 
     Args:
@@ -109,4 +113,4 @@ def build_log_vmamba_2d(
         ValueError: sizes that do not fit each other.
     """
     ct_network = SwinUMamba(classes=classes, **slice_input(crop_zyx, neighbours), **sizes)
-    return DeepSliceSegmenter(LogVMamba2d(ct_network, beta=beta), neighbours=neighbours, intensity=INTENSITY)
+    return SliceSegmenter(LogVMamba2d(ct_network, beta=beta), neighbours=neighbours, intensity=INTENSITY)

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from fusion_models.contract import Segmenter, refuse_ehr
 from fusion_models.log_vmamba.hosts import kaiming
 from fusion_models.log_vmamba.pathway import identity, merge_maps
 from fusion_models.log_vmamba.umamba_enc import UMambaEnc, decode, encode, residual_stage
@@ -55,7 +56,7 @@ LOG_3D_TINY: Sizes = {
 }
 
 
-class LogVMamba3d(nn.Module):
+class LogVMamba3d(Segmenter):
     """A CT network with a PET pathway (`pet_stem`, `pet_merge`) beside it.
 
     Without the tensors of the pathway the state is that of `ct_network`, key by key.
@@ -75,14 +76,18 @@ class LogVMamba3d(nn.Module):
         self.pet_stem = residual_stage(self.shape[0], widths[0], len(self.stem), stride=1).apply(kaiming)
         self.pet_merge = nn.ModuleList(identity(nn.Conv3d(width, width, 1)) for width in widths)
 
-    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
-        """Logits (b, classes, z, y, x) from CT and PET, each (b, in_channels, z, y, x) or absent.
+    def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> list[Tensor]:
+        """F_0..F_n of CT and PET, each (b, in_channels, z, y, x) or absent.
 
         Raises:
-            ValueError: both are absent, or a size is not the network's.
+            ValueError: both are absent, a size is not the network's, or there is EHR.
         """
-        maps = self.taps(ct, pet)
-        return self.head(decode(maps, [*self.ups, self.last_up], [*self.decoder, self.last_block]))
+        refuse_ehr(self, ehr)
+        return self.taps(ct, pet)
+
+    def decode(self, features: list[Tensor]) -> Tensor:
+        """Logits (b, classes, z, y, x) of F_0..F_n."""
+        return self.head(decode(features, [*self.ups, self.last_up], [*self.decoder, self.last_block]))
 
     def pool_features(self, ct: Tensor) -> Tensor:
         """Mean of CT's coarsest map over its voxels: (b, w_n)."""

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 
 import torch
 from monai.networks.nets.vit import ViT
-from torch import Tensor, nn
+from torch import Tensor
 
+from fusion_models.contract import NoFeaturesOfCtError, Segmenter, refuse_ehr
 from fusion_models.modality import present
 from fusion_models.pemma.unetr import (
+    UnetrFeatures,
     add_convolution_stack,
     check_sizes,
     decode,
@@ -21,7 +23,7 @@ from fusion_models.pemma.unetr import (
 )
 
 
-class EarlyFusionUnetr(nn.Module):
+class EarlyFusionUnetr(Segmenter):
     """UNETR over a two-channel input [CT, PET]; arguments as in `PemmaUnetr`, without a PET pathway."""
 
     def __init__(
@@ -45,15 +47,28 @@ class EarlyFusionUnetr(nn.Module):
         self.encoder1 = skip_block(2, features)
         add_convolution_stack(self, width=width, features=features, classes=classes, levels=levels_of(patch))
 
-    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
-        """Logits (b, classes, z, y, x) from CT and PET, each (b, 1, z, y, x).
+    def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> UnetrFeatures:
+        """Hidden states and skip of CT and PET, each (b, 1, z, y, x).
 
         Raises:
-            ValueError: a modality is absent, or a size is not the network's crop.
+            ValueError: a modality is absent, a size is not the network's crop, or there is EHR.
         """
+        refuse_ehr(self, ehr)
         if ct is None or pet is None:
             raise ValueError("early fusion needs CT and PET; found only one. Use a model with modality pathways")
         present(ct, pet, (1, *self.crop_zyx))
         image = torch.cat([ct, pet], dim=1)
         last, states = self.vit(image)
-        return decode(self, [*(states[tap] for tap in self.taps), last], self.encoder1(image), self.grid_zyx)
+        return UnetrFeatures([*(states[tap] for tap in self.taps), last], self.encoder1(image))
+
+    def decode(self, features: UnetrFeatures) -> Tensor:
+        """Logits (b, classes, z, y, x)."""
+        return decode(self, features, self.grid_zyx)
+
+    def pool_features(self, ct: Tensor) -> Tensor:  # noqa: ARG002  (there are none)
+        """Its first convolution mixes CT with PET, so there are no features of CT alone.
+
+        Raises:
+            NoFeaturesOfCtError: always.
+        """
+        raise NoFeaturesOfCtError(self)

@@ -17,6 +17,7 @@ Not done: a modality-type embedding and an attention mask, which the paper does 
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from monai.networks.blocks.dynunet_block import UnetOutBlock
@@ -25,6 +26,7 @@ from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrPrUpBlock, U
 from monai.networks.nets.vit import ViT
 from torch import Tensor, nn
 
+from fusion_models.contract import Segmenter, refuse_ehr
 from fusion_models.modality import present
 from fusion_models.options import Sizes
 
@@ -36,7 +38,14 @@ PEMMA_SMALL: Sizes = {**UNETR_SMALL, "beta": 1.0}
 PEMMA_TINY: Sizes = {**UNETR_TINY, "beta": 1.0}
 
 
-class PemmaUnetr(nn.Module):
+class UnetrFeatures(NamedTuple):
+    """What the decoder reads: hidden states (b, n, d), finest tap first, and the skip (b, f, z, y, x)."""
+
+    hidden: list[Tensor]
+    skip: Tensor
+
+
+class PemmaUnetr(Segmenter):
     """UNETR with a PET pathway (`pet_embedding`, `pet_skip`) beside the CT network.
 
     Args:
@@ -75,16 +84,19 @@ class PemmaUnetr(nn.Module):
         self.pet_embedding = PatchEmbeddingBlock(1, self.crop_zyx, (patch,) * 3, width, heads)
         self.pet_skip = skip_block(1, features)
 
-    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
-        """Logits (b, classes, z, y, x) from CT and PET, each (b, 1, z, y, x) or absent.
+    def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> UnetrFeatures:
+        """Hidden states and skip of CT and PET, each (b, 1, z, y, x) or absent.
 
         Raises:
-            ValueError: both are absent, or a size is not the network's crop.
+            ValueError: both are absent, a size is not the network's crop, or there is EHR.
         """
+        refuse_ehr(self, ehr)
         present(ct, pet, (1, *self.crop_zyx))
-        tokens = self.tokens(ct, pet)
-        hidden = self.hidden_states(tokens)
-        return decode(self, hidden, self.skip(ct, pet), self.grid_zyx)
+        return UnetrFeatures(self.hidden_states(self.tokens(ct, pet)), self.skip(ct, pet))
+
+    def decode(self, features: UnetrFeatures) -> Tensor:
+        """Logits (b, classes, z, y, x)."""
+        return decode(self, features, self.grid_zyx)
 
     def pool_features(self, ct: Tensor) -> Tensor:
         """Mean over tokens of the last hidden state of CT alone: (b, d)."""
@@ -143,13 +155,13 @@ def add_convolution_stack(net: nn.Module, *, width: int, features: int, classes:
     net.add_module("out", UnetOutBlock(3, features, classes))
 
 
-def decode(net: nn.Module, hidden: Sequence[Tensor], skip: Tensor, grid_zyx: Sequence[int]) -> Tensor:
-    """UNETR's decoder: hidden states (b, n, d), finest first, and the skip -> logits (b, classes, z, y, x)."""
-    maps = [state.transpose(1, 2).unflatten(2, tuple(grid_zyx)).contiguous() for state in hidden]
+def decode(net: nn.Module, features: UnetrFeatures, grid_zyx: Sequence[int]) -> Tensor:
+    """UNETR's decoder: features -> logits (b, classes, z, y, x)."""
+    maps = [state.transpose(1, 2).unflatten(2, tuple(grid_zyx)).contiguous() for state in features.hidden]
     x = maps[-1]
     for k in range(len(maps) + 1, 2, -1):
         x = net.get_submodule(f"decoder{k}")(x, net.get_submodule(f"encoder{k - 1}")(maps[k - 3]))
-    return net.get_submodule("out")(net.get_submodule("decoder2")(x, skip))
+    return net.get_submodule("out")(net.get_submodule("decoder2")(x, features.skip))
 
 
 def check_sizes(crop_zyx: Sequence[int], *, patch: int, width: int, heads: int) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fusion_models.modality import present
+from fusion_models.slices import SliceNetwork
 from fusion_models.ssm.vss_encoder import VSSEncoder
 from fusion_models.vmambax.decoder import CvssDecoder
 from fusion_models.vmambax.merge import INTERACTIONS, MERGES
@@ -27,7 +28,7 @@ ENCODERS: Mapping[str, Mapping[str, str]] = {
 """Choice -> modality -> prefix of the modules `encoder` and `tap_norms` that read it."""
 
 
-class VMambaX(nn.Module):
+class VMambaX(SliceNetwork):
     """Segmentation of slices from CT, PET or both; the paper's sizes are `fusion_models.vmambax.slices.VMAMBAX_PAPER`.
 
     Args:
@@ -82,13 +83,17 @@ class VMambaX(nn.Module):
             widths, classes=classes, patch=patch, depth=decoder_depth, state=decoder_state, drop_path=drop_path
         )
 
-    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
-        """Logits (b, classes, y, x) from CT and PET slices, each (b, in_channels, y, x) or absent.
+    def encode(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
+        """F_i of CT and PET slices, each (b, in_channels, y, x) or absent.
 
         Raises:
             ValueError: both are absent, their shapes differ, or the network does not take slices of this shape.
         """
-        return self.decoder([fused.permute(0, 2, 3, 1) for fused in self.fuse(self.taps(ct, pet))])
+        return self.fuse(self.taps(ct, pet))
+
+    def decode(self, features: list[Tensor]) -> Tensor:
+        """Logits (b, classes, y, x) of F_i."""
+        return self.decoder([fused.permute(0, 2, 3, 1) for fused in features])
 
     def fuse(self, taps: Mapping[str, list[Tensor]]) -> list[Tensor]:
         """F_i (b, c, y / p 2^i, x / p 2^i), finest first, of what `taps` gives."""
@@ -100,7 +105,7 @@ class VMambaX(nn.Module):
     def taps(self, ct: Tensor | None, pet: Tensor | None) -> dict[str, list[Tensor]]:
         """CT_i and PET_i (b, c, y / p 2^i, x / p 2^i) of the modalities present, finest first.
 
-        Modalities that share an encoder go through it in one call; input and errors as in `forward`.
+        Modalities that share an encoder go through it in one call; input and errors as in `encode`.
         """
         images = self._check_images(ct, pet)
         found: dict[str, list[Tensor]] = {}

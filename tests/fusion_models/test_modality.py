@@ -4,16 +4,30 @@ import numpy as np
 import pytest
 import torch
 
+from fusion_models import modality
 from fusion_models.modality import draw_setting, renormalise, restrict, settings_of
+from protocol import modalities as agreed
+
+
+def test_networks_know_the_modalities_that_the_sides_agreed_on() -> None:
+    assert modality.MODALITIES == agreed.MODALITIES
+    assert modality.SETTINGS == agreed.SETTINGS
+
 
 PEMMA = {"ct+pet": 0.6, "ct": 0.2, "pet": 0.2}
 
 
 @pytest.mark.parametrize(
     ("modalities", "settings"),
-    [(("pet", "ct"), ("ct", "pet", "ct+pet")), (("ct",), ("ct",)), (("pet",), ("pet",)), ((), ())],
+    [
+        (("pet", "ct"), ("ct", "pet", "ct+pet")),
+        (("ct",), ("ct",)),
+        (("pet",), ("pet",)),
+        (("ehr", "pet"), ("pet", "ehr", "pet+ehr")),
+        ((), ()),
+    ],
 )
-def test_a_case_serves_the_settings_it_has_images_for(modalities: tuple[str, ...], settings: tuple[str, ...]) -> None:
+def test_a_case_serves_the_settings_it_has_inputs_for(modalities: tuple[str, ...], settings: tuple[str, ...]) -> None:
     assert settings_of(modalities) == settings
 
 
@@ -34,9 +48,10 @@ def test_settings_are_drawn_by_their_shares() -> None:
     assert {name: drawn.count(name) / 2000 for name in PEMMA} == pytest.approx(PEMMA, abs=0.03)
 
 
-def test_a_setting_turns_the_other_image_into_none() -> None:
-    ct, pet = torch.ones(1), torch.zeros(1)
-    assert restrict("ct+pet", ct, pet) == (ct, pet)
-    assert restrict("ct", ct, pet) == (ct, None)
-    assert restrict("pet", ct, pet) == (None, pet)
-    assert restrict("pet", ct, None) == (None, None)
+def test_a_setting_turns_every_other_input_into_none() -> None:
+    ct, pet, ehr = torch.ones(1), torch.zeros(1), torch.full((1,), 2.0)
+    assert restrict("ct+pet", ct, pet, ehr) == (ct, pet, None)
+    assert restrict("ct", ct, pet, ehr) == (ct, None, None)
+    assert restrict("pet+ehr", ct, pet, ehr) == (None, pet, ehr)
+    assert restrict("ehr", ct, pet, ehr) == (None, None, ehr)
+    assert restrict("pet", ct, None) == (None, None, None)

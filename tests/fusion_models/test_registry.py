@@ -7,19 +7,38 @@ import pytest
 import torch
 
 from client.learning.trainable import train_only
+from fusion_models import contract
 from fusion_models.adapters.injection import inject, load, lora_config, matching_targets, reset_magnitudes
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.log_vmamba.block import VARIANTS
 from fusion_models.log_vmamba.placement import PLACEMENTS
+from fusion_models.modality import Inputs
 from fusion_models.registry import MODELS, build_model, model_row
 from fusion_models.ssm.s6 import S6
 from fusion_models.vmambax.merge import MERGES
-from protocol.messages.tensors import GROUPS, group_of
-from tests.support.smallest_models import SMALLEST, built, inputs
+from protocol.messages.tensors import BACKBONE, GROUPS, NEEDS, group_of
+from protocol.modalities import SETTINGS, parts_of
+from protocol.tasks import TASKS
+from tests.support.smallest_models import COVARIATES, OUTPUTS, SMALLEST, built, inputs
 
 ROWS = SMALLEST
-EVERY_MODALITY = [name for name in ROWS if set(MODELS[name].settings) == {"ct", "pet", "ct+pet"}]
+FULLEST = {name: max(MODELS[name].settings, key=len) for name in ROWS}
+SEVERAL = [name for name in ROWS if len(MODELS[name].settings) > 1]
+WITH_CT = [name for name in SEVERAL if "ct" in MODELS[name].settings]
+SEGMENTERS = [name for name in ROWS if MODELS[name].is_for(contract.Segmenter)]
+ASSESSORS = [name for name in ROWS if MODELS[name].is_for(contract.Assessor)]
 CROP = (16, 16, 16)
+
+
+def outcome_of(model: torch.nn.Module, given: Inputs) -> torch.Tensor:
+    """Every output that the network has, in one row."""
+    parts = [model(*given).flatten()] if isinstance(model, contract.Segmenter) else []
+    parts += [model.assess(*given).flatten()] if isinstance(model, contract.Assessor) else []
+    return torch.cat(parts)
+
+
+def outcome(model: torch.nn.Module, name: str, setting: str) -> torch.Tensor:
+    return outcome_of(model, inputs(name, setting))
 
 
 def test_every_family_has_a_smallest_row() -> None:
@@ -31,7 +50,7 @@ def test_every_row_builds_in_its_own_sizes_and_takes_its_adapters(name: str) -> 
     """Without memory, for its own crop; every target is found, none inside a pathway."""
     row = MODELS[name]
     with torch.device("meta"):
-        model = build_model(MODELS[name], {}, crop_zyx=row.crop_zyx, seed=0)
+        model = build_model(row, {}, crop_zyx=row.crop_zyx, seed=0, outputs=OUTPUTS, covariates=COVARIATES)
         inject(
             model,
             lora_config(method="dora", rank=2, alpha=4, targets=row.adapter_targets),
@@ -39,25 +58,61 @@ def test_every_row_builds_in_its_own_sizes_and_takes_its_adapters(name: str) -> 
             spared=row.pathway_modules,
         )
     adapted = [key for key in parameters_by_key(model) if "#" in key]
-    assert adapted
+    assert bool(adapted) == bool(row.adapter_targets)
     assert not [key for key in adapted if key.startswith(tuple(f"{prefix}." for prefix in row.pathway_modules))]
 
 
+def test_every_task_of_the_platform_has_its_role_among_networks() -> None:
+    assert set(contract.ROLES) == set(TASKS)
+
+
 @pytest.mark.parametrize("name", ROWS)
-def test_builds_small_and_answers_every_setting_it_names(name: str) -> None:
-    model = built(name).eval()
+def test_a_network_is_what_the_tasks_of_its_row_ask_for_and_no_more(name: str) -> None:
+    model, row = built(name), MODELS[name]
+    assert row.tasks
+    for role in (contract.Segmenter, contract.Assessor):
+        assert isinstance(model, role) == row.is_for(role)
+
+
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_gives_every_voxel_a_class_in_every_setting_it_names(name: str) -> None:
+    model: Any = built(name).eval()
     for setting in MODELS[name].settings:
         logits = model(*inputs(name, setting))
         assert logits.shape == (1, 2, *MODELS[name].crop_zyx)
         assert torch.isfinite(logits).all()
+        assert torch.equal(model.decode(model.encode(*inputs(name, setting))), logits)
+        assert torch.equal(model.scales(*inputs(name, setting))[0], logits)
+
+
+@pytest.mark.parametrize("name", ASSESSORS)
+def test_answers_for_a_case_in_every_setting_it_names(name: str) -> None:
+    model: Any = built(name).eval()
+    for setting in MODELS[name].settings:
+        answer = model.assess(*inputs(name, setting))
+        assert answer.shape == (1, OUTPUTS)
+        assert torch.isfinite(answer).all()
+        assert torch.equal(model.answer(model.encode(*inputs(name, setting))), answer)
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_refuses_a_setting_it_does_not_name(name: str) -> None:
     model = built(name)
-    for setting in {"ct", "pet", "ct+pet"} - set(MODELS[name].settings):
-        with pytest.raises(ValueError, match=r"needs CT and PET"):
-            model(*inputs(name, setting))
+    for setting in (*SETTINGS, ""):
+        if setting not in MODELS[name].settings:
+            with pytest.raises(ValueError, match=r"needs|reads"):
+                model.encode(*inputs(name, setting))
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_the_router_gets_features_of_ct_alone_or_hears_that_there_are_none(name: str) -> None:
+    model, ct = built(name), torch.rand(2, 1, *MODELS[name].crop_zyx)
+    if "ct" not in MODELS[name].settings:
+        with pytest.raises(contract.NoFeaturesOfCtError, match="has no features of CT alone"):
+            model.pool_features(ct)
+    else:
+        pooled = model.pool_features(ct)
+        assert (pooled.ndim, len(pooled)) == (2, 2)
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -79,7 +134,7 @@ def test_building_leaves_the_global_generator_alone(name: str) -> None:
 def test_a_fresh_adapter_is_the_identity_and_only_adapters_learn(name: str, method: str) -> None:
     row = MODELS[name]
     model = built(name).eval()
-    before = model(*inputs(name, "ct+pet"))
+    before = outcome(model, name, FULLEST[name])
     keys = set(parameters_by_key(model))
     inject(
         model,
@@ -88,7 +143,7 @@ def test_a_fresh_adapter_is_the_identity_and_only_adapters_learn(name: str, meth
         spared=row.pathway_modules,
     )
     reset_magnitudes(model)
-    assert torch.equal(model.eval()(*inputs(name, "ct+pet")), before)
+    assert torch.equal(outcome(model.eval(), name, FULLEST[name]), before)
     assert set(train_only(model, ("peft",), row.pathways)) == set(parameters_by_key(model)) - keys
 
 
@@ -107,22 +162,35 @@ def test_state_goes_out_and_comes_back(name: str) -> None:
 def test_its_groups_are_the_backbone_and_pathways_that_the_coordinator_knows(name: str) -> None:
     row = MODELS[name]
     groups = {group_of(key, row.pathways) for key in parameters_by_key(built(name))}
-    assert groups <= {"backbone", *row.pathways}
-    assert set(row.pathways) <= set(GROUPS)
-    assert "backbone" in groups
+    assert groups <= {BACKBONE, *row.pathways}
+    assert set(row.pathways) <= set(GROUPS) - {BACKBONE}
+    assert (BACKBONE in groups) == any("ct" in parts_of(setting) for setting in row.settings)
+    assert ("head" in groups) == row.is_for(contract.Assessor)
 
 
-@pytest.mark.parametrize("name", EVERY_MODALITY)
-@pytest.mark.parametrize(("group", "settings"), [("pet", {"pet", "ct+pet"}), ("fusion", {"ct+pet"})])
-def test_a_pathway_is_run_through_by_the_settings_of_its_name_alone(name: str, group: str, settings: set[str]) -> None:
+@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("group", sorted(NEEDS))
+def test_a_pathway_is_run_through_by_the_settings_of_its_modalities_alone(name: str, group: str) -> None:
     """Gradients reach a group's tensors exactly where the setting has the modalities that the group stands for."""
     row, model = MODELS[name], built(name).eval()
     members = [p for key, p in parameters_by_key(model).items() if group_of(key, row.pathways) == group]
     for setting in row.settings:
         model.zero_grad()
-        model(*inputs(name, setting)).square().sum().backward()
+        outcome(model, name, setting).square().sum().backward()
         reached = [p.grad is not None and bool(p.grad.any()) for p in members]
-        assert any(reached) == (setting in settings and bool(members)), setting
+        assert any(reached) == (NEEDS[group] <= parts_of(setting) and bool(members)), setting
+
+
+@pytest.mark.parametrize("name", ASSESSORS)
+def test_every_tensor_of_the_head_speaks_for_some_setting(name: str) -> None:
+    row, model = MODELS[name], built(name).eval()
+    members = {key: p for key, p in parameters_by_key(model).items() if group_of(key, row.pathways) == "head"}
+    spoke: set[str] = set()
+    for setting in row.settings:
+        model.zero_grad()
+        outcome(model, name, setting).square().sum().backward()
+        spoke |= {key for key, p in members.items() if p.grad is not None and p.grad.any()}
+    assert spoke == set(members)
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -130,33 +198,37 @@ def test_no_state_learns_outside_of_the_parameters(name: str) -> None:
     """A running mean would neither travel with an adapter nor be part of the backbone's hash."""
     model = built(name)
     before = {key: value.clone() for key, value in model.named_buffers()}
-    model.train()(*inputs(name, "ct+pet"))
+    outcome(model.train(), name, FULLEST[name])
     assert all(torch.equal(value, before[key]) for key, value in model.named_buffers())
 
 
-@pytest.mark.parametrize("name", EVERY_MODALITY)
-def test_what_is_absent_has_no_say_and_what_is_present_has(name: str) -> None:
-    """PET-only output ignores the CT, CT-only output ignores every tensor of PET and fusion."""
-    row: Any = MODELS[name]
-    model: Any = built(name).eval()
-    ct, pet = inputs(name, "ct+pet")
-    assert pet is not None
-    before, both = model(ct, None), model(ct, pet)
-    assert not torch.equal(both, before)
-    assert not torch.equal(both, model(ct, 1 - pet))
+@pytest.mark.parametrize("name", SEVERAL)
+def test_every_modality_that_is_there_has_a_say(name: str) -> None:
+    model = built(name).eval()
+    for setting in MODELS[name].settings:
+        given = inputs(name, setting)
+        before = outcome_of(model, given)
+        for modality in parts_of(setting):
+            other = given._replace(**{modality: 1 - getattr(given, modality)})
+            assert not torch.equal(outcome_of(model, other), before), (setting, modality)
+
+
+@pytest.mark.parametrize("name", WITH_CT)
+def test_ct_alone_ignores_every_tensor_of_other_modalities(name: str) -> None:
+    row, model = MODELS[name], built(name).eval()
+    before = outcome(model, name, "ct")
     with torch.no_grad():
         for key, parameter in parameters_by_key(model).items():
-            if group_of(key, row.pathways) != "backbone":
+            if group_of(key, row.pathways) in NEEDS:
                 parameter.add_(1)
-    assert torch.equal(model(ct, None), before)
-    assert model.pool_features(ct).shape[0] == 1
+    assert torch.equal(outcome(model, name, "ct"), before)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("name", [name for name in ROWS if any(isinstance(m, S6) for m in built(name).modules())])
 def test_a_scan_in_half_precision_is_refused_with_found_and_expected(name: str, dtype: torch.dtype) -> None:
     model = built(name).to(dtype).eval()
-    ct, _ = inputs(name, "ct")
+    ct = inputs(name, "ct").ct
     assert ct is not None
     with pytest.raises(ValueError, match=rf"around a scan must be float32 .*found {dtype}; keep the model in float32"):
         model(ct.to(dtype), None)
@@ -177,7 +249,7 @@ VARIATIONS: list[tuple[str, dict[str, Any]]] = [
 def test_every_value_of_an_option_keeps_the_contract(name: str, options: dict[str, Any]) -> None:
     """A fresh adapter changes no bit; CT alone ignores the pathways, and CT+PET does not, where there are any."""
     row = MODELS[name]
-    model = build_model(MODELS[name], options, crop_zyx=row.crop_zyx, seed=0).eval()
+    model = built(name, **options).eval()
     before = {setting: model(*inputs(name, setting)) for setting in row.settings}
     targets = matching_targets(model, row.adapter_targets, row.pathway_modules)
     inject(model, lora_config(method="lora", rank=2, alpha=4, targets=targets), seed=0, spared=row.pathway_modules)

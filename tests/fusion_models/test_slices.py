@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
-from client.scores.evaluation import predict, window_of
-from fusion_models.slices import DeepSliceSegmenter, SliceSegmenter, check_depth, input_channels, slices_of
+from client.scores.evaluation import predict
+from fusion_models.slices import SliceNetwork, SliceSegmenter, check_depth, input_channels, slices_of
 
 
-class Recorder(nn.Module):
+class Recorder(SliceNetwork):
     """Two classes from the middle channel of what is there: (1 - s, s); remembers the shapes that it saw."""
 
     def __init__(self) -> None:
@@ -18,17 +18,28 @@ class Recorder(nn.Module):
         self.seen: list[tuple[tuple[int, ...] | None, ...]] = []
         self.bias = nn.Parameter(torch.zeros(()))
 
-    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+    def encode(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
         self.seen.append(tuple(None if image is None else tuple(image.shape) for image in (ct, pet)))
-        image = torch.stack([image[:, image.shape[1] // 2] for image in (ct, pet) if image is not None]).sum(0)
-        return torch.stack([1 - image, image], dim=1) + self.bias
+        return torch.stack([image[:, image.shape[1] // 2] for image in (ct, pet) if image is not None]).sum(0)
 
-    def scales(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
-        full = self(ct, pet)
-        return [full, full[..., ::2, ::2]]
+    def decode(self, features: Tensor) -> Tensor:
+        return torch.stack([1 - features, features], dim=1) + self.bias
 
     def pool_features(self, ct: Tensor) -> Tensor:
         return ct.mean((2, 3))
+
+
+class DeepRecorder(Recorder):
+    """A second output, of half the size."""
+
+    def decode_scales(self, features: Tensor) -> list[Tensor]:
+        full = self.decode(features)
+        return [full, full[..., ::2, ::2]]
+
+
+def seen_by(model: SliceSegmenter) -> list[tuple[tuple[int, ...] | None, ...]]:
+    assert isinstance(model.network, Recorder)
+    return model.network.seen
 
 
 def ramp(b: int, z: int, y: int, x: int) -> Tensor:
@@ -40,14 +51,14 @@ def test_slices_come_back_in_their_places() -> None:
     logits = model(ct, None)
     assert logits.shape == (2, 2, 3, 4, 5)
     assert torch.equal(logits[:, 1:], ct)
-    assert model.network.seen == [((6, 3, 4, 5), None)]
+    assert seen_by(model) == [((6, 3, 4, 5), None)]
 
 
 def test_both_modalities_arrive_and_an_absent_one_stays_absent() -> None:
     model, ct, pet = SliceSegmenter(Recorder()), ramp(1, 2, 4, 4), torch.ones(1, 1, 2, 4, 4)
     assert torch.equal(model(ct, pet)[:, 1:], ct + 1)
     assert torch.equal(model(None, pet)[:, 1:], pet)
-    assert model.network.seen == [((2, 3, 4, 4), (2, 3, 4, 4)), (None, (2, 3, 4, 4))]
+    assert seen_by(model) == [((2, 3, 4, 4), (2, 3, 4, 4)), (None, (2, 3, 4, 4))]
 
 
 def test_intensities_take_the_range_of_the_network() -> None:
@@ -80,7 +91,7 @@ def test_only_slices_with_all_their_neighbours_are_trained() -> None:
 
 
 def test_every_scale_is_stacked_back() -> None:
-    model, ct = DeepSliceSegmenter(Recorder()), ramp(2, 3, 4, 4)
+    model, ct = SliceSegmenter(DeepRecorder()), ramp(2, 3, 4, 4)
     full, half = model.scales(ct, None)
     assert torch.equal(full, model(ct, None))
     assert torch.equal(half, full[..., ::2, ::2])
@@ -92,7 +103,7 @@ def test_portions_give_what_all_slices_at_once_give() -> None:
     with torch.no_grad():
         in_portions = model(ct, pet)
     assert torch.equal(in_portions, model(ct, pet))
-    assert [seen[0] for seen in model.network.seen] == [(n, 3, 256, 256) for n in (4, 4, 2, 10)]
+    assert [seen[0] for seen in seen_by(model)] == [(n, 3, 256, 256) for n in (4, 4, 2, 10)]
 
 
 def test_pooled_features_are_the_mean_over_slices() -> None:
@@ -137,10 +148,12 @@ def test_a_volume_is_predicted_slice_by_slice() -> None:
 class SeesNeighbours(Recorder):
     """Foreground where the slices before and after add up to three."""
 
-    def forward(self, ct: Tensor | None, _pet: Tensor | None) -> Tensor:
+    def encode(self, ct: Tensor | None, _pet: Tensor | None) -> Tensor:
         assert ct is not None
-        around = (ct[:, 0] + ct[:, -1] == 3).float()
-        return torch.stack([0.5 - around, around - 0.5], dim=1) + self.bias
+        return (ct[:, 0] + ct[:, -1] == 3).float()
+
+    def decode(self, features: Tensor) -> Tensor:
+        return torch.stack([0.5 - features, features - 0.5], dim=1) + self.bias
 
 
 def test_the_neighbours_of_a_predicted_slice_are_the_volumes_own() -> None:
@@ -154,5 +167,4 @@ def test_the_neighbours_of_a_predicted_slice_are_the_volumes_own() -> None:
 
 
 def test_a_network_of_slices_predicts_all_slices_of_a_window_at_once() -> None:
-    assert window_of(SliceSegmenter(Recorder()), (40, 90, 70), (1, 64, 64)) == (40, 64, 64)
-    assert window_of(Recorder(), (40, 90, 70), (48, 48, 48)) == (48, 48, 48)
+    assert SliceSegmenter(Recorder()).window_zyx((40, 90, 70), (1, 64, 64)) == (40, 64, 64)

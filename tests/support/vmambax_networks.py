@@ -26,5 +26,6 @@ def tiny(seed: int = 0, **options: Any) -> VMambaX:
 
 def network(sizes: Sizes, *, size_yx: tuple[int, int], **options: Any) -> VMambaX:
     """A network of a row's sizes but for the options."""
-    built: VMambaX = build_vmambax(crop_zyx=(1, *size_yx), **{"classes": 1, **sizes, **options}).network
+    built = build_vmambax(crop_zyx=(1, *size_yx), **{"classes": 1, **sizes, **options}).network
+    assert isinstance(built, VMambaX)
     return built.eval()

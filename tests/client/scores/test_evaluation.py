@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from torch import nn
 
 from client.data.preprocessing import PreparedCase
 from client.scores.evaluation import predict, score_case, window_of
-from fusion_models.slices import SliceSegmenter
+from tests.support.smallest_models import built
 from tests.support.threshold_network import Threshold
 
 CROP = (4, 4, 4)
@@ -43,6 +42,6 @@ def test_a_case_without_a_contour_is_refused() -> None:
         score_case(Threshold(), bare, "ct", crop_zyx=CROP, spacing_zyx_mm=(1, 1, 1))
 
 
-def test_a_network_of_slices_is_given_all_slices_at_once() -> None:
-    assert window_of(Threshold(), (9, 9, 9), CROP) == (4, 4, 4)
-    assert window_of(SliceSegmenter(nn.Identity()), (9, 9, 9), CROP) == (9, 4, 4)
+@pytest.mark.parametrize(("name", "window"), [("pemma-unetr-tiny", CROP), ("vmambax-tiny", (9, 4, 4))])
+def test_the_window_is_the_networks_own(name: str, window: tuple[int, ...]) -> None:
+    assert window_of(built(name), (9, 9, 9), CROP) == window

@@ -38,7 +38,7 @@ def test_ct_alone_is_the_ct_network_bit_for_bit_whatever_the_pathway_learnt(net:
     with torch.no_grad():
         for parameter in (*net.pet_stem.parameters(), *net.pet_merge.parameters()):
             parameter.fill_(7.0)
-        found = net.scales(slices[0], None)
+        found = net.decode_scales(net.encode(slices[0], None))
         assert all(torch.equal(a, b) for a, b in zip(found, ct_network().scales(slices[0]), strict=True))
 
 
@@ -104,7 +104,7 @@ def test_beta_weighs_pet(net: Any, slices: Slices) -> None:
 
 
 def test_all_four_outputs_and_both_stems_learn_from_both_modalities(net: Any, slices: Slices) -> None:
-    torch.stack([each.square().mean() for each in net.scales(*slices)]).sum().backward()
+    torch.stack([each.square().mean() for each in net.decode_scales(net.encode(*slices))]).sum().backward()
     for part in (net.decoder.heads, net.encoder.patch_embed, net.pet_stem, net.pet_merge):
         assert all(bool(gradient(parameter).any()) for parameter in part.parameters())
 
@@ -146,6 +146,7 @@ def test_a_model_of_volumes(neighbours: int, channels: int) -> None:
     assert [tuple(each.shape[2:]) for each in scales] == [(trained, side, side) for side in (16, 8, 4, 2)]
     torch.testing.assert_close(scales[0], model(volume, None)[:, :, neighbours : 5 - neighbours])
     assert model.pool_features(volume).shape == (1, 64)
+    assert isinstance(model.network, LogVMamba2d)
     assert model.network.shape == (channels, 16, 16)
     assert model.neighbours == neighbours
     assert model.network.beta == 0.25
