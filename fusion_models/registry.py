@@ -11,6 +11,7 @@ import torch
 from fusion_models.contract import ROLES, Assessor, FusionModel, Segmenter
 from fusion_models.diagnostics import Diagnostics, NoDiagnostics
 from fusion_models.log_vmamba import ct_pet_2d, ct_pet_3d
+from fusion_models.multistage import baselines, network
 from fusion_models.options import Sizes, check_options
 from fusion_models.pemma import early_fusion, unetr
 from fusion_models.vmambax import gate_statistics, slices
@@ -78,6 +79,10 @@ VMAMBAX_PATHWAYS = {
 }
 LOG_2D_PATHWAY = {"pet": ("network.pet_stem", "network.pet_merge")}
 LOG_3D_PATHWAY = {"pet": ("pet_stem", "pet_merge")}
+CONVOLVED = ("conv1", "conv2")
+MULTISTAGE_PATHWAYS = {"pet": ("pet_stream", "head.pet"), "fusion": ("fusions",), "head": ("head",)}
+LATE_PATHWAYS = {"pet": ("pet_stream", "pet_head"), "head": ("ct_head",)}
+CLASSES = ("classification",)
 
 
 def _pemma(options: Sizes, crop_zyx: Crop) -> ModelRow:
@@ -111,6 +116,24 @@ def _log_3d(options: Sizes, crop_zyx: Crop) -> ModelRow:
     return ModelRow(ct_pet_3d.build_log_vmamba_3d, options, crop_zyx, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY)
 
 
+def _multistage(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(
+        network.MultistageClassifier, options, crop_zyx, ALL_SETTINGS, CONVOLVED, MULTISTAGE_PATHWAYS, tasks=CLASSES
+    )
+
+
+def _multistage_early(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(
+        baselines.EarlyFusionClassifier, options, crop_zyx, ("ct+pet",), CONVOLVED, {"head": ("head",)}, tasks=CLASSES
+    )
+
+
+def _multistage_late(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(
+        baselines.LateFusionClassifier, options, crop_zyx, ALL_SETTINGS, CONVOLVED, LATE_PATHWAYS, tasks=CLASSES
+    )
+
+
 MODELS: Mapping[str, ModelRow] = {
     "pemma-unetr-paper": _pemma(unetr.PEMMA_PAPER, (96, 96, 96)),
     "pemma-unetr-small": _pemma(unetr.PEMMA_SMALL, (48, 48, 48)),
@@ -127,6 +150,15 @@ MODELS: Mapping[str, ModelRow] = {
     "log-vmamba-3d-paper": _log_3d(ct_pet_3d.LOG_3D_PAPER, (128, 128, 128)),
     "log-vmamba-3d-small": _log_3d(ct_pet_3d.LOG_3D_SMALL, (32, 32, 32)),
     "log-vmamba-3d-tiny": _log_3d(ct_pet_3d.LOG_3D_TINY, (16, 16, 16)),
+    "multistage-paper": _multistage(network.MULTISTAGE_PAPER, (96, 176, 256)),
+    "multistage-small": _multistage(network.MULTISTAGE_SMALL, (48, 48, 48)),
+    "multistage-tiny": _multistage(network.MULTISTAGE_TINY, (16, 16, 16)),
+    "multistage-early-paper": _multistage_early(network.STREAM_PAPER, (96, 176, 256)),
+    "multistage-early-small": _multistage_early(network.STREAM_SMALL, (48, 48, 48)),
+    "multistage-early-tiny": _multistage_early(network.STREAM_TINY, (16, 16, 16)),
+    "multistage-late-paper": _multistage_late(network.STREAM_PAPER, (96, 176, 256)),
+    "multistage-late-small": _multistage_late(network.STREAM_SMALL, (48, 48, 48)),
+    "multistage-late-tiny": _multistage_late(network.STREAM_TINY, (16, 16, 16)),
 }
 
 

@@ -8,18 +8,19 @@ streams that meet in the head alone are `MultistageClassifier` with `fused_stage
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from fusion_models.contract import Assessor, NoFeaturesOfCtError
 from fusion_models.multistage.head import pool
 from fusion_models.multistage.network import check_images, check_stream
 from fusion_models.multistage.norms import NORMS
 from fusion_models.multistage.residual import make_stream, stage_widths
 
 
-class EarlyFusionClassifier(nn.Module):
+class EarlyFusionClassifier(Assessor):
     """One stream over CT and PET as two channels; arguments as in `MultistageClassifier`. It needs both."""
 
     def __init__(
@@ -31,20 +32,28 @@ class EarlyFusionClassifier(nn.Module):
         self.stream = nn.Sequential(*make_stream(2, widths, blocks, NORMS[norm]))
         self.head = nn.Linear(widths[-1], outputs)
 
-    def assess(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Answer (b, outputs) to images (b, 1, z, y, x); health records are not read.
+    def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> Tensor:
+        """Features (b, d) of both images, (b, 1, z, y, x) each.
 
         Raises:
-            ValueError: a modality is absent, or their shapes differ.
+            ValueError: a modality is absent, their shapes differ, or there is EHR.
         """
-        if ct is None or pet is None:
+        images = check_images(self, ct, pet, ehr)
+        if len(images) < 2:
             raise ValueError("early fusion needs CT and PET; found only one. Use a model with modality pathways")
-        check_images(ct, pet)
-        answer: Tensor = self.head(pool(self.stream(torch.cat([ct, pet], dim=1))))
-        return answer
+        return pool(self.stream(torch.cat([images["ct"], images["pet"]], dim=1)))
+
+    def answer(self, features: Tensor) -> Tensor:
+        """Logits (b, outputs)."""
+        logits: Tensor = self.head(features)
+        return logits
+
+    def pool_features(self, ct: Tensor) -> Tensor:  # noqa: ARG002  (the contract's argument)
+        """There are none of CT alone."""
+        raise NoFeaturesOfCtError(self)
 
 
-class LateFusionClassifier(nn.Module):
+class LateFusionClassifier(Assessor):
     """Two unimodal networks whose probabilities are averaged; arguments as in `MultistageClassifier`.
 
     To train each on its own, as late fusion does, a study gives ct+pet no modality share.
@@ -61,20 +70,24 @@ class LateFusionClassifier(nn.Module):
         )
         self.ct_head, self.pet_head = (nn.Linear(widths[-1], outputs) for _ in range(2))
 
-    def assess(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Answer (b, outputs), logits of one modality or log p of both; health records are not read.
+    def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> dict[str, Tensor]:
+        """Features (b, d) of each modality whose image, (b, 1, z, y, x), is there.
 
         Raises:
-            ValueError: both images are absent, or their shapes differ.
+            ValueError: both are absent, their shapes differ, or there is EHR.
         """
-        networks = {"ct": (self.ct_stream, self.ct_head), "pet": (self.pet_stream, self.pet_head)}
-        images = check_images(ct, pet)
-        answers = [head(pool(stream(images[name]))) for name, (stream, head) in networks.items() if name in images]
+        streams = {"ct": self.ct_stream, "pet": self.pet_stream}
+        return {name: pool(streams[name](image)) for name, image in check_images(self, ct, pet, ehr).items()}
+
+    def answer(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Logits of one modality, log p of both: (b, outputs)."""
+        heads = {"ct": self.ct_head, "pet": self.pet_head}
+        answers = [heads[name](found) for name, found in features.items()]
         return answers[0] if len(answers) == 1 else mean_probability(answers)
 
     def pool_features(self, ct: Tensor) -> Tensor:
         """Mean over positions of the CT stream's last map: (b, d)."""
-        return pool(self.ct_stream(ct))
+        return self.encode(ct, None)["ct"]
 
 
 def mean_probability(answers: Sequence[Tensor]) -> Tensor:

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
+from fusion_models.contract import Assessor, refuse_ehr
 from fusion_models.modality import present
 from fusion_models.multistage.fusion import ACTIVATIONS, FUSIONS
 from fusion_models.multistage.head import StreamHead, pool
@@ -32,7 +33,7 @@ MULTISTAGE_SMALL: Sizes = {**STREAM_SMALL, **FUSION_PAPER}
 MULTISTAGE_TINY: Sizes = {**STREAM_TINY, **FUSION_PAPER, "fused_stages": (1, 2)}
 
 
-class MultistageClassifier(nn.Module):
+class MultistageClassifier(Assessor):
     """The classifier with its CT network (`ct_stream`), PET pathway (`pet_stream`), fusions and head.
 
     Args:
@@ -75,13 +76,13 @@ class MultistageClassifier(nn.Module):
         )
         self.head = StreamHead(widths[-1], outputs)
 
-    def encode(self, ct: Tensor | None, pet: Tensor | None) -> dict[str, Tensor]:
+    def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> dict[str, Tensor]:
         """The last map (b, d, z', y', x') of each stream whose image, (b, 1, z, y, x), is there.
 
         Raises:
-            ValueError: both are absent, or their shapes differ.
+            ValueError: both are absent, their shapes differ, or there is EHR.
         """
-        maps = check_images(ct, pet)
+        maps = check_images(self, ct, pet, ehr)
         streams = {"ct": self.ct_stream, "pet": self.pet_stream}
         for index in range(len(self.ct_stream)):
             maps = {name: streams[name][index](image) for name, image in maps.items()}
@@ -89,19 +90,20 @@ class MultistageClassifier(nn.Module):
                 maps = dict(zip(maps, self.fusions[str(index + 1)](maps["ct"], maps["pet"]), strict=True))
         return maps
 
-    def assess(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Answer (b, outputs); input and errors as in `encode`. Health records are not read."""
-        return self.head(
-            **{"ct": None, "pet": None} | {name: pool(found) for name, found in self.encode(ct, pet).items()}
-        )
+    def answer(self, features: Mapping[str, Tensor]) -> Tensor:
+        """Logits (b, outputs) of the streams' last maps."""
+        pooled = {name: pool(maps) for name, maps in features.items()}
+        logits: Tensor = self.head(pooled.get("ct"), pooled.get("pet"))
+        return logits
 
     def pool_features(self, ct: Tensor) -> Tensor:
         """Mean over positions of the CT stream's last map: (b, d)."""
         return pool(self.encode(ct, None)["ct"])
 
 
-def check_images(ct: Tensor | None, pet: Tensor | None) -> dict[str, Tensor]:
-    """The images that are there, by modality, CT first; both of one shape (1, z, y, x)."""
+def check_images(model: nn.Module, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None) -> dict[str, Tensor]:
+    """The images that are there, by modality, CT first; both of one shape (1, z, y, x), and without EHR."""
+    refuse_ehr(model, ehr)
     first = pet if ct is None else ct
     return present(ct, pet, () if first is None else (1, *first.shape[2:]))
 

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from strategies.evaluation.matrix import Floats
 
-Classes = NDArray[np.int64]
-Metric = Callable[[Classes, Floats, Floats], Floats]
+Truth = NDArray[np.int64]
+Metric = Callable[[Truth, Floats, Floats], Floats]
 
 
-def cohort_figures(truth: Classes, probability: Floats) -> dict[str, float | None]:
+def cohort_figures(truth: Truth, probability: Floats) -> dict[str, float | None]:
     """Every metric of a cohort by name; None where undefined.
 
     Args:
@@ -39,7 +39,7 @@ def cohort_figures(truth: Classes, probability: Floats) -> dict[str, float | Non
     return {name: None if np.isnan(value) else value for name, value in found.items()}
 
 
-def auc(truth: Classes, probability: Floats, weights: Floats) -> Floats:
+def auc(truth: Truth, probability: Floats, weights: Floats) -> Floats:
     """Area under the ROC curve in each resample, (draws,).
 
     Args:
@@ -50,37 +50,37 @@ def auc(truth: Classes, probability: Floats, weights: Floats) -> Floats:
     return _mean_over_classes(_auc_of, truth, probability, weights)
 
 
-def sensitivity(truth: Classes, probability: Floats, weights: Floats) -> Floats:
+def sensitivity(truth: Truth, probability: Floats, weights: Floats) -> Floats:
     """Share of a class's cases that are predicted as it; arguments as in `auc`."""
     return _mean_over_classes(_recall_of, truth, probability, weights)
 
 
-def specificity(truth: Classes, probability: Floats, weights: Floats) -> Floats:
+def specificity(truth: Truth, probability: Floats, weights: Floats) -> Floats:
     """Share of the cases of no such class that are not predicted as it; arguments as in `auc`."""
     return _mean_over_classes(_specificity_of, truth, probability, weights)
 
 
-def precision(truth: Classes, probability: Floats, weights: Floats) -> Floats:
+def precision(truth: Truth, probability: Floats, weights: Floats) -> Floats:
     """Share of a class's predictions that are right; arguments as in `auc`."""
     return _mean_over_classes(_precision_of, truth, probability, weights)
 
 
-def f1(truth: Classes, probability: Floats, weights: Floats) -> Floats:
+def f1(truth: Truth, probability: Floats, weights: Floats) -> Floats:
     """Harmonic mean of sensitivity and precision; arguments as in `auc`."""
     return _mean_over_classes(_f1_of, truth, probability, weights)
 
 
-def accuracy(truth: Classes, probability: Floats, weights: Floats) -> Floats:
+def accuracy(truth: Truth, probability: Floats, weights: Floats) -> Floats:
     """Share of cases whose class is predicted; arguments as in `auc`."""
     return _ratio(weights @ (probability.argmax(1) == truth), weights.sum(1))
 
 
-def majority(truth: Classes, probability: Floats, weights: Floats) -> Floats:
+def majority(truth: Truth, probability: Floats, weights: Floats) -> Floats:
     """Share of the most frequent class; arguments as in `auc`."""
     return _ratio((weights @ np.eye(probability.shape[1])[truth]).max(1), weights.sum(1))
 
 
-def g_mean(truth: Classes, probability: Floats, weights: Floats) -> Floats:
+def g_mean(truth: Truth, probability: Floats, weights: Floats) -> Floats:
     """Geometric mean of the recalls of all classes; arguments as in `auc`."""
     classes = probability.shape[1]
     recalls = [_recall_of(k, truth, probability, weights) for k in range(classes)]
@@ -98,16 +98,16 @@ METRICS: Mapping[str, Metric] = {
     "f1": f1,
 }
 
-OfOneClass = Callable[[int, Classes, Floats, Floats], Floats]
+OfOneClass = Callable[[int, Truth, Floats, Floats], Floats]
 
 
-def _mean_over_classes(figure: OfOneClass, truth: Classes, probability: Floats, weights: Floats) -> Floats:
+def _mean_over_classes(figure: OfOneClass, truth: Truth, probability: Floats, weights: Floats) -> Floats:
     classes = probability.shape[1]
     looked_for = range(classes) if classes > 2 else (1,)
     return np.asarray(np.mean([figure(k, truth, probability, weights) for k in looked_for], axis=0))
 
 
-def _auc_of(k: int, truth: Classes, probability: Floats, weights: Floats) -> Floats:
+def _auc_of(k: int, truth: Truth, probability: Floats, weights: Floats) -> Floats:
     own, rest = truth == k, truth != k
     score = probability[:, k]
     beats = np.sign(score[own][:, None] - score[rest][None]) / 2 + 0.5
@@ -115,27 +115,27 @@ def _auc_of(k: int, truth: Classes, probability: Floats, weights: Floats) -> Flo
     return _ratio(won, weights[:, own].sum(1) * weights[:, rest].sum(1))
 
 
-def _recall_of(k: int, truth: Classes, probability: Floats, weights: Floats) -> Floats:
+def _recall_of(k: int, truth: Truth, probability: Floats, weights: Floats) -> Floats:
     hit, missed, _, _ = _confusion(k, truth, probability, weights)
     return _ratio(hit, hit + missed)
 
 
-def _specificity_of(k: int, truth: Classes, probability: Floats, weights: Floats) -> Floats:
+def _specificity_of(k: int, truth: Truth, probability: Floats, weights: Floats) -> Floats:
     _, _, wrong, left = _confusion(k, truth, probability, weights)
     return _ratio(left, left + wrong)
 
 
-def _precision_of(k: int, truth: Classes, probability: Floats, weights: Floats) -> Floats:
+def _precision_of(k: int, truth: Truth, probability: Floats, weights: Floats) -> Floats:
     hit, _, wrong, _ = _confusion(k, truth, probability, weights)
     return _ratio(hit, hit + wrong)
 
 
-def _f1_of(k: int, truth: Classes, probability: Floats, weights: Floats) -> Floats:
+def _f1_of(k: int, truth: Truth, probability: Floats, weights: Floats) -> Floats:
     hit, missed, wrong, _ = _confusion(k, truth, probability, weights)
     return _ratio(2 * hit, 2 * hit + missed + wrong)
 
 
-def _confusion(k: int, truth: Classes, probability: Floats, weights: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+def _confusion(k: int, truth: Truth, probability: Floats, weights: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """TP, FN, FP, TN of class k, (draws,) each."""
     own, called = truth == k, probability.argmax(1) == k
     hit, missed, wrong, left = (

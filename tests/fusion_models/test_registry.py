@@ -13,6 +13,8 @@ from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.log_vmamba.block import VARIANTS
 from fusion_models.log_vmamba.placement import PLACEMENTS
 from fusion_models.modality import Inputs
+from fusion_models.multistage.fusion import ACTIVATIONS, FUSIONS
+from fusion_models.multistage.norms import NORMS
 from fusion_models.registry import MODELS, build_model, model_row
 from fusion_models.ssm.s6 import S6
 from fusion_models.vmambax.merge import MERGES
@@ -242,6 +244,13 @@ VARIATIONS: list[tuple[str, dict[str, Any]]] = [
     *(("log-vmamba-2d-tiny", {"variant": variant}) for variant in ("host", *VARIANTS)),
     *(("log-vmamba-2d-tiny", {"placement": placement}) for placement in PLACEMENTS),
     *(("log-vmamba-3d-tiny", {"variants": (variant, variant)}) for variant in VARIANTS),
+    *(("multistage-tiny", {"fusion": fusion}) for fusion in FUSIONS),
+    *(("multistage-tiny", {"norm": norm}) for norm in NORMS),
+    *(("multistage-tiny", {"activation": activation}) for activation in ACTIVATIONS),
+    ("multistage-tiny", {"fused_stages": (2,)}),
+    ("multistage-tiny", {"fused_stages": ()}),
+    ("multistage-tiny", {"pet_reach": 3}),
+    *(("multistage-late-tiny", {"norm": norm}) for norm in NORMS),
 ]
 
 
@@ -259,7 +268,7 @@ def test_every_value_of_an_option_keeps_the_contract(name: str, options: dict[st
     assert set(groups.values()) <= {"backbone", "peft", *row.pathways}
     with torch.no_grad():
         for key, parameter in parameters_by_key(model).items():
-            if groups[key] in row.pathways:
+            if groups[key] in NEEDS:
                 parameter.mul_(0.5)
     assert torch.equal(model(*inputs(name, "ct")), before["ct"])
     learnable = {"pet", "fusion"} & set(groups.values())

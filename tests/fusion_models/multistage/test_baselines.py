@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fusion_models.contract import NoFeaturesOfCtError
 from fusion_models.multistage.baselines import EarlyFusionClassifier, LateFusionClassifier, mean_probability
 from fusion_models.multistage.network import STREAM_PAPER, STREAM_TINY
 from fusion_models.multistage.residual import ResidualBlock
@@ -81,3 +82,8 @@ def test_late_fusion_does_not_notice_a_shift_of_pet_by_whole_voxels_of_its_last_
             module.padding_mode = "circular"
     moved = model.assess(ct, pet.roll(voxels, dims=2))
     assert torch.allclose(moved, model.assess(ct, pet), atol=1e-5) == unchanged
+
+
+def test_early_fusion_has_no_features_of_ct_alone() -> None:
+    with pytest.raises(NoFeaturesOfCtError, match="EarlyFusionClassifier has no features of CT alone"):
+        EarlyFusionClassifier(crop_zyx=(16, 16, 16), outputs=2, **TINY).pool_features(images()[0])

@@ -139,3 +139,8 @@ def test_images_of_different_sizes_are_refused() -> None:
 def test_no_image_is_refused() -> None:
     with pytest.raises(ValueError, match="a case needs CT, PET or both; found neither"):
         made().assess(None, None)
+
+
+def test_health_records_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"MultistageClassifier reads CT and PET alone, found EHR of shape \(1, 3\)"):
+        made().assess(*images(), torch.zeros(1, 3))
