@@ -8,6 +8,9 @@ from protocol.errors import BackboneMissingError, ModelError
 from protocol.messages.tensors import Tensors, content_hash
 from protocol.storage.atomic_files import write_bytes
 
+NO_BACKBONE = content_hash({})
+"""What names the backbone of a network that has none: nobody sends it, everybody holds it."""
+
 
 class BackboneStore:
     """A folder of `<hash>.safetensors` files."""
@@ -32,6 +35,8 @@ class BackboneStore:
             BackboneMissingError: this center does not hold it.
             ModelError: the file was damaged.
         """
+        if expected_hash == NO_BACKBONE:
+            return {}
         path = self._path(expected_hash)
         if not path.exists():
             raise BackboneMissingError(f"backbone {expected_hash[:12]} is not in {self.root}; the coordinator sends it")

@@ -1,6 +1,6 @@
 """A model from what travels: built from its table row, wrapped with adapters, filled with backbone and tensors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Literal
@@ -21,8 +21,10 @@ from fusion_models.adapters.injection import (
 )
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.adapters.local_norm import inject_local_norms, reset_local_norms
+from fusion_models.contract import FusionModel
 from fusion_models.registry import ModelRow, build_model, model_row
 from protocol.errors import ModelError
+from protocol.messages.labels import Labels
 from protocol.messages.settings import StudySettings
 from protocol.messages.tensors import (
     CENTER,
@@ -35,10 +37,19 @@ from protocol.messages.tensors import (
     module_of,
     role_of,
 )
+from protocol.modalities import parts_of
+from protocol.tasks import TaskName
 
 NOTHING: Tensors = MappingProxyType({})
 # The center's A must not repeat the shared adapter's, which is drawn from the study's seed itself.
 CENTER_SEED = 1
+HEAD_OUTPUTS: Mapping[TaskName, Callable[[Labels], int]] = {
+    "segmentation": lambda _: 0,
+    "classification": lambda labels: len(labels.classes.values) if labels.classes else 0,
+    "survival": lambda labels: len(labels.endpoints) * labels.survival.outputs,
+}
+"""Task -> outputs of the case's head, by the study's labels: one a class, or those of one endpoint after another."""
+MASK_CLASSES = 2
 MEMORY_FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -46,17 +57,37 @@ def row_of(settings: StudySettings) -> ModelRow:
     """The table row of the study's model: looked up once where a command or an instruction comes in, then handed on.
 
     Raises:
-        ModelError: the table has no such model.
+        ModelError: the table has no such model, or the model cannot do what the study asks of it.
     """
     try:
-        return model_row(settings.model.name)
+        row = model_row(settings.model.name)
     except ValueError as error:
         raise ModelError(str(error)) from error
+    _check_wishes(settings, row)
+    return row
+
+
+def _check_wishes(settings: StudySettings, row: ModelRow) -> None:
+    """Refuse a study that asks of a model what it cannot do."""
+    name = settings.model.name
+    beyond = sorted(set(settings.tasks) - set(row.tasks))
+    if beyond:
+        raise ModelError(
+            f"model '{name}' is for {sorted(row.tasks)}, the study trains for {beyond}; name another model"
+        )
+    for_cases = [task for task in settings.tasks if HEAD_OUTPUTS[task](settings.labels)]
+    if len(for_cases) > 1:
+        raise ModelError(f"a model has one head for cases, the study trains for {for_cases}; give each a study")
+    if all("ehr" in parts_of(setting) for setting in row.settings) and not settings.labels.covariates:
+        raise ModelError(f"model '{name}' reads EHR alone, and the study names no [labels.covariates.NAME]")
+    classes = settings.model.options.get("classes", MASK_CLASSES)
+    if classes != MASK_CLASSES:
+        raise ModelError(f"contours are 0 or 1, so option 'classes' of model '{name}' must be 2, found {classes!r}")
 
 
 def assemble(
     settings: StudySettings, row: ModelRow, backbone: Tensors, tensors: Tensors, *, device: str = "cpu"
-) -> nn.Module:
+) -> FusionModel:
     """The network that `backbone` and `tensors` describe; statistics among them are not loaded.
 
     Adapters are injected when `tensors` holds any. What is personal to a center joins them when the study asks for it
@@ -99,21 +130,31 @@ def tensor_specs(model: nn.Module, pathways: Mapping[str, Sequence[str]]) -> tup
     )
 
 
-def build(settings: StudySettings, row: ModelRow) -> nn.Module:
+def build(settings: StudySettings, row: ModelRow) -> FusionModel:
     """The study's model, freshly initialised from its seed, without adapters."""
-    return build_model(row, settings.model.options, crop_zyx=settings.preprocessing.crop_zyx, seed=settings.seed)
+    return build_model(
+        row,
+        settings.model.options,
+        crop_zyx=settings.preprocessing.crop_zyx,
+        seed=settings.seed,
+        outputs=sum(HEAD_OUTPUTS[task](settings.labels) for task in settings.tasks),
+        covariates=settings.labels.covariate_width,
+    )
 
 
 def inject_adapter(model: nn.Module, settings: StudySettings, row: ModelRow, tensors: Tensors = NOTHING) -> None:
     """Wrap the study's adapter targets in place, and with them what is personal to a center and what `tensors` carries.
 
-    A is drawn from the study's seed. A rank that `tensors` shows goes before the settings' `center_rank`.
+    A is drawn from the study's seed. A rank that `tensors` shows goes before the settings' `center_rank`. A model
+    without adapter targets carries no adapter.
 
     Raises:
         ValueError: a target matches no module, or a tensor's module is no target.
     """
     adapter = settings.adapter
     targets = adapter.targets or matching_targets(model, row.adapter_targets, row.pathway_modules)
+    if row.adapter_targets and not targets:
+        raise ValueError(f"none of the adapter targets {row.adapter_targets} is a module of {type(model).__name__}")
     config = lora_config(method=adapter.method, rank=adapter.rank, alpha=adapter.alpha, targets=targets)
     inject(model, config, seed=settings.seed, spared=row.pathway_modules)
     fresh = dict.fromkeys(adapter_layers(model), settings.center_rank) if CENTER in settings.personal else {}

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import nn
 
-from client.learning.assembly import arrays_of, build, inject_adapter, tensor_specs
+from client.learning.assembly import arrays_of, build, inject_adapter, row_of, tensor_specs
 from fusion_models.adapters.injection import adapter_layers
 from fusion_models.adapters.keys import parameters_by_key
-from fusion_models.registry import model_row
-from protocol.errors import StudyError
+from protocol.errors import ModelError, StudyError
 from protocol.messages.tensors import (
     BACKBONE,
     HEAD,
@@ -42,6 +41,7 @@ logger = logging.getLogger(__name__)
 Arrays = dict[str, NDArray[np.float32]]
 
 BACKBONE_FILE = "backbone.json"
+LISTS = (nn.ModuleList, nn.ModuleDict)
 
 
 def prepare(study_file: Path, root: Path, backbone: Path | None = None) -> Study:
@@ -68,7 +68,7 @@ def prepare(study_file: Path, root: Path, backbone: Path | None = None) -> Study
         return study
     try:
         specs, initial, config = initial_state(study)
-    except ValueError as error:
+    except (ValueError, ModelError) as error:
         raise StudyError(f"study file {study_file}: {error}") from error
     if backbone is not None:
         given = read_backbone(backbone, specs)
@@ -80,18 +80,20 @@ def prepare(study_file: Path, root: Path, backbone: Path | None = None) -> Study
 
 
 def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], Arrays, dict[str, Any]]:
-    """Specs, initial tensors and peft configuration; without adapters where no stage trains any.
+    """Specs, initial tensors and peft configuration; without adapters where no stage trains any, or the model has none.
 
     DoRA's magnitudes and local normalisations are not among the initial tensors: they are the row norms and the affine
     parameters of a backbone that may still train.
     """
-    settings, row = study.settings, model_row(study.model.name)
+    settings = study.settings
+    row = row_of(settings)
     model = build(settings, row)
     config: dict[str, Any] = {}
     if any(PEFT in stage.trained for stage in study.stages):
         inject_adapter(model, settings, row)
-        whole = whole_modules(model, row.pathway_modules)
-        config = adapter_config(study.adapter, targets=adapter_layers(model), modules_to_save=whole)
+        if adapted := adapter_layers(model):
+            whole = whole_modules(model, row.pathway_modules)
+            config = adapter_config(study.adapter, targets=adapted, modules_to_save=whole)
     tensors, specs = arrays_of(parameters_by_key(model)), tensor_specs(model, row.pathways)
     for group, inputs in idle_pathways(study, {spec.group for spec in specs}).items():
         logger.warning(
@@ -125,10 +127,11 @@ def _settings_through(study: Study, stage: Stage, group: str) -> list[str]:
 def whole_modules(model: nn.Module, pathway_modules: Sequence[str]) -> list[str]:
     """The modules of the pathways, each of which has a forward pass of its own: peft cannot save a list as a whole."""
     found = dict(model.named_modules())
-    prefixes = [prefix for prefix in pathway_modules if prefix in found]
-    lists = {prefix: module for prefix in prefixes if isinstance(module := found[prefix], nn.ModuleList)}
-    parts = [f"{prefix}.{name}" for prefix, module in lists.items() for name, _ in module.named_children()]
-    return sorted([prefix for prefix in prefixes if prefix not in lists] + parts)
+    whole = {prefix: found[prefix] for prefix in pathway_modules if prefix in found}
+    while lists := {prefix: module for prefix, module in whole.items() if isinstance(module, LISTS)}:
+        parts = {f"{prefix}.{name}": part for prefix, each in lists.items() for name, part in each.named_children()}
+        whole = {prefix: module for prefix, module in whole.items() if prefix not in lists} | parts
+    return sorted(whole)
 
 
 def read_backbone(path: Path, specs: Sequence[TensorSpec]) -> Arrays:

@@ -33,3 +33,7 @@ def test_a_backbone_damaged_on_disk_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
     with pytest.raises(ModelError, match="nothing was trained on it"):
         store.get(content_hash(tensors))
+
+
+def test_the_backbone_of_a_network_without_one_is_everywhere(tmp_path: Path) -> None:
+    assert BackboneStore(tmp_path / "nowhere").get(content_hash({})) == {}

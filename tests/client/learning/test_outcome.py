@@ -27,3 +27,9 @@ def test_support_counts_pet_cases_for_the_pet_pathway_and_leaves_out_zero() -> N
     used = {"ct": frozenset({"a", "b"}), "pet": frozenset({"c"}), "ct+pet": frozenset({"b"})}
     assert support_of(Trained(0.0, used), ["pet", "fusion", "peft"]) == {"pet": 2, "fusion": 1, "peft": 3}
     assert support_of(Trained(0.0, {"ct": frozenset("a")}), ["pet", "fusion", "peft"]) == {"peft": 1}
+
+
+def test_support_of_ehr_counts_the_cases_that_ran_with_it() -> None:
+    used = {"ct": frozenset({"a", "b"}), "ehr": frozenset({"c"}), "ct+ehr": frozenset({"b"})}
+    assert support_of(Trained(0.0, used), ["ehr", "head"]) == {"ehr": 2, "head": 3}
+    assert support_of(Trained(0.0, {"ct": frozenset("a")}), ["ehr", "head"]) == {"head": 1}

@@ -2,16 +2,24 @@
 
 import json
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
+from torch import nn
 
-from deploy.study.prepare import idle_pathways, initial_state, prepare
+from deploy.study.prepare import idle_pathways, initial_state, prepare, whole_modules
+from fusion_models.registry import MODELS, ModelRow
 from protocol.errors import StudyError
 from protocol.messages.tensors import BACKBONE, ROLE_GROUPS, content_hash, role_of
+from server.rounds.study_run import FRESH
+from server.rounds.transitions import enter_stage
+from server.study.directory import read_prepared
 from server.study.file import read_study
+from strategies.bank.bank import AdapterBank
+from tests.support import records_network
 from tests.support.small_study import STUDY, write_study
 
 PERSONAL = '[strategy]\npersonal = ["center", "norm"]\ncenter_rank = 3\n\n[centers.center-a]'
@@ -143,3 +151,77 @@ def test_a_head_that_a_task_asks_and_no_stage_trains_is_idle(tmp_path: Path) -> 
     arriving = study.model_copy(update={"stages": study.stages[2:]})
     assert idle_pathways(arriving, {"head", "peft"}) == {"head": ["ct", "ct+pet", "pet"]}
     assert idle_pathways(read_study(write_study(tmp_path / "study.toml")), {"head"}) == {}
+
+
+RECORDS = """
+name = "records"
+title = "Survival from records alone"
+formed_by = "nobody"
+synthetic = true
+seed = 3
+task = "survival"
+
+[model]
+name = "records"
+
+[labels.endpoints.death]
+event = "died"
+time = "os"
+unit = "months"
+
+[labels.covariates.age]
+kind = "number"
+minimum = 0
+maximum = 120
+mean = 60
+standard_deviation = 10
+
+[labels.survival]
+head = "cox"
+
+[centers.a]
+modalities = ["ehr"]
+
+[centers.b]
+modalities = ["ehr"]
+
+[[stages]]
+name = "adapt"
+kind = "adapt"
+centers = ["a", "b"]
+rounds = 1
+local_steps = 1
+learning_rate = 1e-3
+"""
+
+
+def test_a_network_without_backbone_and_adapters_is_prepared_and_entered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the study file to the first stage: the frozen backbone is the empty one, in the bank too."""
+    monkeypatch.setitem(cast("dict[str, ModelRow]", MODELS), records_network.NAME, records_network.ROW)
+    prepare(write_study(tmp_path / "study.toml", RECORDS), tmp_path / "out")
+    prepared = read_prepared(tmp_path / "out")
+    assert prepared.groups == {key: key.partition(".")[0].replace("trunk", "ehr") for key in prepared.initial}
+    assert prepared.adapter_config == {}
+    bank = AdapterBank.create(tmp_path / "bank", prepared.study.settings, prepared.adapter_config)
+    state = enter_stage(FRESH, prepared.study.stages[0], prepared, bank)
+    assert set(state.shared) == set(prepared.initial)
+    assert state.backbone_hash == content_hash({})
+    assert bank.backbone(state.backbone_hash) == {}
+
+
+def test_a_task_that_the_model_is_not_for_is_refused_with_the_study_file(tmp_path: Path) -> None:
+    path = write_study(
+        tmp_path / "study.toml", RECORDS.replace('"records"\n\n[labels', '"pemma-unetr-tiny"\n\n[labels')
+    )
+    with pytest.raises(StudyError, match=r"study.toml: model 'pemma-unetr-tiny' is for \['segmentation'\]"):
+        prepare(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_modules_that_are_saved_whole_are_those_with_a_forward_pass() -> None:
+    """A list in a dictionary has none, nor has the dictionary."""
+    stages = nn.ModuleDict({"1": nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1)]), "2": nn.ReLU()})
+    model = nn.ModuleDict({"fusions": stages, "head": nn.Linear(1, 1), "backbone": nn.Linear(1, 1)})
+    assert whole_modules(model, ("head", "fusions", "absent")) == ["fusions.1.0", "fusions.1.1", "fusions.2", "head"]

@@ -196,3 +196,15 @@ def test_payloads_are_read_once_and_let_go() -> None:
             del array
 
     assert aggregate_linear({HEAD: tensor(0)}, arriving(), base(), {}).shared[HEAD].tolist() == [24.5]
+
+
+def test_ehr_tensors_average_over_the_centers_with_ehr_only_and_the_head_over_all() -> None:
+    """Center `b` has no EHR: 30 cases of the head, none of the records' embedding."""
+    groups = {"embedding.weight": "ehr", "head.weight": "head"}
+    payloads = [
+        sent_by("a", {"embedding.weight": tensor(4), "head.weight": tensor(4)}, ehr=10, head=10),
+        sent_by("b", {"embedding.weight": tensor(np.nan), "head.weight": tensor(8)}, head=30),
+    ]
+    shared = {key: tensor(0) for key in groups}
+    result = fedit.aggregate(shared, payloads, replace(base(), groups=groups), {}).shared
+    assert lists(result) == {"embedding.weight": [4.0], "head.weight": [7.0]}
