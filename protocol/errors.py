@@ -100,6 +100,12 @@ class CaseError(ConciliumError):
     code = "cases"
 
 
+class LabelError(CaseError):
+    """A center's table of labels and covariates that no study can begin with."""
+
+    code = "labels"
+
+
 class ModelError(ConciliumError):
     """A model, adapter or input that does not fit."""
 

@@ -6,11 +6,12 @@ A setting names the modalities that a forward pass is given, joined by `+`; fewe
 from collections.abc import Iterable
 from typing import Literal
 
+Image = Literal["ct", "pet"]
 Modality = Literal["ct", "pet", "ehr"]
 ModalitySetting = Literal["ct", "pet", "ehr", "ct+pet", "ct+ehr", "pet+ehr", "ct+pet+ehr"]
 
 MODALITIES: tuple[Modality, ...] = ("ct", "pet", "ehr")
-IMAGES: tuple[Modality, ...] = ("ct", "pet")
+IMAGES: tuple[Image, ...] = ("ct", "pet")
 SETTINGS: tuple[ModalitySetting, ...] = ("ct", "pet", "ehr", "ct+pet", "ct+ehr", "pet+ehr", "ct+pet+ehr")
 
 

@@ -11,10 +11,11 @@ from rich.table import Table
 
 from client.cli.ledger import show_ledger
 from client.cli.renew_key import renew_key
-from client.data.manifest import Modality, raise_if_unusable, scan_center
+from client.data.manifest import raise_if_unusable
+from client.data.scan import scan_center
 from client.home.agreement import agreement_digest
 from protocol.errors import CaseError
-from protocol.modalities import SETTINGS, ModalitySetting
+from protocol.modalities import SETTINGS, Modality, ModalitySetting
 from reporting import formats
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def check(data: Data, modalities: Modalities = "ct+pet") -> None:
         table.add_row(
             case.name,
             "+".join(case.modalities),
-            "yes" if case.labelled else "no",
+            "yes" if case.has_target("segmentation") else "no",
             "yes" if case.usable else "NO",
             issues,
         )
@@ -143,7 +144,7 @@ def trainer(
         agreement=agreement,
     )
     made = build_trainer(found)
-    made.manifest()
+    made.check_images()
     serve(made, found.socket, provide_key(key_path(found.socket)))
 
 

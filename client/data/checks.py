@@ -21,6 +21,7 @@ NOISE_SHARE_OF_PEAK = 0.05
 HU_OF_AIR_AT_MOST = -200.0
 HU_OF_TISSUE_AT_LEAST = 50.0
 LEAST_USUAL_COVERAGE = 0.9
+NO_IMAGE = "no-image"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from client.data.manifest import Manifest
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_text
 
-VERSION = 1
+VERSION = 2
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:

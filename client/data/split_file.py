@@ -9,23 +9,40 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from client.data.manifest import Manifest
-from client.data.split import parts
+from client.data.split import SEGMENTATION, parts
 from protocol.messages.instruction import Part
-from protocol.messages.settings import Split
+from protocol.messages.settings import StudySettings
 from protocol.storage.atomic_files import write_text
 
 
-def draw_parts_once(manifest: Manifest, *, seed: int, split: Split, folder: Path) -> dict[str, Part]:
-    """The part of every usable case that has a mask, by case name; drawn and written at the first call.
+def fixed_parts(manifest: Manifest, settings: StudySettings, folder: Path) -> dict[str, Part]:
+    """The part of every usable case that has the target of some task, by case name: as it was fixed, else as drawn."""
+    drawn = parts(manifest, seed=_seed(settings), split=settings.split, tasks=settings.tasks)
+    path = _path(settings, folder)
+    if not path.exists():
+        return dict(drawn)
+    fixed: Mapping[str, Part] = json.loads(path.read_text())
+    return {case: fixed.get(case, "train") for case in drawn}
+
+
+def draw_parts_once(manifest: Manifest, settings: StudySettings, folder: Path) -> dict[str, Part]:
+    """What `fixed_parts` says, written at the first call.
 
     Raises:
         StorageError: the split could not be written.
     """
-    path = folder / f"split-{seed}-{split.validation:g}-{split.test:g}.json"
-    drawn = parts(manifest, seed=seed, split=split)
-    if path.exists():
-        fixed: Mapping[str, Part] = json.loads(path.read_text())
-        return {case: fixed.get(case, "train") for case in drawn}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(dict(sorted(drawn.items())), indent=1))
-    return dict(drawn)
+    found, path = fixed_parts(manifest, settings, folder), _path(settings, folder)
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(dict(sorted(found.items())), indent=1))
+    return found
+
+
+def _path(settings: StudySettings, folder: Path) -> Path:
+    """Where a split is kept; studies of other tasks split by other labels and have files of their own."""
+    by = "" if settings.tasks == SEGMENTATION else f"-{'-'.join(settings.tasks)}"
+    return folder / f"split-{_seed(settings)}-{settings.split.validation:g}-{settings.split.test:g}{by}.json"
+
+
+def _seed(settings: StudySettings) -> int:
+    return settings.seed if settings.split.seed is None else settings.split.seed

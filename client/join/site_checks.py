@@ -93,7 +93,7 @@ def _folder_finding(folder: Path) -> Finding | None:
 def _cases_finding(situation: Situation, manifest: "Manifest", settings: CenterSettings) -> Finding:
     listed = _keep_list(situation, manifest)
     where = f"see {listed}" if listed else f"`concilium-center check --data {settings.data[0]}` lists them"
-    usable = sum(1 for case in manifest.usable if case.labelled)
+    usable = sum(1 for case in manifest.usable if case.has_target("segmentation"))
     text = f"{len(manifest.cases)} case(s), {usable} usable with a contour"
     expected = situation.membership.agreement.modalities if situation.membership else ()
     lacking = [name for name in expected if not any(name in case.modalities for case in manifest.usable)]

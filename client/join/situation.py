@@ -94,7 +94,7 @@ class Situation:
     @cached_property
     def manifest(self) -> "Manifest | None":
         """The center's cases; None where no data folder is known. The network side never asks."""
-        from client.data.manifest import scan_center
+        from client.data.scan import scan_center
 
         if self.settings is None or not self.settings.data:
             return None

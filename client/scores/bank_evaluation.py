@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from client.data.manifest import Manifest, Modality, raise_if_unusable, scan_center
+from client.data.manifest import Manifest, raise_if_unusable
 from client.data.preprocessing import PreparedCase, prepare_case
+from client.data.scan import scan_center
 from client.learning.assembly import assemble
 from client.scores.evaluation import score_case
 from client.scores.metrics import CaseScore, summarise
@@ -17,7 +18,7 @@ from fusion_models.registry import ModelRow
 from protocol.errors import CaseError
 from protocol.messages.settings import StudySettings
 from protocol.messages.tensors import Tensors, role_of
-from protocol.modalities import ModalitySetting
+from protocol.modalities import Modality, ModalitySetting
 from strategies.bank.bank import AdapterBank
 
 
@@ -73,7 +74,7 @@ def evaluate_cases(
     scored = 0
     for found in manifest.usable:
         runnable = runnable_settings(found.modalities, able if wanted is None else able & {wanted})
-        if not found.labelled or not runnable:
+        if not found.has_target("segmentation") or not runnable:
             continue
         case = prepare_case(found.name, found.paths, grid)
         scored += 1

@@ -5,13 +5,18 @@ from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
-from client.data.manifest import Manifest, Modality, raise_if_unusable, scan_center
+from client.data.label_checks import raise_if_mislabelled, raise_if_unlearnable
+from client.data.labelled_cases import NO_ROWS, Rows
+from client.data.manifest import Manifest, raise_if_unusable
 from client.data.manifest_file import write_manifest
 from client.data.preprocessing import PreparedCase, prepare_once
-from client.data.split_file import draw_parts_once
+from client.data.scan import Folder, join_labels, scan_folders
+from client.data.split_file import draw_parts_once, fixed_parts
 from client.learning.cancellation import Check
 from protocol.messages.instruction import Part
+from protocol.messages.labels import Labels
 from protocol.messages.settings import Preprocessing, StudySettings
+from protocol.modalities import IMAGES, Modality
 
 logger = logging.getLogger(__name__)
 
@@ -19,24 +24,54 @@ PREPARED_CASES = 64
 
 
 class Cases:
-    """The cases of one center; its folders are scanned once.
+    """The cases of one center; its folders are scanned once, its tables once for each schema.
 
     Args:
         center: its name.
         folders: its data folders, each with one folder per case.
         modalities: what it offers; files of other modalities are ignored.
         home: where it keeps manifest, splits and cache.
+        rows: its own rows of a table that several centers share: column -> value.
     """
 
-    def __init__(self, center: str, folders: Sequence[Path], modalities: Sequence[Modality], home: Path) -> None:
+    def __init__(
+        self, center: str, folders: Sequence[Path], modalities: Sequence[Modality], home: Path, rows: Rows = NO_ROWS
+    ) -> None:
         self._center, self._folders, self._modalities, self._home = center, folders, modalities, home
-        self.manifest = cache(self._scan)
+        self._rows = rows
+        self._scan = cache(self._scan_images)
+        self._joined = cache(self._join)
         self._prepared = lru_cache(maxsize=PREPARED_CASES)(self._prepare)
 
+    def check_images(self) -> None:
+        """Read every image, as far as the center offers some, before anything is asked.
+
+        Raises:
+            CaseError: the center offers images and none can be used.
+        """
+        if set(self._modalities) & set(IMAGES):
+            raise_if_unusable(join_labels(self._center, self._scan(), self._modalities, None))
+
+    def manifest(self, settings: StudySettings) -> Manifest:
+        """What is in the center's folders, with the labels that a study asks for.
+
+        Raises:
+            CaseError: no case can be used.
+            LabelError: the table says what cannot be.
+        """
+        return self._joined(settings.labels.model_dump_json())
+
     def split(self, settings: StudySettings) -> Mapping[str, Part]:
-        """Case name -> its part, fixed when it was first asked for."""
-        seed = settings.seed if settings.split.seed is None else settings.split.seed
-        return draw_parts_once(self.manifest(), seed=seed, split=settings.split, folder=self._home)
+        """Case name -> its part, fixed when it was first asked for.
+
+        Raises:
+            CaseError: no case can be used.
+            LabelError: the table says what cannot be, or the training cases do not suffice to learn a task; nothing is
+                fixed then.
+        """
+        manifest = self.manifest(settings)
+        raise_if_unlearnable(manifest, fixed_parts(manifest, settings, self._home), settings)
+        return draw_parts_once(manifest, settings, self._home)
 
     def part(self, settings: StudySettings, part: Part, check: Check) -> list[PreparedCase]:
         """The prepared cases of a part, in name order; `check` is called before each."""
@@ -46,17 +81,22 @@ class Cases:
             found.append(self._prepared(settings.preprocessing, name))
         return found
 
-    def _scan(self) -> Manifest:
-        manifest = scan_center(self._center, self._folders, self._modalities)
+    def _scan_images(self) -> tuple[Folder, ...]:
+        return scan_folders(self._center, self._folders, self._modalities)
+
+    def _join(self, schema: str) -> Manifest:
+        labels = Labels.model_validate_json(schema)
+        manifest = join_labels(self._center, self._scan(), self._modalities, labels, self._rows)
         self._home.mkdir(parents=True, exist_ok=True)
         write_manifest(manifest, self._home / "manifest.json")
+        raise_if_mislabelled(manifest)
         raise_if_unusable(manifest)
         for issue in manifest.all_issues:
             logger.warning("%s", issue.message)
         return manifest
 
     def _prepare(self, settings: Preprocessing, name: str) -> PreparedCase:
-        found = next(case for case in self.manifest().cases if case.name == name)
+        found = next(case for folder in self._scan() for case in folder.cases if case.name == name)
         case = prepare_once(name, found.paths, found.checksums, settings, self._home / "cache")
         if case.gtv is not None and not case.gtv.any():
             logger.warning(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from client.data.manifest import Manifest, Modality
+from client.data.labelled_cases import NO_ROWS, Rows
 from client.home.agreement import MAXIMUM_STEPS, check_agreed
 from client.learning.assembly import study_specs
 from client.learning.cancellation import Check, never_cancelled
@@ -23,7 +23,9 @@ from client.service.work import CenterWork
 from protocol.errors import CancelledError, ConciliumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
+from protocol.messages.settings import StudySettings
 from protocol.messages.tensors import GROUPS
+from protocol.modalities import Modality
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class Trainer:
         minimum_cases: fewest cases that may stand behind a tensor or figure that leaves.
         agreed: `settings_digest` of the one study it takes instructions of; "" for any.
         maximum_steps: most local steps that a round may ask for.
+        rows: its own rows of a table that several centers share: column -> value.
     """
 
     def __init__(
@@ -55,19 +58,30 @@ class Trainer:
         minimum_cases: int = 1,
         agreed: str = "",
         maximum_steps: int = MAXIMUM_STEPS,
+        rows: Rows = NO_ROWS,
     ) -> None:
         self.center, self.home, self.device = center, home, device
         self._agreed, self._maximum_steps = agreed, maximum_steps
-        self._work, self._outbox = CenterWork(center, folders, modalities, home, device), Outbox(home / "outbox")
+        self._work = CenterWork(center, folders, modalities, home, device, rows)
+        self._outbox = Outbox(home / "outbox")
         self._limits = EgressLimits(self._work.own_groups(GROUPS), minimum_cases, MAXIMUM_BYTES)
 
-    def manifest(self) -> Manifest:
-        """What is in the center's folders; they are scanned once.
+    def check_images(self) -> None:
+        """Read the images in the center's folders, before anything is asked; they are read once.
+
+        Raises:
+            CaseError: the center offers images and none can be used.
+        """
+        self._work.cases.check_images()
+
+    def check_cases(self, settings: StudySettings) -> None:
+        """Read all that a study asks for: images, labels and covariates; the split is drawn.
 
         Raises:
             CaseError: no case can be used.
+            LabelError: the table says what cannot be, or the training cases do not suffice to learn a task.
         """
-        return self._work.cases.manifest()
+        self._work.cases.split(settings)
 
     def perform(self, instruction: Instruction, check: Check = never_cancelled) -> Reply:
         """What `answer` seals, as values."""

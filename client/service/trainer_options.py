@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from client.data.manifest import Modality
 from client.home.agreement import MAXIMUM_STEPS
 from client.home.center_home import DEFAULT_MINIMUM_CASES, CenterHome, HomeError, read_settings
+from protocol.modalities import Modality
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
-from client.data.manifest import Modality
+from client.data.labelled_cases import NO_ROWS, Rows
 from client.home.backbone_store import BackboneStore
 from client.learning.assembly import tensor_specs
 from client.learning.cancellation import Check
@@ -24,6 +24,7 @@ from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
 from protocol.messages.settings import Training
 from protocol.messages.tensors import NEEDS, Tensors
+from protocol.modalities import Modality
 
 
 class CenterWork:
@@ -35,13 +36,20 @@ class CenterWork:
         modalities: what it offers; files of other modalities are ignored.
         home: where it keeps manifest, cache, backbones and scores.
         device: where its networks run.
+        rows: its own rows of a table that several centers share: column -> value.
     """
 
     def __init__(
-        self, center: str, folders: Sequence[Path], modalities: Sequence[Modality], home: Path, device: str
+        self,
+        center: str,
+        folders: Sequence[Path],
+        modalities: Sequence[Modality],
+        home: Path,
+        device: str,
+        rows: Rows = NO_ROWS,
     ) -> None:
         self.center, self.home, self.device = center, home, device
-        self.cases = Cases(center, tuple(folders), tuple(modalities), home)
+        self.cases = Cases(center, tuple(folders), tuple(modalities), home, rows)
         self._modalities, self._scores = tuple(modalities), ScoreCache()
         self._backbones = BackboneStore(home / "backbones")
 
@@ -74,7 +82,7 @@ class CenterWork:
             f"{part}_cases": sum(1 for found in split.values() if found == part)
             for part in ("train", "validation", "test")
         }
-        manifest = self.cases.manifest()
+        manifest = self.cases.manifest(instruction.settings)
         facts |= {"cases": len(manifest.usable), "refused_cases": len(manifest.quarantined)}
         facts |= {"modalities": "+".join(sorted(self._modalities)), "device": self.device}
         return Reply(center=self.center, kind="register", facts=facts)

@@ -57,7 +57,7 @@ def simulate(
     trainers = {center: trainer_for(center) for center in study.centers}
     for center, trainer in trainers.items():
         with console.status(f"checking the cases of {center}"):
-            trainer.manifest()
+            trainer.check_cases(study.settings_for(center))
     try:
         with Display(study, console) as display:
             ENGINES[engine](
@@ -78,7 +78,8 @@ def make_trainer(study: Study, data: Path, out: Path, device: str, center: str) 
     """The trainer of one center of a study."""
     entry = study.centers[center]
     folders = [data / folder for folder in (entry.folders or (center,))]
-    return Trainer(center, folders, entry.modalities, center_home(out, center), device=device)  # type: ignore[arg-type]
+    home = center_home(out, center)
+    return Trainer(center, folders, entry.modalities, home, device=device, rows=entry.rows)
 
 
 def center_home(out: Path, center: str) -> Path:

@@ -48,7 +48,7 @@ class Center(Settings):
 
     modalities: tuple[Modality, ...] = Field(default=IMAGES, min_length=1)
     folders: tuple[str, ...] = ()
-    rows: dict[str, str] = {}
+    rows: dict[str, str | tuple[str, ...]] = {}
     evaluated: bool = True
     rank: PositiveInt | None = None
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.data.manifest import scan_center
+from client.data.scan import scan_center
 from client.data.split import parts
 from client.data.synthetic import CENTERS, write_synthetic_cohort
 from server.study.directory import StudyDirectory, read_prepared

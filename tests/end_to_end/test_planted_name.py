@@ -64,7 +64,7 @@ def center(
     for number, case in enumerate(sorted(path for path in (cohort / "center-d").iterdir() if path.is_dir())):
         shutil.copytree(case, found.data / f"{NAME}-{number}")
     trainer = Ending("center-d", [found.data], ("ct",), found.home)
-    trainer.manifest()
+    trainer.check_images()
 
     def noting(frame: bytes) -> Reply:
         found.frames.append(frame)

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from client.data.manifest import Case, Manifest, scan_center
+from client.data.manifest import Case, Manifest
+from client.data.scan import scan_center
 from client.data.volume import IDENTITY, Quantity, Volume, write_volume
 
 Origin = tuple[float, float, float]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from client.data.manifest import scan_center
 from client.data.manifest_file import read_manifest, write_manifest
+from client.data.scan import scan_center
 from protocol.errors import CaseError, StorageError
 from tests.support.two_cases import scan
 

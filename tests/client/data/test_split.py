@@ -1,6 +1,7 @@
 """The split: seeded, per patient, independent of order, fixed for the study."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from client.data.checks import Issue
+from client.data.labels import CaseLabels
 from client.data.manifest import Case, File, Manifest
 from client.data.split import parts, split_of
 from protocol.messages.settings import Split
+from protocol.tasks import TaskName
 
 PATIENTS = st.lists(st.text("abc123", min_size=1, max_size=6), min_size=1, max_size=40, unique=True)
 SHARES = st.floats(0.01, 1.0)
@@ -101,3 +104,95 @@ def test_two_cases_of_one_patient_share_their_part():
         cases = [_case("visit1", patient="p"), _case("visit2", patient="p"), _case("x"), _case("y")]
         drawn = parts(_manifest(*cases), seed=seed, split=Split())
         assert drawn["visit1"] == drawn["visit2"]
+
+
+def _labelled(name: str, labels: CaseLabels, *, folder: str = "a", patient: str = "") -> Case:
+    return Case(name, patient or name, folder, {}, {}, {}, labels=labels)
+
+
+def _by_class(counts: Mapping[int, int], folder: str = "a") -> list[Case]:
+    return [
+        _labelled(f"{folder}-{index}-{n}", CaseLabels(class_index=index), folder=folder)
+        for index, count in counts.items()
+        for n in range(count)
+    ]
+
+
+def test_a_study_of_segmentation_splits_as_it_always_did():
+    drawn = parts(_manifest(*(_case(f"p{n}") for n in range(8))), seed=5, split=Split())
+    others = {"p3": "test", "p4": "test", "p6": "validation"}
+    assert drawn == {f"p{n}": others.get(f"p{n}", "train") for n in range(8)}
+
+
+@given(PATIENTS, st.integers(0, 9), SHARES, SHARES)
+def test_one_stratum_alone_changes_nothing(patients, seed, validation, test):
+    drawn = split_of(patients, seed=seed, validation=validation, test=test)
+    assert split_of(patients, seed=seed, validation=validation, test=test, strata=dict.fromkeys(patients, 1)) == drawn
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_part_has_its_share_of_each_class(seed):
+    drawn = parts(_manifest(*_by_class({0: 20, 1: 5})), seed=seed, split=Split(), tasks=("classification",))
+    assert Counter((name[2], part) for name, part in drawn.items()) == {
+        ("0", "train"): 13,
+        ("0", "validation"): 3,
+        ("0", "test"): 4,
+        ("1", "train"): 3,
+        ("1", "validation"): 1,
+        ("1", "test"): 1,
+    }
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=40), st.integers(0, 9))
+def test_strata_leave_the_sizes_as_they_are(strata, seed):
+    patients = {str(n): stratum for n, stratum in enumerate(strata)}
+    drawn = split_of(patients, seed=seed, validation=0.16, test=0.2, strata=patients)
+    assert Counter(drawn.values()) == Counter(split_of(patients, seed=seed, validation=0.16, test=0.2).values())
+
+
+def test_the_only_patient_of_a_class_trains():
+    for seed in range(10):
+        drawn = parts(_manifest(*_by_class({0: 9, 1: 1})), seed=seed, split=Split(), tasks=("classification",))
+        assert drawn["a-1-0"] == "train"
+
+
+def test_survival_splits_by_the_event_of_the_first_endpoint():
+    cases = [_labelled(f"{n}", CaseLabels(endpoints=((9.0, int(n < 5)), (9.0, n % 2)))) for n in range(15)]
+    for seed in range(5):
+        drawn = parts(_manifest(*cases), seed=seed, split=Split(), tasks=("survival",))
+        counts = Counter(part for name, part in drawn.items() if int(name) < 5)
+        assert counts == {"train": 3, "validation": 1, "test": 1}
+
+
+def test_the_last_task_with_strata_decides():
+    cases = [_labelled(f"{n}", CaseLabels(int(n < 5), ((9.0, n % 2),))) for n in range(15)]
+
+    def drawn(*tasks: TaskName) -> Mapping[str, str]:
+        return parts(_manifest(*cases), seed=3, split=Split(), tasks=tasks)
+
+    assert drawn("classification", "segmentation") == drawn("survival", "classification") == drawn("classification")
+    assert drawn("classification", "survival") == drawn("survival") != drawn("classification")
+
+
+def test_a_case_with_the_target_of_any_task_has_a_part():
+    cases = [_case("mask"), _labelled("class", CaseLabels(class_index=0)), _case("neither", mask=False)]
+    drawn = parts(_manifest(*cases), seed=0, split=Split(), tasks=("segmentation", "classification"))
+    assert sorted(drawn) == ["class", "mask"]
+
+
+def test_two_cases_of_one_patient_are_one_of_the_higher_class():
+    of_p = [_labelled(name, CaseLabels(index), patient="p") for name, index in (("first", 0), ("later", 1))]
+    cases = [*of_p, *_by_class({0: 9})]
+    for seed in range(10):
+        drawn = parts(_manifest(*cases), seed=seed, split=Split(), tasks=("classification",))
+        assert drawn["first"] == drawn["later"] == "train"
+
+
+def test_a_pooled_center_of_a_shared_table_splits_as_its_parts_do():
+    x, y = _by_class({0: 7, 1: 3}, "t/x"), _by_class({0: 5, 1: 5}, "t/y")
+    alone = {**_parts_of_classes(*x), **_parts_of_classes(*y)}
+    assert _parts_of_classes(*y, *x) == alone
+
+
+def _parts_of_classes(*cases: Case) -> dict[str, str]:
+    return dict(parts(_manifest(*cases), seed=1, split=Split(), tasks=("classification",)))

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 from client.data.manifest import Case, File, Manifest
-from client.data.split_file import draw_parts_once
-from protocol.messages.settings import Split
+from client.data.split_file import draw_parts_once, fixed_parts
+from protocol.messages.settings import Model, Split, StudySettings
+from tests.support.clinical_table import SCHEMA
 
-SPLIT = Split(validation=0.25, test=0.25)
+SETTINGS = StudySettings(study="s", seed=3, model=Model(name="m"), split=Split(validation=0.25, test=0.25))
 
 
 def manifest(*names: str) -> Manifest:
@@ -17,13 +18,28 @@ def manifest(*names: str) -> Manifest:
 
 
 def test_a_split_is_written_once_and_read_back(tmp_path: Path) -> None:
-    first = draw_parts_once(manifest("p", "q", "r", "s"), seed=3, split=SPLIT, folder=tmp_path / "home")
+    first = draw_parts_once(manifest("p", "q", "r", "s"), SETTINGS, tmp_path / "home")
     assert sorted(first.values()) == ["test", "train", "train", "validation"]
     assert json.loads((tmp_path / "home" / "split-3-0.25-0.25.json").read_text()) == first
-    assert draw_parts_once(manifest("p", "q", "r", "s"), seed=3, split=SPLIT, folder=tmp_path / "home") == first
+    assert draw_parts_once(manifest("p", "q", "r", "s"), SETTINGS, tmp_path / "home") == first
 
 
 def test_what_the_file_says_goes_before_what_would_be_drawn_and_newcomers_train(tmp_path: Path) -> None:
     (tmp_path / "split-3-0.25-0.25.json").write_text(json.dumps({"p": "test", "gone": "validation"}))
-    found = draw_parts_once(manifest("p", "q", "r"), seed=3, split=SPLIT, folder=tmp_path)
+    found = draw_parts_once(manifest("p", "q", "r"), SETTINGS, tmp_path)
     assert found == {"p": "test", "q": "train", "r": "train"}
+
+
+def test_a_split_that_is_looked_at_is_not_fixed(tmp_path: Path) -> None:
+    assert sorted(fixed_parts(manifest("p", "q"), SETTINGS, tmp_path).values()) == ["test", "train"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_of_labels_has_a_split_of_its_own(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(update={"tasks": ("segmentation", "classification"), "labels": SCHEMA})
+    draw_parts_once(manifest("p", "q"), SETTINGS, tmp_path)
+    draw_parts_once(manifest("p", "q"), settings, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "split-3-0.25-0.25-segmentation-classification.json",
+        "split-3-0.25-0.25.json",
+    ]

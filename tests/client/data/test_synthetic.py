@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from client.data.manifest import scan_center
+from client.data.scan import scan_center
 from client.data.scanner import Scan
 from client.data.synthetic import CENTERS, SyntheticCenter, acquire, write_synthetic_cohort
 from client.data.volume import same_grid, to_image

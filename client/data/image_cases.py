@@ -1,0 +1,80 @@
+"""The folders of NIfTI files of one data folder as cases: what is there, on which grid, with which issues."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from client.data.checks import NO_IMAGE, Issue, Subject, case_issues
+from client.data.manifest import QUANTITIES, Case, File
+from client.data.volume import Grid, Volume, read_grid, read_volume
+from protocol.errors import CaseError
+from protocol.modalities import IMAGES, Modality
+
+SUFFIX = ".nii.gz"
+
+
+def scan_images(center: str, folder: Path, modalities: Sequence[Modality], patients: Mapping[str, str]) -> list[Case]:
+    """Read every case of a folder with all its issues; none where the center offers no image.
+
+    A modality the center does not offer is ignored, also where its file exists. `patients` names the patient of a case
+    that is not a patient of its own.
+    """
+    images = [modality for modality in IMAGES if modality in modalities]
+    if not images:
+        return []
+    offered: tuple[File, ...] = (*images, "gtv")
+    return [_scan_case(center, path, patients.get(path.name, path.name), offered) for path in _case_folders(folder)]
+
+
+def _case_folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _scan_case(center: str, folder: Path, patient: str, offered: Sequence[File]) -> Case:
+    subject = Subject(center, folder.name, folder)
+    paths = {file: folder / f"{file}{SUFFIX}" for file in offered if (folder / f"{file}{SUFFIX}").is_file()}
+    volumes: dict[File, Volume] = {}
+    checksums: dict[File, str] = {}
+    issues = _absences(subject, paths, offered)
+    for file, path in paths.items():
+        try:
+            checksums[file] = _checksum(path)
+            volumes[file] = read_volume(path, QUANTITIES[file])
+        except (CaseError, OSError) as error:
+            step = "export the file again, or remove it if the case has none"
+            issues.append(subject.issue("unreadable", path.name, str(error), "a 3D NIfTI image", step))
+    named = {paths[file].name: volume for file, volume in volumes.items()}
+    issues += case_issues(subject, named, _mask_grids(folder, volumes, paths))
+    grids = {file: volume.grid for file, volume in volumes.items()}
+    return Case(folder.name, patient, folder.parent.name, paths, grids, checksums, tuple(issues))
+
+
+def _absences(subject: Subject, paths: Mapping[File, Path], offered: Sequence[File]) -> list[Issue]:
+    images = [f"{file}{SUFFIX}" for file in offered if file != "gtv"]
+    issues = []
+    if not set(paths) & set(IMAGES):
+        found = ", ".join(sorted(path.name for path in subject.folder.iterdir())) or "an empty folder"
+        step = "add an image, or remove the folder"
+        issues.append(subject.issue(NO_IMAGE, "", found, f"at least one of {', '.join(images)}", step))
+    if "gtv" not in paths:
+        step = "add the mask, or accept that the case neither trains for segmentation nor is scored on it"
+        issues.append(subject.issue("no-mask", f"gtv{SUFFIX}", "no file", "a tumour mask", step, fatal=False))
+    return issues
+
+
+def _mask_grids(folder: Path, volumes: Mapping[File, Volume], paths: Mapping[File, Path]) -> tuple[Grid, ...]:
+    """The grids a mask may lie on; a center that does not offer its CT may still hold contours drawn on it."""
+    if "ct" in paths:
+        return (volumes["ct"].grid,) if "ct" in volumes else ()
+    grids = (volumes["pet"].grid,) if "pet" in volumes else ()
+    try:
+        return (*grids, read_grid(folder / f"ct{SUFFIX}"))
+    except CaseError:
+        return grids
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

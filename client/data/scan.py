@@ -1,0 +1,134 @@
+"""A center's data folders as one manifest: folders of images, and a table with labels and covariates.
+
+    <folder>/<case>/ct.nii.gz     HU
+    <folder>/<case>/pet.nii.gz    SUV by body weight, on its own grid
+    <folder>/<case>/gtv.nii.gz    0/1, on the CT grid; on the PET grid when the case has no CT
+    <folder>/labels.csv           a row for each case, with the columns that the study names
+
+Any file may be absent; a row without images is a case where the center offers EHR. A patient is a case unless
+`<folder>/participants.csv`, or the table, has the columns `case,patient`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from client.data.checks import Issue, Subject
+from client.data.image_cases import scan_images
+from client.data.labelled_cases import NO_ROWS, Rows, label_cases
+from client.data.manifest import Case, Manifest
+from client.data.table import CASE_COLUMNS, PARTICIPANTS, read_table
+from protocol.errors import CaseError
+from protocol.messages.labels import Labels
+from protocol.modalities import IMAGES, Modality
+
+
+def scan_center(
+    center: str,
+    folders: Sequence[Path],
+    modalities: Sequence[Modality],
+    labels: Labels | None = None,
+    rows: Rows = NO_ROWS,
+) -> Manifest:
+    """Read every case of a center's folders and collect all issues; raises nothing about the data.
+
+    Args:
+        center: its name.
+        folders: its data folders.
+        modalities: what it offers; files of others are ignored.
+        labels: the study's schema; without one no table is read.
+        rows: the center's own rows of a table that several share: column -> value.
+    """
+    return join_labels(center, scan_folders(center, folders, modalities), modalities, labels, rows)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The cases of a data folder that have images, and what is wrong with the folder as a whole."""
+
+    path: Path
+    cases: tuple[Case, ...]
+    issues: tuple[Issue, ...] = ()
+
+
+def scan_folders(center: str, folders: Sequence[Path], modalities: Sequence[Modality]) -> tuple[Folder, ...]:
+    """The images of each folder, with their issues; this reads every voxel."""
+    return tuple(_scan_folder(center, folder, modalities) for folder in folders)
+
+
+def join_labels(
+    center: str,
+    folders: Sequence[Folder],
+    modalities: Sequence[Modality],
+    labels: Labels | None,
+    rows: Rows = NO_ROWS,
+) -> Manifest:
+    """The cases of `scan_folders` with what the tables say of them, and rows without images where EHR is offered."""
+    cases: list[Case] = []
+    issues: list[Issue] = []
+    for folder in folders:
+        found, told = list(folder.cases), list(folder.issues)
+        if labels is not None:
+            found, about_table = label_cases(Subject(center, "", folder.path), found, labels, modalities, rows)
+            told += about_table
+        if not found:
+            told.append(_no_cases(Subject(center, "", folder.path), modalities))
+        cases, issues = cases + found, issues + told
+    ordered = sorted(cases, key=lambda case: (case.name, case.folder))
+    return Manifest(center, tuple(_with_duplicates_told(center, ordered)), tuple(issues))
+
+
+def _scan_folder(center: str, folder: Path, modalities: Sequence[Modality]) -> Folder:
+    issues: tuple[Issue, ...] = ()
+    try:
+        patients = _patients(folder / PARTICIPANTS)
+    except CaseError as error:
+        patients, step = {}, "mend it: it says which cases are of one patient, who must not both train and test"
+        issues = (Subject(center, "", folder).issue("participants", PARTICIPANTS, str(error), "a CSV table", step),)
+    return Folder(folder, tuple(scan_images(center, folder, modalities, patients)), issues)
+
+
+def _patients(path: Path) -> dict[str, str]:
+    """Case to patient from `participants.csv`; empty when there is none or it lacks these columns."""
+    if not path.is_file():
+        return {}
+    table = read_table(path)
+    if table.lacks(CASE_COLUMNS):
+        return {}
+    named = {row.text("case"): row.text("patient") for row in table.rows}
+    return {case: patient for case, patient in named.items() if case and patient}
+
+
+def _no_cases(subject: Subject, modalities: Sequence[Modality]) -> Issue:
+    found = "no folder inside" if subject.folder.is_dir() else "no such folder"
+    tables = " or a table with a row for each case" if "ehr" in modalities else ""
+    step = "correct the path, or convert the images first"
+    return subject.issue("no-cases", "", found, f"<folder>/<case>/ct.nii.gz, pet.nii.gz, gtv.nii.gz{tables}", step)
+
+
+def _with_duplicates_told(center: str, cases: Sequence[Case]) -> list[Case]:
+    """Two cases under one name are both left out; equal images under two names are told."""
+    names = Counter(case.name for case in cases)
+    images = Counter(_image_key(case) for case in cases)
+    told = []
+    for case in cases:
+        subject = Subject(center, case.name, _folder_of(case))
+        issues = list(case.issues)
+        if names[case.name] > 1:
+            found = f"{names[case.name]} cases with one id in the center's folders"
+            issues.append(subject.issue("duplicate", "", found, "one", "rename or remove the others"))
+        elif _image_key(case) and images[_image_key(case)] > 1:
+            found = "images equal to another case's, byte for byte"
+            step = "name the patient of both in participants.csv (case,patient), or remove one"
+            issues.append(subject.issue("same-images", "", found, "different images", step, fatal=False))
+        told.append(replace(case, issues=tuple(issues)))
+    return told
+
+
+def _folder_of(case: Case) -> Path:
+    return next(iter(case.paths.values())).parent if case.paths else Path(case.folder) / case.name
+
+
+def _image_key(case: Case) -> tuple[str, ...]:
+    return tuple(case.checksums[modality] for modality in IMAGES if modality in case.checksums)
