@@ -54,7 +54,7 @@ def scan(phantom: Phantom, ct: CtScanner, pet: PetScanner | None, isocenter_xyz_
     """Acquire the phantom; `isocenter_xyz_mm` is where its middle lies in the scanner's coordinates."""
     grid = grid_around_zero(ct.spacing_zyx_mm)
     fine = _refine(grid)
-    maps = rasterise(phantom, _points(fine))
+    maps = rasterise(phantom, points_of(fine))
     density_hu = _block_mean(maps.hu) + np.float32(ct.offset_hu)
     noisy_hu = density_hu + rng.normal(0, ct.noise_hu, density_hu.shape)
     ct_volume = Volume(
@@ -104,7 +104,8 @@ def _axes_zyx_mm(grid: Grid) -> list[NDArray[np.float32]]:
     return [(start + mm * np.arange(size)).astype(np.float32) for size, mm, start in axes]
 
 
-def _points(grid: Grid) -> Points:
+def points_of(grid: Grid) -> Points:
+    """The coordinates of a grid's voxel centers, in mm."""
     z, y, x = np.meshgrid(*_axes_zyx_mm(grid), indexing="ij", sparse=True)
     return Points(x, y, z)
 

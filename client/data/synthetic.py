@@ -1,14 +1,16 @@
 """The synthetic cohort: phantoms seen by the scanners of several centers, written as NIfTI in the layout of real data.
 
-    <root>/<center>/<case>/{ct,pet,gtv}.nii.gz     <root>/participants.csv     <root>/README.txt
+    <root>/<center>/<case>/{ct,pet,gtv}.nii.gz     <root>/<center>/labels.csv
+    <root>/participants.csv                        <root>/README.txt
 
-Every patient is drawn from the seed and its own name: adding a center or a patient changes no other.
+Every patient is drawn from the seed and its own name: adding a center or a patient changes no other. Labels have a
+generator of their own, so that images are the same whatever is drawn for them.
 """
 
 import csv
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import numpy as np
 
 from client.data.phantom import draw_phantom
 from client.data.scanner import CtScanner, PetScanner, Scan, scan
+from client.data.synthetic_labels import COLUMNS, SyntheticLabels, draw_labels
 from client.data.volume import write_volume
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_text
@@ -70,6 +73,16 @@ these images says anything about clinical performance. "Centers" are settings of
 {centers}
 
 Layout: <center>/<case>/ct.nii.gz (HU), pet.nii.gz (SUV, own grid), gtv.nii.gz (0/1, on the CT grid).
+
+SYNTHETIC LABELS: <center>/labels.csv was drawn from a formula too (client/data/synthetic_labels.py); it is nobody's
+record. An empty cell is a missing value.
+  case       the folder's name
+  subtype    class 0 or 1, likelier 1 for a large dull part (CT shows it) and a hot tumour (PET shows it)
+  days       whole days to the event, or to the end of follow-up
+  event      1 where the event came, 0 where the patient was censored before
+  age_years  age; an older patient has the event earlier
+  stage      1 to 4; a higher one has the event earlier
+Time to the event also shortens with the volume of the tumour's dull part and with the uptake of its hot part.
 """
 
 
@@ -85,17 +98,27 @@ def write_synthetic_cohort(root: Path, *, centers: Sequence[SyntheticCenter] = C
     for center in centers:
         for name in center.cases:
             _write_case(root / center.name / name, acquire(center, name, seed))
-    write_text(root / "participants.csv", _participants(centers))
+        write_text(root / center.name / "labels.csv", _table(_labelled(center, seed)))
+    write_text(root / "participants.csv", _table(_rows(centers)))
     described = "\n".join(f"  {center.name}: {center.patients} cases, {center.ct}, {center.pet}" for center in centers)
     write_text(root / "README.txt", README.format(seed=seed, centers=described))
 
 
 def acquire(center: SyntheticCenter, case: str, seed: int) -> Scan:
     """One synthetic case as the center's scanners see it."""
-    rng = np.random.default_rng(int.from_bytes(hashlib.sha256(f"{seed}|{case}".encode()).digest()[:16], "big"))
+    rng = _generator(f"{seed}|{case}")
     phantom = draw_phantom(rng)
     x, y, z = (float(shift) for shift in rng.uniform((-20, -180, -800), (20, -140, 400)))
     return scan(phantom, center.ct, center.pet, (x, y, z), rng)
+
+
+def labels_of(case: str, seed: int) -> SyntheticLabels:
+    """One synthetic case's row of the table."""
+    return draw_labels(draw_phantom(_generator(f"{seed}|{case}")), _generator(f"{seed}|{case}|labels"))
+
+
+def _generator(name: str) -> np.random.Generator:
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "big"))
 
 
 def _write_case(folder: Path, images: Scan) -> None:
@@ -115,10 +138,15 @@ def _refuse_other_cases(folder: Path, center: SyntheticCenter) -> None:
         )
 
 
-def _participants(centers: Sequence[SyntheticCenter]) -> str:
+def _table(rows: Iterable[Sequence[str]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(_rows(centers))
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def _labelled(center: SyntheticCenter, seed: int) -> Iterator[tuple[str, ...]]:
+    yield COLUMNS
+    yield from ((case, *labels_of(case, seed).cells()) for case in center.cases)
 
 
 def _rows(centers: Sequence[SyntheticCenter]) -> Iterator[tuple[str, str, str]]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from client.data.scan import scan_center
 from client.data.scanner import Scan
-from client.data.synthetic import CENTERS, SyntheticCenter, acquire, write_synthetic_cohort
+from client.data.synthetic import CENTERS, SyntheticCenter, acquire, labels_of, write_synthetic_cohort
 from client.data.volume import same_grid, to_image
 from protocol.errors import CaseError
 
@@ -80,6 +80,36 @@ def test_everything_is_called_synthetic(cohort: Path):
     assert rows[:2] == ["patient,center,pet_spacing_mm", "synthetic-center-a-01,center-a,5.47"]
     assert rows[-1] == "synthetic-center-d-02,center-d,"
     assert len(rows) == 9
+
+
+def test_each_center_has_a_table_of_labels_with_a_row_a_case(cohort: Path):
+    for center in SMALL:
+        rows = (cohort / center.name / "labels.csv").read_text().splitlines()
+        assert rows[0] == "case,subtype,days,event,age_years,stage"
+        assert [row.partition(",")[0] for row in rows[1:]] == list(center.cases)
+
+
+def test_a_row_holds_the_labels_drawn_for_its_case(cohort: Path):
+    case = CENTERS[1].cases[0]
+    text = (cohort / "center-b" / "labels.csv").read_text().splitlines()[1]
+    assert text == ",".join((case, *labels_of(case, 0).cells()))
+
+
+def test_labels_change_with_the_seed():
+    assert labels_of(CENTERS[0].cases[0], 0) != labels_of(CENTERS[0].cases[0], 1)
+
+
+@pytest.mark.parametrize(("center", "ct_sum", "pet_sum"), [(0, -43_005_413, 13_300.118), (1, -36_814_319, 24_219.936)])
+def test_the_images_are_those_of_earlier_versions(center: int, ct_sum: int, pet_sum: float):
+    """Sums of HU and SUV as they were before the cohort had labels: studies on it stay comparable."""
+    images = acquire(CENTERS[center], CENTERS[center].cases[0], 0)
+    assert images.pet is not None
+    assert images.ct.array_zyx.sum(dtype=int) == pytest.approx(ct_sum, abs=50)
+    assert images.pet.array_zyx.sum(dtype=float) == pytest.approx(pet_sum, abs=0.5)
+
+
+def test_the_readme_calls_the_labels_synthetic(cohort: Path):
+    assert "SYNTHETIC LABELS" in (cohort / "README.txt").read_text()
 
 
 def test_a_folder_with_other_cases_is_left_alone(tmp_path: Path):

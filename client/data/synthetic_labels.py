@@ -1,0 +1,112 @@
+"""Labels of the synthetic cohort: time to an event, class and covariates, drawn from what images and record show.
+
+    eta = a_CT z(ln V_dull) + a_PET z(SUV_hot) + a_E (z(age) + z(stage)) / sqrt(2)
+    T   = SCALE_DAYS (E / exp(eta))^(1 / SHAPE),   E ~ Exp(1)        Weibull with proportional hazards
+    C   ~ U(CENSORED_DAYS),    days = min(T, C),    event = [T <= C]
+    subtype = 1 with probability 1 / (1 + exp(-a_class (z(ln V_dull) + z(SUV_hot))))
+
+    V_dull    volume of the tumour's dull part in ml: CT shows it, PET does not
+    SUV_hot   uptake of its hot part: PET shows it, CT does not
+    age, stage    in the record alone; stage is 1 to 4
+    z(.)      standardised by constants of the synthetic anatomy
+
+The three sources are independent but for the sizes of the two parts, so a model that reads more of them ranks better.
+Labels have a random generator of their own: images do not depend on them. Some values are missing, as in real tables.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.random import Generator
+
+from client.data.phantom import Phantom, rasterise
+from client.data.scanner import grid_around_zero, points_of
+
+COLUMNS = ("case", "subtype", "days", "event", "age_years", "stage")
+VOXEL_ZYX_MM = (4.0, 4.0, 4.0)
+LOG_DULL_ML, SUV_HOT, AGE_YEARS, STAGE = (2.42, 0.36), (6.25, 1.6), (63.0, 11.0), (2.5, 1.12)
+CT_EFFECT = PET_EFFECT = 1.3
+EHR_EFFECT = 1.5
+CLASS_EFFECT = 2.0
+SCALE_DAYS, SHAPE = 900.0, 1.5
+CENSORED_DAYS = (300.0, 4000.0)
+AGES = (30.0, 90.0)
+STAGES = (1, 2, 3, 4)
+MISSING = 0.04
+
+
+@dataclass(frozen=True)
+class SyntheticLabels:
+    """A patient's row of the table; None where a value is missing. `days` and `event` are missing together."""
+
+    subtype: int | None
+    days: int | None
+    event: int | None
+    age_years: int | None
+    stage: int | None
+
+    def cells(self) -> tuple[str, ...]:
+        """As text in the order of the columns after `case`; what is missing is empty."""
+        values = (self.subtype, self.days, self.event, self.age_years, self.stage)
+        return tuple("" if value is None else str(value) for value in values)
+
+
+def draw_labels(phantom: Phantom, rng: Generator) -> SyntheticLabels:
+    """A patient's labels, with a few values gone missing."""
+    whole = draw_complete_labels(phantom, rng)
+    gone = {name for name in ("subtype", "days", "age_years", "stage") if rng.random() < MISSING}
+    if "days" in gone:
+        gone.add("event")
+    return replace(whole, **dict.fromkeys(gone))
+
+
+def draw_complete_labels(phantom: Phantom, rng: Generator) -> SyntheticLabels:
+    """A patient's labels before any goes missing."""
+    ct, pet = ct_score(phantom), pet_score(phantom)
+    age = float(np.clip(rng.normal(*AGE_YEARS), *AGES))
+    stage = int(rng.choice(STAGES))
+    hazard = math.exp(log_hazard(ct, pet, ehr_score(age, stage)))
+    time_days = SCALE_DAYS * (rng.exponential() / hazard) ** (1 / SHAPE)
+    censored_days = rng.uniform(*CENSORED_DAYS)
+    likely = 1 / (1 + math.exp(-CLASS_EFFECT * (ct + pet)))
+    return SyntheticLabels(
+        subtype=int(rng.random() < likely),
+        days=max(1, round(min(time_days, censored_days))),
+        event=int(time_days <= censored_days),
+        age_years=round(age),
+        stage=stage,
+    )
+
+
+def log_hazard(ct: float, pet: float, ehr: float) -> float:
+    """eta from the three standardised scores."""
+    return CT_EFFECT * ct + PET_EFFECT * pet + EHR_EFFECT * ehr
+
+
+def ct_score(phantom: Phantom) -> float:
+    """z(ln V_dull)."""
+    return _z(math.log(dull_ml(phantom)), LOG_DULL_ML)
+
+
+def pet_score(phantom: Phantom) -> float:
+    """z(SUV_hot)."""
+    return _z(phantom.tumour.hot_suv, SUV_HOT)
+
+
+def ehr_score(age_years: float, stage: int) -> float:
+    """(z(age) + z(stage)) / sqrt(2)."""
+    return (_z(age_years, AGE_YEARS) + _z(stage, STAGE)) / math.sqrt(2)
+
+
+def dull_ml(phantom: Phantom) -> float:
+    """Volume of the tumour's dull part in ml, at least one voxel of 4 mm."""
+    points = points_of(grid_around_zero(VOXEL_ZYX_MM))
+    inside = rasterise(phantom, points).tumour
+    voxels = float((1 - phantom.tumour.heat(points))[inside].sum())
+    return max(voxels, 1.0) * math.prod(VOXEL_ZYX_MM) / 1000
+
+
+def _z(value: float, scale: tuple[float, float]) -> float:
+    mean, deviation = scale
+    return (value - mean) / deviation
