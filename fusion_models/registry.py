@@ -13,7 +13,7 @@ from fusion_models.diagnostics import Diagnostics, NoDiagnostics
 from fusion_models.log_vmamba import ct_pet_2d, ct_pet_3d
 from fusion_models.multistage import baselines, network
 from fusion_models.options import Sizes, check_options
-from fusion_models.pemma import early_fusion, unetr
+from fusion_models.pemma import early_fusion, prognosis, unetr
 from fusion_models.vmambax import gate_statistics, slices
 
 Crop = tuple[int, int, int]
@@ -69,10 +69,12 @@ class ModelRow:
 
 
 ALL_SETTINGS = ("ct", "pet", "ct+pet")
+EVERY_SETTING = ("ct", "pet", "ehr", "ct+pet", "ct+ehr", "pet+ehr", "ct+pet+ehr")
 ATTENTION = ("attn.qkv", "attn.out_proj")
 SCANNED = ("op.in_proj", "op.out_proj", "x_proj")
 LOG_SCANNED = ("in_proj", "x_proj", "fold", "out_proj")
 PEMMA_PATHWAY = {"pet": ("pet_embedding", "pet_skip")}
+PROGNOSIS_PATHWAYS = {**PEMMA_PATHWAY, "ehr": ("ehr_embedding",), "head": ("head",)}
 VMAMBAX_PATHWAYS = {
     "pet": ("network.pet_encoder", "network.pet_tap_norms"),
     "fusion": ("network.merges", "network.interactions"),
@@ -87,6 +89,18 @@ CLASSES = ("classification",)
 
 def _pemma(options: Sizes, crop_zyx: Crop) -> ModelRow:
     return ModelRow(unetr.PemmaUnetr, options, crop_zyx, ALL_SETTINGS, ATTENTION, PEMMA_PATHWAY)
+
+
+def _pemma_prognosis(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(
+        prognosis.PemmaPrognosis,
+        options,
+        crop_zyx,
+        EVERY_SETTING,
+        ATTENTION,
+        PROGNOSIS_PATHWAYS,
+        tasks=("segmentation", "classification", "survival"),
+    )
 
 
 def _early_fusion(options: Sizes, crop_zyx: Crop) -> ModelRow:
@@ -138,6 +152,9 @@ MODELS: Mapping[str, ModelRow] = {
     "pemma-unetr-paper": _pemma(unetr.PEMMA_PAPER, (96, 96, 96)),
     "pemma-unetr-small": _pemma(unetr.PEMMA_SMALL, (48, 48, 48)),
     "pemma-unetr-tiny": _pemma(unetr.PEMMA_TINY, (16, 16, 16)),
+    "pemma-prognosis-paper": _pemma_prognosis(prognosis.PROGNOSIS_PAPER, (96, 96, 96)),
+    "pemma-prognosis-small": _pemma_prognosis(prognosis.PROGNOSIS_SMALL, (48, 48, 48)),
+    "pemma-prognosis-tiny": _pemma_prognosis(prognosis.PROGNOSIS_TINY, (16, 16, 16)),
     "early-fusion-unetr-paper": _early_fusion(unetr.UNETR_PAPER, (96, 96, 96)),
     "early-fusion-unetr-small": _early_fusion(unetr.UNETR_SMALL, (48, 48, 48)),
     "early-fusion-unetr-tiny": _early_fusion(unetr.UNETR_TINY, (16, 16, 16)),

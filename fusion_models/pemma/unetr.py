@@ -112,12 +112,16 @@ class PemmaUnetr(Segmenter):
     def hidden_states(self, tokens: Tensor) -> list[Tensor]:
         """The decoder's inputs, finest tap first, last the normalised output: each (b, n, d), the first n rows."""
         n: int = self.vit.patch_embedding.n_patches
-        states: list[Tensor] = []
+        return [state[:, :n] for state in self.states(tokens)]
+
+    def states(self, tokens: Tensor) -> list[Tensor]:
+        """Outputs of the tapped blocks, finest first, last the normalised output: each in the shape of `tokens`."""
+        found: list[Tensor] = []
         for index, block in enumerate(self.vit.blocks.children()):
             tokens = block(tokens)
             if index in self.taps:
-                states.append(tokens[:, :n])
-        return [*states, self.vit.norm(tokens)[:, :n]]
+                found.append(tokens)
+        return [*found, self.vit.norm(tokens)]
 
     def skip(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
         """z = z_C + beta * z_P over the present modalities: (b, f, z, y, x)."""
