@@ -24,7 +24,7 @@ from client.data.phantom import Phantom, rasterise
 from client.data.scanner import grid_around_zero, points_of
 
 COLUMNS = ("case", "subtype", "days", "event", "age_years", "stage")
-VOXEL_ZYX_MM = (4.0, 4.0, 4.0)
+VOXEL_ZYX_MM = (3.0, 3.0, 3.0)
 LOG_DULL_ML, SUV_HOT, AGE_YEARS, STAGE = (2.42, 0.36), (6.25, 1.6), (63.0, 11.0), (2.5, 1.12)
 CT_EFFECT = PET_EFFECT = 1.3
 EHR_EFFECT = 1.5
@@ -100,7 +100,7 @@ def ehr_score(age_years: float, stage: int) -> float:
 
 
 def dull_ml(phantom: Phantom) -> float:
-    """Volume of the tumour's dull part in ml, at least one voxel of 4 mm."""
+    """Volume of the tumour's dull part in ml, at least one voxel of 3 mm."""
     points = points_of(grid_around_zero(VOXEL_ZYX_MM))
     inside = rasterise(phantom, points).tumour
     voxels = float((1 - phantom.tumour.heat(points))[inside].sum())
