@@ -50,6 +50,18 @@ def auc(truth: Truth, probability: Floats, weights: Floats) -> Floats:
     return _mean_over_classes(_auc_of, truth, probability, weights)
 
 
+def roc_curve(positive: NDArray[np.bool_], score: Floats) -> tuple[Floats, Floats]:
+    """False and true positive rates, rising from 0 to 1, one point a threshold; the area under them is the AUC.
+
+    Args:
+        positive: whether each case is of the class, (n,), of both kinds at least one. score: the higher the likelier.
+    """
+    thresholds = np.unique(score)[::-1]
+    called = score[None] >= thresholds[:, None]
+    false, true = called[:, ~positive].mean(1), called[:, positive].mean(1)
+    return np.concatenate([[0.0], false]), np.concatenate([[0.0], true])
+
+
 def sensitivity(truth: Truth, probability: Floats, weights: Floats) -> Floats:
     """Share of a class's cases that are predicted as it; arguments as in `auc`."""
     return _mean_over_classes(_recall_of, truth, probability, weights)

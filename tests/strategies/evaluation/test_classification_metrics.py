@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as peer
 
 from protocol.tasks import TASKS
-from strategies.evaluation.classification_metrics import METRICS, auc, cohort_figures
+from strategies.evaluation.classification_metrics import METRICS, auc, cohort_figures, roc_curve
 
 PROBABILITIES = st.integers(0, 4).map(lambda fifth: fifth / 5)
 
@@ -110,3 +110,15 @@ def test_three_classes_agree_with_scikit_learn() -> None:
     assert found["precision"] == pytest.approx(peer.precision_score(truth, called, average="macro"))
     assert found["f1"] == pytest.approx(peer.f1_score(truth, called, average="macro"))
     assert found["g_mean"] == pytest.approx(np.prod(peer.recall_score(truth, called, average=None)) ** (1 / 3))
+
+
+def test_the_curve_rises_by_the_cases_of_each_threshold() -> None:
+    """From the highest score down: a hit, then a hit and a false alarm that tie, then a false alarm."""
+    false, true = roc_curve(np.array([True, True, False, False]), np.array([0.9, 0.5, 0.5, 0.1]))
+    assert false.tolist() == [0, 0, 0.5, 1]
+    assert true.tolist() == [0, 0.5, 1, 1]
+
+
+def test_the_area_under_the_curve_is_the_auc() -> None:
+    false, true = roc_curve(TRUTH == 1, GUESS[:, 1])
+    assert np.trapezoid(true, false) == pytest.approx(cohort_figures(TRUTH, GUESS)["auc"])
