@@ -54,6 +54,11 @@ class Task:
     target: str
     groups: tuple[str, ...] = ()
 
+    @property
+    def main(self) -> tuple[Metric, ...]:
+        """What a line has room for: the primary metric and the one that the table names after it."""
+        return self.metrics[:2]
+
     def metric(self, name: str) -> Metric:
         """The row of a metric, also by its name for one endpoint.
 

@@ -3,14 +3,22 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 UNDEFINED = "undefined"
-LABELS = {"ct": "CT", "pet": "PET", "ct+pet": "CT+PET"}
-READING_ORDER = ("ct+pet", "ct", "pet")
 Interval = Mapping[str, float | None]
 
 
 def number(value: float | None, form: str) -> str:
     """A number in one of Python's formats (`.3f`, `+.3f`, `.0%`), or the word for its absence."""
     return UNDEFINED if value is None else f"{value:{form}}"
+
+
+def figure(value: float | None, decimals: int, unit: str = "") -> str:
+    """A metric's value with its digits and, where one is given, its unit; or the word for its absence."""
+    return number(value, f".{decimals}f") + (f" {unit}" if unit and value is not None else "")
+
+
+def heading(metrics: Iterable[tuple[str, str]]) -> str:
+    """What a column of several figures shows, from label and unit of each: `Dice / HD95 in mm`."""
+    return " / ".join(f"{name} in {unit}" if unit else name for name, unit in metrics)
 
 
 def score(value: float | None) -> str:
@@ -70,14 +78,13 @@ def duration(seconds: float | None) -> str:
 
 
 def label(setting: str) -> str:
-    """A modality setting as people write it."""
-    return LABELS.get(setting, setting)
+    """A modality setting as people write it: its names are abbreviations."""
+    return setting.upper()
 
 
 def in_reading_order(settings: Iterable[str]) -> list[str]:
-    """Modality settings, each once: the most complete input first, unknown ones last and by name."""
-    present = set(settings)
-    return [name for name in READING_ORDER if name in present] + sorted(present - set(READING_ORDER))
+    """Modality settings, each once: the most complete input first, else as they come."""
+    return sorted(dict.fromkeys(settings), key=lambda setting: -setting.count("+"))
 
 
 def words(value: object) -> str:

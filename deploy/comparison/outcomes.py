@@ -14,7 +14,8 @@ import numpy as np
 from deploy.comparison.planner import Run
 from deploy.comparison.worker import ERROR, RECORD
 from protocol.errors import StudyError
-from server.results.result import evaluation_matrix, schema_issue
+from server.results.matrices import evaluation_matrix
+from server.results.result import schema_issue
 from server.study.directory import StudyDirectory
 from strategies.evaluation.matrix import Floats
 from strategies.evaluation.run_scores import RunScores, mean_of
@@ -91,7 +92,7 @@ def _scores(run: Run, setting: str, matrix: Mapping[str, Any], rows: Mapping[str
     Raises:
         StudyError: R is empty, or is not the mean over the patients that the centers keep.
     """
-    found = evaluation_matrix(run.study, matrix)
+    found = evaluation_matrix(run.study, matrix, run.study.tasks[0])
     if found is None:
         raise StudyError(f"run {run.name}: no stage was scored")
     own = {center: [row for row in rows[center] if row["modalities"] == setting] for center in found.centers}

@@ -3,33 +3,29 @@
 import json
 import math
 import platform
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from protocol.messages.scores import Score
 from protocol.messages.tensors import GROUPS, TensorSpec
-from protocol.modalities import SETTINGS, ModalitySetting
 from protocol.storage.atomic_files import write_text
+from server.results.matrices import count_undefined, matrices_of, transfer_of
 from server.study.file import Study
 from server.study.history import GateRecord, History, QueryRecord, RoundRecord, StageRow
-from server.study.stage import INITIAL, Stage
+from server.study.stage import Stage
 from strategies.bank.entry import Entry
-from strategies.evaluation.matrix import EvaluationMatrix
 
-SCHEMA = 2
+SCHEMA = 3
 PARTS = ("train", "validation", "test")
 PACKAGES = ("concilium", "flwr", "numpy", "mlflow", "torch", "monai", "peft", "mamba-ssm", "SimpleITK")
-NO_SCORE = Score(cases=0)
 DEFINITION = (
     "Parameters are counted once each; frozen copies that peft keeps of a module it trains are not counted. "
     "Trainable: the parameters of the tensor groups a stage trains. Percent: of all parameters of the model with its "
     "PET pathway and adapters. Groups: backbone (pre-trained on CT), pet (PET pathway), fusion (what runs only on CT "
-    "and PET at once), peft (LoRA or DoRA), center (a center's own adapter), norm (a center's own normalisation)."
+    "and PET at once), ehr (what only EHR reaches), head (what answers for a whole case), peft (LoRA or DoRA), center "
+    "(a center's own adapter), norm (a center's own normalisation)."
 )
 
 Status = Literal["complete", "interrupted", "failed"]
@@ -56,7 +52,7 @@ class Facts:
 
 def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]:
     """Everything docs/result.md lists, ready for JSON: what is undefined or not finite is None."""
-    matrices = {setting: _matrix(study, history, setting) for setting in _settings(study, history)}
+    matrices, (first, *others) = matrices_of(study, history), study.tasks
     sizes = {group: sum(math.prod(spec.shape) for spec in facts.specs if spec.group == group) for group in GROUPS}
     result = {
         "schema": SCHEMA,
@@ -66,6 +62,7 @@ def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]
         "synthetic": study.synthetic,
         "formed_by": study.formed_by,
         "seed": study.seed,
+        "tasks": list(study.tasks),
         "model": study.model.model_dump(mode="json"),
         "adapter": study.adapter.model_dump(mode="json"),
         "preprocessing": study.preprocessing.model_dump(mode="json"),
@@ -74,7 +71,10 @@ def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]
         "stages": [_stage(study, stage, sizes) for stage in study.stages],
         "parameters": {"total": sum(sizes.values()), **sizes, "definition": DEFINITION},
         "matrices": matrices,
-        "transfer": {setting: _transfer(study, matrix) for setting, matrix in matrices.items()},
+        "transfer": {setting: transfer_of(study, matrix, first) for setting, matrix in matrices.items()},
+        "transfer_of_other_tasks": {
+            task: {setting: transfer_of(study, matrix, task) for setting, matrix in matrices.items()} for task in others
+        },
         "rounds": [asdict(record) for record in history.rounds],
         "evaluations": [_evaluation(row) for row in history.rows],
         "aggregations": [asdict(record) for record in history.aggregations],
@@ -86,7 +86,7 @@ def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]
         "backbone": facts.backbone,
         "bank": [_entry(entry) for entry in facts.entries],
         "versions": dict(facts.versions),
-        "undefined": {setting: _count_undefined(matrix) for setting, matrix in matrices.items()},
+        "undefined": {setting: count_undefined(matrix, first) for setting, matrix in matrices.items()},
     }
     return {key: _finite(value) for key, value in result.items()}
 
@@ -117,100 +117,6 @@ def read_versions() -> dict[str, str]:
     return found
 
 
-def matrix_rows(study: Study, history: History) -> tuple[StageRow, ...]:
-    """The rows of the evaluation matrix: row 0 is the model before the continual sequence.
-
-    Row 0 is the last row scored in the leading `pretrain` stages, or the row named "initial"; where neither was
-    scored but later stages were, it is "initial" without a score.
-    """
-    before = {*_leading(study), INITIAL}
-    start = [row for row in history.rows if row.stage in before][-1:]
-    later = [row for row in history.rows if row.stage not in before]
-    if later and not start:
-        start = [StageRow(INITIAL, {})]
-    return (*start, *later)
-
-
-def _leading(study: Study) -> list[str]:
-    names: list[str] = []
-    for stage in study.stages:
-        if stage.kind != "pretrain":
-            break
-        names.append(stage.name)
-    return names
-
-
-def _settings(study: Study, history: History) -> list[ModalitySetting]:
-    """The modality settings that were scored; before the first row, those that an evaluated center offers."""
-    scored = {setting for row in history.rows for scores in row.test.values() for setting in scores}
-    offered = [set(center.modalities) for center in study.centers.values() if center.evaluated]
-    able = {name for name in SETTINGS if any(set(name.split("+")) <= modalities for modalities in offered)}
-    return [name for name in SETTINGS if name in (scored or able)]
-
-
-def _columns(study: Study) -> tuple[str, ...]:
-    return tuple(name for name, center in study.centers.items() if center.evaluated)
-
-
-def _matrix(study: Study, history: History, setting: ModalitySetting) -> dict[str, Any]:
-    rows, centers = matrix_rows(study, history), _columns(study)
-    cells = [[row.test.get(center, {}).get(setting, NO_SCORE) for center in centers] for row in rows]
-    return {
-        "stages": [row.stage for row in rows],
-        "centers": list(centers),
-        "dice": [[cell.value("dice") for cell in row] for row in cells],
-        "hd95_mm": [[cell.value("hd95_mm") for cell in row] for row in cells],
-        "dice_undefined": [[cell.undefined.get("dice", 0) for cell in row] for row in cells],
-        "hd95_undefined": [[cell.undefined.get("hd95_mm", 0) for cell in row] for row in cells],
-        "cases": [[cell.cases for cell in row] for row in cells],
-    }
-
-
-def evaluation_matrix(study: Study, matrix: Mapping[str, Any]) -> EvaluationMatrix | None:
-    """R of one modality setting from its entry in `result["matrices"]`; None while it has no row."""
-    if not matrix["stages"]:
-        return None
-    return EvaluationMatrix(
-        stages=tuple(matrix["stages"]),
-        centers=tuple(matrix["centers"]),
-        values=np.array(matrix["dice"], dtype=np.float64).reshape(len(matrix["stages"]), len(matrix["centers"])),
-        learned=tuple(_first_row_of(study, center, matrix["stages"]) for center in matrix["centers"]),
-    )
-
-
-def _first_row_of(study: Study, center: str, rows: Sequence[str]) -> int | None:
-    """The row after which a center's own cases had first been trained on, by itself or in a pooled center."""
-    own = _folders(study, [center])
-    trained = {stage.name: _folders(study, stage.centers) for stage in study.stages}
-    return next((row for row, stage in enumerate(rows) if row and own & trained.get(stage, set())), None)
-
-
-def _folders(study: Study, centers: Collection[str]) -> set[str]:
-    return {folder for name in centers for folder in (study.centers[name].folders or (name,))}
-
-
-def _transfer(study: Study, matrix: Mapping[str, Any]) -> dict[str, Any]:
-    scores = evaluation_matrix(study, matrix)
-    names = ("average", "learning_accuracy", "incremental", "backward_transfer", "forward_transfer", "forgetting")
-    worst = scores.worst_center if scores else None
-    return {
-        **{name: getattr(scores, name, None) for name in (*names, "standard_deviation", "spread")},
-        "worst_center": {"center": worst[0], "dice": worst[1]} if worst else None,
-        "forgetting_after": {
-            stage: scores.until(row).forgetting for row, stage in enumerate(matrix["stages"]) if scores and row
-        },
-    }
-
-
-def _count_undefined(matrix: Mapping[str, Any]) -> dict[str, int]:
-    """Scores left out, over all rows and centers; `cells` counts the cells that have no Dice at all."""
-    return {
-        "dice": sum(map(sum, matrix["dice_undefined"])),
-        "hd95_mm": sum(map(sum, matrix["hd95_undefined"])),
-        "cells": sum(cell is None for row in matrix["dice"] for cell in row),
-    }
-
-
 def _center(study: Study, name: str, cases: Mapping[str, int]) -> dict[str, Any]:
     center = study.centers[name]
     return {
@@ -226,6 +132,7 @@ def _stage(study: Study, stage: Stage, sizes: Mapping[str, int]) -> dict[str, An
     return {
         "name": stage.name,
         "kind": stage.kind,
+        "task": stage.task,
         "centers": list(stage.centers),
         "rounds": stage.rounds,
         "local_steps": stage.local_steps,

@@ -10,6 +10,7 @@ from protocol.tasks import TASKS, TaskName, metric_named, metric_names
 def test_the_primary_metric_lies_in_0_to_1_and_higher_is_better(name: TaskName) -> None:
     primary = TASKS[name].metric(TASKS[name].primary)
     assert (primary.low, primary.high, primary.better) == (0.0, 1.0, "higher")
+    assert (TASKS[name].main[0], TASKS[name].main[1].of != "count") == (primary, True)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -6,6 +6,8 @@ from reporting.formats import (
     difference,
     difference_interval,
     duration,
+    figure,
+    heading,
     in_reading_order,
     label,
     millimetres,
@@ -55,13 +57,20 @@ def test_durations_show_the_two_largest_units(seconds: float, text: str) -> None
     assert duration(seconds) == text
 
 
+def test_a_figure_has_the_digits_and_the_unit_of_its_metric() -> None:
+    assert [figure(0.71249, 3), figure(4.04, 1, "mm"), figure(12.0, 0)] == ["0.712", "4.0 mm", "12"]
+    assert [figure(None, 3), figure(None, 1, "mm")] == ["undefined"] * 2
+    assert heading([("Dice", ""), ("HD95", "mm")]) == "Dice / HD95 in mm"
+
+
 def test_distances_carry_their_unit() -> None:
     assert millimetres(12.34) == "12.3 mm"
 
 
 def test_modality_settings_are_read_from_the_most_complete_one_on() -> None:
-    assert in_reading_order(["mr", "pet", "ct", "ct+pet", "ct", "dwi"]) == ["ct+pet", "ct", "pet", "dwi", "mr"]
-    assert [label("ct+pet"), label("mr")] == ["CT+PET", "mr"]
+    settings = ["ct", "pet", "ct", "ehr", "ct+pet", "ct+ehr", "ct+pet+ehr"]
+    assert in_reading_order(settings) == ["ct+pet+ehr", "ct+pet", "ct+ehr", "ct", "pet", "ehr"]
+    assert [label("ct+pet"), label("ehr")] == ["CT+PET", "EHR"]
 
 
 def test_settings_of_a_study_are_words() -> None:

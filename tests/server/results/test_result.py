@@ -4,65 +4,18 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from protocol.messages.tensors import TensorSpec
-from server.results.result import (
-    Facts,
-    build_result,
-    evaluation_matrix,
-    matrix_rows,
-    read_versions,
-    schema_issue,
-    write_result,
-)
-from server.study.file import Study
-from server.study.history import AggregationRecord, GateRecord, History, LateRecord, QueryRecord, RoundRecord, StageRow
+from protocol.messages.tensors import GROUPS, TensorSpec
+from protocol.tasks import TASKS, metric_names
+from server.results.result import Facts, build_result, read_versions, schema_issue, write_result
+from server.study.history import AggregationRecord, GateRecord, History, LateRecord, QueryRecord, RoundRecord
 from strategies.bank.entry import Entry
 from strategies.continual.gate import Verdict
 from tests.support.segmentation_scores import dice_score
+from tests.support.textbook_study import ROWS, STUDY
 
 PAGE = Path(__file__).parents[3] / "docs" / "result.md"
-STAGE = {"rounds": 2, "local_steps": 5, "learning_rate": 0.1}
-CENTERS = ("a", "b", "c")
-R = ((0.1, 0.2, 0.1), (0.8, 0.3, 0.2), (0.7, 0.9, 0.4), (0.6, 0.8, 0.85))
-
+METRICS = set(metric_names(TASKS))
 GATE = {"gate/0/ct/mean": 0.25, "gate/0/pet/mean": 0.75}
-
-
-def study_of(stages, **changes):
-    return Study.model_validate(
-        {
-            "name": "toy",
-            "title": "A toy",
-            "formed_by": "hand",
-            "model": {"name": "tiny", "options": {"width": 4}},
-            "adapter": {"targets": ["qkv"]},
-            "centers": {"a": {}, "b": {}, "c": {"modalities": ["ct"]}, "union": {"evaluated": False}},
-            "stages": [{**STAGE, "name": name, "kind": kind, "centers": who} for name, kind, who in stages],
-            **changes,
-        }
-    )
-
-
-STUDY = study_of(
-    [
-        ("ct1", "pretrain", ["a"]),
-        ("ct2", "pretrain", ["b"]),
-        ("first", "adapt", ["a"]),
-        ("second", "arrive", ["b"]),
-        ("third", "arrive", ["c"]),
-    ],
-    strategy={"personal": ["center"], "gate": {}},
-)
-
-
-def row(stage, dice, setting="ct"):
-    return StageRow(
-        stage,
-        {center: {setting: dice_score(5, value, 4.0, 0, 1)} for center, value in zip(CENTERS, dice, strict=True)},
-    )
-
 
 HISTORY = History(
     rounds=(
@@ -70,13 +23,7 @@ HISTORY = History(
         RoundRecord("first", 2, "a", "", math.nan, 7, 3.0, 200, 20, update_norms={"peft": 0.5}, diagnostics=GATE),
         RoundRecord("first", 2, "b", "cases", None, 0, 0.5, 5, 0),
     ),
-    rows=(
-        row("ct1", (0.0, 0.0, 0.0)),
-        row("ct2", R[0]),
-        row("first", R[1]),
-        row("second", R[2]),
-        replace(row("third", R[3]), bytes_down={"b": 40}, seconds={"b": 1.5}, errors={"c": "cases"}),
-    ),
+    rows=(*ROWS[:-1], replace(ROWS[-1], bytes_down={"b": 40}, seconds={"b": 1.5}, errors={"c": "cases"})),
 )
 VERDICT = Verdict(True, ("a", -0.004), 0.01, 0.002, {"a": -0.004, "b": 0.024}, ("c",), "promoted", provisional=True)
 HISTORY = replace(
@@ -103,47 +50,6 @@ FACTS = Facts(
 )
 
 
-def test_transfer_and_forgetting_are_those_of_the_textbook_matrix():
-    transfer = build_result(STUDY, HISTORY, FACTS)["transfer"]["ct"]
-    assert transfer["average"] == pytest.approx(0.75)
-    assert transfer["learning_accuracy"] == pytest.approx(0.85)
-    assert transfer["backward_transfer"] == pytest.approx(-0.15)
-    assert transfer["forward_transfer"] == pytest.approx(0.20)
-    assert transfer["forgetting"] == pytest.approx(0.15)
-    assert transfer["worst_center"] == {"center": "a", "dice": 0.6}
-    assert list(transfer["forgetting_after"]) == ["first", "second", "third"]
-    assert transfer["forgetting_after"]["first"] is None
-    assert transfer["forgetting_after"]["second"] == pytest.approx(0.1)
-
-
-def test_row_zero_is_the_last_of_the_leading_pretrain_stages():
-    matrix = build_result(STUDY, HISTORY, FACTS)["matrices"]["ct"]
-    assert matrix["stages"] == ["ct2", "first", "second", "third"]
-    assert matrix["centers"] == ["a", "b", "c"]
-    assert matrix["dice"] == [list(values) for values in R]
-    assert matrix["hd95_undefined"] == [[1, 1, 1]] * 4
-
-
-def test_a_study_without_pretraining_starts_from_the_initial_row():
-    study = study_of([("all", "adapt", ["a", "b"])])
-    scored = History(rows=(row("initial", R[0]), row("all", R[1])))
-    assert [line.stage for line in matrix_rows(study, scored)] == ["initial", "all"]
-    unscored = build_result(study, History(rows=(row("all", R[1]),)), FACTS)
-    assert unscored["matrices"]["ct"]["stages"] == ["initial", "all"]
-    assert unscored["matrices"]["ct"]["dice"][0] == [None, None, None]
-    assert unscored["undefined"]["ct"] == {"dice": 0, "hd95_mm": 3, "cells": 3}
-
-
-def test_a_pooled_center_teaches_the_centers_whose_folders_it_holds():
-    centers = {"a": {}, "b": {}, "c": {}, "pool": {"folders": ["a", "b"], "evaluated": False}}
-    study = study_of([("ct", "pretrain", ["pool"]), ("all", "adapt", ["pool"])], centers=centers)
-    result = build_result(study, History(rows=(row("ct", R[0]), row("all", R[1]))), FACTS)
-    scores = evaluation_matrix(study, result["matrices"]["ct"])
-    assert scores is not None
-    assert scores.learned == (1, 1, None)
-    assert result["matrices"]["ct"]["centers"] == ["a", "b", "c"]
-
-
 def test_an_interrupted_study_has_a_result_too():
     result = build_result(STUDY, History(), replace(FACTS, status="interrupted", specs=(), entries=()))
     assert result["status"] == "interrupted"
@@ -156,8 +62,9 @@ def test_an_interrupted_study_has_a_result_too():
 
 def test_parameters_are_counted_from_the_specs():
     result = build_result(STUDY, HISTORY, FACTS)
-    counts = {key: value for key, value in result["parameters"].items() if key != "definition"}
-    assert counts == {"total": 1000, "backbone": 900, "pet": 60, "fusion": 0, "peft": 40, "center": 0, "norm": 0}
+    counts = {key: result["parameters"][key] for key in ("total", "backbone", "pet", "fusion", "peft")}
+    assert counts == {"total": 1000, "backbone": 900, "pet": 60, "fusion": 0, "peft": 40}
+    assert set(result["parameters"]) == {"total", "definition", *GROUPS}
     assert [stage["trainable"]["parameters"] for stage in result["stages"]] == [900, 900, 100, 40, 40]
     assert result["stages"][2]["trainable"]["percent"] == 10.0
 
@@ -175,16 +82,10 @@ def test_what_is_not_a_number_is_null(tmp_path):
     assert result["rounds"][1]["loss"] is None
     assert [row["update_norms"] for row in result["rounds"]] == [{}, {"peft": 0.5}, {}]
     assert [row["diagnostics"] for row in result["rounds"]] == [{}, GATE, {}]
-    assert result["rounds"][0]["validation"]["ct"]["dice"] is None
+    assert result["rounds"][0]["validation"]["ct"]["values"]["dice"] is None
     assert result["centers"]["b"]["cases"] == {"train": None, "validation": None, "test": None}
     write_result(tmp_path / "result.json", result)
     assert json.loads((tmp_path / "result.json").read_text()) == result
-
-
-def test_settings_that_nobody_offers_are_left_out():
-    study = study_of([("ct", "pretrain", ["a"])], centers={"a": {"modalities": ["ct"]}})
-    assert list(build_result(study, History(), FACTS)["matrices"]) == ["ct"]
-    assert list(build_result(STUDY, History(), FACTS)["matrices"]) == ["ct", "pet", "ct+pet"]
 
 
 NAMED = {
@@ -194,6 +95,8 @@ NAMED = {
     "matrices": "setting",
     "transfer": "setting",
     "undefined": "setting",
+    "transfer_of_other_tasks": "task",
+    "transfer_of_other_tasks.<task>": "setting",
     "rounds[].validation": "setting",
     "rounds[].support": "group",
     "rounds[].update_norms": "group",
@@ -215,6 +118,10 @@ def paths(value, path=""):
         return {found for part in value for found in paths(part, f"{path}[]")}
     if not isinstance(value, dict):
         return {path}
+    if path.endswith(("matrices.<setting>", "undefined", "values", "undefined.<setting>", "over_centers")):
+        value = {"<metric>" if key in METRICS else key: part for key, part in value.items()}
+    if path == "transfer_of_other_tasks.<task>.<setting>":
+        return {path}
     place = "stage" if path.endswith("forgetting_after") else NAMED.get(path)
     return {
         found
@@ -226,7 +133,8 @@ def paths(value, path=""):
 def test_the_documentation_lists_exactly_the_keys_that_are_written():
     first_cells = re.findall(r"^\| (`.*?) \|", PAGE.read_text(), re.MULTILINE)
     documented = {key for cell in first_cells for key in re.findall(r"`([^`]+)`", cell)}
-    written = paths(build_result(STUDY, HISTORY, FACTS))
+    second = STUDY.stages[-1].model_copy(update={"name": "fourth", "task": "classification"})
+    written = paths(build_result(STUDY.model_copy(update={"stages": (*STUDY.stages, second)}), HISTORY, FACTS))
     tables_that_may_be_null = {"transfer.<setting>.worst_center", "strategy.gate"}
     assert written - tables_that_may_be_null == documented - tables_that_may_be_null
 
@@ -239,5 +147,5 @@ def test_versions_name_python_and_the_packages_that_are_installed():
 
 def test_a_result_of_another_schema_is_told_from_ours():
     assert schema_issue(build_result(STUDY, History(), FACTS)) == ""
-    assert schema_issue({"schema": 1}) == "its result.json has schema 1, this version of concilium reads 2"
+    assert schema_issue({"schema": 1}) == "its result.json has schema 1, this version of concilium reads 3"
     assert "schema None" in schema_issue({})
