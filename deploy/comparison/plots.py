@@ -16,7 +16,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from protocol.storage.atomic_files import write_bytes
 from reporting.formats import UNDEFINED, label, score, size
 from reporting.tints import tint
-from server.results.charts import STYLE, dice_range
+from server.results.charts import STYLE, tenths_around
 
 Table = Mapping[str, Any]
 INK, SOFT, LINE, DEFAULT = "#1b232b", "#5a646f", "#e4e7eb", "#0b4f7a"
@@ -101,7 +101,7 @@ def heat_maps(table: Table, setting: str) -> Figure:
     for panel in panels[len(found) :]:
         panel.axis("off")
     for panel, (title, matrix) in zip(panels, found, strict=False):
-        _heat_map(panel, title, matrix, scale=dice_range(values), tallest=tallest)
+        _heat_map(panel, title, matrix, scale=tenths_around(values), tallest=tallest)
     return figure
 
 

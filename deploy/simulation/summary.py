@@ -1,31 +1,27 @@
 """The last lines of a run: scores of every center, forgetting, and where everything lies."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Column, Table
 
 from deploy.simulation.local import center_home
-from reporting.formats import number, score
+from protocol.tasks import TASKS, Metric, TaskName
+from reporting.formats import figure, heading
 from server.study.directory import StudyDirectory
 
 
 def print_summary(directory: StudyDirectory, result: Mapping[str, Any], console: Console) -> None:
-    """Print the final per-center table and the paths of report and MLflow store."""
-    matrices = result["matrices"]
+    """Print the final per-center tables and the paths of report and MLflow store."""
     kind = "synthetic cohort" if result["synthetic"] else result["formed_by"]
-    table = Table(Column("center", no_wrap=True), "cases", *matrices)
-    for column, center in enumerate(next(iter(matrices.values()))["centers"]):
-        last = [{key: matrix[key][-1][column] for key in ("dice", "hd95_mm", "cases")} for matrix in matrices.values()]
-        cells = [f"{score(cell['dice'])} / {number(cell['hd95_mm'], '.1f')}" if cell["cases"] else "-" for cell in last]
-        table.add_row(center, str(max(cell["cases"] for cell in last)), *cells)
-    averages = [score(result["transfer"][name]["average"]) for name in matrices]
-    table.add_row("mean of centers", "", *averages, style="bold")
-    console.print(f"test cases after the last stage, Dice / HD95 in mm ({kind})")
-    console.print(table)
-    for name, transfer in result["transfer"].items():
-        console.print(f"forgetting {name}: {score(transfer['forgetting'])}")
+    for task in result["tasks"]:
+        transfers = _transfers(result, task)
+        shown = heading((metric.label, metric.unit) for metric in TASKS[task].main)
+        console.print(f"test cases after the last stage, {shown} ({kind})")
+        console.print(_table(result["matrices"], transfers, task))
+        for line in _forgetting(transfers, task, len(result["tasks"])):
+            console.print(line)
     failed = sum(bool(record["error"]) for record in result["rounds"])
     console.print(f"rounds without a center's update: {failed} of {len(result['rounds'])}")
     console.print(f"report        {directory.report}")
@@ -34,3 +30,35 @@ def print_summary(directory: StudyDirectory, result: Mapping[str, Any], console:
     console.print(f"result        {directory.result}")
     console.print(f"adapter bank  {directory.bank}")
     console.print(f"MLflow        mlflow ui --backend-store-uri sqlite:///{directory.root / 'mlflow.db'}")
+
+
+def _transfers(result: Mapping[str, Any], task: TaskName) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = result["transfer_of_other_tasks"].get(task, result["transfer"])
+    return found
+
+
+def _table(matrices: Mapping[str, Any], transfers: Mapping[str, Any], task: TaskName) -> Table:
+    """The main metrics of every center after the last stage, and the mean of the primary one."""
+    metrics = TASKS[task].main
+    table = Table(Column("center", no_wrap=True), "cases", *matrices)
+    for column, center in enumerate(next(iter(matrices.values()))["centers"]):
+        cases = [matrix["cases"][-1][column] for matrix in matrices.values()]
+        cells = (_cell(matrix, column, metrics) for matrix in matrices.values())
+        table.add_row(center, str(max(cases)), *cells)
+    averages = [figure(transfers[name]["average"], metrics[0].decimals) for name in matrices]
+    table.add_row("mean of centers", "", *averages, style="bold")
+    return table
+
+
+def _cell(matrix: Mapping[str, Any], column: int, metrics: Sequence[Metric]) -> str:
+    if not matrix["cases"][-1][column]:
+        return "-"
+    return " / ".join(figure(matrix[metric.name][-1][column], metric.decimals) for metric in metrics)
+
+
+def _forgetting(transfers: Mapping[str, Any], task: TaskName, tasks: int) -> Iterator[str]:
+    """One line a modality setting, with the metric where a study has several tasks."""
+    primary = TASKS[task].main[0]
+    what = f"forgetting, {primary.label}," if tasks > 1 else "forgetting"
+    for setting, transfer in transfers.items():
+        yield f"{what} {setting}: {figure(transfer['forgetting'], primary.decimals)}"

@@ -27,30 +27,54 @@ STYLE: dict[Any, Any] = {
     "xtick.color": "#5a646f",
     "ytick.color": "#5a646f",
 }
-COLOURS = {"ct": "#0072B2", "pet": "#D55E00", "ct+pet": "#009E73", "down": "#6AAED6", "up": "#08519C"}
-MARKERS = {"ct": "s", "pet": "^", "ct+pet": "o"}
-LINES = {"ct": "--", "pet": ":", "ct+pet": "-"}
+DOWN, UP = "#6AAED6", "#08519C"
 LOSS, FAILED = "#3d4650", "#B2182B"
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How a modality setting is drawn: colour, Matplotlib's sign and line, and the same two in SVG for legends."""
+
+    colour: str
+    sign: str
+    line: str
+    sign_svg: str
+    dashes: str
+
+
+SQUARE, TRIANGLE = '<rect x="11.5" y="1.5" width="7" height="7"{fill}/>', '<path d="M15 0 L19.5 9 L10.5 9 Z"{fill}/>'
+CIRCLE, DIAMOND = '<circle cx="15" cy="5" r="4"{fill}/>', '<path d="M15 0 L20 5 L15 10 L10 5 Z"{fill}/>'
+MARKS: Mapping[str, Mark] = {
+    "ct": Mark("#0072B2", "s", "--", SQUARE, "6 3"),
+    "pet": Mark("#D55E00", "^", ":", TRIANGLE, "2 3"),
+    "ehr": Mark("#CC79A7", "D", "-.", DIAMOND, "6 2 1 2"),
+    "ct+pet": Mark("#009E73", "o", "-", CIRCLE, ""),
+    "ct+ehr": Mark("#56B4E9", "s", "-.", SQUARE, "6 2 1 2"),
+    "pet+ehr": Mark("#E69F00", "^", "-.", TRIANGLE, "6 2 1 2"),
+    "ct+pet+ehr": Mark("#882255", "D", "-", DIAMOND, ""),
+}
 
 
 @dataclass(frozen=True)
 class Curves:
     """One center over the rounds of the study; every sequence has one entry a round, None where nothing is known.
 
+    label: of the primary metric. scores: it on validation cases, by modality setting.
     stage_starts: position (from 1) of the first round of each stage, in stage order; `failed` marks rounds the
     center was asked for and did not complete; `down`, `up` in bytes.
     """
 
     stage_starts: tuple[int, ...]
-    dice: Mapping[str, tuple[float | None, ...]]
+    label: str
+    scores: Mapping[str, tuple[float | None, ...]]
     loss: tuple[float | None, ...]
     down: tuple[int | None, ...]
     up: tuple[int | None, ...]
     failed: tuple[bool, ...]
 
 
-def dice_range(values: Sequence[float | None]) -> tuple[float, float]:
+def tenths_around(values: Sequence[float | None]) -> tuple[float, float]:
     """Ends of the colour scale: the defined values widened to whole tenths, (0, 1) where there is none."""
     defined = [value for value in values if value is not None]
     if not defined:
@@ -66,7 +90,7 @@ def gradient(low: float, high: float) -> str:
 
 
 def curves_svg(curves: Curves, name: str) -> str:
-    """Three panels over the rounds: validation Dice per modality setting, training loss, megabytes down and up.
+    """Three panels over the rounds: validation scores per modality setting, training loss, megabytes down and up.
 
     Args:
         curves: what to draw.
@@ -74,15 +98,15 @@ def curves_svg(curves: Curves, name: str) -> str:
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.6, 5.0), layout="constrained")
-        dice, loss, traffic = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 1.6))
-        _draw_dice(dice, curves)
+        scores, loss, traffic = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 1.6))
+        _draw_scores(scores, curves)
         _draw_loss(loss, curves)
         _draw_traffic(traffic, curves)
-        for panel in (dice, loss, traffic):
+        for panel in (scores, loss, traffic):
             mark_stages(panel, curves.stage_starts)
             panel.grid(axis="y", color="#e4e7eb", linewidth=0.7)
             panel.set_axisbelow(True)
-        _number_stages(dice, curves)
+        _number_stages(scores, curves)
         traffic.set_xlim(0.4, len(curves.loss) + 0.6)
         traffic.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True, min_n_ticks=1))
         traffic.set_xlabel("round")
@@ -90,19 +114,19 @@ def curves_svg(curves: Curves, name: str) -> str:
         return as_svg(figure, name)
 
 
-def _draw_dice(panel: Axes, curves: Curves) -> None:
-    for setting, values in curves.dice.items():
+def _draw_scores(panel: Axes, curves: Curves) -> None:
+    for setting, values in curves.scores.items():
         panel.plot(
             range(1, len(values) + 1),
             [math.nan if value is None else value for value in values],
-            color=COLOURS.get(setting, LOSS),
-            marker=MARKERS.get(setting, "o"),
-            linestyle=LINES.get(setting, "-"),
+            color=MARKS[setting].colour,
+            marker=MARKS[setting].sign,
+            linestyle=MARKS[setting].line,
             markersize=3.5,
             linewidth=1.5,
         )
     panel.set_ylim(0, 1)
-    panel.set_ylabel("validation Dice")
+    panel.set_ylabel(f"validation {curves.label}")
 
 
 def _draw_loss(panel: Axes, curves: Curves) -> None:
@@ -118,7 +142,7 @@ def _draw_loss(panel: Axes, curves: Curves) -> None:
 
 
 def _draw_traffic(panel: Axes, curves: Curves) -> None:
-    for offset, colour, counts in ((-0.2, COLOURS["down"], curves.down), (0.2, COLOURS["up"], curves.up)):
+    for offset, colour, counts in ((-0.2, DOWN, curves.down), (0.2, UP, curves.up)):
         places = [position + offset for position in range(1, len(counts) + 1)]
         panel.bar(places, [(count or 0) / 1e6 for count in counts], width=0.4, color=colour)
     panel.set_ylabel("MB")
@@ -134,6 +158,15 @@ def mark_stages(panel: Axes, starts: Sequence[int]) -> None:
 def _number_stages(panel: Axes, curves: Curves) -> None:
     for number, start in enumerate(curves.stage_starts, start=1):
         panel.text(start - 0.45, 1.03, str(number), transform=panel.get_xaxis_transform(), fontweight="bold")
+
+
+def legend_mark(setting: str) -> str:
+    """The line and the sign of a modality setting, as inline SVG for a legend."""
+    mark = MARKS[setting]
+    dashes = f' stroke-dasharray="{mark.dashes}"' if mark.dashes else ""
+    line = f'<line x1="0" y1="5" x2="30" y2="5" stroke="{mark.colour}" stroke-width="2"{dashes}/>'
+    sign = mark.sign_svg.format(fill=f' fill="{mark.colour}"')
+    return f'<svg width="30" height="10">{line}{sign}</svg>'
 
 
 def as_svg(figure: Figure, name: str) -> str:

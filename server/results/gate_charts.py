@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from server.results.charts import COLOURS, LINES, MARKERS, STYLE, as_svg, mark_stages
+from protocol.modalities import IMAGES
+from server.results.charts import MARKS, STYLE, as_svg, mark_stages
 
-MODALITIES = ("ct", "pet")
 PANEL_WIDTH, HEIGHT = 1.9, 2.1
 
 Rows = Sequence[Mapping[str, float]]
@@ -35,7 +35,7 @@ def gates_svg(rows: Rows, stage_starts: Sequence[int], name: str) -> str:
         figure = Figure(figsize=(PANEL_WIDTH * len(gated), HEIGHT), layout="constrained")
         panels = figure.subplots(1, len(gated), sharex=True, sharey=True, squeeze=False)[0]
         for panel, stage in zip(panels, gated, strict=True):
-            for modality in MODALITIES:
+            for modality in IMAGES:
                 _draw_gate(panel, rows, f"gate/{stage}/{modality}", modality)
             mark_stages(panel, stage_starts)
             panel.set_title(f"encoder stage {stage}", fontsize=9)
@@ -53,13 +53,12 @@ def encoder_stages(rows: Rows) -> list[str]:
 
 
 def _draw_gate(panel: Axes, rows: Rows, gate: str, modality: str) -> None:
-    rounds, colour = range(1, len(rows) + 1), COLOURS[modality]
+    rounds, mark = range(1, len(rows) + 1), MARKS[modality]
+    colour = mark.colour
     mean, std, saturated = (
         [row.get(f"{gate}/{figure}", math.nan) for row in rows] for figure in ("mean", "std", "saturated")
     )
     low, high = ([m + sign * s for m, s in zip(mean, std, strict=True)] for sign in (-1, 1))
     panel.fill_between(rounds, low, high, color=colour, alpha=0.15, linewidth=0)
-    panel.plot(
-        rounds, mean, color=colour, marker=MARKERS[modality], linestyle=LINES[modality], markersize=3, linewidth=1.5
-    )
+    panel.plot(rounds, mean, color=colour, marker=mark.sign, linestyle=mark.line, markersize=3, linewidth=1.5)
     panel.plot(rounds, saturated, color=colour, linewidth=0.8, alpha=0.7)

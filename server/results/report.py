@@ -3,27 +3,24 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
-from reporting.formats import UNDEFINED, in_reading_order, label, score
+from protocol.modalities import IMAGES
+from protocol.tasks import TaskName
+from reporting.formats import UNDEFINED, figure, in_reading_order, label
 from reporting.pages import open_templates
-from reporting.tints import Tint, tint
-from server.results.charts import COLOURS, Curves, curves_svg, dice_range, gradient
+from server.results.charts import DOWN, UP, Curves, curves_svg, legend_mark
 from server.results.gate_charts import gates_among, gates_svg
+from server.results.task_blocks import TaskBlock, primary, task_blocks
 
 Table = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell of a heat map; `tint` is None where the score is undefined."""
-
-    text: str
-    tint: Tint | None
-    trained: bool
-    cases: int
-    undefined: int
+UNDEFINED_AS: Mapping[TaskName, str] = {
+    "segmentation": "a distance to an empty contour",
+    "classification": "the AUC of cases of one class",
+    "survival": "a concordance without a comparable pair",
+}
 
 
 @dataclass(frozen=True)
@@ -62,73 +59,66 @@ class CenterCurves:
 def report_html(result: Mapping[str, object]) -> str:
     """The report of a study as one HTML document, from the content of `result.json`."""
     study: Table = result
-    low, high = dice_range([value for matrix in study["matrices"].values() for row in matrix["dice"] for value in row])
-    return (
-        open_templates("server.results")
-        .get_template("report.html")
-        .render(
-            study=study,
-            settings=in_reading_order(study["matrices"]),
-            verdict=verdict(study),
-            heat_maps={setting: heat_map(study, setting, low, high) for setting in in_reading_order(study["matrices"])},
-            scale={"low": low, "high": high, "gradient": gradient(low, high)},
-            curves=center_curves(study),
-            gates=center_gates(study),
-            drawn_stages=list(dict.fromkeys(stage for stage, _ in _round_order(study))),
-            colours=COLOURS,
-            traffic=traffic(study),
-            attendance=attendance(study),
-        )
+    environment = open_templates("server.results")
+    environment.filters.update(mark=legend_mark)
+    return environment.get_template("report.html").render(
+        study=study,
+        settings=in_reading_order(study["matrices"]),
+        verdict=verdict(study),
+        blocks=task_blocks(study),
+        undefined_as=" or ".join(UNDEFINED_AS[task] for task in study["tasks"]),
+        score_label=score_label(study),
+        curves=center_curves(study),
+        gates=center_gates(study),
+        images=IMAGES,
+        drawn_stages=list(dict.fromkeys(stage for stage, _ in _round_order(study))),
+        colours={"down": DOWN, "up": UP},
+        traffic=traffic(study),
+        attendance=attendance(study),
     )
 
 
 def verdict(study: Table) -> str:
-    """The study in one sentence: final average Dice per modality setting, forgetting, worst center."""
+    """The study in a sentence a task: final average per modality setting, forgetting, worst center."""
     if not any(matrix["stages"] for matrix in study["matrices"].values()):
         return "No stage has been completed yet, so there are no test scores."
-    transfer = {setting: study["transfer"][setting] for setting in in_reading_order(study["matrices"])}
     last = next(matrix["stages"][-1] for matrix in study["matrices"].values() if matrix["stages"])
-    averages = _listing([f"{score(row['average'])} with {label(name)}" for name, row in transfer.items()])
-    forgetting = _listing([f"{score(row['forgetting'])} ({label(name)})" for name, row in transfer.items()])
+    first, *others = (_findings_of(block) for block in task_blocks(study))
+    when = "Before any training" if last == "initial" else f"After stage {last}"
+    return " ".join([f"{when}, {first}.", *(f"{text[:1].upper()}{text[1:]}." for text in others)])
+
+
+def _findings_of(block: TaskBlock) -> str:
+    """A task in half a sentence."""
+    rows, show = {setting: block.transfer[setting] for setting in block.settings}, partial(_shown, block.task)
+    averages = _listing([f"{show(row['average'])} with {label(name)}" for name, row in rows.items()])
+    forgetting = _listing([f"{show(row['forgetting'])} ({label(name)})" for name, row in rows.items()])
     worst = _listing(
         [
-            f"{row['worst_center']['center']} at {score(row['worst_center']['dice'])} ({label(name)})"
-            for name, row in transfer.items()
-            if row["worst_center"] and row["worst_center"]["dice"] is not None
+            f"{row['worst_center']['center']} at {show(row['worst_center']['value'])} ({label(name)})"
+            for name, row in rows.items()
+            if row["worst_center"] and row["worst_center"]["value"] is not None
         ]
     )
-    when = "Before any training" if last == "initial" else f"After stage {last}"
     return (
-        f"{when}, the average test Dice over centers is {averages}; "
-        f"forgetting is {forgetting}; the worst center is {worst or UNDEFINED}."
+        f"the average test {block.label} over centers is {averages}; "
+        f"forgetting is {forgetting}; the worst center is {worst or UNDEFINED}"
     )
 
 
-def heat_map(study: Table, setting: str, low: float, high: float) -> list[tuple[str, list[Cell]]]:
-    """Rows (stage, cells in center order) of one evaluation matrix of Dice."""
-    matrix = study["matrices"][setting]
-    trained = {stage["name"]: set(stage["centers"]) for stage in study["stages"]}
-    return [
-        (
-            stage,
-            [
-                Cell(
-                    text=score(dice),
-                    tint=None if dice is None else tint(dice, low, high),
-                    trained=center in trained.get(stage, ()),
-                    cases=matrix["cases"][row][column] or 0,
-                    undefined=matrix["dice_undefined"][row][column] or 0,
-                )
-                for column, (center, dice) in enumerate(zip(matrix["centers"], matrix["dice"][row], strict=True))
-            ],
-        )
-        for row, stage in enumerate(matrix["stages"])
-    ]
+def _shown(task: TaskName, value: float | None) -> str:
+    return figure(value, primary(task).decimals)
+
+
+def score_label(study: Table) -> str:
+    """What is shown of a round and compared by the gate: the primary metric of each task."""
+    return " / ".join(primary(task).label for task in study["tasks"])
 
 
 def center_curves(study: Table) -> list[CenterCurves]:
     """The curves of every center that took part in a round, all over the same rounds."""
     order, drawn = _round_order(study), []
+    metrics = {stage["name"]: primary(stage["task"]).name for stage in study["stages"]}
     for number, center in enumerate(study["centers"]):
         records = {(row["stage"], row["server_round"]): row for row in study["rounds"] if row["center"] == center}
         if not records:
@@ -136,8 +126,9 @@ def center_curves(study: Table) -> list[CenterCurves]:
         rows = [records.get(place) for place in order]
         curves = Curves(
             stage_starts=_stage_starts(order),
-            dice={
-                setting: tuple(row and row["validation"].get(setting, {}).get("dice") for row in rows)
+            label=score_label(study),
+            scores={
+                setting: tuple(row and _validated(row, setting, metrics[row["stage"]]) for row in rows)
                 for setting in in_reading_order(study["matrices"])
                 if any(setting in row["validation"] for row in records.values())
             },
@@ -148,6 +139,12 @@ def center_curves(study: Table) -> list[CenterCurves]:
         )
         drawn.append(CenterCurves(center, len(records), curves_svg(curves, f"curves-{number}")))
     return drawn
+
+
+def _validated(row: Table, setting: str, metric: str) -> float | None:
+    """A metric of a round's validation cases; None where it is undefined or was not scored."""
+    value: float | None = row["validation"].get(setting, {}).get("values", {}).get(metric)
+    return value
 
 
 def center_gates(study: Table) -> list[CenterCurves]:

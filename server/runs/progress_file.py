@@ -35,12 +35,12 @@ class ProgressFile:
 
     Args:
         directory: of the study.
-        study: says how many rounds there are.
+        study: says how many rounds there are, and by what a stage is judged.
         run_id: Flower's number of the run, as text.
     """
 
     def __init__(self, directory: StudyDirectory, study: Study, run_id: str) -> None:
-        self._directory = directory
+        self._directory, self._study = directory, study
         rounds = sum(stage.all_rounds for stage in study.stages)
         self._now = RunProgress(state="running", run_id=run_id, rounds=rounds)
         self._told = False
@@ -94,11 +94,13 @@ class ProgressFile:
 
     def _without(self, record: RoundRecord) -> dict[str, object]:
         """The changes that a center's round makes: it is heard of, and not waited for any more."""
+        metric = self._study.judged_by(record.stage).name
         heard = CenterProgress(
             server_round=record.server_round,
             error=record.error,
             loss=record.loss,
-            dice={setting: score.value("dice") for setting, score in record.validation.items()},
+            metric=metric,
+            scores={setting: score.value(metric) for setting, score in record.validation.items()},
             seconds=record.seconds,
             at=datetime.now(UTC),
         )

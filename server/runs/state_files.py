@@ -18,7 +18,8 @@ from protocol.errors import LaunchError
 from protocol.modalities import SETTINGS
 from protocol.storage.atomic_files import write_text
 from protocol.storage.locks import FOREVER_S, hold_lock
-from reporting.formats import score
+from protocol.tasks import metric_named
+from reporting.formats import figure
 from server.study.directory import StudyDirectory
 
 Content = TypeVar("Content", bound=BaseModel)
@@ -41,20 +42,25 @@ class Launch(Written):
 
 
 class CenterProgress(Written):
-    """The last that was heard of a center: its round, an error code or "", scores before training, and when."""
+    """The last that was heard of a center: its round, an error code or "", scores before training, and when.
+
+    scores: `metric`, the primary one of what the round trained for, on validation cases of each modality setting.
+    """
 
     server_round: int
     error: str = ""
     loss: float | None = None
-    dice: Mapping[str, float | None] = {}
+    metric: str = ""
+    scores: Mapping[str, float | None] = {}
     seconds: float = 0
     at: datetime | None = None
 
     @property
-    def dice_text(self) -> str:
-        """Validation Dice of each modality setting."""
-        scores = ((name, self.dice.get(name)) for name in SETTINGS)
-        return "  ".join(f"{name} {score(value)}" for name, value in scores if value is not None) or "-"
+    def scores_text(self) -> str:
+        """The validation scores of each modality setting."""
+        defined = [(name, value) for name in SETTINGS if (value := self.scores.get(name)) is not None]
+        decimals = metric_named(self.metric).decimals if defined else 0
+        return "  ".join(f"{name} {figure(value, decimals)}" for name, value in defined) or "-"
 
 
 class RunProgress(Written):

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from protocol.errors import ConciliumError
+from protocol.tasks import TASKS, metric_named
 from reporting.formats import number
 from server.centers.enrolment import Enrolment
 from server.centers.expiry_notices import expiry_notices
@@ -45,6 +46,7 @@ class StudyStatus:
         run: Flower's latest run of it; None when there is none or the SuperLink cannot be asked.
         state: the study's own word: "running", "complete", "failed", "interrupted", or "" where there is none yet;
             "starting" while the latest run has said nothing.
+        metrics: the primary metric of each of the study's tasks.
         notes: what a person should read: alarms, expiries, a SuperLink that is down.
     """
 
@@ -61,6 +63,7 @@ class StudyStatus:
     rounds: int
     waiting_for: tuple[str, ...]
     centers: tuple[CenterStatus, ...]
+    metrics: tuple[str, ...]
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -97,6 +100,7 @@ def study_status(directory: StudyDirectory, control: Link, now: datetime) -> Stu
         state=state,
         waiting_for=waiting,
         centers=_centers(directory, study, progress, nodes, waiting, now),
+        metrics=tuple(TASKS[task].primary for task in study.tasks),
         notes=notes,
         **{name: getattr(progress, name) for name in COPIED},
     )
@@ -129,9 +133,10 @@ def tables(status: StudyStatus, now: datetime) -> Group:
     facts = Table(show_header=False, title=f"study {escape(status.study)}")
     for key, value in _facts(status):
         facts.add_row(key, escape(value))
-    centers = Table("center", "enrolled", "connected", "last seen", "round", "last answer", "loss", "validation Dice")
+    scores = f"validation {' / '.join(metric_named(metric).label for metric in status.metrics)}"
+    centers = Table("center", "enrolled", "connected", "last seen", "round", "last answer", "loss", scores)
     for center in status.centers:
-        centers.add_row(*(escape(text) for text in _row(center, now)))
+        centers.add_row(*(escape(text) for text in _row(center, now, status.metrics)))
     return Group(facts, centers, *(f"! {escape(note)}" for note in status.notes))
 
 
@@ -149,7 +154,7 @@ def _facts(status: StudyStatus) -> list[tuple[str, str]]:
     return rows
 
 
-def _row(center: CenterStatus, now: datetime) -> tuple[str, ...]:
+def _row(center: CenterStatus, now: datetime, metrics: Sequence[str]) -> tuple[str, ...]:
     last = center.last
     there = {True: "online", False: "offline", None: "unknown"}[center.online]
     return (
@@ -160,8 +165,14 @@ def _row(center: CenterStatus, now: datetime) -> tuple[str, ...]:
         str(last.server_round) if last else "-",
         "waiting" if center.waited_for else (last.error or "ok") if last else "-",
         number(last.loss, ".3f") if last and last.loss is not None else "-",
-        last.dice_text if last else "-",
+        _scores_text(last, metrics) if last else "-",
     )
+
+
+def _scores_text(last: CenterProgress, metrics: Sequence[str]) -> str:
+    """The last scores of a center, with what they are where a study has several tasks."""
+    named = len(metrics) > 1 and last.metric
+    return f"{metric_named(last.metric).label} {last.scores_text}" if named else last.scores_text
 
 
 def _ask(control: Link) -> tuple[Sequence[Run], dict[str, RegisteredNode] | None, tuple[str, ...]]:

@@ -26,7 +26,7 @@ from protocol.messages.tensors import Tensors, content_hash
 from protocol.storage.atomic_files import write_bytes
 from server.study.history import History
 
-SCHEMA = 2
+SCHEMA = 3
 WHOLE = ("shared", "accepted", "memory")
 BY_CENTER = ("own", "accepted_own", "branches")
 

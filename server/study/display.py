@@ -1,5 +1,6 @@
 """A live display of a running study with rich: a bar over all rounds, a line a center and round, a table a stage."""
 
+from collections.abc import Sequence
 from typing import Self
 
 from rich.console import Console
@@ -8,7 +9,8 @@ from rich.table import Column, Table
 
 from protocol.messages.scores import Score
 from protocol.modalities import SETTINGS
-from reporting.formats import number, score
+from protocol.tasks import TASKS, Metric, TaskName
+from reporting.formats import figure, heading, number
 from server.study.events import (
     CenterAnswered,
     Event,
@@ -27,7 +29,7 @@ class Display:
     """Shows what `listen` is told, while its context is open."""
 
     def __init__(self, study: Study, console: Console) -> None:
-        self._console = console
+        self._study, self._console = study, console
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -55,14 +57,15 @@ class Display:
                 self._waiting = len(centers)
                 self._progress.update(self._task, description=f"{stage.name} {number}/{stage.all_rounds}")
             case CenterAnswered(record):
-                self._console.print(round_line(record))
+                self._console.print(round_line(record, self._study.judged_by(record.stage)))
                 self._count_answer()
             case GateDecided(record):
                 self._console.print(gate_line(record))
             case ScoringStarted(stage_name, centers):
                 self._progress.update(self._task, description=f"{stage_name}: test cases of {len(centers)} centers")
             case StageScored(row):
-                self._console.print(score_table(f"after {row.stage}", row))
+                for task in self._study.tasks:
+                    self._console.print(score_table(f"after {row.stage}", row, task))
             case LateFound(record) if record.fate == "set-aside":
                 self._console.print(late_line(record))
 
@@ -79,13 +82,15 @@ class Display:
             self._progress.advance(self._task)
 
 
-def round_line(record: RoundRecord) -> str:
-    """One center's round, with its error in place of the loss where it has one."""
+def round_line(record: RoundRecord, metric: Metric) -> str:
+    """One center's round judged by a metric, with its error in place of the loss where it has one."""
     what = record.error or ("no loss" if record.loss is None else f"loss {number(record.loss, '.3f')}")
-    scores = "  ".join(f"{name} {score(found.value('dice'))}" for name, found in record.validation.items())
+    scores = "  ".join(
+        f"{name} {figure(found.value(metric.name), metric.decimals)}" for name, found in record.validation.items()
+    )
     return (
         f"{record.server_round:3d} {record.stage:<10} {record.center:<12} {what:<14} "
-        f"validation Dice {scores or '-'}  {record.seconds:.0f} s"
+        f"validation {metric.label} {scores or '-'}  {record.seconds:.0f} s"
     )
 
 
@@ -105,15 +110,19 @@ def late_line(record: LateRecord) -> str:
     )
 
 
-def score_table(title: str, row: StageRow) -> Table:
-    """Per-center test scores of one stage; undefined stays undefined."""
+def score_table(title: str, row: StageRow, task: TaskName) -> Table:
+    """The main test scores of every center in one task; undefined stays undefined."""
+    metrics = TASKS[task].main
+    shown = heading((metric.label, metric.unit) for metric in metrics)
     settings = [name for name in SETTINGS if any(name in scores for scores in row.test.values())]
-    table = Table(Column("center", no_wrap=True), "cases", *settings, title=f"{title}: Dice / HD95 in mm")
+    table = Table(Column("center", no_wrap=True), "cases", *settings, title=f"{title}: {shown}")
     for center, scores in row.test.items():
         cases = max((found.cases for found in scores.values()), default=0)
-        table.add_row(center, str(cases), *(_both(scores.get(name)) for name in settings))
+        table.add_row(center, str(cases), *(_both(scores.get(name), metrics) for name in settings))
     return table
 
 
-def _both(scores: Score | None) -> str:
-    return "-" if scores is None else f"{score(scores.value('dice'))} / {number(scores.value('hd95_mm'), '.1f')}"
+def _both(scores: Score | None, metrics: Sequence[Metric]) -> str:
+    if scores is None:
+        return "-"
+    return " / ".join(figure(scores.value(metric.name), metric.decimals) for metric in metrics)

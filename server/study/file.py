@@ -20,7 +20,7 @@ from protocol.messages.base import Settings
 from protocol.messages.labels import Labels
 from protocol.messages.settings import Adapter, Model, Preprocessing, Split, StudySettings, Training, findings
 from protocol.names import NAME
-from protocol.tasks import TaskName
+from protocol.tasks import TASKS, Metric, TaskName
 from server.study.stage import INITIAL, Center, Shares, Stage
 from server.study.task_findings import task_findings
 from strategies.aggregation.schemes import BACKBONE_SCHEME, SCHEMES, Scheme
@@ -136,6 +136,11 @@ class Study(Settings):
             modality_shares=self.shares_of(stage),
             validate_first=bool(stage.validate_every) and completed % stage.validate_every == 0,
         )
+
+    def judged_by(self, stage: str) -> Metric:
+        """The primary metric of what a stage, by name, trains for; of the first task where it is no stage."""
+        task = next((found.task for found in self.stages if found.name == stage), self.tasks[0])
+        return TASKS[task].metric(TASKS[task].primary)
 
     def shares_of(self, stage: Stage) -> Shares:
         """Shares of the modality settings that a stage trains on."""

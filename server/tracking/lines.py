@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
+from protocol.tasks import metric_named
 from server.study.file import Study
 from server.study.history import AggregationRecord, GateRecord, History, LateRecord, RoundRecord, Scores, StageRow
+from strategies.evaluation.over_centers import over_centers
 
 STUDY_RUN, SHARED_RUN = "study", "shared"
 
@@ -88,19 +90,21 @@ def _gate_lines(record: GateRecord, step: int) -> Iterator[Line]:
 
 
 def _row_lines(row: StageRow, step: int) -> Iterator[Line]:
-    """The test scores after a stage: each center's in its run, their means in the study's run."""
-    tested = {center: score_metrics("test", scores) for center, scores in row.test.items()}
-    values: dict[str, list[float]] = {}
-    for center, metrics in tested.items():
-        yield Line(f"row/{row.stage}/{center}", center_run(center), step, metrics)
-        for key, value in metrics.items():
-            values.setdefault(key, []).append(value)
-    means = {
-        key.replace("test", "test_mean", 1): sum(found) / len(found)
-        for key, found in values.items()
-        if not key.endswith("_undefined") and "/cases/" not in key
-    }
+    """The test scores after a stage: each center's in its run, what they are over centers in the study's run."""
+    for center, scores in row.test.items():
+        yield Line(f"row/{row.stage}/{center}", center_run(center), step, score_metrics("test", scores))
+    means = dict(_means_over_centers(row))
     yield Line(f"row/{row.stage}", STUDY_RUN, step, means, {f"stage/{step:04d}": row.stage})
+
+
+def _means_over_centers(row: StageRow) -> Iterator[tuple[str, float]]:
+    """Each metric over the centers that define it; counts, which have no mean, are left out."""
+    for setting in dict.fromkeys(setting for scores in row.test.values() for setting in scores):
+        found = [scores[setting] for scores in row.test.values() if setting in scores]
+        for name in dict.fromkeys(name for score in found for name in score.values):
+            mean = None if metric_named(name).of == "count" else over_centers(found, name)
+            if mean is not None:
+                yield f"test_mean/{name}/{_suffix(setting)}", mean
 
 
 def _late_line(record: LateRecord) -> Line:
@@ -114,13 +118,19 @@ def score_metrics(part: str, scores: Scores) -> Metrics:
     """Metric name -> value; an undefined mean has no value, how many cases lack one is always logged."""
     metrics: Metrics = {}
     for setting, score in scores.items():
-        suffix = setting.replace("+", "_")
+        suffix = _suffix(setting)
         metrics[f"{part}/cases/{suffix}"] = float(score.cases)
         for name, value in score.values.items():
-            metrics[f"{part}/{name}/{suffix}_undefined"] = float(score.undefined.get(name, 0))
+            if metric_named(name).of != "count":
+                metrics[f"{part}/{name}/{suffix}_undefined"] = float(score.undefined.get(name, 0))
             if value is not None:
                 metrics[f"{part}/{name}/{suffix}"] = value
     return metrics
+
+
+def _suffix(setting: str) -> str:
+    """A modality setting as MLflow takes it in a metric's name."""
+    return setting.replace("+", "_")
 
 
 def study_parameters(study: Study) -> dict[str, str]:

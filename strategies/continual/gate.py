@@ -1,7 +1,8 @@
 """The no-harm gate: whether a stage's candidate may replace the shared adapter that was accepted before it.
 
-    d_j        mean over center j's validation cases of Dice(candidate) - Dice(accepted), paired per case
-    d_j*(b)    the same mean over the b-th bootstrap resample of j's cases; centers resample independently
+    d_j        primary metric of the stage's task on center j's validation cases, candidate minus accepted: a mean of
+               differences paired per case (Dice), or the difference of two figures of one cohort (AUC)
+    d_j*(b)    the same over the b-th bootstrap resample of j's cases; centers resample independently
     D*(b)      mean over heard centers of d_j*(b): the center-stratified bootstrap of the mean over centers
     L          (1 - confidence) quantile of D*: the one-sided lower confidence bound of that mean
 
@@ -48,7 +49,7 @@ class Verdict:
         mean: mean over heard centers of their differences; None where nobody was heard.
         lower_bound: L; None where nobody was heard.
         differences: d_j of every heard center, by name.
-        unheard: centers without a usable comparison: offline, no case defines Dice, or too few replicates.
+        unheard: centers without a usable comparison: offline, no case defines the metric, or too few replicates.
         reason: the decision in words, with its numbers.
         provisional: promoted although an earlier center was not heard.
     """
@@ -127,7 +128,7 @@ def decide(
 
 
 def usable_figures(comparison: Comparison | None, gate: Gate) -> tuple[float, tuple[float, ...]] | None:
-    """A center's difference and replicates; None where they cannot be differences of Dice scores, or are too few."""
+    """A center's difference and replicates; None where they cannot be differences in [-1, 1], or are too few."""
     if comparison is None or comparison.difference is None:
         return None
     found = np.array([comparison.difference, *comparison.replicates], dtype=np.float64)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from mlflow.tracking import MlflowClient
 
-from server.results.charts import COLOURS, LOSS, MARKERS
+from server.results.charts import LOSS, MARKS
 from server.study.directory import StudyDirectory
 from tests.support.mlflow_server import local_pages, missing
 
@@ -66,7 +66,7 @@ def test_the_report_draws_a_curve_for_each_center(page: "Page", finished: StudyD
     for center, scored in (("center-a", {"ct", "pet", "ct+pet"}), ("center-d", {"ct"})):
         drawing = page.locator(f'figure[aria-label="Curves of {center}"] svg')
         drawing.wait_for(state="visible")
-        found = {setting for setting in MARKERS if max(widths(curves(drawing, COLOURS[setting])), default=0) > 50}
+        found = {name for name, mark in MARKS.items() if max(widths(curves(drawing, mark.colour)), default=0) > 50}
         assert found == scored
         assert max(widths(curves(drawing, LOSS))) > 50
     keep(page, tmp_path, "report")

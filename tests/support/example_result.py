@@ -22,7 +22,7 @@ HD95: dict[str, list[list[float | None]]] = {
 
 
 def score_row(dice: float | None) -> dict[str, Any]:
-    return {"cases": 2, "dice": dice, "hd95_mm": 12.5, "dice_undefined": 0, "hd95_undefined": 0}
+    return {"cases": 2, "values": {"dice": dice, "hd95_mm": 12.5}, "undefined": {"dice": 0, "hd95_mm": 0}}
 
 
 def rounds() -> list[dict[str, Any]]:
@@ -65,18 +65,22 @@ def matrix(setting: str) -> dict[str, Any]:
         "dice": dice,
         "hd95_mm": HD95[setting],
         "cases": [[3 if value is not None else 0 for value in row] for row in dice],
-        "dice_undefined": [[0] * 3 for _ in dice],
-        "hd95_undefined": [[int(value is None and setting == "ct") for value in row] for row in HD95[setting]],
+        "undefined": {
+            "dice": [[0] * 3 for _ in dice],
+            "hd95_mm": [[int(value is None and setting == "ct") for value in row] for row in HD95[setting]],
+        },
+        "over_centers": {"dice": [None] * 3, "hd95_mm": [None] * 3},
     }
 
 
 def transfer(average: float, forgetting: float | None, worst: tuple[str, float] | None) -> dict[str, Any]:
     return {
+        "metric": "dice",
         "average": average,
         "backward_transfer": -0.008,
         "forward_transfer": None,
         "forgetting": forgetting,
-        "worst_center": worst and {"center": worst[0], "dice": worst[1]},
+        "worst_center": worst and {"center": worst[0], "value": worst[1]},
         "learning_accuracy": 0.687,
         "forgetting_after": {"adapt": None, "arrive-d": forgetting},
     }
@@ -104,13 +108,14 @@ def example_result() -> dict[str, Any]:
         for center in CENTERS
     }
     return {
-        "schema": 2,
+        "schema": 3,
         "status": "complete",
         "study": "demo",
         "title": "Continual PET/CT adaptation",
         "synthetic": True,
         "formed_by": "Phantoms of three simulated scanners; one center without PET.",
         "seed": 7,
+        "tasks": ["segmentation"],
         "model": {"name": "pemma-unetr", "options": {"width": 48, "depth": 4}},
         "adapter": {"method": "lora", "rank": 8, "alpha": 16.0, "targets": ["attn.qkv"]},
         "preprocessing": {"spacing_zyx_mm": [4.0, 4.0, 4.0], "ct_window_hu": [-200.0, 250.0]},
@@ -122,6 +127,7 @@ def example_result() -> dict[str, Any]:
             {
                 "name": name,
                 "kind": kind,
+                "task": "segmentation",
                 "centers": list(members),
                 "rounds": count,
                 "local_steps": 40,
@@ -148,6 +154,7 @@ def example_result() -> dict[str, Any]:
             "pet": transfer(0.5205, None, None),
             "ct+pet": transfer(0.6795, 0.008, ("center-b", 0.665)),
         },
+        "transfer_of_other_tasks": {},
         "rounds": records,
         "aggregations": [
             {"stage": "adapt", "server_round": 9, "scheme": "fedit", "figures": {"tail_dropped": 0.0125}},

@@ -18,8 +18,10 @@ MATRIX = {
 RESULT: dict[str, Any] = {
     "synthetic": False,
     "formed_by": "two hospitals",
+    "tasks": ["segmentation"],
     "matrices": {"ct": MATRIX},
     "transfer": {"ct": {"average": 0.8125, "forgetting": None}},
+    "transfer_of_other_tasks": {},
     "rounds": [{"error": ""}, {"error": "no-answer"}],
     "centers": {"north": {}, "south": {}},
 }
@@ -48,3 +50,13 @@ def test_it_says_how_the_centers_were_formed_and_where_their_pages_lie() -> None
     assert printed[0] == "test cases after the last stage, Dice / HD95 in mm (two hospitals)"
     assert "center page   out/centers/north/report.html" in printed
     assert "(synthetic cohort)" in lines({**RESULT, "synthetic": True})[0]
+
+
+def test_every_task_has_its_own_table() -> None:
+    auc = {"auc": [[0.5, 0.5], [0.75, 0.625]], "g_mean": [[None, None], [0.5, None]]}
+    other = {"classification": {"ct": {"average": 0.6875, "forgetting": -0.125}}}
+    changes = {"tasks": ["segmentation", "classification"], "transfer_of_other_tasks": other}
+    printed = lines({**RESULT, **changes, "matrices": {"ct": {**MATRIX, **auc, "cases": [[3, 2], [3, 2]]}}})
+    assert "test cases after the last stage, AUC / G-mean (two hospitals)" in printed
+    assert any("0.625 / undefined" in line for line in printed)
+    assert "forgetting, AUC, ct: -0.125" in printed

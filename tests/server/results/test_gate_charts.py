@@ -1,6 +1,6 @@
 import re
 
-from server.results.charts import COLOURS
+from server.results.charts import MARKS
 from server.results.gate_charts import encoder_stages, gates_among, gates_svg
 
 
@@ -20,5 +20,5 @@ def test_ct_and_pet_of_a_stage_share_a_panel_and_unknown_rounds_stay_empty() -> 
     ]
     drawn = gates_svg(rows, (1, 2), "gates-3")
     assert re.findall(r"encoder stage \d", drawn) == ["encoder stage 1"]
-    assert all(COLOURS[modality].lower() in drawn for modality in ("ct", "pet"))
+    assert all(MARKS[modality].colour.lower() in drawn for modality in ("ct", "pet"))
     assert all(name.startswith("gates-3-") for name in re.findall(r' id="([^"]+)"', drawn))

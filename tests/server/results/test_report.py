@@ -136,7 +136,7 @@ def test_the_same_result_gives_the_same_page(page: str):
 
 def test_a_study_without_a_finished_round_has_a_page_that_says_so():
     empty: dict[str, Any] = {"stages": [], "centers": list(CENTERS), "dice": [], "hd95_mm": [], "cases": []}
-    empty |= {"dice_undefined": [], "hd95_undefined": []}
+    empty |= {"undefined": {"dice": [], "hd95_mm": []}, "over_centers": {"dice": [], "hd95_mm": []}}
     nothing = transfer(0.0, None, None) | {"average": None, "learning_accuracy": None, "forgetting_after": {}}
     study = example_result() | {"rounds": [], "bank": [], "status": "interrupted"}
     study |= {"matrices": dict.fromkeys(DICE, empty), "transfer": dict.fromkeys(DICE, nothing)}

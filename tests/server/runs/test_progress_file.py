@@ -71,13 +71,14 @@ def test_the_file_follows_a_run_from_its_first_round_to_its_end(found: Light) ->
         3,
     ]
     heard = end["centers"]["b"]
-    assert [heard[key] for key in ("server_round", "error", "loss", "dice")] == [3, "", 0.5, {"ct": 0.5}]
+    assert [heard[key] for key in ("server_round", "error", "loss")] == [3, "", 0.5]
+    assert (heard["metric"], heard["scores"]) == ("dice", {"ct": 0.5})
 
 
 def test_what_is_not_a_number_is_null(found: Light) -> None:
     record = RoundRecord("adapt", 1, "a", loss=math.nan, validation={"ct": dice_score(3, None, None)})
     progress(found).listen(CenterAnswered(record))
-    assert (read(found)["centers"]["a"]["loss"], read(found)["centers"]["a"]["dice"]) == (None, {"ct": None})
+    assert (read(found)["centers"]["a"]["loss"], read(found)["centers"]["a"]["scores"]) == (None, {"ct": None})
 
 
 def test_a_failure_says_its_code_and_reason(tmp_path: Path) -> None:
@@ -127,7 +128,7 @@ def test_a_run_that_may_not_start_leaves_the_file_of_the_other_alone(found: Ligh
 def test_a_later_run_keeps_what_was_heard_of_the_centers(found: Light) -> None:
     progress(found).listen(CenterAnswered(RECORD))
     progress(found).listen(Resumed(1))
-    assert read(found)["centers"]["a"]["dice"] == {"ct": 0.25}
+    assert read(found)["centers"]["a"]["scores"] == {"ct": 0.25}
 
 
 def test_a_damaged_file_of_an_earlier_run_is_replaced(found: Light) -> None:

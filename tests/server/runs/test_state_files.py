@@ -80,5 +80,5 @@ def test_one_start_at_a_time(directory: StudyDirectory) -> None:
 
 def test_scores_are_told_by_modality_and_none_is_left_out() -> None:
     scores = {"ct": 0.5, "pet": None}
-    assert CenterProgress(server_round=1, dice=scores).dice_text == "ct 0.500"
-    assert CenterProgress(server_round=1).dice_text == "-"
+    assert CenterProgress(server_round=1, metric="dice", scores=scores).scores_text == "ct 0.500"
+    assert CenterProgress(server_round=1).scores_text == "-"

@@ -1,11 +1,14 @@
 """What `concilium status` knows, also with the SuperLink down."""
 
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from server.runs.state_files import Launch, WatchdogState, write_state
-from server.runs.status import study_status
+from server.runs.status import study_status, tables
 from server.runs.watchdog_rules import decide
 from server.study.directory import StudyDirectory
 from tests.support.coordinator_root import enroll, init_root, report, want
@@ -85,3 +88,23 @@ def test_run_that_died_is_not_shown_as_running(directory: StudyDirectory) -> Non
     status = study_status(directory, ListedLink(FAILED), NOW)
     assert (status.state, status.waiting_for) == ("interrupted", ())
     assert "run 1 ended without a word of the study" in status.notes
+
+
+def shown(directory: StudyDirectory, metrics: tuple[str, ...]) -> str:
+    screen = StringIO()
+    status = replace(study_status(directory, ListedLink(run("running")), NOW), metrics=metrics)
+    Console(file=screen, width=200).print(tables(status, NOW))
+    return screen.getvalue()
+
+
+def test_the_last_scores_of_a_center_say_what_they_are_where_a_study_has_several_tasks(
+    directory: StudyDirectory,
+) -> None:
+    want(directory)
+    heard = {"server_round": 1, "metric": "concordance", "scores": {"ct": 0.625}}
+    report(directory, "running", run_id="1", centers={"center-a": heard})
+    assert study_status(directory, ListedLink(run("running")), NOW).metrics == ("dice",)
+    both = shown(directory, ("dice", "concordance"))
+    assert "validation Dice / concordance" in both
+    assert "concordance ct 0.625" in both
+    assert "concordance ct" not in shown(directory, ("concordance",))

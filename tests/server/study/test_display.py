@@ -1,11 +1,13 @@
 """What a running study shows, line by line."""
 
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from protocol.messages.scores import Score
 from server.study.display import Display, score_table
 from server.study.events import CenterAnswered, Event, Resumed, RoundStarted, ScoringStarted, StageScored
 from server.study.file import Study, read_study
@@ -92,5 +94,22 @@ def test_a_row_of_the_matrix_keeps_undefined_and_absent_apart(study: Study) -> N
 
 
 def test_a_center_that_did_not_answer_has_no_cases() -> None:
-    table = score_table("after", StageRow("adapt", {"center-a": {}}))
+    table = score_table("after", StageRow("adapt", {"center-a": {}}), "segmentation")
     assert [list(column.cells) for column in table.columns] == [["center-a"], ["0"]]
+
+
+def test_a_round_shows_the_primary_metric_of_what_its_stage_trains_for(study: Study) -> None:
+    stages = tuple(stage.model_copy(update={"task": "survival"}) for stage in study.stages)
+    scored = replace(RECORD, validation={"ct": Score(9, {"dice": 0.5, "concordance": 0.625})})
+    assert "validation concordance ct 0.625" in show(
+        study.model_copy(update={"stages": stages}), CenterAnswered(scored)
+    )
+
+
+def test_every_task_has_a_table_with_its_main_metrics(study: Study) -> None:
+    stages = (*study.stages, study.stages[-1].model_copy(update={"name": "prognosis", "task": "survival"}))
+    row = StageRow("prognosis", {"center-a": {"ct": Score(9, {"concordance": 0.625, "uno": None})}})
+    text = " ".join(show(study.model_copy(update={"stages": stages}), StageScored(row)).split())
+    assert "after prognosis: Dice / HD95 in mm" in text
+    assert "after prognosis: concordance / Uno's concordance" in text
+    assert "0.625 / undefined" in text

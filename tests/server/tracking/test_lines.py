@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from server.study.history import History
+from protocol.messages.scores import Score
+from server.study.history import History, StageRow
 from server.tracking.lines import flat, lines_of, score_metrics, study_parameters
 from tests.support.segmentation_scores import dice_score
 from tests.support.tracked_study import AGAIN, FIGURES, GATE, LATE, ROW, STUDY, record
@@ -63,3 +64,18 @@ def test_settings_become_parameters_and_centers_stand_in_their_own_runs():
     assert (parameters["model.options.depths"], parameters["centers"]) == ("1, 2", "a, b")
     assert not any(name.startswith("centers.") for name in parameters)
     assert flat({"shares": {"ct+pet": 0.5}, "rows": [{"a": 1}]}, "") == {"shares.ct_pet": "0.5", "rows.0.a": "1"}
+
+
+def test_a_studys_concordance_is_weighed_by_pairs_and_counts_have_no_mean():
+    """(30 x 0.6 + 10 x 0.8) / 40 = 0.65."""
+    scores = {"a": {"concordance": 0.6, "pairs": 30, "events": 3}, "b": {"concordance": 0.8, "pairs": 10, "events": 1}}
+    row = StageRow("pet", {center: {"ct+ehr": Score(9, values)} for center, values in scores.items()})
+    of_a, _, of_study = said(rows=(row,))
+    assert of_study[2] == {"test_mean/concordance/ct_ehr": pytest.approx(0.65)}
+    assert of_a[2] == {
+        "test/cases/ct_ehr": 9,
+        "test/concordance/ct_ehr": 0.6,
+        "test/concordance/ct_ehr_undefined": 0,
+        "test/pairs/ct_ehr": 30,
+        "test/events/ct_ehr": 3,
+    }
