@@ -22,6 +22,7 @@ from fusion_models.adapters.injection import (
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.adapters.local_norm import inject_local_norms, reset_local_norms
 from fusion_models.contract import FusionModel
+from fusion_models.outline import outline
 from fusion_models.registry import ModelRow, build_model, model_row
 from protocol.errors import ModelError
 from protocol.messages.labels import Labels
@@ -113,13 +114,16 @@ def assemble(
 
 @cache
 def study_specs(settings_json: str) -> tuple[TensorSpec, ...]:
-    """Every tensor that a study may exchange, from its settings as JSON; the model is built without memory."""
+    """Every tensor that a study may exchange, from its settings as JSON; the model is built as an outline."""
     settings = StudySettings.model_validate_json(settings_json)
     row = row_of(settings)
-    with torch.device("meta"):
+
+    def adapted() -> nn.Module:
         model = build(settings, row)
         inject_adapter(model, settings, row)
-    return tensor_specs(model, row.pathways)
+        return model
+
+    return tensor_specs(outline(adapted), row.pathways)
 
 
 def tensor_specs(model: nn.Module, pathways: Mapping[str, Sequence[str]]) -> tuple[TensorSpec, ...]:
