@@ -13,7 +13,9 @@ from fusion_models.diagnostics import Diagnostics, NoDiagnostics
 from fusion_models.log_vmamba import ct_pet_2d, ct_pet_3d
 from fusion_models.multistage import baselines, network
 from fusion_models.options import Sizes, check_options
-from fusion_models.pemma import early_fusion, prognosis, unetr
+from fusion_models.pemma import early_fusion, early_fusion_swin, prognosis, swin, swin_checkpoint, swin_unetr, unetr
+from fusion_models.public_weights import PublicWeights
+from fusion_models.ssm import vmamba_checkpoint
 from fusion_models.vmambax import gate_statistics, slices
 
 Crop = tuple[int, int, int]
@@ -35,6 +37,7 @@ class ModelRow:
     tasks: keys of `contract.ROLES` that it can be trained for.
     spatial_dims: 2 where the network sees slices, or stacks of neighbouring slices.
     diagnostics: makes what watches the network while cases are scored.
+    public_weights: loads a public checkpoint into the CT network; None where there is none that fits.
     """
 
     build: Callable[..., FusionModel]
@@ -46,6 +49,7 @@ class ModelRow:
     tasks: tuple[str, ...] = ("segmentation",)
     spatial_dims: int = 3
     diagnostics: Callable[[], Diagnostics] = NoDiagnostics
+    public_weights: PublicWeights | None = None
 
     @property
     def pathway_modules(self) -> tuple[str, ...]:
@@ -71,10 +75,12 @@ class ModelRow:
 ALL_SETTINGS = ("ct", "pet", "ct+pet")
 EVERY_SETTING = ("ct", "pet", "ehr", "ct+pet", "ct+ehr", "pet+ehr", "ct+pet+ehr")
 ATTENTION = ("attn.qkv", "attn.out_proj")
+SWIN_LAYERS = ("attn.qkv", "attn.proj", "mlp.linear1", "mlp.linear2")
 SCANNED = ("op.in_proj", "op.out_proj", "x_proj")
 LOG_SCANNED = ("in_proj", "x_proj", "fold", "out_proj")
 PEMMA_PATHWAY = {"pet": ("pet_embedding", "pet_skip")}
 PROGNOSIS_PATHWAYS = {**PEMMA_PATHWAY, "ehr": ("ehr_embedding",), "head": ("head",)}
+SWIN_PATHWAYS = {"pet": ("pet_embedding", "pet_skip", "fuse", "pet_adapter"), "fusion": ("ct_adapter",)}
 VMAMBAX_PATHWAYS = {
     "pet": ("network.pet_encoder", "network.pet_tap_norms"),
     "fusion": ("network.merges", "network.interactions"),
@@ -107,6 +113,22 @@ def _early_fusion(options: Sizes, crop_zyx: Crop) -> ModelRow:
     return ModelRow(early_fusion.EarlyFusionUnetr, options, crop_zyx, ("ct+pet",), ATTENTION, {})
 
 
+def _pemma_swin(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(
+        swin.PemmaSwin,
+        options,
+        crop_zyx,
+        ALL_SETTINGS,
+        SWIN_LAYERS,
+        SWIN_PATHWAYS,
+        public_weights=swin_checkpoint.load_public,
+    )
+
+
+def _early_fusion_swin(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(early_fusion_swin.EarlyFusionSwin, options, crop_zyx, ("ct+pet",), SWIN_LAYERS, {})
+
+
 def _vmambax(options: Sizes, crop_zyx: Crop) -> ModelRow:
     return ModelRow(
         slices.build_vmambax,
@@ -117,12 +139,20 @@ def _vmambax(options: Sizes, crop_zyx: Crop) -> ModelRow:
         VMAMBAX_PATHWAYS,
         spatial_dims=2,
         diagnostics=gate_statistics.GateStatistics,
+        public_weights=vmamba_checkpoint.load_public,
     )
 
 
 def _log_2d(options: Sizes, crop_zyx: Crop) -> ModelRow:
     return ModelRow(
-        ct_pet_2d.build_log_vmamba_2d, options, crop_zyx, ALL_SETTINGS, LOG_SCANNED, LOG_2D_PATHWAY, spatial_dims=2
+        ct_pet_2d.build_log_vmamba_2d,
+        options,
+        crop_zyx,
+        ALL_SETTINGS,
+        LOG_SCANNED,
+        LOG_2D_PATHWAY,
+        spatial_dims=2,
+        public_weights=vmamba_checkpoint.load_public,
     )
 
 
@@ -158,6 +188,12 @@ MODELS: Mapping[str, ModelRow] = {
     "early-fusion-unetr-paper": _early_fusion(unetr.UNETR_PAPER, (96, 96, 96)),
     "early-fusion-unetr-small": _early_fusion(unetr.UNETR_SMALL, (48, 48, 48)),
     "early-fusion-unetr-tiny": _early_fusion(unetr.UNETR_TINY, (16, 16, 16)),
+    "pemma-swin-paper": _pemma_swin(swin_unetr.SWIN_PAPER, (96, 96, 96)),
+    "pemma-swin-small": _pemma_swin(swin_unetr.SWIN_SMALL, (48, 48, 48)),
+    "pemma-swin-tiny": _pemma_swin(swin_unetr.SWIN_TINY, (16, 16, 16)),
+    "early-fusion-swin-paper": _early_fusion_swin(swin_unetr.SWIN_PAPER, (96, 96, 96)),
+    "early-fusion-swin-small": _early_fusion_swin(swin_unetr.SWIN_SMALL, (48, 48, 48)),
+    "early-fusion-swin-tiny": _early_fusion_swin(swin_unetr.SWIN_TINY, (16, 16, 16)),
     "vmambax-paper": _vmambax(slices.VMAMBAX_PAPER, (1, 512, 512)),
     "vmambax-small": _vmambax(slices.VMAMBAX_SMALL, (1, 64, 64)),
     "vmambax-tiny": _vmambax(slices.VMAMBAX_TINY, (3, 32, 16)),

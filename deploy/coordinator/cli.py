@@ -65,15 +65,18 @@ def benchmark_command(
 @app.command("backbone")
 def backbone_command(
     study: Annotated[Path, typer.Option(help="The study file.")],
-    vmamba: Annotated[Path, typer.Option(help="Safetensors file of public VMamba weights, in their own names.")],
+    weights: Annotated[
+        Path, typer.Option("--weights", "--vmamba", help="File of public weights that fit the model; docs/models.md.")
+    ],
     out: Annotated[Path, typer.Option(help="The safetensors file to write, for simulate --backbone.")],
 ) -> None:
-    """Make a backbone whose encoder has public VMamba weights; the rest is drawn from the study's seed."""
+    """Make a backbone whose CT network has public weights; the rest is drawn from the study's seed."""
     from deploy.study.pretrained import write_backbone
 
-    report = write_backbone(study, vmamba, out)
-    typer.echo(f"{out}: {len(report.used)} tensors of {vmamba} loaded")
-    for what, names in (("the classifier, ignored", report.ignored), ("for other inputs, skipped", report.skipped)):
+    report = write_backbone(study, weights, out)
+    typer.echo(f"{out}: {len(report.used)} tensors of {weights} loaded")
+    kinds = {f"{report.ignored_as}, ignored": report.ignored, f"{report.skipped_as}, skipped": report.skipped}
+    for what, names in kinds.items():
         if names:
             typer.echo(f"{what}: {', '.join(names)}")
 

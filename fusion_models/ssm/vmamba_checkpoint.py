@@ -11,18 +11,17 @@ Tiny is vssmtiny_dp01_ckpt_epoch_292.pth, 91,649,482 bytes: 212 tensors, of whic
 dbc0cc4f5ec0e45db5fba7c939d2c7d9b617e891ac10766912a8d604c37c5e47.
 Later releases (v1, v2) have other blocks and other names, and are refused.
 
-No file is read here. A .pth may run code when it is unpickled; read it once so that it cannot, and keep the tensors:
-
-    state = torch.load("vssmtiny_dp01_ckpt_epoch_292.pth", weights_only=True, map_location="cpu")["model"]
-    safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in state.items()}, "vssm_tiny.safetensors")
+No file is read here. The .pth holds the tensors under "model" beside more; a safetensors file of them holds them bare.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from fusion_models.adapters.keys import is_inside
+from fusion_models.public_weights import CheckpointReport
 from fusion_models.ssm.checkpoint_differences import differences
 from fusion_models.ssm.stacked import split_directions, stack_directions
 from fusion_models.ssm.vss import VSSBlock
@@ -42,16 +41,16 @@ LATER_SPELLINGS = {
 LATER_NAMES = re.compile(r"\.op\.|\.mlp\.|^classifier\.|^patch_embed\.\d")
 
 
-@dataclass(frozen=True)
-class CheckpointReport:
-    """What became of each tensor of a file, by the file's names.
+def load_public(model: nn.Module, content: Mapping[str, Any], pathways: Sequence[str]) -> CheckpointReport:
+    """Load a file of public weights into the VMamba encoder of a model's CT network (a `PublicWeights`).
 
-    used: loaded. ignored: the classifier. skipped: a patch embedding for other inputs; the encoder keeps its own.
+    Raises:
+        ValueError: the CT network has no such encoder, or the weights are those of another variant.
     """
-
-    used: tuple[str, ...]
-    ignored: tuple[str, ...]
-    skipped: tuple[str, ...]
+    for path, module in model.named_modules():
+        if isinstance(module, VSSEncoder) and not is_inside(path, pathways):
+            return load_vmamba(module, content.get("model", content))
+    raise ValueError(f"the CT network of {type(model).__name__} has no VMamba encoder")
 
 
 def load_vmamba(encoder: VSSEncoder, state: Mapping[str, Tensor]) -> CheckpointReport:
