@@ -136,6 +136,26 @@ class Maps:
     tumour: Mask
 
 
+@dataclass(frozen=True)
+class Anatomy:
+    """Ranges that a synthetic patient is drawn from.
+
+    radii_mm, hot_suv: of the tumour. cut: largest distance of the cut from its middle, as a share of the least radius.
+    bowel: share of patients with a hot loop at the tumour. cysts: fewest and most.
+    """
+
+    radii_mm: tuple[float, float] = (13, 23)
+    cut: float = 0.25
+    hot_suv: tuple[float, float] = (3.5, 9)
+    bowel: float = 0.75
+    cysts: tuple[int, int] = (1, 3)
+
+
+USUAL = Anatomy()
+PLAIN = Anatomy(radii_mm=(10, 25), cut=0.7, hot_suv=(3, 14), bowel=0.0, cysts=(0, 1))
+"""Tumours that differ more, in size, in their hot share and in uptake, with less beside them that looks alike."""
+
+
 def rasterise(phantom: Phantom, points: Points) -> Maps:
     """Paint the phantom on a grid, starting from air."""
     shape = np.broadcast_shapes(*(axis.shape for axis in points))
@@ -165,16 +185,16 @@ def _with_tumour(maps: Maps, points: Points, phantom: Phantom) -> Maps:
     return Maps(np.where(inside, hu, maps.hu), np.where(inside, suv, maps.suv), inside)
 
 
-def draw_phantom(rng: Generator) -> Phantom:
+def draw_phantom(rng: Generator, anatomy: Anatomy = USUAL) -> Phantom:
     """A new synthetic patient."""
     size = float(rng.uniform(0.93, 1.05))
     skin = Ellipsoid((0, 0, 0), (74 * size, 60 * size, ENDLESS_MM))
     wall = Ellipsoid((0, 0, 0), (66 * size, 52 * size, ENDLESS_MM))
     muscle_hu = float(rng.uniform(45, 55))
-    tumour = _draw_tumour(rng, muscle_hu, size)
+    tumour = _draw_tumour(rng, muscle_hu, size, anatomy)
     body = (Tissue("fat", skin, -100, 0.3), Tissue("muscle", wall, muscle_hu, float(rng.uniform(0.5, 0.8))))
-    bowel = (_draw_bowel(rng, tumour),) if rng.random() < 0.75 else ()
-    organs = (*_draw_organs(rng), *bowel, *_draw_cysts(rng, tumour))
+    bowel = (_draw_bowel(rng, tumour),) if rng.random() < anatomy.bowel else ()
+    organs = (*_draw_organs(rng), *bowel, *_draw_cysts(rng, tumour, anatomy.cysts))
     below = (*body, *(replace(organ, shape=Overlap(organ.shape, wall)) for organ in organs))
     return Phantom(below, tumour, _lungs_and_bone(wall), wall)
 
@@ -197,18 +217,18 @@ def _draw_organs(rng: Generator) -> tuple[Tissue, ...]:
     )
 
 
-def _draw_tumour(rng: Generator, muscle_hu: float, size: float) -> Tumour:
+def _draw_tumour(rng: Generator, muscle_hu: float, size: float, anatomy: Anatomy) -> Tumour:
     angle, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.15, 0.6)
     center = (float(66 * size * reach * np.cos(angle)), float(52 * size * reach * np.sin(angle)), rng.uniform(-45, 8))
-    radii = rng.uniform(13, 23, 3)
+    radii = rng.uniform(*anatomy.radii_mm, 3)
     normal = rng.normal(size=3)
     normal /= np.linalg.norm(normal)
     return Tumour(
         shape=Ellipsoid(center, _xyz(radii), float(rng.uniform(0, np.pi))),
         normal=_xyz(normal),
-        offset_mm=float(rng.uniform(-0.25, 0.25) * radii.min()),
+        offset_mm=float(rng.uniform(-anatomy.cut, anatomy.cut) * radii.min()),
         hot_hu=muscle_hu,
-        hot_suv=float(rng.uniform(3.5, 9)),
+        hot_suv=float(rng.uniform(*anatomy.hot_suv)),
         dull_hu=muscle_hu - float(rng.uniform(42, 52)),
         dull_suv=float(rng.uniform(0.8, 1.2)),
     )
@@ -222,10 +242,11 @@ def _draw_bowel(rng: Generator, tumour: Tumour) -> Tissue:
     return Tissue("bowel", Ellipsoid(_xyz(center), _xyz(radii)), 130, float(rng.uniform(3.5, 8)))
 
 
-def _draw_cysts(rng: Generator, tumour: Tumour) -> tuple[Tissue, ...]:
-    """One to three cysts: on CT they look like the dull part of the tumour."""
+def _draw_cysts(rng: Generator, tumour: Tumour, fewest_most: tuple[int, int]) -> tuple[Tissue, ...]:
+    """Cysts: on CT they look like the dull part of the tumour."""
+    fewest, most = fewest_most
     cysts = []
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(int(rng.integers(fewest, most + 1))):
         center = (float(rng.uniform(-48, 48)), float(rng.uniform(-34, 34)), float(rng.uniform(-60, 60)))
         shape = Ellipsoid(center, _xyz(rng.uniform(8, 15, 3)), float(rng.uniform(0, np.pi)))
         cysts.append(Tissue("cyst", shape, tumour.dull_hu, 0.5))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from client.data.phantom import draw_phantom
+from client.data.phantom import USUAL, Anatomy, draw_phantom
 from client.data.scanner import CtScanner, PetScanner, Scan, scan
 from client.data.synthetic_labels import COLUMNS, SyntheticLabels, draw_labels
 from client.data.volume import write_volume
@@ -28,12 +28,13 @@ PREFIX = "synthetic-"
 
 @dataclass(frozen=True)
 class SyntheticCenter:
-    """A synthetic center: its scanners and how many patients it has; `pet` is None at a CT-only center."""
+    """A synthetic center: its scanners, its patients and how many; `pet` is None at a CT-only center."""
 
     name: str
     ct: CtScanner
     pet: PetScanner | None
     patients: int = 8
+    anatomy: Anatomy = USUAL
 
     @property
     def cases(self) -> tuple[str, ...]:
@@ -77,12 +78,12 @@ Layout: <center>/<case>/ct.nii.gz (HU), pet.nii.gz (SUV, own grid), gtv.nii.gz (
 SYNTHETIC LABELS: <center>/labels.csv was drawn from a formula too (client/data/synthetic_labels.py); it is nobody's
 record. An empty cell is a missing value.
   case       the folder's name
-  subtype    class 0 or 1, likelier 1 for a large dull part (CT shows it) and a hot tumour (PET shows it)
+  subtype    class 0 or 1, likelier 1 for a large dull part (CT shows it) and much uptake (PET shows it)
   days       whole days to the event, or to the end of follow-up
   event      1 where the event came, 0 where the patient was censored before
   age_years  age; an older patient has the event earlier
   stage      1 to 4; a higher one has the event earlier
-Time to the event also shortens with the volume of the tumour's dull part and with the uptake of its hot part.
+Time to the event also shortens with the volume of the tumour's dull part and with the total uptake of its hot part.
 """
 
 
@@ -100,21 +101,22 @@ def write_synthetic_cohort(root: Path, *, centers: Sequence[SyntheticCenter] = C
             _write_case(root / center.name / name, acquire(center, name, seed))
         write_text(root / center.name / "labels.csv", _table(_labelled(center, seed)))
     write_text(root / "participants.csv", _table(_rows(centers)))
-    described = "\n".join(f"  {center.name}: {center.patients} cases, {center.ct}, {center.pet}" for center in centers)
+    described = "\n".join(f"  {center.name}: {center.patients} cases, {center.ct}, {center.pet}, {center.anatomy}" for center in centers)
     write_text(root / "README.txt", README.format(seed=seed, centers=described))
 
 
 def acquire(center: SyntheticCenter, case: str, seed: int) -> Scan:
     """One synthetic case as the center's scanners see it."""
     rng = _generator(f"{seed}|{case}")
-    phantom = draw_phantom(rng)
+    phantom = draw_phantom(rng, center.anatomy)
     x, y, z = (float(shift) for shift in rng.uniform((-20, -180, -800), (20, -140, 400)))
     return scan(phantom, center.ct, center.pet, (x, y, z), rng)
 
 
-def labels_of(case: str, seed: int) -> SyntheticLabels:
+def labels_of(center: SyntheticCenter, case: str, seed: int) -> SyntheticLabels:
     """One synthetic case's row of the table."""
-    return draw_labels(draw_phantom(_generator(f"{seed}|{case}")), _generator(f"{seed}|{case}|labels"))
+    phantom = draw_phantom(_generator(f"{seed}|{case}"), center.anatomy)
+    return draw_labels(phantom, _generator(f"{seed}|{case}|labels"))
 
 
 def _generator(name: str) -> np.random.Generator:
@@ -146,7 +148,7 @@ def _table(rows: Iterable[Sequence[str]]) -> str:
 
 def _labelled(center: SyntheticCenter, seed: int) -> Iterator[tuple[str, ...]]:
     yield COLUMNS
-    yield from ((case, *labels_of(case, seed).cells()) for case in center.cases)
+    yield from ((case, *labels_of(center, case, seed).cells()) for case in center.cases)
 
 
 def _rows(centers: Sequence[SyntheticCenter]) -> Iterator[tuple[str, str, str]]:

@@ -1,16 +1,15 @@
 """Labels of the synthetic cohort: time to an event, class and covariates, drawn from what images and record show.
 
-    eta = a_CT z(ln V_dull) + a_PET z(SUV_hot) + a_E (z(age) + z(stage)) / sqrt(2)
-    T   = SCALE_DAYS (E / exp(eta))^(1 / SHAPE),   E ~ Exp(1)        Weibull with proportional hazards
+    eta = a_CT s_CT + a_PET s_PET + a_E s_E                  s_CT = log2(V_dull / 9 ml),  s_PET = log2(U_hot / 66 ml)
+    T   = SCALE_DAYS (E / exp(eta))^(1 / SHAPE)              E ~ Exp(1): Weibull with proportional hazards
     C   ~ U(CENSORED_DAYS),    days = min(T, C),    event = [T <= C]
-    subtype = 1 with probability 1 / (1 + exp(-a_class (z(ln V_dull) + z(SUV_hot))))
+    subtype = 1 with probability 1 / (1 + exp(-a_class (s_CT + s_PET)))
 
     V_dull    volume of the tumour's dull part in ml: CT shows it, PET does not
-    SUV_hot   uptake of its hot part: PET shows it, CT does not
-    age, stage    in the record alone; stage is 1 to 4
-    z(.)      standardised by constants of the synthetic anatomy
+    U_hot     SUV times volume of its hot part in ml (total lesion glycolysis): PET shows it, CT does not
+    s_E       (z(age) + z(stage)) / sqrt(2), in the record alone; stage is 1 to 4
 
-The three sources are independent but for the sizes of the two parts, so a model that reads more of them ranks better.
+A score counts doublings. The three say different things of a patient, so a model that reads more of them ranks better.
 Labels have a random generator of their own: images do not depend on them. Some values are missing, as in real tables.
 """
 
@@ -25,10 +24,9 @@ from client.data.scanner import grid_around_zero, points_of
 
 COLUMNS = ("case", "subtype", "days", "event", "age_years", "stage")
 VOXEL_ZYX_MM = (3.0, 3.0, 3.0)
-LOG_DULL_ML, SUV_HOT, AGE_YEARS, STAGE = (2.42, 0.36), (6.25, 1.6), (63.0, 11.0), (2.5, 1.12)
-CT_EFFECT = PET_EFFECT = 1.3
-EHR_EFFECT = 1.5
-CLASS_EFFECT = 2.0
+DULL_ML, HOT_UPTAKE_ML = 9.0, 66.0
+AGE_YEARS, STAGE = (63.0, 11.0), (2.5, 1.12)
+CT_EFFECT, PET_EFFECT, EHR_EFFECT, CLASS_EFFECT = 1.5, 1.3, 1.6, 2.0
 SCALE_DAYS, SHAPE = 900.0, 1.5
 CENSORED_DAYS = (300.0, 4000.0)
 AGES = (30.0, 90.0)
@@ -63,7 +61,7 @@ def draw_labels(phantom: Phantom, rng: Generator) -> SyntheticLabels:
 
 def draw_complete_labels(phantom: Phantom, rng: Generator) -> SyntheticLabels:
     """A patient's labels before any goes missing."""
-    ct, pet = ct_score(phantom), pet_score(phantom)
+    ct, pet = image_scores(phantom)
     age = float(np.clip(rng.normal(*AGE_YEARS), *AGES))
     stage = int(rng.choice(STAGES))
     hazard = math.exp(log_hazard(ct, pet, ehr_score(age, stage)))
@@ -80,31 +78,21 @@ def draw_complete_labels(phantom: Phantom, rng: Generator) -> SyntheticLabels:
 
 
 def log_hazard(ct: float, pet: float, ehr: float) -> float:
-    """eta from the three standardised scores."""
+    """eta from the three scores."""
     return CT_EFFECT * ct + PET_EFFECT * pet + EHR_EFFECT * ehr
 
 
-def ct_score(phantom: Phantom) -> float:
-    """z(ln V_dull)."""
-    return _z(math.log(dull_ml(phantom)), LOG_DULL_ML)
-
-
-def pet_score(phantom: Phantom) -> float:
-    """z(SUV_hot)."""
-    return _z(phantom.tumour.hot_suv, SUV_HOT)
+def image_scores(phantom: Phantom) -> tuple[float, float]:
+    """s_CT and s_PET; a part counts as at least one voxel of 3 mm."""
+    points = points_of(grid_around_zero(VOXEL_ZYX_MM))
+    heat = phantom.tumour.heat(points)[rasterise(phantom, points).tumour]
+    dull_ml, hot_ml = (max(float(part.sum()), 1.0) * math.prod(VOXEL_ZYX_MM) / 1000 for part in (1 - heat, heat))
+    return math.log2(dull_ml / DULL_ML), math.log2(hot_ml * phantom.tumour.hot_suv / HOT_UPTAKE_ML)
 
 
 def ehr_score(age_years: float, stage: int) -> float:
-    """(z(age) + z(stage)) / sqrt(2)."""
+    """s_E = (z(age) + z(stage)) / sqrt(2)."""
     return (_z(age_years, AGE_YEARS) + _z(stage, STAGE)) / math.sqrt(2)
-
-
-def dull_ml(phantom: Phantom) -> float:
-    """Volume of the tumour's dull part in ml, at least one voxel of 3 mm."""
-    points = points_of(grid_around_zero(VOXEL_ZYX_MM))
-    inside = rasterise(phantom, points).tumour
-    voxels = float((1 - phantom.tumour.heat(points))[inside].sum())
-    return max(voxels, 1.0) * math.prod(VOXEL_ZYX_MM) / 1000
 
 
 def _z(value: float, scale: tuple[float, float]) -> float:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from client.data.phantom import Ellipsoid, Overlap, Points, draw_phantom, rasterise
+from client.data.phantom import PLAIN, Ellipsoid, Overlap, Points, draw_phantom, rasterise
 
 
 def test_each_modality_shows_a_part_of_the_tumour_that_the_other_does_not():
@@ -33,3 +33,12 @@ def test_what_two_shapes_share_is_in_both() -> None:
     line, zero = np.array([0, 1, 2, 3], np.float32), np.zeros(1, np.float32)
     left, right = Ellipsoid((0, 0, 0), (2, 2, 2)), Ellipsoid((3, 0, 0), (2, 2, 2))
     assert Overlap(left, right).inside(Points(line, zero, zero)).tolist() == [False, True, True, False]
+
+
+def test_a_plain_anatomy_draws_no_bowel_and_tumours_of_its_own_ranges() -> None:
+    drawn = [draw_phantom(np.random.default_rng(seed), PLAIN) for seed in range(30)]
+    assert not {"bowel"} & {tissue.name for phantom in drawn for tissue in phantom.below}
+    radii = [radius for phantom in drawn for radius in phantom.tumour.shape.radii_mm]
+    assert 10 <= min(radii) < 13
+    assert 23 < max(radii) <= 25
+    assert max(phantom.tumour.hot_suv for phantom in drawn) > 9

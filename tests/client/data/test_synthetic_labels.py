@@ -7,23 +7,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from client.data.phantom import Ellipsoid, Phantom, Tissue, Tumour, draw_phantom
+from client.data.phantom import PLAIN, Ellipsoid, Phantom, Tissue, Tumour, draw_phantom
 from client.data.synthetic_labels import (
     COLUMNS,
     SyntheticLabels,
-    ct_score,
     draw_complete_labels,
     draw_labels,
-    dull_ml,
     ehr_score,
+    image_scores,
     log_hazard,
-    pet_score,
 )
 
 EVERYWHERE = Ellipsoid((0, 0, 0), (1e6, 1e6, 1e6))
 HALVED = Phantom(
     (Tissue("muscle", EVERYWHERE, 50, 0.6),),
-    Tumour(Ellipsoid((0, 0, 0), (20, 20, 20)), (1, 0, 0), 0.0, 50, 6.25, 3, 1),
+    Tumour(Ellipsoid((0, 0, 0), (20, 20, 20)), (1, 0, 0), 0.0, 50, 8, 3, 1),
     (),
     EVERYWHERE,
 )
@@ -33,10 +31,10 @@ Cohort = tuple[NDArray[np.float64], list[SyntheticLabels]]
 @pytest.fixture(scope="module")
 def cohort() -> Cohort:
     """Scores of CT, PET and record (n, 3), and labels, of 100 patients."""
-    phantoms = [draw_phantom(np.random.default_rng(seed)) for seed in range(100)]
+    phantoms = [draw_phantom(np.random.default_rng(seed), PLAIN) for seed in range(100)]
     drawn = [draw_complete_labels(phantom, np.random.default_rng([1, i])) for i, phantom in enumerate(phantoms)]
     rows = [
-        (ct_score(phantom), pet_score(phantom), ehr_score(labels.age_years or 0, labels.stage or 0))
+        (*image_scores(phantom), ehr_score(labels.age_years or 0, labels.stage or 0))
         for phantom, labels in zip(phantoms, drawn, strict=True)
     ]
     return np.array(rows), drawn
@@ -48,23 +46,23 @@ def concordance(risk: NDArray[np.float64], labels: list[SyntheticLabels]) -> flo
     return float((risk[:, None] > risk)[comparable].mean())
 
 
-def test_half_of_a_ball_of_2_cm_is_dull() -> None:
-    assert dull_ml(HALVED) == pytest.approx(0.5 * 4 / 3 * math.pi * 8, rel=0.05)
+def test_the_scores_of_images_count_doublings() -> None:
+    """Half of a ball of 2 cm is 16.8 ml, 0.90 doublings of 9 ml; with SUV 8 it takes up 134 ml, 1.02 of 66 ml."""
+    half_ml = 0.5 * 4 / 3 * math.pi * 8
+    assert image_scores(HALVED) == pytest.approx((math.log2(half_ml / 9), math.log2(8 * half_ml / 66)), abs=0.05)
 
 
-def test_a_tumour_without_a_dull_part_counts_one_voxel() -> None:
+def test_a_tumour_without_a_dull_part_counts_one_voxel_of_it() -> None:
     hot = replace(HALVED, tumour=replace(HALVED.tumour, offset_mm=-100.0))
-    assert dull_ml(hot) == pytest.approx(0.027)
+    assert image_scores(hot)[0] == pytest.approx(math.log2(0.027 / 9))
 
 
-def test_uptake_and_record_are_scored_in_standard_deviations() -> None:
-    assert pet_score(HALVED) == 0
-    assert pet_score(replace(HALVED, tumour=replace(HALVED.tumour, hot_suv=7.85))) == pytest.approx(1)
+def test_the_record_is_scored_in_standard_deviations() -> None:
     assert ehr_score(74, 3) == pytest.approx((1 + 0.5 / 1.12) / math.sqrt(2))
 
 
 def test_each_score_adds_its_effect_to_the_log_hazard() -> None:
-    assert [log_hazard(1, 0, 0), log_hazard(0, 1, 0), log_hazard(0, 0, 2)] == [1.3, 1.3, 3.0]
+    assert [log_hazard(1, 0, 0), log_hazard(0, 1, 0), log_hazard(0, 0, 2)] == [1.5, 1.3, 3.2]
 
 
 def test_each_source_alone_ranks_patients(cohort: Cohort) -> None:
