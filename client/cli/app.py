@@ -6,13 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from client.cli.check import check
 from client.cli.ledger import show_ledger
 from client.cli.renew_key import renew_key
-from client.data.manifest import raise_if_unusable
-from client.data.scan import scan_center
 from client.home.agreement import agreement_digest
 from protocol.errors import CaseError
 from protocol.modalities import SETTINGS, Modality, ModalitySetting
@@ -26,32 +23,13 @@ ROUTED = "routed"
 
 app = typer.Typer(no_args_is_help=True, help="One center of a federation.", pretty_exceptions_show_locals=False)
 
+app.command("check")(check)
 app.command("ledger")(show_ledger)
 app.command("renew-key")(renew_key)
 
 Data = Annotated[Path, typer.Option(help="Folder with one folder per case: ct.nii.gz, pet.nii.gz, gtv.nii.gz.")]
-Modalities = Annotated[str, typer.Option(help='What the center offers: "ct", "pet" or "ct+pet".')]
 Home = Annotated[Path, typer.Option(help="Where the center keeps manifest, cache, scores and outgoing log.")]
 Device = Annotated[str, typer.Option(help='"cpu" or "cuda".')]
-
-
-@app.command("check")
-def check(data: Data, modalities: Modalities = "ct+pet") -> None:
-    """Read every case and list all issues; exits with 1 when no case can be used."""
-    manifest = scan_center(data.name, [data], parse_modalities(modalities))
-    table = Table("case", "modalities", "contour", "usable", "issues")
-    for case in manifest.cases:
-        issues = "\n".join(issue.message for issue in case.issues)
-        table.add_row(
-            case.name,
-            "+".join(case.modalities),
-            "yes" if case.has_target("segmentation") else "no",
-            "yes" if case.usable else "NO",
-            issues,
-        )
-    Console().print(table)
-    raise_if_unusable(manifest)
-    typer.echo(f"{len(manifest.usable)} of {len(manifest.cases)} case(s) can be used; digest {manifest.digest}")
 
 
 @app.command("evaluate")

@@ -16,6 +16,38 @@ SCHEMA = Labels(
     },
     survival=Survival(edges_days=(365.0, 730.0)),
 )
+STUDY = """
+name = "prognosis"
+title = "a study file with that schema; what concerns the coordinator alone is left out"
+[model]
+name = "any"
+[labels.classes]
+column = "metastasis"
+[labels.endpoints]
+death = {event = "death_event", time = "death_days", unit = "days"}
+distant = {event = "distant_event", time = "distant_months", unit = "months"}
+[labels.covariates]
+hpv = {kind = "category", values = ["0", "1"]}
+[labels.covariates.age]
+kind = "number"
+column = "age_years"
+unit = "years"
+minimum = 18
+maximum = 100
+mean = 60
+standard_deviation = 10
+[labels.survival]
+edges_days = [365.0, 730.0]
+[centers.x]
+modalities = ["ehr"]
+rows = {center = "x"}
+[[stages]]
+task = "survival"
+[[stages]]
+task = "classification"
+[[stages]]
+task = "survival"
+"""
 SOUND = {
     "metastasis": "1",
     "death_event": "0",

@@ -59,35 +59,6 @@ def run_as_script(arguments: Sequence[object], monkeypatch: pytest.MonkeyPatch) 
     return int(stopped.value.code or 0)
 
 
-def test_check_lists_every_case_and_counts_the_usable(cohort: Path) -> None:
-    found = run("check", "--data", cohort / "center-a")
-    assert found.exit_code == 0, found.output
-    assert "3 of 3 case(s) can be used; digest " in found.stdout
-    assert all(f"center-a-0{number}" in found.stdout.replace("\n", "") for number in (1, 2, 3))
-
-
-def test_check_without_a_usable_case_is_one_message_and_exit_code_1(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_as_script(["check", "--data", tmp_path / "none"], monkeypatch) == 1
-    shown = capsys.readouterr().err
-    assert shown.startswith("error (cases): center 'none': 0 of 0 case(s) can be used")
-    assert "no such folder" in shown
-    assert "Traceback" not in shown
-
-
-def test_check_of_one_modality_ignores_the_other(cohort: Path) -> None:
-    found = run("check", "--data", cohort / "center-a", "--modalities", "pet")
-    assert "ct+pet" not in found.stdout
-    assert "mask-grid" not in found.stdout
-
-
-def test_an_unknown_setting_is_refused_with_the_known_ones(cohort: Path) -> None:
-    found = run("check", "--data", cohort / "center-a", "--modalities", "mr")
-    assert found.exit_code == 2
-    assert "found 'mr', expected one of ct, pet, ehr, ct+pet" in " ".join(found.stderr.replace("│", " ").split())
-
-
 def test_evaluate_prints_one_json_object_on_its_last_line(place: Path, cohort: Path) -> None:
     data = cohort / "center-a"
     found = run("evaluate", "--bank", place / "bank", "--adapter", "shared", "--data", data, "--json")

@@ -1,0 +1,54 @@
+"""What of a study file concerns a center's data."""
+
+from pathlib import Path
+
+import pytest
+
+from client.cli.study_part import read_study_part
+from protocol.errors import StudyError
+from server.study.file import read_study
+from tests.support.clinical_table import SCHEMA, STUDY
+from tests.support.small_study import write_study
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "study.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_settings_have_the_schema_and_every_task_once(tmp_path: Path) -> None:
+    part = read_study_part(write(tmp_path, STUDY))
+    assert part.settings.tasks == ("survival", "classification")
+    assert part.settings.labels.model_dump() == SCHEMA.model_dump()
+    assert (part.center("x").modalities, part.center("x").rows) == (("ehr",), {"center": "x"})
+
+
+def test_a_whole_study_file_says_the_same_as_to_the_coordinator(tmp_path: Path) -> None:
+    path = write_study(tmp_path / "study.toml")
+    part, whole = read_study_part(path), read_study(path)
+    for name in ("study", "seed", "tasks", "labels", "preprocessing", "split"):
+        assert getattr(part.settings, name) == getattr(whole.settings, name)
+    assert {name: center.modalities for name, center in part.centers.items()} == {
+        name: center.modalities for name, center in whole.centers.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (STUDY.replace(', unit = "months"', ""), "labels.endpoints.distant.unit: Field required"),
+        (STUDY.replace('"months"', '"moons"'), "labels.endpoints.distant.unit"),
+        (STUDY.replace("edges_days", "edges"), "labels.survival.edges"),
+        (STUDY.replace("edges_days = [365.0, 730.0]", ""), "needs labels.survival.edges_days"),
+        ("name = ", "is not valid TOML"),
+    ],
+)
+def test_what_concerns_the_data_must_be_right(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(StudyError, match=told):
+        read_study_part(write(tmp_path, text))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"none\.toml cannot be read"):
+        read_study_part(tmp_path / "none.toml")
