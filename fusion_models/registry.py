@@ -16,6 +16,7 @@ from fusion_models.options import Sizes, check_options
 from fusion_models.pemma import early_fusion, early_fusion_swin, prognosis, swin, swin_checkpoint, swin_unetr, unetr
 from fusion_models.public_weights import PublicWeights
 from fusion_models.ssm import vmamba_checkpoint
+from fusion_models.survival import ehr
 from fusion_models.vmambax import gate_statistics, slices
 
 Crop = tuple[int, int, int]
@@ -91,6 +92,9 @@ CONVOLVED = ("conv1", "conv2")
 MULTISTAGE_PATHWAYS = {"pet": ("pet_stream", "head.pet"), "fusion": ("fusions",), "head": ("head",)}
 LATE_PATHWAYS = {"pet": ("pet_stream", "pet_head"), "head": ("ct_head",)}
 CLASSES = ("classification",)
+EHR_PATHWAYS = {"ehr": ("ehr",), "head": ("head",)}
+# There is no image; a study's crop is then of no one.
+NO_CROP = (1, 1, 1)
 
 
 def _pemma(options: Sizes, crop_zyx: Crop) -> ModelRow:
@@ -178,6 +182,10 @@ def _multistage_late(options: Sizes, crop_zyx: Crop) -> ModelRow:
     )
 
 
+def _ehr(build: Callable[..., FusionModel], options: Sizes) -> ModelRow:
+    return ModelRow(build, options, NO_CROP, ("ehr",), (), EHR_PATHWAYS, tasks=("survival",))
+
+
 MODELS: Mapping[str, ModelRow] = {
     "pemma-unetr-paper": _pemma(unetr.PEMMA_PAPER, (96, 96, 96)),
     "pemma-unetr-small": _pemma(unetr.PEMMA_SMALL, (48, 48, 48)),
@@ -212,6 +220,10 @@ MODELS: Mapping[str, ModelRow] = {
     "multistage-late-paper": _multistage_late(network.STREAM_PAPER, (96, 176, 256)),
     "multistage-late-small": _multistage_late(network.STREAM_SMALL, (48, 48, 48)),
     "multistage-late-tiny": _multistage_late(network.STREAM_TINY, (16, 16, 16)),
+    "ehr-survival-linear-small": _ehr(ehr.build_linear, ehr.EHR_SMALL),
+    "ehr-survival-linear-tiny": _ehr(ehr.build_linear, ehr.EHR_TINY),
+    "ehr-survival-mlp-small": _ehr(ehr.build_mlp, ehr.EHR_SMALL),
+    "ehr-survival-mlp-tiny": _ehr(ehr.build_mlp, ehr.EHR_TINY),
 }
 
 
