@@ -101,7 +101,9 @@ def write_synthetic_cohort(root: Path, *, centers: Sequence[SyntheticCenter] = C
             _write_case(root / center.name / name, acquire(center, name, seed))
         write_text(root / center.name / "labels.csv", _table(_labelled(center, seed)))
     write_text(root / "participants.csv", _table(_rows(centers)))
-    described = "\n".join(f"  {center.name}: {center.patients} cases, {center.ct}, {center.pet}, {center.anatomy}" for center in centers)
+    described = "\n".join(
+        f"  {center.name}: {center.patients} cases, {center.ct}, {center.pet}, {center.anatomy}" for center in centers
+    )
     write_text(root / "README.txt", README.format(seed=seed, centers=described))
 
 
