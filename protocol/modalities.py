@@ -20,6 +20,11 @@ def parts_of(setting: str) -> frozenset[str]:
     return frozenset(setting.split("+"))
 
 
+def modalities_in(setting: str) -> tuple[Modality, ...]:
+    """The modalities that a setting names, in the order of `MODALITIES`."""
+    return tuple(modality for modality in MODALITIES if modality in parts_of(setting))
+
+
 def settings_within(modalities: Iterable[str]) -> tuple[ModalitySetting, ...]:
     """The settings that can be made of some modalities, the fullest one last."""
     present = set(modalities)

@@ -10,9 +10,9 @@ import typer
 from client.cli.check import check
 from client.cli.ledger import show_ledger
 from client.cli.renew_key import renew_key
-from client.home.agreement import agreement_digest
+from client.home.agreement import agreed_by
 from protocol.errors import CaseError
-from protocol.modalities import SETTINGS, Modality, ModalitySetting
+from protocol.modalities import SETTINGS, Modality, ModalitySetting, modalities_in
 from reporting import formats
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ def trainer(
     center: Annotated[str | None, typer.Option(help="The name the center registered with.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder with one folder per case.")] = None,
     socket: Annotated[Path | None, typer.Option(help="Socket that the ClientApp connects to.")] = None,
-    modalities: Annotated[str, typer.Option(help='"ct", "pet" or "ct+pet", which is the default.')] = "",
+    modalities: Annotated[
+        str, typer.Option(help='What the center offers of "ct", "pet" and "ehr", joined by "+"; "ct+pet".')
+    ] = "",
     device: Annotated[str | None, typer.Option(help='"cpu", "cuda", or "auto": what is there.')] = None,
     minimum_cases: Annotated[
         int | None, typer.Option(min=1, help="Fewest cases behind a tensor or figure that leaves.")
@@ -130,6 +132,7 @@ def build_trainer(options: "TrainerOptions") -> "Trainer":
     """The trainer that the options ask for, bound to what its center agreed to."""
     from client.service.trainer import Trainer
 
+    agreement = agreed_by(options.agreement, options.center)
     return Trainer(
         options.center,
         options.data,
@@ -137,8 +140,9 @@ def build_trainer(options: "TrainerOptions") -> "Trainer":
         options.home,
         device=options.device,
         minimum_cases=options.minimum_cases,
-        agreed=agreement_digest(options.agreement, options.center),
+        agreed=agreement.settings_sha256,
         maximum_steps=options.maximum_steps,
+        rows=agreement.rows,
     )
 
 
@@ -149,9 +153,7 @@ def format_scores(dice: float | None, hd95_mm: float | None) -> str:
 
 def parse_modalities(modalities: str) -> tuple[Modality, ...]:
     """The modalities of a setting such as "ct+pet"."""
-    names: tuple[Modality, ...] = ("ct", "pet")
-    wanted = parse_setting(modalities).split("+")
-    return tuple(name for name in names if name in wanted)
+    return modalities_in(parse_setting(modalities))
 
 
 def parse_setting(text: str) -> ModalitySetting:

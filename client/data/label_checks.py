@@ -40,8 +40,13 @@ def raise_if_unlearnable(manifest: Manifest, drawn: Mapping[str, Part], settings
     _refuse(manifest, training_issues(manifest, drawn, settings))
 
 
+def to_mend(issues: Sequence[Issue]) -> list[Issue]:
+    """Those of the issues without whose mending no study may begin."""
+    return [issue for issue in issues if issue.code in ALWAYS or (issue.fatal and issue.code in FATAL)]
+
+
 def _refuse(manifest: Manifest, issues: Sequence[Issue]) -> None:
-    found = [issue for issue in issues if issue.code in ALWAYS or (issue.fatal and issue.code in FATAL)]
+    found = to_mend(issues)
     if found:
         raise LabelError(f"center '{manifest.center}': {len(found)} problem(s) with its labels:\n{list_issues(found)}")
 

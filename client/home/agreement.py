@@ -38,6 +38,11 @@ class TrainerAgreement(BaseModel):
     study: Annotated[str, Field(min_length=1)]
     title: str
     settings_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    rows: dict[str, str | tuple[str, ...]] = {}
+
+
+ANY_STUDY = TrainerAgreement.model_construct(study="", title="", settings_sha256="")
+"""What a trainer is bound to that was given no agreement."""
 
 
 def read_agreement(path: Path) -> TrainerAgreement:
@@ -70,15 +75,15 @@ def write_agreement(path: Path, center: str, agreement: BaseModel) -> None:
     write_text(path, json.dumps({"center": center, **agreement.model_dump(mode="json")}, indent=1) + "\n")
 
 
-def agreement_digest(path: Path | None, center: str) -> str:
-    """The digest of the settings that `center` agreed to; "" where no agreement is given. The log says which it is.
+def agreed_by(path: Path | None, center: str) -> TrainerAgreement:
+    """What `center` agreed to, `ANY_STUDY` where no agreement is given. The log says which it is.
 
     Raises:
         AgreementError: as `read_agreement`, or it is another center's.
     """
     if path is None:
         logger.warning("no --terms: this trainer takes instructions of any study")
-        return ""
+        return ANY_STUDY
     agreement = read_agreement(path)
     if agreement.center and agreement.center != center:
         raise AgreementError(
@@ -91,7 +96,7 @@ def agreement_digest(path: Path | None, center: str) -> str:
         agreement.title,
         agreement.settings_sha256[:12],
     )
-    return agreement.settings_sha256
+    return agreement
 
 
 def check_agreed(instruction: Instruction, center: str, agreed: str, maximum_steps: int) -> None:

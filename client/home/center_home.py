@@ -29,6 +29,7 @@ from client.home.agreement import MAXIMUM_STEPS
 from protocol.enrolment.kit import Kit, StudyAgreement
 from protocol.errors import ConciliumError
 from protocol.messages.base import Settings
+from protocol.modalities import IMAGES, Modality
 from protocol.storage.atomic_files import write_text
 from protocol.storage.locks import hold_lock
 from protocol.storage.paths import Below
@@ -54,7 +55,7 @@ class CenterSettings(Settings):
 
     center: str = ""
     data: tuple[Path, ...]
-    modalities: Annotated[tuple[Literal["ct", "pet"], ...], Field(min_length=1)] = ("ct", "pet")
+    modalities: Annotated[tuple[Modality, ...], Field(min_length=1)] = IMAGES
     device: Literal["auto", "cpu", "cuda"] = "auto"
     minimum_cases: PositiveInt = DEFAULT_MINIMUM_CASES
     maximum_steps: PositiveInt = MAXIMUM_STEPS

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from client.join import network_checks, site_checks
+from client.join import data_check, network_checks, site_checks
 from client.join.findings import Finding
 from client.join.situation import Situation
 
@@ -35,7 +35,7 @@ CHECKS: tuple[Check, ...] = (
     Check("tls", 15, network_checks.check_tls),
     Check("authentication", 16, network_checks.check_authentication),
     Check("versions", 17, site_checks.check_versions),
-    Check("data", 18, site_checks.check_data),
+    Check("data", 18, data_check.check_data),
     Check("gpu", 19, site_checks.check_gpu),
     Check("disk", 20, site_checks.check_disk),
     Check("socket", 22, site_checks.check_socket),

@@ -1,4 +1,4 @@
-"""The checks on this machine: kit, home, versions, data, GPU, disk, local sockets and ports."""
+"""The checks on this machine but for its data: kit, home, versions, GPU, disk, local sockets and ports."""
 
 import os
 import socket
@@ -6,17 +6,13 @@ import sys
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from client.home.center_home import DEFAULT_PORT, CenterSettings
+from client.home.center_home import DEFAULT_PORT
 from client.join.findings import Finding, failure, ok, skip, warning
 from client.join.isolation import data_of, hides_too_much, without_data, without_network
 from client.join.situation import Situation
 from protocol.enrolment.kit import StudyAgreement
-from protocol.storage.atomic_files import free_bytes, write_text
-
-if TYPE_CHECKING:
-    from client.data.manifest import Manifest
+from protocol.storage.atomic_files import free_bytes
 
 GIB = 1024**3
 SENSIBLE_MEMORY = 4 * GIB
@@ -65,62 +61,6 @@ def _same_series(text: str, ours: str, agreement: StudyAgreement) -> Finding:
         text = f"{text}; the study was made with {agreement.concilium}"
         return warning(text, f"update to {agreement.concilium} when you can")
     return ok(text)
-
-
-def check_data(situation: Situation) -> Finding:
-    """Enough usable cases, with the modalities the study expects; patients' names stay out of the line."""
-    settings = situation.settings
-    if settings is None or not settings.data:
-        return failure("no data folder is known", "give --data DIR, a folder with one folder per case")
-    unusable = next(filter(None, map(_folder_finding, settings.data)), None)
-    manifest = None if unusable else situation.manifest
-    return unusable or (_cases_finding(situation, manifest, settings) if manifest else skip("no data folder"))
-
-
-def _folder_finding(folder: Path) -> Finding | None:
-    """What is wrong with a folder as a whole."""
-    if not folder.is_dir():
-        return failure(f"data folder {folder} is no folder", "correct --data, or mount the folder")
-    try:
-        holds_some = any(path.is_dir() for path in folder.iterdir())
-    except OSError as error:
-        return failure(f"data folder {folder} cannot be read ({error.strerror})", "let this user read it")
-    if not holds_some:
-        return failure(f"data folder {folder} holds no case", "put one folder per case into it, or correct --data")
-    return None
-
-
-def _cases_finding(situation: Situation, manifest: "Manifest", settings: CenterSettings) -> Finding:
-    listed = _keep_list(situation, manifest)
-    where = f"see {listed}" if listed else f"`concilium-center check --data {settings.data[0]}` lists them"
-    usable = sum(1 for case in manifest.usable if case.has_target("segmentation"))
-    text = f"{len(manifest.cases)} case(s), {usable} usable with a contour"
-    expected = situation.membership.agreement.modalities if situation.membership else ()
-    lacking = [name for name in expected if not any(name in case.modalities for case in manifest.usable)]
-    minimum = max(1, situation.membership.agreement.minimum_cases if situation.membership else 1)
-    if usable < minimum:
-        return failure(f"{text}, the study needs {minimum}", f"mend or add cases: {where}")
-    if lacking:
-        return failure(
-            f"{text}, none with {' or '.join(lacking).upper()}, which the study expects here",
-            "add these images, correct --modalities, or ask the coordinator to change the study's table of centers",
-        )
-    rule = f"; nothing leaves that stands on fewer than {settings.minimum_cases} (--minimum-cases)"
-    if manifest.quarantined:
-        return warning(f"{text}, {len(manifest.quarantined)} left out{rule}", f"{where}")
-    if usable < settings.minimum_cases:
-        return warning(f"{text}{rule}", "add cases, or choose a smaller number: this center would send nothing")
-    text += rule
-    return ok(text)
-
-
-def _keep_list(situation: Situation, manifest: "Manifest") -> Path | None:
-    """Every issue, in a file that stays at the center; None where the home is not made yet."""
-    if not situation.home.trainer.is_dir() or not manifest.all_issues:
-        return None
-    path = situation.home.trainer / "data-check.txt"
-    write_text(path, "".join(f"{issue.message}\n" for issue in manifest.all_issues))
-    return path
 
 
 def check_gpu(situation: Situation) -> Finding:

@@ -21,6 +21,7 @@ from protocol.errors import ConciliumError
 from protocol.storage.atomic_files import write_text
 
 if TYPE_CHECKING:
+    from client.data.checks import Issue
     from client.data.manifest import Manifest
 
 ONLINE_PATIENCE_S = 75.0
@@ -93,13 +94,32 @@ class Situation:
 
     @cached_property
     def manifest(self) -> "Manifest | None":
-        """The center's cases; None where no data folder is known. The network side never asks."""
+        """The center's cases, with the labels of the study; None where no data folder is known.
+
+        The network side never asks.
+        """
         from client.data.scan import scan_center
 
         if self.settings is None or not self.settings.data:
             return None
-        name = self.membership.center if self.membership else "center"
-        return scan_center(name, self.settings.data, self.settings.modalities)
+        if self.membership is None:
+            return scan_center("center", self.settings.data, self.settings.modalities)
+        agreed = self.membership.agreement
+        return scan_center(
+            self.membership.center, self.settings.data, self.settings.modalities, agreed.settings.labels, agreed.rows
+        )
+
+    @cached_property
+    def faults_of_labels(self) -> "tuple[Issue, ...]":
+        """What is wrong with the center's labels that no study may begin with."""
+        from client.data.label_checks import to_mend, training_issues
+        from client.data.split_file import fixed_parts
+
+        if self.manifest is None or self.membership is None:
+            return ()
+        settings = self.membership.agreement.settings
+        drawn = fixed_parts(self.manifest, settings, self.home.trainer)
+        return tuple(to_mend([*self.manifest.all_issues, *training_issues(self.manifest, drawn, settings)]))
 
     @cached_property
     def gpu(self) -> Mapping[str, Any]:

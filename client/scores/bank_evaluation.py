@@ -18,7 +18,7 @@ from fusion_models.registry import ModelRow
 from protocol.errors import CaseError
 from protocol.messages.settings import StudySettings
 from protocol.messages.tensors import Tensors, role_of
-from protocol.modalities import Modality, ModalitySetting
+from protocol.modalities import IMAGES, ModalitySetting
 from strategies.bank.bank import AdapterBank
 
 
@@ -49,8 +49,7 @@ def scan_folder(data: Path, wanted: ModalitySetting | None) -> Manifest:
     Raises:
         CaseError: no case can be used; the message lists the issues.
     """
-    modalities: tuple[Modality, ...] = ("ct", "pet")
-    asked = [name for name in modalities if wanted is None or name in wanted.split("+")]
+    asked = [name for name in IMAGES if wanted is None or name in wanted.split("+")]
     manifest = scan_center(data.resolve().name, [data], asked)
     raise_if_unusable(manifest)
     return manifest

@@ -6,7 +6,7 @@ from typing import Any, TypedDict, Unpack
 
 from client.home.agreement import MAXIMUM_STEPS
 from client.home.center_home import DEFAULT_MINIMUM_CASES, CenterHome, HomeError, read_settings
-from protocol.modalities import Modality
+from protocol.modalities import IMAGES, Modality
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def trainer_options(home: Path, **command_line: Unpack[CommandLine]) -> TrainerO
 
 def _defaults(home: Path) -> dict[str, Any]:
     return {
-        "modalities": ("ct", "pet"),
+        "modalities": IMAGES,
         "home": home,
         "device": "cpu",
         "minimum_cases": DEFAULT_MINIMUM_CASES,

@@ -17,6 +17,7 @@ from client.cli.app import app
 from client.home.center_home import DEFAULT_PORT, CenterHome
 from deploy.supervision.telemetry import switch_off_telemetry
 from protocol.errors import ConciliumError
+from protocol.modalities import ModalitySetting, modalities_in
 
 if TYPE_CHECKING:
     from client.join.preflight import Check
@@ -28,7 +29,6 @@ Home = Annotated[
     Path, typer.Option(help="The center's home: key, agreement, settings, logs. Made where it is not there.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the checks as one JSON object.")]
-OfferedModalities = Literal["ct", "pet", "ct+pet"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
@@ -37,7 +37,7 @@ def join(
     home: Home,
     kit: Annotated[Path | None, typer.Argument(help="The kit the coordinator sent; not needed again.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder with one folder per case.")] = None,
-    modalities: Annotated[OfferedModalities | None, typer.Option(help="What the center offers.")] = None,
+    modalities: Annotated[ModalitySetting | None, typer.Option(help="What the center offers.")] = None,
     device: Annotated[DeviceName | None, typer.Option(help="What trains.")] = None,
     minimum_cases: Annotated[int | None, typer.Option(min=1, help="Fewest cases behind what leaves; 5.")] = None,
     maximum_steps: Annotated[int | None, typer.Option(min=1, help="Most local steps a round may ask for.")] = None,
@@ -56,7 +56,7 @@ def join(
     from deploy.center.start import Options, describe, examine_home, keep_center_alive, prepare_home
 
     log_to_stderr()
-    offered = tuple(modalities.split("+")) if modalities else ()
+    offered = modalities_in(modalities) if modalities else ()
     options = Options(kit, data, offered, device, minimum_cases, maximum_steps, port)
     center = CenterHome(home.absolute())
     with hold_home(center, made=center.node.is_dir() or (kit is not None and not dry_run)) as in_use:

@@ -41,6 +41,7 @@ def study_agreement(directory: StudyDirectory, coordinator: CoordinatorSettings,
         StudyError: the study is not prepared.
     """
     study = read_study(directory.study_file)
+    settings = study.settings_for(center)
     try:
         specs = read_specs(directory.root / "tensors.json")
     except (OSError, ValueError) as error:
@@ -50,9 +51,11 @@ def study_agreement(directory: StudyDirectory, coordinator: CoordinatorSettings,
     return StudyAgreement(
         study=study.name,
         title=study.title,
-        settings_sha256=settings_digest(study.settings_for(center)),
+        settings=settings,
+        settings_sha256=settings_digest(settings),
         model=study.model.name,
         modalities=study.centers[center].modalities,
+        rows=study.centers[center].rows,
         flower=".".join(version("flwr").split(".")[:2]),
         concilium=version("concilium"),
         bundle_sha256=bundle_sha256(),

@@ -1,6 +1,6 @@
 """The settings that modalities allow."""
 
-from protocol.modalities import MODALITIES, SETTINGS, parts_of, settings_within
+from protocol.modalities import MODALITIES, SETTINGS, modalities_in, parts_of, settings_within
 
 
 def test_a_setting_is_every_combination_of_modalities_once() -> None:
@@ -8,6 +8,11 @@ def test_a_setting_is_every_combination_of_modalities_once() -> None:
         frozenset(name for bit, name in enumerate(MODALITIES) if number >> bit & 1) for number in range(1, 8)
     }
     assert len(SETTINGS) == 7
+
+
+def test_a_setting_names_its_modalities_in_one_order() -> None:
+    found = [modalities_in(setting) for setting in ("pet", "ct+ehr", "ehr+pet+ct")]
+    assert found == [("pet",), ("ct", "ehr"), ("ct", "pet", "ehr")]
 
 
 def test_the_fullest_setting_comes_last() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.enrolment.kit import Kit, StudyAgreement
+from protocol.messages.settings import Model, StudySettings, settings_digest
 from server.centers.kit_signing import KitSigner
 from server.tls.authority import (
     provide_authority,
@@ -28,10 +29,12 @@ PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 def agreement(**changes: Any) -> StudyAgreement:
     """The agreement of a small study, which this machine fulfils."""
+    settings = changes.get("settings", StudySettings(study="small", seed=5, model=Model(name="pemma-unetr-tiny")))
     values: dict[str, Any] = {
         "study": "small",
         "title": "A small study",
-        "settings_sha256": "a" * 64,
+        "settings": settings,
+        "settings_sha256": settings_digest(settings),
         "model": "pemma-unetr-tiny",
         "modalities": ("ct", "pet"),
         "flower": "1.41",

@@ -8,6 +8,7 @@ from client.join.findings import ok
 from client.join.preflight import CHECKS, Result, examine
 from client.join.situation import Situation
 from protocol.enrolment.kit import Kit
+from protocol.modalities import IMAGES, Modality
 from tests.support.loopback import free_port
 
 CODES = {
@@ -16,9 +17,17 @@ CODES = {
 }  # fmt: skip
 
 
-def situation(folder: Path, of: Kit, authority: bytes, data: Path | None = None, **changes: Any) -> Situation:
+def situation(
+    folder: Path,
+    of: Kit,
+    authority: bytes,
+    data: Path | None = None,
+    *,
+    modalities: tuple[Modality, ...] = IMAGES,
+    **changes: Any,
+) -> Situation:
     """A home below `folder` that nobody has prepared, on free ports, with a CPU."""
-    settings = CenterSettings(data=(data or folder / "data",), port=free_port() // 2 * 2)
+    settings = CenterSettings(data=(data or folder / "data",), port=free_port() // 2 * 2, modalities=modalities)
     home = CenterHome(folder / "home")
     return Situation(
         home, ok("kit"), membership_of(of), authority, settings, device="cpu", contact_timeout_s=3, **changes

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from client.home.agreement import AgreementError, agreement_digest, check_agreed
+from client.home.agreement import ANY_STUDY, AgreementError, agreed_by, check_agreed
 from client.home.center_home import CenterHome
 from client.service.trainer import Trainer
 from protocol.messages.reply import Reply
@@ -60,12 +60,13 @@ def test_the_settings_agreed_to_are_served_whatever_the_centers_rank(
 def test_the_agreement_is_read_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     (tmp_path / "agreement.json").write_text(AGREED)
-    assert agreement_digest(tmp_path / "agreement.json", "center-d") == "a" * 64
+    assert agreed_by(tmp_path / "agreement.json", "center-d").settings_sha256 == "a" * 64
     assert "this center agreed to study 'small' (A study), settings aaaaaaaaaaaa" in caplog.text
 
 
 def test_a_trainer_without_agreement_takes_any_study_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    assert agreement_digest(None, "center-d") == ""
+    assert agreed_by(None, "center-d") == ANY_STUDY
+    assert ANY_STUDY.settings_sha256 == ""
     assert "takes instructions of any study" in caplog.text
 
 
@@ -81,12 +82,12 @@ def test_a_trainer_without_agreement_takes_any_study_and_says_so(caplog: pytest.
 def test_an_agreement_that_does_not_bind_is_refused_by_field(tmp_path: Path, text: str, named: str) -> None:
     (tmp_path / "agreement.json").write_text(text)
     with pytest.raises(AgreementError, match=f"writes it: {named}; join again with the kit"):
-        agreement_digest(tmp_path / "agreement.json", "center-d")
+        agreed_by(tmp_path / "agreement.json", "center-d")
 
 
 def test_an_absent_agreement_says_what_writes_it(tmp_path: Path) -> None:
     with pytest.raises(AgreementError, match=r"No such file or directory.*`concilium-center join` writes it"):
-        agreement_digest(tmp_path / "agreement.json", "center-d")
+        agreed_by(tmp_path / "agreement.json", "center-d")
 
 
 @pytest.fixture
@@ -96,6 +97,12 @@ def home(tmp_path: Path) -> CenterHome:
 
 def test_the_trainers_agreement_says_whose_it_is(home: CenterHome) -> None:
     agreed = kit(ENDPOINT).agreement.settings_sha256
-    assert agreement_digest(home.trainer_agreement, "center-a") == agreed
+    assert agreed_by(home.trainer_agreement, "center-a").settings_sha256 == agreed
     with pytest.raises(AgreementError, match="that of center 'center-a', this trainer is center 'center-b'"):
-        agreement_digest(home.trainer_agreement, "center-b")
+        agreed_by(home.trainer_agreement, "center-b")
+
+
+def test_the_rows_that_are_a_centers_own_are_agreed_to(tmp_path: Path) -> None:
+    shared = AGREED.replace("}", ', "rows": {"center": ["HGJ", "CHUS"], "used": "1"}}')
+    (tmp_path / "agreement.json").write_text(shared)
+    assert agreed_by(tmp_path / "agreement.json", "center-d").rows == {"center": ("HGJ", "CHUS"), "used": "1"}

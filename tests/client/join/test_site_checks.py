@@ -24,50 +24,6 @@ def test_other_versions_are_named_with_what_to_install(tmp_path: Path, change: d
     assert (versions.finding.status, remedy in versions.finding.remedy) == ("failed", True)
 
 
-def folder_of(tmp_path: Path, fault: str) -> Path:
-    """A data folder with a fault."""
-    path = tmp_path / "data"
-    if fault == "file":
-        path.write_text("no folder")
-    elif fault != "absent":
-        path.mkdir()
-    if fault == "broken":
-        (path / "case-1").mkdir()
-        (path / "case-1" / "ct.nii.gz").write_bytes(b"not an image")
-    return path
-
-
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [("absent", "is no folder"), ("file", "is no folder"), ("empty", "holds no case"), ("broken", "0 usable")],
-)
-def test_data_that_cannot_be_used_is_named(tmp_path: Path, fault: str, words: str) -> None:
-    data = folder_of(tmp_path, fault)
-    result = check(situation(tmp_path, kit("nowhere.invalid:443"), b"", data), "data")["data"]
-    assert result.finding.status == "failed"
-    assert words in result.finding.text
-
-
-def test_fewer_cases_than_the_study_needs_are_counted(tmp_path: Path, cohort: Path) -> None:
-    of = situation(tmp_path, kit("nowhere.invalid:443", minimum_cases=4), b"", cohort / "center-a")
-    data = check(of, "data")["data"]
-    assert data.finding.text == "3 case(s), 3 usable with a contour, the study needs 4"
-
-
-def test_a_modality_the_study_expects_and_no_case_has_is_named(tmp_path: Path, cohort: Path) -> None:
-    of = situation(tmp_path, kit("nowhere.invalid:443"), b"", cohort / "center-d")
-    data = check(of, "data")["data"]
-    assert "none with PET" in data.finding.text
-
-
-def test_the_list_of_what_is_wrong_with_the_data_stays_in_the_home(tmp_path: Path) -> None:
-    of = situation(tmp_path, kit("nowhere.invalid:443"), b"", folder_of(tmp_path, "broken"))
-    of.home.make_folders()
-    data = check(of, "data")["data"]
-    assert "case-1" in (of.home.trainer / "data-check.txt").read_text()
-    assert "case-1" not in data.line
-
-
 def test_a_disk_that_is_too_small_is_named(tmp_path: Path) -> None:
     disk = check(situation(tmp_path, kit("nowhere.invalid:443", disk_bytes=1 << 60), b""), "disk")["disk"]
     assert (disk.finding.status, "larger disk" in disk.finding.remedy) == ("failed", True)

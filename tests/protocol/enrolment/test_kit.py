@@ -13,13 +13,17 @@ from pydantic import ValidationError
 
 from protocol.enrolment.kit import KIT_BYTES, Kit, StudyAgreement, authority_fingerprint, read_kit, write_kit
 from protocol.errors import KitError
+from protocol.messages.labels import Classes, Labels
+from protocol.messages.settings import Model, StudySettings, settings_digest
 from server.tls.authority import Authority, fingerprint_of, provide_authority
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
+SETTINGS = StudySettings(study="sarcoma", seed=0, model=Model(name="pemma-unetr-tiny"))
 AGREEMENT = StudyAgreement(
     study="sarcoma",
     title="Sarcoma",
-    settings_sha256="a" * 64,
+    settings=SETTINGS,
+    settings_sha256=settings_digest(SETTINGS),
     model="pemma-unetr-tiny",
     modalities=("ct", "pet"),
     flower="1.41",
@@ -223,7 +227,7 @@ def test_a_kit_that_is_not_there_says_which_file_to_give(tmp_path: Path) -> None
 
 
 def test_a_kit_of_another_schema_asks_for_an_update_and_shows_no_token(write: Write) -> None:
-    other = Kit.model_construct(**{**dict(KIT), "schema_version": 3, "agreement": AGREEMENT})
+    other = Kit.model_construct(**{**dict(KIT), "schema_version": 2, "agreement": AGREEMENT})
     path = write(other)
     with pytest.raises(KitError, match=r"schema_version.*another version") as caught:
         read_kit(path)
@@ -234,3 +238,18 @@ def test_a_kit_of_another_schema_asks_for_an_update_and_shows_no_token(write: Wr
 def test_a_kit_names_a_center_that_is_safe_as_a_file_name(center: str) -> None:
     with pytest.raises(ValidationError, match="no name of a center"):
         Kit.model_validate({**KIT.model_dump(), "center": center})
+
+
+def test_settings_that_are_not_those_of_the_digest_are_refused() -> None:
+    """The trainer holds the coordinator to the digest: what a center reads must be what it then gets."""
+    other = SETTINGS.model_copy(update={"seed": 1})
+    with pytest.raises(ValidationError, match=f"agreed to are {settings_digest(SETTINGS)[:12]}"):
+        StudyAgreement.model_validate({**dict(AGREEMENT), "settings": other})
+
+
+def test_a_kit_says_what_the_table_of_a_center_must_hold(write: Write) -> None:
+    labels = Labels(classes=Classes(column="metastasis"))
+    settings = SETTINGS.model_copy(update={"tasks": ("classification",), "labels": labels})
+    changes = {"settings": settings, "settings_sha256": settings_digest(settings), "rows": {"center": ("a", "b")}}
+    kit, _ = read_kit(write(KIT.model_copy(update={"agreement": AGREEMENT.model_copy(update=changes)})))
+    assert (kit.agreement.settings, kit.agreement.rows) == (settings, {"center": ("a", "b")})
