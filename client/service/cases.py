@@ -50,7 +50,7 @@ class Cases:
             CaseError: the center offers images and none can be used.
         """
         if set(self._modalities) & set(IMAGES):
-            raise_if_unusable(join_labels(self._center, self._scan(), self._modalities, None))
+            self._joined(Labels().model_dump_json())
 
     def manifest(self, settings: StudySettings) -> Manifest:
         """What is in the center's folders, with the labels that a study asks for.

@@ -4,9 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from client.service.cases import Cases
 from client.service.trainer import Trainer
 from protocol.messages.instruction import Instruction
+from protocol.messages.settings import Model, Split, StudySettings
 from server.study.file import Study
+from tests.support.clinical_table import SCHEMA, write_table
+from tests.support.two_cases import write_two_cases
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two sound cases, "one" and "two"."""
+    return write_two_cases(tmp_path / "images")
 
 
 def test_the_split_has_a_seed_of_its_own_when_the_study_gives_one(both: Trainer, study: Study) -> None:
@@ -24,3 +34,77 @@ def test_a_folder_without_cases_sends_a_code_and_keeps_the_reason(
     assert (reply.error, dict(reply.facts)) == ("cases", {})
     assert "center 'center-x': folder: found no such folder" in caplog.text
     assert (tmp_path / "home" / "manifest.json").exists()
+
+
+SETTINGS = StudySettings(
+    study="s", seed=0, model=Model(name="any"), tasks=("survival", "classification"), labels=SCHEMA
+)
+
+
+def hospital(folder: Path, **cells: dict[str, str]) -> Trainer:
+    """A trainer of ten patients with both classes and events, and of those that are given, in a table alone."""
+    sound = {f"p{n}": {"metastasis": str(n % 2), "death_event": str(n % 2)} for n in range(10)}
+    write_table(folder / "clinical.csv", {**sound, **cells}, key="patient")
+    return Trainer("center-x", [folder], ("ehr",), folder.parent / "home")
+
+
+def register(trainer: Trainer, settings: StudySettings = SETTINGS) -> tuple[str, dict[str, int | float | str]]:
+    """Code and facts of the answer."""
+    reply = trainer.perform(Instruction(kind="register", settings=settings))
+    return reply.error, dict(reply.facts)
+
+
+def test_a_center_with_a_table_and_no_image_takes_part(tmp_path: Path) -> None:
+    error, facts = register(hospital(tmp_path / "hn"))
+    parts = {"train_cases": 6, "validation_cases": 2, "test_cases": 2}
+    assert error == ""
+    assert {**facts, "device": ""} == {**parts, "cases": 10, "refused_cases": 0, "modalities": "ehr", "device": ""}
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [{"death_days": "-1"}, {"death_event": "2"}, {"age_years": "7"}, {"hpv": "?"}, {"death_days": "soon"}],
+    ids=["negative", "event", "range", "category", "text"],
+)
+def test_a_table_that_cannot_be_answers_labels_and_names_the_case_here_alone(
+    tmp_path: Path, cells: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert register(hospital(tmp_path / "hn", planted=cells)) == ("labels", {})
+    assert "case 'planted': clinical.csv: found" in caplog.text
+
+
+def test_a_table_that_was_mended_is_read_again_and_the_split_drawn_of_it(tmp_path: Path) -> None:
+    trainer = hospital(tmp_path / "hn", planted={"death_days": "-1"})
+    assert register(trainer)[0] == "labels"
+    assert list(trainer.home.glob("split-*.json")) == []
+    hospital(tmp_path / "hn", planted={"death_days": "1"})
+    assert register(trainer)[0] == ""
+    (path,) = trainer.home.glob("split-*.json")
+    assert (path.name, "planted" in path.read_text()) == ("split-0-0.16-0.2-survival-classification.json", True)
+
+
+def test_training_cases_of_one_class_answer_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trainer = hospital(tmp_path / "hn", **{f"p{n}": {} for n in range(10)})
+    assert register(trainer)[0] == "labels"
+    assert "found 6 of '1', expected also 0" in caplog.text
+
+
+def test_times_that_are_all_censored_answer_labels(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    censored = {"death_event": "0", "distant_event": "0"}
+    trainer = hospital(tmp_path / "hn", **{f"p{n}": {**censored, "metastasis": str(n % 2)} for n in range(10)})
+    assert register(trainer)[0] == "labels"
+    assert "found 6 time(s) to 'death', all censored" in caplog.text
+
+
+def test_the_trainer_starts_without_reading_a_table_that_no_study_has_named_yet(tmp_path: Path) -> None:
+    hospital(tmp_path / "hn").check_images()
+    assert not (tmp_path / "home").exists()
+
+
+def test_labels_do_not_enter_the_cache_of_images(folder: Path, tmp_path: Path) -> None:
+    plain = StudySettings(study="s", seed=0, model=Model(name="any"))
+    labelled = plain.model_copy(update={"tasks": ("segmentation", "classification"), "labels": SCHEMA})
+    write_table(folder / "labels.csv", {"one": {}, "two": {"metastasis": "0"}})
+    for settings in (plain, labelled.model_copy(update={"split": Split(validation=0, test=0)})):
+        Cases("a", [folder], ("ct",), tmp_path / "home").part(settings, "train", lambda: None)
+    assert len(list((tmp_path / "home" / "cache").iterdir())) == 2
