@@ -8,7 +8,7 @@ import pytest
 from client.data.checks import Subject
 from client.data.labelled_cases import NO_ROWS, Rows, label_cases
 from client.data.manifest import Case
-from protocol.messages.labels import Labels
+from protocol.messages.labels import Classes, Endpoint, Labels, Number
 from protocol.modalities import Modality
 from tests.support.clinical_table import SCHEMA, write_table
 
@@ -148,3 +148,32 @@ def test_the_table_names_the_patient_of_a_case_unless_participants_did(folder: P
     cases = [image_case(folder, "p1"), image_case(folder, "p2", patient="R")]
     found, _ = label_cases(Subject("a", "", folder), cases, SCHEMA, IMAGES, NO_ROWS)
     assert [case.patient for case in found] == ["P", "R"]
+
+
+HOSPITALS = {"CHUM": 51, "CHUS": 69, "HGJ": 65, "HMR": 33}
+HN = Labels(
+    endpoints={"death": Endpoint(event="death_event", time="death_days", unit="days")},
+    covariates={"age": Number(column="age_years", minimum=18, maximum=100, mean=62, standard_deviation=10)},
+)
+
+
+@pytest.mark.realdata
+def test_each_hospital_of_a_real_table_has_its_own_patients(data_root: Path) -> None:
+    folder = data_root / "hn_clinical"
+    if not folder.is_dir():
+        pytest.skip(f"real data: {data_root} holds no hn_clinical/ folder")
+    for rows, patients in [*(({"center": name}, count) for name, count in HOSPITALS.items()), ({}, 218)]:
+        cases, issues = join(folder, modalities=("ehr",), schema=HN, rows=rows)
+        assert (len(cases), issues, [issue for case in cases for issue in case.issues]) == (patients, [], [])
+    assert sum(event for case in cases for _, event in filter(None, case.labels.endpoints)) == 47
+
+
+@pytest.mark.realdata
+def test_a_real_table_beside_the_folders_labels_every_case(sts_root: Path) -> None:
+    schema = Labels(classes=Classes(column="lung_metastasis"))
+    positive = []
+    for folder in sorted(path for path in sts_root.iterdir() if path.is_dir()):
+        cases, issues = join(folder, *(path.name for path in folder.iterdir() if path.is_dir()), schema=schema)
+        assert (issues, [issue for case in cases for issue in case.issues]) == ([], [])
+        positive.append(sum(case.labels.class_index or 0 for case in cases))
+    assert positive == [4, 1, 4, 5]
