@@ -17,7 +17,7 @@ from client.data.scan import scan_center
 from client.data.split import parts
 from protocol.messages.instruction import Part
 from protocol.messages.settings import StudySettings
-from protocol.modalities import IMAGES, MODALITIES, Modality, ModalitySetting, parts_of
+from protocol.modalities import IMAGES, ModalitySetting, modalities_in
 
 UNKNOWN = "-"
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -32,7 +32,7 @@ def check(
     center: Annotated[str, typer.Option(help="The center's name in the study; that of the folder by default.")] = "",
 ) -> None:
     """Read every case and list all issues; exits with 1 when no case can be used or the labels allow no study."""
-    offered = _modalities_in(modalities)
+    offered = modalities_in(modalities) if modalities else ()
     if study is None:
         _show(scan_center(data.name, [data], offered or IMAGES), None, {})
         return
@@ -43,10 +43,6 @@ def check(
     manifest = scan_center(name, [data], offered or own.modalities, settings.labels, own.rows)
     seed = settings.seed if settings.split.seed is None else settings.split.seed
     _show(manifest, settings, parts(manifest, seed=seed, split=settings.split, tasks=settings.tasks))
-
-
-def _modalities_in(setting: ModalitySetting | None) -> tuple[Modality, ...]:
-    return tuple(modality for modality in MODALITIES if setting and modality in parts_of(setting))
 
 
 def _show(manifest: Manifest, settings: StudySettings | None, drawn: Mapping[str, Part]) -> None:
