@@ -1,24 +1,27 @@
 """What may leave a center: an allow-list that can be read here.
 
-A reply may carry the study's tensors (`payload_egress`), mean scores by modality setting, the loss, a comparison and
-the diagnostics of `protocol.messages.diagnostics`, the facts named in FACTS, and an error code. Anything else stops the
-whole reply; the coordinator then learns `egress-refused`, and the reasons are for the outgoing log. Figures that stand
-on too few cases are withheld alone (`withholding`).
+A reply may carry the study's tensors (`payload_egress`), scores by modality setting, the loss, a comparison and the
+diagnostics of `protocol.messages.diagnostics`, the facts named in FACTS, and an error code. Scores are the metrics of
+the tasks and endpoints that the instruction's settings name, each within its bounds (`protocol.tasks`). Anything else
+stops the whole reply; the coordinator then learns `egress-refused`, and the reasons are for the outgoing log. Figures
+that stand on too few cases are withheld alone (`withholding`).
 """
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from client.outgoing.payload_egress import EgressLimits, payload_findings
 from client.outgoing.sealed_reply import SealedReply, seal
 from client.outgoing.withholding import withhold
 from protocol.errors import INTERNAL, REFUSED, PayloadError, error_codes
 from protocol.messages.diagnostics import diagnostic_findings
+from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison, Score, comparison_findings, score_findings
 from protocol.messages.tensors import TensorSpec
 from protocol.modalities import SETTINGS
+from protocol.tasks import metric_names
 
 FACTS: Mapping[str, type] = {
     "cases": int,
@@ -34,36 +37,37 @@ FACT_TEXT = re.compile(r"[a-z0-9.+:-]{0,40}")
 
 
 def check_reply(
-    reply: Reply, limits: EgressLimits, specs: Sequence[TensorSpec] = (), sketch_rank: int = 0
+    reply: Reply, limits: EgressLimits, instruction: Instruction, specs: Sequence[TensorSpec] = ()
 ) -> tuple[SealedReply, list[str]]:
     """What may leave in place of `reply`, sealed, and the reasons why it is less than that.
 
     Args:
         reply: what the trainer wants to send.
         limits: what this center sends.
+        instruction: what it answers.
         specs: every tensor the study may exchange.
-        sketch_rank: most rows of a Gram sketch.
     """
     if reply.error:
         if reply.error in error_codes():
             return _seal_code(reply, reply.error), []
         return _seal_code(reply, INTERNAL), [f"error '{reply.error}' is not a known code"]
-    reasons = [*reply_findings(reply)]
+    settings = instruction.settings
+    reasons = [*reply_findings(reply, frozenset(metric_names(settings.tasks, settings.labels.endpoints)))]
     if reply.payload is not None:
-        reasons += payload_findings(reply.payload, reply.center, limits, specs, sketch_rank)
+        reasons += payload_findings(reply.payload, reply.center, limits, specs, settings.sketch_rank)
     if reasons:
         return _seal_code(reply, REFUSED), reasons
-    leaving, few = withhold(reply, limits.minimum_cases)
+    leaving, few = withhold(reply, limits.minimum_cases, instruction.task)
     try:
         return seal(leaving), few
     except PayloadError as error:
         return _seal_code(reply, REFUSED), [str(error)]
 
 
-def reply_findings(reply: Reply) -> Iterator[str]:
-    """What of a reply, its tensors aside, is not on the allow-list."""
+def reply_findings(reply: Reply, metrics: Collection[str]) -> Iterator[str]:
+    """What of a reply, its tensors aside, is not on the allow-list; `metrics` are those that it may hold."""
     for setting, score in reply.scores.items():
-        yield from _score_findings(setting, score)
+        yield from _score_findings(setting, score, metrics)
     for name, value in reply.facts.items():
         if not _is_fact(name, value):
             yield f"fact '{name}' has value {value!r}, allowed: {_fact_list()}"
@@ -85,11 +89,14 @@ def _comparison_findings(comparison: Comparison) -> Iterator[str]:
         yield "holds something else than a count and numbers"
 
 
-def _score_findings(setting: str, score: Score) -> Iterator[str]:
+def _score_findings(setting: str, score: Score, metrics: Collection[str]) -> Iterator[str]:
     if setting not in SETTINGS:
         yield f"scores of setting '{setting}', allowed: {list(SETTINGS)}"
     for finding in score_findings(score):
         yield f"scores of setting '{setting}': {finding}"
+    others = [name for name in score.values if name not in metrics]
+    if others:
+        yield f"scores of setting '{setting}' hold {len(others)} figure(s) that the study's tasks do not have"
 
 
 def _is_fact(name: str, value: object) -> bool:

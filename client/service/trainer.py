@@ -121,10 +121,9 @@ class Trainer:
 
     def _leave(self, instruction: Instruction, reply: Reply, *, again: bool = False) -> SealedReply:
         """Check, keep, log: finished work is kept before its line is written, so that it outlives a full disk."""
-        settings = instruction.settings
-        specs = study_specs(settings.model_dump_json()) if reply.payload else ()
+        specs = study_specs(instruction.settings.model_dump_json()) if reply.payload else ()
         named = replace(reply, center=self.center)
-        leaving, held_back = check_reply(named, self._limits, specs, settings.sketch_rank)
+        leaving, held_back = check_reply(named, self._limits, instruction, specs)
         self._outbox.keep(instruction, leaving)
         log_reply(self.home / LOG, leaving, instruction, held_back, again=again)
         return leaving

@@ -54,7 +54,9 @@ def leave(
     again: bool = False,
 ) -> Reply:
     """What leaves in place of `reply`, after its line is in `log`."""
-    leaving, held_back = check_reply(reply, limits, specs, sketch_rank)
+    settings = INSTRUCTION.settings.model_copy(update={"sketch_rank": sketch_rank})
+    answered = instruction or replace(INSTRUCTION, settings=settings)
+    leaving, held_back = check_reply(reply, limits, answered, specs)
     log_reply(log, leaving, instruction, held_back, again=again)
     return leaving.reply
 
