@@ -2,8 +2,9 @@
 
 import json
 import logging
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +14,7 @@ from client.cli.renew_key import renew_key
 from client.home.agreement import agreed_by
 from protocol.errors import CaseError
 from protocol.modalities import SETTINGS, Modality, ModalitySetting, modalities_in
+from protocol.tasks import metric_named
 from reporting import formats
 
 if TYPE_CHECKING:
@@ -51,23 +53,24 @@ def evaluate(
     store = AdapterBank(bank)
     row = row_of(store.settings)
     wanted = parse_setting(modalities) if modalities else None
-    manifest = scan_folder(data, wanted)
+    manifest = scan_folder(data, wanted, store.settings.labels)
     for issue in manifest.all_issues:
         typer.echo(issue.message, err=True)
     routed = RoutedModels(store, row, device=device) if adapter == ROUTED else None
     model_for = routed.model_for if routed else one_for_all(load_adapter(store, row, adapter, version, device=device))
     scores = []
-    for score in evaluate_cases(model_for, store.settings, row, manifest, wanted):
-        scores.append(score)
-        typer.echo(f"{score.case} {score.modalities}: {format_scores(score.dice, score.hd95_mm)}", err=True)
+    for task, score in evaluate_cases(model_for, store.settings, row, manifest, wanted):
+        scores.append((task, score))
+        typer.echo(f"{score.case} {score.modalities}: {format_figures(score.values)}", err=True)
     found = evaluation_table(scores, manifest)
     if routed:
         found["routes"] = routed.routes
     if as_json:
         typer.echo(json.dumps(found))
         return
-    mean, left_out = found["mean"], ", ".join(found["left_out"]) or "none"
-    typer.echo(f"mean {format_scores(mean['dice'], mean['hd95_mm'])}, {len(scores)} case(s)")
+    left_out = ", ".join(found["left_out"]) or "none"
+    for line in table_lines(found, {score.case for _, score in scores}):
+        typer.echo(line)
     typer.echo(f"cases with an undefined score: {found['undefined']}; left out: {left_out}")
 
 
@@ -146,9 +149,33 @@ def build_trainer(options: "TrainerOptions") -> "Trainer":
     )
 
 
-def format_scores(dice: float | None, hd95_mm: float | None) -> str:
-    """Two scores as they are printed."""
-    return f"Dice {formats.score(dice)}, HD95 {formats.number(hd95_mm, '.3f')} mm"
+def table_lines(table: Mapping[str, Any], scored: Collection[str]) -> Iterator[str]:
+    """What an evaluation found: the means over cases, and the figures of the cohort or of each endpoint."""
+    cohort = table.get("cohort", {})
+    if table["mean"]:
+        yield f"mean {format_figures(table['mean'])}, {len(scored)} case(s)"
+    endpoints = {name: figures for name, figures in cohort.items() if isinstance(figures, Mapping)}
+    of_cohort = {name: value for name, value in cohort.items() if name not in endpoints}
+    if of_cohort:
+        yield f"cohort {format_figures(of_cohort)}, {len(scored)} case(s)"
+    for name, figures in endpoints.items():
+        shown = {metric: value for metric, value in figures.items() if metric != "cases"}
+        yield f"{name} {format_figures(shown)}, {figures['cases']} case(s)"
+
+
+def format_figures(figures: Mapping[str, float | None]) -> str:
+    """Figures as they are printed, those of a metric by its label."""
+    return ", ".join(_figure_text(name, value) for name, value in figures.items())
+
+
+def _figure_text(name: str, value: float | None) -> str:
+    try:
+        metric = metric_named(name)
+    except KeyError:
+        return f"{name} {formats.number(value, '.3f')}"
+    label = " ".join([metric.label, *name.split("/")[1:]])
+    decimals = 0 if metric.of == "count" else 3
+    return f"{label} {formats.number(value, f'.{decimals}f')} {metric.unit}".rstrip()
 
 
 def parse_modalities(modalities: str) -> tuple[Modality, ...]:

@@ -4,9 +4,11 @@ A crop never looks at the contour: the data set's contours lie near the middle o
 centered on them would teach the network where to look instead of what to look for.
 """
 
+import itertools
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,10 +45,34 @@ def draw_crop(shape_zyx: Sequence[int], size_zyx: Sequence[int], rng: np.random.
 
 
 def apply_crop(case: PreparedCase, crop: Crop) -> PreparedCase:
-    """The crop of a case; voxels outside the volume take the window's low end (0)."""
+    """The crop of a case, its targets on the grid with it; voxels outside the volume take the window's low end (0)."""
     ct = None if case.ct is None else _cut(case.ct * np.float32(crop.ct_scale) + np.float32(crop.ct_shift), crop)
     pet = None if case.pet is None else _cut(case.pet * np.float32(crop.pet_scale), crop)
-    return PreparedCase(case.name, ct, pet, None if case.gtv is None else _cut(case.gtv, crop))
+    return replace(case, ct=ct, pet=pet, targets={name: _cut_target(case, name, crop) for name in case.targets})
+
+
+def windows(shape_zyx: Sequence[int], size_zyx: Sequence[int]) -> list[Crop]:
+    """Fewest evenly spaced windows that cover a volume; along a shorter axis the volume is in the window's middle."""
+    starts = []
+    for n, size in zip(shape_zyx, size_zyx, strict=True):
+        last, count = n - size, math.ceil(n / size)
+        starts.append([last // 2] if count == 1 else [round(last * i / (count - 1)) for i in range(count)])
+    depth, height, width = size_zyx
+    return [Crop((z, y, x), (depth, height, width), (), 1.0, 0.0, 1.0) for z, y, x in itertools.product(*starts)]
+
+
+def shape_of(case: PreparedCase) -> tuple[int, ...]:
+    """The grid of a case, voxels along z, y, x."""
+    image = case.ct if case.ct is not None else case.pet
+    if image is None:
+        raise ValueError(f"case '{case.name}' has neither CT nor PET")
+    return image.shape
+
+
+def _cut_target(case: PreparedCase, name: str, crop: Crop) -> NDArray[Any]:
+    """A target that lies on the case's grid is cut with it; a class or a time is of the whole case."""
+    target = case.targets[name]
+    return _cut(target, crop) if target.shape == shape_of(case) else target
 
 
 def _cut(array: NDArray[T], crop: Crop) -> NDArray[T]:

@@ -11,8 +11,9 @@ import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import SimpleITK as sitk
@@ -23,38 +24,48 @@ from safetensors.numpy import load_file, save
 from client.data.manifest import QUANTITIES, File
 from client.data.volume import read_volume, to_image
 from protocol.messages.settings import Preprocessing
+from protocol.modalities import IMAGES, MODALITIES, Modality
 from protocol.storage.atomic_files import write_bytes
 
 logger = logging.getLogger(__name__)
 
 ALGORITHM = 1
+SEGMENTATION: Final = "segmentation"
 OUTSIDE = {"ct": -1000.0, "pet": 0.0, "gtv": 0.0}
 
 
 @dataclass(frozen=True)
 class PreparedCase:
-    """One case on the study grid: arrays (z, y, x); ct and pet scaled to [0, 1], gtv 0 or 1; None where absent."""
+    """One case: what a network may see of it, and what it is to answer; None, or not among the targets, where absent.
+
+    ct, pet: on the study grid (z, y, x), scaled to [0, 1]. ehr: encoded covariates (width,).
+    targets: by task, "segmentation" the mask on the study grid (z, y, x), 0 or 1; "classification" the index of the
+    class, (); "survival" days and event (endpoints, 2), NaN where missing.
+    """
 
     name: str
-    ct: NDArray[np.float32] | None
-    pet: NDArray[np.float32] | None
-    gtv: NDArray[np.uint8] | None
+    ct: NDArray[np.float32] | None = None
+    pet: NDArray[np.float32] | None = None
+    targets: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    ehr: NDArray[np.float32] | None = None
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        """The image modalities that are present."""
-        return tuple(name for name in ("ct", "pet") if getattr(self, name) is not None)
+    def modalities(self) -> tuple[Modality, ...]:
+        """The modalities that are present."""
+        return tuple(name for name in MODALITIES if getattr(self, name) is not None)
 
 
 def prepare_case(name: str, paths: Mapping[File, Path], settings: Preprocessing) -> PreparedCase:
     """Read, resample and window one case; `paths` maps "ct", "pet" and "gtv" to files, any may be absent."""
+    if not set(paths) & set(IMAGES):
+        return PreparedCase(name)
     images = {key: to_image(read_volume(path, QUANTITIES[key])) for key, path in paths.items()}
     grid = study_grid(images["ct"] if "ct" in images else images["pet"], settings.spacing_zyx_mm)
     arrays = {key: resample(image, grid, outside=OUTSIDE[key]) for key, image in images.items()}
     windows = {"ct": settings.ct_window_hu, "pet": settings.pet_window_suv}
     scaled = {key: rescale(arrays[key], windows[key]) for key in windows if key in arrays}
-    gtv = (arrays["gtv"] >= 0.5).astype(np.uint8) if "gtv" in arrays else None
-    return PreparedCase(name, scaled.get("ct"), scaled.get("pet"), gtv)
+    masks = {SEGMENTATION: (arrays["gtv"] >= 0.5).astype(np.uint8)} if "gtv" in arrays else {}
+    return PreparedCase(name, scaled.get("ct"), scaled.get("pet"), masks)
 
 
 def prepare_once(
@@ -68,10 +79,11 @@ def prepare_once(
         except SafetensorError:
             logger.warning("cache entry %s is damaged; case '%s' is prepared again", entry, name)
         else:
-            return PreparedCase(name, arrays.get("ct"), arrays.get("pet"), arrays.get("gtv"))
+            masks = {SEGMENTATION: arrays["gtv"]} if "gtv" in arrays else {}
+            return PreparedCase(name, arrays.get("ct"), arrays.get("pet"), masks)
     case = prepare_case(name, paths, settings)
-    found = {str(key): getattr(case, key) for key in QUANTITIES if getattr(case, key) is not None}
-    write_bytes(entry, save(found))
+    found = {"ct": case.ct, "pet": case.pet, "gtv": case.targets.get(SEGMENTATION)}
+    write_bytes(entry, save({key: array for key, array in found.items() if array is not None}))
     return case
 
 

@@ -8,22 +8,20 @@
 Nothing is projected or scaled here; that is the router's business.
 """
 
-import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from client.data.crops import Crop, apply_crop
+from client.data.crops import apply_crop, shape_of, windows
 from client.data.preprocessing import PreparedCase
-from client.learning.training import shape_of
 from fusion_models.adapters.injection import adapter_layers
 from fusion_models.adapters.keys import parameters_by_key
-from fusion_models.contract import NoFeaturesOfCtError
+from fusion_models.contract import FusionModel, NoFeaturesOfCtError
 from protocol.errors import ModelError
 from protocol.messages.tensors import NORM, ROLE_GROUPS, module_of, role_of
 
@@ -49,16 +47,6 @@ def features_of(model: nn.Module, case: PreparedCase, crop_zyx: Sequence[int]) -
     if case.pet is not None:
         found[FEATURES["pet"]] = _five_numbers(case.pet).astype(np.float32)
     return found
-
-
-def windows(shape_zyx: Sequence[int], size_zyx: Sequence[int]) -> list[Crop]:
-    """Fewest evenly spaced windows that cover a volume; along a shorter axis the volume is in the window's middle."""
-    starts = []
-    for n, size in zip(shape_zyx, size_zyx, strict=True):
-        last, count = n - size, math.ceil(n / size)
-        starts.append([last // 2] if count == 1 else [round(last * i / (count - 1)) for i in range(count)])
-    depth, height, width = size_zyx
-    return [Crop((z, y, x), (depth, height, width), (), 1.0, 0.0, 1.0) for z, y, x in itertools.product(*starts)]
 
 
 @contextmanager
@@ -95,15 +83,13 @@ def bare_backbone(model: nn.Module) -> Iterator[None]:
 @torch.no_grad()
 def _pool_features(model: nn.Module, case: PreparedCase, crop_zyx: Sequence[int]) -> NDArray[np.float64]:
     """Mean over windows of the frozen network's pooled features of CT alone: (d,)."""
-    pool_features = getattr(model, "pool_features", None)
-    if pool_features is None:
-        raise ModelError(f"{type(model).__name__} has no features of CT alone; use another model or no router")
+    network = cast("FusionModel", model)
     device = next(model.parameters()).device
-    ct_alone = PreparedCase(case.name, case.ct, None, None)
+    ct_alone = PreparedCase(case.name, case.ct)
     with evaluating(model), bare_backbone(model):
         crops = [apply_crop(ct_alone, crop).ct for crop in windows(shape_of(case), crop_zyx)]
         inputs = [torch.from_numpy(ct)[None, None].to(device) for ct in crops if ct is not None]
-        pooled = [pool_features(ct)[0].double() for ct in inputs]
+        pooled = [network.pool_features(ct)[0].double() for ct in inputs]
     return torch.stack(pooled).mean(0).cpu().numpy()
 
 

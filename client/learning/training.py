@@ -4,22 +4,21 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from client.data.crops import apply_crop, draw_crop
 from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import Check, never_cancelled
 from client.local_terms.contract import LocalTerm, warm_up
+from client.tasks.contract import Batch, CenterTask, with_target
 from fusion_models.adapters.gain import pin_gain
-from fusion_models.losses import deeply_supervised, every_scale
-from fusion_models.modality import draw_setting, renormalise, restrict, settings_of
+from fusion_models.modality import draw_setting, renormalise
 from protocol.errors import ModelError
 from protocol.messages.settings import Training
+from protocol.modalities import settings_within
+from protocol.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -35,26 +34,28 @@ def train_locally(
     parameters: Mapping[str, nn.Parameter],
     cases: Sequence[PreparedCase],
     *,
+    task: CenterTask,
     training: Training,
     model_settings: Sequence[str],
-    crop_zyx: Sequence[int],
     rng: np.random.Generator,
     terms: Sequence[LocalTerm] = (),
     check: Check = never_cancelled,
 ) -> Trained:
-    """Run `training.local_steps` steps of AdamW on `parameters`; everything else of the model stays.
+    """Run `training.local_steps` steps of AdamW on `parameters` for a task; everything else of the model stays.
 
     The optimiser starts afresh each round, with a short warm-up: no state of a center outlives a round, so that
     a resumed study repeats it exactly. Each step draws one modality setting for its whole batch (PEMMA);
     a step whose setting reaches nothing that trains moves nothing, its loss counts all the same.
-    `terms` add to the objective; the reported loss is the segmentation's alone. A DoRA magnitude that is frozen while
+    `terms` add to the objective; the reported loss is the task's alone. A DoRA magnitude that is frozen while
     its factors train follows them: the row gain stays. `check` is called before each step.
 
     Raises:
-        ModelError: no case serves any modality share, or the loss is no longer finite.
+        ModelError: no case has the task's target, none serves any modality share, or the loss is no longer finite.
         CancelledError: `check` raised it.
     """
-    by_setting = cases_by_setting(cases, training, model_settings)
+    usable = _usable(task, cases)
+    task, device = task.fitted_to(usable), next(model.parameters()).device
+    by_setting = cases_by_setting(usable, training, [name for name in model_settings if task.runs(name)])
     shares, optimiser = renormalise(training.modality_shares, by_setting), _adam_w(parameters, training)
     used, losses, gain = defaultdict[str, set[str]](set), [], pin_gain(model)
     model.train()
@@ -62,13 +63,13 @@ def train_locally(
         for step in range(training.local_steps):
             check()
             setting = draw_setting(shares, rng)
-            batch = draw_batch(by_setting[setting], training.batch_size, crop_zyx, rng)
+            batch = task.draw_batch(by_setting[setting], setting, training.batch_size, device, rng)
             _set_rate(optimiser, warm_up(training.learning_rate, step))
-            losses.append(_step(model, optimiser, setting, batch, terms))
+            losses.append(_step(model, optimiser, task, batch, terms))
             gain.restore()
             for term in terms:
                 term.after_step()
-            used[setting].update(case.name for case in batch)
+            used[setting].update(batch.cases)
     return Trained(float(np.mean(losses)), {name: frozenset(cases) for name, cases in used.items()})
 
 
@@ -84,29 +85,29 @@ def seed_torch(rng: np.random.Generator, model: nn.Module) -> Iterator[None]:
 def cases_by_setting(
     cases: Sequence[PreparedCase], training: Training, model_settings: Sequence[str]
 ) -> dict[str, list[PreparedCase]]:
-    """The cases that can serve each setting which the stage trains on and the model can run."""
+    """The cases that can serve each setting which the stage trains on and the model can run.
+
+    Raises:
+        ModelError: none serves any.
+    """
     wanted = {str(setting) for setting, share in training.modality_shares.items() if share > 0} & set(model_settings)
-    found = {setting: [case for case in cases if setting in settings_of(case.modalities)] for setting in sorted(wanted)}
+    found = {
+        setting: [case for case in cases if setting in settings_within(case.modalities)] for setting in sorted(wanted)
+    }
     served = {setting: able for setting, able in found.items() if able}
     if not served:
         raise ModelError(f"no training case serves any of the stage's modality settings {sorted(wanted)}")
     return served
 
 
-def draw_batch(
-    cases: Sequence[PreparedCase], size: int, crop_zyx: Sequence[int], rng: np.random.Generator
-) -> list[PreparedCase]:
-    """`size` random crops of randomly drawn cases."""
-    drawn = [cases[int(rng.integers(len(cases)))] for _ in range(size)]
-    return [apply_crop(case, draw_crop(shape_of(case), crop_zyx, rng)) for case in drawn]
-
-
-def shape_of(case: PreparedCase) -> tuple[int, ...]:
-    """The grid of a case, voxels along z, y, x."""
-    image = case.ct if case.ct is not None else case.pet
-    if image is None:
-        raise ValueError(f"case '{case.name}' has neither CT nor PET")
-    return image.shape
+def _usable(task: CenterTask, cases: Sequence[PreparedCase]) -> list[PreparedCase]:
+    """The cases with the task's target, of which there must be one."""
+    found = with_target(task, cases)
+    if not found:
+        raise ModelError(
+            f"none of {len(cases)} training case(s) has {TASKS[task.name].target}, which {task.name} needs"
+        )
+    return found
 
 
 def _adam_w(parameters: Mapping[str, nn.Parameter], training: Training) -> torch.optim.Optimizer:
@@ -119,28 +120,17 @@ def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 
 
 def _step(
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    setting: str,
-    batch: Sequence[PreparedCase],
-    terms: Sequence[LocalTerm],
+    model: nn.Module, optimiser: torch.optim.Optimizer, task: CenterTask, batch: Batch, terms: Sequence[LocalTerm]
 ) -> float:
-    device = next(model.parameters()).device
-    ct, pet, _ = restrict(setting, *(_stack([getattr(case, name) for case in batch], device) for name in ("ct", "pet")))
-    label = _stack([case.gtv for case in batch], device)
-    if label is None:
-        raise ModelError(f"training case(s) {[case.name for case in batch]} have no contour")
     for term in terms:
-        term.remember(ct, pet, label)
+        term.remember(batch)
     optimiser.zero_grad(set_to_none=True)
-    scales = every_scale(model, ct, pet)
-    loss = deeply_supervised(scales, label)
-    found = [term.penalty(setting, ct, pet, scales[0]) for term in terms]
+    loss, answer = task.loss(model, batch)
+    found = [term.penalty(batch, answer) for term in terms]
     penalties = [penalty for penalty in found if penalty is not None]
     objective = loss.detach() + sum(penalty.detach() for penalty in penalties)
     if not torch.isfinite(objective):
-        names = [case.name for case in batch]
-        raise ModelError(f"training loss became {objective.item()} on cases {names}; lower the rate")
+        raise ModelError(f"training loss became {objective.item()} on cases {list(batch.cases)}; lower the rate")
     if loss.requires_grad:
         _backward(loss, penalties, optimiser)
         for term in terms:
@@ -162,12 +152,3 @@ def _backward(loss: Tensor, penalties: Sequence[Tensor], optimiser: torch.optim.
         torch.stack(tuple(penalties)).sum().backward()
         for parameter in idle:
             parameter.grad = None
-
-
-def _stack(arrays: Sequence[NDArray[Any] | None], device: torch.device) -> Tensor | None:
-    """Arrays (z, y, x) as one batch (b, 1, z, y, x); None where any is absent."""
-    present = [array for array in arrays if array is not None]
-    if len(present) < len(arrays):
-        return None
-    stacked = torch.from_numpy(np.stack(present)[:, None].astype(np.float32))
-    return stacked.to(device, memory_format=torch.channels_last_3d)

@@ -6,6 +6,7 @@ from importlib import import_module
 from torch import nn
 
 from client.local_terms.contract import Build, LocalTerm, Round
+from client.tasks.contract import CenterTask
 from protocol.errors import ModelError
 from protocol.messages.settings import StudySettings, Training
 from protocol.messages.tensors import Tensors
@@ -18,6 +19,7 @@ def build_terms(
     instruction_tensors: Tensors,
     reference: Tensors,
     settings: StudySettings,
+    task: CenterTask,
     pathways: Mapping[str, Sequence[str]],
     make_model: Callable[[Tensors], nn.Module],
     steps: int,
@@ -31,6 +33,7 @@ def build_terms(
         model: with the received tensors loaded and `requires_grad` set on what the round trains.
         instruction_tensors: what was received, statistics with `@` included.
         reference: the shared state accepted before the stage; empty when there is none.
+        task: what the round trains for.
         pathways: group -> module prefixes of the model's pathways.
         make_model: a network with the given tensors on the frozen backbone; called for teacher and own copy only.
         steps: how many steps the loop will take.
@@ -43,7 +46,7 @@ def build_terms(
         weights = check_weights(training.terms)
     except ValueError as error:
         raise ModelError(f"the round's local terms cannot be built: {error}; install the study's release") from error
-    around = Round(model, training, instruction_tensors, reference, settings, pathways, make_model, steps)
+    around = Round(model, training, instruction_tensors, reference, settings, task, pathways, make_model, steps)
     found = [build_of(name)(around, weights[name]) for name in TERMS if weights[name]]
     return [term for term in found if term is not None]
 

@@ -2,16 +2,16 @@
 
 The order of calls within one step of the loop:
 
-    term.remember(ct, pet, label)                        what the step trains on
-    loss = loss + term.penalty(setting, ct, pet, logits) None adds nothing
+    term.remember(batch)                                 what the step trains on
+    loss = loss + term.penalty(batch, answer)            None adds nothing
     loss.backward()
     term.adjust_gradients()
     optimiser.step()
     term.after_step()
 
 and once after the last step `term.outcome()`. Terms are built after the received tensors were loaded and after
-`requires_grad` was set, because the tensors that require a gradient are those the round trains. `ct` and `pet` are
-what the network was called with, (b, 1, z, y, x), None where the setting leaves a modality out.
+`requires_grad` was set, because the tensors that require a gradient are those the round trains. `batch` is what the
+network was called with, `answer` the output that the task's loss is about (`client.tasks.contract`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from client.tasks.contract import Batch, CenterTask
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.messages.settings import StudySettings, Training
 from protocol.messages.tensors import PERSONAL, ROLE_GROUPS, Tensors, role_of
@@ -33,11 +34,11 @@ WARM_UP_STEPS = 5
 class LocalTerm(Protocol):
     """One term of a center's local objective."""
 
-    def remember(self, ct: Tensor | None, pet: Tensor | None, label: Tensor) -> None:
-        """See the batch that the step trains on; label (b, 1, z, y, x)."""
+    def remember(self, batch: Batch) -> None:
+        """See the batch that the step trains on."""
         ...
 
-    def penalty(self, setting: str, ct: Tensor | None, pet: Tensor | None, logits: Tensor) -> Tensor | None:
+    def penalty(self, batch: Batch, answer: Tensor) -> Tensor | None:
         """A scalar to add to the loss of the step, or None."""
         ...
 
@@ -57,10 +58,10 @@ class LocalTerm(Protocol):
 class QuietTerm:
     """A local term that does nothing; a term overrides what it needs."""
 
-    def remember(self, ct: Tensor | None, pet: Tensor | None, label: Tensor) -> None:
+    def remember(self, batch: Batch) -> None:
         """Ignore the batch."""
 
-    def penalty(self, setting: str, ct: Tensor | None, pet: Tensor | None, logits: Tensor) -> Tensor | None:  # noqa: ARG002  (the contract's arguments)
+    def penalty(self, batch: Batch, answer: Tensor) -> Tensor | None:  # noqa: ARG002  (the contract's arguments)
         """Add nothing."""
         return None
 
@@ -81,7 +82,8 @@ class Round:
 
     received: the instruction's tensors, statistics with `@` included. reference: the shared state accepted before the
     stage. pathways: group -> module prefixes of the model's pathways. make_model: a network with the given tensors (no
-    statistics) on the frozen backbone, on the same device. steps: how many steps the loop will take.
+    statistics) on the frozen backbone, on the same device. steps: how many steps the loop will take. task: what the
+    round trains for.
     """
 
     model: nn.Module
@@ -89,6 +91,7 @@ class Round:
     received: Tensors
     reference: Tensors
     settings: StudySettings
+    task: CenterTask
     pathways: Mapping[str, Sequence[str]]
     make_model: Callable[[Tensors], nn.Module]
     steps: int

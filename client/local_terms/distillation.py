@@ -2,74 +2,49 @@
 
     beta T^2 mean_x KL(p_teacher(x) || p_student(x)),  p = softmax(logits / T),  T = 2
 
-The teacher is the shared state accepted before the stage, run on the same inputs and setting. The mean is over voxels
-where the teacher is worth listening to: its largest probability (at T = 1) exceeds 0.9, or the voxel lies within 10 mm
-of the lesion it predicts, along each axis (a box of round(10 / spacing) voxels). T^2 keeps the gradient's size while
-T changes (arXiv 1503.02531, section 2). Under a setting with PET a teacher whose PET pathway no earlier stage trained
-has nothing to teach.
+The teacher is the shared state accepted before the stage, run on the same inputs and setting. The divergence, and which
+of the teacher's answers are worth hearing, are the task's (`client.tasks`). Under a setting with PET a teacher whose
+PET pathway no earlier stage trained has nothing to teach; so for every pathway, and for the head of a task.
 
 What is personal (a center's own adapter and norms) is the same in teacher and student: the term is zero as long as the
 shared state is what it was. One more forward pass a step.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round
-from fusion_models.losses import every_scale
-from fusion_models.modality import restrict
+from client.tasks.contract import Batch, CenterTask
 from protocol.messages.tensors import NEEDS, PEFT, RESIDUAL, ROLE_GROUPS, Tensors, group_of, is_statistic, role_of
-
-TEMPERATURE = 2.0
-CONFIDENCE = 0.9
-NEAR_MM = 10.0
+from protocol.modalities import parts_of
+from protocol.tasks import TASKS
 
 
 class Distillation(QuietTerm):
-    """beta T^2 KL to a frozen teacher over the voxels it is worth listening to.
+    """beta times the task's divergence from a frozen teacher.
 
     Args:
         teacher: the network as it was accepted.
+        task: what the round trains for.
         weight: beta.
-        spacing_zyx_mm: of the grid.
-        untaught: pathway groups that the teacher has not learnt.
+        untaught: pathway groups, and the task's own, that the teacher has not learnt.
     """
 
-    def __init__(
-        self, teacher: nn.Module, weight: float, spacing_zyx_mm: Sequence[float], untaught: Collection[str] = ()
-    ) -> None:
+    def __init__(self, teacher: nn.Module, task: CenterTask, weight: float, untaught: Collection[str] = ()) -> None:
         self._teacher = teacher.eval().requires_grad_(requires_grad=False)
-        self._weight = weight
-        self._radius_zyx = tuple(round(NEAR_MM / spacing) for spacing in spacing_zyx_mm)
+        self._task, self._weight = task, weight
         self._untaught = frozenset(untaught)
 
-    def penalty(self, setting: str, ct: Tensor | None, pet: Tensor | None, logits: Tensor) -> Tensor | None:
-        """The divergence from the teacher's answer to the same inputs; None where no voxel counts, or it knows none."""
-        if any(NEEDS[group] <= set(setting.split("+")) for group in self._untaught):
+    def penalty(self, batch: Batch, answer: Tensor) -> Tensor | None:
+        """The divergence from the teacher's answer to the same inputs; None where it teaches nothing, or knows none."""
+        if any(NEEDS.get(group, frozenset()) <= parts_of(batch.setting) for group in self._untaught):
             return None
         with torch.no_grad():
-            taught = every_scale(self._teacher, *restrict(setting, ct, pet)[:2])[0]
-        counted = worth_hearing(taught, self._radius_zyx)
-        if not counted.any():
-            return None
-        return self._weight * TEMPERATURE**2 * divergence(taught, logits)[counted].mean()
-
-
-def divergence(taught: Tensor, logits: Tensor) -> Tensor:
-    """KL(p_teacher || p_student) at temperature T per voxel: (b, classes, z, y, x) twice -> (b, z, y, x)."""
-    teacher, student = (F.log_softmax(x / TEMPERATURE, dim=1) for x in (taught, logits))
-    return (teacher.exp() * (teacher - student)).sum(1)
-
-
-def worth_hearing(taught: Tensor, radius_zyx: Sequence[int]) -> Tensor:
-    """Voxels (b, z, y, x) where the teacher is confident, or near the lesion it predicts."""
-    confident = taught.softmax(1).amax(1) > CONFIDENCE
-    lesion = (taught.argmax(1, keepdim=True) > 0).to(taught.dtype)
-    near = F.max_pool3d(lesion, [2 * r + 1 for r in radius_zyx], stride=1, padding=tuple(radius_zyx))
-    return confident | (near[:, 0] > 0)
+            taught = self._task.answer(self._teacher, batch)
+        found = self._task.divergence(taught, answer)
+        return None if found is None else self._weight * found
 
 
 def build(around: Round, weight: float) -> Distillation | None:
@@ -82,8 +57,8 @@ def build(around: Round, weight: float) -> Distillation | None:
     if not learnt & {PEFT, *pathways} or not around.common():
         return None
     teacher = around.make_model(teacher_tensors(around.received, around.reference))
-    spacing_zyx_mm = around.settings.preprocessing.spacing_zyx_mm
-    return Distillation(teacher, weight, spacing_zyx_mm, pathways.keys() - learnt)
+    heard = {*NEEDS, *TASKS[around.task.name].groups}
+    return Distillation(teacher, around.task, weight, heard & pathways.keys() - learnt)
 
 
 def teacher_tensors(received: Tensors, reference: Tensors) -> Tensors:

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round, array_of, warm_up
+from client.tasks.contract import Batch, CenterTask
 from fusion_models.adapters.keys import parameters_by_key
-from fusion_models.losses import deeply_supervised, every_scale
 from protocol.errors import ModelError
 from protocol.messages.settings import Training
 from protocol.messages.tensors import is_statistic
 
 OWN = "@own"
-Batch = tuple[Tensor | None, Tensor | None, Tensor]
 
 
 class Ditto(QuietTerm):
@@ -34,12 +33,15 @@ class Ditto(QuietTerm):
     Args:
         model: a network of its own that holds v.
         starts: theta_t of the tensors that v has, by key.
+        task: what the round trains for; v has its loss.
         training: of the round.
         weight: lambda.
     """
 
-    def __init__(self, model: nn.Module, starts: Mapping[str, Tensor], training: Training, weight: float) -> None:
-        self._model, self._training, self._weight = model.train(), training, weight
+    def __init__(
+        self, model: nn.Module, starts: Mapping[str, Tensor], task: CenterTask, training: Training, weight: float
+    ) -> None:
+        self._model, self._task, self._training, self._weight = model.train(), task, training, weight
         self._starts = dict(starts)
         self._own = own_parameters(model, starts)
         self._optimiser = torch.optim.AdamW(
@@ -48,9 +50,9 @@ class Ditto(QuietTerm):
         self._step = 0
         self._batch: Batch | None = None
 
-    def remember(self, ct: Tensor | None, pet: Tensor | None, label: Tensor) -> None:
+    def remember(self, batch: Batch) -> None:
         """Keep the batch for the own copy's step."""
-        self._batch = (ct, pet, label)
+        self._batch = batch
 
     def after_step(self) -> None:
         """One AdamW step of v on the batch of the step; no other randomness of the process is drawn from.
@@ -64,16 +66,16 @@ class Ditto(QuietTerm):
             group["lr"] = warm_up(self._training.learning_rate, self._step)
         devices = {parameter.device for parameter in self._own.values() if parameter.is_cuda}
         with torch.random.fork_rng(devices=sorted(devices, key=str)):
-            self._train_on(*self._batch)
+            self._train_on(self._batch)
         self._step, self._batch = self._step + 1, None
 
     def outcome(self) -> dict[str, NDArray[np.float32]]:
         """V as `key@own`."""
         return {f"{key}{OWN}": array_of(parameter) for key, parameter in self._own.items()}
 
-    def _train_on(self, ct: Tensor | None, pet: Tensor | None, label: Tensor) -> None:
+    def _train_on(self, batch: Batch) -> None:
         self._optimiser.zero_grad(set_to_none=True)
-        loss = deeply_supervised(every_scale(self._model, ct, pet), label)
+        loss, _ = self._task.loss(self._model, batch)
         if not torch.isfinite(loss):
             raise ModelError(
                 f"the loss of the center's own copy became {loss.item()}; lower the rate or the weight of ditto"
@@ -110,7 +112,7 @@ def build(around: Round, weight: float) -> Ditto | None:
     if not starts:
         return None
     tensors = {key: array for key, array in around.received.items() if not is_statistic(key)}
-    return Ditto(around.make_model(tensors | _own_copies(around)), starts, around.training, weight)
+    return Ditto(around.make_model(tensors | _own_copies(around)), starts, around.task, around.training, weight)
 
 
 def _own_copies(around: Round) -> dict[str, NDArray[np.float32]]:

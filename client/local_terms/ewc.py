@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round, like, sum_of
+from client.tasks.contract import Batch
 from protocol.errors import ModelError
 
 FISHER = "@fisher"
@@ -23,7 +24,7 @@ class Ewc(QuietTerm):
     def __init__(self, rows: Sequence[tuple[nn.Parameter, Tensor, Tensor]], weight: float) -> None:
         self._rows, self._weight = tuple(rows), weight
 
-    def penalty(self, setting: str, ct: Tensor | None, pet: Tensor | None, logits: Tensor) -> Tensor | None:  # noqa: ARG002
+    def penalty(self, batch: Batch, answer: Tensor) -> Tensor | None:  # noqa: ARG002
         """The quadratic form at the present values."""
         return self._weight / 2 * sum_of([(fisher * (now - kept).square()).sum() for now, fisher, kept in self._rows])
 

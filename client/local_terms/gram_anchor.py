@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from client.local_terms.contract import QuietTerm, Round, like, sum_of
+from client.tasks.contract import Batch
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import ModelError
 from protocol.messages.tensors import is_statistic, module_of
@@ -70,7 +71,7 @@ class GramAnchor(QuietTerm):
     def __init__(self, modules: Mapping[str, Anchored], weight: float) -> None:
         self._modules, self._weight = dict(modules), weight
 
-    def penalty(self, setting: str, ct: Tensor | None, pet: Tensor | None, logits: Tensor) -> Tensor | None:  # noqa: ARG002
+    def penalty(self, batch: Batch, answer: Tensor) -> Tensor | None:  # noqa: ARG002
         """The output drift at the present values."""
         return self._weight / 2 * sum_of([module.drift().square().sum() for module in self._modules.values()])
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round, like, sum_of
+from client.tasks.contract import Batch
 from protocol.errors import ModelError
 from protocol.messages.tensors import module_of, role_of
 
@@ -24,7 +25,7 @@ class Orthogonality(QuietTerm):
     def __init__(self, rows: Sequence[tuple[nn.Parameter, Tensor]], weight: float) -> None:
         self._rows, self._weight = tuple(rows), weight
 
-    def penalty(self, setting: str, ct: Tensor | None, pet: Tensor | None, logits: Tensor) -> Tensor | None:  # noqa: ARG002
+    def penalty(self, batch: Batch, answer: Tensor) -> Tensor | None:  # noqa: ARG002
         """The overlap of A's rows with the earlier directions."""
         return self._weight * sum_of([(old @ a.flatten(1).T).square().sum() for a, old in self._rows])
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round, sum_of
+from client.tasks.contract import Batch
 
 
 class Proximal(QuietTerm):
@@ -19,7 +20,7 @@ class Proximal(QuietTerm):
         self._mu = mu
         self._pairs = [(parameter, parameter.detach().clone()) for parameter in parameters.values()]
 
-    def penalty(self, setting: str, ct: Tensor | None, pet: Tensor | None, logits: Tensor) -> Tensor | None:  # noqa: ARG002
+    def penalty(self, batch: Batch, answer: Tensor) -> Tensor | None:  # noqa: ARG002
         """mu/2 |theta - theta_t|^2."""
         return self._mu / 2 * sum_of([(parameter - start).square().sum() for parameter, start in self._pairs])
 

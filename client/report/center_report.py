@@ -88,7 +88,12 @@ def write_center_report(home: Path, path: Path, *, center: str, formed_by: str =
         StorageError: the file cannot be written.
     """
     manifest = read_manifest(home / "manifest.json")
-    write_text(path, center_html(manifest, read_scores(home / "scores.json"), home / "predictions", center, formed_by))
+    write_text(
+        path,
+        center_html(
+            manifest, read_scores(home / "scores.json"), home / "predictions" / "segmentation", center, formed_by
+        ),
+    )
 
 
 def read_scores(path: Path) -> tuple[StageScore, ...]:

@@ -1,24 +1,27 @@
 """Scores of an adapter of the bank on any folder of cases, also ones that no study has seen."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from client.data.label_checks import raise_if_mislabelled
 from client.data.manifest import Manifest, raise_if_unusable
 from client.data.preprocessing import PreparedCase, prepare_case
 from client.data.scan import scan_center
+from client.data.targets import add_labels
 from client.learning.assembly import assemble
-from client.scores.evaluation import score_case
-from client.scores.metrics import CaseScore, summarise
-from fusion_models.modality import runnable_settings
+from client.tasks.building import build_tasks
+from client.tasks.contract import CaseScore, CenterTask, runnable_settings
 from fusion_models.registry import ModelRow
 from protocol.errors import CaseError
+from protocol.messages.labels import Labels
+from protocol.messages.scores import Score
 from protocol.messages.settings import StudySettings
 from protocol.messages.tensors import Tensors, role_of
-from protocol.modalities import IMAGES, ModalitySetting
+from protocol.modalities import MODALITIES, ModalitySetting, parts_of
+from protocol.tasks import TASKS, metric_named
 from strategies.bank.bank import AdapterBank
 
 
@@ -43,14 +46,16 @@ def one_for_all(model: nn.Module) -> Callable[[PreparedCase], nn.Module]:
     return lambda _case: model
 
 
-def scan_folder(data: Path, wanted: ModalitySetting | None) -> Manifest:
-    """The cases of a folder, read only as far as the wanted setting needs.
+def scan_folder(data: Path, wanted: ModalitySetting | None, labels: Labels) -> Manifest:
+    """The cases of a folder, read only as far as the wanted setting needs, with what their table says by a schema.
 
     Raises:
         CaseError: no case can be used; the message lists the issues.
+        LabelError: the table says what cannot be.
     """
-    asked = [name for name in IMAGES if wanted is None or name in wanted.split("+")]
-    manifest = scan_center(data.resolve().name, [data], asked)
+    asked = MODALITIES if wanted is None else [name for name in MODALITIES if name in parts_of(wanted)]
+    manifest = scan_center(data.resolve().name, [data], asked, labels)
+    raise_if_mislabelled(manifest)
     raise_if_unusable(manifest)
     return manifest
 
@@ -61,38 +66,73 @@ def evaluate_cases(
     row: ModelRow,
     manifest: Manifest,
     wanted: ModalitySetting | None,
-) -> Iterator[CaseScore]:
-    """Score each usable case with a contour once: under `wanted`, or under the fullest setting it has images for.
+) -> Iterator[tuple[CenterTask, CaseScore]]:
+    """Score each usable case once for each task whose target it has.
 
-    `model_for` gives the network for a case: one for all, or the one a router chooses.
+    That is under `wanted`, or under the fullest setting that the case serves. `model_for` gives the network for a case:
+    one for all, or the one a router chooses.
 
     Raises:
-        CaseError: no case has a contour and the images.
+        CaseError: no case has a task's target and what the network needs.
     """
-    grid, able = settings.preprocessing, set(row.settings)
+    tasks, able = build_tasks(settings), set(row.settings) if wanted is None else set(row.settings) & {wanted}
     scored = 0
     for found in manifest.usable:
-        runnable = runnable_settings(found.modalities, able if wanted is None else able & {wanted})
-        if not found.has_target("segmentation") or not runnable:
+        if not any(found.has_target(task.name) for task in tasks):
             continue
-        case = prepare_case(found.name, found.paths, grid)
-        scored += 1
-        model = model_for(case)
-        yield score_case(model, case, runnable[-1], crop_zyx=grid.crop_zyx, spacing_zyx_mm=grid.spacing_zyx_mm)[0]
+        case = add_labels(prepare_case(found.name, found.paths, settings.preprocessing), found.labels)
+        asked = {task: runnable_settings(task, case, able) for task in tasks if task.has_target(case)}
+        model = model_for(case) if any(asked.values()) else None
+        for task, runnable in asked.items():
+            if model is not None and runnable:
+                scored += 1
+                yield task, task.score(case, runnable[-1], task.predict(model, case, runnable[-1]))
     if not scored:
+        needed = " or ".join(TASKS[task.name].target for task in tasks)
         raise CaseError(
-            f"center '{manifest.center}': none of {len(manifest.usable)} usable case(s) has a contour and images for "
-            f"{wanted or 'any setting'}; model '{settings.model.name}' runs {sorted(able)}"
+            f"center '{manifest.center}': none of {len(manifest.usable)} usable case(s) has {needed} and images for "
+            f"{wanted or 'any setting'}; model '{settings.model.name}' runs {sorted(row.settings)}"
         )
 
 
-def evaluation_table(scores: Sequence[CaseScore], manifest: Manifest) -> dict[str, Any]:
-    """Scores per case, their means, how many cases lack a metric, and which cases could not be scored."""
-    mean = summarise(scores)
-    scored = {score.case for score in scores}
-    return {
-        "cases": [asdict(score) for score in scores],
-        "mean": dict(mean.values),
-        "undefined": sum(score.dice is None or score.hd95_mm is None for score in scores),
-        "left_out": sorted({case.name for case in manifest.cases} - scored),
+def evaluation_table(scores: Iterable[tuple[CenterTask, CaseScore]], manifest: Manifest) -> dict[str, Any]:
+    """Figures of each case, their means, those of the cohort, and which cases could not be scored.
+
+    A case has one row for each setting that it was scored under; `undefined` counts the rows that lack a figure. What
+    is of a cohort, where a task has it, has an entry for each endpoint where there are endpoints, with the cases that
+    stand behind it.
+    """
+    rows: dict[tuple[str, str], dict[str, float | None]] = {}
+    by_task: dict[CenterTask, list[CaseScore]] = {}
+    for task, row in scores:
+        rows.setdefault((row.case, row.modalities), {}).update(row.values)
+        by_task.setdefault(task, []).append(row)
+    figures = [task.summarise(of_task) for task, of_task in by_task.items()]
+    cohort = {name: value for score in figures for name, value in _of_a_cohort(score).items()}
+    table = {
+        "cases": [{"case": case, "modalities": setting, **values} for (case, setting), values in rows.items()],
+        "mean": {name: value for score in figures for name, value in _of_cases(score)},
+        "undefined": sum(None in values.values() for values in rows.values()),
+        "left_out": sorted({case.name for case in manifest.cases} - {case for case, _ in rows}),
     }
+    return {**table, "cohort": cohort} if cohort else table
+
+
+def _of_cases(score: Score) -> Iterator[tuple[str, float | None]]:
+    """The figures that are means over cases."""
+    yield from ((name, value) for name, value in score.values.items() if metric_named(name).of == "case")
+
+
+def _of_a_cohort(score: Score) -> dict[str, Any]:
+    """The other figures: by name, or by endpoint where they have one."""
+    found = {name: value for name, value in score.values.items() if metric_named(name).of != "case"}
+    if not any("/" in name for name in found):
+        return found
+    endpoints: dict[str, Any] = {}
+    for name, value in found.items():
+        metric, _, endpoint = name.partition("/")
+        if endpoint:
+            of_endpoint = endpoints.setdefault(endpoint, {"cases": 0})
+            of_endpoint[metric] = value
+            of_endpoint["cases"] = max(of_endpoint["cases"], score.behind(name))
+    return endpoints

@@ -1,10 +1,14 @@
 """What a center remembers of its own test cases: scores per stage, and the latest prediction of each case.
 
+    scores.json                     a row for each stage, task, case and modality setting: the task's values by name
+    cohorts.json                    a row for each stage and modality setting: the figures of all tasks over its cases
+    predictions/<task>/<case>.npz   what the task's own pages need of a prediction
+
 Written under the center's home, read by its report; nothing of it travels.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
@@ -13,37 +17,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from client.data.preprocessing import PreparedCase
-from client.scores.metrics import CaseScore
-from protocol.messages.settings import Preprocessing
+from client.tasks.contract import CaseScore
+from protocol.messages.scores import Score
+from protocol.modalities import ModalitySetting
 from protocol.storage.atomic_files import write_bytes, write_text
+from protocol.tasks import TaskName
+
+SCORES, COHORTS = "scores.json", "cohorts.json"
 
 
-def record_scores(home: Path, stage: str, scores: Sequence[CaseScore]) -> None:
+def record_scores(home: Path, stage: str, rows: Mapping[TaskName, Sequence[CaseScore]]) -> None:
     """Replace the stage's rows in `scores.json`, so that a repeated evaluation counts once."""
-    path = home / "scores.json"
-    rows = json.loads(path.read_text()) if path.exists() else []
-    kept = [row for row in rows if row["stage"] != stage]
-    new = [{"part": "test", "stage": stage, **asdict(score)} for score in scores]
-    write_text(path, json.dumps(kept + new, indent=1))
+    found = [(task, row) for task, of_task in rows.items() for row in of_task]
+    new = [
+        {"part": "test", "stage": stage, "task": task, "case": row.case, "modalities": row.modalities, **row.values}
+        for task, row in found
+    ]
+    _replace_stage(home / SCORES, stage, new)
 
 
-def record_prediction(
-    home: Path, case: PreparedCase, setting: str, predicted: NDArray[np.uint8], settings: Preprocessing
-) -> None:
-    """Write images, contour and prediction on the study grid to `predictions/<case>.npz` (HU, SUV, 0/1)."""
-    windows = {"ct": settings.ct_window_hu, "pet": settings.pet_window_suv}
-    arrays: dict[str, Any] = {"predicted": predicted}
-    arrays |= {
-        name: (getattr(case, name) * (high - low) + low).astype(np.float32)
-        for name, (low, high) in windows.items()
-        if getattr(case, name) is not None
-    }
-    if case.gtv is not None:
-        arrays["gtv"] = case.gtv
-    arrays |= {"spacing_zyx_mm": np.asarray(settings.spacing_zyx_mm), "modalities": np.asarray(setting)}
+def record_cohorts(home: Path, stage: str, scores: Mapping[ModalitySetting, Score]) -> None:
+    """Replace the stage's rows in `cohorts.json`."""
+    new = [{"stage": stage, "modalities": setting, **asdict(score)} for setting, score in scores.items()]
+    _replace_stage(home / COHORTS, stage, new)
+
+
+def record_prediction(home: Path, task: TaskName, case: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write what a task keeps of a case's prediction to `predictions/<task>/<case>.npz`; nothing where it is empty."""
+    if not arrays:
+        return
     buffer = BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    path = home / "predictions" / f"{case.name}.npz"
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # one of its named arguments is a flag
+    path = home / "predictions" / task / f"{case}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, buffer.getvalue())
+
+
+def _replace_stage(path: Path, stage: str, new: Sequence[Mapping[str, Any]]) -> None:
+    rows = json.loads(path.read_text()) if path.exists() else []
+    write_text(path, json.dumps([row for row in rows if row["stage"] != stage] + list(new), indent=1))

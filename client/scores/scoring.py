@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +20,14 @@ from torch import nn
 from client.data.preprocessing import PreparedCase
 from client.learning.assembly import assemble
 from client.learning.cancellation import Check, never_cancelled
-from client.scores.evaluation import score_case
-from client.scores.metrics import CaseScore, summarise
-from fusion_models.modality import runnable_settings
+from client.tasks.contract import CaseScore, CenterTask, runnable_settings, with_target
 from fusion_models.registry import ModelRow
-from protocol.messages.scores import Comparison, Score
+from protocol.messages.scores import Score
 from protocol.messages.settings import StudySettings
 from protocol.messages.tensors import Tensors, content_hash, is_statistic
 from protocol.modalities import SETTINGS, ModalitySetting
-from strategies.continual.gate import bootstrap_means
 
 KEPT_SCORES = 4096
-REPLICATES = 1000
 
 
 @dataclass(frozen=True)
@@ -68,88 +65,105 @@ class Network:
 
 @dataclass(frozen=True)
 class Scored:
-    """One case under one modality setting, with its prediction (z, y, x) compressed.
+    """One case under one modality setting, with the array that the task predicted, compressed.
 
     diagnostics: what the network told about its inside while it predicted; empty where it tells nothing.
     """
 
     score: CaseScore
     shape: tuple[int, ...]
+    dtype: np.dtype[Any]
     prediction: bytes
     diagnostics: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def predicted(self) -> NDArray[np.uint8]:
-        """Class index per voxel."""
-        return np.frombuffer(zlib.decompress(self.prediction), dtype=np.uint8).reshape(self.shape)
+    def predicted(self) -> NDArray[Any]:
+        """The task's prediction."""
+        return np.frombuffer(zlib.decompress(self.prediction), dtype=self.dtype).reshape(self.shape)
 
 
 class ScoreCache:
-    """The latest scores of a center, by network, case and modality setting. Score a network before it trains."""
+    """The latest scores of a center, by network, task, case and modality setting. Score a network before it trains."""
 
     def __init__(self, size: int = KEPT_SCORES) -> None:
         self._size = size
-        self._rows: OrderedDict[tuple[str, str, str], Scored] = OrderedDict()
+        self._rows: OrderedDict[tuple[str, str, str, str], Scored] = OrderedDict()
 
     def scores(
-        self, network: Network, cases: Sequence[PreparedCase], wanted: Sequence[str], check: Check = never_cancelled
+        self,
+        network: Network,
+        task: CenterTask,
+        cases: Sequence[PreparedCase],
+        wanted: Sequence[str],
+        check: Check = never_cancelled,
     ) -> Iterator[Scored]:
-        """Each case under every setting that case, model and `wanted` allow, the fullest one last."""
+        """Each case with the target under every setting that task, case, model and `wanted` allow, the fullest last."""
         able = set(network.row.settings) & set(wanted)
-        for case in cases:
-            for setting in runnable_settings(case.modalities, able):
+        for case in with_target(task, cases):
+            for setting in runnable_settings(task, case, able):
                 check()
-                yield self.score(network, case, setting)
+                yield self.score(network, task, case, setting)
 
     def fullest(
-        self, network: Network, cases: Sequence[PreparedCase], check: Check = never_cancelled
+        self, network: Network, task: CenterTask, cases: Sequence[PreparedCase], check: Check = never_cancelled
     ) -> dict[str, CaseScore]:
-        """Each case, by name, under the fullest setting that case and model allow."""
+        """Each case with the target, by name, under the fullest setting that task, case and model allow."""
         found = {}
-        for case in cases:
-            for setting in runnable_settings(case.modalities, network.row.settings)[-1:]:
+        for case in with_target(task, cases):
+            for setting in runnable_settings(task, case, network.row.settings)[-1:]:
                 check()
-                found[case.name] = self.score(network, case, setting).score
+                found[case.name] = self.score(network, task, case, setting).score
         return found
 
-    def score(self, network: Network, case: PreparedCase, setting: str) -> Scored:
+    def score(self, network: Network, task: CenterTask, case: PreparedCase, setting: str) -> Scored:
         """One case under one setting: as it was scored before, or scored now."""
-        key = (network.name, case.name, setting)
+        key = (network.name, task.name, case.name, setting)
         if key not in self._rows:
-            self._rows[key] = score_now(network, case, setting)
+            self._rows[key] = score_now(network, task, case, setting)
         self._rows.move_to_end(key)
         while len(self._rows) > self._size:
             self._rows.popitem(last=False)
         return self._rows[key]
 
 
-def score_now(network: Network, case: PreparedCase, setting: str) -> Scored:
+def score_now(network: Network, task: CenterTask, case: PreparedCase, setting: str) -> Scored:
     """Score a case, watched by what the model's row names."""
-    grid, diagnostics = network.settings.preprocessing, network.row.diagnostics()
+    diagnostics = network.row.diagnostics()
     with diagnostics.observe(network.model):
-        score, predicted = score_case(
-            network.model, case, setting, crop_zyx=grid.crop_zyx, spacing_zyx_mm=grid.spacing_zyx_mm
-        )
-    return Scored(score, predicted.shape, zlib.compress(predicted.tobytes(), level=1), diagnostics.summary())
+        predicted = np.ascontiguousarray(task.predict(network.model, case, setting))
+    packed = zlib.compress(predicted.tobytes(), level=1)
+    return Scored(task.score(case, setting, predicted), predicted.shape, predicted.dtype, packed, diagnostics.summary())
 
 
-def by_setting(scores: Sequence[CaseScore]) -> dict[ModalitySetting, Score]:
-    """Mean scores for each modality setting that any case was scored under."""
-    found = {name: [score for score in scores if score.modalities == name] for name in SETTINGS}
-    return {name: summarise(rows) for name, rows in found.items() if rows}
+def by_setting(task: CenterTask, rows: Sequence[CaseScore]) -> dict[ModalitySetting, Score]:
+    """The task's score for each modality setting that any case was scored under."""
+    found = {name: [row for row in rows if row.modalities == name] for name in SETTINGS}
+    return {name: task.summarise(of_setting) for name, of_setting in found.items() if of_setting}
+
+
+def scores_of(rows: Mapping[CenterTask, Sequence[CaseScore]]) -> dict[ModalitySetting, Score]:
+    """One score for each modality setting over all tasks.
+
+    Its cases are those that any task scored; for a task that scored fewer the others count as undefined.
+    """
+    by_task = [by_setting(task, of_task) for task, of_task in rows.items()]
+    found: dict[ModalitySetting, Score] = {}
+    for setting in SETTINGS:
+        parts = [scores[setting] for scores in by_task if setting in scores]
+        cases = {row.case for of_task in rows.values() for row in of_task if row.modalities == setting}
+        if parts:
+            found[setting] = merge(parts, len(cases))
+    return found
+
+
+def merge(parts: Sequence[Score], cases: int) -> Score:
+    """The figures of several tasks as one score over `cases`, on all of which no figure needs to stand."""
+    values = {name: value for part in parts for name, value in part.values.items()}
+    undefined = {name: cases - part.behind(name) for part in parts for name in part.values}
+    return Score(cases, values, undefined)
 
 
 def mean_diagnostics(scored: Iterable[Scored]) -> dict[str, float]:
     """Each diagnostic's mean over the cases that have any, by name; a network's cases all have the same."""
     rows = [found.diagnostics for found in scored if found.diagnostics]
     return {name: float(np.mean([row[name] for row in rows])) for name in sorted(rows[0])} if rows else {}
-
-
-def comparison_of(new: Mapping[str, CaseScore], old: Mapping[str, CaseScore], rng: np.random.Generator) -> Comparison:
-    """Paired Dice differences new - old over the cases where both are defined, and bootstrap means of them."""
-    pairs = [(new[case].dice, old[case].dice) for case in sorted(new.keys() & old.keys())]
-    differences = np.array([after - before for after, before in pairs if after is not None and before is not None])
-    if not differences.size:
-        return Comparison(cases=0, difference=None)
-    means = bootstrap_means(differences, replicates=REPLICATES, rng=rng)
-    return Comparison(differences.size, float(differences.mean()), tuple(means.tolist()))

@@ -9,9 +9,10 @@ from client.data.label_checks import raise_if_mislabelled, raise_if_unlearnable
 from client.data.labelled_cases import NO_ROWS, Rows
 from client.data.manifest import Manifest, raise_if_unusable
 from client.data.manifest_file import write_manifest
-from client.data.preprocessing import PreparedCase, prepare_once
+from client.data.preprocessing import SEGMENTATION, PreparedCase, prepare_once
 from client.data.scan import Folder, join_labels, scan_folders
 from client.data.split_file import draw_parts_once, fixed_parts
+from client.data.targets import add_labels
 from client.learning.cancellation import Check
 from protocol.messages.instruction import Part
 from protocol.messages.labels import Labels
@@ -76,9 +77,11 @@ class Cases:
     def part(self, settings: StudySettings, part: Part, check: Check) -> list[PreparedCase]:
         """The prepared cases of a part, in name order; `check` is called before each."""
         found = []
+        cases = {case.name: case for case in self.manifest(settings).usable}
         for name in sorted(name for name, of_part in self.split(settings).items() if of_part == part):
             check()
-            found.append(self._prepared(settings.preprocessing, name))
+            images = self._prepared(settings.preprocessing, name) if cases[name].paths else PreparedCase(name)
+            found.append(add_labels(images, cases[name].labels))
         return found
 
     def _scan_images(self) -> tuple[Folder, ...]:
@@ -98,7 +101,8 @@ class Cases:
     def _prepare(self, settings: Preprocessing, name: str) -> PreparedCase:
         found = next(case for folder in self._scan() for case in folder.cases if case.name == name)
         case = prepare_once(name, found.paths, found.checksums, settings, self._home / "cache")
-        if case.gtv is not None and not case.gtv.any():
+        mask = case.targets.get(SEGMENTATION)
+        if mask is not None and not mask.any():
             logger.warning(
                 "case '%s': no voxel of its contour is left on a grid of %s mm", name, settings.spacing_zyx_mm
             )

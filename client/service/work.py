@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import nn
 
 from client.data.labelled_cases import NO_ROWS, Rows
+from client.data.preprocessing import PreparedCase
 from client.home.backbone_store import BackboneStore
 from client.learning.assembly import tensor_specs
 from client.learning.cancellation import Check
@@ -14,11 +15,12 @@ from client.learning.outcome import arrays_to_send, payload_of, round_generator,
 from client.learning.trainable import train_only
 from client.learning.training import train_locally
 from client.local_terms.building import build_terms
-from client.scores.metrics import CaseScore
-from client.scores.score_log import record_prediction, record_scores
-from client.scores.scoring import Network, ScoreCache, Scored, by_setting, comparison_of, mean_diagnostics
+from client.scores.score_log import record_cohorts, record_prediction, record_scores
+from client.scores.scoring import Network, ScoreCache, Scored, mean_diagnostics, scores_of
 from client.service.cases import Cases
 from client.service.networks import network_of
+from client.tasks.building import build_task, build_tasks
+from client.tasks.contract import CaseScore, CenterTask
 from protocol.errors import ModelError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
@@ -96,14 +98,15 @@ class CenterWork:
         validation = self._validate(network, training, check)
         parameters = self._live(network, instruction, training)
         tensors, reference, steps = instruction.tensors, instruction.reference, training.local_steps
-        terms = build_terms(model, training, tensors, reference, settings, row.pathways, network.variant, steps)
+        task, variant = build_task(instruction.task, settings), network.variant
+        terms = build_terms(model, training, tensors, reference, settings, task, row.pathways, variant, steps)
         trained = train_locally(
             model,
             parameters,
             self.cases.part(settings, "train", check),
+            task=task,
             training=training,
             model_settings=row.settings,
-            crop_zyx=settings.preprocessing.crop_zyx,
             rng=round_generator(instruction, self.center),
             terms=terms,
             check=check,
@@ -116,16 +119,17 @@ class CenterWork:
             center=self.center,
             kind="train",
             payload=payload_of(model, specs, instruction, self.center, moved, support),
-            scores=by_setting([scored.score for scored in validation]),
-            diagnostics=mean_diagnostics(validation),
+            scores=scores_of(_rows(validation)),
+            diagnostics=mean_diagnostics(found for of_task in validation.values() for found in of_task),
             loss=trained.loss,
         )
 
-    def _validate(self, network: Network, training: Training, check: Check) -> list[Scored]:
-        """The received state's scores on the validation cases, where the round asks for them."""
+    def _validate(self, network: Network, training: Training, check: Check) -> dict[CenterTask, list[Scored]]:
+        """The received state's scores on the validation cases by task, where the round asks for them."""
         wanted = [setting for setting, share in training.modality_shares.items() if share > 0]
         cases = self.cases.part(network.settings, "validation", check) if training.validate_first else []
-        return list(self._scores.scores(network, cases, wanted, check))
+        tasks = build_tasks(network.settings)
+        return {task: list(self._scores.scores(network, task, cases, wanted, check)) for task in tasks}
 
     def _live(self, network: Network, instruction: Instruction, training: Training) -> dict[str, nn.Parameter]:
         """What trains here, by key; everything else is frozen.
@@ -143,25 +147,35 @@ class CenterWork:
 
     def _evaluate(self, instruction: Instruction, check: Check) -> Reply:
         network = self._network(instruction, instruction.tensors)
-        scores: list[CaseScore] = []
+        tasks = build_tasks(network.settings)
+        found: dict[CenterTask, list[Scored]] = {task: [] for task in tasks}
         for case in self.cases.part(network.settings, "test", check):
-            found = list(self._scores.scores(network, [case], network.row.settings, check))
-            scores += [scored.score for scored in found]
-            for fullest in found[-1:]:
-                grid = network.settings.preprocessing
-                record_prediction(self.home, case, fullest.score.modalities, fullest.predicted, grid)
-        record_scores(self.home, instruction.stage, scores)
-        return Reply(center=self.center, kind="evaluate", scores=by_setting(scores))
+            for task in tasks:
+                of_case = list(self._scores.scores(network, task, [case], network.row.settings, check))
+                found[task] += of_case
+                for fullest in of_case[-1:]:
+                    self._keep(task, case, fullest)
+        rows = _rows(found)
+        scores = scores_of(rows)
+        record_scores(self.home, instruction.stage, {task.name: of_task for task, of_task in rows.items()})
+        record_cohorts(self.home, instruction.stage, scores)
+        return Reply(center=self.center, kind="evaluate", scores=scores)
+
+    def _keep(self, task: CenterTask, case: PreparedCase, scored: Scored) -> None:
+        """Write what the center's own pages need of a prediction."""
+        kept = task.record(case, scored.score.modalities, scored.predicted)
+        record_prediction(self.home, task.name, case.name, kept)
 
     def _compare(self, instruction: Instruction, check: Check) -> Reply:
-        """Dice under `tensors` minus Dice under `reference`, paired by validation case."""
+        """The primary metric of the stage's task under `tensors` minus that under `reference`, on validation cases."""
+        task = build_task(instruction.task, instruction.settings)
         cases = self.cases.part(instruction.settings, "validation", check)
         new, old = (
-            self._scores.fullest(self._network(instruction, tensors), cases, check)
+            self._scores.fullest(self._network(instruction, tensors), task, cases, check)
             for tensors in (instruction.tensors, instruction.reference)
         )
         rng = round_generator(instruction, self.center)
-        return Reply(center=self.center, kind="compare", comparison=comparison_of(new, old, rng))
+        return Reply(center=self.center, kind="compare", comparison=task.compare(new, old, rng))
 
     def _observe(self, instruction: Instruction, check: Check) -> Reply:
         network = self._network(instruction, instruction.tensors)
@@ -169,6 +183,7 @@ class CenterWork:
             network.model,
             self.cases.part(network.settings, "train", check),
             statistics=instruction.statistics,
+            task=build_task(instruction.task, network.settings),
             settings=network.settings,
             model_settings=network.row.settings,
             rng=round_generator(instruction, self.center),
@@ -180,3 +195,8 @@ class CenterWork:
 
     def _network(self, instruction: Instruction, tensors: Tensors) -> Network:
         return network_of(instruction, tensors, self._backbones, self.device)
+
+
+def _rows(scored: Mapping[CenterTask, Sequence[Scored]]) -> dict[CenterTask, list[CaseScore]]:
+    """The scores by task, without the predictions."""
+    return {task: [found.score for found in of_task] for task, of_task in scored.items()}

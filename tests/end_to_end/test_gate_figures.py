@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from client.data.preprocessing import PreparedCase
 from client.outgoing.payload_egress import EgressLimits
 from client.scores import scoring
-from client.scores.metrics import CaseScore
 from client.scores.scoring import Network, ScoreCache, Scored, mean_diagnostics
 from fusion_models.registry import model_row
 from fusion_models.vmambax.cgm import Cgm
@@ -23,8 +22,12 @@ from protocol.messages.settings import Model, Preprocessing, StudySettings
 from server.grid.center_answer import CenterAnswer
 from server.rounds.records import record_of
 from server.study.stage import Stage
+from tests.support.image_network import ImageNetwork
 from tests.support.leaving import leave
+from tests.support.masked_case import masked
 from tests.support.segmentation_scores import dice_score
+from tests.support.segmentation_task import row as score_row
+from tests.support.segmentation_task import segmentation
 
 FIGURES = {"gate/0/ct/mean": 0.25, "gate/0/pet/mean": 0.75}
 
@@ -76,7 +79,7 @@ def test_an_error_leaves_without_figures(tmp_path: Path) -> None:
     assert send(replace(REPLY, error="cases"), tmp_path)[0].diagnostics == {}
 
 
-class Gated(nn.Module):
+class Gated(ImageNetwork):
     """A network with a CGM at each of two stages; what it predicts does not depend on them."""
 
     def __init__(self) -> None:
@@ -85,7 +88,7 @@ class Gated(nn.Module):
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+    def look(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
         if ct is not None and pet is not None:
             for stage in self.stages:
                 stage(ct[:, :, 0], pet[:, :, 0])
@@ -93,9 +96,12 @@ class Gated(nn.Module):
         return torch.cat([present[0], present[-1]], dim=1)
 
 
+TASK = segmentation((4, 4, 4))
+
+
 def case_of(name: str, *, with_pet: bool = True) -> PreparedCase:
     ct = np.ones((4, 4, 4), np.float32)
-    return PreparedCase(name, ct, ct if with_pet else None, np.ones((4, 4, 4), np.uint8))
+    return masked(name, ct, ct if with_pet else None, np.ones((4, 4, 4), np.uint8))
 
 
 @pytest.fixture
@@ -110,7 +116,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Network:
 
 def test_gates_are_watched_while_cases_with_both_are_scored(network: Network) -> None:
     """All weights 0: both sigmoids give 1/2, so that G = 1/4 everywhere: no spread, nothing saturated."""
-    scored = list(ScoreCache().scores(network, [case_of("p")], ["ct", "pet", "ct+pet"]))
+    scored = list(ScoreCache().scores(network, TASK, [case_of("p")], ["ct", "pet", "ct+pet"]))
     assert [bool(found.diagnostics) for found in scored] == [False, False, True]
     found = mean_diagnostics(scored)
     assert found == {
@@ -126,20 +132,20 @@ def test_a_case_that_was_scored_before_has_the_figures_it_had(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     book = ScoreCache()
-    first = mean_diagnostics(book.scores(network, [case_of("p")], ["ct+pet"]))
-    monkeypatch.setattr(scoring, "score_case", lambda *_, **__: pytest.fail("scored twice"))
-    assert mean_diagnostics(book.scores(network, [case_of("p")], ["ct+pet"])) == first != {}
+    first = mean_diagnostics(book.scores(network, TASK, [case_of("p")], ["ct+pet"]))
+    monkeypatch.setattr(scoring, "score_now", lambda *_, **__: pytest.fail("scored twice"))
+    assert mean_diagnostics(book.scores(network, TASK, [case_of("p")], ["ct+pet"])) == first != {}
 
 
 def test_no_figures_without_pet(network: Network) -> None:
-    scored = list(ScoreCache().scores(network, [case_of("p", with_pet=False)], ["ct", "ct+pet"]))
+    scored = list(ScoreCache().scores(network, TASK, [case_of("p", with_pet=False)], ["ct", "ct+pet"]))
     assert (len(scored), mean_diagnostics(scored)) == (1, {})
 
 
 def test_figures_are_means_over_the_cases_that_have_them() -> None:
     """Means 0.25 and 0.75 of two cases are 0.5; the third was scored on CT alone."""
     rows = [{"gate/0/ct/mean": 0.25}, {"gate/0/ct/mean": 0.75}, {}]
-    scored = [Scored(CaseScore("p", "ct", 0.5, None), (), b"", row) for row in rows]
+    scored = [Scored(score_row("p"), (), np.dtype(np.uint8), b"", row) for row in rows]
     assert mean_diagnostics(scored) == {"gate/0/ct/mean": 0.5}
 
 

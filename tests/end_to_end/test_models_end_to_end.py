@@ -67,7 +67,8 @@ def test_a_study_runs_by_naming_the_model(model: str, cohort: Path, tmp_path: Pa
     head = bank.entry("shared", 3)
     settings, row = prepared.study.settings, model_row(model)
     loaded = assemble(settings, row, bank.backbone(head.backbone), tensors)
-    scores = evaluate_cases(one_for_all(loaded), settings, row, scan_folder(cohort / "center-a", "ct+pet"), "ct+pet")
+    manifest = scan_folder(cohort / "center-a", "ct+pet", settings.labels)
+    scores = evaluate_cases(one_for_all(loaded), settings, row, manifest, "ct+pet")
     assert len(list(scores)) == 3
 
 

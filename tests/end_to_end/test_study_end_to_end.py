@@ -177,9 +177,9 @@ def test_an_adapter_of_the_bank_scores_a_folder_as_the_study_did(finished: Study
     bank = AdapterBank(finished.bank)
     row = row_of(bank.settings)
     model = load_adapter(bank, row, "shared", None, device="cpu")
-    manifest = scan_folder(cohort / "center-a", "ct+pet")
+    manifest = scan_folder(cohort / "center-a", "ct+pet", bank.settings.labels)
     scores = evaluate_cases(lambda _case: model, bank.settings, row, manifest, "ct+pet")
-    table = evaluation_table(list(scores), manifest)
+    table = evaluation_table(scores, manifest)
     rows = json.loads((finished.root / "centers" / "center-a" / "scores.json").read_text())
     seen = {row["case"]: row["dice"] for row in rows if row["stage"] == "arrive" and row["modalities"] == "ct+pet"}
     found = {row["case"]: row["dice"] for row in table["cases"]}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
-from client.scores.evaluation import predict
+from client.tasks.sliding_windows import predict_volume
 from fusion_models.slices import SliceNetwork, SliceSegmenter, check_depth, input_channels, slices_of
 
 
@@ -141,7 +141,7 @@ def test_a_crop_too_thin_for_its_neighbours_is_refused() -> None:
 def test_a_volume_is_predicted_slice_by_slice() -> None:
     """Single-slice windows of a 3 x 10 x 6 volume, wider than the window along y and narrower along x."""
     ct = np.random.default_rng(0).random((3, 10, 6), dtype=np.float32)
-    predicted = predict(SliceSegmenter(Recorder()), PreparedCase("case", ct, None, None), "ct", (1, 8, 8))
+    predicted = predict_volume(SliceSegmenter(Recorder()), PreparedCase("case", ct), "ct", (1, 8, 8))
     assert np.array_equal(predicted, (ct > 0.5).astype(np.uint8))
 
 
@@ -160,8 +160,8 @@ def test_the_neighbours_of_a_predicted_slice_are_the_volumes_own() -> None:
     """Slices of value 0, 1, 1, 2, 2, 3: around each lie 0+1, 0+1, 1+2, 1+2, 2+3, 2+3, whatever the crop's depth."""
     values = np.array([0, 1, 1, 2, 2, 3], np.float32)
     ct = np.broadcast_to(values[:, None, None], (6, 8, 8)).copy()
-    predicted = predict(
-        SliceSegmenter(SeesNeighbours(), neighbours=1), PreparedCase("case", ct, None, None), "ct", (3, 8, 8)
+    predicted = predict_volume(
+        SliceSegmenter(SeesNeighbours(), neighbours=1), PreparedCase("case", ct), "ct", (3, 8, 8)
     )
     assert predicted[:, 0, 0].tolist() == [0, 0, 1, 1, 0, 0]
 

@@ -11,6 +11,7 @@ from client.local_terms.contract import LocalTerm, Round
 from fusion_models.adapters.injection import inject, lora_config
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.messages.settings import Model, StudySettings, Training, Weight
+from tests.support.segmentation_task import batch, segmentation
 
 Arrays = Mapping[str, NDArray[np.float32]]
 NOTHING = torch.zeros(1)
@@ -37,7 +38,7 @@ def around(
         groups=("peft",), terms=dict(terms or {}), local_steps=4, learning_rate=0.1, modality_shares={"ct": 1.0}
     )
     settings = StudySettings(study="s", seed=0, model=Model(name="pemma-unetr-tiny"))
-    return Round(model, training, received or {}, reference or {}, settings, {}, lambda _: model, 4)
+    return Round(model, training, received or {}, reference or {}, settings, segmentation(), {}, lambda _: model, 4)
 
 
 def array(*values: float) -> NDArray[np.float32]:
@@ -48,7 +49,7 @@ def array(*values: float) -> NDArray[np.float32]:
 def penalty(term: LocalTerm | None) -> Tensor:
     """What a term adds to the loss of a step; there must be something."""
     assert term is not None
-    found = term.penalty("ct", None, None, NOTHING)
+    found = term.penalty(batch(), NOTHING)
     assert found is not None
     return found
 

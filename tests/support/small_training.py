@@ -12,8 +12,14 @@ from client.learning.training import Trained, train_locally
 from client.local_terms.contract import LocalTerm
 from fusion_models.registry import MODELS
 from protocol.messages.settings import Training
+from tests.support.image_network import ImageNetwork
+from tests.support.masked_case import masked
+from tests.support.segmentation_task import segmentation
 
 CROP = (16, 16, 16)
+
+
+TASK = segmentation(CROP)
 
 
 ROW = MODELS["pemma-unetr-tiny"]
@@ -26,13 +32,13 @@ def made(name: str, modalities: str, seed: int = 0, *, labelled: bool = True) ->
     rng = np.random.default_rng(seed)
     ct, pet = (rng.random((18, 18, 18), dtype=np.float32) for _ in range(2))
     gtv = (ct > 0.7).astype(np.uint8) if labelled else None
-    return PreparedCase(name, ct if "ct" in modalities else None, pet if "pet" in modalities else None, gtv)
+    return masked(name, ct if "ct" in modalities else None, pet if "pet" in modalities else None, gtv)
 
 
 BOTH, CT, PET = made("both", "ct+pet", 1), made("only-ct", "ct", 2), made("only-pet", "pet", 3)
 
 
-class Pathways(nn.Module):
+class Pathways(ImageNetwork):
     """The smallest network with a pathway per modality, and one parameter that no forward pass uses."""
 
     def __init__(self) -> None:
@@ -41,7 +47,7 @@ class Pathways(nn.Module):
         self.unused = nn.Parameter(torch.ones(3))
         self.inputs: list[tuple[bool, bool]] = []
 
-    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+    def look(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
         self.inputs.append((ct is not None, pet is not None))
         paths = [path(x) for path, x in ((self.ct_pathway, ct), (self.pet_pathway, pet)) if x is not None]
         return torch.stack(paths).sum(dim=0)
@@ -66,9 +72,9 @@ def train(
         model,
         parameters,
         cases,
+        task=TASK,
         training=training,
         model_settings=ROW.settings,
-        crop_zyx=CROP,
         rng=np.random.default_rng(seed),
         terms=terms,
     )

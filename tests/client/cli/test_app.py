@@ -146,6 +146,7 @@ def test_the_trainer_checks_its_cases_before_it_listens(
     arguments = ("--center", "center-d", "--home", tmp_path / "home", "--socket", socket, "--modalities", "ct")
     assert run("trainer", "--data", cohort / "center-d", *arguments).exit_code == 0
     assert served == [("center-d", socket)]
-    assert (tmp_path / "home" / "manifest.json").exists()
+    refused = run("trainer", "--data", cohort / "nowhere", *arguments)
+    assert (type(refused.exception).__name__, len(served)) == ("CaseError", 1)
     assert run("trainer", "--data", tmp_path / "none", *arguments).exit_code == 1
     assert len(served) == 1

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.data.crops import Crop, apply_crop, draw_crop
+from client.data.crops import Crop, apply_crop, draw_crop, shape_of, windows
 from client.data.preprocessing import PreparedCase
+from tests.support.masked_case import mask_of, masked
 
 PLAIN = Crop((0, 0, 0), (2, 2, 2), (), ct_scale=1.0, ct_shift=0.0, pet_scale=1.0)
 shapes = st.tuples(*[st.integers(1, 9)] * 3)
@@ -17,7 +19,7 @@ shapes = st.tuples(*[st.integers(1, 9)] * 3)
 def case(shape: Sequence[int] = (4, 5, 6)) -> PreparedCase:
     """Every voxel has its own value: CT counts up from 1, PET is ten times that, the contour is where CT is odd."""
     ct = np.arange(1, np.prod(shape) + 1, dtype=np.float32).reshape(shape)
-    return PreparedCase("one", ct, 10 * ct, (ct % 2).astype(np.uint8))
+    return masked("one", ct, 10 * ct, (ct % 2).astype(np.uint8))
 
 
 @given(shapes, shapes, st.integers(0, 2**32))
@@ -37,9 +39,8 @@ def test_every_array_of_a_crop_has_the_size_asked_for(shape: Sequence[int], size
     cut = apply_crop(case(shape), draw_crop(shape, size, np.random.default_rng(seed)))
     assert cut.ct is not None
     assert cut.pet is not None
-    assert cut.gtv is not None
-    assert cut.ct.shape == cut.pet.shape == cut.gtv.shape == tuple(size)
-    assert [str(array.dtype) for array in (cut.ct, cut.pet, cut.gtv)] == ["float32", "float32", "uint8"]
+    assert cut.ct.shape == cut.pet.shape == mask_of(cut).shape == tuple(size)
+    assert [str(array.dtype) for array in (cut.ct, cut.pet, mask_of(cut))] == ["float32", "float32", "uint8"]
 
 
 def test_every_voxel_is_reached_and_every_start_is_drawn() -> None:
@@ -65,9 +66,9 @@ def test_intensities_stay_within_a_tenth_and_a_twentieth() -> None:
 def test_where_a_crop_lies_does_not_depend_on_the_contour() -> None:
     """The same crop is cut of a case whose contour is elsewhere or absent, and its images are the same."""
     full = case()
-    for contour in (None, np.zeros((4, 5, 6), np.uint8)):
+    for contour in ({}, {"segmentation": np.zeros((4, 5, 6), np.uint8)}):
         crop = draw_crop((4, 5, 6), (2, 2, 2), np.random.default_rng(3))
-        seen, other = apply_crop(full, crop), apply_crop(replace(full, gtv=contour), crop)
+        seen, other = apply_crop(full, crop), apply_crop(replace(full, targets=contour), crop)
         np.testing.assert_array_equal(seen.ct, other.ct)
 
 
@@ -78,7 +79,7 @@ def test_images_and_contour_are_cut_and_flipped_together() -> None:
     np.testing.assert_array_equal(cut.ct, whole.ct[1:3, 2:4, 3:5][::-1, :, ::-1])
     assert cut.ct is not None
     np.testing.assert_array_equal(cut.pet, 10 * cut.ct)
-    np.testing.assert_array_equal(cut.gtv, cut.ct % 2)
+    np.testing.assert_array_equal(mask_of(cut), cut.ct % 2)
 
 
 def test_flipping_twice_gives_the_crop_back() -> None:
@@ -91,9 +92,8 @@ def test_scale_and_shift_reach_the_images_alone() -> None:
     cut = apply_crop(case(), replace(PLAIN, ct_scale=2.0, ct_shift=0.5, pet_scale=3.0))
     assert cut.ct is not None
     assert cut.pet is not None
-    assert cut.gtv is not None
     assert (cut.ct[0, 0, 0], cut.ct[0, 0, 1], cut.pet[0, 0, 0]) == (2.5, 4.5, 30)
-    assert (cut.gtv[0, 0, 0], cut.gtv[0, 0, 1]) == (1, 0)
+    assert (mask_of(cut)[0, 0, 0], mask_of(cut)[0, 0, 1]) == (1, 0)
 
 
 def test_outside_the_volume_is_the_low_end_also_after_a_shift() -> None:
@@ -101,21 +101,49 @@ def test_outside_the_volume_is_the_low_end_also_after_a_shift() -> None:
     assert cut.ct is not None
     assert cut.ct[1, 0, 0] == np.float32(1.05)
     assert cut.pet is not None
-    assert cut.gtv is not None
-    assert [np.count_nonzero(array) for array in (cut.ct, cut.pet, cut.gtv)] == [1, 1, 1]
+    assert [np.count_nonzero(array) for array in (cut.ct, cut.pet, mask_of(cut))] == [1, 1, 1]
 
 
 @given(shapes, st.integers(0, 2**32))
 def test_a_crop_shares_no_memory_with_its_case(size: Sequence[int], seed: int) -> None:
     source = case()
     cut = apply_crop(source, draw_crop((4, 5, 6), size, np.random.default_rng(seed)))
-    for name in ("ct", "pet", "gtv"):
-        assert not np.shares_memory(getattr(cut, name), getattr(source, name))
-        getattr(cut, name)[...] = 7
+    parts = [(case.ct, case.pet, mask_of(case)) for case in (cut, source)]
+    for mine, other in zip(*parts, strict=True):
+        assert mine is not None
+        assert other is not None
+        assert not np.shares_memory(mine, other)
+        mine[...] = 7
     np.testing.assert_array_equal(source.ct, case().ct)
-    np.testing.assert_array_equal(source.gtv, case().gtv)
+    np.testing.assert_array_equal(mask_of(source), mask_of(case()))
 
 
 def test_an_absent_modality_stays_absent() -> None:
-    cut = apply_crop(PreparedCase("one", case().ct, None, None), PLAIN)
-    assert (cut.pet, cut.gtv, cut.modalities) == (None, None, ("ct",))
+    cut = apply_crop(PreparedCase("one", case().ct), PLAIN)
+    assert (cut.pet, cut.targets, cut.modalities) == (None, {}, ("ct",))
+
+
+def test_a_target_of_the_whole_case_is_not_cut() -> None:
+    """A class and the times of two endpoints say of a crop what they say of the case."""
+    targets = {"classification": np.array(1), "survival": np.array([[30.0, 1.0], [np.nan, np.nan]])}
+    cut = apply_crop(replace(case(), targets=targets), PLAIN)
+    assert cut.targets["classification"] == 1
+    np.testing.assert_array_equal(cut.targets["survival"], targets["survival"])
+
+
+def test_a_crop_keeps_the_covariates() -> None:
+    cut = apply_crop(replace(case(), ehr=np.ones(3, np.float32)), PLAIN)
+    assert cut.ehr is not None
+    assert cut.ehr.tolist() == [1, 1, 1]
+
+
+def test_windows_cover_a_volume_with_the_fewest_and_hold_a_smaller_one_in_their_middle() -> None:
+    """10 voxels by windows of 4: from 0, 3 and 6. 2 voxels in 4: one voxel before, one after."""
+    found = windows((10, 2, 4), (4, 4, 4))
+    assert [crop.start_zyx for crop in found] == [(0, -1, 0), (3, -1, 0), (6, -1, 0)]
+
+
+def test_a_case_without_images_has_no_shape() -> None:
+    assert shape_of(case()) == (4, 5, 6)
+    with pytest.raises(ValueError, match=r"case 'none' has neither CT nor PET"):
+        shape_of(PreparedCase("none"))

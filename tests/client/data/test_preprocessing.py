@@ -13,6 +13,7 @@ from client.data.manifest import File
 from client.data.preprocessing import cache_key, prepare_case, prepare_once, rescale, spacing_along, study_grid
 from client.data.volume import IDENTITY, Quantity, Volume, bounds_xyz_mm, from_image, to_image, write_volume
 from protocol.messages.settings import Preprocessing
+from tests.support.masked_case import mask_of
 
 SETTINGS = Preprocessing(spacing_zyx_mm=(4.0, 4.0, 4.0), pet_window_suv=(0.0, 20.0), crop_zyx=(16, 16, 16))
 Array = NDArray[Any]
@@ -107,10 +108,9 @@ def test_a_sphere_keeps_its_volume(tmp_path: Path) -> None:
     inside = np.linalg.norm(positions_xyz_mm(ct) - 30.3, axis=0) <= 20
     mask = filled(blank(ct.shape_zyx, ct.spacing_zyx_mm, quantity="mask"), inside)
     found = prepare_case("one", written(tmp_path, ct=ct, gtv=mask), SETTINGS)
-    assert found.gtv is not None
-    assert found.gtv.dtype == np.uint8
-    assert int(found.gtv.sum()) * 64 == pytest.approx(int(inside.sum()) * 8, rel=0.05)
-    assert set(np.unique(found.gtv)) == {0, 1}
+    assert mask_of(found).dtype == np.uint8
+    assert int(mask_of(found).sum()) * 64 == pytest.approx(int(inside.sum()) * 8, rel=0.05)
+    assert set(np.unique(mask_of(found))) == {0, 1}
 
 
 def test_smoothing_stops_fine_stripes_from_folding_back(tmp_path: Path) -> None:
@@ -135,8 +135,7 @@ def test_a_case_with_pet_alone_lies_on_the_grid_of_its_pet(tmp_path: Path) -> No
     assert found.modalities == ("pet",)
     assert found.ct is None
     assert found.pet is not None
-    assert found.gtv is not None
-    assert found.pet.shape == found.gtv.shape == (20, 12, 12)
+    assert found.pet.shape == mask_of(found).shape == (20, 12, 12)
     np.testing.assert_allclose(found.pet, 0.25)
 
 
@@ -149,7 +148,7 @@ def test_the_cache_answers_without_the_files(tmp_path: Path) -> None:
     assert first.ct is not None
     assert again.ct is not None
     np.testing.assert_array_equal(again.ct, first.ct)
-    assert (again.pet, again.gtv) == (None, None)
+    assert (again.pet, again.targets) == (None, {})
 
 
 def test_the_cache_key_follows_contents_and_settings_but_not_the_crop() -> None:

@@ -11,6 +11,7 @@ from client.learning.cancellation import Check, never_cancelled
 from client.learning.observation import observe
 from protocol.errors import CancelledError
 from protocol.messages.settings import Model, StudySettings
+from tests.support.segmentation_task import segmentation
 
 SETTINGS = StudySettings(study="s", seed=0, model=Model(name="none"))
 PET = np.ones((2, 2, 2), np.float32)
@@ -18,10 +19,16 @@ PET = np.ones((2, 2, 2), np.float32)
 
 def prototypes(cases: int, check: Check) -> dict[str, int]:
     """Cases behind the features of PET, which need no network."""
-    made = [PreparedCase(f"p{index}", None, PET, None) for index in range(cases)]
-    rng = np.random.default_rng(0)
+    made = [PreparedCase(f"p{index}", None, PET) for index in range(cases)]
     return observe(
-        nn.Identity(), made, statistics=["prototype"], settings=SETTINGS, model_settings=["pet"], rng=rng, check=check
+        nn.Identity(),
+        made,
+        statistics=["prototype"],
+        task=segmentation(),
+        settings=SETTINGS,
+        model_settings=["pet"],
+        rng=np.random.default_rng(0),
+        check=check,
     )[1]
 
 

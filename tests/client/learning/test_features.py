@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from client.data.crops import windows
 from client.data.preprocessing import PreparedCase
 from client.learning.assembly import build, inject_adapter
-from client.learning.features import bare_backbone, features_of, windows
+from client.learning.features import bare_backbone, features_of
 from client.learning.observation import observe
 from fusion_models.adapters.injection import inject_beside
 from fusion_models.adapters.keys import parameters_by_key
@@ -18,6 +19,7 @@ from fusion_models.adapters.local_norm import inject_local_norms
 from fusion_models.registry import MODELS, build_model, model_row
 from protocol.errors import ModelError
 from protocol.messages.settings import Adapter, Model, Preprocessing, StudySettings
+from tests.support.segmentation_task import segmentation
 
 CROP = (16, 16, 16)
 ROW = model_row("pemma-unetr-tiny")
@@ -34,7 +36,7 @@ MODULE = "vit.blocks.1.attn.qkv"
 def made(name: str, modalities: str = "ct+pet", seed: int = 0) -> PreparedCase:
     rng = np.random.default_rng(seed)
     ct, pet = (rng.random((20, 17, 12), dtype=np.float32) for _ in range(2))
-    return PreparedCase(name, ct if "ct" in modalities else None, pet if "pet" in modalities else None, None)
+    return PreparedCase(name, ct if "ct" in modalities else None, pet if "pet" in modalities else None)
 
 
 def federated() -> nn.Module:
@@ -55,7 +57,13 @@ def federated() -> nn.Module:
 def observed(*cases: PreparedCase) -> tuple[Mapping[str, NDArray[np.float32]], dict[str, int]]:
     rng = np.random.default_rng(0)
     return observe(
-        federated(), cases, statistics=["prototype"], settings=SETTINGS, model_settings=ROW.settings, rng=rng
+        federated(),
+        cases,
+        statistics=["prototype"],
+        task=segmentation(CROP),
+        settings=SETTINGS,
+        model_settings=ROW.settings,
+        rng=rng,
     )
 
 
@@ -101,7 +109,7 @@ def test_pet_has_no_part_in_the_features_of_ct() -> None:
 def test_five_numbers_of_a_volume() -> None:
     """Values 0 .. 100, one each: mean 50, standard deviation sqrt((101^2 - 1) / 12), quantiles 50, 90, 99."""
     pet = np.arange(101, dtype=np.float32).reshape(101, 1, 1)
-    found = features_of(nn.Identity(), PreparedCase("p", None, pet, None), CROP)["features.pet"]
+    found = features_of(nn.Identity(), PreparedCase("p", None, pet), CROP)["features.pet"]
     np.testing.assert_allclose(found, [50, np.sqrt(850), 50, 90, 99], rtol=1e-6)
 
 
@@ -116,9 +124,9 @@ def test_a_case_s_feature_is_the_mean_of_its_windows() -> None:
     """A volume of two windows side by side has the mean of the two volumes' features."""
     ct = np.random.default_rng(1).random((16, 16, 32), dtype=np.float32)
     model = federated()
-    parts = [PreparedCase("half", np.ascontiguousarray(half), None, None) for half in (ct[..., :16], ct[..., 16:])]
+    parts = [PreparedCase("half", np.ascontiguousarray(half)) for half in (ct[..., :16], ct[..., 16:])]
     left, right = (features_of(model, part, CROP)["features.ct"][:24] for part in parts)
-    whole = features_of(model, PreparedCase("whole", ct, None, None), CROP)["features.ct"][:24]
+    whole = features_of(model, PreparedCase("whole", ct), CROP)["features.ct"][:24]
     np.testing.assert_allclose(whole, (left + right) / 2, rtol=1e-5, atol=1e-6)
 
 

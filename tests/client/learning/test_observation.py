@@ -11,16 +11,20 @@ from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.assembly import build, inject_adapter
-from client.learning.observation import CROPS_PER_CASE, Observer, observe
+from client.learning.observation import Observer, observe
+from client.tasks.batches import CROPS_PER_CASE
 from fusion_models.adapters.injection import adapter_layers
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.losses import dice_cross_entropy
 from fusion_models.registry import model_row
 from protocol.errors import ModelError
 from protocol.messages.settings import Adapter, Model, Preprocessing, StudySettings
+from tests.support.masked_case import masked
+from tests.support.segmentation_task import segmentation
 
 CROP = (16, 16, 16)
 ROW = model_row("pemma-unetr-tiny")
+TASK = segmentation(CROP)
 Arrays = Mapping[str, NDArray[np.float32]]
 
 
@@ -50,7 +54,7 @@ def made(name: str, modalities: str = "ct+pet", seed: int = 0, *, labelled: bool
     rng = np.random.default_rng(seed)
     ct, pet = (rng.random((18, 17, 16), dtype=np.float32) for _ in range(2))
     gtv = (ct > 0.7).astype(np.uint8) if labelled else None
-    return PreparedCase(name, ct if "ct" in modalities else None, pet if "pet" in modalities else None, gtv)
+    return masked(name, ct if "ct" in modalities else None, pet if "pet" in modalities else None, gtv)
 
 
 def observed(cases: list[PreparedCase], *names: Any, seed: int = 0, **changes: Any) -> tuple[Arrays, dict[str, int]]:
@@ -59,6 +63,7 @@ def observed(cases: list[PreparedCase], *names: Any, seed: int = 0, **changes: A
         network(study),
         cases,
         statistics=names,
+        task=TASK,
         settings=study,
         model_settings=ROW.settings,
         rng=np.random.default_rng(seed),
@@ -66,7 +71,7 @@ def observed(cases: list[PreparedCase], *names: Any, seed: int = 0, **changes: A
 
 
 def observer(model: nn.Module, cases: Sequence[PreparedCase], seed: int) -> Observer:
-    return Observer(model, tuple(cases), settings(), ROW.settings, np.random.default_rng(seed))
+    return Observer(model, tuple(cases), TASK, settings(), ROW.settings, np.random.default_rng(seed))
 
 
 def state(model: nn.Module) -> dict[str, tuple[Tensor, bool, bool]]:
@@ -84,8 +89,8 @@ def test_every_adapted_module_gets_a_sketch_of_what_it_saw() -> None:
             lambda _, inputs: seen.append(inputs[0].flatten(0, 1).double())
         ),
     ):
-        for ct, pet, _ in observer(model, [case], 7).passes(case):
-            model(ct, pet)
+        for batch in observer(model, [case], 7).passes(case):
+            model(batch.ct, batch.pet)
     found, support = observer(model, [case], 7).input_grams()
     assert len(found) == 8
     assert support == {"gram": 1}
@@ -99,17 +104,17 @@ def test_every_adapted_module_gets_a_sketch_of_what_it_saw() -> None:
 def test_a_pass_is_a_crop_under_a_setting_that_the_case_allows() -> None:
     shown = observer(network(), [], 0)
     both, ct_only = (shown.passes(case) for case in (made("a"), made("b", "ct")))
-    fed = [[(ct is not None, pet is not None) for ct, pet, _ in drawn] for drawn in (both, ct_only)]
+    fed = [[(seen.ct is not None, seen.pet is not None) for seen in drawn] for drawn in (both, ct_only)]
     assert fed == [[(True, False), (False, True), (True, True)] * CROPS_PER_CASE, [(True, False)] * CROPS_PER_CASE]
 
 
 def test_crops_are_not_flipped_and_keep_their_intensities() -> None:
     """A ramp along x stays that ramp: each step is one, from a start between 0 and 4."""
     ramp = np.broadcast_to(np.arange(20, dtype=np.float32), (16, 16, 20)).copy()
-    case = PreparedCase("ramp", ramp, None, None)
-    for ct, _, _ in observer(network(), [case], 0).passes(case):
-        assert ct is not None
-        line = ct[0, 0, 3, 3]
+    case = PreparedCase("ramp", ramp)
+    for batch in observer(network(), [case], 0).passes(case):
+        assert batch.ct is not None
+        line = batch.ct[0, 0, 3, 3]
         assert torch.equal(line - line[0], torch.arange(16.0))
         assert line[0] in torch.arange(5.0)
 
@@ -118,7 +123,7 @@ def test_the_fisher_is_the_mean_of_squares_not_the_square_of_the_mean() -> None:
     cases, model = [made("a", "ct", 1), made("b", "ct", 2)], network().eval()
     parameters = {key: p for key, p in parameters_by_key(model).items() if "#" in key}
     shown = observer(model, cases, 4)
-    gradients = [shown.case_gradient(parameters, case) for case in cases]
+    gradients = [shown.case_gradient(parameters, TASK, case) for case in cases]
     found, support = observed(cases, "fisher", seed=4)
     assert support == {"fisher": 2}
     key = "vit.blocks.1.attn.qkv#lora_b"
@@ -134,9 +139,9 @@ def test_a_case_s_gradient_is_that_of_its_mean_loss() -> None:
     key = "vit.blocks.0.attn.out_proj#lora_a"
     parameter = parameters_by_key(model)[key]
     drawn = observer(model, [case], 1).passes(case)
-    losses = [dice_cross_entropy(model(ct, pet), label) for ct, pet, label in drawn if label is not None]
+    losses = [dice_cross_entropy(model(seen.ct, seen.pet), seen.targets["segmentation"]) for seen in drawn]
     expected = torch.autograd.grad(torch.stack(losses).mean(), parameter)[0]
-    found = observer(model, [case], 1).case_gradient({key: parameter}, case)[key]
+    found = observer(model, [case], 1).case_gradient({key: parameter}, TASK, case)[key]
     assert len(losses) == 12
     assert torch.allclose(found.float(), expected, rtol=1e-3, atol=1e-8)
     assert expected.abs().max() > 0
@@ -166,9 +171,8 @@ def test_the_model_comes_back_as_it_was(training: bool) -> None:
     frozen.requires_grad = False
     before = state(model)
     names: list[Any] = ["gram", "fisher", "prototype"]
-    observe(
-        model, [made("a")], statistics=names, settings=study, model_settings=ROW.settings, rng=np.random.default_rng(0)
-    )
+    rng = np.random.default_rng(0)
+    observe(model, [made("a")], statistics=names, task=TASK, settings=study, model_settings=ROW.settings, rng=rng)
     for name, (value, *flags) in state(model).items():
         assert torch.equal(value, before[name][0]), name
         assert flags == list(before[name][1:]), name
@@ -178,9 +182,9 @@ def test_the_model_comes_back_as_it_was(training: bool) -> None:
 def test_nothing_to_observe_is_refused() -> None:
     with pytest.raises(ModelError, match=r"no training case to observe; asked for \['gram'\]"):
         observed([], "gram")
-    with pytest.raises(ModelError, match="0 contours"):
+    with pytest.raises(ModelError, match=r"a case with a contour: 16 adapter tensors, 0 case\(s\)"):
         observed([made("bare", labelled=False)], "fisher")
     with pytest.raises(ModelError, match="has no adapted module"):
         observer(build(settings(), ROW), [made("a")], 0).input_grams()
-    with pytest.raises(ModelError, match="training case 'bare' has no contour"):
-        observer(network(), [], 0).case_gradient({}, made("bare", labelled=False))
+    with pytest.raises(ModelError, match=r"not each of the cases \['bare'\] has a contour"):
+        observer(network(), [], 0).case_gradient({}, TASK, made("bare", labelled=False))

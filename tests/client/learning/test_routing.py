@@ -46,7 +46,7 @@ def routed(patients: Path, tmp_path_factory: pytest.TempPathFactory) -> StudyDir
 
 def case_like(value: float) -> PreparedCase:
     image = np.full((16, 16, 16), value, dtype=np.float32)
-    return PreparedCase(name=f"case-{value}", ct=image, pet=image, gtv=None)
+    return PreparedCase(name=f"case-{value}", ct=image, pet=image)
 
 
 def test_a_bank_has_a_router_for_each_set_of_images(routed: StudyDirectory) -> None:

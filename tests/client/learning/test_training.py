@@ -1,5 +1,6 @@
 """Local training: which cases serve which setting, what moves, what counts as used, and when it stops."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,14 @@ from torch import nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.trainable import train_only
-from client.learning.training import cases_by_setting, draw_batch, shape_of, train_locally
+from client.learning.training import cases_by_setting, train_locally
 from client.local_terms.proximal import Proximal
 from fusion_models.adapters.gain import gain_of
 from fusion_models.adapters.injection import adapter_layers, inject, lora_config
 from fusion_models.registry import MODELS, build_model
 from protocol.errors import ModelError
-from tests.support.small_training import BOTH, CROP, CT, PET, ROW, SHARES, fresh, made, moved, stage, state, train
+from tests.support.segmentation_task import segmentation
+from tests.support.small_training import BOTH, CROP, CT, PET, ROW, TASK, fresh, made, moved, stage, state, train
 from tests.support.smallest_models import built
 
 
@@ -31,7 +33,7 @@ def test_a_setting_with_no_share_or_that_the_model_cannot_run_gets_none() -> Non
     assert set(cases_by_setting([BOTH], stage(modality_shares=shares), ["ct+pet"])) == {"ct+pet"}
 
 
-@pytest.mark.parametrize(("cases", "shares"), [([], SHARES), ([CT], {"pet": 1.0}), ([PET, CT], {"ct+pet": 1.0})])
+@pytest.mark.parametrize(("cases", "shares"), [([CT], {"pet": 1.0}), ([PET, CT], {"ct+pet": 1.0})])
 def test_no_case_to_train_on_is_refused(cases: list[PreparedCase], shares: dict[str, float]) -> None:
     with pytest.raises(ModelError, match=r"no training case serves any of the stage's modality settings \['"):
         train(fresh(), cases, stage(modality_shares=shares))
@@ -105,14 +107,16 @@ def test_training_repeats_from_its_generator() -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_loss_that_is_not_finite_stops_and_names_the_cases(value: float) -> None:
-    broken = PreparedCase("broken", np.full((18, 18, 18), value, np.float32), None, CT.gtv)
+    broken = replace(CT, name="broken", ct=np.full((18, 18, 18), value, np.float32))
     with pytest.raises(ModelError, match=r"training loss became nan on cases \['broken', 'broken'\]; lower the rate"):
         train(fresh(), [broken], stage())
 
 
-def test_a_case_without_a_contour_is_named() -> None:
-    with pytest.raises(ModelError, match=r"training case\(s\) \['bare', 'bare'\] have no contour"):
-        train(fresh(), [made("bare", "ct", labelled=False)], stage())
+def test_cases_without_the_target_of_the_task_do_not_train() -> None:
+    bare = made("bare", "ct", labelled=False)
+    assert train(fresh(), [bare, CT], stage()).used == {"ct": {"only-ct"}}
+    with pytest.raises(ModelError, match=r"none of 1 training case\(s\) has a contour, which segmentation needs"):
+        train(fresh(), [bare], stage())
 
 
 def test_the_tiny_model_learns_its_pet_pathway_and_leaves_the_backbone() -> None:
@@ -123,9 +127,9 @@ def test_the_tiny_model_learns_its_pet_pathway_and_leaves_the_backbone() -> None
         model,
         parameters,
         [BOTH, PET],
+        task=TASK,
         training=stage(local_steps=3),
         model_settings=ROW.settings,
-        crop_zyx=CROP,
         rng=np.random.default_rng(0),
     )
     assert np.isfinite(trained.loss)
@@ -161,22 +165,10 @@ def test_a_phase_without_the_magnitude_keeps_the_row_gain(roles: tuple[str, ...]
         layer.lora_magnitude_vector["default"].weight.fill_(3)
     before = gain_of(layer)
     live = train_only(model, ("peft",), {}, roles)
-    train_locally(
-        model, live, [CT], training=stage(), model_settings=ROW.settings, crop_zyx=CROP, rng=np.random.default_rng(0)
-    )
+    rng = np.random.default_rng(0)
+    train_locally(model, live, [CT], task=TASK, training=stage(), model_settings=ROW.settings, rng=rng)
     drift = float((gain_of(layer) / before - 1).abs().max())
     assert drift < 1e-6 if stays else drift > 1e-4
-
-
-def test_a_batch_holds_crops_of_the_cases() -> None:
-    batch = draw_batch([BOTH, CT], 3, (4, 5, 6), np.random.default_rng(0))
-    assert [shape_of(case) for case in batch] == [(4, 5, 6)] * 3
-    assert {case.name for case in batch} <= {"both", "only-ct"}
-
-
-def test_a_case_without_images_has_no_shape() -> None:
-    with pytest.raises(ValueError, match=r"case 'none' has neither CT nor PET"):
-        shape_of(PreparedCase("none", None, None, None))
 
 
 def test_random_layers_draw_from_the_round_and_leave_the_processes_generator_alone() -> None:
@@ -202,9 +194,9 @@ def test_every_scale_of_a_network_is_trained() -> None:
         model,
         parameters,
         [CT],
+        task=segmentation(row.crop_zyx),
         training=stage(groups=["backbone"], local_steps=1, modality_shares={"ct": 1.0}),
         model_settings=row.settings,
-        crop_zyx=row.crop_zyx,
         rng=np.random.default_rng(0),
     )
     assert len(heads) == 4

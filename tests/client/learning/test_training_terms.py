@@ -9,6 +9,7 @@ from torch import Tensor
 
 from client.local_terms.contract import QuietTerm
 from client.local_terms.proximal import Proximal
+from client.tasks.contract import Batch
 from protocol.errors import ModelError
 from tests.support.small_training import BOTH, CROP, CT, Pathways, fresh, moved, stage, state, train
 
@@ -20,12 +21,13 @@ class Diary(QuietTerm):
         self.calls: list[tuple[Any, ...]] = []
         self.bias = model.get_parameter("ct_pathway.bias")
 
-    def remember(self, ct: Tensor | None, pet: Tensor | None, label: Tensor) -> None:
-        self.calls.append(("remember", ct is not None, pet is not None, tuple(label.shape)))
+    def remember(self, batch: Batch) -> None:
+        mask = batch.targets["segmentation"]
+        self.calls.append(("remember", batch.ct is not None, batch.pet is not None, tuple(mask.shape)))
 
-    def penalty(self, *step: Any) -> Tensor | None:
-        setting, ct, pet, logits = step
-        self.calls.append(("penalty", setting, ct is not None, pet is not None, tuple(logits.shape)))
+    def penalty(self, batch: Batch, answer: Tensor) -> Tensor | None:
+        seen = (batch.ct is not None, batch.pet is not None)
+        self.calls.append(("penalty", batch.setting, *seen, tuple(answer.shape)))
         return None
 
     def adjust_gradients(self) -> None:

@@ -21,7 +21,9 @@ NO_TERMS = {"contract", "building"}
 
 def build_all(terms: dict[str, Weight]) -> list[LocalTerm]:
     parts = around(adapted(), terms=terms)
-    return build_terms(parts.model, parts.training, {}, {}, parts.settings, parts.pathways, parts.make_model, 4)
+    return build_terms(
+        parts.model, parts.training, {}, {}, parts.settings, parts.task, parts.pathways, parts.make_model, 4
+    )
 
 
 @pytest.mark.parametrize("name", sorted(TERMS))

@@ -7,6 +7,7 @@ from client.local_terms.contract import LocalTerm, QuietTerm, array_of, like, su
 from fusion_models.adapters.injection import inject_beside
 from fusion_models.adapters.keys import parameters_by_key
 from tests.support.local_round import NOTHING, Pair, adapted, around, array
+from tests.support.segmentation_task import batch
 
 
 def test_a_round_knows_what_it_trains() -> None:
@@ -39,10 +40,10 @@ def test_parts_of_a_penalty_add_up() -> None:
 
 def test_a_quiet_term_changes_nothing() -> None:
     term: LocalTerm = QuietTerm()
-    term.remember(None, None, NOTHING)
+    term.remember(batch())
     term.adjust_gradients()
     term.after_step()
-    assert term.penalty("ct", None, None, NOTHING) is None
+    assert term.penalty(batch(), NOTHING) is None
     assert term.outcome() == {}
 
 

@@ -10,17 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from client.local_terms.contract import Round
-from client.local_terms.distillation import (
-    Distillation,
-    build,
-    divergence,
-    teacher_tensors,
-    worth_hearing,
-)
+from client.local_terms.distillation import Distillation, build, teacher_tensors
+from client.tasks.divergence import divergence
 from fusion_models.registry import model_row
-from protocol.messages.settings import Model, Preprocessing, StudySettings, Training
+from protocol.messages.settings import Model, StudySettings, Training
+from tests.support.image_network import ImageNetwork
+from tests.support.segmentation_task import batch, segmentation
 
 Arrays = Mapping[str, NDArray[np.float32]]
+TASK = segmentation()
 SURE, UNSURE = (math.log(19), 0.0), (math.log(1.5), 0.0)  # p = 0.95 and 0.6 of background
 
 
@@ -29,7 +27,7 @@ def logits(*voxels: tuple[float, float]) -> Tensor:
     return torch.tensor(voxels).T.reshape(1, 2, 1, 1, -1)
 
 
-class Fixed(nn.Module):
+class Fixed(ImageNetwork):
     """Answers the same to everything and notes what it was asked."""
 
     def __init__(self, answer: Tensor) -> None:
@@ -37,47 +35,27 @@ class Fixed(nn.Module):
         self.answer = nn.Parameter(answer)
         self.asked: list[tuple[Tensor | None, Tensor | None]] = []
 
-    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+    def look(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
         self.asked.append((ct, pet))
         return self.answer
-
-
-def test_the_divergence_is_at_temperature_two() -> None:
-    """Teacher (2 log 3, 0) becomes p = (3/4, 1/4), the student's even logits (1/2, 1/2)."""
-    found = divergence(logits((2 * math.log(3), 0.0)), logits((0.0, 0.0)))
-    assert found.shape == (1, 1, 1, 1)
-    assert found.item() == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5), rel=1e-5)
 
 
 def test_the_penalty_is_beta_times_four_times_the_mean_over_counted_voxels() -> None:
     """The second voxel is unsure and no lesion is near: the mean is over the first alone."""
     taught, student = logits(SURE, UNSURE), logits((0.0, 0.0), (9.0, 0.0))
-    found = Distillation(Fixed(taught), 0.5, (4, 4, 4)).penalty("ct", torch.zeros(1), None, student)
+    found = Distillation(Fixed(taught), TASK, 0.5).penalty(batch(), student)
     assert found is not None
     assert found.item() == pytest.approx(0.5 * 4 * divergence(taught, student)[0, 0, 0, 0].item(), rel=1e-6)
 
 
-def test_confidence_is_read_before_tempering_and_above_nine_tenths() -> None:
-    """0.95 counts although its tempered probability is 0.81; 0.6 does not."""
-    assert worth_hearing(logits(SURE, UNSURE), (0, 0, 0)).flatten().tolist() == [True, False]
-
-
-def test_voxels_within_ten_millimetres_of_the_predicted_lesion_count() -> None:
-    """Spacing 4 mm along x: round(2.5) = 2 voxels either side of an unsure lesion."""
-    taught = logits(*[UNSURE] * 3, (0.0, 0.1), *[UNSURE] * 3)
-    term = Distillation(Fixed(taught), 1.0, (4.0, 5.0, 4.0))
-    assert term._radius_zyx == (2, 2, 2)
-    assert worth_hearing(taught, (0, 0, 2)).flatten().tolist() == [False, True, True, True, True, True, False]
-
-
 def test_no_counted_voxel_gives_no_penalty() -> None:
-    assert Distillation(Fixed(logits(UNSURE)), 1.0, (4, 4, 4)).penalty("ct", None, None, logits(UNSURE)) is None
+    assert Distillation(Fixed(logits(UNSURE)), TASK, 1.0).penalty(batch(), logits(UNSURE)) is None
 
 
 def test_the_teacher_sees_what_the_setting_admits_and_learns_nothing() -> None:
     teacher = Fixed(logits(SURE))
     ct, student = torch.zeros(1), logits((0.0, 0.0)).requires_grad_()
-    found = Distillation(teacher, 1.0, (4, 4, 4)).penalty("ct", ct, torch.ones(1), student)
+    found = Distillation(teacher, TASK, 1.0).penalty(batch("ct", ct), student)
     assert found is not None
     found.backward()
     assert teacher.asked == [(ct, None)]
@@ -88,7 +66,7 @@ def test_the_teacher_sees_what_the_setting_admits_and_learns_nothing() -> None:
 
 def test_the_gradient_vanishes_where_the_student_agrees() -> None:
     student = logits(SURE, SURE).requires_grad_()
-    found = Distillation(Fixed(logits(SURE, SURE)), 1.0, (4, 4, 4)).penalty("ct", None, None, student)
+    found = Distillation(Fixed(logits(SURE, SURE)), TASK, 1.0).penalty(batch(), student)
     assert found is not None
     found.backward()
     assert student.grad is not None
@@ -118,23 +96,21 @@ def built(reference: Arrays, made: list[Arrays], model: str = "pemma-unetr-tiny"
         learning_rate=0.1,
         modality_shares={"ct": 1},
     )
-    settings = StudySettings(
-        study="s", seed=0, model=Model(name=model), preprocessing=Preprocessing(spacing_zyx_mm=(10, 5, 4))
-    )
-    return build(
-        Round(nn.Linear(1, 1), training, {}, reference, settings, model_row(model).pathways, make_model, 1), 0.25
-    )
+    settings = StudySettings(study="s", seed=0, model=Model(name=model))
+    pathways = model_row(model).pathways
+    around = Round(nn.Linear(1, 1), training, {}, reference, settings, TASK, pathways, make_model, 1)
+    return build(around, 0.25)
 
 
 ADAPTER, PATHWAY = {"m#lora_a": np.ones(1, np.float32)}, {"pet_skip.w": np.ones(1, np.float32)}
 
 
-def test_the_builder_makes_the_teacher_from_the_reference_on_the_study_s_grid() -> None:
+def test_the_builder_makes_the_teacher_from_the_reference() -> None:
     made: list[Arrays] = []
     term = built(ADAPTER, made)
     assert term is not None
     assert made == [ADAPTER]
-    assert (term._radius_zyx, term._weight) == ((1, 2, 2), 0.25)
+    assert (term._task, term._weight) == (TASK, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +129,7 @@ def test_a_teacher_that_has_not_learnt_pet_is_not_heard_on_pet(
     term = built(reference, [], model)
     assert term is not None
     image, student = torch.zeros(1), logits((0.0, 0.0))
-    heard = [name for name in ("ct", "pet", "ct+pet") if term.penalty(name, image, image, student) is not None]
+    heard = [name for name in ("ct", "pet", "ct+pet") if term.penalty(batch(name, image, image), student) is not None]
     assert heard == taught
 
 

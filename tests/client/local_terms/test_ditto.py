@@ -16,12 +16,15 @@ from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.losses import dice_cross_entropy
 from protocol.errors import ModelError
 from protocol.messages.settings import Model, StudySettings, Training
+from tests.support.image_network import ImageNetwork
+from tests.support.segmentation_task import batch as seen
+from tests.support.segmentation_task import segmentation
 
 Arrays = Mapping[str, NDArray[np.float32]]
 RATE = 0.1
 
 
-class Scores(nn.Module):
+class Scores(ImageNetwork):
     """Logits (b, 2, z, y, x) of a voxel-wise Linear with a LoRA, and dropout that draws from the global generator."""
 
     def __init__(self) -> None:
@@ -29,7 +32,7 @@ class Scores(nn.Module):
         self.head = nn.Linear(1, 2, bias=False)
         self.dropout = nn.Dropout(0.5)
 
-    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+    def look(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
         assert ct is not None
         assert pet is None
         return self.head(self.dropout(ct.movedim(1, -1))).movedim(-1, 1)
@@ -57,7 +60,7 @@ def around(model: nn.Module, received: Arrays | None = None, **changes: Any) -> 
     }
     training = Training(**asked | {"modality_shares": {"ct": 1.0}, "weight_decay": 0.0} | changes)
     settings = StudySettings(study="s", seed=0, model=Model(name="m"))
-    return Round(model, training, received or {}, {}, settings, {}, made, 3)
+    return Round(model, training, received or {}, {}, settings, segmentation(), {}, made, 3)
 
 
 def built(model: nn.Module, received: Arrays | None = None, weight: float = 0.5, **changes: Any) -> Ditto:
@@ -84,7 +87,7 @@ def trained(model: nn.Module, term: Ditto | None, steps: int = 3) -> list[Tensor
     for step in range(steps):
         ct, label = batch(step)
         if term is not None:
-            term.remember(ct, None, label)
+            term.remember(seen("ct", ct, segmentation=label))
         optimiser.param_groups[0]["lr"] = warm_up(RATE, step)
         optimiser.zero_grad()
         dice_cross_entropy(model(ct, None), label).backward()
@@ -161,7 +164,7 @@ def test_a_step_without_a_batch_moves_nothing_and_a_batch_serves_once() -> None:
     term.after_step()
     np.testing.assert_array_equal(term.outcome()["head#lora_b@own"], before["head#lora_b@own"])
     ct, label = batch()
-    term.remember(ct, None, label)
+    term.remember(seen("ct", ct, segmentation=label))
     term.after_step()
     once = term.outcome()
     term.after_step()
@@ -175,7 +178,7 @@ def test_a_batch_that_reaches_nothing_that_trains_leaves_the_copy_alone() -> Non
     before = term.outcome()
     ct, label = batch()
     term._model.forward = lambda *_: torch.zeros(len(label), 2, *label.shape[2:])
-    term.remember(ct, None, label)
+    term.remember(seen("ct", ct, segmentation=label))
     term.after_step()
     assert all(np.array_equal(array, before[key]) for key, array in term.outcome().items())
 
@@ -192,6 +195,6 @@ def test_a_copy_of_another_shape_and_a_loss_that_is_not_finite_are_refused() -> 
         build(around(network(), {"head#lora_b@own": np.ones(3, np.float32)}), 0.5)
     term = built(network())
     ct, label = batch()
-    term.remember(ct * torch.nan, None, label)
+    term.remember(seen("ct", ct * torch.nan, segmentation=label))
     with pytest.raises(ModelError, match="own copy became nan; lower the rate or the weight of ditto"):
         term.after_step()

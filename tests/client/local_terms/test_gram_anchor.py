@@ -16,6 +16,7 @@ from fusion_models.adapters.injection import inject, lora_config, reset_magnitud
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import ModelError
 from protocol.messages.settings import Adapter, Model, StudySettings, Training
+from tests.support.segmentation_task import batch, segmentation
 
 Arrays = Mapping[str, NDArray[np.float32]]
 SHAPES: Mapping[str, tuple[int, int]] = {"linear": (5, 6), "conv": (4, 2 * 8)}
@@ -77,13 +78,13 @@ def anchor(model: nn.Module, received: Arrays, reference: Arrays, weight: float 
         model=Model(name="pemma-unetr-tiny"),
         adapter=Adapter(**{"rank": RANK, "alpha": ALPHA} | adapter),
     )
-    term = build(Round(model, training, received, reference, settings, {}, lambda _: model, 1), weight)
+    term = build(Round(model, training, received, reference, settings, segmentation(), {}, lambda _: model, 1), weight)
     assert term is not None
     return term
 
 
 def omega(term: GramAnchor) -> Tensor:
-    found = term.penalty("ct", None, None, torch.zeros(1))
+    found = term.penalty(batch(), torch.zeros(1))
     assert found is not None
     return found
 

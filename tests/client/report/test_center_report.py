@@ -33,9 +33,9 @@ def case(name: str, *files: str, issues: tuple[Issue, ...] = ()) -> Case:
 
 
 def save_prediction(home: Path, name: str, **arrays: Any) -> None:
-    (home / "predictions").mkdir(exist_ok=True)
+    (home / "predictions" / "segmentation").mkdir(parents=True, exist_ok=True)
     facts = {"spacing_zyx_mm": np.asarray(SPACING), "modalities": np.asarray("ct+pet"), "predicted": GUESS}
-    np.savez_compressed(home / "predictions" / f"{name}.npz", **(facts | arrays))
+    np.savez_compressed(home / "predictions" / "segmentation" / f"{name}.npz", **(facts | arrays))
 
 
 def score_rows(dice: dict[str, float | None], stage: str = "adapt", setting: str = "ct+pet") -> list[dict[str, Any]]:
@@ -156,7 +156,7 @@ def test_issues_and_left_out_cases_are_listed(page: Callable[..., str]):
 
 def test_a_broken_prediction_is_told_and_the_others_are_shown(tmp_path: Path, page: Callable[..., str]):
     save_prediction(tmp_path, "a", ct=CT, gtv=LESION)
-    (tmp_path / "predictions" / "b.npz").write_bytes(b"broken")
+    (tmp_path / "predictions" / "segmentation" / "b.npz").write_bytes(b"broken")
     found = page((case("a", "ct", "gtv"), case("b", "ct", "gtv")), score_rows({"a": 0.5, "b": 0.6}))
     assert "This case cannot be shown: prediction" in found
     assert found.count("data:image/png") == 1

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from client.scores.bank_evaluation import at_rank_of, evaluate_cases, evaluation_table, one_for_all, scan_folder
-from client.scores.metrics import CaseScore
 from fusion_models.registry import model_row
 from protocol.errors import CaseError
+from protocol.messages.labels import Labels
 from protocol.messages.settings import Adapter, Model, Preprocessing, StudySettings
 from protocol.modalities import ModalitySetting
+from tests.support.segmentation_task import row, segmentation
 from tests.support.threshold_network import Threshold
 from tests.support.two_cases import write_two_cases
 
@@ -36,27 +37,28 @@ def folder(tmp_path: Path) -> Path:
 def test_a_case_with_a_contour_is_scored_under_the_fullest_setting_or_the_wanted_one(
     folder: Path, wanted: ModalitySetting | None, setting: str
 ) -> None:
-    manifest = scan_folder(folder, wanted)
+    manifest = scan_folder(folder, wanted, Labels())
     scores = list(evaluate_cases(one_for_all(Threshold()), SETTINGS, ROW, manifest, wanted))
-    assert [(score.case, score.modalities) for score in scores] == [("one", setting)]
+    assert [(task.name, score.case, score.modalities) for task, score in scores] == [("segmentation", "one", setting)]
     assert evaluation_table(scores, manifest)["left_out"] == ["two"]
 
 
 def test_a_folder_without_a_contour_says_what_is_missing(folder: Path) -> None:
     (folder / "one" / "gtv.nii.gz").unlink()
     with pytest.raises(CaseError, match=r"center 'elsewhere': none of 2 usable case\(s\) has a contour and images"):
-        list(evaluate_cases(one_for_all(Threshold()), SETTINGS, ROW, scan_folder(folder, None), None))
+        list(evaluate_cases(one_for_all(Threshold()), SETTINGS, ROW, scan_folder(folder, None, Labels()), None))
 
 
 def test_files_of_a_modality_that_is_not_wanted_are_not_read(folder: Path) -> None:
     (folder / "one" / "pet.nii.gz").write_bytes(b"broken")
-    assert [case.modalities for case in scan_folder(folder, "ct").usable] == [("ct",), ("ct",)]
+    assert [case.modalities for case in scan_folder(folder, "ct", Labels()).usable] == [("ct",), ("ct",)]
 
 
 def test_the_table_leaves_undefined_scores_out_of_the_means_and_counts_them(folder: Path) -> None:
     """Dice 0.5 and undefined: mean 0.5; a distance of 4 mm and undefined: mean 4."""
-    scores = [CaseScore("one", "ct", 0.5, 4.0), CaseScore("two", "ct", None, None)]
-    table = evaluation_table(scores, scan_folder(folder, "ct"))
+    task = segmentation()
+    scores = [(task, row("one", dice=0.5, hd95_mm=4.0)), (task, row("two", dice=None))]
+    table = evaluation_table(scores, scan_folder(folder, "ct", Labels()))
     assert (table["mean"], table["undefined"], table["left_out"]) == ({"dice": 0.5, "hd95_mm": 4.0}, 1, [])
 
 

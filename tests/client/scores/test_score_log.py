@@ -5,32 +5,54 @@ from pathlib import Path
 
 import numpy as np
 
-from client.data.preprocessing import PreparedCase
-from client.scores.metrics import CaseScore
-from client.scores.score_log import record_prediction, record_scores
-from protocol.messages.settings import Preprocessing
+from client.scores.score_log import record_cohorts, record_prediction, record_scores
+from client.tasks.contract import CaseScore
+from protocol.messages.scores import Score
+from tests.support.segmentation_task import row
 
 
 def test_a_stage_that_is_scored_again_replaces_its_own_rows_alone(tmp_path: Path) -> None:
-    record_scores(tmp_path, "first", [CaseScore("p", "ct", 0.1, None)])
-    record_scores(tmp_path, "second", [CaseScore("p", "ct", 0.2, 7.0)])
-    record_scores(tmp_path, "first", [CaseScore("q", "ct", 0.3, None)])
+    record_scores(tmp_path, "first", {"segmentation": [row("p", dice=0.1)]})
+    record_scores(tmp_path, "second", {"segmentation": [row("p", dice=0.2, hd95_mm=7.0)]})
+    record_scores(tmp_path, "first", {"segmentation": [row("q", dice=0.3)]})
     rows = json.loads((tmp_path / "scores.json").read_text())
-    assert [(row["stage"], row["case"], row["dice"], row["hd95_mm"]) for row in rows] == [
+    assert [(found["stage"], found["case"], found["dice"], found["hd95_mm"]) for found in rows] == [
         ("second", "p", 0.2, 7.0),
         ("first", "q", 0.3, None),
     ]
-    assert {row["part"] for row in rows} == {"test"}
+    assert {(found["part"], found["task"]) for found in rows} == {("test", "segmentation")}
 
 
-def test_a_prediction_is_kept_in_hu_and_suv(tmp_path: Path) -> None:
-    """The middle of the CT window from -200 to 200 HU is 0 HU, a quarter of 0 to 20 SUV is 5; no contour, no gtv."""
-    ct, pet = np.full((2, 2, 2), 0.5, np.float32), np.full((2, 2, 2), 0.25, np.float32)
-    predicted = np.ones((2, 2, 2), np.uint8)
-    settings = Preprocessing(ct_window_hu=(-200, 200), pet_window_suv=(0, 20), spacing_zyx_mm=(3, 2, 1))
-    record_prediction(tmp_path, PreparedCase("p", ct, pet, None), "ct+pet", predicted, settings)
-    with np.load(tmp_path / "predictions" / "p.npz") as file:
-        assert set(file.files) == {"ct", "pet", "predicted", "spacing_zyx_mm", "modalities"}
-        assert (file["ct"].max(), file["pet"].max()) == (0, 5)
-        assert file["spacing_zyx_mm"].tolist() == [3, 2, 1]
-        assert str(file["modalities"]) == "ct+pet"
+def test_rows_of_every_task_stand_beside_each_other(tmp_path: Path) -> None:
+    """A stage has one list, whose rows hold what their task says of the case."""
+    risk = CaseScore("p", "ct", {"risk/death": 0.25})
+    record_scores(tmp_path, "first", {"segmentation": [row("p", dice=0.1)], "survival": [risk]})
+    of_masks, of_times = json.loads((tmp_path / "scores.json").read_text())
+    assert (of_masks["task"], of_masks["dice"], "risk/death" in of_masks) == ("segmentation", 0.1, False)
+    assert (of_times["task"], of_times["risk/death"], "dice" in of_times) == ("survival", 0.25, False)
+
+
+def test_the_figures_of_a_stage_replace_those_that_it_had(tmp_path: Path) -> None:
+    for concordance in (0.5, 0.75):
+        record_cohorts(tmp_path, "first", {"ct": Score(6, {"concordance": concordance}, {"concordance": 1})})
+    assert json.loads((tmp_path / "cohorts.json").read_text()) == [
+        {
+            "stage": "first",
+            "modalities": "ct",
+            "cases": 6,
+            "values": {"concordance": 0.75},
+            "undefined": {"concordance": 1},
+        }
+    ]
+
+
+def test_a_prediction_lies_with_those_of_its_task(tmp_path: Path) -> None:
+    record_prediction(tmp_path, "segmentation", "p", {"predicted": np.ones(2, np.uint8), "modalities": np.array("ct")})
+    with np.load(tmp_path / "predictions" / "segmentation" / "p.npz") as file:
+        assert file["predicted"].tolist() == [1, 1]
+        assert str(file["modalities"]) == "ct"
+
+
+def test_a_task_that_keeps_nothing_writes_nothing(tmp_path: Path) -> None:
+    record_prediction(tmp_path, "survival", "p", {})
+    assert list(tmp_path.iterdir()) == []

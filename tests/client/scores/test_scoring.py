@@ -8,16 +8,19 @@ import pytest
 from client.data.preprocessing import PreparedCase
 from client.learning.assembly import arrays_of, build, inject_adapter
 from client.scores import scoring
-from client.scores.metrics import CaseScore
-from client.scores.scoring import Network, ScoreCache, comparison_of
+from client.scores.scoring import Network, ScoreCache
+from client.tasks.contract import CenterTask
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.registry import model_row
 from protocol.messages.settings import Model, Preprocessing, StudySettings
 from protocol.messages.tensors import BACKBONE, content_hash, group_of
+from tests.support.masked_case import masked
+from tests.support.segmentation_task import segmentation
 
 CROP = (16, 16, 16)
 ROW = model_row("pemma-unetr-tiny")
 ALL = ("ct", "pet", "ct+pet")
+TASK = segmentation(CROP)
 SETTINGS = StudySettings(
     study="small", seed=5, model=Model(name="pemma-unetr-tiny"), preprocessing=Preprocessing(crop_zyx=CROP)
 )
@@ -37,7 +40,7 @@ def network(**changes: Any) -> Network:
 def made(name: str, seed: int = 0, *, pet: bool = True) -> PreparedCase:
     rng = np.random.default_rng(seed)
     ct, second = (rng.random(CROP, dtype=np.float32) for _ in range(2))
-    return PreparedCase(name, ct, second if pet else None, (ct > 0.7).astype(np.uint8))
+    return masked(name, ct, second if pet else None, (ct > 0.7).astype(np.uint8))
 
 
 @pytest.fixture
@@ -46,9 +49,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     calls = []
     really = scoring.score_now
 
-    def counting(network: Network, case: PreparedCase, setting: str) -> scoring.Scored:
+    def counting(network: Network, task: CenterTask, case: PreparedCase, setting: str) -> scoring.Scored:
         calls.append((case.name, setting))
-        return really(network, case, setting)
+        return really(network, task, case, setting)
 
     monkeypatch.setattr(scoring, "score_now", counting)
     return calls
@@ -56,20 +59,20 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 def test_an_unchanged_network_is_scored_once_and_answers_the_same(counted: list[tuple[str, str]]) -> None:
     cache, cases = ScoreCache(), [made("a"), made("b", 1, pet=False)]
-    first = list(cache.scores(network(), cases, ALL))
-    again = list(cache.scores(network(), cases, ALL))
+    first = list(cache.scores(network(), TASK, cases, ALL))
+    again = list(cache.scores(network(), TASK, cases, ALL))
     assert counted == [("a", "ct"), ("a", "pet"), ("a", "ct+pet"), ("b", "ct")]
     assert [row.score for row in first] == [row.score for row in again]
-    assert [row.score for row in first] == [row.score for row in ScoreCache().scores(network(), cases, ALL)]
+    assert [row.score for row in first] == [row.score for row in ScoreCache().scores(network(), TASK, cases, ALL)]
     assert all(np.array_equal(one.predicted, other.predicted) for one, other in zip(first, again, strict=True))
     assert first[0].predicted.shape == CROP
 
 
 def test_a_network_that_was_scored_before_is_not_even_assembled(counted: list[tuple[str, str]]) -> None:
     cache = ScoreCache()
-    cache.fullest(network(), [made("a")])
+    cache.fullest(network(), TASK, [made("a")])
     again = network()
-    assert cache.fullest(again, [made("a")])["a"].modalities == "ct+pet"
+    assert cache.fullest(again, TASK, [made("a")])["a"].modalities == "ct+pet"
     assert counted == [("a", "ct+pet")]
     assert "model" not in vars(again)
 
@@ -88,26 +91,5 @@ def test_its_name_changes_with_all_that_decides_a_prediction_and_with_nothing_el
 def test_the_oldest_scores_go_first(counted: list[tuple[str, str]]) -> None:
     cache = ScoreCache(size=2)
     for name in ("a", "b", "a", "c", "a", "b"):
-        cache.score(network(), made(name), "ct")
+        cache.score(network(), TASK, made(name), "ct")
     assert [name for name, _ in counted] == ["a", "b", "c", "b"]
-
-
-def score(case: str, dice: float | None) -> CaseScore:
-    return CaseScore(case, "ct", dice, None)
-
-
-def test_a_comparison_pairs_the_cases_that_both_define() -> None:
-    """Differences 0.2 and -0.1 over two of four cases: mean 0.05; resamples say -0.1, 0.05 or 0.2."""
-    new = {name: score(name, dice) for name, dice in (("a", 0.5), ("b", 0.6), ("c", None), ("d", 0.9))}
-    old = {name: score(name, dice) for name, dice in (("a", 0.3), ("b", 0.7), ("c", 0.4), ("d", None))}
-    found = comparison_of(new, old, np.random.default_rng(0))
-    assert found.cases == 2
-    assert found.difference == pytest.approx(0.05)
-    assert len(found.replicates) == 1000
-    assert {round(value, 6) for value in found.replicates} == {-0.1, 0.05, 0.2}
-    assert found == comparison_of(new, old, np.random.default_rng(0))
-
-
-def test_where_no_case_defines_the_score_there_is_no_difference() -> None:
-    found = comparison_of({"a": score("a", None)}, {"a": score("a", 0.5)}, np.random.default_rng(0))
-    assert (found.cases, found.difference, found.replicates) == (0, None, ())

@@ -14,10 +14,10 @@ from torch import nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.training import Trained, train_locally
-from client.scores.metrics import CaseScore
 from client.scores.scoring import Network, Scored
 from client.service.trainer import Trainer
 from client.service.work import CenterWork
+from client.tasks.contract import CenterTask
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import frozen_hash, phase_of
@@ -25,6 +25,7 @@ from protocol.messages.settings import ROLES, Role
 from protocol.messages.tensors import content_hash, role_of
 from protocol.validation import Expected, validate
 from server.study.file import Study
+from tests.support.segmentation_task import row
 from tests.support.start_state import Start
 
 ADAPTED = ("pet", "peft")
@@ -138,10 +139,10 @@ def test_a_comparison_pairs_the_fullest_setting_case_by_case(
     """The candidate scores 0.5 and the reference 0.2 on the one validation case: every resample says 0.3."""
     asked = []
 
-    def scored(network: Network, case: PreparedCase, setting: str) -> Scored:
+    def scored(network: Network, _task: CenterTask, case: PreparedCase, setting: str) -> Scored:
         asked.append(setting)
         better = "vit.norm#norm_bias" in network.tensors
-        return Scored(CaseScore(case.name, setting, 0.5 if better else 0.2, None), (), b"")
+        return Scored(row(case.name, setting, dice=0.5 if better else 0.2), (), np.dtype(np.uint8), b"")
 
     monkeypatch.setattr("client.scores.scoring.score_now", scored)
     candidate = {**start.rest, "vit.norm#norm_bias": np.ones(24, np.float32)}
@@ -197,7 +198,7 @@ def test_scoring_a_stage_again_replaces_its_rows(both: Trainer, start: Start) ->
     both.perform(start.instruction("evaluate", 1))
     assert [row["stage"] for row in json.loads(path.read_text())] == ["pretrain"] * 3 + ["adapt"] * 3
     assert reply.scores["ct"].value("dice") == once[0]["dice"]
-    assert len(list((both.home / "predictions").glob("*.npz"))) == 1
+    assert len(list((both.home / "predictions" / "segmentation").glob("*.npz"))) == 1
 
 
 def test_training_without_settings_is_refused(both: Trainer, start: Start, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.trainable import train_only
-from client.scores.evaluation import predict
+from client.tasks.sliding_windows import predict_volume
 from fusion_models.adapters.injection import inject, lora_config
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.outline import outline
@@ -212,11 +212,13 @@ def test_9_a_prediction_never_sees_the_modality_it_was_not_given(net: PemmaSwin,
     moved(net)
     rng = np.random.default_rng(3)
     ct, pet = (rng.random((20, 18, 16), dtype=np.float32) for _ in range(2))
-    case = PreparedCase("case", ct, pet, None)
-    before = predict(net, case, setting, CROP)
-    assert np.array_equal(predict(net, replace(case, **{other: 1 - getattr(case, other)}), setting, CROP), before)
+    case = PreparedCase("case", ct, pet)
+    before = predict_volume(net, case, setting, CROP)
+    assert np.array_equal(
+        predict_volume(net, replace(case, **{other: 1 - getattr(case, other)}), setting, CROP), before
+    )
     assert not np.array_equal(
-        predict(net, replace(case, **{setting: 1 - getattr(case, setting)}), setting, CROP), before
+        predict_volume(net, replace(case, **{setting: 1 - getattr(case, setting)}), setting, CROP), before
     )
 
 

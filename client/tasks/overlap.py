@@ -7,26 +7,13 @@ HD95 = max over both directions of the 95th percentile of surface distances, in 
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from monai.metrics import compute_hausdorff_distance
 from numpy.typing import NDArray
 
-from protocol.messages.scores import Score
-
 Mask = NDArray[np.uint8] | NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class CaseScore:
-    """Dice in [0, 1] and HD95 in mm of one case under one modality setting; None where undefined."""
-
-    case: str
-    modalities: str
-    dice: float | None
-    hd95_mm: float | None
 
 
 def dice(predicted: Mask, truth: Mask) -> float | None:
@@ -48,17 +35,3 @@ def hd95_mm(predicted: Mask, truth: Mask, spacing_zyx_mm: Sequence[float]) -> fl
             *masks, include_background=True, percentile=95, spacing=list(spacing_zyx_mm)
         )
     return float(distance.item())
-
-
-def summarise(scores: Sequence[CaseScore]) -> Score:
-    """Mean scores over cases, undefined ones left out and counted."""
-    dices = [score.dice for score in scores if score.dice is not None]
-    distances = [score.hd95_mm for score in scores if score.hd95_mm is not None]
-    return Score(
-        cases=len(scores),
-        values={
-            "dice": float(np.mean(dices)) if dices else None,
-            "hd95_mm": float(np.mean(distances)) if distances else None,
-        },
-        undefined={"dice": len(scores) - len(dices), "hd95_mm": len(scores) - len(distances)},
-    )

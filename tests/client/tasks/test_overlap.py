@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from client.scores.metrics import CaseScore, dice, hd95_mm, summarise
-from tests.support.segmentation_scores import dice_score
+from client.tasks.overlap import dice, hd95_mm
 
 SPACING_ZYX_MM = (5.0, 2.0, 1.0)
 EMPTY = np.zeros((6, 6, 6), np.uint8)
@@ -67,14 +66,3 @@ def test_both_metrics_are_symmetric_and_perfect_on_oneself(a: NDArray[np.uint8],
     assert dice(a, b) == dice(b, a)
     assert hd95_mm(a, b, SPACING_ZYX_MM) == hd95_mm(b, a, SPACING_ZYX_MM)
     assert (dice(a, a), hd95_mm(a, a, SPACING_ZYX_MM)) == (1, 0)
-
-
-def test_undefined_scores_are_left_out_of_the_mean_and_counted() -> None:
-    scores = [CaseScore("a", "ct", 0.5, 4.0), CaseScore("b", "ct", 0.0, None), CaseScore("c", "ct", None, None)]
-    assert summarise(scores) == dice_score(cases=3, dice=0.25, hd95_mm=4.0, dice_undefined=1, hd95_undefined=2)
-
-
-def test_without_a_defined_score_there_is_no_mean() -> None:
-    assert summarise([CaseScore("a", "ct", None, None)]) == dice_score(
-        1, None, None, dice_undefined=1, hd95_undefined=1
-    )
