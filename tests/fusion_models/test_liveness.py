@@ -19,7 +19,7 @@ from protocol.messages.settings import ROLES, Adapter, Model, OptionValue, Prepr
 from protocol.messages.tensors import BACKBONE, NORM, PEFT, ROLE_GROUPS, group_of, role_of
 from tests.support.smallest_models import inputs
 
-MODELS_TRIED = ("pemma-unetr-tiny", "vmambax-tiny", "log-vmamba-2d-tiny", "log-vmamba-3d-tiny")
+MODELS_TRIED = ("pemma-unetr-tiny", "pemma-swin-tiny", "vmambax-tiny", "log-vmamba-2d-tiny", "log-vmamba-3d-tiny")
 Arrays = dict[str, NDArray[np.float32]]
 PHASES = [
     (("peft",), ("lora_b", "magnitude")),
@@ -28,6 +28,9 @@ PHASES = [
     (("center", "norm"), ()),
     (("pet", "fusion", "peft"), ("lora_b",)),
 ]
+SWIN_PATHWAY = ("pemma-swin-tiny", *PHASES[-1])
+"""Zero at first, and in part for PET alone: its own test waits for it."""
+TRIED = [tried for name in MODELS_TRIED for phase in PHASES if (tried := (name, *phase)) != SWIN_PATHWAY]
 
 
 def settings_for(
@@ -81,7 +84,7 @@ def output(model: nn.Module) -> Tensor:
 def gradients(model: nn.Module, name: str) -> dict[str, Tensor | None]:
     model.zero_grad(set_to_none=True)
     device = next(model.parameters()).device
-    ct, pet = (None if image is None else image.to(device) for image in inputs(name, "ct+pet"))
+    ct, pet = (None if image is None else image.to(device) for image in inputs(name, "ct+pet")[:2])
     scales = every_scale(model.train(), ct, pet)
     torch.stack([scale.square().mean() for scale in scales]).sum().backward()
     return {key: parameter.grad for key, parameter in parameters_by_key(model).items()}
@@ -92,8 +95,7 @@ def alive(gradient: Tensor | None) -> bool:
 
 
 @pytest.mark.parametrize("method", ["lora", "dora"])
-@pytest.mark.parametrize(("groups", "roles"), PHASES)
-@pytest.mark.parametrize("name", MODELS_TRIED)
+@pytest.mark.parametrize(("name", "groups", "roles"), TRIED)
 def test_what_a_phase_trains_is_alive_and_the_rest_has_no_gradient(
     name: str, method: str, groups: tuple[str, ...], roles: tuple[str, ...]
 ) -> None:
