@@ -62,6 +62,12 @@ class Number(Settings):
     mean: float
     standard_deviation: PositiveFloat
 
+    @model_validator(mode="after")
+    def _bounds_ascend(self) -> "Number":
+        if self.minimum >= self.maximum:
+            raise ValueError(f"minimum must lie below maximum, found {self.minimum:g} and {self.maximum:g}")
+        return self
+
     @property
     def width(self) -> int:
         """Entries of the encoded covariate: its value, and whether it is missing."""
@@ -74,6 +80,13 @@ class Category(Settings):
     kind: Literal["category"] = "category"
     column: str = ""
     values: Annotated[tuple[str, ...], Field(min_length=2)]
+
+    @field_validator("values")
+    @classmethod
+    def _differ(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(values)) < len(values):
+            raise ValueError(f"must differ, found {values}")
+        return values
 
     @property
     def width(self) -> int:

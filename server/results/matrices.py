@@ -122,4 +122,10 @@ def _share_cases(study: Study, one: str, other: str) -> bool:
     """Whether two centers of the study file may hold the same cases: a folder of both, and rows that do not differ."""
     first, second = study.centers[one], study.centers[other]
     folders = set(first.folders or (one,)) & set(second.folders or (other,))
-    return bool(folders) and all(second.rows.get(column, value) == value for column, value in first.rows.items())
+    both = first.rows.keys() & second.rows.keys()
+    return bool(folders) and all(_values(first.rows[column]) & _values(second.rows[column]) for column in both)
+
+
+def _values(rows: str | tuple[str, ...]) -> set[str]:
+    """The values of a column that select rows."""
+    return {rows} if isinstance(rows, str) else set(rows)

@@ -34,6 +34,8 @@ def test_a_time_has_a_unit() -> None:
         {"classes": {"column": "subtype", "weights": [1.0]}},
         {"survival": {"edges_days": [10, 10]}},
         {"covariates": {"age": {**AGE, "standard_deviation": 0}}},
+        {"covariates": {"age": {**AGE, "minimum": 120}}},
+        {"covariates": {"hpv": {**HPV, "values": ["1", "1"]}}},
     ],
 )
 def test_a_schema_that_cannot_be_meant_is_refused(content: dict[str, Any]) -> None:

@@ -67,6 +67,9 @@ def test_centers_that_share_a_table_have_their_own_rows_of_it() -> None:
     assert learned(alone, "segmentation", "ct", "first") == (1, None, None)
     pooled = study_of([("ct", "pretrain", ["pool"]), ("first", "adapt", ["pool"])], centers=centers)
     assert learned(pooled, "segmentation", "ct", "first") == (1, 1, None)
+    both = {**centers, "pool": {"folders": ["table"], "evaluated": False, "rows": {"center": ["HGJ", "CHUM"]}}}
+    some = study_of([("ct", "pretrain", ["pool"]), ("first", "adapt", ["pool"])], centers=both)
+    assert learned(some, "segmentation", "ct", "first") == (1, None, None)
 
 
 def test_settings_that_nobody_offers_are_left_out() -> None:
