@@ -30,6 +30,17 @@ def draw_crops(
 ) -> Batch:
     """`size` random crops, varied as in training, of randomly drawn cases."""
     drawn = [cases[int(rng.integers(len(cases)))] for _ in range(size)]
+    return show_crops(drawn, setting, crop_zyx, device, rng)
+
+
+def show_crops(
+    drawn: Sequence[PreparedCase],
+    setting: str,
+    crop_zyx: Sequence[int],
+    device: torch.device,
+    rng: np.random.Generator,
+) -> Batch:
+    """A random crop, varied as in training, of each of these cases."""
     seen = [_varied(case, crop_zyx, rng) if shows_images(setting) else case for case in drawn]
     return stack(seen, setting, device)
 

@@ -102,10 +102,18 @@ def concordance_in_resamples(days: Floats, event: Flags, risk: Floats, weights: 
     Args:
         weights: how often each draw has each case, (draws, n).
     """
-    pairs = comparable_pairs(days, event)
-    return _ratio(
-        _over_pairs(pairs * _order(event, risk), event, weights), _over_pairs(pairs.astype(np.float64), event, weights)
-    )
+    return ratio(*sums_over_pairs(days, event, risk, weights))
+
+
+def sums_over_pairs(days: Floats, event: Flags, risk: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Concordant and comparable pairs of each resample, (draws,) each; arguments as above."""
+    pairs = comparable_pairs(days, event).astype(np.float64)
+    return _over_pairs(pairs * _order(event, risk), event, weights), _over_pairs(pairs, event, weights)
+
+
+def ratio(above: Floats, below: Floats) -> Floats:
+    """Quotients, NaN where the divisor is 0."""
+    return np.asarray(np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0))
 
 
 def uno_concordance(days: Floats, event: Flags, risk: Floats) -> float | None:
@@ -178,6 +186,18 @@ def integrated_brier(days: Floats, event: Flags, survival: Floats, at: Floats) -
     return float(trapezoid(scores, at[seen]) / np.ptp(at[seen]))
 
 
+def survival_at(edges_days: Floats, survival: Floats, days: float) -> Floats | None:
+    """Predicted survival at a time, (n,), linear between the edges and 1 at time 0; None behind the last edge.
+
+    Args:
+        edges_days: (k,), ascending. survival: at the edges, (n, k).
+    """
+    if not edges_days.size or not days <= edges_days[-1]:
+        return None
+    times, whole = np.concatenate([[0.0], edges_days]), np.column_stack([np.ones(len(survival)), survival])
+    return np.array([np.interp(days, times, curve) for curve in whole], dtype=np.float64)
+
+
 def calibration(
     days: Floats, event: Flags, predicted: Floats, horizon_days: float, groups: int
 ) -> list[CalibrationPoint]:
@@ -221,7 +241,3 @@ def _counts(days: Floats, event: Flags) -> tuple[Floats, Floats, Floats, Floats]
     all_there = np.bincount(place, minlength=times.size).astype(np.float64)
     at_risk = np.asarray(all_there[::-1].cumsum()[::-1], dtype=np.float64)
     return times, at_risk, events, all_there - events
-
-
-def _ratio(above: Floats, below: Floats) -> Floats:
-    return np.asarray(np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0))

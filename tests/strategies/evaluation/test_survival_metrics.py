@@ -17,6 +17,7 @@ from strategies.evaluation.survival_metrics import (
     integrated_brier,
     kaplan_meier,
     pair_weighted_mean,
+    survival_at,
     uncensored_share,
     uno_concordance,
 )
@@ -172,3 +173,14 @@ def test_mean_over_centers_weighs_by_pairs_and_leaves_out_what_is_undefined() ->
 
 def test_nothing_defined_has_no_mean() -> None:
     assert pair_weighted_mean([Concordance(None, 0)]) == Concordance(None, 0)
+
+
+@pytest.mark.parametrize(("days", "expected"), [(50, [0.9, 0.7]), (100, [0.8, 0.4]), (150, [0.7, 0.3]), (0, [1, 1])])
+def test_a_predicted_curve_is_read_between_its_edges(days: float, expected: list[float]) -> None:
+    found = survival_at(np.array([100.0, 200.0]), np.array([[0.8, 0.6], [0.4, 0.2]]), days)
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("edges", "days"), [([100.0], 101.0), ([], 1.0), ([100.0], math.nan)])
+def test_behind_the_last_edge_a_curve_predicts_nothing(edges: list[float], days: float) -> None:
+    assert survival_at(np.array(edges), np.ones((2, len(edges))), days) is None
