@@ -26,9 +26,9 @@ def score(value: float | None) -> str:
     return number(value, ".3f")
 
 
-def difference(value: float | None) -> str:
-    """A difference of Dice, three digits and always a sign."""
-    return number(value, "+.3f")
+def difference(value: float | None, decimals: int = 3) -> str:
+    """A difference of a metric, always with a sign."""
+    return number(value, f"+.{decimals}f")
 
 
 def share(value: float | None) -> str:
@@ -36,14 +36,14 @@ def share(value: float | None) -> str:
     return number(value, ".0%")
 
 
-def score_interval(entry: Interval | None) -> str:
-    """A Dice (`value`) with the ends of its interval (`low`, `high`): `0.712 [0.655, 0.770]`."""
-    return _interval(entry, ".3f")
+def figure_interval(entry: Interval | None, decimals: int) -> str:
+    """A metric (`value`) with the ends of its interval (`low`, `high`): `0.712 [0.655, 0.770]`."""
+    return _interval(entry, f".{decimals}f")
 
 
-def difference_interval(entry: Interval | None) -> str:
-    """A difference of Dice with the ends of its interval: `+0.012 [-0.003, +0.027]`."""
-    return _interval(entry, "+.3f")
+def difference_interval(entry: Interval | None, decimals: int) -> str:
+    """A difference of a metric with the ends of its interval: `+0.012 [-0.003, +0.027]`."""
+    return _interval(entry, f"+.{decimals}f")
 
 
 def probability(p: float | None) -> str:

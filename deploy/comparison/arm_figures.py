@@ -75,7 +75,7 @@ def matrix_of(outcomes: Sequence[Outcome], setting: str, order: Sequence[str]) -
         "stages": list(first.stages),
         "centers": [first.centers[column] for column in columns],
         "learned": [first.learned[column] for column in columns],
-        "dice": [[_number(row[column]) for column in columns] for row in values],
+        "values": [[_number(row[column]) for column in columns] for row in values],
         "average": [_number(value) for value in mean_of(values, axis=1)],
         "local_steps": list(next(outcome.steps for outcome in outcomes if setting in outcome.scores)),
     }
@@ -90,7 +90,7 @@ def _worst(finals: Floats, centers: Sequence[str]) -> dict[str, Any]:
 
 
 def _gains(runs: Sequence[RunScores], local: Sequence[RunScores]) -> dict[str, float | None]:
-    """Final Dice of each center over that of the local-only arm, over the seeds that both have."""
+    """Final score of each center over that of the local-only arm, over the seeds that both have."""
     seeds = {run.seed for run in runs} & {run.seed for run in local}
     return gains(_finals(runs, seeds), _finals(local, seeds))
 
@@ -101,7 +101,7 @@ def _finals(runs: Iterable[RunScores], seeds: set[int]) -> dict[str, float | Non
 
 
 def _final_patients(run: RunScores) -> list[float]:
-    """Final Dice of every patient that has one."""
+    """Final score of every patient that has one."""
     found = np.concatenate([values[-1] for values in run.patients.values()])
     return [float(value) for value in found[~np.isnan(found)]]
 

@@ -14,10 +14,12 @@ import numpy as np
 from deploy.comparison.planner import Run
 from deploy.comparison.worker import ERROR, RECORD
 from protocol.errors import StudyError
+from protocol.tasks import TASKS
 from server.results.matrices import evaluation_matrix
 from server.results.result import schema_issue
 from server.study.directory import StudyDirectory
-from strategies.evaluation.matrix import Floats
+from strategies.evaluation.cohort_metrics import COHORT_METRICS, Cohort
+from strategies.evaluation.matrix import EvaluationMatrix, Floats
 from strategies.evaluation.run_scores import RunScores, mean_of
 
 TOLERANCE = 1e-9
@@ -72,7 +74,7 @@ def _outcome(run: Run, folder: Path, result: Mapping[str, Any]) -> Outcome:
         if entry["evaluated"]
     }
     facts = _json(folder / RECORD) or {}
-    scores = {setting: _scores(run, setting, matrix, rows) for setting, matrix in result["matrices"].items()}
+    scores = {setting: _scores(run, setting, matrix, rows) for setting, matrix in _matrices(run, result).items()}
     return Outcome(
         run,
         scores,
@@ -86,35 +88,78 @@ def _outcome(run: Run, folder: Path, result: Mapping[str, Any]) -> Outcome:
     )
 
 
+def _matrices(run: Run, result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The matrices in which the study's first task has a value; all of them where it has none."""
+    matrices: dict[str, Mapping[str, Any]] = result["matrices"]
+    metric = TASKS[run.study.tasks[0]].primary
+    scored = {
+        setting: matrix
+        for setting, matrix in matrices.items()
+        if any(value is not None for row in matrix[metric] for value in row)
+    }
+    return scored or matrices
+
+
 def _scores(run: Run, setting: str, matrix: Mapping[str, Any], rows: Mapping[str, list[dict[str, Any]]]) -> RunScores:
     """R with the patients behind it.
 
     Raises:
-        StudyError: R is empty, or is not the mean over the patients that the centers keep.
+        StudyError: R is empty, or is not what the patients give whom the centers keep.
     """
-    found = evaluation_matrix(run.study, matrix, run.study.tasks[0])
+    task = run.study.tasks[0]
+    found = evaluation_matrix(run.study, matrix, task)
     if found is None:
         raise StudyError(f"run {run.name}: no stage was scored")
-    own = {center: [row for row in rows[center] if row["modalities"] == setting] for center in found.centers}
+    metric = TASKS[task].primary
+    own = {c: [row for row in rows[c] if row["modalities"] == setting and row["task"] == task] for c in found.centers}
     cases = {center: tuple(sorted({row["case"] for row in scored})) for center, scored in own.items()}
-    patients = {center: _by_stage(found.stages, cases[center], scored) for center, scored in own.items()}
+    patients = {center: _by_stage(found.stages, cases[center], scored, metric) for center, scored in own.items()}
+    cohorts = _cohorts(found, cases, own, metric) if metric in COHORT_METRICS else {}
     for column, center in enumerate(found.centers):
-        means = mean_of(patients[center], axis=1)
-        if not np.allclose(means, found.values[:, column], rtol=0, atol=TOLERANCE, equal_nan=True):
+        values = _figures(found, center, patients, cohorts)
+        if not np.allclose(values, found.values[:, column], rtol=0, atol=TOLERANCE, equal_nan=True):
             raise StudyError(
-                f"run {run.name}: center '{center}' keeps scores whose means are {means.tolist()}, but the result has "
+                f"run {run.name}: center '{center}' keeps scores that give {values.tolist()}, but the result has "
                 f"{found.values[:, column].tolist()} for {setting}; remove the folder of the run and run it again"
             )
-    return RunScores(run.seed, found, cases, patients)
+    return RunScores(run.seed, found, cases, patients, cohorts)
 
 
-def _by_stage(stages: Sequence[str], cases: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> Floats:
-    """Dice (stages, cases)."""
+def _figures(
+    found: EvaluationMatrix, center: str, patients: Mapping[str, Floats], cohorts: Mapping[str, Cohort]
+) -> Floats:
+    """The primary metric of a center after every row, from its patients."""
+    if center not in cohorts:
+        return mean_of(patients[center], axis=1)
+    once = np.ones((1, patients[center].shape[1]))
+    return np.concatenate([cohorts[center].in_draws(row, once) for row in range(len(found.stages))])
+
+
+def _by_stage(stages: Sequence[str], cases: Sequence[str], rows: Sequence[Mapping[str, Any]], metric: str) -> Floats:
+    """A metric of cases (stages, cases); NaN where undefined, and where a case alone does not have it."""
     values = np.full((len(stages), len(cases)), np.nan)
     for row in rows:
-        if row["stage"] in stages and row["dice"] is not None:
-            values[stages.index(row["stage"]), cases.index(row["case"])] = row["dice"]
+        if row["stage"] in stages and row.get(metric) is not None:
+            values[stages.index(row["stage"]), cases.index(row["case"])] = row[metric]
     return values
+
+
+def _cohorts(
+    found: EvaluationMatrix,
+    cases: Mapping[str, Sequence[str]],
+    rows: Mapping[str, Sequence[Mapping[str, Any]]],
+    metric: str,
+) -> dict[str, Cohort]:
+    """Center -> its cases after every row of R; none where R has no value, which may have been withheld."""
+    cohorts = {}
+    for column, center in enumerate(found.centers):
+        kept = {(row["stage"], row["case"]): row for row in rows[center]}
+        known = dict(zip(found.stages, ~np.isnan(found.values[:, column]), strict=True))
+        of_rows = tuple(
+            tuple(kept.get((stage, case)) if known[stage] else None for case in cases[center]) for stage in found.stages
+        )
+        cohorts[center] = Cohort(COHORT_METRICS[metric], of_rows)
+    return cohorts
 
 
 def _steps(run: Run, rows: Sequence[str]) -> tuple[int, ...]:

@@ -52,7 +52,7 @@ class Benchmark(Settings):
     study: a study file without stages; `seed` there is the backbone's, the runs take theirs from `seeds`.
     backbone: stages that train the shared backbone, once; `backbone_file` gives one that exists.
     schedules: stages by name, whose `centers` are positions in the order (from 1) or names.
-    margin: loss of average Dice that counts as not inferior.
+    margin: loss of the average primary metric that counts as not inferior.
     """
 
     name: str
@@ -135,7 +135,7 @@ def read_plan(path: Path) -> Plan:
     found = [*_name_findings(benchmark), *_reference_findings(benchmark), *_arm_findings(benchmark)]
     runs = () if found else tuple(_runs(benchmark))
     found += [*_study_findings(benchmark, runs)]
-    found += [] if found else [*_step_findings(runs), *_column_findings(runs)]
+    found += [] if found else [*_step_findings(runs), *_column_findings(runs), *_task_findings(runs)]
     if found:
         raise _refusal(path, found)
     table = _backbone_table(benchmark)
@@ -263,6 +263,13 @@ def _column_findings(runs: tuple[Run, ...]) -> Iterator[str]:
     scored = {run.arm: sorted(name for name, center in run.study.centers.items() if center.evaluated) for run in runs}
     if len(set(map(tuple, scored.values()))) > 1:
         yield f"arms are scored at different centers and must be scored at the same: {scored}"
+
+
+def _task_findings(runs: tuple[Run, ...]) -> Iterator[str]:
+    """Arms are compared by the primary metric of their first task."""
+    tasks = {run.arm: run.study.tasks[0] for run in runs}
+    if len(set(tasks.values())) > 1:
+        yield f"arms begin with different tasks and must begin with the same: {tasks}"
 
 
 def _refusal(path: Path, found: list[str]) -> StudyError:

@@ -13,8 +13,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from deploy.comparison.rows import metric_of
 from protocol.storage.atomic_files import write_bytes
-from reporting.formats import UNDEFINED, label, score, size
+from reporting.formats import UNDEFINED, label, size
+from reporting.formats import figure as shown
 from reporting.tints import tint
 from server.results.charts import STYLE, tenths_around
 
@@ -74,11 +76,12 @@ def forest(table: Table, setting: str) -> Figure:
     for panel, metric, title in zip(panels, ("average", "worst_center"), ("average", "worst center"), strict=True):
         for place, (name, arm) in enumerate(arms.items()):
             entry = arm["scores"][setting]["pooled"][metric]
-            _interval(panel, place, entry, colour_of(table, name), marker_of(table, name))
+            text = "" if entry is None else shown(entry["value"], metric_of(table).decimals)
+            _interval(panel, place, entry, text, colour_of(table, name), marker_of(table, name))
             if entry and entry["value"] is not None and arm["role"] == "default":
                 panel.axvspan(entry["low"], entry["high"], color=DEFAULT, alpha=0.08, linewidth=0)
         panel.set_title(f"{title}, {label(setting)}", loc="left", fontweight="bold", color=INK)
-        panel.set_xlabel("test Dice after the last stage")
+        panel.set_xlabel(f"test {metric_of(table).label} after the last stage")
         panel.xaxis.set_major_locator(MaxNLocator(5))
         panel.grid(axis="x", color=LINE, linewidth=0.7)
         panel.set_axisbelow(True)
@@ -97,11 +100,12 @@ def heat_maps(table: Table, setting: str) -> Figure:
     tallest = max((len(matrix["stages"]) for _, matrix in found), default=1)
     figure = Figure(figsize=(3.5 * columns, (1.0 + 0.36 * tallest) * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    values = [value for _, matrix in found for row in matrix["dice"] for value in row]
+    values = [value for _, matrix in found for row in matrix["values"] for value in row]
     for panel in panels[len(found) :]:
         panel.axis("off")
     for panel, (title, matrix) in zip(panels, found, strict=False):
-        _heat_map(panel, title, matrix, scale=tenths_around(values), tallest=tallest)
+        decimals = metric_of(table).decimals
+        _heat_map(panel, title, matrix, scale=tenths_around(values), tallest=tallest, decimals=decimals)
     return figure
 
 
@@ -122,7 +126,9 @@ def curves(table: Table, setting: str) -> Figure:
             label=title,
             zorder=3 if is_default else 2,
         )
-    _plain(panel, "local steps, summed over centers", f"mean test Dice over centers, {label(setting)}")
+    _plain(
+        panel, "local steps, summed over centers", f"mean test {metric_of(table).label} over centers, {label(setting)}"
+    )
     if panel.lines:
         figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return figure
@@ -152,32 +158,38 @@ def traffic(table: Table, setting: str) -> Figure:
     panel.margins(x=0.08)
     panel.set_xlim(left=0)
     panel.xaxis.set_major_formatter(FuncFormatter(lambda count, _: size(count)))
-    _plain(panel, "tensor bytes of one run, down and up together", f"average test Dice, {label(setting)}")
+    _plain(
+        panel,
+        "tensor bytes of one run, down and up together",
+        f"average test {metric_of(table).label}, {label(setting)}",
+    )
     if panel.containers:
         figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return figure
 
 
-def _interval(panel: Axes, place: int, entry: Mapping[str, Any] | None, colour: str, marker: str) -> None:
+def _interval(panel: Axes, place: int, entry: Mapping[str, Any] | None, text: str, colour: str, marker: str) -> None:
     if entry is None or entry["value"] is None:
         row = panel.get_yaxis_transform()
         panel.text(0.02, place, UNDEFINED, color=SOFT, style="italic", va="center", transform=row)
         return
     panel.plot([entry["low"], entry["high"]], [place, place], color=colour, linewidth=2, solid_capstyle="round")
     panel.plot(entry["value"], place, marker=marker, color=colour, markersize=7, markeredgecolor="white")
-    what = score(entry["value"]) + (f"  {entry['center']}" if entry.get("center") else "")
+    what = text + (f"  {entry['center']}" if entry.get("center") else "")
     panel.annotate(what, (entry["high"], place), (6, 0), textcoords="offset points", va="center", color=SOFT, size=8)
     panel.margins(x=0.42 if entry.get("center") else 0.25)
 
 
-def _heat_map(panel: Axes, title: str, matrix: Table, *, scale: tuple[float, float], tallest: int) -> None:
+def _heat_map(
+    panel: Axes, title: str, matrix: Table, *, scale: tuple[float, float], tallest: int, decimals: int
+) -> None:
     """One matrix; all of a figure have cells of one size, so the shorter ones leave their lower rows empty."""
-    for row, values in enumerate(matrix["dice"]):
+    for row, values in enumerate(matrix["values"]):
         for column, value in enumerate(values):
             colours = tint(value, *scale) if value is not None else None
             ground = colours.background if colours else "#eef0f3"
             panel.add_patch(mpl.patches.Rectangle((column - 0.47, row - 0.45), 0.94, 0.9, color=ground, linewidth=0))
-            text = score(value)
+            text = shown(value, decimals)
             ink = colours.ink if colours else SOFT
             panel.text(column, row, text, ha="center", va="center", color=ink, fontsize=8 if value is not None else 6.5)
             if matrix["learned"][column] == row:

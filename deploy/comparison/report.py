@@ -16,6 +16,7 @@ from deploy.comparison.rows import (
     center_rows,
     contrast_rows,
     decision_sentence,
+    metric_of,
     missing_rows,
     opening_sentences,
 )
@@ -56,6 +57,7 @@ def _content(table: Table) -> dict[str, Any]:
     settings = table["settings"]
     return {
         "table": table,
+        "metric": metric_of(table),
         "sentences": opening_sentences(table),
         "arm_header": ARM_HEADER,
         "arms": {setting: arm_rows(table, setting) for setting in settings},

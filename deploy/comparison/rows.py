@@ -3,15 +3,16 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from protocol.tasks import Metric, metric_named
 from reporting.formats import (
     UNDEFINED,
     difference,
     difference_interval,
+    figure,
+    figure_interval,
     label,
     number,
     probability,
-    score,
-    score_interval,
     share,
     size,
 )
@@ -38,6 +39,12 @@ def opening_sentences(table: Table) -> list[str]:
         f"Test patients: {patients}. Center means count alike; patients are scored after the last stage.",
         f"Intervals: {table['bootstrap']['level']:.0%}, {table['bootstrap']['draws']} draws of patients and of seeds.",
     ]
+    metric = metric_of(table)
+    if metric.of == "cohort":
+        sentences.append(
+            f"{metric.label[:1].upper()}{metric.label[1:]} is a figure of each center's cohort, computed anew in every "
+            "draw; pairs of patients of two centers are never formed, and no single patient has a score."
+        )
     if few:
         sentences.append(
             f"No claim is made for single centers with fewer than {table['fewest_patients']} test patients: "
@@ -48,21 +55,22 @@ def opening_sentences(table: Table) -> list[str]:
 
 def arm_rows(table: Table, setting: str) -> list[tuple[str, ...]]:
     """One row an arm, and one for each order where an arm has several; columns as in `ARM_HEADER`."""
-    rows = []
+    rows, decimals = [], metric_of(table).decimals
     for arm in table["arms"].values():
         scores = arm["scores"][setting]
-        rows.append(_arm_row(arm, "all" if len(arm["orders"]) > 1 else arm["orders"][0], scores["pooled"]))
+        rows.append(_arm_row(arm, "all" if len(arm["orders"]) > 1 else arm["orders"][0], scores["pooled"], decimals))
         if len(arm["orders"]) > 1:
-            rows += [_arm_row(arm, order, scores["by_order"][order]) for order in arm["orders"]]
+            rows += [_arm_row(arm, order, scores["by_order"][order], decimals) for order in arm["orders"]]
     return rows
 
 
 def contrast_rows(table: Table, setting: str) -> list[tuple[str, ...]]:
     """The declared contrasts; columns as in `CONTRAST_HEADER`."""
+    decimals = metric_of(table).decimals
     return [
         (
             table["arms"][contrast["other"]]["label"],
-            difference_interval(contrast["difference"]),
+            difference_interval(contrast["difference"], decimals),
             str(contrast["patients"]),
             str(contrast["moved"]),
             probability(contrast["p"]),
@@ -73,13 +81,13 @@ def contrast_rows(table: Table, setting: str) -> list[tuple[str, ...]]:
 
 
 def center_rows(table: Table, setting: str) -> list[tuple[str, ...]]:
-    """Arm and final Dice of every center; a star marks centers without a claim."""
-    few = _without_claim(table)
+    """Arm and final score of every center; a star marks centers without a claim."""
+    few, decimals = _without_claim(table), metric_of(table).decimals
     return [
         (
             arm["label"],
             *(
-                score_interval(arm["scores"][setting]["pooled"]["centers"].get(center))
+                figure_interval(arm["scores"][setting]["pooled"]["centers"].get(center), decimals)
                 + (" *" if center in few else "")
                 for center in table["centers"]
             ),
@@ -106,37 +114,47 @@ def decision_sentence(table: Table, setting: str) -> str:
     best = table["arms"][decision["best_baseline"]]["label"]
     apart = decision["worse"] and decision["verdict"] == "not inferior"
     return (
-        f"{default} minus the best baseline ({best}): {difference_interval(decision['difference'])}; with a margin of "
+        f"{default} minus the best baseline ({best}): "
+        f"{difference_interval(decision['difference'], metric_of(table).decimals)}; with a margin of "
         f"{table['margin']:g} it is {decision['verdict']}{', though worse' if apart else ''}."
     )
 
 
 def summary_rows(table: Table) -> Iterator[str]:
     """A line an arm for the screen, with the first modality setting."""
+    metric = metric_of(table)
     for setting in table["settings"][:1]:
-        yield f"average test Dice over centers, {label(setting)} ({table['formed_by']})"
+        yield f"average test {metric.label} over centers, {label(setting)} ({table['formed_by']})"
         for arm in table["arms"].values():
             pooled = arm["scores"][setting]["pooled"]
             runs = f"{arm['runs']['complete']}/{arm['runs']['planned']} runs"
-            figures = f"{score_interval(pooled['average']):<24} forgetting {score_interval(pooled['forgetting'])}"
+            average, forgetting = (figure_interval(pooled[key], metric.decimals) for key in ("average", "forgetting"))
+            figures = f"{average:<24} forgetting {forgetting}"
             yield f"  {arm['label']:<44} {figures}  {runs}"
         yield decision_sentence(table, setting)
 
 
-def _arm_row(arm: Table, order: str, figures: Table) -> tuple[str, ...]:
+def metric_of(table: Table) -> Metric:
+    """The metric that all figures of a benchmark are about."""
+    return metric_named(table["metric"])
+
+
+def _arm_row(arm: Table, order: str, figures: Table, decimals: int) -> tuple[str, ...]:
     worst = figures["worst_center"]
     return (
         arm["label"],
         order,
         str(figures["runs"]),
-        score_interval(figures["average"]),
-        UNDEFINED if worst is None or worst["center"] is None else f"{worst['center']} {score_interval(worst)}",
-        difference_interval(figures["backward_transfer"]),
-        difference_interval(figures["forgetting"]),
-        difference_interval(figures["forward_transfer"]),
-        difference(figures["gain"] and figures["gain"]["mean"]),
+        figure_interval(figures["average"], decimals),
+        UNDEFINED
+        if worst is None or worst["center"] is None
+        else f"{worst['center']} {figure_interval(worst, decimals)}",
+        difference_interval(figures["backward_transfer"], decimals),
+        difference_interval(figures["forgetting"], decimals),
+        difference_interval(figures["forward_transfer"], decimals),
+        difference(figures["gain"] and figures["gain"]["mean"], decimals),
         share(figures["no_harm_rate"]),
-        score(figures["cvar20"]),
+        figure(figures["cvar20"], decimals),
         share(figures["below_half"]),
         size(arm["bytes_down"]),
         size(arm["bytes_up"]),

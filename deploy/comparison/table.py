@@ -8,13 +8,14 @@ from deploy.comparison.arm_figures import figures_of, matrix_of, scores_under
 from deploy.comparison.outcomes import Missing, Outcome
 from deploy.comparison.planner import Arm, Benchmark, Plan
 from protocol.errors import StudyError
+from protocol.tasks import TASKS
 from reporting.formats import in_reading_order
 from strategies.evaluation.fairness import mean
 from strategies.evaluation.paired_tests import FEWEST_PATIENTS, Contrast, contrasts, verdict
 from strategies.evaluation.resampling import DRAWS, LEVEL, Draws, Interval, draw_patients
 from strategies.evaluation.run_scores import RunScores
 
-SCHEMA = 1
+SCHEMA = 2
 Arms = Mapping[str, Sequence[Outcome]]
 ArmScores = Mapping[str, Sequence[RunScores]]
 
@@ -66,6 +67,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "orders": {name: list(order) for name, order in benchmark.orders.items()},
         "references": benchmark.references.model_dump(),
         "margin": benchmark.margin,
+        "metric": TASKS[plan.runs[0].study.tasks[0]].primary,
         "local_steps": sum(plan.runs[0].study.steps_by_center().values()),
     }
 

@@ -1,7 +1,8 @@
 """The default arm against every other, patient by patient, over contrasts declared before any result.
 
-d_p          final Dice of patient p under the default minus under the other, each the mean over seeds and orders
-difference   mean over centers of the mean of d_p in a center, with a bootstrap interval (resampling)
+d_p          final score of patient p under the default minus under the other, each the mean over seeds and orders
+difference   mean over centers of the mean of d_p in a center, with a bootstrap interval (resampling); for a metric of
+             cohorts the mean over centers of its difference on the same drawn patients, and no p: a patient has no d_p
 p            Wilcoxon signed-rank test of all d_p, two-sided; d_p = 0 is left out (Wilcoxon 1945)
 Holm         p_(k) x (m - k + 1), made ascending, at most 1 (Holm 1979); m counts the declared contrasts, also those
              that have no p yet
@@ -14,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from strategies.evaluation.matrix import Floats
-from strategies.evaluation.resampling import Draws, Interval, align, interval, over_runs
+from strategies.evaluation.resampling import Draws, Interval, align, cohort_in_draws, interval, over_runs
 from strategies.evaluation.run_scores import RunScores, mean_of
 
 FEWEST_PATIENTS = 10
@@ -24,7 +25,7 @@ FEWEST_PATIENTS = 10
 class Contrast:
     """The default minus another arm.
 
-    seeds: those that both have; patients: pairs behind the difference; moved: pairs that differ, behind p.
+    seeds: those that both have; patients: behind the difference; moved: pairs that differ, behind p.
     centers: the difference at each center.
     """
 
@@ -78,14 +79,18 @@ def _contrast(default: Sequence[RunScores], other: str, others: Sequence[RunScor
     if not ours or not theirs:
         undefined = Interval(None, None, None)
         return Contrast(other, seeds, 0, 0, undefined, None, None, dict.fromkeys(draws.patients, undefined))
+    of_cohorts = bool(ours[0].cohorts)
     pairs = {center: _finals(ours, center, draws) - _finals(theirs, center, draws) for center in draws.patients}
-    means = {center: _mean_patient(found, draws.patients[center]) for center, found in pairs.items()}
+    if of_cohorts:
+        means = {c: _cohort_finals(ours, c, draws) - _cohort_finals(theirs, c, draws) for c in draws.patients}
+    else:
+        means = {center: _mean_patient(found, draws.patients[center]) for center, found in pairs.items()}
     estimates = np.concatenate([found[0] for found in pairs.values()])
     estimates = estimates[~np.isnan(estimates)]
     return Contrast(
         other,
         seeds,
-        patients=estimates.size,
+        patients=sum(map(len, draws.cases.values())) if of_cohorts else estimates.size,
         moved=int(np.count_nonzero(estimates)),
         difference=interval(mean_of(np.stack(list(means.values()), axis=1), axis=1)),
         p=wilcoxon_p(estimates),
@@ -95,10 +100,15 @@ def _contrast(default: Sequence[RunScores], other: str, others: Sequence[RunScor
 
 
 def _finals(runs: Sequence[RunScores], center: str, draws: Draws) -> Floats:
-    """Final Dice of each patient, mean over runs, in every draw of seeds: (1 + draws, cases)."""
+    """Final score of each patient, mean over runs, in every draw of seeds: (1 + draws, cases)."""
     finals = [align(run, center, draws)[-1] for run in runs]
     broadcast = [np.broadcast_to(values, (draws.count + 1, values.size)) for values in finals]
     return over_runs(broadcast, [run.seed for run in runs], draws)
+
+
+def _cohort_finals(runs: Sequence[RunScores], center: str, draws: Draws) -> Floats:
+    """The metric of the drawn cohort after the last row, mean over runs, in every draw of seeds: (1 + draws,)."""
+    return over_runs([cohort_in_draws(run, center, -1, draws) for run in runs], [run.seed for run in runs], draws)
 
 
 def _mean_patient(values: Floats, weights: Floats) -> Floats:

@@ -4,6 +4,7 @@ A draw takes n_c patients of each center c with replacement and as many seeds as
 is scored anew on the drawn patients:
 
     R_d[i, j] = sum_p u[d, p] s[i, p] / sum_p u[d, p]     over patients p of center j with a defined score s
+                or the metric of the drawn cohort of center j, where a patient alone has none (AUC, concordance)
     metric_d  = sum_r v[d, r] metric(R_d of run r) / sum_r v[d, r]
 
 u counts how often a patient, v how often the seed of a run was drawn. Patients are drawn once for all arms, seeds and
@@ -64,13 +65,25 @@ def matrices_of(scores: RunScores, draws: Draws) -> Floats:
     shape = (draws.count + 1, len(scores.matrix.stages), len(scores.matrix.centers))
     values = np.full(shape, np.nan)
     for column, center in enumerate(scores.matrix.centers):
-        if center in draws.patients:
+        if center in scores.cohorts:
+            rows = range(len(scores.matrix.stages))
+            values[:, :, column] = np.stack([cohort_in_draws(scores, center, row, draws) for row in rows], axis=1)
+        elif center in draws.patients:
             values[:, :, column] = _mean_by_weight(align(scores, center, draws).T, draws.patients[center])
     return values
 
 
+def cohort_in_draws(scores: RunScores, center: str, row: int, draws: Draws) -> Floats:
+    """The metric of a center's cohort after a row of R, in every draw, (1 + draws,); a draw may not define it."""
+    places = {case: place for place, case in enumerate(draws.cases[center])}
+    if center not in draws.patients:
+        return np.full(draws.count + 1, np.nan)
+    own = [places[case] for case in scores.cases[center]]
+    return scores.cohorts[center].in_draws(row, draws.patients[center][:, own])
+
+
 def align(scores: RunScores, center: str, draws: Draws) -> Floats:
-    """Dice (rows, cases of the draws) of one center; a case this run has not scored is undefined."""
+    """The metric of cases (rows, cases of the draws) of one center; a case this run has not scored is undefined."""
     places = {case: place for place, case in enumerate(scores.cases[center])}
     own = scores.patients[center]
     missing = np.full(own.shape[0], np.nan)

@@ -1,25 +1,30 @@
 """The scores of one run with the patients behind them, as intervals and paired tests need them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from strategies.evaluation.cohort_metrics import Cohort
 from strategies.evaluation.matrix import EvaluationMatrix, Floats
 
 
 @dataclass(frozen=True, eq=False)
 class RunScores:
-    """Dice of one run under one modality setting.
+    """The primary metric of one run under one modality setting.
 
     seed: of the run. matrix: R, as the coordinator has it.
-    cases: center -> names of its test cases, sorted; patients: center -> Dice (rows of R, cases), NaN undefined.
+    cases: center -> names of its test cases, sorted.
+    patients: center -> a metric of cases (rows of R, cases), NaN undefined; all NaN for a metric of cohorts, which no
+        patient has.
+    cohorts: center -> what a metric of cohorts is computed from; empty for a metric of cases.
     """
 
     seed: int
     matrix: EvaluationMatrix
     cases: Mapping[str, tuple[str, ...]]
     patients: Mapping[str, Floats]
+    cohorts: Mapping[str, Cohort] = field(default_factory=dict)
 
 
 def mean_of(values: Floats, axis: int) -> Floats:

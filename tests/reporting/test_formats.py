@@ -7,6 +7,7 @@ from reporting.formats import (
     difference_interval,
     duration,
     figure,
+    figure_interval,
     heading,
     in_reading_order,
     label,
@@ -14,7 +15,6 @@ from reporting.formats import (
     number,
     probability,
     score,
-    score_interval,
     share,
     size,
     words,
@@ -29,14 +29,15 @@ def test_scores_differences_and_shares() -> None:
 
 
 def test_what_is_undefined_says_so_in_every_format() -> None:
-    formats = (score, difference, share, score_interval, difference_interval, probability, millimetres, size, duration)
+    formats = (score, difference, share, probability, millimetres, size, duration)
     assert {form(None) for form in formats} == {"undefined"}
-    assert score_interval({"value": None, "low": None, "high": None}) == "undefined"
+    assert {form(None, 3) for form in (figure, difference, figure_interval, difference_interval)} == {"undefined"}
+    assert figure_interval({"value": None, "low": None, "high": None}, 3) == "undefined"
 
 
 def test_intervals_show_a_sign_where_they_are_of_differences() -> None:
-    assert score_interval(INTERVAL) == "0.500 [0.250, 0.750]"
-    assert difference_interval(INTERVAL) == "+0.500 [+0.250, +0.750]"
+    assert figure_interval(INTERVAL, 3) == "0.500 [0.250, 0.750]"
+    assert difference_interval(INTERVAL, 2) == "+0.50 [+0.25, +0.75]"
 
 
 def test_small_probabilities_are_bounded() -> None:

@@ -43,7 +43,7 @@ def test_columns_of_the_matrix_come_as_the_centers_came(plan: Plan) -> None:
     found = matrix_of(outcomes, "ct+pet", ("center-b", "center-a"))
     assert found is not None
     assert found["centers"] == ["center-b", "center-a"]
-    assert found["dice"] == [[0.0, 0.0], [pytest.approx(0.6), pytest.approx(0.7)]]
+    assert found["values"] == [[0.0, 0.0], [pytest.approx(0.6), pytest.approx(0.7)]]
     assert found["average"] == [0.0, pytest.approx(0.65)]
     assert found["local_steps"] == [0, 8]
     assert matrix_of([], "ct+pet", ()) is None
