@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from protocol.tasks import TASKS
+from protocol.tasks import TASKS, TaskName
 from strategies.evaluation.cohort_metrics import COHORT_METRICS, Cohort, Row, auc_of, concordance_of
 
 
@@ -19,8 +19,9 @@ TIMES: list[Row] = [
 ]
 
 
-@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS.keys())
-def test_every_primary_metric_of_a_cohort_can_be_resampled(task) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("name", TASKS)
+def test_every_primary_metric_of_a_cohort_can_be_resampled(name: TaskName) -> None:
+    task = TASKS[name]
     assert (task.primary in COHORT_METRICS) == (task.metric(task.primary).of == "cohort")
 
 
