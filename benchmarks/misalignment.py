@@ -1,6 +1,6 @@
 """What a shifted, turned or warped PET does to classifiers that fuse CT and PET voxel by voxel, on synthetic phantoms.
 
-    python benchmarks/misalignment.py [--steps 200] [--cases 120] [--picture docs/images/misalignment.png]
+    python benchmarks/misalignment.py [--steps 300] [--cases 120] [--picture docs/images/misalignment.png]
 
 Every phantom has one dense nodule on CT and one hot spot on PET; the class says whether they are the same place.
 Neither modality alone tells it, so late fusion is at chance by construction, and what co-location carries is what
@@ -43,7 +43,7 @@ Displace = Callable[[np.random.Generator], Field]
 
 EDGE, VOXEL_MM = 24, 3.27
 SIGMA_MM, APART_MM, MARGIN_MM = 6.0, 24.0, 16.0
-NOISE = 0.15
+NOISE = 0.05
 BATCH, RATE, DRAWS = 8, 1e-3, 1000
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "all stages": {},
@@ -246,7 +246,7 @@ def draw(found: Mapping[str, Mapping[str, Any]], path: Path) -> None:
 def main() -> None:
     """Train, displace, print and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--cases", type=int, default=120, help="test phantoms, a multiple of 4")
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
