@@ -5,7 +5,7 @@ import pytest
 from deploy.comparison.arm_figures import figures_of, matrix_of, scores_under
 from deploy.comparison.planner import Plan
 from strategies.evaluation.resampling import draw_patients
-from tests.support.patient_scores import final_scores, run_scores
+from tests.support.patient_scores import classified, cohort_scores, final_scores, run_scores
 from tests.support.small_benchmark import outcome, small_plan
 
 ONE = final_scores(1, [0.6, 0.8], [0.5])
@@ -59,3 +59,10 @@ def test_undefined_patients_are_left_out_of_the_lowest_fifth() -> None:
     """Patients .1, .9 and one undefined: 20 % of two is the lower end of .1."""
     run = run_scores(1, {"center-a": [[0.0, 0.0, 0.0], [0.1, 0.9, float("nan")]]}, learned=(1,))
     assert figures_of([run], [], draw_patients(run.cases, count=5))["cvar20"] == pytest.approx(0.1)
+
+
+def test_what_needs_a_patients_own_score_is_undefined_for_a_figure_of_a_cohort() -> None:
+    scores = cohort_scores(1, {"center-a": [classified(0, 0.2), classified(0, 0.6), classified(1, 0.4)]})
+    found = figures_of([scores], [], draw_patients(scores.cases, count=20))
+    assert found["average"]["value"] == found["centers"]["center-a"]["value"] == 0.5
+    assert (found["cvar20"], found["below_half"]) == (None, None)

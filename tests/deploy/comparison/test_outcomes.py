@@ -1,9 +1,11 @@
 """What a run left behind, read from a folder that holds it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from deploy.comparison.outcomes import Missing, Outcome, read_outcome
@@ -105,3 +107,44 @@ def test_scores_that_contradict_the_matrix_are_not_used(run: Run, tmp_path: Path
 def test_a_result_without_a_stage_is_missing(run: Run, tmp_path: Path) -> None:
     matrix = {"stages": [], "centers": CENTERS, "dice": []}
     assert reason(run, leave(run, tmp_path / "run", matrices={"ct": matrix})).endswith("no stage was scored")
+
+
+CLASSES = {"center-a": [(0, 0.2), (0, 0.6), (1, 0.4), (1, 0.8)], "center-b": [(0, 0.2), (1, 0.8)]}
+
+
+def leave_classes(run: Run, folder: Path, auc: list[list[float | None]]) -> Path:
+    """A completed run of classification, whose centers keep class and probability of each case after every row."""
+    matrix = {"stages": MATRIX["stages"], "centers": CENTERS, "auc": auc}
+    leave(run, folder, matrices={"ct": matrix, "pet": {**matrix, "auc": [[None, None]] * 3}})
+    for center, cases in CLASSES.items():
+        rows = [
+            {"task": "classification", "stage": stage, "case": f"case-{place}", "modalities": "ct"}
+            | {"class": truth, "probability/0": 1 - probability, "probability/1": probability}
+            for stage in MATRIX["stages"]
+            for place, (truth, probability) in enumerate(cases)
+        ]
+        (folder / "centers" / center / "scores.json").write_text(json.dumps(rows))
+    return folder
+
+
+def classifying(run: Run) -> Run:
+    labels = {"classes": {"column": "grade"}}
+    return replace(run, table={**run.table, "task": "classification", "labels": labels})
+
+
+def test_the_area_of_a_cohort_is_that_of_the_cases_its_center_keeps(run: Run, tmp_path: Path) -> None:
+    """3 of 4 pairs at center-a; what center-b withheld, since its cases are few, is not used."""
+    task = classifying(run)
+    found = read_outcome(task, leave_classes(task, tmp_path / "run", [[0.75, None]] * 3))
+    assert isinstance(found, Outcome)
+    assert list(found.scores) == ["ct"]
+    scores = found.scores["ct"]
+    assert scores.cohorts["center-a"].in_draws(-1, np.array([[1.0, 1, 1, 1], [2, 0, 1, 1]])).tolist() == [0.75, 1.0]
+    assert np.isnan(scores.cohorts["center-b"].in_draws(-1, np.ones((1, 2)))).all()
+    assert np.isnan(scores.patients["center-a"]).all()
+
+
+def test_an_area_that_contradicts_the_cases_is_not_used(run: Run, tmp_path: Path) -> None:
+    task = classifying(run)
+    folder = leave_classes(task, tmp_path / "run", [[0.75, None], [0.75, None], [0.7, None]])
+    assert "center 'center-a' keeps scores that give [0.75, 0.75, 0.75]" in reason(task, folder)

@@ -104,6 +104,13 @@ def test_arms_are_scored_at_the_same_centers(tmp_path: Path) -> None:
         read(tmp_path, text)
 
 
+def test_arms_begin_with_the_same_task(tmp_path: Path) -> None:
+    text = BENCHMARK + '[arms.study]\ntask = "classification"\n[arms.study.labels.classes]\ncolumn = "grade"\n'
+    found = r"must begin with the same: {'together': 'segmentation', 'in-turn': 'classification'}"
+    with pytest.raises(StudyError, match=found):
+        read(tmp_path, text)
+
+
 def test_a_backbone_file_stands_beside_the_benchmark_file(tmp_path: Path) -> None:
     head, rest = BENCHMARK.split("[[backbone]]")
     text = head.replace("seeds = [1, 2]", 'seeds = [1, 2]\nbackbone_file = "ct.safetensors"')

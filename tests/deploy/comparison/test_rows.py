@@ -66,3 +66,13 @@ def test_the_screen_shows_a_line_an_arm(plan: Plan) -> None:
     assert lines[0] == f"average test Dice over centers, CT+PET ({plan.benchmark.formed_by})"
     assert lines[1].split("  ")[1].strip() == "both at once"
     assert "0.600 [0.600, 0.600]" in lines[1]
+
+
+def test_a_figure_of_a_cohort_is_said_to_be_one(plan: Plan) -> None:
+    table = build_table(plan, [outcome(run, [0.5], [0.5]) for run in plan.runs], draws=20)
+    assert not any("cohort," in sentence for sentence in opening_sentences(table))
+    (sentence,) = [text for text in opening_sentences({**table, "metric": "auc"}) if "cohort," in text]
+    assert sentence.startswith(
+        "AUC is a figure of each center's cohort, computed anew in every draw; pairs of patients"
+    )
+    assert next(iter(summary_rows({**table, "metric": "auc"}))).startswith("average test AUC over centers, CT+PET")

@@ -5,11 +5,7 @@ import pytest
 
 from protocol.tasks import TASKS, TaskName
 from strategies.evaluation.cohort_metrics import COHORT_METRICS, Cohort, Row, auc_of, concordance_of
-
-
-def classified(truth: int, probability: float) -> Row:
-    return {"class": truth, "probability/0": 1 - probability, "probability/1": probability}
-
+from tests.support.patient_scores import classified
 
 CLASSES = [classified(0, 0.2), classified(0, 0.6), classified(1, 0.4), classified(1, 0.8)]
 TIMES: list[Row] = [

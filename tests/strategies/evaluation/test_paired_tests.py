@@ -5,7 +5,7 @@ import pytest
 
 from strategies.evaluation.paired_tests import contrasts, holm, verdict, wilcoxon_p
 from strategies.evaluation.resampling import Interval, draw_patients
-from tests.support.patient_scores import final_scores
+from tests.support.patient_scores import classified, cohort_scores, final_scores
 
 
 def test_holm_on_three_contrasts() -> None:
@@ -59,3 +59,14 @@ def test_a_contrast_uses_the_seeds_that_both_arms_have() -> None:
     found = contrasts("together", {"together": ours, "in-turn": theirs}, draws)["in-turn"]
     assert found.seeds == (1,)
     assert found.difference.value == pytest.approx(0.1)
+
+
+def test_cohorts_are_compared_on_the_same_drawn_patients_and_have_no_p() -> None:
+    """All pairs in order against half of them, at one center; a draw of one class says nothing."""
+    ours = cohort_scores(1, {"a": [classified(0, 0.1), classified(0, 0.2), classified(1, 0.8)]})
+    theirs = cohort_scores(1, {"a": [classified(0, 0.1), classified(0, 0.9), classified(1, 0.8)]})
+    draws = draw_patients(ours.cases, count=500)
+    found = contrasts("ours", {"ours": [ours], "theirs": [theirs]}, draws)["theirs"]
+    assert found.difference == Interval(0.5, 0.0, 1.0)
+    assert (found.patients, found.moved, found.p, found.p_holm) == (3, 0, None, None)
+    assert found.centers["a"] == found.difference

@@ -15,7 +15,7 @@ from strategies.evaluation.resampling import (
     matrices_of,
     over_runs,
 )
-from tests.support.patient_scores import final_scores
+from tests.support.patient_scores import classified, cohort_scores, final_scores
 
 
 def test_an_interval_is_the_estimate_with_percentiles_of_the_draws() -> None:
@@ -73,3 +73,20 @@ def test_a_center_that_rose_in_the_last_row_has_negative_forgetting() -> None:
 def test_metrics_without_a_term_are_undefined() -> None:
     pooled = np.array([[[0.1, 0.2], [0.5, 0.7]]])
     assert [np.isnan(f(pooled, (1, 1))[0]) for f in (backward_transfer, forgetting, forward_transfer)] == [True] * 3
+
+
+def test_a_figure_of_a_cohort_is_computed_on_the_drawn_cohort() -> None:
+    """One case of each class, in order: 1 where both are drawn (half of the draws), undefined where one is."""
+    scores = cohort_scores(1, {"a": [classified(0, 0.2), classified(1, 0.8)]})
+    draws = draw_patients(scores.cases, count=2000)
+    values = matrices_of(scores, draws)
+    assert np.isnan(values[:, 0]).all()
+    assert values[0, 1, 0] == 1.0
+    assert np.mean(np.isnan(values[1:, 1, 0])) == pytest.approx(0.5, abs=0.05)
+    assert interval(values[:, 1, 0]) == Interval(1.0, 1.0, 1.0)
+
+
+def test_a_run_that_lacks_a_case_of_the_draws_has_its_own_cohort() -> None:
+    scores = cohort_scores(1, {"a": [classified(0, 0.2), classified(1, 0.8)]})
+    draws = draw_patients({"a": ("a-0", "a-1", "a-2")}, count=10)
+    assert matrices_of(scores, draws)[0, 1, 0] == 1.0
