@@ -5,12 +5,14 @@ column must mean the same everywhere.
 """
 
 import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from protocol.messages.base import Fraction, Settings
+from protocol.tasks import TaskName
 
 TABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\.csv")
 ENDPOINT = re.compile(r"[a-z][a-z0-9_]{0,31}")
@@ -149,3 +151,23 @@ class Labels(Settings):
     def covariate_width(self) -> int:
         """Length of the encoded covariates of a case."""
         return sum(covariate.width for covariate in self.covariates.values())
+
+
+def _lacking_class(labels: Labels) -> Iterator[str]:
+    if labels.classes is None:
+        yield "[labels.classes], which names the column of the class"
+
+
+def _lacking_time(labels: Labels) -> Iterator[str]:
+    if not labels.endpoints:
+        yield "[labels.endpoints.NAME] with event, time and unit"
+    if not labels.survival.outputs:
+        yield "labels.survival.edges_days, the edges of the time bins of head 'mtlr'"
+
+
+NEEDED: Mapping[TaskName, Callable[[Labels], Iterable[str]]] = {
+    "segmentation": lambda _labels: (),
+    "classification": _lacking_class,
+    "survival": _lacking_time,
+}
+"""What a task needs of the schema and does not find, in words."""

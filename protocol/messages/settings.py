@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from protocol.messages.base import Fraction, Settings
-from protocol.messages.labels import Labels
+from protocol.messages.labels import NEEDED, Labels
 from protocol.modalities import ModalitySetting
 from protocol.tasks import TaskName
 
@@ -143,13 +143,9 @@ class StudySettings(Settings):
 
     @model_validator(mode="after")
     def _labels_serve_the_tasks(self) -> "StudySettings":
-        labels = self.labels
-        if "classification" in self.tasks and labels.classes is None:
-            raise ValueError("task 'classification' needs [labels.classes], which names the column of the class")
-        if "survival" in self.tasks and not labels.endpoints:
-            raise ValueError("task 'survival' needs [labels.endpoints.NAME] with event, time and unit")
-        if "survival" in self.tasks and not labels.survival.outputs:
-            raise ValueError("survival's head 'mtlr' needs labels.survival.edges_days, the edges of its time bins")
+        lacking = [f"task '{task}' needs {what}" for task in self.tasks for what in NEEDED[task](self.labels)]
+        if lacking:
+            raise ValueError("; ".join(lacking))
         return self
 
 
