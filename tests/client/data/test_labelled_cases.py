@@ -128,6 +128,9 @@ def test_a_table_beside_the_folder_makes_no_case_of_another_center_s_patient(fol
     assert join(folder, "p1")[1] == []
     cases, issues = join(folder, "p1", modalities=ALL)
     assert ([case.name for case in cases], issues) == (["p1"], [("row-shared", False)])
+    write_table(folder.parent / "labels.csv", {name: {"center": "x"} for name in ("p1", "p2")})
+    cases, issues = join(folder, "p1", modalities=ALL, rows={"center": "x"})
+    assert ([case.name for case in cases], issues) == (["p1", "p2"], [])
 
 
 def test_a_row_with_no_covariate_and_no_image_is_no_case(folder: Path) -> None:

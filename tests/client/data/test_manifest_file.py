@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from client.data.labels import CaseLabels
 from client.data.manifest_file import read_manifest, write_manifest
 from client.data.scan import scan_center
 from protocol.errors import CaseError, StorageError
+from tests.support.clinical_table import SCHEMA, write_table
 from tests.support.two_cases import scan
 
 
@@ -35,3 +37,12 @@ def test_a_manifest_that_cannot_be_written_leaves_the_old_one(folder: Path, tmp_
     with pytest.raises(StorageError):
         write_manifest(scan(folder), tmp_path / "file" / "manifest.json")
     assert (tmp_path / "file").read_text() == "old"
+
+
+def test_labels_are_read_back_equal(folder: Path, tmp_path: Path):
+    write_table(folder / "labels.csv", {"one": {}, "two": {"death_event": "", "metastasis": "", "age_years": "70.5"}})
+    manifest = scan_center("a", [folder], ("ct", "ehr"), SCHEMA)
+    write_manifest(manifest, tmp_path / "manifest.json")
+    found = read_manifest(tmp_path / "manifest.json")
+    assert found == manifest
+    assert found.cases[1].labels == CaseLabels(None, (None, (60.875, 1)), (1.05, 0.0, 0.0, 1.0, 0.0))
