@@ -6,7 +6,6 @@ from typing import Any
 
 from torch import nn
 
-from client.data.label_checks import raise_if_mislabelled
 from client.data.manifest import Manifest, raise_if_unusable
 from client.data.preprocessing import PreparedCase, prepare_case
 from client.data.scan import scan_center
@@ -49,13 +48,13 @@ def one_for_all(model: nn.Module) -> Callable[[PreparedCase], nn.Module]:
 def scan_folder(data: Path, wanted: ModalitySetting | None, labels: Labels) -> Manifest:
     """The cases of a folder, read only as far as the wanted setting needs, with what their table says by a schema.
 
+    A case whose row says what cannot be is left out; the others can be scored.
+
     Raises:
-        CaseError: no case can be used; the message lists the issues.
-        LabelError: the table says what cannot be.
+        CaseError: no case can be used, or the table as a whole cannot; the message lists the issues.
     """
     asked = MODALITIES if wanted is None else [name for name in MODALITIES if name in parts_of(wanted)]
     manifest = scan_center(data.resolve().name, [data], asked, labels)
-    raise_if_mislabelled(manifest)
     raise_if_unusable(manifest)
     return manifest
 

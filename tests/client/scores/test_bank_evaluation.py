@@ -11,6 +11,7 @@ from protocol.errors import CaseError
 from protocol.messages.labels import Labels
 from protocol.messages.settings import Adapter, Model, Preprocessing, StudySettings
 from protocol.modalities import ModalitySetting
+from tests.support.clinical_table import SCHEMA, write_table
 from tests.support.segmentation_task import row, segmentation
 from tests.support.threshold_network import Threshold
 from tests.support.two_cases import write_two_cases
@@ -66,3 +67,18 @@ def test_an_adapter_s_own_rank_goes_before_the_study_s() -> None:
     sent = {"m#lora_a": np.zeros((6, 3), np.float32), "m#lora_b": np.zeros((3, 6), np.float32)}
     assert at_rank_of(sent, SETTINGS).adapter.rank == 6
     assert at_rank_of({}, SETTINGS) is SETTINGS
+
+
+def test_a_table_alone_is_a_folder_of_cases_and_one_bad_row_leaves_out_its_case(tmp_path: Path) -> None:
+    cells = {"p1": {}, "p2": {"death_days": "-1"}, "p3": {"hpv": ""}}
+    folder = write_table(tmp_path / "others" / "clinical.csv", cells, key="patient").parent
+    manifest = scan_folder(folder, None, SCHEMA)
+    assert [(case.name, case.modalities) for case in manifest.usable] == [("p1", ("ehr",)), ("p3", ("ehr",))]
+    assert evaluation_table([], manifest)["left_out"] == ["p1", "p2", "p3"]
+
+
+def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    folder = write_table(tmp_path / "others" / "clinical.csv", {"p1": {}}).parent
+    (folder / "clinical.csv").write_text("case,death_event\np1,1\n")
+    with pytest.raises(CaseError, match="also metastasis, death_days, distant_event"):
+        scan_folder(folder, None, SCHEMA)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from client.service.cases import Cases
@@ -59,6 +60,19 @@ def test_a_center_with_a_table_and_no_image_takes_part(tmp_path: Path) -> None:
     parts = {"train_cases": 6, "validation_cases": 2, "test_cases": 2}
     assert error == ""
     assert {**facts, "device": ""} == {**parts, "cases": 10, "refused_cases": 0, "modalities": "ehr", "device": ""}
+
+
+def test_a_part_has_targets_and_covariates_and_no_image(tmp_path: Path) -> None:
+    (tmp_path / "hn").mkdir()
+    write_table(tmp_path / "hn" / "labels.csv", {"p1": {}, "p2": {"death_days": "", "metastasis": "0"}})
+    cases = Cases("x", [tmp_path / "hn"], ("ehr",), tmp_path / "home")
+    settings = SETTINGS.model_copy(update={"split": Split(validation=0, test=0)})
+    one, two = cases.part(settings, "train", lambda: None)
+    assert (one.name, one.ct, one.modalities) == ("p1", None, ("ehr",))
+    np.testing.assert_allclose(one.targets["survival"], np.array([[700, 0], [60.875, 1]]))
+    np.testing.assert_array_equal(one.ehr, np.array([1.5, 0, 0, 1, 0], np.float32))
+    np.testing.assert_allclose(two.targets["survival"], np.array([[np.nan, np.nan], [60.875, 1]]))
+    assert (int(one.targets["classification"]), int(two.targets["classification"])) == (1, 0)
 
 
 @pytest.mark.parametrize(
