@@ -214,7 +214,7 @@ def test_a_study_of_the_repository_can_be_run(path: Path) -> None:
     assert {group for stage in found.stages for group in stage.trained} <= groups | {EHR, PET, FUSION, PEFT}
     assert {found.scheme_name(stage) for stage in found.stages} <= set(SCHEMES)
     assert any(center.evaluated for center in found.centers.values())
-    assert found.synthetic == (path.stem == "demo")
+    assert found.synthetic == path.stem.startswith(("demo", "phantom"))
 
 
 def test_the_repository_has_studies() -> None:
