@@ -1,7 +1,6 @@
 """A center's own report: its cases, its scores and its pictures as one self-contained HTML page that stays there."""
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,9 @@ from client.data.manifest import Manifest
 from client.data.manifest_file import read_manifest
 from client.data.synthetic import PREFIX
 from client.data.volume import Grid
+from client.report.cohort_sections import cohort_sections
 from client.report.pictures import CT_WINDOW_HU, Prediction, case_png, orient, read_prediction
+from client.report.task_rows import SEGMENTATION, CaseRow, read_cohorts, read_rows
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_text
 from reporting import formats
@@ -78,7 +79,7 @@ def write_center_report(home: Path, path: Path, *, center: str, formed_by: str =
     """Write the center's own report.
 
     Args:
-        home: where the trainer keeps manifest.json, scores.json and predictions/.
+        home: where the trainer keeps manifest.json, scores.json, cohorts.json and predictions/.
         path: the HTML file; replaced whole or left as it was.
         center: the name the center registered with.
         formed_by: how the centers were formed, in words; printed with the scores when given.
@@ -87,37 +88,21 @@ def write_center_report(home: Path, path: Path, *, center: str, formed_by: str =
         CaseError: there is no readable manifest, or scores.json is broken.
         StorageError: the file cannot be written.
     """
-    manifest = read_manifest(home / "manifest.json")
-    write_text(
-        path,
-        center_html(
-            manifest, read_scores(home / "scores.json"), home / "predictions" / "segmentation", center, formed_by
-        ),
+    write_text(path, center_html(home, read_manifest(home / "manifest.json"), center, formed_by))
+
+
+def mask_scores(rows: Sequence[CaseRow]) -> tuple[StageScore, ...]:
+    """Dice and HD95 of each case."""
+    return tuple(
+        StageScore(row.stage, row.case, row.modalities, row.values["dice"], row.values["hd95_mm"]) for row in rows
     )
 
 
-def read_scores(path: Path) -> tuple[StageScore, ...]:
-    """Scores of test cases in the order in which they were made; none when nothing was scored yet.
-
-    Raises:
-        CaseError: the file is not the list the trainer writes.
-    """
-    if not path.exists():
-        return ()
-    try:
-        rows = [row for row in json.loads(path.read_text(encoding="utf-8")) if row["part"] == "test"]
-        return tuple(
-            StageScore(row["stage"], row["case"], row["modalities"], row["dice"], row["hd95_mm"]) for row in rows
-        )
-    except (ValueError, TypeError, KeyError) as error:
-        raise CaseError(f"scores {path} cannot be read ({error!r}); evaluate again to replace them") from error
-
-
-def center_html(
-    manifest: Manifest, scores: Sequence[StageScore], predictions: Path, center: str, formed_by: str
-) -> str:
-    """The page of one center."""
-    stages = list(dict.fromkeys(row.stage for row in scores))
+def center_html(home: Path, manifest: Manifest, center: str, formed_by: str) -> str:
+    """The page of one center: what masks are worth, then the figures of tasks that answer for cases."""
+    rows = read_rows(home / "scores.json")
+    stages = list(dict.fromkeys(row.stage for of_task in rows.values() for row in of_task))
+    scores = mask_scores(rows.get(SEGMENTATION, ()))
     latest = [row for row in scores if row.stage == stages[-1]]
     settings = formats.in_reading_order(row.modalities for row in scores)
     cases = list(dict.fromkeys(row.case for row in scores))
@@ -132,9 +117,12 @@ def center_html(
         settings=settings,
         latest={(row.case, row.modalities): row for row in latest},
         scored=sorted({row.case for row in latest}),
+        tested={row.case for of_task in rows.values() for row in of_task if row.stage == stages[-1]},
+        masks=bool(scores) or not rows,
+        sections=cohort_sections(home, read_cohorts(home / "cohorts.json"), rows, stages),
         means={setting: means([row for row in latest if row.modalities == setting]) for setting in settings},
         courses={setting: [course(scores, case, setting, stages) for case in sorted(cases)] for setting in settings},
-        pictures=pictures(predictions, latest, _directions(manifest)),
+        pictures=pictures(home / "predictions" / SEGMENTATION, latest, _directions(manifest)),
         window=CT_WINDOW_HU,
     )
 

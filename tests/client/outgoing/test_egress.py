@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from client.outgoing.egress import FACTS
 from protocol.messages.reply import Reply
-from protocol.messages.scores import Comparison
+from protocol.messages.scores import Comparison, Score
 from tests.support.leaving import COMPARED, REPLY, lines_of, reply_with, send
 from tests.support.segmentation_scores import dice_score
 
@@ -64,11 +64,20 @@ def test_comparison_of_a_refused_reply_gives_no_second_reason(tmp_path: Path) ->
         replace(REPLY, scores={"ct": dice_score(cases=1, dice=20200101.0, hd95_mm=None)}),
         replace(REPLY, scores={"ct": dice_score(cases=-1, dice=0.5, hd95_mm=None)}),
         replace(REPLY, scores={"ct": dice_score(cases=1, dice=0.5, hd95_mm=float("nan"))}),
+        replace(REPLY, scores={"ct": Score(9, {"auc": 0.5})}),
+        replace(REPLY, scores={"ct": Score(9, {"concordance/DOE": 0.5})}),
     ],
 )
 def test_unknown_fact_or_score_stops_the_reply(tmp_path: Path, reply: Reply) -> None:
     assert send(reply, tmp_path / "log").error == "egress-refused"
     assert len(lines_of(tmp_path / "log")[0]["held_back"]) == 1
+
+
+def test_a_metric_of_another_task_is_refused_without_its_name_or_value(tmp_path: Path) -> None:
+    """An endpoint's name could be a patient's."""
+    send(replace(REPLY, scores={"ct": Score(9, {"dice": 0.5, "concordance/doe_john": 0.25})}), tmp_path / "log")
+    (reason,) = lines_of(tmp_path / "log")[0]["held_back"]
+    assert reason == "scores of setting 'ct' hold 1 figure(s) that the study's tasks do not have"
 
 
 def test_all_reasons_are_found(tmp_path: Path) -> None:

@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 
+from client.outgoing.payload_egress import EgressLimits
+from protocol.messages.instruction import Instruction
+from protocol.messages.labels import Endpoint, Labels
+from protocol.messages.labels import Survival as SurvivalHead
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison, Score
-from tests.support.leaving import (
-    COMPARED,
-    PAYLOAD,
-    REPLY,
-    lines_of,
-    send,
-)
+from protocol.messages.settings import Model, StudySettings
+from tests.support.leaving import COMPARED, PAYLOAD, REPLY, leave, lines_of, send
 from tests.support.segmentation_scores import dice_score
 
 
@@ -73,3 +72,39 @@ def test_a_loss_without_enough_training_cases_behind_it_is_withheld_alone(tmp_pa
 def test_counts_of_cases_leave_however_small(tmp_path: Path) -> None:
     reply = Reply(center="a", kind="register", facts={"validation_cases": 1, "test_cases": 0})
     assert send(reply, tmp_path / "log") is reply
+
+
+OUTCOMES = StudySettings(
+    study="s",
+    seed=0,
+    model=Model(name="none"),
+    tasks=("survival",),
+    labels=Labels(
+        endpoints={"death": Endpoint(event="death", time="months", unit="months")}, survival=SurvivalHead(head="cox")
+    ),
+)
+
+
+def _survival(log: Path, reply: Reply) -> Reply:
+    """What leaves a center that sends from one case on."""
+    asked = Instruction("evaluate", OUTCOMES, task="survival")
+    return leave(reply, log, EgressLimits(("peft",), minimum_cases=1, maximum_bytes=8), instruction=asked)
+
+
+def test_a_figure_of_a_cohort_needs_five_cases_whatever_the_center_asks_for(tmp_path: Path) -> None:
+    """Of six cases two have no time of death: its concordance stands on four; its pairs are a count and leave."""
+    names = ("concordance", "concordance/death", "pairs/death")
+    score = Score(6, dict(zip(names, (0.5, 0.75, 9.0), strict=True)), dict(zip(names, (0, 2, 2), strict=True)))
+    reply = Reply("a", "evaluate", scores={"ct": score})
+    left = _survival(tmp_path / "log", reply).scores["ct"]
+    assert left.values == {"concordance": 0.5, "concordance/death": None, "pairs/death": 9.0}
+    assert lines_of(tmp_path / "log")[0]["held_back"] == [
+        "concordance (death) of setting 'ct' stands on 4 case(s), this center sends from 5 on"
+    ]
+
+
+def test_a_comparison_of_cohorts_needs_as_many_as_its_metric(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    assert _survival(log, Reply("a", "compare", comparison=Comparison(4, 0.25))).comparison is None
+    assert _survival(log, Reply("a", "compare", comparison=Comparison(5, 0.25))).comparison is not None
+    assert lines_of(log)[0]["held_back"] == ["comparison stands on 4 case(s), this center sends from 5 on"]

@@ -173,3 +173,25 @@ def test_a_case_without_a_second_score_has_no_change():
     assert [cell.text for cell in found.cells] == ["undefined", "0.500", "not scored"]
     assert found.change == "undefined"
     assert (means(rows).dice, means(rows).dice_undefined, means(rows).hd95_mm) == (0.5, 1, 3.0)
+
+
+def test_a_center_whose_cases_have_no_mask_shows_figures_of_its_cohort(tmp_path: Path, page: Callable[..., str]):
+    figures = {"concordance/death": 0.75, "pairs/death": 12.0}
+    cohort = {"stage": "adapt", "modalities": "ehr", "cases": 6, "values": figures, "undefined": {}}
+    (tmp_path / "cohorts.json").write_text(json.dumps([cohort]))
+    row = {"part": "test", "stage": "adapt", "task": "survival", "case": "a", "modalities": "ehr", "risk/death": 0.5}
+    found = page((case("a"),), [row])
+    assert "Survival: figures of the test cohort" in found
+    assert '<tr><th>concordance, death</th><td class="number">0.750 (6 cases)</td></tr>' in found
+    assert '<tr><th>a</th><td>EHR</td><td class="number">0.500</td></tr>' in found
+    assert "Dice" not in found
+    assert "1 scored for test" in found
+
+
+def test_masks_and_cohorts_stand_on_one_page(tmp_path: Path, page: Callable[..., str]):
+    (tmp_path / "cohorts.json").write_text("[]")
+    other = {"part": "test", "stage": "adapt", "task": "survival", "case": "b", "modalities": "ct", "risk/death": 0.5}
+    found = page((case("a", "ct", "gtv"), case("b", "ct")), [*score_rows({"a": 0.5}, setting="ct"), other])
+    assert "Mean Dice, CT</div>" in found
+    assert "Survival: figures of the test cohort" in found
+    assert "2 scored for test" in found

@@ -1,14 +1,17 @@
 """Scores on any folder: which cases are scored, under which setting, and what the table says of the others."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from client.scores.bank_evaluation import at_rank_of, evaluate_cases, evaluation_table, one_for_all, scan_folder
+from client.tasks.contract import CaseScore
 from fusion_models.registry import model_row
 from protocol.errors import CaseError
 from protocol.messages.labels import Labels
+from protocol.messages.scores import Score
 from protocol.messages.settings import Adapter, Model, Preprocessing, StudySettings
 from protocol.modalities import ModalitySetting
 from tests.support.clinical_table import SCHEMA, write_table
@@ -82,3 +85,44 @@ def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (folder / "clinical.csv").write_text("case,death_event\np1,1\n")
     with pytest.raises(CaseError, match="also metastasis, death_days, distant_event"):
         scan_folder(folder, None, SCHEMA)
+
+
+class Outcomes:
+    """A task whose figures are given."""
+
+    def __init__(self, score: Score) -> None:
+        self._score = score
+
+    def summarise(self, _rows: object) -> Score:
+        return self._score
+
+
+def table_of(folder: Path, score: Score, **values: float | None) -> Any:
+    """The table of one case with an outcome beside its mask."""
+    outcomes: Any = Outcomes(score)
+    scores = [(segmentation(), row("one", dice=0.5, hd95_mm=4.0)), (outcomes, CaseScore("one", "ct", values))]
+    return evaluation_table(scores, scan_folder(folder, "ct", Labels()))
+
+
+def test_figures_of_a_cohort_stand_under_their_endpoints(folder: Path) -> None:
+    """One of six cases has no time of death, two none of progression; the figure of both together is left out."""
+    names = ("concordance", "concordance/death", "events/death", "concordance/progression")
+    undefined = dict(zip(names, (0, 1, 1, 2), strict=True))
+    table = table_of(folder, Score(6, dict(zip(names, (0.6, 0.7, 3.0, None), strict=True)), undefined))
+    assert table["cohort"] == {
+        "death": {"cases": 5, "concordance": 0.7, "events": 3.0},
+        "progression": {"cases": 4, "concordance": None},
+    }
+    assert table["mean"] == {"dice": 0.5, "hd95_mm": 4.0}
+
+
+def test_a_cohort_without_endpoints_has_its_figures_by_name(folder: Path) -> None:
+    assert table_of(folder, Score(6, {"auc": 0.75, "accuracy": 0.5}))["cohort"] == {"auc": 0.75, "accuracy": 0.5}
+
+
+def test_a_case_of_several_tasks_has_one_row_for_each_input(folder: Path) -> None:
+    table = table_of(folder, Score(1, {"auc": None}), **{"class": 1.0, "probability/1": None})
+    assert table["cases"] == [
+        {"case": "one", "modalities": "ct", "dice": 0.5, "hd95_mm": 4.0, "class": 1.0, "probability/1": None}
+    ]
+    assert table["undefined"] == 1

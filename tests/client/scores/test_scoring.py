@@ -1,5 +1,8 @@
 """Scores that are computed once: what names a network, what is reused, and what a comparison pairs."""
 
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,13 +11,16 @@ import pytest
 from client.data.preprocessing import PreparedCase
 from client.learning.assembly import arrays_of, build, inject_adapter
 from client.scores import scoring
-from client.scores.scoring import Network, ScoreCache
-from client.tasks.contract import CenterTask
+from client.scores.scoring import Network, ScoreCache, Scored, scores_of
+from client.tasks.contract import CaseScore, CenterTask
+from client.tasks.segmentation import Segmentation
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.registry import model_row
+from protocol.messages.scores import Score
 from protocol.messages.settings import Model, Preprocessing, StudySettings
 from protocol.messages.tensors import BACKBONE, content_hash, group_of
 from tests.support.masked_case import masked
+from tests.support.segmentation_task import row as score_row
 from tests.support.segmentation_task import segmentation
 
 CROP = (16, 16, 16)
@@ -93,3 +99,67 @@ def test_the_oldest_scores_go_first(counted: list[tuple[str, str]]) -> None:
     for name in ("a", "b", "a", "c", "a", "b"):
         cache.score(network(), TASK, made(name), "ct")
     assert [name for name, _ in counted] == ["a", "b", "c", "b"]
+
+
+class OneFigure:
+    """A task whose rows all have one figure, which is the number of rows where it is defined."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def summarise(self, rows: Sequence[CaseScore]) -> Score:
+        defined = sum(row.values[self.name] is not None for row in rows)
+        return Score(len(rows), {self.name: float(defined)}, {self.name: len(rows) - defined})
+
+
+def rows_of(name: str, setting: str, **values: float | None) -> list[CaseScore]:
+    return [CaseScore(case, setting, {name: value}) for case, value in values.items()]
+
+
+def test_tasks_that_scored_other_cases_stand_in_one_score() -> None:
+    """Two cases have a mask, three an outcome, one of them undefined; of four cases 2 and 2 lack a figure."""
+    masks, outcomes = OneFigure("dice"), OneFigure("auc")
+    rows: Any = {
+        masks: rows_of("dice", "ct", a=0.5, b=0.5),
+        outcomes: [*rows_of("auc", "ct", b=1.0, c=1.0, d=None), *rows_of("auc", "ehr", e=1.0)],
+    }
+    assert scores_of(rows) == {
+        "ct": Score(4, {"dice": 2.0, "auc": 2.0}, {"dice": 2, "auc": 2}),
+        "ehr": Score(1, {"auc": 1.0}, {"auc": 0}),
+    }
+
+
+def test_the_scores_of_one_task_are_its_summary() -> None:
+    rows = [score_row("a"), score_row("b", dice=None), score_row("c", "pet", dice=0.25)]
+    assert scores_of({TASK: rows}) == {"ct": TASK.summarise(rows[:2]), "pet": TASK.summarise(rows[2:])}
+
+
+class Renamed(Segmentation):
+    """The same task under another name."""
+
+    name: Any = "survival"
+
+    def score(self, case: PreparedCase, setting: str, _prediction: object) -> CaseScore:
+        return CaseScore(case.name, setting, {})
+
+
+def test_a_case_is_scored_once_for_each_task(counted: list[tuple[str, str]]) -> None:
+    cache, net = ScoreCache(), network()
+    other: Any = Renamed(Preprocessing(crop_zyx=CROP))
+    for task in (TASK, other, TASK):
+        cache.score(net, task, made("a"), "ct")
+    assert counted == [("a", "ct"), ("a", "ct")]
+
+
+def test_a_prediction_comes_back_as_the_task_made_it() -> None:
+    packed = zlib.compress(np.array([0.25, 0.5], np.float32).tobytes())
+    scored = Scored(score_row("a"), (2,), np.dtype(np.float32), packed)
+    assert scored.predicted.dtype == np.float32
+    assert scored.predicted.tolist() == [0.25, 0.5]
+
+
+def test_cases_without_the_target_are_not_scored(counted: list[tuple[str, str]]) -> None:
+    bare = replace(made("bare"), targets={})
+    assert list(ScoreCache().scores(network(), TASK, [bare], ALL)) == []
+    assert ScoreCache().fullest(network(), TASK, [bare]) == {}
+    assert counted == []
