@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from client.report.task_rows import TaskPicture
 from protocol.errors import CaseError
 from reporting import formats
 from strategies.evaluation.classification_metrics import auc, roc_curve
@@ -45,19 +46,11 @@ class ClassifiedCase:
     modalities: str
 
 
-@dataclass(frozen=True)
-class ClassPicture:
-    """One case as the page shows it; `png` is empty and `problem` says why where it could not be drawn."""
-
-    case: str
-    caption: str
-    png: str
-    problem: str = ""
-
-
-def class_pictures(home: Path) -> list[ClassPicture]:
-    """Every predicted case by name."""
-    return [_picture(path) for path in sorted((home / FOLDER).glob("*.npz"))]
+def class_pictures(home: Path) -> list[TaskPicture]:
+    """The curve of the cases that were predicted last, then each of them by name."""
+    read = {path.stem: _try_to_read(path) for path in sorted((home / FOLDER).glob("*.npz"))}
+    known = [case for case in read.values() if isinstance(case, ClassifiedCase) and case.own is not None]
+    return _curve(known) + [case if isinstance(case, TaskPicture) else _picture(case) for case in read.values()]
 
 
 def read_case(path: Path) -> ClassifiedCase:
@@ -119,15 +112,28 @@ def roc_png(truth: Array, probability: Array, values: Sequence[str]) -> bytes:
     return _png(figure)
 
 
-def _picture(path: Path) -> ClassPicture:
+def _try_to_read(path: Path) -> ClassifiedCase | TaskPicture:
     try:
-        case = read_case(path)
+        return read_case(path)
     except CaseError as error:
-        return ClassPicture(path.stem, "", "", problem=str(error))
+        return TaskPicture(path.stem, "", "", problem=str(error))
+
+
+def _curve(cases: Sequence[ClassifiedCase]) -> list[TaskPicture]:
+    """The ROC curve of cases whose class is known; nothing where they define none."""
+    if not cases:
+        return []
+    truth = np.array([case.own for case in cases])
+    png = roc_png(truth, np.stack([case.probability for case in cases]), cases[0].values)
+    caption = f"{len(cases)} case(s) as they were predicted last, each from the fullest input it has"
+    return [TaskPicture("ROC curve", caption, base64.b64encode(png).decode())] if png else []
+
+
+def _picture(case: ClassifiedCase) -> TaskPicture:
     own = "class unknown" if case.own is None else f"class {case.values[case.own]}"
     called = case.values[int(case.probability.argmax())]
     caption = f"From {formats.label(case.modalities)} · {own} · answer {called} ({case.probability.max():.2f})"
-    return ClassPicture(case.name, caption, base64.b64encode(case_png(case)).decode())
+    return TaskPicture(case.name, caption, base64.b64encode(case_png(case)).decode())
 
 
 def _draw_slices(panels: Sequence[Axes], name: str, image: Array, case: ClassifiedCase) -> None:

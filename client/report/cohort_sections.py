@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from client.report.class_pictures import class_pictures
+from client.report.survival_pictures import survival_pictures
 from client.report.task_rows import CaseRow, CohortRow, TaskPicture
 from protocol.messages.scores import Score
 from protocol.tasks import TASKS, TaskName
 from reporting import formats
 
-Draw = Callable[[Path, Sequence[CaseRow]], Sequence[TaskPicture]]
-"""From the center's home and the latest stage's rows of a task to what the page shows of it."""
+Draw = Callable[[Path], Sequence[TaskPicture]]
+"""From the center's home to what the page shows of a task."""
 
-PICTURES: Mapping[TaskName, Draw] = {}
-"""What each task draws; a task that is not here draws nothing."""
+PICTURES: Mapping[TaskName, Draw] = {"classification": class_pictures, "survival": survival_pictures}
+"""What each task draws of the predictions it recorded; a task that is not here draws nothing."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _section(
         ),
         case_columns=columns,
         cases=tuple((row.case, row.modalities, *_values(row, columns)) for row in latest),
-        pictures=() if draw is None else tuple(draw(home, latest)),
+        pictures=() if draw is None else tuple(draw(home)),
     )
 
 

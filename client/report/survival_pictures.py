@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from client.report.task_rows import TaskPicture
 from protocol.errors import CaseError
 from strategies.evaluation.matrix import Floats
 from strategies.evaluation.survival_metrics import calibration, concordance, kaplan_meier, survival_at
@@ -46,22 +47,12 @@ class RecordedCohort:
     horizon_days: float
 
 
-@dataclass(frozen=True)
-class SurvivalPicture:
-    """One endpoint as the page shows it; `problem` says why there is no picture."""
-
-    endpoint: str
-    caption: str
-    png: str
-    problem: str = ""
-
-
-def survival_pictures(home: Path) -> list[SurvivalPicture]:
+def survival_pictures(home: Path) -> list[TaskPicture]:
     """Every endpoint of the cases that were predicted last; none where no time was predicted."""
     try:
         return [_picture(cohort) for cohort in read_cohorts(home)]
     except CaseError as error:
-        return [SurvivalPicture("", "", "", problem=str(error))]
+        return [TaskPicture("predicted times", "", "", problem=str(error))]
 
 
 def read_cohorts(home: Path) -> list[RecordedCohort]:
@@ -153,14 +144,14 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         raise CaseError(f"prediction {path} cannot be read ({error!r}); evaluate the case again") from error
 
 
-def _picture(cohort: RecordedCohort) -> SurvivalPicture:
+def _picture(cohort: RecordedCohort) -> TaskPicture:
     if cohort.days.size < FEWEST:
         problem = f"{cohort.days.size} case(s) with a known time; a curve by risk groups needs {FEWEST}"
-        return SurvivalPicture(cohort.endpoint, "", "", problem)
+        return TaskPicture(cohort.endpoint, "", "", problem)
     found = concordance(cohort.days, cohort.event, cohort.risk)
     value = "undefined" if found.value is None else f"{found.value:.2f}"
     caption = (
         f"{cohort.endpoint}: {cohort.days.size} cases, {int(cohort.event.sum())} events, concordance {value} over "
         f"{found.pairs} comparable pairs of this center's cases"
     )
-    return SurvivalPicture(cohort.endpoint, caption, base64.b64encode(cohort_png(cohort)).decode())
+    return TaskPicture(cohort.endpoint, caption, base64.b64encode(cohort_png(cohort)).decode())

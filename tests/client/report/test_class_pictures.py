@@ -43,10 +43,16 @@ def test_a_case_comes_back_as_it_was_recorded(tmp_path: Path) -> None:
 def test_every_case_is_shown_with_its_class_and_its_answer(tmp_path: Path) -> None:
     write(tmp_path, {"class": None}, name="p2")
     write(tmp_path, {"probability": np.array([0.8, 0.2])})
-    first, second = class_pictures(tmp_path)
+    first, second = class_pictures(tmp_path)  # one case of a known class has no curve
     assert first.caption == "From CT+PET · class sqc · answer adc (0.80)"
     assert second.caption == "From CT+PET · class unknown · answer sqc (0.70)"
     assert base64.b64decode(first.png).startswith(PNG)
+
+
+def test_the_curve_of_cases_of_both_classes_comes_first(tmp_path: Path) -> None:
+    write(tmp_path, name="p1")
+    write(tmp_path, {"class": np.array(0)}, name="p2")
+    assert [picture.title for picture in class_pictures(tmp_path)] == ["ROC curve", "p1", "p2"]
 
 
 def test_a_broken_file_is_told_instead_of_shown(tmp_path: Path) -> None:

@@ -1,14 +1,14 @@
 """What a page says of tasks that answer for cases."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from client.report import cohort_sections as sections
-from client.report.cohort_sections import FigureLine, cohort_sections
+from client.report.cohort_sections import PICTURES, FigureLine, cohort_sections
 from client.report.task_rows import CaseRow, CohortRow, TaskPicture
 from protocol.messages.scores import Score
+from protocol.tasks import TASKS
 
 ROWS = [
     CaseRow("first", "p", "ct", {"risk/death": 0.5}),
@@ -60,10 +60,12 @@ def test_a_task_whose_metrics_are_of_cases_has_no_cohort() -> None:
     assert cohort_sections(HOME, [], {"segmentation": [CaseRow("s", "p", "ct", {"dice": 0.5})]}, ["s"]) == []
 
 
-def test_a_task_draws_its_latest_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    def draw(home: Path, rows: Sequence[CaseRow]) -> list[TaskPicture]:
-        return [TaskPicture(f"{home}: {row.modalities}", "", "") for row in rows]
-
-    monkeypatch.setattr(sections, "PICTURES", {"survival": draw})
+def test_a_task_draws_from_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sections, "PICTURES", {"survival": lambda home: [TaskPicture(f"at {home}", "", "")]})
     (found,) = cohort_sections(HOME, COHORTS, {"survival": ROWS}, ["first", "second"])
-    assert [picture.title for picture in found.pictures] == ["home: ct", "home: ct+ehr"]
+    assert [picture.title for picture in found.pictures] == ["at home"]
+
+
+def test_every_task_of_cohorts_draws() -> None:
+    cohorts = {name for name, task in TASKS.items() if any(metric.of == "cohort" for metric in task.metrics)}
+    assert set(PICTURES) == cohorts
