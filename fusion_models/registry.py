@@ -220,10 +220,10 @@ MODELS: Mapping[str, ModelRow] = {
     "multistage-late-paper": _multistage_late(network.STREAM_PAPER, (96, 176, 256)),
     "multistage-late-small": _multistage_late(network.STREAM_SMALL, (48, 48, 48)),
     "multistage-late-tiny": _multistage_late(network.STREAM_TINY, (16, 16, 16)),
-    "ehr-survival-linear-small": _ehr(ehr.build_linear, ehr.EHR_SMALL),
-    "ehr-survival-linear-tiny": _ehr(ehr.build_linear, ehr.EHR_TINY),
-    "ehr-survival-mlp-small": _ehr(ehr.build_mlp, ehr.EHR_SMALL),
-    "ehr-survival-mlp-tiny": _ehr(ehr.build_mlp, ehr.EHR_TINY),
+    "ehr-survival-linear-small": _ehr(ehr.build_linear, ehr.LINEAR_SMALL),
+    "ehr-survival-linear-tiny": _ehr(ehr.build_linear, ehr.LINEAR_TINY),
+    "ehr-survival-mlp-small": _ehr(ehr.build_mlp, ehr.MLP_SMALL),
+    "ehr-survival-mlp-tiny": _ehr(ehr.build_mlp, ehr.MLP_TINY),
 }
 
 

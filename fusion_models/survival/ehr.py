@@ -1,49 +1,50 @@
 """Networks that read health records alone, for centers without images.
 
-    linear   h = W x                 outputs = H h + c        a linear model of rank at most `width`, shared by all
-    mlp      h = gelu(W x + b)       outputs = H h + c        endpoints and time bins
+    linear, width 0    h = W x              outputs = h + c      an effect of every covariate on every output
+    linear, width w    h = W x              outputs = H h + c    the same of rank w: endpoints and bins share effects
+    mlp                h = gelu(W x + b)    outputs = H h + c
 
-x (b, covariates) holds scaled numbers, categories as one of several, and flags of what is missing; h is (b, width).
-H and c start at zero: before its first step the network gives every case the same risk. No state outside of the
-parameters (no running statistics), so that what travels between centers is the whole network.
+x (b, covariates) holds scaled numbers, categories as one of several, and flags of what is missing; h is (b, width), or
+(b, outputs) where each output has effects of its own. Whatever comes last of W and H starts at zero, and so does c:
+before its first step the network gives every case the same risk. No state outside of the parameters (no running
+statistics), so that what travels between centers is the whole network.
 
-The encoder W is the tensor group `ehr`, H and c are `head`; there is no backbone and nothing to adapt.
+The encoder (W, b) is the tensor group `ehr`, H and c are `head`; there is no backbone and nothing to adapt.
 """
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from fusion_models.contract import Assessor, NoFeaturesOfCtError
 from fusion_models.options import Sizes
 
-EHR_SMALL: Sizes = {"width": 8}
-EHR_TINY: Sizes = {"width": 2}
+LINEAR_SMALL: Sizes = {"width": 0}
+LINEAR_TINY: Sizes = {"width": 2}
+MLP_SMALL: Sizes = {"width": 8}
+MLP_TINY: Sizes = {"width": 2}
+
+
+class Baseline(nn.Module):
+    """What every case has in common: c, added to the outputs (b, outputs)."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, effects: Tensor) -> Tensor:
+        """Outputs (b, outputs)."""
+        return effects + self.bias
 
 
 class EhrAssessor(Assessor):
-    """An encoder of health records and a head on its features.
+    """An encoder of health records (b, covariates) and a head on its features."""
 
-    Args:
-        encoder: (b, covariates) -> (b, width).
-        covariates: length of the vector.
-        width: of the features.
-        outputs: of the head.
-
-    Raises:
-        ValueError: one of the sizes is below 1.
-    """
-
-    def __init__(self, encoder: nn.Module, *, covariates: int, width: int, outputs: int) -> None:
+    def __init__(self, encoder: nn.Module, head: nn.Module, *, covariates: int) -> None:
         super().__init__()
-        sizes = {"covariates": covariates, "width": width, "outputs": outputs}
-        if min(sizes.values()) < 1:
-            raise ValueError(f"a network of EHR needs a study with covariates, and sizes of at least 1; found {sizes}")
         self.covariates = covariates
-        self.ehr = encoder
-        self.head = nn.Linear(width, outputs)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.ehr, self.head = encoder, head
 
     def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> Tensor:
         """Features (b, width) of a vector (b, covariates).
@@ -76,12 +77,40 @@ class EhrAssessor(Assessor):
 
 
 def build_linear(*, crop_zyx: Sequence[int], width: int, outputs: int, covariates: int) -> EhrAssessor:  # noqa: ARG001  (there is no image to crop)
-    """The linear model; a rank below the number of covariates and outputs makes endpoints share what they learn."""
-    encoder = nn.Linear(max(covariates, 1), width, bias=False)
-    return EhrAssessor(encoder, covariates=covariates, width=width, outputs=outputs)
+    """The linear model, of rank `width` or, with 0, of every effect alone.
+
+    Raises:
+        ValueError: covariates or outputs are none.
+    """
+    _check_sizes(outputs, covariates)
+    encoder = nn.Linear(covariates, width or outputs, bias=False)
+    head = _zero_linear(width, outputs) if width else Baseline(outputs)
+    if not width:
+        nn.init.zeros_(encoder.weight)
+    return EhrAssessor(encoder, head, covariates=covariates)
 
 
 def build_mlp(*, crop_zyx: Sequence[int], width: int, outputs: int, covariates: int) -> EhrAssessor:  # noqa: ARG001  (there is no image to crop)
-    """One hidden layer."""
-    encoder = nn.Sequential(nn.Linear(max(covariates, 1), width), nn.GELU())
-    return EhrAssessor(encoder, covariates=covariates, width=width, outputs=outputs)
+    """One hidden layer.
+
+    Raises:
+        ValueError: covariates or outputs are none.
+    """
+    _check_sizes(outputs, covariates)
+    encoder = nn.Sequential(nn.Linear(covariates, width), nn.GELU())
+    return EhrAssessor(encoder, _zero_linear(width, outputs), covariates=covariates)
+
+
+def _check_sizes(outputs: int, covariates: int) -> None:
+    if min(outputs, covariates) < 1:
+        raise ValueError(
+            f"a network of EHR needs a study with covariates and a task of whole cases; found {covariates} covariates "
+            f"and {outputs} outputs"
+        )
+
+
+def _zero_linear(width: int, outputs: int) -> nn.Linear:
+    head = nn.Linear(width, outputs)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head

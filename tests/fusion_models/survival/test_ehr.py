@@ -15,16 +15,17 @@ def linear() -> EhrAssessor:
     return build_linear(crop_zyx=CROP, width=2, outputs=4, covariates=3)
 
 
-@pytest.mark.parametrize("build", [build_linear, build_mlp])
-def test_every_case_has_the_same_risk_before_the_first_step(build) -> None:
-    model = build(crop_zyx=CROP, width=2, outputs=4, covariates=3)
+@pytest.mark.parametrize(("build", "width"), [(build_linear, 0), (build_linear, 2), (build_mlp, 2)])
+def test_every_case_has_the_same_risk_before_the_first_step(build, width: int) -> None:
+    model = build(crop_zyx=CROP, width=width, outputs=4, covariates=3)
     assert torch.equal(model(None, None, VECTOR), torch.zeros(2, 4))
 
 
-def test_one_step_tells_cases_apart() -> None:
-    """The zero head does not stop learning: its own gradient is that of the features."""
+@pytest.mark.parametrize("width", [0, 2])
+def test_one_step_tells_cases_apart(width: int) -> None:
+    """What starts at zero does not stop learning: its own gradient is that of its input."""
     torch.manual_seed(0)
-    model = build_linear(crop_zyx=CROP, width=2, outputs=1, covariates=3)
+    model = build_linear(crop_zyx=CROP, width=width, outputs=1, covariates=3)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     cox_loss(model(None, None, VECTOR), torch.tensor([[[1.0, 1]], [[2.0, 1]]])).backward()
     optimiser.step()
@@ -45,6 +46,17 @@ def test_parameters_are_those_of_the_encoder_and_the_head() -> None:
     shapes = {name: tuple(parameter.shape) for name, parameter in linear().named_parameters()}
     assert shapes == {"ehr.weight": (2, 3), "head.weight": (4, 2), "head.bias": (4,)}
     assert not list(linear().buffers())
+
+
+def test_without_a_width_every_covariate_has_an_effect_on_every_output() -> None:
+    """W 4 x 3 in `ehr`, c 4 in `head`; outputs W x + c."""
+    model = build_linear(crop_zyx=CROP, width=0, outputs=4, covariates=3)
+    parameters = dict(model.named_parameters())
+    assert {name: tuple(p.shape) for name, p in parameters.items()} == {"ehr.weight": (4, 3), "head.bias": (4,)}
+    for parameter in parameters.values():
+        torch.nn.init.normal_(parameter)
+    expected = VECTOR @ parameters["ehr.weight"].T + parameters["head.bias"]
+    assert torch.allclose(model(None, None, VECTOR), expected)
 
 
 def test_images_are_refused() -> None:
