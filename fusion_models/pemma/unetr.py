@@ -112,16 +112,19 @@ class PemmaUnetr(Segmenter):
     def hidden_states(self, tokens: Tensor) -> list[Tensor]:
         """The decoder's inputs, finest tap first, last the normalised output: each (b, n, d), the first n rows."""
         n: int = self.vit.patch_embedding.n_patches
-        return [state[:, :n] for state in self.states(tokens)]
+        return self.states(tokens, slice(0, n))
 
-    def states(self, tokens: Tensor) -> list[Tensor]:
-        """Outputs of the tapped blocks, finest first, last the normalised output: each in the shape of `tokens`."""
+    def states(self, tokens: Tensor, rows: slice = slice(None)) -> list[Tensor]:
+        """Outputs of the tapped blocks, finest first, last the normalised output: `rows` of the tokens of each.
+
+        Rows are cut where a state is made: cut later, gradients would be summed in another order.
+        """
         found: list[Tensor] = []
         for index, block in enumerate(self.vit.blocks.children()):
             tokens = block(tokens)
             if index in self.taps:
-                found.append(tokens)
-        return [*found, self.vit.norm(tokens)]
+                found.append(tokens[:, rows])
+        return [*found, self.vit.norm(tokens)[:, rows]]
 
     def skip(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
         """z = z_C + beta * z_P over the present modalities: (b, f, z, y, x)."""
