@@ -1,0 +1,339 @@
+"""Prognosis at four real hospitals: federated MTLR and Cox beside pooled and local Cox, cross-validated.
+
+    OMP_NUM_THREADS=1 python benchmarks/hn_prognosis.py --data ../shared/data [--folds 5] [--repeats 10] [--late 4]
+
+218 patients with head-and-neck cancer, health records alone, three endpoints. Everything of the federated arms is the
+platform's: the study studies/hn-prognosis.toml with its covariates, local training with SCAFFOLD, the mean of a round.
+In every repeat each patient is predicted once, by models that never saw the patient.
+
+    federated mtlr   the study as it is
+    federated cox    the same with the Cox head
+    pooled cox       scikit-survival's Cox of all hospitals' patients in one place, ridge PENALTY, ties by Efron
+    local cox        the same at each hospital alone, which predicts its own patients
+
+Two concordances, both of pairs within one fold. `cohort`: all pairs of a fold, also of patients of two hospitals, which
+only a benchmark may form; local models, whose risks have no common scale, have none. `within`: pairs of one hospital,
+summed over hospitals, as a federation reports it. Intervals are 95 % of a bootstrap over patients, all arms, folds and
+repeats on the same resamples; repeats share their patients and say how much the folds matter, no more.
+
+Late arrival: three hospitals train, then the fourth alone from their model, with SCAFFOLD anew, for a third
+of the rounds. Forgetting is the concordance within the three before its arrival minus after it. The last line is JSON.
+"""
+
+import argparse
+import json
+import tempfile
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress, TaskID
+from rich.table import Table
+from sksurv.linear_model import CoxPHSurvivalAnalysis
+from sksurv.util import Surv
+
+from client.data.preprocessing import PreparedCase
+from client.data.targets import add_labels
+from client.learning.assembly import arrays_of, assemble, build, row_of, tensor_specs
+from client.learning.outcome import support_of
+from client.learning.trainable import train_only
+from client.learning.training import train_locally
+from client.local_terms.scaffold import CONTROL, Scaffold
+from client.service.cases import Cases
+from client.tasks.building import build_task
+from fusion_models.adapters.keys import parameters_by_key
+from protocol.messages.payload import Payload
+from protocol.messages.settings import StudySettings, Training
+from protocol.messages.tensors import Tensors
+from server.study.file import Study, read_study
+from strategies.aggregation import fedit
+from strategies.aggregation.contract import Base
+from strategies.continual.memory import merge_controls
+from strategies.evaluation.folds import stratified_folds
+from strategies.evaluation.survival_metrics import sums_over_pairs
+
+STUDY = Path(__file__).parents[1] / "studies" / "hn-prognosis.toml"
+PENALTY = 0.1
+DRAWS = 2000
+FEDERATED = {"federated mtlr": "mtlr", "federated cox": "cox"}
+ARMS = (*FEDERATED, "pooled cox", "local cox")
+Floats = NDArray[np.float64]
+Centers = Mapping[str, Sequence[PreparedCase]]
+Risks = dict[str, Floats]
+
+
+def read_centers(study: Study, data: Path) -> dict[str, list[PreparedCase]]:
+    """The patients of each hospital, with the covariates and times that the study reads."""
+    found = {}
+    with tempfile.TemporaryDirectory() as home:
+        for name, center in study.centers.items():
+            folders = [data / folder for folder in center.folders]
+            cases = Cases(name, folders, center.modalities, Path(home) / name, center.rows)
+            usable = cases.manifest(study.settings).usable
+            found[name] = [add_labels(PreparedCase(case.name), case.labels) for case in usable]
+    return found
+
+
+class Federation:
+    """Trains one network of the study over hospitals.
+
+    Args:
+        study: as its file says. head: in place of the study's own. advance: is called after every round of a center.
+    """
+
+    def __init__(self, study: Study, head: str, progress: Progress, bar: TaskID) -> None:
+        survival = study.settings.labels.survival.model_copy(update={"head": head})
+        labels = study.settings.labels.model_copy(update={"survival": survival})
+        self.settings: StudySettings = study.settings.model_copy(update={"labels": labels})
+        self.row, self.task = row_of(self.settings), build_task("survival", self.settings)
+        self.study, self.stage = study, study.stages[0]
+        self._progress, self._bar = progress, bar
+
+    def start(self) -> Tensors:
+        """What every network of the study starts from."""
+        return arrays_of(parameters_by_key(build(self.settings, self.row)))
+
+    def train(self, centers: Centers, shared: Tensors, *, rounds: int, seed: Sequence[int]) -> Tensors:
+        """The shared tensors after rounds of local training and averaging."""
+        groups = {spec.key: spec.group for spec in tensor_specs(self._network(shared), self.row.pathways)}
+        base = Base(groups, frozen={}, alpha=1, rank=1, settings=self.study.strategy.aggregation)
+        own: dict[str, Tensors] = {}
+        control: Tensors = {}
+        for number in range(rounds):
+            before, payloads = dict(own), []
+            training = self.study.training_in(self.stage.model_copy(update={"rounds": rounds}), number)
+            for place, name in enumerate(sorted(centers)):
+                received = {**shared, **own.get(name, {}), **control}
+                generator = np.random.default_rng([*seed, number, place])
+                payload, own[name] = self._round(name, centers[name], training, received, generator)
+                payloads.append(payload)
+                self._progress.advance(self._bar)
+            shared = fedit.aggregate(shared, payloads, base, {}).shared
+            control = merge_controls(control, before, own, len(centers))
+        return shared
+
+    def _round(
+        self, name: str, cases: Sequence[PreparedCase], training: Training, received: Tensors, rng: np.random.Generator
+    ) -> tuple[Payload, Tensors]:
+        """One center's round: its payload, and its control variate."""
+        model = self._network(received)
+        parameters = train_only(model, training.groups, self.row.pathways)
+        term = Scaffold(parameters, received)
+        trained = train_locally(
+            model,
+            parameters,
+            cases,
+            task=self.task,
+            training=training,
+            model_settings=self.row.settings,
+            rng=rng,
+            terms=[term] if training.terms.get("scaffold") else [],
+        )
+        support = support_of(trained, training.groups)
+        control = {key: array for key, array in term.outcome().items() if key.endswith(CONTROL)}
+        return Payload(name, "", "all", 0, tensors=arrays_of(parameters), support=support), control
+
+    def risks(self, shared: Tensors, cases: Iterable[PreparedCase]) -> Risks:
+        """Predicted risks (endpoints,) of each case."""
+        model = self._network(shared)
+        return {case.name: self.task.predict(model, case, "ehr")[:, 0].astype(np.float64) for case in cases}
+
+    def _network(self, tensors: Tensors) -> torch.nn.Module:
+        return assemble(self.settings, self.row, {}, tensors)
+
+
+def cox_risks(train: Sequence[PreparedCase], test: Sequence[PreparedCase]) -> Risks:
+    """Risks of scikit-survival's Cox; an endpoint without an event in training is NaN."""
+    covariates = np.array([case.ehr for case in train], dtype=np.float64)
+    kept = covariates.std(axis=0) > 0
+    asked = np.array([case.ehr for case in test], dtype=np.float64)
+    times = np.array([case.targets["survival"] for case in train], dtype=np.float64)
+    columns = []
+    for days, event in (times[:, place].T for place in range(times.shape[1])):
+        if not event.any():
+            columns.append(np.full(len(test), np.nan))
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = CoxPHSurvivalAnalysis(alpha=PENALTY, ties="efron")
+            model.fit(covariates[:, kept], Surv.from_arrays(event > 0, days))
+        columns.append(asked[:, kept] @ model.coef_)
+    return dict(zip([case.name for case in test], np.stack(columns, axis=1), strict=True))
+
+
+def predict_fold(
+    federations: Mapping[str, Federation], centers: Centers, test: set[str], seed: Sequence[int]
+) -> dict[str, Risks]:
+    """The test patients' risks by arm."""
+    train = {name: [case for case in cases if case.name not in test] for name, cases in centers.items()}
+    tested = {name: [case for case in cases if case.name in test] for name, cases in centers.items()}
+    everyone = [case for cases in tested.values() for case in cases]
+    found = {}
+    for arm, federation in federations.items():
+        shared = federation.train(train, federation.start(), rounds=federation.stage.rounds, seed=seed)
+        found[arm] = federation.risks(shared, everyone)
+    found["pooled cox"] = cox_risks([case for cases in train.values() for case in cases], everyone)
+    found["local cox"] = {}
+    for name, cases in train.items():
+        if tested[name]:
+            found["local cox"] |= cox_risks(cases, tested[name])
+    return found
+
+
+class Judge:
+    """Adds up concordant and comparable pairs over folds, in the patients themselves and in resamples of them."""
+
+    def __init__(self, centers: Centers) -> None:
+        self.cases = [case for cases in centers.values() for case in cases]
+        self.places = {case.name: place for place, case in enumerate(self.cases)}
+        self.hospital = np.array([name for name, cases in centers.items() for _ in cases])
+        self.times = np.array([case.targets["survival"] for case in self.cases], dtype=np.float64)
+        count = len(self.cases)
+        draws = np.random.default_rng(1).multinomial(count, np.full(count, 1 / count), DRAWS)
+        self.weights = np.concatenate([np.ones((1, count)), draws])
+        self.sums: dict[tuple[str, str, int], Floats] = {}
+
+    def add(self, arm: str, risks: Risks, *, hospitals: Sequence[str] = ()) -> None:
+        """Count the pairs of a fold's patients, of some hospitals alone where they are named."""
+        places = np.array([self.places[name] for name in risks])
+        if hospitals:
+            places = places[np.isin(self.hospital[places], hospitals)]
+        risk = np.full((len(self.cases), self.times.shape[1]), np.nan)
+        for name, values in risks.items():
+            risk[self.places[name]] = values
+        for endpoint in range(self.times.shape[1]):
+            self._count((arm, "cohort", endpoint), places, risk[:, endpoint], endpoint)
+            for name in np.unique(self.hospital[places]):
+                own = places[self.hospital[places] == name]
+                self._count((arm, "within", endpoint), own, risk[:, endpoint], endpoint)
+                self._count((arm, str(name), endpoint), own, risk[:, endpoint], endpoint)
+
+    def _count(self, key: tuple[str, str, int], places: NDArray[np.int64], risk: Floats, endpoint: int) -> None:
+        known = places[~np.isnan(risk[places])]
+        days, event = self.times[known, endpoint].T
+        found = np.stack(sums_over_pairs(days, event > 0, risk[known], self.weights[:, known]))
+        self.sums[key] = self.sums.get(key, np.zeros_like(found)) + found
+
+    def concordance(self, arm: str, pairs: str, endpoint: int) -> Floats:
+        """In the patients (first) and in every resample; NaN where there is no pair."""
+        concordant, comparable = self.sums[arm, pairs, endpoint]
+        return np.divide(concordant, comparable, out=np.full(comparable.shape, np.nan), where=comparable > 0)
+
+    def mean(self, arm: str, pairs: str) -> Floats:
+        """The plain mean over endpoints."""
+        return np.mean([self.concordance(arm, pairs, endpoint) for endpoint in range(self.times.shape[1])], axis=0)
+
+
+def interval(values: Floats) -> list[float]:
+    """The figure itself and the ends of its 95 % interval over the resamples that define it."""
+    return [float(values[0]), *np.nanquantile(values[1:], [0.025, 0.975]).tolist()]
+
+
+def summarise(judge: Judge, endpoints: Sequence[str], arms: Sequence[str]) -> dict[str, Any]:
+    """Every arm by endpoint and over all, and its difference from pooled Cox."""
+    found: dict[str, Any] = {}
+    for pairs in ("cohort", "within"):
+        shown = [arm for arm in arms if pairs == "within" or arm != "local cox"]
+        values = {
+            arm: {name: judge.concordance(arm, pairs, place) for place, name in enumerate(endpoints)}
+            | {"mean": judge.mean(arm, pairs)}
+            for arm in shown
+        }
+        found[pairs] = {arm: {name: interval(each) for name, each in of_arm.items()} for arm, of_arm in values.items()}
+        found[f"{pairs}, minus pooled cox"] = {
+            arm: {name: interval(each - values["pooled cox"][name]) for name, each in of_arm.items()}
+            for arm, of_arm in values.items()
+            if arm != "pooled cox"
+        }
+    return found
+
+
+def cross_validate(federations: Mapping[str, Federation], centers: Centers, *, folds: int, repeats: int) -> Judge:
+    """All arms over all folds; folds are alike in hospital and in whether any event came."""
+    judge = Judge(centers)
+    for repeat, fold, test in folds_of(centers, folds, repeats):
+        for arm, risks in predict_fold(federations, centers, test, [repeat, fold]).items():
+            judge.add(arm, risks)
+    return judge
+
+
+def folds_of(centers: Centers, folds: int, repeats: int) -> Iterable[tuple[int, int, set[str]]]:
+    """Repeat, fold and the names of its test patients."""
+    strata = {
+        case.name: (int(np.nansum(case.targets["survival"][:, 1]) > 0), name)
+        for name, cases in centers.items()
+        for case in cases
+    }
+    for repeat in range(repeats):
+        for fold, test in enumerate(stratified_folds(strata, folds, np.random.default_rng([0, repeat]))):
+            yield repeat, fold, set(test)
+
+
+def late_arrivals(federation: Federation, centers: Centers, *, folds: int, repeats: int) -> dict[str, Any]:
+    """Each hospital in turn after the others: concordance before and after, within the others and within itself."""
+    found: dict[str, Any] = {}
+    for late in sorted(centers):
+        judge, others = Judge(centers), [name for name in sorted(centers) if name != late]
+        for repeat, fold, test in folds_of(centers, folds, repeats):
+            train = {name: [case for case in cases if case.name not in test] for name, cases in centers.items()}
+            tested = [case for cases in centers.values() for case in cases if case.name in test]
+            first = {name: train[name] for name in others}
+            before = federation.train(first, federation.start(), rounds=federation.stage.rounds, seed=[2, repeat, fold])
+            arrival = max(1, federation.stage.rounds // 3)
+            after = federation.train({late: train[late]}, before, rounds=arrival, seed=[3, repeat, fold])
+            for moment, shared in (("before", before), ("after", after)):
+                risks = federation.risks(shared, tested)
+                judge.add(f"others {moment}", risks, hospitals=others)
+                judge.add(f"own {moment}", risks, hospitals=[late])
+        values = {
+            name: judge.mean(name, "within") for name in ("others before", "others after", "own before", "own after")
+        }
+        found[late] = {name: interval(each) for name, each in values.items()}
+        found[late]["forgetting"] = interval(values["others before"] - values["others after"])
+        found[late]["gain"] = interval(values["own after"] - values["own before"])
+    return found
+
+
+def show(title: str, rows: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """One table of figures with intervals."""
+    names = list(next(iter(rows.values())))
+    table = Table("", *names, title=title)
+    for name, figures in rows.items():
+        table.add_row(name, *("{:.3f} ({:.3f}, {:.3f})".format(*figures[each]) for each in names))
+    Console(width=160).print(table)
+
+
+def main() -> None:
+    """Read, cross-validate, judge and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds hn_clinical")
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--late", type=int, default=4, help="repeats of the late arrivals; 0 leaves them out")
+    options = parser.parse_args()
+    study = read_study(STUDY)
+    centers, endpoints = read_centers(study, options.data), list(study.settings.labels.endpoints)
+    with Progress(console=Console(stderr=True)) as progress:
+        rounds = study.stages[0].rounds
+        late = options.folds * options.late * len(centers) * (3 * rounds + max(1, rounds // 3))
+        total = options.folds * options.repeats * len(FEDERATED) * rounds * len(centers) + late
+        bar = progress.add_task("rounds at a center", total=total)
+        federations = {arm: Federation(study, head, progress, bar) for arm, head in FEDERATED.items()}
+        judge = cross_validate(federations, centers, folds=options.folds, repeats=options.repeats)
+        federation = federations["federated mtlr"]
+        arrivals = late_arrivals(federation, centers, folds=options.folds, repeats=options.late) if late else {}
+    result = summarise(judge, endpoints, ARMS)
+    for title, rows in (*result.items(), *([("late arrival", arrivals)] if arrivals else [])):
+        show(title, rows)
+    patients = {name: len(cases) for name, cases in centers.items()}
+    facts = {"patients": patients, "folds": options.folds, "repeats": options.repeats, "late_repeats": options.late}
+    print(json.dumps({"benchmark": "hn_prognosis", **facts, "concordance": result, "late_arrival": arrivals}))
+
+
+if __name__ == "__main__":
+    main()
