@@ -114,9 +114,10 @@ class _Reader:
         if not text:
             return None
         number = _parse(text)
-        for place, value in enumerate(values):
-            if text == value or (number is not None and number == _parse(value)):
-                return place
+        equal = [value for value in values if value == text]
+        equal += [value for value in values if number is not None and number == _parse(value)]
+        if equal:
+            return values.index(equal[0])
         self._tell(code, column, f"one of {', '.join(values)}", step)
         return None
 

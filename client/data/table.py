@@ -6,6 +6,7 @@ Columns are found whatever their capitals. What cannot be understood is refused 
 import codecs
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ DELIMITERS = (",", ";", "\t")
 SEPARATOR_LINE = "sep="
 USUAL_NAMES = ("labels.csv", "clinical.csv")
 PARTICIPANTS = "participants.csv"
+QUOTED = re.compile(r'"[^"]*"')
 CASE_COLUMNS = ("case", "patient")
 MISSING = frozenset({"", "na", "nan"})
 
@@ -112,9 +114,10 @@ def read_table(path: Path) -> Table:
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
     """Number and cells of each line that is not blank, header first."""
     text = _decode(path)
-    first = text.split("\n", 1)[0].strip().strip('"')
-    says = first.startswith(SEPARATOR_LINE) and len(first) == len(SEPARATOR_LINE) + 1
-    delimiter = first[-1] if says else max(DELIMITERS, key=first.count)
+    first = text.split("\n", 1)[0].strip()
+    said = first.strip('"')
+    says = said.startswith(SEPARATOR_LINE) and len(said) == len(SEPARATOR_LINE) + 1
+    delimiter = said[-1] if says else max(DELIMITERS, key=re.sub(QUOTED, "", first).count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         found = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]

@@ -8,7 +8,7 @@ import pytest
 from client.data.checks import Issue, Subject
 from client.data.labels import CaseLabels, columns_of, read_labels
 from client.data.table import Row
-from protocol.messages.labels import Category, Labels
+from protocol.messages.labels import Category, Classes, Labels
 from tests.support.clinical_table import SCHEMA, SOUND
 
 PLACE = Subject("a", "p1", Path("/data"))
@@ -27,6 +27,12 @@ def test_a_sound_row_is_read_whole_with_times_in_days() -> None:
 
 def test_numbers_of_a_table_with_gaps_are_the_same_values() -> None:
     assert read({"metastasis": "1.0", "death_event": "0.0", "hpv": "1.0"}) == read()
+
+
+def test_a_value_that_is_spelled_exactly_goes_before_an_equal_number() -> None:
+    schema = Labels(classes=Classes(column="grade", values=("1", "01")))
+    labels, issues = read_labels(Row(2, {"grade": "01"}), schema, PLACE, "labels.csv", ehr=False)
+    assert (labels.class_index, issues) == (1, [])
 
 
 def test_without_ehr_no_covariate_is_read() -> None:

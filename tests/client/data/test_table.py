@@ -29,8 +29,21 @@ def write(path: Path, content: str | bytes = PLAIN) -> Path:
         "Case , AGE\n p1 , 61\np2,NA\n\n",
         "case,age,\np1,61,\np2,nan,\n",
         'case,age\n"p1","61"\n"p2",""\n',
+        '"case";"age";"weight, height, sex"\np1;61;\np2;;\n',
     ],
-    ids=["plain", "bom", "utf-16", "semicolon", "tab", "crlf", "sep", "capitals", "unnamed-empty", "quoted"],
+    ids=[
+        "plain",
+        "bom",
+        "utf-16",
+        "semicolon",
+        "tab",
+        "crlf",
+        "sep",
+        "capitals",
+        "unnamed-empty",
+        "quoted",
+        "two",
+    ],
 )
 def test_dialects_say_the_same(tmp_path: Path, content: str | bytes) -> None:
     table = read_table(write(tmp_path / "t.csv", content))
