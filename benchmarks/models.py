@@ -35,7 +35,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from fusion_models.adapters.injection import inject, lora_config
-from fusion_models.losses import deeply_supervised, every_scale
+from fusion_models.contract import FusionModel, NoFeaturesOfCtError, Segmenter, refuse_ehr
+from fusion_models.losses import deeply_supervised
 from fusion_models.registry import build_model, model_row
 
 RANK, ALPHA, CLASSES = 8, 16.0, 2
@@ -53,7 +54,7 @@ SMALL_PEERS = {"features": 12, "feature_size": 8, "hidden_size": 96, "mlp_dim": 
 class Arm:
     """A network: how it is built for crops (z, y, x), which projections carry adapters, which modules never do."""
 
-    build: Callable[[Sequence[int]], nn.Module]
+    build: Callable[[Sequence[int]], FusionModel]
     targets: tuple[str, ...]
     spared: tuple[str, ...] = ()
 
@@ -78,26 +79,37 @@ class Step:
     peak_mib: float
 
 
-class Stacked(nn.Module):
+class Stacked(Segmenter):
     """A network of one image as a network of CT and PET: two channels of a volume (b, 2, z, y, x)."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, ct: Tensor, pet: Tensor) -> Tensor:
+    def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> Tensor:
+        """Both images as channels: (b, 2, z, y, x)."""
+        refuse_ehr(self, ehr)
+        if ct is None or pet is None:
+            raise ValueError("the benchmark gives CT and PET")
+        return torch.cat([ct, pet], dim=1)
+
+    def decode(self, features: Tensor) -> Tensor:
         """Logits (b, classes, z, y, x)."""
-        return self.network(torch.cat([ct, pet], dim=1))
+        return self.network(features)
+
+    def pool_features(self, ct: Tensor) -> Tensor:  # noqa: ARG002  (there are none)
+        """There are none of CT alone."""
+        raise NoFeaturesOfCtError(self)
 
 
-def unetr(crop_zyx: Sequence[int], **sizes: Any) -> nn.Module:
+def unetr(crop_zyx: Sequence[int], **sizes: Any) -> Stacked:
     """MONAI's UNETR on crops, or on slices where a crop is one."""
     if crop_zyx[0] == 1:
         return stack_slice(UNETR(2, CLASSES, tuple(crop_zyx[1:]), spatial_dims=2, **sizes))
     return Stacked(UNETR(2, CLASSES, tuple(crop_zyx), **sizes))
 
 
-def swin_unetr(crop_zyx: Sequence[int], *, features: int) -> nn.Module:
+def swin_unetr(crop_zyx: Sequence[int], *, features: int) -> Stacked:
     """MONAI's Swin UNETR on crops, or on slices where a crop is one."""
     with torch.device("cpu"):  # it reads values while it is built, which the meta device has not
         if crop_zyx[0] == 1:
@@ -170,12 +182,14 @@ def size(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def step_of(model: nn.Module, inputs: Sequence[Tensor], label: Tensor) -> Callable[[], None]:
+def step_of(model: FusionModel, inputs: Sequence[Tensor], label: Tensor) -> Callable[[], None]:
     """One optimiser step of a network on fixed inputs."""
+    if not isinstance(model, Segmenter):
+        raise TypeError(f"{type(model).__name__} gives no mask, so it has no loss at every scale")
     optimiser = torch.optim.AdamW([parameter for parameter in model.parameters() if parameter.requires_grad], lr=1e-4)
 
     def step() -> None:
-        deeply_supervised(every_scale(model, *inputs), label).backward()
+        deeply_supervised(model.scales(*inputs), label).backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         if label.is_cuda:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from monai.losses import DiceCELoss
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def dice_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
@@ -16,12 +16,6 @@ def dice_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     """
     loss: Tensor = DiceCELoss(softmax=True, to_onehot_y=True)(logits, label)
     return loss
-
-
-def every_scale(model: nn.Module, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
-    """The logits a model is trained on, finest first: of its `scales` where it has them, else of its forward pass."""
-    scales = getattr(model, "scales", None)
-    return [model(ct, pet)] if scales is None else scales(ct, pet)
 
 
 def deeply_supervised(scales: Sequence[Tensor], label: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from fusion_models.adapters.injection import (
     adapter_layers,
     inject,
     inject_beside,
+    lay_out,
     load,
     lora_config,
     matching_targets,
@@ -109,7 +110,8 @@ def assemble(
         load(model, _torch(loaded))
     except ValueError as error:
         raise ModelError(f"model '{settings.model.name}': {error}") from error
-    return model.to(device).to(memory_format=MEMORY_FORMATS[row.spatial_dims])  # type: ignore[call-overload]
+    lay_out(model.to(device), MEMORY_FORMATS[row.spatial_dims])
+    return model
 
 
 @cache

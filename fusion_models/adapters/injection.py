@@ -119,6 +119,15 @@ def reset_magnitudes(model: nn.Module) -> None:
                 layer.weight.copy_(layer.get_weight_norm(weight, torch.zeros_like(weight), module.scaling[name]))
 
 
+def lay_out(model: nn.Module, memory_format: torch.memory_format) -> nn.Module:
+    """The model in a memory format, in place; factors A stay contiguous, because peft's DoRA views them as matrices."""
+    model.to(memory_format=memory_format)  # type: ignore[call-overload]
+    for layer in adapter_layers(model).values():
+        for factor in layer.lora_A.values():
+            factor.weight.data = factor.weight.data.contiguous()
+    return model
+
+
 def _draw(model: nn.Module, role: str, generator: torch.Generator) -> None:
     for key, parameter in parameters_by_key(model).items():
         if key.endswith(f"#{role}"):

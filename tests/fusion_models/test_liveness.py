@@ -13,20 +13,25 @@ from torch import Tensor, nn
 from client.learning.assembly import arrays_of, assemble, build, inject_adapter
 from client.learning.trainable import train_only
 from fusion_models.adapters.keys import parameters_by_key
-from fusion_models.losses import every_scale
+from fusion_models.contract import Assessor, Segmenter
+from fusion_models.modality import Inputs
 from fusion_models.registry import model_row
 from protocol.messages.settings import ROLES, Adapter, Model, OptionValue, Preprocessing, StudySettings
 from protocol.messages.tensors import BACKBONE, NORM, PEFT, ROLE_GROUPS, group_of, role_of
+from tests.support.clinical_table import SCHEMA
 from tests.support.smallest_models import inputs
 
-MODELS_TRIED = ("pemma-unetr-tiny", "pemma-swin-tiny", "vmambax-tiny", "log-vmamba-2d-tiny", "log-vmamba-3d-tiny")
+MODELS_TRIED = (
+    *("pemma-unetr-tiny", "pemma-swin-tiny", "vmambax-tiny", "log-vmamba-2d-tiny", "log-vmamba-3d-tiny"),
+    *("pemma-prognosis-tiny", "multistage-tiny"),
+)
 Arrays = dict[str, NDArray[np.float32]]
 PHASES = [
     (("peft",), ("lora_b", "magnitude")),
     (("peft",), ("lora_a",)),
     (("peft",), ROLES),
     (("center", "norm"), ()),
-    (("pet", "fusion", "peft"), ("lora_b",)),
+    (("pet", "fusion", "ehr", "head", "peft"), ("lora_b",)),
 ]
 SWIN_PATHWAY = ("pemma-swin-tiny", *PHASES[-1])
 """Zero at first, and in part for PET alone: its own test waits for it."""
@@ -44,6 +49,8 @@ def settings_for(
             "study": "small",
             "seed": 5,
             "model": Model(name=name, options=options),
+            "tasks": tuple(dict.fromkeys((row.tasks[0], row.tasks[-1]))),
+            "labels": SCHEMA,
             "adapter": Adapter.model_validate({"method": method, "rank": 2, "alpha": 4}),
             "preprocessing": Preprocessing(crop_zyx=row.crop_zyx),
             "personal": personal,
@@ -69,9 +76,9 @@ def with_residual(rest: Arrays) -> Arrays:
     rng = np.random.default_rng(1)
     carried = {}
     for key in [key for key in rest if key.endswith("#lora_a")]:
-        module, inputs, outputs = key[:-7], rest[key].shape[1], rest[f"{key[:-7]}#lora_b"].shape[0]
-        carried[f"{module}#residual_a"] = rng.normal(0, 0.1, (3, inputs)).astype(np.float32)
-        carried[f"{module}#residual_b"] = rng.normal(0, 0.1, (outputs, 3)).astype(np.float32)
+        module, a, b = key[:-7], rest[key].shape, rest[f"{key[:-7]}#lora_b"].shape
+        carried[f"{module}#residual_a"] = rng.normal(0, 0.1, (3, *a[1:])).astype(np.float32)
+        carried[f"{module}#residual_b"] = rng.normal(0, 0.1, (b[0], 3, *b[2:])).astype(np.float32)
     return rest | carried
 
 
@@ -84,9 +91,12 @@ def output(model: nn.Module) -> Tensor:
 def gradients(model: nn.Module, name: str) -> dict[str, Tensor | None]:
     model.zero_grad(set_to_none=True)
     device = next(model.parameters()).device
-    ct, pet = (None if image is None else image.to(device) for image in inputs(name, "ct+pet")[:2])
-    scales = every_scale(model.train(), ct, pet)
-    torch.stack([scale.square().mean() for scale in scales]).sum().backward()
+    fullest = max(model_row(name).settings, key=len)
+    given = Inputs(*(None if each is None else each.to(device) for each in inputs(name, fullest)))
+    model.train()
+    outputs = model.scales(*given) if isinstance(model, Segmenter) else []
+    outputs += [model.assess(*given)] if isinstance(model, Assessor) else []
+    torch.stack([output.square().mean() for output in outputs]).sum().backward()
     return {key: parameter.grad for key, parameter in parameters_by_key(model).items()}
 
 

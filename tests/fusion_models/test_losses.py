@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fusion_models.losses import deeply_supervised, dice_cross_entropy, every_scale
+from fusion_models.losses import deeply_supervised, dice_cross_entropy
 
 LABEL = torch.tensor([[[0.0, 0.0, 1.0, 1.0]] * 2]).reshape(1, 1, 1, 2, 4)
 
@@ -30,18 +30,3 @@ def test_a_smaller_output_stands_for_the_middle_of_the_label() -> None:
     label = torch.cat([1 - LABEL, LABEL, 1 - LABEL], dim=2)
     found = logits((1, 2, 4), 0)
     assert torch.equal(deeply_supervised([found], label), dice_cross_entropy(found, LABEL))
-
-
-class Plain(nn.Module):
-    def forward(self, ct: Tensor, _pet: None) -> Tensor:
-        return ct
-
-
-class Deep(Plain):
-    def scales(self, ct: Tensor, pet: None) -> list[Tensor]:
-        return [self(ct, pet), self(ct, pet) + 1]
-
-
-def test_a_model_is_trained_on_the_scales_that_it_has() -> None:
-    assert [scale.item() for scale in every_scale(Plain(), torch.zeros(()), None)] == [0]
-    assert [scale.item() for scale in every_scale(Deep(), torch.zeros(()), None)] == [0, 1]

@@ -1,7 +1,5 @@
 """A network from what travels: the identity at first, whatever the backbone; nothing unknown or damaged gets in."""
 
-from typing import cast
-
 import numpy as np
 import pytest
 import torch
@@ -10,12 +8,12 @@ from torch import nn
 
 from client.learning.assembly import arrays_of, assemble, build, inject_adapter, row_of, study_specs, tensor_specs
 from fusion_models.adapters.keys import parameters_by_key
-from fusion_models.registry import MODELS, ModelRow, model_row
+from fusion_models.registry import MODELS, model_row
 from protocol.errors import ModelError
 from protocol.messages.labels import Classes, Labels
-from protocol.messages.settings import Adapter, Model, Personal, Preprocessing, StudySettings
+from protocol.messages.settings import Model, Personal, Preprocessing, StudySettings
 from protocol.messages.tensors import BACKBONE, ROLE_GROUPS, content_hash, group_of, role_of
-from tests.support import records_network
+from tests.support.clinical_table import SCHEMA
 from tests.support.smallest_models import SMALLEST
 
 CROP = (16, 16, 16)
@@ -27,14 +25,19 @@ Arrays = dict[str, NDArray[np.float32]]
 def settings_for(
     model: str = "pemma-unetr-tiny", method: str = "dora", personal: tuple[Personal, ...] = (), seed: int = 5
 ) -> StudySettings:
-    return StudySettings(
-        study="small",
-        seed=seed,
-        model=Model(name=model),
-        adapter=Adapter.model_validate({"method": method, "rank": 2, "alpha": 4}),
-        preprocessing=Preprocessing(crop_zyx=model_row(model).crop_zyx),
-        personal=personal,
-        center_rank=3,
+    tasks = MODELS[model].tasks
+    return StudySettings.model_validate(
+        {
+            "study": "small",
+            "seed": seed,
+            "model": Model(name=model),
+            "tasks": tuple(dict.fromkeys((tasks[0], tasks[-1]))),
+            "labels": SCHEMA,
+            "adapter": {"method": method, "rank": 2, "alpha": 4},
+            "preprocessing": Preprocessing(crop_zyx=model_row(model).crop_zyx),
+            "personal": personal,
+            "center_rank": 3,
+        }
     )
 
 
@@ -220,72 +223,62 @@ def test_the_specs_without_memory_are_those_of_the_model(name: str) -> None:
     inject_adapter(model, settings, model_row(settings.model.name))
     specs = study_specs(settings.model_dump_json())
     assert specs == tensor_specs(model, model_row(name).pathways)
-    assert {"backbone", "peft"} <= {spec.group for spec in specs} <= {"backbone", "peft", *MODELS[name].pathways}
+    adapted = {"backbone", "peft"} if MODELS[name].adapter_targets else set()
+    assert adapted <= {spec.group for spec in specs} <= {*adapted, *MODELS[name].pathways}
 
 
-@pytest.fixture
-def records(monkeypatch: pytest.MonkeyPatch) -> StudySettings:
-    """A survival study of a network that reads EHR alone."""
-    monkeypatch.setitem(cast("dict[str, ModelRow]", MODELS), records_network.NAME, records_network.ROW)
-    return StudySettings(
-        study="s",
-        seed=0,
-        model=Model(name=records_network.NAME),
-        tasks=("survival",),
-        labels=Labels.model_validate(records_network.LABELS),
-        personal=("center", "norm"),
-    )
+RECORDS = StudySettings(
+    study="s",
+    seed=0,
+    model=Model(name="ehr-survival-mlp-tiny"),
+    tasks=("survival",),
+    labels=SCHEMA,
+    personal=("center", "norm"),
+)
+"""A network of EHR alone: 5 entries, two hidden units, two endpoints of two bins."""
 
 
-def test_the_studys_labels_decide_the_sizes_of_a_case(records: StudySettings) -> None:
-    specs = {spec.key: (spec.group, spec.shape) for spec in study_specs(records.model_dump_json())}
+def test_the_studys_labels_decide_the_sizes_of_a_case() -> None:
+    specs = {spec.key: (spec.group, spec.shape) for spec in study_specs(RECORDS.model_dump_json())}
     assert specs == {
-        "trunk.weight": ("ehr", (4, 6)),
-        "trunk.bias": ("ehr", (4,)),
-        "head.weight": ("head", (6, 4)),
-        "head.bias": ("head", (6,)),
+        "ehr.0.weight": ("ehr", (2, 5)),
+        "ehr.0.bias": ("ehr", (2,)),
+        "head.weight": ("head", (4, 2)),
+        "head.bias": ("head", (4,)),
     }
 
 
-def test_a_head_has_an_output_a_class(records: StudySettings) -> None:
-    labels = Labels(classes=Classes(column="kind", values=("a", "b", "c")), covariates=records.labels.covariates)
-    settings = records.model_copy(update={"tasks": ("classification",), "labels": labels})
-    assert arrays_of(parameters_by_key(build(settings, row_of(settings))))["head.weight"].shape == (3, 4)
+def test_a_head_has_an_output_a_class() -> None:
+    labels = Labels(classes=Classes(column="kind", values=("a", "b", "c")))
+    changes = {"model": Model(name="multistage-tiny"), "tasks": ("classification",), "labels": labels}
+    settings = settings_for("multistage-tiny").model_copy(update=changes)
+    assert arrays_of(parameters_by_key(build(settings, row_of(settings))))["head.bias"].shape == (3,)
 
 
-def test_a_model_with_nothing_to_adapt_is_assembled_without_a_backbone(records: StudySettings) -> None:
-    tensors = tensors_of(records, adapted=True)
+def test_a_model_with_nothing_to_adapt_is_assembled_without_a_backbone() -> None:
+    tensors = tensors_of(RECORDS, adapted=True)
     assert not any("#" in key for key in tensors)
     moved = {key: array + 1 for key, array in tensors.items()}
-    found = arrays_of(parameters_by_key(assemble(records, row_of(records), {}, moved)))
+    found = arrays_of(parameters_by_key(assemble(RECORDS, row_of(RECORDS), {}, moved)))
     assert content_hash(found) == content_hash(moved)
 
 
-def test_a_study_that_asks_what_the_model_cannot_do_is_refused(records: StudySettings) -> None:
-    def refused(reason: str, **changes: object) -> None:
-        with pytest.raises(ModelError, match=reason):
-            row_of(records.model_copy(update=changes))
-
-    refused(
-        r"'pemma-unetr-tiny' is for \['segmentation'\], the study trains for \['survival'\]",
-        model=Model(name="pemma-unetr-tiny"),
-    )
-    refused(
-        r"'records' is for \['classification', 'survival'\], the study trains for \['segmentation'\]",
-        tasks=("segmentation",),
-    )
-    both = records.labels.model_copy(update={"classes": Classes(column="kind")})
-    refused(
-        r"one head for cases, the study trains for \['classification', 'survival'\]",
-        tasks=("classification", "survival"),
-        labels=both,
-    )
-    refused(
-        "'records' reads EHR alone, and the study names no", labels=records.labels.model_copy(update={"covariates": {}})
-    )
-
-
-def test_another_count_of_classes_than_contours_have_is_refused() -> None:
-    settings = settings_for().model_copy(update={"model": Model(name="pemma-unetr-tiny", options={"classes": 3})})
-    with pytest.raises(ModelError, match=r"contours are 0 or 1, so option 'classes' .* must be 2, found 3"):
-        row_of(settings)
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"model": Model(name="pemma-unetr-tiny")}, r"is for \['segmentation'\], the study trains for \['survival'\]"),
+        ({"tasks": ("segmentation",)}, r"is for \['survival'\], the study trains for \['segmentation'\]"),
+        (
+            {"model": Model(name="pemma-prognosis-tiny"), "tasks": ("classification", "survival")},
+            r"one head for cases, the study trains for \['classification', 'survival'\]",
+        ),
+        ({"labels": SCHEMA.model_copy(update={"covariates": {}})}, "reads EHR alone, and the study names no"),
+        (
+            {"tasks": ("segmentation",), "model": Model(name="pemma-unetr-tiny", options={"classes": 3})},
+            "contours are 0 or 1, so option 'classes' of model 'pemma-unetr-tiny' must be 2, found 3",
+        ),
+    ],
+)
+def test_a_study_that_asks_what_the_model_cannot_do_is_refused(changes: dict[str, object], reason: str) -> None:
+    with pytest.raises(ModelError, match=reason):
+        row_of(RECORDS.model_copy(update=changes))

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from deploy.study.prepare import idle_pathways, initial_state, prepare, whole_modules
-from fusion_models.registry import MODELS, ModelRow
 from protocol.errors import StudyError
 from protocol.messages.tensors import BACKBONE, ROLE_GROUPS, content_hash, role_of
 from server.rounds.study_run import FRESH
@@ -19,7 +17,6 @@ from server.rounds.transitions import enter_stage
 from server.study.directory import read_prepared
 from server.study.file import read_study
 from strategies.bank.bank import AdapterBank
-from tests.support import records_network
 from tests.support.small_study import STUDY, write_study
 
 PERSONAL = '[strategy]\npersonal = ["center", "norm"]\ncenter_rank = 3\n\n[centers.center-a]'
@@ -162,7 +159,7 @@ seed = 3
 task = "survival"
 
 [model]
-name = "records"
+name = "ehr-survival-linear-tiny"
 
 [labels.endpoints.death]
 event = "died"
@@ -195,14 +192,11 @@ learning_rate = 1e-3
 """
 
 
-def test_a_network_without_backbone_and_adapters_is_prepared_and_entered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_network_without_backbone_and_adapters_is_prepared_and_entered(tmp_path: Path) -> None:
     """From the study file to the first stage: the frozen backbone is the empty one, in the bank too."""
-    monkeypatch.setitem(cast("dict[str, ModelRow]", MODELS), records_network.NAME, records_network.ROW)
     prepare(write_study(tmp_path / "study.toml", RECORDS), tmp_path / "out")
     prepared = read_prepared(tmp_path / "out")
-    assert prepared.groups == {key: key.partition(".")[0].replace("trunk", "ehr") for key in prepared.initial}
+    assert prepared.groups == {key: key.partition(".")[0] for key in prepared.initial}
     assert prepared.adapter_config == {}
     bank = AdapterBank.create(tmp_path / "bank", prepared.study.settings, prepared.adapter_config)
     state = enter_stage(FRESH, prepared.study.stages[0], prepared, bank)
@@ -212,9 +206,7 @@ def test_a_network_without_backbone_and_adapters_is_prepared_and_entered(
 
 
 def test_a_task_that_the_model_is_not_for_is_refused_with_the_study_file(tmp_path: Path) -> None:
-    path = write_study(
-        tmp_path / "study.toml", RECORDS.replace('"records"\n\n[labels', '"pemma-unetr-tiny"\n\n[labels')
-    )
+    path = write_study(tmp_path / "study.toml", RECORDS.replace("ehr-survival-linear-tiny", "pemma-unetr-tiny"))
     with pytest.raises(StudyError, match=r"study.toml: model 'pemma-unetr-tiny' is for \['segmentation'\]"):
         prepare(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fusion_models.adapters.injection import adapter_layers, inject, inject_beside, lora_config
+from fusion_models.adapters.injection import adapter_layers, inject, inject_beside, lay_out, lora_config
 from tests.support.three_adapters import ALPHA, RANK, Net, dense, net, product, tensors_of
 
 
@@ -83,3 +83,18 @@ def test_a_residual_is_frozen_from_the_start() -> None:
     assert not found["#residual_a"].requires_grad
     assert not found["#residual_b"].requires_grad
     assert found["#center_a"].requires_grad
+
+
+@pytest.mark.parametrize("method", ["lora", "dora"])
+def test_an_adapted_convolution_computes_the_same_in_channels_last(method: str) -> None:
+    """In that layout peft's DoRA cannot view A as a matrix, and says so only once a batch comes."""
+    model, x = net("conv", method, dtype=torch.float64)
+    expected = model(x)
+    torch.testing.assert_close(lay_out(model, torch.channels_last_3d)(x), expected)
+    torch.testing.assert_close(lay_out(model, torch.contiguous_format)(x), expected)
+
+
+def test_without_targets_nothing_is_wrapped() -> None:
+    model = nn.Sequential(nn.Linear(2, 2))
+    inject(model, lora_config(method="lora", rank=1, alpha=1, targets=()), seed=0)
+    assert not adapter_layers(model)
