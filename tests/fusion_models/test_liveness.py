@@ -59,7 +59,7 @@ def settings_for(
 
 
 def state(settings: StudySettings) -> tuple[Arrays, Arrays]:
-    """A backbone that has moved away from the seed's, and the fresh rest as a study sends it, with a residual."""
+    """A backbone and pathways that have moved away from the seed's, and fresh adapters, as a study sends them."""
     row = model_row(settings.model.name)
     model, rng = build(settings, row), np.random.default_rng(0)
     inject_adapter(model, settings, row)
@@ -68,7 +68,7 @@ def state(settings: StudySettings) -> tuple[Arrays, Arrays]:
         if group_of(key, pathways) == BACKBONE:
             backbone[key] = array + rng.normal(0, 0.05, array.shape).astype(np.float32)
         elif role_of(key) != "magnitude" and ROLE_GROUPS.get(role_of(key)) != NORM:
-            rest[key] = array
+            rest[key] = array if role_of(key) else array + rng.normal(0, 0.05, array.shape).astype(np.float32)
     return backbone, rest
 
 
