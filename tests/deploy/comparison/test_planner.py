@@ -123,7 +123,7 @@ def test_a_file_that_is_not_there_is_one_message(tmp_path: Path) -> None:
         read_plan(tmp_path / "none.toml")
 
 
-@pytest.mark.parametrize("name", ["sts-arms", "sts", "sts-pemma", "sts-vmambax"])
+@pytest.mark.parametrize("name", ["sts-arms", "sts", "sts-pemma", "sts-pemma-swin", "sts-vmambax"])
 def test_every_benchmark_of_the_repository_can_be_run(repository: Path, name: str) -> None:
     plan = read_plan(repository / "studies" / f"{name}-benchmark.toml")
     assert plan.backbone is not None
