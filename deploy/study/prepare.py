@@ -14,7 +14,7 @@ from torch import nn
 
 from client.learning.assembly import arrays_of, build, inject_adapter, row_of, tensor_specs
 from fusion_models.adapters.injection import adapter_layers
-from fusion_models.adapters.keys import parameters_by_key
+from fusion_models.adapters.keys import is_inside, parameters_by_key
 from protocol.errors import ModelError, StudyError
 from protocol.messages.tensors import (
     BACKBONE,
@@ -125,9 +125,13 @@ def _settings_through(study: Study, stage: Stage, group: str) -> list[str]:
 
 
 def whole_modules(model: nn.Module, pathway_modules: Sequence[str]) -> list[str]:
-    """The modules of the pathways, each of which has a forward pass of its own: peft cannot save a list as a whole."""
+    """The modules of the pathways, none within another, each with a forward pass of its own.
+
+    peft cannot save a list as a whole, nor a module of one that it saves already.
+    """
     found = dict(model.named_modules())
-    whole = {prefix: found[prefix] for prefix in pathway_modules if prefix in found}
+    outermost = [prefix for prefix in pathway_modules if not is_inside(prefix.rpartition(".")[0], pathway_modules)]
+    whole = {prefix: found[prefix] for prefix in outermost if prefix in found}
     while lists := {prefix: module for prefix, module in whole.items() if isinstance(module, LISTS)}:
         parts = {f"{prefix}.{name}": part for prefix, each in lists.items() for name, part in each.named_children()}
         whole = {prefix: module for prefix, module in whole.items() if prefix not in lists} | parts

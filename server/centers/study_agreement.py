@@ -6,6 +6,7 @@ bytes up     the tensors of the groups that a stage trains, and once more for ea
              something about them. Statistics that a strategy remembers, and a residual, come on top of both.
 disk         three backbones (the file, the one in use, one being written), the last updates, logs, and a cache of
              CACHED_CASES cases of FIELD_ZYX_MM at the study's spacing; images in a center's own folders not counted.
+             A study in which no center offers images caches none, and its activations are next to nothing.
 GPU memory   weights, and gradient and two moments of what trains, and activations: ACTIVATION_BYTES for every voxel of
              a batch, the most that docs/results-models.md measured (0.7 to 3.5 kB in 3D, 4.6 to 8.5 kB in slices, at
              small widths; wide networks need more). Under CPU_SUFFICES_BYTES it is 0: a CPU does it, if slowly.
@@ -19,6 +20,7 @@ from protocol.enrolment.kit import RUN_OPTIONS, StudyAgreement
 from protocol.errors import StudyError
 from protocol.messages.settings import settings_digest
 from protocol.messages.tensors import BACKBONE, NEEDS, TensorSpec, at_rank, read_specs
+from protocol.modalities import IMAGES
 from server.centers.bundle import bundle_sha256
 from server.study.coordinator_settings import CoordinatorSettings
 from server.study.directory import StudyDirectory
@@ -111,7 +113,8 @@ def disk_bytes(study: Study, specs: Iterable[TensorSpec], down: int, up: int) ->
     """Disk that a center's home needs."""
     backbone = _bytes(specs, {BACKBONE}, None)
     voxels = math.prod(f / s for f, s in zip(FIELD_ZYX_MM, study.preprocessing.spacing_zyx_mm, strict=True))
-    return int(WORKING_BYTES + 3 * backbone + down + 3 * up + CACHED_CASES * CHANNELS * VALUE_BYTES * voxels)
+    cache = CACHED_CASES * CHANNELS * VALUE_BYTES * voxels * _has_images(study)
+    return int(WORKING_BYTES + 3 * backbone + down + 3 * up + cache)
 
 
 def gpu_memory_bytes(study: Study, specs: Iterable[TensorSpec]) -> int:
@@ -129,8 +132,12 @@ def minimum_cases(study: Study) -> int:
 
 
 def _stage_bytes(study: Study, stage: Stage, specs: tuple[TensorSpec, ...]) -> int:
-    voxels = stage.batch_size * math.prod(study.preprocessing.crop_zyx)
+    voxels = stage.batch_size * math.prod(study.preprocessing.crop_zyx) * _has_images(study)
     return 3 * _bytes(specs, set(stage.trained), None) + ACTIVATION_BYTES * voxels
+
+
+def _has_images(study: Study) -> bool:
+    return any(set(center.modalities) & set(IMAGES) for center in study.centers.values())
 
 
 def _bytes(specs: Iterable[TensorSpec], groups: Iterable[str], rank: int | None) -> int:

@@ -10,14 +10,17 @@ from safetensors.numpy import load_file, save_file
 from torch import nn
 
 from deploy.study.prepare import idle_pathways, initial_state, prepare, whole_modules
+from fusion_models.adapters.keys import is_inside, parameters_by_key
+from fusion_models.registry import MODELS
 from protocol.errors import StudyError
-from protocol.messages.tensors import BACKBONE, ROLE_GROUPS, content_hash, role_of
+from protocol.messages.tensors import BACKBONE, ROLE_GROUPS, content_hash, group_of, role_of
 from server.rounds.study_run import FRESH
 from server.rounds.transitions import enter_stage
 from server.study.directory import read_prepared
 from server.study.file import read_study
 from strategies.bank.bank import AdapterBank
 from tests.support.small_study import STUDY, write_study
+from tests.support.smallest_models import SMALLEST, built
 
 PERSONAL = '[strategy]\npersonal = ["center", "norm"]\ncenter_rank = 3\n\n[centers.center-a]'
 Arrays = dict[str, NDArray[np.float32]]
@@ -217,3 +220,12 @@ def test_modules_that_are_saved_whole_are_those_with_a_forward_pass() -> None:
     stages = nn.ModuleDict({"1": nn.ModuleList([nn.Linear(1, 1), nn.Linear(1, 1)]), "2": nn.ReLU()})
     model = nn.ModuleDict({"fusions": stages, "head": nn.Linear(1, 1), "backbone": nn.Linear(1, 1)})
     assert whole_modules(model, ("head", "fusions", "absent")) == ["fusions.1.0", "fusions.1.1", "fusions.2", "head"]
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_peft_saves_every_tensor_of_a_pathway_once(name: str) -> None:
+    model, row = built(name), MODELS[name]
+    whole = whole_modules(model, row.pathway_modules)
+    for key in parameters_by_key(model):
+        saved = [module for module in whole if is_inside(key, [module])]
+        assert len(saved) == (group_of(key, row.pathways) != BACKBONE), key

@@ -19,6 +19,7 @@ from server.study import checkpoint
 from server.study.coordinator_settings import read_coordinator
 from server.study.directory import StudyDirectory
 from server.study.file import Study, read_study
+from server.study.stage import Center
 from tests.support.enrolled_study import SPECS, STUDY, write_coordinator_directory
 
 StudyOf = Callable[[str], Study]
@@ -43,8 +44,9 @@ def directory(tmp_path: Path) -> StudyDirectory:
 
 def test_the_agreement_holds_the_digest_of_the_settings_that_will_be_sent(directory: StudyDirectory) -> None:
     agreement = study_agreement(directory, read_coordinator(directory.coordinator), "center-d")
-    expected = settings_digest(read_study(directory.study_file).settings_for("center-d"))
-    assert (agreement.settings_sha256, agreement.modalities, agreement.image) == (expected, ("ct",), "client:1")
+    settings = read_study(directory.study_file).settings_for("center-d")
+    assert (agreement.settings, agreement.settings_sha256) == (settings, settings_digest(settings))
+    assert (agreement.modalities, agreement.rows, agreement.image) == (("ct",), {}, "client:1")
 
 
 def test_a_center_receives_and_sends_four_bytes_a_value_of_what_trains(study_of: StudyOf) -> None:
@@ -89,6 +91,15 @@ def test_a_finer_grid_needs_more_disk(study_of: StudyOf) -> None:
     fine = STUDY.replace("[10.0, 10.0, 10.0]", "[5.0, 5.0, 5.0]")
     cached = [disk_bytes(study_of(text), SPECS, 0, 0) for text in (STUDY, fine)]
     assert cached[1] - cached[0] == 7 * 100 * 3 * 4 * 100 * 40 * 40
+
+
+def test_a_study_without_images_caches_none_and_needs_no_gpu_for_them(study_of: StudyOf) -> None:
+    """A batch of 2^21 voxels of activations would need 16 GiB; what is left are 2 GiB of logs and the like."""
+    study = study_of(STUDY.replace("[16, 16, 16]", "[128, 128, 128]"))
+    records = study.model_copy(update={"centers": {name: Center(modalities=("ehr",)) for name in study.centers}})
+    assert gpu_memory_bytes(study, SPECS) > 0
+    assert gpu_memory_bytes(records, SPECS) == 0
+    assert disk_bytes(records, (), 0, 0) == 2 * 1024**3
 
 
 @pytest.mark.parametrize("trains_backbone", [True, False])
