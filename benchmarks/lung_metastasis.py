@@ -1,6 +1,6 @@
 """Whether CT and PET tell who gets lung metastases: cross-validated, federated beside pooled and local training.
 
-    python benchmarks/lung_metastasis.py --data ../shared/data/sts [--folds 5] [--repeats 3] [--rounds 6] [--steps 10]
+    python benchmarks/lung_metastasis.py --data ../shared/data/sts [--folds 5] [--repeats 2] [--rounds 4] [--steps 8]
 
 Real CT/PET of 37 soft-tissue sarcomas of one institution, 14 with the event; centers formed by acquisition protocol.
 The network, its grid and its labels are those of studies/sts-lung-metastasis.toml; it trains from scratch, whole, on
@@ -232,9 +232,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the folder sts, with participants.csv")
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=8)
     options = parser.parse_args()
     settings = read_study(STUDY).settings
     centers = read_centers(options.data, settings)
@@ -243,6 +243,7 @@ def main() -> None:
         bar = progress.add_task("training", total=networks * options.rounds * options.steps)
         trainer = Trainer(settings, rounds=options.rounds, steps=options.steps, progress=progress, bar=bar)
         found = cross_validate(trainer, centers, folds=options.folds, repeats=options.repeats)
+        progress.update(bar, completed=networks * options.rounds * options.steps)
     result = judge(centers, found)
     show(result)
     counts = {name: [len(cases), sum(int(case.targets[TASK]) for case in cases)] for name, cases in centers.items()}

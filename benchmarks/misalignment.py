@@ -1,6 +1,6 @@
 """What a shifted, turned or warped PET does to classifiers that fuse CT and PET voxel by voxel, on synthetic phantoms.
 
-    python benchmarks/misalignment.py [--steps 300] [--cases 120] [--picture docs/images/misalignment.png]
+    python benchmarks/misalignment.py [--sigma 4.5] [--apart 14] [--picture docs/images/misalignment.png]
 
 Every phantom has one dense nodule on CT and one hot spot on PET; the class says whether they are the same place.
 Neither modality alone tells it, so late fusion is at chance by construction, and what co-location carries is what
@@ -19,7 +19,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -42,7 +42,7 @@ Field = NDArray[np.float64]
 Displace = Callable[[np.random.Generator], Field]
 
 EDGE, VOXEL_MM = 24, 3.27
-SIGMA_MM, APART_MM, MARGIN_MM = 6.0, 24.0, 16.0
+MARGIN_MM = 16.0
 NOISE = 0.05
 BATCH, RATE, DRAWS = 8, 1e-3, 1000
 ARMS: Mapping[str, Mapping[str, Any]] = {
@@ -57,26 +57,35 @@ ARMS: Mapping[str, Mapping[str, Any]] = {
 JITTERED = "all, trained with jitter"
 
 
-def draw_phantoms(count: int, rng: np.random.Generator) -> tuple[Volume, Volume, NDArray[np.int64]]:
+class Lesions(NamedTuple):
+    """Width of nodule and hot spot, and their least distance where they are not the same place."""
+
+    sigma_mm: float
+    apart_mm: float
+
+
+def draw_phantoms(count: int, lesions: Lesions, rng: np.random.Generator) -> tuple[Volume, Volume, NDArray[np.int64]]:
     """CT and PET (n, z, y, x) in [0, 1], and the class of each: 1 where nodule and hot spot are the same place."""
     classes = np.arange(count) % 2
-    images = [_draw_phantom(int(each), rng) for each in classes]
+    images = [_draw_phantom(int(each), lesions, rng) for each in classes]
     return np.stack([ct for ct, _ in images]), np.stack([pet for _, pet in images]), classes
 
 
-def _draw_phantom(own: int, rng: np.random.Generator) -> tuple[Volume, Volume]:
+def _draw_phantom(own: int, lesions: Lesions, rng: np.random.Generator) -> tuple[Volume, Volume]:
     """Both places are drawn for either class, so that one modality's place has the same distribution in both."""
     inside = (MARGIN_MM, EDGE * VOXEL_MM - MARGIN_MM)
     while True:
         nodule, other = rng.uniform(*inside, (2, 3))
-        if np.linalg.norm(nodule - other) >= APART_MM:
-            return _blob(nodule, rng), _blob(nodule if own else other, rng)
+        if np.linalg.norm(nodule - other) >= lesions.apart_mm:
+            places = nodule, nodule if own else other
+            ct, pet = (_blob(place, lesions.sigma_mm, rng) for place in places)
+            return ct, pet
 
 
-def _blob(centre_mm: Field, rng: np.random.Generator) -> Volume:
+def _blob(centre_mm: Field, sigma_mm: float, rng: np.random.Generator) -> Volume:
     axes = np.meshgrid(*(np.arange(EDGE) * VOXEL_MM,) * 3, indexing="ij")
     squared = sum((axis - middle) ** 2 for axis, middle in zip(axes, centre_mm, strict=True))
-    image = 0.2 + 0.6 * np.exp(-squared / (2 * SIGMA_MM**2)) + rng.normal(0, NOISE, squared.shape)
+    image = 0.2 + 0.6 * np.exp(-squared / (2 * sigma_mm**2)) + rng.normal(0, NOISE, squared.shape)
     return np.clip(image, 0, 1).astype(np.float32)
 
 
@@ -128,12 +137,12 @@ def make_network(arm: str) -> nn.Module:
     return MultistageClassifier(crop_zyx=(EDGE,) * 3, outputs=2, **{**MULTISTAGE_SMALL, **ARMS[arm]})
 
 
-def train(arm: str, steps: int) -> nn.Module:
+def train(arm: str, lesions: Lesions, steps: int) -> nn.Module:
     """Adam on freshly drawn phantoms; the jittered arm sees PET rolled by up to one voxel on each axis."""
     rng, model = np.random.default_rng(1), make_network(arm)
     optimiser = torch.optim.Adam(model.parameters(), RATE)
     for _ in track(range(steps), description=f"{arm:26}", console=Console(stderr=True), transient=True):
-        ct, pet, classes = draw_phantoms(BATCH, rng)
+        ct, pet, classes = draw_phantoms(BATCH, lesions, rng)
         if arm == JITTERED:
             pet = np.stack([np.roll(each, rng.integers(-1, 2, 3), (0, 1, 2)) for each in pet])
         optimiser.zero_grad()
@@ -176,9 +185,9 @@ def compare(
     return found
 
 
-def measure(steps: int, cases: int) -> dict[str, dict[str, Any]]:
+def measure(lesions: Lesions, steps: int, cases: int) -> dict[str, dict[str, Any]]:
     """Every arm under every displacement, on the same phantoms, fields and resamples."""
-    ct, pet, classes = draw_phantoms(cases, np.random.default_rng(2))
+    ct, pet, classes = draw_phantoms(cases, lesions, np.random.default_rng(2))
     draws = np.random.default_rng(3).multinomial(cases, np.full(cases, 1 / cases), DRAWS)
     weights = np.concatenate([np.ones((1, cases)), draws])
     moved = {"none": {"0": pet}, "PET of another patient": {"": np.roll(pet, 1 + 2 * (cases // 4), axis=0)}}
@@ -189,7 +198,7 @@ def measure(steps: int, cases: int) -> dict[str, dict[str, Any]]:
         }
     found: dict[str, dict[str, Any]] = {}
     for arm in ARMS:
-        model = train(arm, steps)
+        model = train(arm, lesions, steps)
         before = answer(model, ct, pet)
         found[arm] = {
             kind: {size: compare(classes, before, answer(model, ct, each), weights) for size, each in of_kind.items()}
@@ -248,15 +257,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--cases", type=int, default=120, help="test phantoms, a multiple of 4")
+    parser.add_argument("--sigma", type=float, default=4.5, help="width of nodule and hot spot, mm")
+    parser.add_argument("--apart", type=float, default=14.0, help="least distance where they are two places, mm")
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
-    found = measure(options.steps, options.cases)
+    found = measure(Lesions(options.sigma, options.apart), options.steps, options.cases)
     show(found)
     if options.picture:
         draw(found, options.picture)
-    print(
-        json.dumps({"benchmark": "misalignment", "synthetic": True, "threads": torch.get_num_threads(), "arms": found})
-    )
+    print(json.dumps({"benchmark": "misalignment", "synthetic": True, **vars(options), "picture": None, "arms": found}))
 
 
 if __name__ == "__main__":
