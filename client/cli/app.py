@@ -29,7 +29,7 @@ app.command("check")(check)
 app.command("ledger")(show_ledger)
 app.command("renew-key")(renew_key)
 
-Data = Annotated[Path, typer.Option(help="Folder with one folder per case: ct.nii.gz, pet.nii.gz, gtv.nii.gz.")]
+Data = Annotated[Path, typer.Option(help="Folder with one folder per case (ct, pet, gtv .nii.gz), a table, or both.")]
 Home = Annotated[Path, typer.Option(help="Where the center keeps manifest, cache, scores and outgoing log.")]
 Device = Annotated[str, typer.Option(help='"cpu" or "cuda".')]
 
@@ -39,12 +39,12 @@ def evaluate(
     bank: Annotated[Path, typer.Option(help="An adapter bank, OUT/bank after a run.")],
     adapter: Annotated[str, typer.Option(help='"shared", a center, or "routed": per scan, by the router.')],
     data: Data,
-    modalities: Annotated[str, typer.Option(help='"ct", "pet" or "ct+pet"; what each case has where left out.')] = "",
+    modalities: Annotated[str, typer.Option(help='A setting such as "ct+pet"; what each case has if left out.')] = "",
     version: Annotated[int | None, typer.Option(min=1, help="A version; the one in use where none is given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     device: Device = "cpu",
 ) -> None:
-    """Score an adapter of the bank on any folder of cases, each case once."""
+    """Score an adapter of the bank on any folder of cases, each case once for each task of the study."""
     from client.learning.assembly import row_of
     from client.learning.routing import RoutedModels
     from client.scores.bank_evaluation import evaluate_cases, evaluation_table, load_adapter, one_for_all, scan_folder

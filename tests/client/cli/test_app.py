@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from client.cli.app import app
+from client.cli.app import app, format_figures, table_lines
 from client.service.trainer import Trainer
 from deploy.center.cli import main
 from deploy.study.prepare import initial_state
@@ -80,6 +80,26 @@ def test_evaluate_scores_a_center_without_pet_on_ct(place: Path, cohort: Path) -
     arguments = ("evaluate", "--bank", place / "bank", "--adapter", "shared", "--data", cohort / "center-d", "--json")
     table = json.loads(run(*arguments).stdout)
     assert {row["modalities"] for row in table["cases"]} == {"ct"}
+
+
+def test_figures_of_a_cohort_have_a_line_for_each_endpoint() -> None:
+    """Means over cases come first; a task without them has no such line."""
+    death = {"cases": 5, "concordance": 0.7, "pairs": 9.0}
+    table = {"mean": {"dice": 0.5, "hd95_mm": None}, "cohort": {"auc": 0.75, "death": death}}
+    assert list(table_lines(table, ["one", "two"])) == [
+        "mean Dice 0.500, HD95 undefined mm, 2 case(s)",
+        "cohort AUC 0.750, 2 case(s)",
+        "death concordance 0.700, comparable pairs 9, 5 case(s)",
+    ]
+    assert list(table_lines({"mean": {}, "cohort": {"death": death}}, ["one"])) == [
+        "death concordance 0.700, comparable pairs 9, 5 case(s)"
+    ]
+
+
+def test_what_is_no_metric_is_printed_by_its_name() -> None:
+    assert format_figures({"risk/death": 0.25, "concordance/death": None}) == (
+        "risk/death 0.250, concordance death undefined"
+    )
 
 
 def test_evaluate_speaks_to_people_without_json(place: Path, cohort: Path) -> None:
