@@ -21,11 +21,6 @@ def heading(metrics: Iterable[tuple[str, str]]) -> str:
     return " / ".join(f"{name} in {unit}" if unit else name for name, unit in metrics)
 
 
-def score(value: float | None) -> str:
-    """A Dice, three digits."""
-    return number(value, ".3f")
-
-
 def difference(value: float | None, decimals: int = 3) -> str:
     """A difference of a metric, always with a sign."""
     return number(value, f"+.{decimals}f")
@@ -49,11 +44,6 @@ def difference_interval(entry: Interval | None, decimals: int) -> str:
 def probability(p: float | None) -> str:
     """A p-value, three digits."""
     return "< 0.001" if p is not None and p < 0.001 else number(p, ".3f")
-
-
-def millimetres(value: float | None) -> str:
-    """A distance with one digit and its unit."""
-    return UNDEFINED if value is None else f"{value:.1f} mm"
 
 
 def size(count: float | None) -> str:

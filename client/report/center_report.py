@@ -205,7 +205,7 @@ def _cell(dice: float | None) -> DiceCell:
     if dice is None:
         return DiceCell(formats.UNDEFINED)
     found = tint(dice)
-    return DiceCell(formats.score(dice), found.background, found.ink)
+    return DiceCell(formats.figure(dice, 3), found.background, found.ink)
 
 
 def _directions(manifest: Manifest) -> dict[str, Sequence[float]]:

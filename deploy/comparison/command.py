@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from deploy.comparison.outcomes import Missing, Outcome, read_outcome
-from deploy.comparison.planner import BACKBONE_RUN, Plan, Run, read_plan
+from deploy.comparison.planner import BACKBONE_RUN, NO_BACKBONE, Plan, Run, read_plan
 from deploy.comparison.plots import write_plots
 from deploy.comparison.report import markdown_text, report_html
 from deploy.comparison.rows import summary_rows
@@ -87,13 +87,13 @@ def _run(
     chosen: Sequence[Run],
     out: Path,
     job: Callable[..., RunJob],
-    backbone: Path,
+    backbone: Path | None,
     workers: int,
     console: Console,
 ) -> bool:
     """Carry out the runs that are not complete yet; whether one failed."""
     threads = max(1, usable_cores() // workers)
-    texts = {run.name: run.text(backbone.stem) for run in chosen}
+    texts = {run.name: run.text(backbone.stem if backbone else NO_BACKBONE) for run in chosen}
     _refuse_other_studies({folder_of(out, run): texts[run.name] for run in chosen})
     left = []
     for run in chosen:
@@ -113,8 +113,10 @@ def _run(
         return bool(run_all(left, workers=workers, threads=threads, progression=progression))
 
 
-def _backbone(plan: Plan, out: Path, job: Callable[..., RunJob], console: Console) -> Path:
+def _backbone(plan: Plan, out: Path, job: Callable[..., RunJob], console: Console) -> Path | None:
     """The frozen backbone's file, trained first where nobody gave one; its name is its content hash.
+
+    None for networks of records alone, which have no backbone.
 
     Raises:
         StudyError: it could not be trained, or `out` holds one of another study.
@@ -123,6 +125,8 @@ def _backbone(plan: Plan, out: Path, job: Callable[..., RunJob], console: Consol
     folder = out / BACKBONE_RUN
     if plan.backbone_file is not None:
         return _copy_backbone(plan.backbone_file, folder)
+    if plan.backbone is None:
+        return None
     if not _complete(folder, plan.backbone_text):
         _refuse_other_studies({folder: plan.backbone_text})
         source = folder.with_suffix(".toml")

@@ -16,11 +16,12 @@ from pydantic import Field, ValidationError
 from protocol.errors import StudyError
 from protocol.messages.base import Settings
 from protocol.messages.settings import NonNegative, findings
+from protocol.modalities import IMAGES
 from protocol.names import NAME
 from server.study.file import Study
 
 Table = Mapping[str, Any]
-BACKBONE_RUN = "backbone"
+BACKBONE_RUN, NO_BACKBONE = "backbone", "none"
 CHOSEN_HERE = ("name", "title", "formed_by", "stages")
 
 
@@ -89,7 +90,7 @@ class Run:
         return f"{self.arm}/{self.order}/{self.seed}"
 
     def text(self, backbone: str) -> str:
-        """The study file; it names the frozen backbone by content hash, so that another one is another study."""
+        """The study file; it names the frozen backbone by content hash, or "none"; another one is another study."""
         return f"# {self.table['name']} on the frozen backbone {backbone}\n{tomli_w.dumps(dict(self.table))}"
 
 
@@ -98,7 +99,7 @@ class Plan:
     """What a benchmark file asks for.
 
     runs: all arms and orders of the first seed before the next seed, so that an unfinished table compares all arms.
-    backbone: the study that trains the shared backbone; None where `backbone_file` gives it.
+    backbone: the study that trains the shared backbone; None where `backbone_file` gives it, or there is none.
     """
 
     benchmark: Benchmark
@@ -136,6 +137,7 @@ def read_plan(path: Path) -> Plan:
     runs = () if found else tuple(_runs(benchmark))
     found += [*_study_findings(benchmark, runs)]
     found += [] if found else [*_step_findings(runs), *_column_findings(runs), *_task_findings(runs)]
+    found += [] if found else [*_backbone_findings(benchmark, runs)]
     if found:
         raise _refusal(path, found)
     table = _backbone_table(benchmark)
@@ -211,8 +213,8 @@ def _name_findings(benchmark: Benchmark) -> Iterator[str]:
     ):
         if taken := sorted(set(CHOSEN_HERE) & set(table)):
             yield f"{place}: {taken} belong to the benchmark; take them out"
-    if bool(benchmark.backbone) == bool(benchmark.backbone_file):
-        yield "backbone: give either [[backbone]] stages or backbone_file"
+    if benchmark.backbone and benchmark.backbone_file:
+        yield "backbone: give either [[backbone]] stages or backbone_file, not both"
     if benchmark.study.get("split", {}).get("seed") is None:
         yield "study.split.seed: is missing; all runs must share one split, give it a number"
 
@@ -270,6 +272,13 @@ def _task_findings(runs: tuple[Run, ...]) -> Iterator[str]:
     tasks = {run.arm: run.study.tasks[0] for run in runs}
     if len(set(tasks.values())) > 1:
         yield f"arms begin with different tasks and must begin with the same: {tasks}"
+
+
+def _backbone_findings(benchmark: Benchmark, runs: tuple[Run, ...]) -> Iterator[str]:
+    """What sees images stands on one backbone, that of all runs; a network of records alone has none."""
+    offered = {name for center in runs[0].study.centers.values() for name in center.modalities}
+    if offered & set(IMAGES) and not (benchmark.backbone or benchmark.backbone_file):
+        yield "backbone: give either [[backbone]] stages or backbone_file; only centers that offer EHR alone need none"
 
 
 def _refusal(path: Path, found: list[str]) -> StudyError:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from deploy.comparison.planner import NO_BACKBONE
 from protocol.tasks import Metric, metric_named
 from reporting.formats import (
     UNDEFINED,
@@ -32,10 +33,11 @@ def opening_sentences(table: Table) -> list[str]:
     patients = ", ".join(f"{center} {_most_patients(entry)}" for center, entry in table["centers"].items())
     seeds = ", ".join(map(str, table["seeds"]))
     orders = ", ".join(f"{name} ({', '.join(order)})" for name, order in table["orders"].items())
+    backbone = "" if table["backbone"] == NO_BACKBONE else ", on one frozen backbone"
     sentences = [
         f"How the centers were formed: {table['formed_by']}.",
         f"{complete} of {len(table['runs'])} runs are complete: seeds {seeds}; orders {orders}.",
-        f"Every arm takes {table['local_steps']} local steps, summed over centers, on one frozen backbone.",
+        f"Every arm takes {table['local_steps']} local steps, summed over centers{backbone}.",
         f"Test patients: {patients}. Center means count alike; patients are scored after the last stage.",
         f"Intervals: {table['bootstrap']['level']:.0%}, {table['bootstrap']['draws']} draws of patients and of seeds.",
     ]

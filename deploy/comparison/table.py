@@ -6,7 +6,7 @@ from typing import Any
 
 from deploy.comparison.arm_figures import figures_of, matrix_of, scores_under
 from deploy.comparison.outcomes import Missing, Outcome
-from deploy.comparison.planner import Arm, Benchmark, Plan
+from deploy.comparison.planner import NO_BACKBONE, Arm, Benchmark, Plan
 from protocol.errors import StudyError
 from protocol.tasks import TASKS
 from reporting.formats import in_reading_order
@@ -34,7 +34,7 @@ def build_table(plan: Plan, found: Sequence[Outcome | Missing], *, draws: int = 
     scores = {setting: {arm: scores_under(runs, setting) for arm, runs in arms.items()} for setting in settings}
     return {
         **_facts(plan),
-        "backbone": _backbone(outcomes),
+        "backbone": _backbone(plan, outcomes),
         "bootstrap": {"draws": draws, "level": LEVEL},
         "fewest_patients": FEWEST_PATIENTS,
         "settings": settings,
@@ -158,7 +158,10 @@ def _run(item: Outcome | Missing) -> dict[str, Any]:
     }
 
 
-def _backbone(outcomes: Iterable[Outcome]) -> str | None:
+def _backbone(plan: Plan, outcomes: Iterable[Outcome]) -> str | None:
+    """The content hash that all runs share, None before one is complete; "none" where networks have no backbone."""
+    if plan.backbone is None and plan.backbone_file is None:
+        return NO_BACKBONE
     found = sorted({outcome.backbone for outcome in outcomes})
     if len(found) > 1:
         raise StudyError(f"runs stand on {len(found)} different backbones ({found}); compare runs on one backbone only")

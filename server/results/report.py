@@ -16,6 +16,7 @@ from server.results.gate_charts import gates_among, gates_svg
 from server.results.task_blocks import TaskBlock, primary, task_blocks
 
 Table = Mapping[str, Any]
+SETTINGS_IN_A_SENTENCE = 3
 UNDEFINED_AS: Mapping[TaskName, str] = {
     "segmentation": "a distance to an empty contour",
     "classification": "the AUC of cases of one class",
@@ -89,8 +90,9 @@ def verdict(study: Table) -> str:
 
 
 def _findings_of(block: TaskBlock) -> str:
-    """A task in half a sentence."""
-    rows, show = {setting: block.transfer[setting] for setting in block.settings}, partial(_shown, block.task)
+    """A task in half a sentence, under the fullest inputs; the tables show all of them."""
+    rows = {setting: block.transfer[setting] for setting in block.settings[:SETTINGS_IN_A_SENTENCE]}
+    show = partial(_shown, block.task)
     averages = _listing([f"{show(row['average'])} with {label(name)}" for name, row in rows.items()])
     forgetting = _listing([f"{show(row['forgetting'])} ({label(name)})" for name, row in rows.items()])
     worst = _listing(

@@ -11,10 +11,8 @@ from reporting.formats import (
     heading,
     in_reading_order,
     label,
-    millimetres,
     number,
     probability,
-    score,
     share,
     size,
     words,
@@ -23,13 +21,13 @@ from reporting.formats import (
 INTERVAL = {"value": 0.5, "low": 0.25, "high": 0.75}
 
 
-def test_scores_differences_and_shares() -> None:
-    assert [score(0.71249), difference(0.5), difference(-0.25), share(0.876)] == ["0.712", "+0.500", "-0.250", "88%"]
+def test_differences_and_shares() -> None:
+    assert [difference(0.5), difference(-0.25), share(0.876)] == ["+0.500", "-0.250", "88%"]
     assert number(12.345, ".1f") == "12.3"
 
 
 def test_what_is_undefined_says_so_in_every_format() -> None:
-    formats = (score, difference, share, probability, millimetres, size, duration)
+    formats = (difference, share, probability, size, duration)
     assert {form(None) for form in formats} == {"undefined"}
     assert {form(None, 3) for form in (figure, difference, figure_interval, difference_interval)} == {"undefined"}
     assert figure_interval({"value": None, "low": None, "high": None}, 3) == "undefined"
@@ -62,10 +60,6 @@ def test_a_figure_has_the_digits_and_the_unit_of_its_metric() -> None:
     assert [figure(0.71249, 3), figure(4.04, 1, "mm"), figure(12.0, 0)] == ["0.712", "4.0 mm", "12"]
     assert [figure(None, 3), figure(None, 1, "mm")] == ["undefined"] * 2
     assert heading([("Dice", ""), ("HD95", "mm")]) == "Dice / HD95 in mm"
-
-
-def test_distances_carry_their_unit() -> None:
-    assert millimetres(12.34) == "12.3 mm"
 
 
 def test_modality_settings_are_read_from_the_most_complete_one_on() -> None:

@@ -5,7 +5,7 @@ from reporting.pages import open_templates
 
 PAGE = """{% extends "page.html" %}{% from "cells.html" import number %}
 {% block title %}{{ name }}{% endblock %}{% block style %}b { color: red; }{% endblock %}
-{% block page %}{{ number(dice | score) }}{% endblock %}"""
+{% block page %}{{ number(dice | figure(3)) }}{% endblock %}"""
 
 
 def render(**values: object) -> str:

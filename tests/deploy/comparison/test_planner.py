@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from deploy.comparison.outcomes import Missing
 from deploy.comparison.planner import Plan, lay_over, read_plan
+from deploy.comparison.rows import opening_sentences
+from deploy.comparison.table import build_table
 from protocol.errors import StudyError
 from tests.support.small_benchmark import BENCHMARK, SCHEDULES, write_benchmark
 
@@ -109,6 +112,35 @@ def test_arms_begin_with_the_same_task(tmp_path: Path) -> None:
     found = r"must begin with the same: {'together': 'segmentation', 'in-turn': 'classification'}"
     with pytest.raises(StudyError, match=found):
         read(tmp_path, text)
+
+
+RECORDS_ALONE = """
+[study.labels.endpoints.death]
+event = "event"
+time = "days"
+unit = "days"
+[study.labels.covariates]
+age = { kind = "number", minimum = 18, maximum = 110, mean = 63, standard_deviation = 15 }
+[study.labels.survival]
+head = "cox"
+[study.centers.center-a]
+modalities = ["ehr"]
+[study.centers.center-b]
+modalities = ["ehr"]
+"""
+
+
+def test_networks_of_records_alone_stand_on_no_backbone(tmp_path: Path) -> None:
+    head, rest = BENCHMARK.split("[[backbone]]")
+    images = head + SCHEDULES + rest[rest.index("[[arms]]") :]
+    with pytest.raises(StudyError, match="only centers that offer EHR alone need none"):
+        read(tmp_path, images)
+    text = images.replace("[study]\n", '[study]\ntask = "survival"\n')
+    plan = read(tmp_path, text.replace("[study.centers.center-a]\n[study.centers.center-b]\n", RECORDS_ALONE))
+    assert (plan.backbone, plan.backbone_file, plan.runs[0].study.tasks) == (None, None, ("survival",))
+    table = build_table(plan, [Missing(run, "not run yet") for run in plan.runs], draws=20)
+    assert (table["backbone"], table["metric"]) == ("none", "concordance")
+    assert any(sentence.endswith("summed over centers.") for sentence in opening_sentences(table))
 
 
 def test_a_backbone_file_stands_beside_the_benchmark_file(tmp_path: Path) -> None:

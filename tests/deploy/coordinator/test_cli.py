@@ -9,7 +9,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from deploy.coordinator.cli import provide_synthetic_cohort
-from reporting.formats import number, score
+from reporting.formats import figure
 from server.cli.app import app
 from tests.support.small_study import STUDY, write_cohort, write_study
 
@@ -64,7 +64,7 @@ def test_the_summary_says_that_the_cohort_is_synthetic_and_shows_the_scores(fini
     matrix = json.loads((out / "result.json").read_text())["matrices"]["ct"]
     assert "test cases after the last stage, Dice / HD95 in mm (synthetic cohort)" in found.stdout
     rows = [line for line in found.stdout.splitlines() if line.startswith("│ center-d")]
-    both = f"{score(matrix['dice'][-1][0])} / {number(matrix['hd95_mm'][-1][0], '.1f')}"
+    both = f"{figure(matrix['dice'][-1][0], 3)} / {figure(matrix['hd95_mm'][-1][0], 1)}"
     assert [cell.strip() for cell in rows[-1].split("│")[2:4]] == ["1", both]
 
 
