@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from hn_pairs import Floats, Judge, Risks, interval
 from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
@@ -43,7 +43,7 @@ from client.learning.assembly import arrays_of, assemble, build, row_of, tensor_
 from client.learning.outcome import support_of
 from client.learning.trainable import train_only
 from client.learning.training import train_locally
-from client.local_terms.scaffold import CONTROL, Scaffold
+from client.local_terms.scaffold import Scaffold
 from client.service.cases import Cases
 from client.tasks.building import build_task
 from fusion_models.adapters.keys import parameters_by_key
@@ -51,20 +51,17 @@ from protocol.messages.payload import Payload
 from protocol.messages.settings import StudySettings, Training
 from protocol.messages.tensors import Tensors
 from server.study.file import Study, read_study
+from server.study.stage import Stage
 from strategies.aggregation import fedit
 from strategies.aggregation.contract import Base
 from strategies.continual.memory import merge_controls
 from strategies.evaluation.folds import stratified_folds
-from strategies.evaluation.survival_metrics import sums_over_pairs
 
 STUDY = Path(__file__).parents[1] / "studies" / "hn-prognosis.toml"
 PENALTY = 0.1
-DRAWS = 2000
 FEDERATED = {"federated mtlr": "mtlr", "federated cox": "cox"}
 ARMS = (*FEDERATED, "pooled cox", "local cox")
-Floats = NDArray[np.float64]
 Centers = Mapping[str, Sequence[PreparedCase]]
-Risks = dict[str, Floats]
 
 
 def read_centers(study: Study, data: Path) -> dict[str, list[PreparedCase]]:
@@ -79,6 +76,11 @@ def read_centers(study: Study, data: Path) -> dict[str, list[PreparedCase]]:
     return found
 
 
+def rounds_of(stage: Stage, share: float) -> int:
+    """A share of a stage's rounds, one at least."""
+    return max(1, round(stage.rounds * share))
+
+
 class Federation:
     """Trains one network of the study over hospitals.
 
@@ -91,30 +93,31 @@ class Federation:
         labels = study.settings.labels.model_copy(update={"survival": survival})
         self.settings: StudySettings = study.settings.model_copy(update={"labels": labels})
         self.row, self.task = row_of(self.settings), build_task("survival", self.settings)
-        self.study, self.stage = study, study.stages[0]
+        self.study = study
         self._progress, self._bar = progress, bar
 
     def start(self) -> Tensors:
         """What every network of the study starts from."""
         return arrays_of(parameters_by_key(build(self.settings, self.row)))
 
-    def train(self, centers: Centers, shared: Tensors, *, rounds: int, seed: Sequence[int]) -> Tensors:
-        """The shared tensors after rounds of local training and averaging."""
+    def train(self, centers: Centers, shared: Tensors, *, share: float, seed: Sequence[int]) -> Tensors:
+        """The shared tensors after a share of the rounds of every stage."""
         groups = {spec.key: spec.group for spec in tensor_specs(self._network(shared), self.row.pathways)}
         base = Base(groups, frozen={}, alpha=1, rank=1, settings=self.study.strategy.aggregation)
-        own: dict[str, Tensors] = {}
-        control: Tensors = {}
-        for number in range(rounds):
-            before, payloads = dict(own), []
-            training = self.study.training_in(self.stage.model_copy(update={"rounds": rounds}), number)
-            for place, name in enumerate(sorted(centers)):
-                received = {**shared, **own.get(name, {}), **control}
-                generator = np.random.default_rng([*seed, number, place])
-                payload, own[name] = self._round(name, centers[name], training, received, generator)
-                payloads.append(payload)
-                self._progress.advance(self._bar)
-            shared = fedit.aggregate(shared, payloads, base, {}).shared
-            control = merge_controls(control, before, own, len(centers))
+        for place, stage in enumerate(self.study.stages):
+            rounds = rounds_of(stage, share)
+            own: dict[str, Tensors] = {}
+            control: Tensors = {}
+            for number in range(rounds):
+                training = self.study.training_in(stage.model_copy(update={"rounds": rounds}), number)
+                rng = np.random.default_rng([*seed, place, number])
+                replies = {
+                    name: self._round(name, centers[name], training, {**shared, **own.get(name, {}), **control}, rng)
+                    for name in sorted(centers)
+                }
+                shared = fedit.aggregate(shared, [payload for payload, _ in replies.values()], base, {}).shared
+                after = {name: kept for name, (_, kept) in replies.items()}
+                control, own = merge_controls(control, own, after, len(centers)), after
         return shared
 
     def _round(
@@ -135,13 +138,17 @@ class Federation:
             terms=[term] if training.terms.get("scaffold") else [],
         )
         support = support_of(trained, training.groups)
-        control = {key: array for key, array in term.outcome().items() if key.endswith(CONTROL)}
-        return Payload(name, "", "all", 0, tensors=arrays_of(parameters), support=support), control
+        self._progress.advance(self._bar)
+        return Payload(name, "", "all", 0, tensors=arrays_of(parameters), support=support), term.outcome()
+
+    def predictions(self, shared: Tensors, cases: Iterable[PreparedCase]) -> dict[str, Floats]:
+        """Risk, and survival at the edges where the head has any, of each case: (endpoints, 1 + edges)."""
+        model = self._network(shared)
+        return {case.name: self.task.predict(model, case, "ehr").astype(np.float64) for case in cases}
 
     def risks(self, shared: Tensors, cases: Iterable[PreparedCase]) -> Risks:
         """Predicted risks (endpoints,) of each case."""
-        model = self._network(shared)
-        return {case.name: self.task.predict(model, case, "ehr")[:, 0].astype(np.float64) for case in cases}
+        return {name: found[:, 0] for name, found in self.predictions(shared, cases).items()}
 
     def _network(self, tensors: Tensors) -> torch.nn.Module:
         return assemble(self.settings, self.row, {}, tensors)
@@ -175,7 +182,7 @@ def predict_fold(
     everyone = [case for cases in tested.values() for case in cases]
     found = {}
     for arm, federation in federations.items():
-        shared = federation.train(train, federation.start(), rounds=federation.stage.rounds, seed=seed)
+        shared = federation.train(train, federation.start(), share=1, seed=seed)
         found[arm] = federation.risks(shared, everyone)
     found["pooled cox"] = cox_risks([case for cases in train.values() for case in cases], everyone)
     found["local cox"] = {}
@@ -183,55 +190,6 @@ def predict_fold(
         if tested[name]:
             found["local cox"] |= cox_risks(cases, tested[name])
     return found
-
-
-class Judge:
-    """Adds up concordant and comparable pairs over folds, in the patients themselves and in resamples of them."""
-
-    def __init__(self, centers: Centers) -> None:
-        self.cases = [case for cases in centers.values() for case in cases]
-        self.places = {case.name: place for place, case in enumerate(self.cases)}
-        self.hospital = np.array([name for name, cases in centers.items() for _ in cases])
-        self.times = np.array([case.targets["survival"] for case in self.cases], dtype=np.float64)
-        count = len(self.cases)
-        draws = np.random.default_rng(1).multinomial(count, np.full(count, 1 / count), DRAWS)
-        self.weights = np.concatenate([np.ones((1, count)), draws])
-        self.sums: dict[tuple[str, str, int], Floats] = {}
-
-    def add(self, arm: str, risks: Risks, *, hospitals: Sequence[str] = ()) -> None:
-        """Count the pairs of a fold's patients, of some hospitals alone where they are named."""
-        places = np.array([self.places[name] for name in risks])
-        if hospitals:
-            places = places[np.isin(self.hospital[places], hospitals)]
-        risk = np.full((len(self.cases), self.times.shape[1]), np.nan)
-        for name, values in risks.items():
-            risk[self.places[name]] = values
-        for endpoint in range(self.times.shape[1]):
-            self._count((arm, "cohort", endpoint), places, risk[:, endpoint], endpoint)
-            for name in np.unique(self.hospital[places]):
-                own = places[self.hospital[places] == name]
-                self._count((arm, "within", endpoint), own, risk[:, endpoint], endpoint)
-                self._count((arm, str(name), endpoint), own, risk[:, endpoint], endpoint)
-
-    def _count(self, key: tuple[str, str, int], places: NDArray[np.int64], risk: Floats, endpoint: int) -> None:
-        known = places[~np.isnan(risk[places])]
-        days, event = self.times[known, endpoint].T
-        found = np.stack(sums_over_pairs(days, event > 0, risk[known], self.weights[:, known]))
-        self.sums[key] = self.sums.get(key, np.zeros_like(found)) + found
-
-    def concordance(self, arm: str, pairs: str, endpoint: int) -> Floats:
-        """In the patients (first) and in every resample; NaN where there is no pair."""
-        concordant, comparable = self.sums[arm, pairs, endpoint]
-        return np.divide(concordant, comparable, out=np.full(comparable.shape, np.nan), where=comparable > 0)
-
-    def mean(self, arm: str, pairs: str) -> Floats:
-        """The plain mean over endpoints."""
-        return np.mean([self.concordance(arm, pairs, endpoint) for endpoint in range(self.times.shape[1])], axis=0)
-
-
-def interval(values: Floats) -> list[float]:
-    """The figure itself and the ends of its 95 % interval over the resamples that define it."""
-    return [float(values[0]), *np.nanquantile(values[1:], [0.025, 0.975]).tolist()]
 
 
 def summarise(judge: Judge, endpoints: Sequence[str], arms: Sequence[str]) -> dict[str, Any]:
@@ -283,9 +241,8 @@ def late_arrivals(federation: Federation, centers: Centers, *, folds: int, repea
             train = {name: [case for case in cases if case.name not in test] for name, cases in centers.items()}
             tested = [case for cases in centers.values() for case in cases if case.name in test]
             first = {name: train[name] for name in others}
-            before = federation.train(first, federation.start(), rounds=federation.stage.rounds, seed=[2, repeat, fold])
-            arrival = max(1, federation.stage.rounds // 3)
-            after = federation.train({late: train[late]}, before, rounds=arrival, seed=[3, repeat, fold])
+            before = federation.train(first, federation.start(), share=1, seed=[2, repeat, fold])
+            after = federation.train({late: train[late]}, before, share=1 / 3, seed=[3, repeat, fold])
             for moment, shared in (("before", before), ("after", after)):
                 risks = federation.risks(shared, tested)
                 judge.add(f"others {moment}", risks, hospitals=others)
@@ -319,8 +276,8 @@ def main() -> None:
     study = read_study(STUDY)
     centers, endpoints = read_centers(study, options.data), list(study.settings.labels.endpoints)
     with Progress(console=Console(stderr=True)) as progress:
-        rounds = study.stages[0].rounds
-        late = options.folds * options.late * len(centers) * (3 * rounds + max(1, rounds // 3))
+        rounds, fewer = (sum(rounds_of(stage, share) for stage in study.stages) for share in (1, 1 / 3))
+        late = options.folds * options.late * len(centers) * ((len(centers) - 1) * rounds + fewer)
         total = options.folds * options.repeats * len(FEDERATED) * rounds * len(centers) + late
         bar = progress.add_task("rounds at a center", total=total)
         federations = {arm: Federation(study, head, progress, bar) for arm, head in FEDERATED.items()}
