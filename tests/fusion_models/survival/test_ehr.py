@@ -35,8 +35,8 @@ def test_one_step_tells_cases_apart(width: int) -> None:
 
 def test_the_linear_model_is_linear_of_the_rank_of_its_width() -> None:
     model = build_linear(crop_zyx=CROP, width=2, outputs=4, covariates=6)
-    torch.nn.init.normal_(model.head.weight)
-    torch.nn.init.normal_(model.head.bias)
+    for parameter in model.head.parameters():
+        torch.nn.init.normal_(parameter)
     answers = model(None, None, torch.eye(6)) - model(None, None, torch.zeros(1, 6))
     assert torch.linalg.matrix_rank(answers) == 2
 
