@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fusion_models.adapters.injection import adapter_layers, inject, inject_beside, lay_out, lora_config
+from fusion_models.adapters.injection import adapter_layers, inject, inject_beside, lay_out, load, lora_config
+from tests.support.smallest_models import built
 from tests.support.three_adapters import ALPHA, RANK, Net, dense, net, product, tensors_of
 
 
@@ -98,3 +99,17 @@ def test_without_targets_nothing_is_wrapped() -> None:
     model = nn.Sequential(nn.Linear(2, 2))
     inject(model, lora_config(method="lora", rank=1, alpha=1, targets=()), seed=0)
     assert not adapter_layers(model)
+
+
+def test_a_target_that_matches_nothing_is_refused() -> None:
+    model = built("pemma-unetr-tiny")
+    with pytest.raises(ValueError, match=r"target 'attn.proj' matches no module"):
+        inject(model, lora_config(method="lora", rank=2, alpha=4, targets=("attn.proj",)), seed=0)
+
+
+def test_a_tensor_that_does_not_fit_is_refused() -> None:
+    model = built("pemma-unetr-tiny")
+    with pytest.raises(ValueError, match="belongs to no parameter"):
+        load(model, {"nowhere.weight": torch.zeros(1)})
+    with pytest.raises(ValueError, match=r"has shape \(1,\), expected \(24,\)"):
+        load(model, {"vit.norm.weight": torch.zeros(1)})
