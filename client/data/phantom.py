@@ -25,6 +25,7 @@ Xyz = tuple[float, float, float]
 FIELD_OF_VIEW_XYZ_MM: Xyz = (160.0, 144.0, 144.0)
 ENDLESS_MM = 1e6
 CUT_WIDTH_MM = 2.0
+USUAL_WALL_MM = 66.0
 
 
 class Points(NamedTuple):
@@ -124,7 +125,7 @@ class Phantom:
     below: tuple[Tissue, ...]
     tumour: Tumour
     above: tuple[Tissue, ...]
-    wall: Shape
+    wall: Ellipsoid
 
 
 @dataclass(frozen=True)
@@ -140,20 +141,25 @@ class Maps:
 class Anatomy:
     """Ranges that a synthetic patient is drawn from.
 
-    radii_mm, hot_suv: of the tumour. cut: largest distance of the cut from its middle, as a share of the least radius.
-    bowel: share of patients with a hot loop at the tumour. cysts: fewest and most.
+    size: of the body, as a share of the usual. muscle: of all within the fat, as a share of the body's. radii_mm,
+    hot_suv: of the tumour. cut: largest distance of the cut from its middle, as a share of the least radius. bowel:
+    share of patients with a hot loop at the tumour. cysts: fewest and most. organ_uptake: of heart, kidneys and
+    bladder, as a share of the usual.
     """
 
+    size: tuple[float, float] = (0.93, 1.05)
+    muscle: tuple[float, float] = (1.0, 1.0)
     radii_mm: tuple[float, float] = (13, 23)
     cut: float = 0.25
     hot_suv: tuple[float, float] = (3.5, 9)
     bowel: float = 0.75
     cysts: tuple[int, int] = (1, 3)
+    organ_uptake: float = 1.0
 
 
 USUAL = Anatomy()
-PLAIN = Anatomy(radii_mm=(10, 25), cut=0.7, hot_suv=(3, 14), bowel=0.0, cysts=(0, 1))
-"""Tumours that differ more, in size, in their hot share and in uptake, with less beside them that looks alike."""
+PLAIN = Anatomy(size=(0.99, 1.01), muscle=(0.75, 1.05), hot_suv=(2, 16), bowel=0.0, organ_uptake=0.3)
+"""Patients that differ in what a small network sees at a glance: muscle on CT, the tumour's uptake on PET."""
 
 
 def rasterise(phantom: Phantom, points: Points) -> Maps:
@@ -187,19 +193,21 @@ def _with_tumour(maps: Maps, points: Points, phantom: Phantom) -> Maps:
 
 def draw_phantom(rng: Generator, anatomy: Anatomy = USUAL) -> Phantom:
     """A new synthetic patient."""
-    size = float(rng.uniform(0.93, 1.05))
+    size = float(rng.uniform(*anatomy.size))
     skin = Ellipsoid((0, 0, 0), (74 * size, 60 * size, ENDLESS_MM))
-    wall = Ellipsoid((0, 0, 0), (66 * size, 52 * size, ENDLESS_MM))
+    # A child of the generator, so that patients of the usual ranges are drawn as if there were no such range.
+    share = size * float(rng.spawn(1)[0].uniform(*anatomy.muscle))
+    wall = Ellipsoid((0, 0, 0), (USUAL_WALL_MM * share, 52 * share, ENDLESS_MM))
     muscle_hu = float(rng.uniform(45, 55))
     tumour = _draw_tumour(rng, muscle_hu, size, anatomy)
     body = (Tissue("fat", skin, -100, 0.3), Tissue("muscle", wall, muscle_hu, float(rng.uniform(0.5, 0.8))))
     bowel = (_draw_bowel(rng, tumour),) if rng.random() < anatomy.bowel else ()
-    organs = (*_draw_organs(rng), *bowel, *_draw_cysts(rng, tumour, anatomy.cysts))
+    organs = (*_draw_organs(rng, anatomy.organ_uptake), *bowel, *_draw_cysts(rng, tumour, anatomy.cysts))
     below = (*body, *(replace(organ, shape=Overlap(organ.shape, wall)) for organ in organs))
     return Phantom(below, tumour, _lungs_and_bone(wall), wall)
 
 
-def _draw_organs(rng: Generator) -> tuple[Tissue, ...]:
+def _draw_organs(rng: Generator, share: float) -> tuple[Tissue, ...]:
     """Organs with physiological uptake; the ranges overlap with those of a tumour."""
 
     def near(x: float, y: float, z: float) -> Xyz:
@@ -209,11 +217,11 @@ def _draw_organs(rng: Generator) -> tuple[Tissue, ...]:
     heart, liver = near(14, -14, 38), near(-32, -2, 2)
     return (
         Tissue("liver", Ellipsoid(liver, (26, 32, 24)), 60, float(rng.uniform(1.8, 2.6))),
-        Tissue("myocardium", Ellipsoid(heart, (21, 19, 22)), 45, float(rng.uniform(2.5, 8))),
+        Tissue("myocardium", Ellipsoid(heart, (21, 19, 22)), 45, share * float(rng.uniform(2.5, 8))),
         Tissue("blood", Ellipsoid(heart, (13, 11, 14)), 40, 1.5),
-        Tissue("left kidney", Ellipsoid(near(36, 24, -14), (10, 9, 18)), 32, float(rng.uniform(3, 7))),
-        Tissue("right kidney", Ellipsoid(near(-36, 26, -20), (10, 9, 18)), 32, float(rng.uniform(3, 7))),
-        Tissue("bladder", Ellipsoid(near(0, -10, -54), (20, 17, 14)), 5, float(rng.uniform(5, 12))),
+        Tissue("left kidney", Ellipsoid(near(36, 24, -14), (10, 9, 18)), 32, share * float(rng.uniform(3, 7))),
+        Tissue("right kidney", Ellipsoid(near(-36, 26, -20), (10, 9, 18)), 32, share * float(rng.uniform(3, 7))),
+        Tissue("bladder", Ellipsoid(near(0, -10, -54), (20, 17, 14)), 5, share * float(rng.uniform(5, 12))),
     )
 
 

@@ -18,7 +18,14 @@ import numpy as np
 
 from client.data.phantom import USUAL, Anatomy, draw_phantom
 from client.data.scanner import CtScanner, PetScanner, Scan, scan
-from client.data.synthetic_labels import COLUMNS, SyntheticLabels, draw_labels
+from client.data.synthetic_labels import (
+    COLUMNS,
+    SyntheticLabels,
+    draw_labels,
+    draw_record,
+    ehr_score,
+    image_scores,
+)
 from client.data.volume import write_volume
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_text
@@ -78,12 +85,13 @@ Layout: <center>/<case>/ct.nii.gz (HU), pet.nii.gz (SUV, own grid), gtv.nii.gz (
 SYNTHETIC LABELS: <center>/labels.csv was drawn from a formula too (client/data/synthetic_labels.py); it is nobody's
 record. An empty cell is a missing value.
   case       the folder's name
-  subtype    class 0 or 1, likelier 1 for a large dull part (CT shows it) and much uptake (PET shows it)
+  subtype    class 0 or 1, likelier 1 for wasted muscle, a large dull part (CT shows both) and much uptake (PET does)
   days       whole days to the event, or to the end of follow-up
   event      1 where the event came, 0 where the patient was censored before
   age_years  age; an older patient has the event earlier
   stage      1 to 4; a higher one has the event earlier
-Time to the event also shortens with the volume of the tumour's dull part and with the total uptake of its hot part.
+Time to the event also shortens with wasted muscle, with the volume of the tumour's dull part and with the total uptake
+of its hot part.
 """
 
 
@@ -119,6 +127,12 @@ def labels_of(center: SyntheticCenter, case: str, seed: int) -> SyntheticLabels:
     """One synthetic case's row of the table."""
     phantom = draw_phantom(_generator(f"{seed}|{case}"), center.anatomy)
     return draw_labels(phantom, _generator(f"{seed}|{case}|labels"))
+
+
+def score_patient(center: SyntheticCenter, case: str, seed: int) -> tuple[float, float, float]:
+    """What CT, PET and record say of a patient, as the time to the event was drawn from them: s_CT, s_PET, s_E."""
+    phantom = draw_phantom(_generator(f"{seed}|{case}"), center.anatomy)
+    return (*image_scores(phantom), ehr_score(*draw_record(_generator(f"{seed}|{case}|labels"))))
 
 
 def _generator(name: str) -> np.random.Generator:

@@ -35,10 +35,18 @@ def test_what_two_shapes_share_is_in_both() -> None:
     assert Overlap(left, right).inside(Points(line, zero, zero)).tolist() == [False, True, True, False]
 
 
-def test_a_plain_anatomy_draws_no_bowel_and_tumours_of_its_own_ranges() -> None:
+def test_a_plain_anatomy_draws_no_bowel_and_wastes_muscle() -> None:
     drawn = [draw_phantom(np.random.default_rng(seed), PLAIN) for seed in range(30)]
     assert not {"bowel"} & {tissue.name for phantom in drawn for tissue in phantom.below}
-    radii = [radius for phantom in drawn for radius in phantom.tumour.shape.radii_mm]
-    assert 10 <= min(radii) < 13
-    assert 23 < max(radii) <= 25
+    walls = [phantom.wall.radii_mm[0] / 66 for phantom in drawn]
+    assert 0.99 * 0.75 <= min(walls) < 0.8
+    assert 1 < max(walls) <= 1.01 * 1.05
     assert max(phantom.tumour.hot_suv for phantom in drawn) > 9
+
+
+def test_the_muscle_of_usual_patients_goes_with_their_size() -> None:
+    drawn = [draw_phantom(np.random.default_rng(seed)) for seed in range(5)]
+    for phantom in drawn:
+        skin = phantom.below[0].shape
+        assert isinstance(skin, Ellipsoid)
+        assert phantom.wall.radii_mm[0] / skin.radii_mm[0] == pytest.approx(66 / 74)

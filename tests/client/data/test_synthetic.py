@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from client.data.scan import scan_center
 from client.data.scanner import Scan
-from client.data.synthetic import CENTERS, SyntheticCenter, acquire, labels_of, write_synthetic_cohort
+from client.data.synthetic import CENTERS, SyntheticCenter, acquire, labels_of, score_patient, write_synthetic_cohort
+from client.data.synthetic_labels import ehr_score
 from client.data.volume import same_grid, to_image
 from protocol.errors import CaseError
 
@@ -93,6 +94,15 @@ def test_a_row_holds_the_labels_drawn_for_its_case(cohort: Path):
     case = CENTERS[1].cases[0]
     text = (cohort / "center-b" / "labels.csv").read_text().splitlines()[1]
     assert text == ",".join((case, *labels_of(CENTERS[1], case, 0).cells()))
+
+
+def test_a_patient_is_scored_by_the_record_in_the_table():
+    """Of age the table holds whole years, whose half is worth 0.03."""
+    case = CENTERS[0].cases[0]
+    row = labels_of(CENTERS[0], case, 0)
+    assert row.age_years is not None
+    assert row.stage is not None
+    assert score_patient(CENTERS[0], case, 0)[2] == pytest.approx(ehr_score(row.age_years, row.stage), abs=0.033)
 
 
 def test_labels_change_with_the_seed():

@@ -23,8 +23,9 @@ HALVED = Phantom(
     (Tissue("muscle", EVERYWHERE, 50, 0.6),),
     Tumour(Ellipsoid((0, 0, 0), (20, 20, 20)), (1, 0, 0), 0.0, 50, 8, 3, 1),
     (),
-    EVERYWHERE,
+    Ellipsoid((0, 0, 0), (66, 52, 1e6)),
 )
+HALF_ML = 0.5 * 4 / 3 * math.pi * 8
 Cohort = tuple[NDArray[np.float64], list[SyntheticLabels]]
 
 
@@ -46,15 +47,21 @@ def concordance(risk: NDArray[np.float64], labels: list[SyntheticLabels]) -> flo
     return float((risk[:, None] > risk)[comparable].mean())
 
 
-def test_the_scores_of_images_count_doublings() -> None:
-    """Half of a ball of 2 cm is 16.8 ml, 0.90 doublings of 9 ml; with SUV 8 it takes up 134 ml, 1.02 of 66 ml."""
-    half_ml = 0.5 * 4 / 3 * math.pi * 8
-    assert image_scores(HALVED) == pytest.approx((math.log2(half_ml / 9), math.log2(8 * half_ml / 66)), abs=0.05)
+def test_the_score_of_pet_counts_doublings_of_uptake() -> None:
+    """Half of a ball of 2 cm is 16.8 ml and takes up 134 ml at SUV 8, 0.84 doublings of 75 ml."""
+    assert image_scores(HALVED)[1] == pytest.approx(math.log2(8 * HALF_ML / 75), abs=0.05)
+
+
+def test_the_score_of_ct_adds_wasted_muscle_and_half_the_doublings_of_the_dull_part() -> None:
+    """The usual wall is 0.05 above what counts as 0; 16.8 ml are 0.61 doublings of 11 ml."""
+    assert image_scores(HALVED)[0] == pytest.approx(-0.05 / 0.09 + math.log2(HALF_ML / 11) / 2, abs=0.05)
+    wasted = replace(HALVED, wall=Ellipsoid((0, 0, 0), (66 * 0.91, 52, 1e6)))
+    assert image_scores(wasted)[0] - image_scores(HALVED)[0] == pytest.approx(1)
 
 
 def test_a_tumour_without_a_dull_part_counts_one_voxel_of_it() -> None:
     hot = replace(HALVED, tumour=replace(HALVED.tumour, offset_mm=-100.0))
-    assert image_scores(hot)[0] == pytest.approx(math.log2(0.027 / 9))
+    assert image_scores(hot)[0] == pytest.approx(-0.05 / 0.09 + math.log2(0.027 / 11) / 2)
 
 
 def test_the_record_is_scored_in_standard_deviations() -> None:
@@ -62,7 +69,7 @@ def test_the_record_is_scored_in_standard_deviations() -> None:
 
 
 def test_each_score_adds_its_effect_to_the_log_hazard() -> None:
-    assert [log_hazard(1, 0, 0), log_hazard(0, 1, 0), log_hazard(0, 0, 2)] == [1.5, 1.3, 3.2]
+    assert [log_hazard(1, 0, 0), log_hazard(0, 1, 0), log_hazard(0, 0, 2)] == [1.5, 1.5, 3.2]
 
 
 def test_each_source_alone_ranks_patients(cohort: Cohort) -> None:
