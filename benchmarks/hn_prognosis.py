@@ -282,11 +282,13 @@ def main() -> None:
         bar = progress.add_task("rounds at a center", total=total)
         federations = {arm: Federation(study, head, progress, bar) for arm, head in FEDERATED.items()}
         judge = cross_validate(federations, centers, folds=options.folds, repeats=options.repeats)
+        result = summarise(judge, endpoints, ARMS)
+        for title, rows in result.items():
+            show(title, rows)
         federation = federations["federated mtlr"]
         arrivals = late_arrivals(federation, centers, folds=options.folds, repeats=options.late) if late else {}
-    result = summarise(judge, endpoints, ARMS)
-    for title, rows in (*result.items(), *([("late arrival", arrivals)] if arrivals else [])):
-        show(title, rows)
+    if arrivals:
+        show("late arrival", arrivals)
     patients = {name: len(cases) for name, cases in centers.items()}
     facts = {"patients": patients, "folds": options.folds, "repeats": options.repeats, "late_repeats": options.late}
     print(json.dumps({"benchmark": "hn_prognosis", **facts, "concordance": result, "late_arrival": arrivals}))
