@@ -16,10 +16,14 @@ from client.data.manifest import Case, Manifest, raise_if_unusable
 from client.data.scan import scan_center
 from client.data.split import parts
 from protocol.messages.instruction import Part
+from protocol.messages.labels import Labels
 from protocol.messages.settings import StudySettings
 from protocol.modalities import IMAGES, ModalitySetting, modalities_in
+from protocol.tasks import TaskName
 
 UNKNOWN = "-"
+Columns = Mapping[str, Callable[[Case], str]]
+
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
@@ -76,16 +80,18 @@ def case_table(manifest: Manifest, settings: StudySettings | None) -> Table:
     return table
 
 
-def _targets(settings: StudySettings | None) -> dict[str, Callable[[Case], str]]:
-    """Column -> what it shows of a case: the contour, the class, and each endpoint, as far as the study has them."""
-    columns: dict[str, Callable[[Case], str]] = {}
-    if settings is None or "segmentation" in settings.tasks:
-        columns["contour"] = _contour
-    if settings and settings.labels.classes:
-        columns[settings.labels.classes.column] = partial(_class, settings.labels.classes.values)
-    for place, name in enumerate(settings.labels.endpoints if settings else ()):
-        columns[name] = partial(_endpoint, place)
-    return columns
+def _targets(settings: StudySettings | None) -> Columns:
+    """Column -> what it shows of a case, for the study's tasks; without a study, what needs no schema."""
+    tasks, labels = (settings.tasks, settings.labels) if settings else (tuple(COLUMNS), Labels())
+    return {name: show for task in tasks for name, show in COLUMNS[task](labels).items()}
+
+
+def _class_column(labels: Labels) -> Columns:
+    return {labels.classes.column: partial(_class, labels.classes.values)} if labels.classes else {}
+
+
+def _endpoint_columns(labels: Labels) -> Columns:
+    return {name: partial(_endpoint, place) for place, name in enumerate(labels.endpoints)}
 
 
 def _contour(case: Case) -> str:
@@ -100,3 +106,11 @@ def _endpoint(place: int, case: Case) -> str:
     """Days, with the event or without: "552 d" or "552 d+", the sign of a time that is censored."""
     found = case.labels.endpoints[place] if case.labels.endpoints else None
     return UNKNOWN if found is None else f"{found[0]:.0f} d{'' if found[1] else '+'}"
+
+
+COLUMNS: Mapping[TaskName, Callable[[Labels], Columns]] = {
+    "segmentation": lambda _labels: {"contour": _contour},
+    "classification": _class_column,
+    "survival": _endpoint_columns,
+}
+"""Task -> the columns of its targets, by the study's labels."""

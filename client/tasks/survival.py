@@ -13,7 +13,7 @@ the center. Two networks are compared by concordance over the pairs of all endpo
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from client.tasks.divergence import TEMPERATURE
 from client.tasks.survival_cohorts import cohort_figures, concordance_of_draws, read_endpoint, values_of
 from fusion_models.contract import Assessor, Segmenter
 from fusion_models.losses import deeply_supervised
+from fusion_models.registry import model_row
 from fusion_models.survival.heads import HEADS
 from protocol.errors import LabelError, ModelError
 from protocol.messages.scores import Comparison, Score
@@ -46,6 +47,7 @@ class Survival:
         self._survival = settings.labels.survival
         self._head = HEADS[self._survival.head]
         self._edges_days = self._survival.edges_days if self._survival.head == "mtlr" else ()
+        self._mask_share = mask_share(settings)
 
     def has_target(self, case: PreparedCase) -> bool:
         """Whether time and event of some endpoint are known."""
@@ -83,12 +85,8 @@ class Survival:
         return plain_crops(case, settings, self._crop_zyx, device, rng)
 
     def forward(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The head's outputs (b, outputs).
-
-        Raises:
-            ModelError: the network gives no answer for a case.
-        """
-        return self._assessor(model).assess(batch.ct, batch.pet, batch.ehr)
+        """The head's outputs (b, outputs)."""
+        return _assessor(model).assess(batch.ct, batch.pet, batch.ehr)
 
     def answer(self, model: nn.Module, batch: Batch) -> Tensor:
         """As `forward`."""
@@ -98,20 +96,21 @@ class Survival:
         """The head's loss, with the study's share of segmentation where there is a mask, and the outputs.
 
         Raises:
-            ModelError: a case has no time, or the network gives no answer for a case.
+            ModelError: a case has no time.
         """
         if self.name not in batch.targets:
             raise ModelError(f"not each of the cases {list(batch.cases)} has {TASKS[self.name].target}")
-        network, share = self._assessor(model), self._survival.joint_share
+        network, share = _assessor(model), self._mask_share
         features = network.encode(batch.ct, batch.pet, batch.ehr)
         outputs = network.answer(features)
         edges = outputs.new_tensor(self._edges_days)
         loss = self._head.loss(outputs, batch.targets[self.name], edges)
         mask = batch.targets.get("segmentation")
         sees_images = batch.ct is not None or batch.pet is not None
-        if not share or mask is None or not sees_images or not isinstance(network, Segmenter):
+        if not share or mask is None or not sees_images:
             return loss, outputs
-        return (1 - share) * loss + share * deeply_supervised([network.decode(features)], mask), outputs
+        logits = cast("Segmenter", network).decode(features)
+        return (1 - share) * loss + share * deeply_supervised([logits], mask), outputs
 
     def divergence(self, taught: Tensor, answer: Tensor) -> Tensor | None:
         """T^2 KL of the heads' distributions: over time bins, or over which case of the batch is next."""
@@ -160,11 +159,6 @@ class Survival:
         cohorts = [read_endpoint(rows, name, len(self._edges_days)) for name in self._endpoints]
         return concordance_of_draws(cohorts, weights)
 
-    def _assessor(self, model: nn.Module) -> Assessor:
-        if not isinstance(model, Assessor):
-            raise ModelError(f"{type(model).__name__} answers for no case; use a model whose tasks name '{self.name}'")
-        return model
-
 
 def build(settings: StudySettings) -> Survival:
     """The task as a study asks for it.
@@ -180,9 +174,20 @@ def build(settings: StudySettings) -> Survival:
     return Survival(settings)
 
 
+def mask_share(settings: StudySettings) -> float:
+    """g, the study's share of segmentation in the loss; 0 where its model draws no mask."""
+    share = settings.labels.survival.joint_share
+    return share if share and model_row(settings.model.name).is_for(Segmenter) else 0.0
+
+
 def horizon_days(settings: StudySettings) -> float:
     """Where calibration is judged: the study's own time, else its middle edge; NaN where it has neither."""
     survival = settings.labels.survival
     edges = survival.edges_days
     middle = edges[len(edges) // 2] if edges else float("nan")
     return survival.horizon_days or middle
+
+
+def _assessor(model: nn.Module) -> Assessor:
+    """A network whose row in the table of models names the task is one."""
+    return cast("Assessor", model)

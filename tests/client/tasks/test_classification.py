@@ -15,6 +15,7 @@ from protocol.errors import LabelError, ModelError
 from protocol.messages.labels import Classes, Labels
 from protocol.messages.settings import StudySettings
 from protocol.tasks import TASKS
+from tests.support.wrapped_network import Wrapped
 
 EDGE = 4
 
@@ -124,9 +125,9 @@ def test_a_batch_without_classes_is_refused() -> None:
         of_training(0, 1).loss(MeanOfCt(), Batch(("p",), "ct", ct=torch.zeros(1, 1, 2, 2, 2)))
 
 
-def test_a_network_that_answers_for_no_case_is_refused() -> None:
-    with pytest.raises(ModelError, match="Linear answers for no case"):
-        of_training(0, 1).answer(torch.nn.Linear(1, 1), Batch(("p",), "ct"))
+def test_a_wrapped_network_answers_as_the_one_inside() -> None:
+    batch = Batch(("p",), "ct", ct=torch.ones(1, 1, 2, 2, 2))
+    assert of_training(0, 1).answer(Wrapped(MeanOfCt()), batch).tolist() == [[0.0, 1.0]]
 
 
 def test_a_drawn_batch_has_the_classes_of_its_cases() -> None:

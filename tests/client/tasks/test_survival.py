@@ -16,8 +16,9 @@ from fusion_models.losses import dice_cross_entropy
 from fusion_models.survival.cox import cox_loss
 from fusion_models.survival.mtlr import mtlr_loss
 from protocol.errors import LabelError, ModelError
-from protocol.messages.settings import StudySettings
+from protocol.messages.settings import Model, StudySettings
 from protocol.tasks import TASKS, metric_names
+from tests.support.wrapped_network import Wrapped
 
 EDGES = (100.0, 200.0)
 CPU = torch.device("cpu")
@@ -136,9 +137,17 @@ def test_a_case_without_a_time_is_refused() -> None:
         task().loss(FirstOfEhr(4), batch_of(CASES, targets={}))
 
 
-def test_a_network_of_masks_alone_is_refused() -> None:
-    with pytest.raises(ModelError, match="answers for no case"):
-        task().loss(torch.nn.Linear(1, 1), batch_of(CASES))
+@pytest.mark.parametrize("share", [0, 0.25])
+def test_a_wrapped_network_is_trained_as_the_one_inside(share: float) -> None:
+    alone, _ = joint(share).loss(MaskToo(4), with_mask())
+    wrapped, _ = joint(share).loss(Wrapped(MaskToo(4)), with_mask())
+    assert wrapped.item() == alone.item()
+
+
+def joint(share: float) -> Survival:
+    """The task of a model that draws masks too."""
+    found = settings(joint_share=share)
+    return build(found.model_copy(update={"model": Model(name="pemma-prognosis-tiny")}))
 
 
 def with_mask() -> Batch:
@@ -150,7 +159,7 @@ def with_mask() -> Batch:
 def test_joint_share_mixes_segmentation_in() -> None:
     batch = with_mask()
     alone, _ = task().loss(MaskToo(4), batch)
-    mixed, _ = task(joint_share=0.25).loss(MaskToo(4), batch)
+    mixed, _ = joint(0.25).loss(MaskToo(4), batch)
     assert batch.ct is not None
     mask_loss = dice_cross_entropy(torch.cat([1 - batch.ct, batch.ct], dim=1), batch.targets["segmentation"])
     assert mixed.item() == pytest.approx(0.75 * alone.item() + 0.25 * mask_loss.item())
@@ -158,9 +167,15 @@ def test_joint_share_mixes_segmentation_in() -> None:
 
 def test_without_images_or_a_mask_survival_stands_alone() -> None:
     alone, _ = task().loss(MaskToo(4), with_mask())
-    blind, _ = task(joint_share=0.25).loss(MaskToo(4), replace(with_mask(), ct=None))
-    unmarked, _ = task(joint_share=0.25).loss(MaskToo(4), replace(with_mask(), targets=batch_of(CASES).targets))
+    blind, _ = joint(0.25).loss(MaskToo(4), replace(with_mask(), ct=None))
+    unmarked, _ = joint(0.25).loss(MaskToo(4), replace(with_mask(), targets=batch_of(CASES).targets))
     assert blind.item() == unmarked.item() == alone.item()
+
+
+def test_a_model_that_draws_no_mask_has_no_share_of_segmentation() -> None:
+    alone, _ = task().loss(FirstOfEhr(4), with_mask())
+    asked, _ = task(joint_share=0.25).loss(FirstOfEhr(4), with_mask())
+    assert asked.item() == alone.item()
 
 
 def test_a_prediction_is_risk_and_curve_of_each_endpoint() -> None:
