@@ -133,7 +133,7 @@ class Survival:
     def summarise(self, rows: Sequence[CaseScore]) -> Score:
         """The figures of the cohort, of each endpoint and over all."""
         cohorts = {name: read_endpoint(rows, name, len(self._edges_days)) for name in self._endpoints}
-        values, undefined = cohort_figures(cohorts, self._edges_days)
+        values, undefined = cohort_figures(cohorts, self._edges_days, window_days(self._settings))
         return Score(len(rows), values, undefined)
 
     def compare(
@@ -191,3 +191,10 @@ def horizon_days(settings: StudySettings) -> float:
 def _assessor(model: nn.Module) -> Assessor:
     """A network whose row in the table of models names the task is one."""
     return cast("Assessor", model)
+
+
+def window_days(settings: StudySettings) -> float:
+    """Until when the Brier score is integrated: the study's horizon, at most its last edge; NaN without edges."""
+    survival = settings.labels.survival
+    last = survival.edges_days[-1] if survival.edges_days else float("nan")
+    return min(survival.horizon_days or last, last)

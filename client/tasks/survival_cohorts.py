@@ -72,13 +72,16 @@ def read_endpoint(rows: Sequence[CaseScore], name: str, edges: int) -> EndpointC
     )
 
 
-def cohort_figures(cohorts: Mapping[str, EndpointCohort], edges_days: Sequence[float]) -> tuple[Values, dict[str, int]]:
+def cohort_figures(
+    cohorts: Mapping[str, EndpointCohort], edges_days: Sequence[float], window_days: float
+) -> tuple[Values, dict[str, int]]:
     """Every metric of the task by name, and how many cases a figure does not stand on.
 
     Args:
         cohorts: by endpoint. edges_days: of the predicted survival; none where the head predicts no time.
+        window_days: end of the window that the Brier score is integrated over, the same at every center.
     """
-    by_endpoint = {name: _figures(cohort, edges_days) for name, cohort in cohorts.items()}
+    by_endpoint = {name: _figures(cohort, edges_days, window_days) for name, cohort in cohorts.items()}
     values = _over_endpoints(by_endpoint.values())
     values |= {f"{metric}/{name}": value for name, found in by_endpoint.items() for metric, value in found.items()}
     unknown = {name: int((~cohort.known).sum()) for name, cohort in cohorts.items()}
@@ -100,10 +103,10 @@ def concordance_of_draws(cohorts: Iterable[EndpointCohort], weights: Floats) -> 
     return ratio(concordant, pairs)
 
 
-def _figures(cohort: EndpointCohort, edges_days: Sequence[float]) -> Values:
+def _figures(cohort: EndpointCohort, edges_days: Sequence[float], window_days: float) -> Values:
     found = concordance(cohort.days, cohort.event, cohort.risk)
     edges = np.asarray(edges_days, dtype=np.float64)
-    brier = integrated_brier(cohort.days, cohort.event, cohort.survival, edges) if edges.size else None
+    brier = integrated_brier(cohort.days, cohort.event, edges, cohort.survival, window_days) if edges.size else None
     return {
         "concordance": found.value,
         "uno": uno_concordance(cohort.days, cohort.event, cohort.risk),

@@ -29,6 +29,7 @@ from strategies.evaluation.matrix import Floats
 
 Flags = NDArray[np.bool_]
 NORMAL_975 = 1.959963984540054
+STEPS_OF_A_WINDOW = 20
 
 
 @dataclass(frozen=True)
@@ -167,35 +168,45 @@ def brier_scores(days: Floats, event: Flags, survival: Floats, at: Floats) -> Fl
     return np.asarray(terms.mean(0))
 
 
-def integrated_brier(days: Floats, event: Flags, survival: Floats, at: Floats) -> float | None:
-    """The Brier score integrated over the times that the cohort was seen, by trapezoids, a day.
+def integrated_brier(
+    days: Floats, event: Flags, edges_days: Floats, survival: Floats, window_days: float
+) -> float | None:
+    """The Brier score integrated from day 0 to the end of a window, by 20 equal trapezoids, a day.
+
+    The window is the same for all cohorts that are compared or averaged: it does not follow who was seen how long.
 
     Args:
-        survival: predicted S_i(t), (n, k).
-        at: times, (k,), ascending; those outside [first, last) time of the cohort are left out.
+        edges_days: times of the predicted curves, (k,), ascending.
+        survival: predicted S_i at the edges, (n, k); linear between them and 1 at day 0.
+        window_days: end of the window.
 
     Returns:
-        None where fewer than two times are left, or nobody has an event.
+        None where no case was seen beyond the window, since censoring then leaves no weight at its end, or where the
+        curves end before it.
     """
-    if not event.any():
+    at = np.linspace(0.0, window_days, STEPS_OF_A_WINDOW + 1)
+    curves = curves_at(edges_days, survival, at)
+    if curves is None or not days.size or days.max() <= window_days:
         return None
-    seen = np.asarray((at >= days.min()) & (at < days.max()))
-    if seen.sum() < 2:
-        return None
-    scores = brier_scores(days, event, survival[:, seen], at[seen])
-    return float(trapezoid(scores, at[seen]) / np.ptp(at[seen]))
+    return float(trapezoid(brier_scores(days, event, curves, at), at) / window_days)
 
 
 def survival_at(edges_days: Floats, survival: Floats, days: float) -> Floats | None:
-    """Predicted survival at a time, (n,), linear between the edges and 1 at time 0; None behind the last edge.
+    """Predicted survival at one time, (n,); the others as in `curves_at`."""
+    found = curves_at(edges_days, survival, np.array([days]))
+    return None if found is None else np.asarray(found[:, 0])
+
+
+def curves_at(edges_days: Floats, survival: Floats, at: Floats) -> Floats | None:
+    """Predicted survival, (n, times), linear between the edges and 1 at day 0; None behind the last edge.
 
     Args:
-        edges_days: (k,), ascending. survival: at the edges, (n, k).
+        edges_days: (k,), ascending. survival: at the edges, (n, k). at: times, (times,), from 0.
     """
-    if not edges_days.size or not days <= edges_days[-1]:
+    if not edges_days.size or not (at <= edges_days[-1]).all():
         return None
     times, whole = np.concatenate([[0.0], edges_days]), np.column_stack([np.ones(len(survival)), survival])
-    return np.array([np.interp(days, times, curve) for curve in whole], dtype=np.float64)
+    return np.array([np.interp(at, times, curve) for curve in whole], dtype=np.float64).reshape(len(whole), at.size)
 
 
 def calibration(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from client.data.preprocessing import PreparedCase
 from client.tasks.contract import Batch
-from client.tasks.survival import Survival, build, horizon_days
+from client.tasks.survival import Survival, build, horizon_days, window_days
 from fusion_models.contract import Assessor, Segmenter
 from fusion_models.losses import dice_cross_entropy
 from fusion_models.survival.cox import cox_loss
@@ -272,6 +272,13 @@ def test_the_horizon_is_the_studys_or_the_middle_edge(found: dict[str, Any], exp
 
 def test_without_edges_or_a_horizon_there_is_none() -> None:
     assert np.isnan(horizon_days(_with_survival(edges_days=())))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"), [({}, 200.0), ({"horizon_days": 150.0}, 150.0), ({"horizon_days": 730.0}, 200.0)]
+)
+def test_brier_scores_end_at_the_horizon_but_not_behind_the_curves(found: dict[str, Any], expected: float) -> None:
+    assert window_days(settings(**found)) == expected
 
 
 def test_the_primary_metric_is_what_networks_are_compared_by() -> None:

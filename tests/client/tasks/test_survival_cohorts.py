@@ -26,7 +26,7 @@ ROWS = [
 
 
 def figures(rows: list[CaseScore]) -> tuple[dict[str, float | None], dict[str, int]]:
-    return cohort_figures({name: read_endpoint(rows, name, len(EDGES)) for name in ("death", "distant")}, EDGES)
+    return cohort_figures({name: read_endpoint(rows, name, len(EDGES)) for name in ("death", "distant")}, EDGES, 2.5)
 
 
 def test_a_row_keeps_what_is_missing_as_missing() -> None:
@@ -74,12 +74,19 @@ def test_what_is_undefined_stands_on_no_case() -> None:
     values, undefined = figures(censored)
     assert values["concordance"] is None
     assert values["pairs"] == 0
-    assert undefined["concordance"] == undefined["brier/death"] == 3
+    assert undefined["concordance"] == 3
     assert "pairs" not in undefined
 
 
+def test_a_cohort_that_was_not_seen_beyond_the_window_has_no_brier_score() -> None:
+    cohorts = {name: read_endpoint(ROWS[:2], name, len(EDGES)) for name in ("death", "distant")}
+    values, undefined = cohort_figures(cohorts, EDGES, 2.5)
+    assert (values["brier/death"], undefined["brier/death"]) == (None, 2)
+    assert values["brier/distant"] == values["brier"] is not None
+
+
 def test_without_edges_there_is_no_brier_score() -> None:
-    values, undefined = cohort_figures({"death": read_endpoint(ROWS, "death", 0)}, ())
+    values, undefined = cohort_figures({"death": read_endpoint(ROWS, "death", 0)}, (), NAN)
     assert (values["brier"], undefined["brier"]) == (None, 4)
 
 

@@ -14,6 +14,7 @@ from strategies.evaluation.survival_metrics import (
     calibration,
     concordance,
     concordance_in_resamples,
+    curves_at,
     integrated_brier,
     kaplan_meier,
     pair_weighted_mean,
@@ -134,22 +135,32 @@ def test_brier_scores_punish_both_errors() -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_integrated_brier_score_is_that_of_scikit_survival(seed: int) -> None:
     days, event, risk = drawn(seed)
-    at = np.arange(days.min(), days.max(), 2.0)
-    survival = np.exp(-np.exp(risk[:, None] / 4 - 1) * at / 10)
-    seen = Surv.from_arrays(event, days)
-    expected = metrics.integrated_brier_score(seen, seen, survival, at)
-    assert integrated_brier(days, event, survival, at) == pytest.approx(expected)
+    days[0], event[0] = 0.0, False
+    edges, window = np.array([4.0, 9.0, 30.0]), float(days.max()) - 0.5
+    survival = np.exp(-np.exp(risk[:, None] / 4 - 1) * edges / 10)
+    seen, at = Surv.from_arrays(event, days), np.linspace(0, window, 21)
+    expected = metrics.integrated_brier_score(seen, seen, curves_at(edges, survival, at), at)
+    assert integrated_brier(days, event, edges, survival, window) == pytest.approx(expected)
 
 
-def test_times_that_the_cohort_was_not_seen_at_do_not_count() -> None:
-    survival = np.linspace(1, 0.2, 4 * 5).reshape(4, 5)
-    inside = integrated_brier(DAYS, EVENT, survival[:, 1:4], np.array([1.0, 2, 3]))
-    assert integrated_brier(DAYS, EVENT, survival, np.array([0.5, 1, 2, 3, 4])) == inside
+def test_the_window_is_integrated_from_day_0_between_one_edge_and_certainty() -> None:
+    """All are alive, and S falls to 1/2 at day 2: (1 - S)^2 = t^2 / 16, mean over 20 steps (1 + 2 * 20^2) / 9600."""
+    found = integrated_brier(np.full(3, 5.0), np.zeros(3, dtype=bool), np.array([2.0]), np.full((3, 1), 0.5), 2.0)
+    assert found == pytest.approx(0.25 * (1 + 2 * 20**2) / (6 * 20**2))
 
 
-@pytest.mark.parametrize(("at", "event"), [([2.0, 9.0], EVENT), ([1.0, 2.0], np.zeros(4, dtype=bool))])
-def test_one_time_or_no_event_leaves_nothing_to_integrate(at: list[float], event: np.ndarray) -> None:
-    assert integrated_brier(DAYS, event, np.full((4, 2), 0.5), np.array(at)) is None
+def test_another_follow_up_within_the_window_does_not_move_it() -> None:
+    """Who leaves after the window may leave whenever: an edge beyond anyone's last day is no part of it."""
+    edges, survival = np.array([1.0, 2, 9]), np.linspace(1, 0.2, 12).reshape(4, 3)
+    later = np.array([1.0, 2, 30, 40])
+    assert integrated_brier(DAYS, EVENT, edges, survival, 2.0) == integrated_brier(later, EVENT, edges, survival, 2.0)
+
+
+@pytest.mark.parametrize(("edge", "window"), [(9.0, 4.0), (2.0, 3.0)])
+def test_nobody_beyond_the_window_or_no_curve_until_its_end_leaves_nothing_to_integrate(
+    edge: float, window: float
+) -> None:
+    assert integrated_brier(DAYS, EVENT, np.array([edge]), np.full((4, 1), 0.5), window) is None
 
 
 def test_calibration_compares_groups_of_similar_prediction() -> None:
