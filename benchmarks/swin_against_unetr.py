@@ -15,6 +15,7 @@ import re
 import statistics
 import time
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,14 @@ from rich.table import Table
 
 from client.learning.assembly import build, inject_adapter, row_of, study_specs
 from client.learning.trainable import train_only
-from deploy.comparison.command import benchmark
+from deploy.comparison.command import RUNS, benchmark
+from deploy.comparison.outcomes import Outcome, read_outcome
 from deploy.comparison.planner import read_plan
 from fusion_models.losses import dice_cross_entropy
 from fusion_models.modality import restrict
 from protocol.messages.settings import StudySettings
+from strategies.evaluation.paired_tests import contrasts
+from strategies.evaluation.resampling import draw_patients
 
 FILE = Path(__file__).resolve().parent.parent / "studies" / "sts-pemma-swin-benchmark.toml"
 UNETR = 'name = "pemma-unetr-small"'
@@ -115,7 +119,33 @@ def main() -> None:
         cells = [f"{value:.1f}" if isinstance(value, float) else str(value) for value in row.values()]
         table.add_row(ARMS[name], *cells)
     console.print(table)
-    print(json.dumps(figures))
+    differences = pair(options.out)
+    for setting, found in differences.items():
+        console.print(setting, *(f"Swin minus {ARMS[name]}: {words}" for name, words in found.items()), sep="\n  ")
+    print(json.dumps({"arms": figures, "differences": differences}))
+
+
+def pair(out: Path) -> dict[str, dict[str, str]]:
+    """Swin minus each other arm, patient by patient, for each setting."""
+    outcomes = {name: outcomes_of(out / f"{name}.toml", out / name) for name in ARMS}
+    return {setting: differences(outcomes, setting) for setting in outcomes["swin"][0].scores}
+
+
+def outcomes_of(file: Path, out: Path) -> list[Outcome]:
+    """The completed runs of an arm."""
+    plan = read_plan(file)
+    found = [read_outcome(run, out / RUNS / run.name) for run in plan.runs]
+    return [each for each in found if isinstance(each, Outcome)]
+
+
+def differences(outcomes: dict[str, list[Outcome]], setting: str) -> dict[str, str]:
+    """Mean over centers with its 95 % interval, and the adjusted p of the signed-rank test."""
+    runs = {name: [each.scores[setting] for each in found] for name, found in outcomes.items()}
+    draws = draw_patients(runs["swin"][0].cases)
+    return {
+        name: f"{interval(asdict(found.difference))}, p {found.p_holm:.3f}"
+        for name, found in contrasts("swin", runs, draws).items()
+    }
 
 
 def interval(average: dict[str, float]) -> str:
