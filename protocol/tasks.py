@@ -46,12 +46,14 @@ class Task:
     """One task.
 
     target: what a case must have to train and be scored, in words. groups: tensor groups that a stage of the task
-    trains beside those of its kind, unless the study file names its groups.
+    trains beside those of its kind, unless the study file names its groups. undefined_as: an example of a figure that
+    cannot be, in words.
     """
 
     metrics: tuple[Metric, ...]
     primary: str
     target: str
+    undefined_as: str
     groups: tuple[str, ...] = ()
 
     @property
@@ -88,6 +90,7 @@ TASKS: Mapping[TaskName, Task] = {
         ),
         primary="dice",
         target="a contour",
+        undefined_as="a distance to an empty contour",
     ),
     "classification": Task(
         metrics=(
@@ -102,6 +105,7 @@ TASKS: Mapping[TaskName, Task] = {
         ),
         primary="auc",
         target="a class",
+        undefined_as="the AUC of cases of one class",
         groups=("ehr", "head"),
     ),
     "survival": Task(
@@ -114,6 +118,7 @@ TASKS: Mapping[TaskName, Task] = {
         ),
         primary="concordance",
         target="a time and whether the event came",
+        undefined_as="a concordance without a comparable pair",
         groups=("ehr", "head"),
     ),
 }

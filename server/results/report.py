@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from protocol.modalities import IMAGES
-from protocol.tasks import TaskName
+from protocol.tasks import TASKS, TaskName
 from reporting.formats import UNDEFINED, figure, in_reading_order, label
 from reporting.pages import open_templates
 from server.results.charts import DOWN, UP, Curves, curves_svg, legend_mark
@@ -17,11 +17,6 @@ from server.results.task_blocks import TaskBlock, primary, task_blocks
 
 Table = Mapping[str, Any]
 SETTINGS_IN_A_SENTENCE = 3
-UNDEFINED_AS: Mapping[TaskName, str] = {
-    "segmentation": "a distance to an empty contour",
-    "classification": "the AUC of cases of one class",
-    "survival": "a concordance without a comparable pair",
-}
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,7 @@ def report_html(result: Mapping[str, object]) -> str:
         settings=in_reading_order(study["matrices"]),
         verdict=verdict(study),
         blocks=task_blocks(study),
-        undefined_as=" or ".join(UNDEFINED_AS[task] for task in study["tasks"]),
+        undefined_as=" or ".join(TASKS[task].undefined_as for task in study["tasks"]),
         score_label=score_label(study),
         curves=center_curves(study),
         gates=center_gates(study),
