@@ -18,10 +18,12 @@ from fusion_models.adapters.keys import is_inside, parameters_by_key
 from protocol.errors import ModelError, StudyError
 from protocol.messages.tensors import (
     BACKBONE,
+    GROUPS,
     HEAD,
     NEEDS,
     NORM,
     PEFT,
+    PERSONAL,
     ROLE_GROUPS,
     Tensors,
     TensorSpec,
@@ -56,8 +58,8 @@ def prepare(study_file: Path, root: Path, backbone: Path | None = None) -> Study
             hash is kept in `backbone.json`.
 
     Raises:
-        StudyError: the study file cannot be run, `root` holds another study or was prepared with another backbone, or
-            the backbone does not fit the model.
+        StudyError: the study file cannot be run, a stage trains no tensor that the model has, `root` holds another
+            study or was prepared with another backbone, or the backbone does not fit the model.
     """
     study, text = read_study(study_file), study_file.read_text()
     existing = StudyDirectory(root).study_file
@@ -70,6 +72,8 @@ def prepare(study_file: Path, root: Path, backbone: Path | None = None) -> Study
         specs, initial, config = initial_state(study)
     except (ValueError, ModelError) as error:
         raise StudyError(f"study file {study_file}: {error}") from error
+    if findings := list(_idle_stages(study, frozenset(spec.group for spec in specs))):
+        raise StudyError(f"study file {study_file}: {'; '.join(findings)}")
     if backbone is not None:
         given = read_backbone(backbone, specs)
         initial |= given
@@ -103,6 +107,17 @@ def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], Arrays, dict[st
         )
     initial = {key: array for key, array in tensors.items() if not _follows_the_backbone(key)}
     return specs, initial, config
+
+
+def _idle_stages(study: Study, groups: frozenset[str]) -> Iterator[str]:
+    """What is wrong with each stage none of whose groups the model has."""
+    there = [group for group in GROUPS if group in groups and group not in PERSONAL]
+    for stage in study.stages:
+        if not groups & set(stage.trained):
+            yield (
+                f"stage '{stage.name}' ({stage.kind}) has nothing to train: it trains {list(stage.trained)}, and model "
+                f"'{study.model.name}' has {there}; name some of these in the stage's groups"
+            )
 
 
 def idle_pathways(study: Study, groups: Collection[str]) -> dict[str, list[str]]:

@@ -208,6 +208,28 @@ def test_a_network_without_backbone_and_adapters_is_prepared_and_entered(tmp_pat
     assert bank.backbone(state.backbone_hash) == {}
 
 
+def test_a_stage_none_of_whose_groups_the_model_has_is_refused(tmp_path: Path) -> None:
+    """An arrival trains the adapter alone, which a network of records has none of."""
+    arrival = RECORDS[RECORDS.index("[[stages]]") :].replace('"adapt"', '"arrive"')
+    path = write_study(tmp_path / "study.toml", RECORDS + arrival)
+    said = (
+        r"study.toml: stage 'arrive' \(arrive\) has nothing to train: it trains \['peft'\], and .* \['ehr', 'head'\];"
+    )
+    with pytest.raises(StudyError, match=said):
+        prepare(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_stage_of_one_group_that_the_model_has_is_prepared(tmp_path: Path) -> None:
+    arrival = (
+        RECORDS[RECORDS.index("[[stages]]") :]
+        .replace('"adapt"', '"arrive"')
+        .replace("rounds", 'groups = ["head", "peft"]\nrounds')
+    )
+    prepare(write_study(tmp_path / "study.toml", RECORDS + arrival), tmp_path / "out")
+    assert [stage.name for stage in read_prepared(tmp_path / "out").study.stages] == ["adapt", "arrive"]
+
+
 def test_a_task_that_the_model_is_not_for_is_refused_with_the_study_file(tmp_path: Path) -> None:
     path = write_study(tmp_path / "study.toml", RECORDS.replace("ehr-survival-linear-tiny", "pemma-unetr-tiny"))
     with pytest.raises(StudyError, match=r"study.toml: model 'pemma-unetr-tiny' is for \['segmentation'\]"):
