@@ -6,7 +6,7 @@ Real CT/PET of 37 soft-tissue sarcomas of one institution, 14 with the event; ce
 The network, its grid and its labels are those of studies/sts-lung-metastasis.toml; it trains from scratch, whole, on
 CT+PET, CT and PET in the shares of a study's stage. In every repeat each patient is predicted once, from CT+PET, by
 networks that never saw the patient, and the predictions of all centers are judged together, which only a benchmark may
-do.
+do. Pairs of patients of two folds then compare probabilities of two networks, a bias that tends to lower AUC.
 
     federated   rounds of local steps at each center, then the mean of all tensors weighted by the root of its cases
     pooled      the same number of steps on all cases, with batches of as many crops as the centers draw together

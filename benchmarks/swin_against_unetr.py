@@ -80,6 +80,20 @@ def share(file: Path) -> tuple[int, int]:
     return counts["pet"] + counts["fusion"] + counts["peft"], counts.total()
 
 
+def with_unetr(text: str) -> str:
+    """The benchmark file with UNETR in place of Swin.
+
+    Raises:
+        ValueError: it does not name Swin as the pattern expects, exactly once.
+    """
+    found, places = SWIN.subn(UNETR, text)
+    if places != 1:
+        raise ValueError(
+            f"{FILE} names Swin at {places} places that match '{SWIN.pattern}', expected 1; mend the pattern"
+        )
+    return found
+
+
 def write_arms(out: Path) -> dict[str, tuple[Path, float]]:
     """The benchmark file of each arm, and the CPU seconds that its training takes; both as they were, if there."""
     kept = out / "arms.json"
@@ -87,10 +101,10 @@ def write_arms(out: Path) -> dict[str, tuple[Path, float]]:
         text = FILE.read_text()
         files = {name: out / f"{name}.toml" for name in ARMS}
         files["swin"].write_text(text)
-        files["unetr-steps"].write_text(SWIN.sub(UNETR, text))
+        files["unetr-steps"].write_text(with_unetr(text))
         seconds = {name: cost(files[name]) for name in ("swin", "unetr-steps")}
         ratio = seconds["swin"] / seconds["unetr-steps"]
-        longer = STEPS.sub(lambda found: f"local_steps = {round(int(found[1]) * ratio)}", SWIN.sub(UNETR, text))
+        longer = STEPS.sub(lambda found: f"local_steps = {round(int(found[1]) * ratio)}", with_unetr(text))
         files["unetr-time"].write_text(longer)
         seconds["unetr-time"] = seconds["unetr-steps"] * round(10 * ratio) / 10
         kept.write_text(json.dumps(seconds))
