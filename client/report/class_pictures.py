@@ -8,6 +8,7 @@ import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from client.report.task_rows import TaskPicture
+from client.report.task_rows import CaseRow, TaskPicture, fullest_inputs
 from protocol.errors import CaseError
 from reporting import formats
 from strategies.evaluation.classification_metrics import auc, roc_curve
@@ -46,11 +47,14 @@ class ClassifiedCase:
     modalities: str
 
 
-def class_pictures(home: Path) -> list[TaskPicture]:
-    """The curve of the cases that were predicted last, then each of them by name."""
-    read = {path.stem: _try_to_read(path) for path in sorted((home / FOLDER).glob("*.npz"))}
+def class_pictures(home: Path, rows: Sequence[CaseRow]) -> list[TaskPicture]:
+    """The curve of each of the fullest inputs that `rows` scored last, then each of their cases by name."""
+    scored = {row.case for row in rows}
+    read = {path.stem: _try_to_read(path) for path in sorted((home / FOLDER).glob("*.npz")) if path.stem in scored}
     known = [case for case in read.values() if isinstance(case, ClassifiedCase) and case.own is not None]
-    return _curve(known) + [case if isinstance(case, TaskPicture) else _picture(case) for case in read.values()]
+    curves = (_curve([case for case in known if case.modalities == name]) for name in fullest_inputs(rows))
+    shown = [case if isinstance(case, TaskPicture) else _picture(case) for case in read.values()]
+    return [*chain.from_iterable(curves), *shown]
 
 
 def read_case(path: Path) -> ClassifiedCase:
@@ -120,13 +124,14 @@ def _try_to_read(path: Path) -> ClassifiedCase | TaskPicture:
 
 
 def _curve(cases: Sequence[ClassifiedCase]) -> list[TaskPicture]:
-    """The ROC curve of cases whose class is known; nothing where they define none."""
+    """The ROC curve of cases of one input whose class is known; nothing where they define none."""
     if not cases:
         return []
     truth = np.array([case.own for case in cases])
     png = roc_png(truth, np.stack([case.probability for case in cases]), cases[0].values)
-    caption = f"{len(cases)} case(s) as they were predicted last, each from the fullest input it has"
-    return [TaskPicture("ROC curve", caption, base64.b64encode(png).decode())] if png else []
+    shown = formats.label(cases[0].modalities)
+    caption = f"{len(cases)} case(s) as they were predicted last from {shown}"
+    return [TaskPicture(f"ROC curve, from {shown}", caption, base64.b64encode(png).decode())] if png else []
 
 
 def _picture(case: ClassifiedCase) -> TaskPicture:

@@ -15,8 +15,8 @@ from protocol.messages.scores import Score
 from protocol.tasks import TASKS, TaskName
 from reporting import formats
 
-Draw = Callable[[Path], Sequence[TaskPicture]]
-"""From the center's home to what the page shows of a task."""
+Draw = Callable[[Path, Sequence[CaseRow]], Sequence[TaskPicture]]
+"""From the center's home, and what the latest stage says of test cases, to what the page shows of a task."""
 
 PICTURES: Mapping[TaskName, Draw] = {"classification": class_pictures, "survival": survival_pictures}
 """What each task draws of the predictions it recorded; a task that is not here draws nothing."""
@@ -83,7 +83,7 @@ def _section(
         ),
         case_columns=columns,
         cases=tuple((row.case, row.modalities, *_values(row, columns)) for row in latest),
-        pictures=() if draw is None else tuple(draw(home)),
+        pictures=() if draw is None else tuple(draw(home, latest)),
     )
 
 

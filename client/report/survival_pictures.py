@@ -1,6 +1,7 @@
 """What a center's own page shows of predicted times: survival by predicted risk group, and calibration at one time.
 
-Risk groups are halves of the center's predicted cases by risk, thirds from FEWEST_FOR_THIRDS on. Calibration compares
+A cohort is the cases that the latest stage scored from one of the fullest inputs, as in the table above the pictures.
+Risk groups are halves of it by risk, thirds from FEWEST_FOR_THIRDS on. Calibration compares
 in the same groups the mean predicted survival at the study's horizon with the Kaplan-Meier estimate and its 95 %
 interval; a head without a curve has none.
 """
@@ -8,7 +9,7 @@ interval; a head without a curve has none.
 import base64
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from client.report.task_rows import TaskPicture
+from client.report.task_rows import CaseRow, TaskPicture, fullest_inputs
 from protocol.errors import CaseError
+from reporting import formats
 from strategies.evaluation.matrix import Floats
 from strategies.evaluation.survival_metrics import calibration, concordance, kaplan_meier, survival_at
 
@@ -33,11 +35,12 @@ DOTS_PER_INCH = 110
 
 @dataclass(frozen=True, eq=False)
 class RecordedCohort:
-    """The predicted cases of one endpoint whose time is known.
+    """The cases of one endpoint whose time is known, predicted from one input.
 
     days, event, risk: (n,). survival: at edges_days, (n, k); no edge where the head predicts no time.
     """
 
+    modalities: str
     endpoint: str
     days: Floats
     event: NDArray[np.bool_]
@@ -47,23 +50,27 @@ class RecordedCohort:
     horizon_days: float
 
 
-def survival_pictures(home: Path) -> list[TaskPicture]:
-    """Every endpoint of the cases that were predicted last; none where no time was predicted."""
+def survival_pictures(home: Path, rows: Sequence[CaseRow]) -> list[TaskPicture]:
+    """Every endpoint of the cases that `rows` scored last; none where no time was predicted."""
     try:
-        return [_picture(cohort) for cohort in read_cohorts(home)]
+        return [_picture(cohort) for cohort in read_cohorts(home, rows)]
     except CaseError as error:
         return [TaskPicture("predicted times", "", "", problem=str(error))]
 
 
-def read_cohorts(home: Path) -> list[RecordedCohort]:
-    """Read `predictions/survival/<case>.npz` of a center, one cohort an endpoint.
+def read_cohorts(home: Path, rows: Sequence[CaseRow]) -> list[RecordedCohort]:
+    """Read `predictions/survival/<case>.npz` of the cases in `rows`, one cohort an input and endpoint.
 
     Raises:
         CaseError: a file is broken or lacks an array.
     """
-    found = [_read(path) for path in sorted((home / FOLDER).glob("*.npz"))]
-    if not found:
-        return []
+    scored = {row.case for row in rows}
+    found = [_read(path) for path in sorted((home / FOLDER).glob("*.npz")) if path.stem in scored]
+    by_input = {name: [case for case in found if str(case["modalities"]) == name] for name in fullest_inputs(rows)}
+    return [cohort for name, cases in by_input.items() if cases for cohort in _cohorts(name, cases)]
+
+
+def _cohorts(modalities: str, found: Sequence[Mapping[str, NDArray[Any]]]) -> list[RecordedCohort]:
     times, risk, survival = (np.stack([case[name] for case in found]).astype(float) for name in _OF_CASES)
     first, cohorts = found[0], []
     for place, name in enumerate(first["endpoints"]):
@@ -71,6 +78,7 @@ def read_cohorts(home: Path) -> list[RecordedCohort]:
         days, event = times[known, place].T
         cohorts.append(
             RecordedCohort(
+                modalities,
                 str(name),
                 days,
                 event > 0,
@@ -134,24 +142,26 @@ def draw_calibration(panel: Axes, cohort: RecordedCohort, predicted: Floats) -> 
 
 
 _OF_CASES: Sequence[str] = ("times", "risk", "survival")
+_OF_ALL: Sequence[str] = ("endpoints", "edges_days", "horizon_days", "modalities")
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in (*_OF_CASES, "endpoints", "edges_days", "horizon_days")}
+            return {name: file[name] for name in (*_OF_CASES, *_OF_ALL)}
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CaseError(f"prediction {path} cannot be read ({error!r}); evaluate the case again") from error
 
 
 def _picture(cohort: RecordedCohort) -> TaskPicture:
+    title = f"{cohort.endpoint}, from {formats.label(cohort.modalities)}"
     if cohort.days.size < FEWEST:
         problem = f"{cohort.days.size} case(s) with a known time; a curve by risk groups needs {FEWEST}"
-        return TaskPicture(cohort.endpoint, "", "", problem)
+        return TaskPicture(title, "", "", problem)
     found = concordance(cohort.days, cohort.event, cohort.risk)
     value = "undefined" if found.value is None else f"{found.value:.2f}"
     caption = (
-        f"{cohort.endpoint}: {cohort.days.size} cases, {int(cohort.event.sum())} events, concordance {value} over "
+        f"{title}: {cohort.days.size} cases, {int(cohort.event.sum())} events, concordance {value} over "
         f"{found.pairs} comparable pairs of this center's cases"
     )
-    return TaskPicture(cohort.endpoint, caption, base64.b64encode(cohort_png(cohort)).decode())
+    return TaskPicture(title, caption, base64.b64encode(cohort_png(cohort)).decode())

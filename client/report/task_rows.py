@@ -1,14 +1,16 @@
 """What a center remembers of its test cases, as its own page reads it (`client.scores.score_log` writes it)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from protocol.errors import CaseError
 from protocol.messages.scores import Score
+from protocol.modalities import parts_of
 from protocol.tasks import TaskName
+from reporting import formats
 
 FACTS = frozenset({"part", "stage", "task", "case", "modalities"})
 SEGMENTATION: TaskName = "segmentation"
@@ -41,6 +43,15 @@ class TaskPicture:
     caption: str
     png: str
     problem: str = ""
+
+
+def fullest_inputs(rows: Iterable[CaseRow]) -> list[str]:
+    """The inputs that no other contains: a case's stored prediction is from the fullest that it has.
+
+    Of one of these, stored predictions and the figures of the cohort are of the same cases.
+    """
+    found = dict.fromkeys(row.modalities for row in rows)
+    return formats.in_reading_order(one for one in found if not any(parts_of(one) < parts_of(other) for other in found))
 
 
 def read_rows(path: Path) -> dict[TaskName, list[CaseRow]]:

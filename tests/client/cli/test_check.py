@@ -75,7 +75,7 @@ def test_a_study_shows_targets_and_ehr_and_counts_the_parts(tmp_path: Path, stud
     found = run("check", "--data", folder, "--study", study, "--center", "x")
     assert found.exit_code == 0, found.output
     (row,) = [line for line in found.stdout.splitlines() if "p1 " in line]
-    assert [cell.strip() for cell in row.strip("│").split("│")] == ["p1", "ehr", "700 d", "61 d", "yes", ""]
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["p1", "ehr", "700 d", "61 d", "1", "yes", ""]
     (row,) = [line for line in found.stdout.splitlines() if "p2 " in line]
     assert "700 d+" in row
     assert "train 4, validation 1, test 1" in found.stdout

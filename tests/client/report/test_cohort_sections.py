@@ -61,9 +61,11 @@ def test_a_task_whose_metrics_are_of_cases_has_no_cohort() -> None:
 
 
 def test_a_task_draws_from_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sections, "PICTURES", {"survival": lambda home: [TaskPicture(f"at {home}", "", "")]})
+    monkeypatch.setattr(
+        sections, "PICTURES", {"survival": lambda home, rows: [TaskPicture(f"{len(rows)} at {home}", "", "")]}
+    )
     (found,) = cohort_sections(HOME, COHORTS, {"survival": ROWS}, ["first", "second"])
-    assert [picture.title for picture in found.pictures] == ["at home"]
+    assert [picture.title for picture in found.pictures] == ["2 at home"]
 
 
 def test_every_task_of_cohorts_draws() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from client.report.task_rows import CaseRow, CohortRow, read_cohorts, read_rows
+from client.report.task_rows import CaseRow, CohortRow, fullest_inputs, read_cohorts, read_rows
 from client.scores.score_log import record_cohorts, record_scores
 from client.tasks.contract import CaseScore
 from protocol.errors import CaseError
@@ -45,3 +45,8 @@ def test_a_broken_file_says_how_to_mend_it(tmp_path: Path, text: str) -> None:
     for read in (read_rows, read_cohorts):
         with pytest.raises(CaseError, match="evaluate again to replace them"):
             read(tmp_path / "x.json")
+
+
+def test_the_fullest_inputs_are_those_that_no_other_contains() -> None:
+    given = ("ct", "ct+pet", "pet+ehr", "pet", "ct")
+    assert fullest_inputs(CaseRow("s", "p", setting, {}) for setting in given) == ["ct+pet", "pet+ehr"]
