@@ -11,7 +11,7 @@ from typing import Literal
 from client.data.checks import Issue, Subject
 from client.data.encoding import Value, encode
 from client.data.table import Row
-from protocol.messages.labels import Classes, Covariate, Endpoint, Labels, Number
+from protocol.messages.labels import PLAIN, Classes, Covariate, Endpoint, Labels, Number
 
 CellCode = Literal["not-a-number", "class", "event", "time", "range", "category", "no-class", "no-time"]
 EVENTS = ("0", "1")
@@ -94,7 +94,7 @@ class _Reader:
         number = self._number(column)
         if number is None or covariate.minimum <= number <= covariate.maximum:
             return number
-        unit = f" {covariate.unit}" if covariate.unit else ""
+        unit = "" if covariate.unit == PLAIN else f" {covariate.unit}"
         step = "check unit and value, or leave the cell empty"
         self._tell("range", column, f"{covariate.minimum:g} to {covariate.maximum:g}{unit}", step)
         return None

@@ -18,6 +18,9 @@ TABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\.csv")
 ENDPOINT = re.compile(r"[a-z][a-z0-9_]{0,31}")
 DAYS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 
+PLAIN = "1"
+"""The unit of a number that has none."""
+
 Unit = Literal["days", "weeks", "months", "years"]
 Column = Annotated[str, Field(min_length=1, max_length=64)]
 
@@ -54,11 +57,14 @@ class Endpoint(Settings):
 
 
 class Number(Settings):
-    """A covariate that is a number within bounds; mean and standard deviation scale it, for all centers alike."""
+    """A covariate that is a number within bounds; mean and standard deviation scale it, for all centers alike.
+
+    unit: in which the column holds it; "1" for a plain number, such as a stage.
+    """
 
     kind: Literal["number"] = "number"
     column: str = ""
-    unit: str = ""
+    unit: Annotated[str, Field(min_length=1)]
     minimum: float
     maximum: float
     mean: float

@@ -4,7 +4,7 @@ from client.data.encoding import encode
 from protocol.messages.labels import Category, Covariate, Number
 
 COVARIATES: dict[str, Covariate] = {
-    "age": Number(minimum=0, maximum=120, mean=60, standard_deviation=10),
+    "age": Number(unit="years", minimum=0, maximum=120, mean=60, standard_deviation=10),
     "hpv": Category(values=("0", "1")),
 }
 

@@ -156,7 +156,9 @@ def test_the_table_names_the_patient_of_a_case_unless_participants_did(folder: P
 HOSPITALS = {"CHUM": 51, "CHUS": 69, "HGJ": 65, "HMR": 33}
 HN = Labels(
     endpoints={"death": Endpoint(event="death_event", time="death_days", unit="days")},
-    covariates={"age": Number(column="age_years", minimum=18, maximum=100, mean=62, standard_deviation=10)},
+    covariates={
+        "age": Number(column="age_years", unit="years", minimum=18, maximum=100, mean=62, standard_deviation=10)
+    },
 )
 
 

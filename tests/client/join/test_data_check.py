@@ -61,7 +61,14 @@ LABELS = Labels.model_validate(
     {
         "endpoints": {"death": {"event": "died", "time": "months", "unit": "months"}},
         "covariates": {
-            "age": {"kind": "number", "minimum": 0, "maximum": 120, "mean": 60, "standard_deviation": 10},
+            "age": {
+                "kind": "number",
+                "unit": "years",
+                "minimum": 0,
+                "maximum": 120,
+                "mean": 60,
+                "standard_deviation": 10,
+            },
         },
         "survival": {"head": "cox"},
     }

@@ -120,7 +120,7 @@ event = "event"
 time = "days"
 unit = "days"
 [study.labels.covariates]
-age = { kind = "number", minimum = 18, maximum = 110, mean = 63, standard_deviation = 15 }
+age = { kind = "number", unit = "years", minimum = 18, maximum = 110, mean = 63, standard_deviation = 15 }
 [study.labels.survival]
 head = "cox"
 [study.centers.center-a]

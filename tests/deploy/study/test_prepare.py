@@ -171,6 +171,7 @@ unit = "months"
 
 [labels.covariates.age]
 kind = "number"
+unit = "years"
 minimum = 0
 maximum = 120
 mean = 60

@@ -8,13 +8,20 @@ from pydantic import ValidationError
 from protocol.messages.labels import Labels
 from protocol.messages.settings import Model, StudySettings
 
-AGE = {"kind": "number", "minimum": 0, "maximum": 120, "mean": 60, "standard_deviation": 10}
+AGE = {"kind": "number", "unit": "years", "minimum": 0, "maximum": 120, "mean": 60, "standard_deviation": 10}
 HPV = {"kind": "category", "values": ["0", "1"]}
 DEATH = {"event": "death_event", "time": "death_days", "unit": "days"}
 
 
 def test_a_number_takes_two_entries_and_a_category_one_more_than_its_values() -> None:
     assert Labels.model_validate({"covariates": {"age": AGE, "hpv": HPV}}).covariate_width == 2 + 3
+
+
+@pytest.mark.parametrize("unit", [{}, {"unit": ""}])
+def test_a_number_has_a_unit(unit: dict[str, str]) -> None:
+    number = {key: value for key, value in AGE.items() if key != "unit"} | unit
+    with pytest.raises(ValidationError, match=r"covariates\.age\.number\.unit"):
+        Labels.model_validate({"covariates": {"age": number}})
 
 
 def test_a_time_has_a_unit() -> None:
