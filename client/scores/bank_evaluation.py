@@ -1,12 +1,15 @@
 """Scores of an adapter of the bank on any folder of cases, also ones that no study has seen."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from client.data.manifest import Manifest, raise_if_unusable
+from client.data.checks import Issue
+from client.data.label_checks import OF_A_CELL
+from client.data.manifest import Case, Manifest, raise_if_unusable
 from client.data.preprocessing import PreparedCase, prepare_case
 from client.data.scan import scan_center
 from client.data.targets import add_labels
@@ -48,15 +51,26 @@ def one_for_all(model: nn.Module) -> Callable[[PreparedCase], nn.Module]:
 def scan_folder(data: Path, wanted: ModalitySetting | None, labels: Labels) -> Manifest:
     """The cases of a folder, read only as far as the wanted setting needs, with what their table says by a schema.
 
-    A case whose row says what cannot be is left out; the others can be scored.
+    A cell that says what cannot be is taken for missing and told; a case whose row cannot be told from another is left
+    out, and the others can be scored.
 
     Raises:
         CaseError: no case can be used, or the table as a whole cannot; the message lists the issues.
     """
     asked = MODALITIES if wanted is None else [name for name in MODALITIES if name in parts_of(wanted)]
-    manifest = scan_center(data.resolve().name, [data], asked, labels)
+    scanned = scan_center(data.resolve().name, [data], asked, labels)
+    manifest = replace(scanned, cases=tuple(_without_bad_cells(case) for case in scanned.cases))
     raise_if_unusable(manifest)
     return manifest
+
+
+def _without_bad_cells(case: Case) -> Case:
+    """The case with what its sound cells say, which is all that its labels hold."""
+    return replace(case, issues=tuple(_spare(issue) if issue.code in OF_A_CELL else issue for issue in case.issues))
+
+
+def _spare(issue: Issue) -> Issue:
+    return replace(issue, message=f"{issue.message}; the cell is taken for missing", fatal=False)
 
 
 def evaluate_cases(
@@ -95,7 +109,7 @@ def evaluate_cases(
 
 
 def evaluation_table(scores: Iterable[tuple[CenterTask, CaseScore]], manifest: Manifest) -> dict[str, Any]:
-    """Figures of each case, their means, those of the cohort, and which cases could not be scored.
+    """Figures of each case, their means, those of the cohort, which cases could not be scored, and cells not read.
 
     A case has one row for each setting that it was scored under; `undefined` counts the rows that lack a figure. What
     is of a cohort, where a task has it, has an entry for each endpoint where there are endpoints, with the cases that
@@ -113,6 +127,7 @@ def evaluation_table(scores: Iterable[tuple[CenterTask, CaseScore]], manifest: M
         "mean": {name: value for score in figures for name, value in _of_cases(score)},
         "undefined": sum(None in values.values() for values in rows.values()),
         "left_out": sorted({case.name for case in manifest.cases} - {case for case, _ in rows}),
+        "warnings": [issue.message for issue in manifest.all_issues if issue.code in OF_A_CELL],
     }
     return {**table, "cohort": cohort} if cohort else table
 

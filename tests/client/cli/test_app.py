@@ -65,7 +65,7 @@ def test_evaluate_prints_one_json_object_on_its_last_line(place: Path, cohort: P
     assert found.exit_code == 0, found.output
     table = json.loads(found.stdout.splitlines()[-1])
     assert len(found.stdout.splitlines()) == 1
-    assert list(table) == ["cases", "mean", "undefined", "left_out"]
+    assert list(table) == ["cases", "mean", "undefined", "left_out", "warnings"]
     assert [(row["case"][-2:], row["modalities"]) for row in table["cases"]] == [
         (n, "ct+pet") for n in ("01", "02", "03")
     ]

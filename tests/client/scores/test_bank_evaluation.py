@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from client.data.manifest import Manifest
 from client.scores.bank_evaluation import at_rank_of, evaluate_cases, evaluation_table, one_for_all, scan_folder
 from client.tasks.contract import CaseScore
 from fusion_models.registry import model_row
@@ -72,12 +73,31 @@ def test_an_adapter_s_own_rank_goes_before_the_study_s() -> None:
     assert at_rank_of({}, SETTINGS) is SETTINGS
 
 
-def test_a_table_alone_is_a_folder_of_cases_and_one_bad_row_leaves_out_its_case(tmp_path: Path) -> None:
-    cells = {"p1": {}, "p2": {"death_days": "-1"}, "p3": {"hpv": ""}}
-    folder = write_table(tmp_path / "others" / "clinical.csv", cells, key="patient").parent
-    manifest = scan_folder(folder, None, SCHEMA)
+def scan_table(place: Path, cells: dict[str, dict[str, str]]) -> Manifest:
+    return scan_folder(write_table(place / "others" / "clinical.csv", cells, key="patient").parent, None, SCHEMA)
+
+
+def test_a_table_alone_is_a_folder_of_cases_and_a_row_written_twice_leaves_out_its_case(tmp_path: Path) -> None:
+    manifest = scan_table(tmp_path, {"p1": {}, "p2": {}, "p2#again": {}, "p3": {"hpv": ""}})
     assert [(case.name, case.modalities) for case in manifest.usable] == [("p1", ("ehr",)), ("p3", ("ehr",))]
-    assert evaluation_table([], manifest)["left_out"] == ["p1", "p2", "p3"]
+    table = evaluation_table([], manifest)
+    assert (table["left_out"], table["warnings"]) == (["p1", "p2", "p3"], [])
+
+
+def test_a_covariate_that_cannot_be_is_missing_and_told(tmp_path: Path) -> None:
+    manifest = scan_table(tmp_path, {"p1": {}, "p2": {"age_years": "17"}})
+    assert [case.labels.ehr for case in manifest.usable] == [(1.5, 0, 0, 1, 0), (0, 1, 0, 1, 0)]
+    (warning,) = evaluation_table([], manifest)["warnings"]
+    assert "case 'p2': clinical.csv: found '17' in column 'age_years', line 3" in warning
+    assert "the cell is taken for missing" in warning
+
+
+@pytest.mark.parametrize("cells", [{"death_event": "2"}, {"death_days": "-1"}])
+def test_a_label_that_cannot_be_drops_its_target_alone(tmp_path: Path, cells: dict[str, str]) -> None:
+    manifest = scan_table(tmp_path, {"p1": {}, "p2": cells})
+    assert [case.labels.endpoints[0] is None for case in manifest.usable] == [False, True]
+    assert all(case.labels.endpoints[1] and case.has_target("classification") for case in manifest.usable)
+    assert len(evaluation_table([], manifest)["warnings"]) == 1
 
 
 def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
