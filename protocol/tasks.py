@@ -16,6 +16,7 @@ TaskName = Literal["segmentation", "classification", "survival"]
 Of = Literal["case", "cohort", "count"]
 Better = Literal["higher", "lower", ""]
 FEWEST_OF_A_COHORT = 5
+FEWEST_OF_AN_OUTCOME = 2
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,10 @@ class Metric:
 
     label, unit, decimals: how it is shown. low, high: its bounds, included. better: which direction, "" for neither.
     of: what it is a figure of. minimum_cases: fewest cases it must stand on before it may leave a center, whatever the
-    center's own rule; a figure over fewer patients would say too much of each. weight: the count that weighs centers
-    where they are averaged, "" where they count alike. per_endpoint: whether it exists for each endpoint too.
+    center's own rule; a figure over fewer patients would say too much of each. minimum_of_outcome: likewise the fewest
+    cases of the rarer outcome (class, event), so that it is of no one patient; 0 where outcomes are not told apart.
+    weight: the count that weighs centers where they are averaged, "" where they count alike. per_endpoint: whether it
+    exists for each endpoint too.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Metric:
     decimals: int = 3
     of: Of = "case"
     minimum_cases: int = 1
+    minimum_of_outcome: int = 0
     weight: str = ""
     per_endpoint: bool = False
 
@@ -78,8 +82,13 @@ def _cohort(name: str, label: str, **others: object) -> Metric:
     return Metric(name, label, of="cohort", minimum_cases=FEWEST_OF_A_COHORT, **others)  # type: ignore[arg-type]
 
 
+def _outcome(name: str, label: str, **others: object) -> Metric:
+    return _cohort(name, label, minimum_of_outcome=FEWEST_OF_AN_OUTCOME, **others)
+
+
 def _count(name: str, label: str) -> Metric:
-    return Metric(name, label, high=float("inf"), better="", decimals=0, of="count", per_endpoint=True)
+    shown: dict[str, object] = {"high": float("inf"), "better": "", "decimals": 0, "of": "count"}
+    return Metric(name, label, minimum_cases=FEWEST_OF_A_COHORT, per_endpoint=True, **shown)  # type: ignore[arg-type]
 
 
 TASKS: Mapping[TaskName, Task] = {
@@ -94,14 +103,14 @@ TASKS: Mapping[TaskName, Task] = {
     ),
     "classification": Task(
         metrics=(
-            _cohort("auc", "AUC"),
-            _cohort("g_mean", "G-mean"),
+            _outcome("auc", "AUC"),
+            _outcome("g_mean", "G-mean"),
             _cohort("accuracy", "accuracy"),
             _cohort("majority", "majority rate", better=""),
-            _cohort("sensitivity", "sensitivity"),
-            _cohort("specificity", "specificity"),
-            _cohort("precision", "precision"),
-            _cohort("f1", "F1"),
+            _outcome("sensitivity", "sensitivity"),
+            _outcome("specificity", "specificity"),
+            _outcome("precision", "precision"),
+            _outcome("f1", "F1"),
         ),
         primary="auc",
         target="a class",
@@ -110,9 +119,9 @@ TASKS: Mapping[TaskName, Task] = {
     ),
     "survival": Task(
         metrics=(
-            _cohort("concordance", "concordance", weight="pairs", per_endpoint=True),
-            _cohort("uno", "Uno's concordance", weight="pairs", per_endpoint=True),
-            _cohort("brier", "integrated Brier score", better="lower", per_endpoint=True),
+            _outcome("concordance", "concordance", weight="pairs", per_endpoint=True),
+            _outcome("uno", "Uno's concordance", weight="pairs", per_endpoint=True),
+            _outcome("brier", "integrated Brier score", better="lower", per_endpoint=True),
             _count("pairs", "comparable pairs"),
             _count("events", "events"),
         ),

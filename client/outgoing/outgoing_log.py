@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from client.outgoing.sealed_reply import SealedReply
 from protocol.errors import StorageError
 from protocol.messages.instruction import Instruction
-from protocol.messages.scores import Comparison
+from protocol.messages.scores import Comparison, Score
 from protocol.messages.tensors import is_statistic, tensor_bytes
 
 LOG = "outgoing.jsonl"
@@ -78,7 +77,7 @@ def _line(leaving: SealedReply, held_back: Sequence[str], stage: str, server_rou
         "stage": stage if payload is None else payload.stage,
         "server_round": server_round if payload is None else payload.server_round,
         "error": reply.error,
-        "scores": {setting: asdict(score) for setting, score in reply.scores.items()},
+        "scores": {setting: _score_line(score) for setting, score in reply.scores.items()},
         "comparison": _comparison_line(reply.comparison),
         "diagnostics": dict(reply.diagnostics),
         "loss": reply.loss,
@@ -100,7 +99,12 @@ def _line(leaving: SealedReply, held_back: Sequence[str], stage: str, server_rou
     }
 
 
+def _score_line(score: Score) -> dict[str, Any]:
+    return {"cases": score.cases, "values": dict(score.values), "undefined": dict(score.undefined)}
+
+
 def _comparison_line(comparison: Comparison | None) -> dict[str, Any] | None:
     if comparison is None:
         return None
-    return asdict(comparison) | {"replicates": len(comparison.replicates)}
+    replicates = len(comparison.replicates)
+    return {"cases": comparison.cases, "difference": comparison.difference, "replicates": replicates}

@@ -1,14 +1,18 @@
-"""Figures that stand on too few cases: each is withheld alone, and the coordinator finds it undefined, never zero.
+"""Figures that stand on too few cases: each is withheld, and the coordinator finds it undefined, never zero.
 
     scores        the cases of a modality setting; each figure also the cases that define it, of which a metric of a
-                  cohort needs `minimum_cases` of its own (`protocol.tasks`) whatever the center's rule
+                  cohort and its counts need `minimum_cases` of their own (`protocol.tasks`) whatever the center's rule,
+                  and one that tells outcomes apart `minimum_of_outcome` cases of the rarer
     loss          the training cases behind the payload, `max(support)`
-    comparison    the validation cases that were compared; as many as the compared metric needs
+    comparison    the validation cases that were compared; what the compared metric needs, on those cases
     diagnostics   the cases of the setting that they stand on, `protocol.messages.diagnostics.STANDS_ON`
+
+What could be computed from the others goes with what is withheld: a figure over endpoints is a sum or mean of those of
+each, so it stays where one of them does; and a figure stays where the count that weighs it does.
 
 Counts of cases leave whatever their size, those of validation and test cases too: the coordinator needs them to accept
 a payload and to say why a column is empty, and a count says of no patient more than that there are few. What would
-say something about the few, a score over them, is what stays. Counts in a score (events, pairs) go or stay with it.
+say something about the few, a score over them or how many of them had an event, is what stays.
 """
 
 from collections.abc import Iterator
@@ -17,10 +21,10 @@ from typing import Any
 
 from protocol.messages.diagnostics import STANDS_ON
 from protocol.messages.reply import Reply
-from protocol.messages.scores import Score
+from protocol.messages.scores import Comparison, Score
 from protocol.tasks import TASKS, TaskName, metric_named
 
-PLURALS = ("scores", "diagnostics")
+PLURALS = ("scores", "diagnostics", "events", "comparable pairs")
 
 
 def withhold(reply: Reply, minimum_cases: int, task: TaskName) -> tuple[Reply, list[str]]:
@@ -33,33 +37,48 @@ def withhold(reply: Reply, minimum_cases: int, task: TaskName) -> tuple[Reply, l
     """
     scores, reasons = {}, []
     for setting, score in reply.scores.items():
-        few = {name: cases for name, cases in _behind(score) if cases < _fewest(name, minimum_cases)}
         if score.cases < minimum_cases:
-            reasons.append(_reason(f"scores of setting '{setting}'", score.cases, minimum_cases))
+            reasons.append(_stands(f"scores of setting '{setting}'", score.cases, minimum_cases))
             continue
-        reasons += [
-            _reason(f"{_words(name)} of setting '{setting}'", cases, _fewest(name, minimum_cases))
-            for name, cases in few.items()
-        ]
-        scores[setting] = replace(score, values={**score.values, **dict.fromkeys(few, None)})
-    leaving = replace(reply, scores=scores) if reasons else reply
-    for what, cases, fewest, without in _single_figures(reply, minimum_cases, task):
-        if cases < fewest:
-            leaving = replace(leaving, **without)
-            reasons.append(_reason(what, cases, fewest))
+        withheld = _withheld(score, minimum_cases, f" of setting '{setting}'")
+        reasons += withheld.values()
+        values = {**score.values, **dict.fromkeys(withheld, None)}
+        scores[setting] = replace(score, values=values, rarest={}) if withheld or score.rarest else score
+    leaving = replace(reply, scores=scores) if scores != reply.scores else reply
+    if reply.comparison is not None and reply.comparison.score is not None:
+        leaving = replace(leaving, comparison=replace(reply.comparison, score=None))
+    for what, without in _single_figures(reply, minimum_cases, task):
+        leaving = replace(leaving, **without)
+        reasons.append(what)
     return leaving, reasons
 
 
-def _behind(score: Score) -> Iterator[tuple[str, int]]:
-    """The metrics of a score that have a value and are no count, each with the cases behind it."""
-    for name, value in score.values.items():
-        if value is not None and metric_named(name).of != "count":
-            yield name, score.behind(name)
+def _withheld(score: Score, minimum_cases: int, where: str = "") -> dict[str, str]:
+    """The metrics of a score that may not leave, each with the reason."""
+    defined = [name for name, value in score.values.items() if value is not None]
+    found = {name: why for name in defined if (why := _too_few(score, name, minimum_cases, where))}
+    of_endpoints = {name.partition("/")[0] for name in found}
+    for name in defined:
+        if name not in found and (name in of_endpoints or _weigher(name) in found | dict.fromkeys(of_endpoints)):
+            found[name] = f"{_words(name)}{where} would tell of a figure that is withheld"
+    return found
 
 
-def _fewest(metric: str, minimum_cases: int) -> int:
-    """Fewest cases behind a metric that leaves: what the center asks for, and what the metric does."""
-    return max(minimum_cases, metric_named(metric).minimum_cases)
+def _too_few(score: Score, name: str, minimum_cases: int, where: str) -> str:
+    """Why the cases behind a metric are too few; "" where they are not, or where a count is of nobody."""
+    metric, cases, rarest = metric_named(name), score.behind(name), score.rarest.get(name, 0)
+    fewest = max(minimum_cases, metric.minimum_cases)
+    if cases < fewest and (cases or metric.of != "count"):
+        return _stands(_words(name) + where, cases, fewest)
+    if rarest < metric.minimum_of_outcome:
+        return _stands(_words(name) + where, rarest, metric.minimum_of_outcome, "case(s) of the rarer outcome")
+    return ""
+
+
+def _weigher(name: str) -> str:
+    """The count that weighs a metric, of the same endpoint; "" where there is none."""
+    weight, (_, slash, endpoint) = metric_named(name).weight, name.partition("/")
+    return f"{weight}{slash}{endpoint}" if weight else ""
 
 
 def _words(metric: str) -> str:
@@ -68,19 +87,31 @@ def _words(metric: str) -> str:
     return f"{metric_named(metric).label} ({endpoint})" if endpoint else metric_named(metric).label
 
 
-def _single_figures(reply: Reply, minimum_cases: int, task: TaskName) -> Iterator[tuple[str, int, int, dict[str, Any]]]:
-    """What there is once in a reply: in words, its cases, the fewest it needs, what the reply has without it."""
-    if reply.loss is not None:
-        trained = 0 if reply.payload is None else max(reply.payload.support.values(), default=0)
-        yield "loss", trained, minimum_cases, {"loss": None}
-    if reply.comparison is not None:
-        fewest = _fewest(TASKS[task].primary, minimum_cases)
-        yield "comparison", reply.comparison.cases, fewest, {"comparison": None}
-    if reply.diagnostics:
-        scored = reply.scores.get(STANDS_ON)
-        yield "diagnostics", scored.cases if scored else 0, minimum_cases, {"diagnostics": {}}
+def _single_figures(reply: Reply, minimum_cases: int, task: TaskName) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What there is once in a reply and may not leave: the reason, and what the reply has without it."""
+    trained = 0 if reply.payload is None else max(reply.payload.support.values(), default=0)
+    if reply.loss is not None and trained < minimum_cases:
+        yield _stands("loss", trained, minimum_cases), {"loss": None}
+    if reply.comparison is not None and (why := _comparison_withheld(reply.comparison, minimum_cases, task)):
+        yield why, {"comparison": None}
+    scored = reply.scores[STANDS_ON].cases if STANDS_ON in reply.scores else 0
+    if reply.diagnostics and scored < minimum_cases:
+        yield _stands("diagnostics", scored, minimum_cases), {"diagnostics": {}}
 
 
-def _reason(what: str, cases: int, minimum_cases: int) -> str:
+def _comparison_withheld(comparison: Comparison, minimum_cases: int, task: TaskName) -> str:
+    """Why a comparison may not leave: its cases are too few, or its metric would be withheld; "" where it may."""
+    primary = TASKS[task].metric(TASKS[task].primary)
+    fewest = max(minimum_cases, primary.minimum_cases)
+    if comparison.cases < fewest:
+        return _stands("comparison", comparison.cases, fewest)
+    if not primary.minimum_of_outcome or comparison.difference is None:
+        return ""
+    stands_on = comparison.score or Score(comparison.cases, {primary.name: 0.0})
+    why = _withheld(stands_on, minimum_cases).get(primary.name)
+    return f"comparison is withheld: {why}" if why else ""
+
+
+def _stands(what: str, cases: int, fewest: int, of: str = "case(s)") -> str:
     verb = "stand" if what.startswith(PLURALS) else "stands"
-    return f"{what} {verb} on {cases} case(s), this center sends from {minimum_cases} on"
+    return f"{what} {verb} on {cases} {of}, this center sends from {fewest} on"

@@ -160,7 +160,8 @@ def merge(parts: Sequence[Score], cases: int) -> Score:
     """The figures of several tasks as one score over `cases`, on all of which no figure needs to stand."""
     values = {name: value for part in parts for name, value in part.values.items()}
     undefined = {name: cases - part.behind(name) for part in parts for name in part.values}
-    return Score(cases, values, undefined)
+    rarest = {name: count for part in parts for name, count in part.rarest.items()}
+    return Score(cases, values, undefined, rarest)
 
 
 def mean_diagnostics(scored: Iterable[Scored]) -> dict[str, float]:

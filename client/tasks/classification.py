@@ -132,15 +132,21 @@ class Classification:
         return CaseScore(case.name, setting, {CLASS: float(case.targets[self.name]), **values})
 
     def summarise(self, rows: Sequence[CaseScore]) -> Score:
-        """The figures of the cohort; one that it does not define stands on no case."""
-        figures = cohort_figures(*cohort_of(rows, len(self._weights)))
-        return Score(len(rows), figures, {name: len(rows) for name, value in figures.items() if value is None})
+        """The figures of the cohort; one that it does not define stands on no case.
+
+        The rarer outcome is the smallest class that is there.
+        """
+        truth, probability = cohort_of(rows, len(self._weights))
+        figures = cohort_figures(truth, probability)
+        rarest = min(np.unique(truth, return_counts=True)[1].tolist(), default=0)
+        undefined = {name: len(rows) for name, value in figures.items() if value is None}
+        return Score(len(rows), figures, undefined, dict.fromkeys(figures, rarest))
 
     def compare(
         self, new: Mapping[str, CaseScore], old: Mapping[str, CaseScore], rng: np.random.Generator
     ) -> Comparison:
         """The difference of both networks' AUC."""
-        return compare_cohorts(new, old, self._primary, rng)
+        return compare_cohorts(new, old, self._primary, self.summarise, rng)
 
     def record(self, case: PreparedCase, setting: str, prediction: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         """Images as the network sees them, the class, and of each class its probability and what it is called."""

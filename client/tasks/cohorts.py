@@ -19,7 +19,7 @@ from client.data.crops import apply_crop, shape_of, windows
 from client.data.preprocessing import PreparedCase
 from client.tasks.batches import shows_images, stack
 from client.tasks.contract import Batch, CaseScore
-from protocol.messages.scores import Comparison
+from protocol.messages.scores import Comparison, Score
 
 REPLICATES = 1000
 WINDOWS_AT_ONCE = 4
@@ -29,6 +29,7 @@ Figure = Callable[[Sequence[CaseScore], Floats], Floats]
 """A metric of n cases in many draws of them: weights (draws, n), how often each draw has each case -> (draws,).
 
 NaN where undefined."""
+Summary = Callable[[Sequence[CaseScore]], Score]
 
 
 def predict_case(
@@ -51,20 +52,24 @@ def predict_case(
 
 
 def compare_cohorts(
-    new: Mapping[str, CaseScore], old: Mapping[str, CaseScore], figure: Figure, rng: np.random.Generator
+    new: Mapping[str, CaseScore],
+    old: Mapping[str, CaseScore],
+    figure: Figure,
+    summarise: Summary,
+    rng: np.random.Generator,
 ) -> Comparison:
-    """The figure of `new` minus that of `old` on the cases of both, and replicates of it."""
+    """The figure of `new` minus that of `old` on the cases of both, replicates of it, and a summary of `new`."""
     names = sorted(new.keys() & old.keys())
     if not names:
         return Comparison(cases=0, difference=None)
     rows = [[scores[name] for name in names] for scores in (new, old)]
     weights = np.concatenate([np.ones((1, len(names))), drawn_weights(len(names), rng)])
     after, before = (figure(cohort, weights) for cohort in rows)
-    differences = after - before
+    differences, stands_on = after - before, summarise(rows[0])
     if np.isnan(differences[0]):
-        return Comparison(cases=len(names), difference=None)
+        return Comparison(cases=len(names), difference=None, score=stands_on)
     replicates = differences[1:][~np.isnan(differences[1:])]
-    return Comparison(len(names), float(differences[0]), tuple(replicates.tolist()))
+    return Comparison(len(names), float(differences[0]), tuple(replicates.tolist()), stands_on)
 
 
 def drawn_weights(cases: int, rng: np.random.Generator) -> Floats:

@@ -25,7 +25,7 @@ from client.tasks.batches import plain_crops, show_crops
 from client.tasks.cohorts import Floats, compare_cohorts, predict_case
 from client.tasks.contract import Batch, CaseScore
 from client.tasks.divergence import TEMPERATURE
-from client.tasks.survival_cohorts import cohort_figures, concordance_of_draws, read_endpoint, values_of
+from client.tasks.survival_cohorts import cohort_figures, concordance_of_draws, events_behind, read_endpoint, values_of
 from fusion_models.contract import Assessor, Segmenter
 from fusion_models.losses import deeply_supervised
 from fusion_models.registry import model_row
@@ -134,13 +134,13 @@ class Survival:
         """The figures of the cohort, of each endpoint and over all."""
         cohorts = {name: read_endpoint(rows, name, len(self._edges_days)) for name in self._endpoints}
         values, undefined = cohort_figures(cohorts, self._edges_days, window_days(self._settings))
-        return Score(len(rows), values, undefined)
+        return Score(len(rows), values, undefined, events_behind(values))
 
     def compare(
         self, new: Mapping[str, CaseScore], old: Mapping[str, CaseScore], rng: np.random.Generator
     ) -> Comparison:
         """The difference of both networks' concordance over the pairs of all endpoints."""
-        return compare_cohorts(new, old, self._primary, rng)
+        return compare_cohorts(new, old, self._primary, self.summarise, rng)
 
     def record(self, case: PreparedCase, setting: str, prediction: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         """Risks (n,), curves (n, k) at the edges, what came (n, 2), the endpoints' names and the study's horizon."""

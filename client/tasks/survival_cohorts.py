@@ -92,6 +92,12 @@ def cohort_figures(
     return values, {metric: count for metric, count in undefined.items() if count}
 
 
+def events_behind(values: Mapping[str, float | None]) -> dict[str, int]:
+    """The events that each figure stands on, those of its endpoint or of all."""
+    of_events = {name: "/".join(["events", *name.split("/")[1:]]) for name in values}
+    return {name: int(values[events] or 0) for name, events in of_events.items()}
+
+
 def concordance_of_draws(cohorts: Iterable[EndpointCohort], weights: Floats) -> Floats:
     """Concordance over the pairs of all endpoints in each resample of the cases, (draws,); NaN where there is no pair.
 

@@ -14,12 +14,14 @@ SHOWN_OF_A_NAME = 40
 class Score:
     """Figures of one modality setting over cases, by the names of `protocol.tasks`; None where nothing defines one.
 
-    cases: those that were scored. undefined: how many of them a figure does not stand on.
+    cases: those that were scored. undefined: how many of them a figure does not stand on. rarest: how many have the
+    rarer outcome, of a figure that tells outcomes apart; stays at the center.
     """
 
     cases: int
     values: Mapping[str, float | None] = field(default_factory=dict)
     undefined: Mapping[str, int] = field(default_factory=dict)
+    rarest: Mapping[str, int] = field(default_factory=dict)
 
     def value(self, name: str) -> float | None:
         """A figure; None where it is undefined or was not asked for."""
@@ -58,12 +60,14 @@ class Comparison:
     """Primary metric of a candidate minus that of the reference, over the same cases, each under its fullest setting.
 
     difference: over `cases`; None where they do not define it. replicates: the same over bootstrap resamples of the
-    cases, in the order drawn; a resample that does not define it is left out.
+    cases, in the order drawn; a resample that does not define it is left out. score: of the candidate over the same
+    cases, where the metric is of a cohort; it says what the comparison stands on, and stays at the center.
     """
 
     cases: int
     difference: float | None
     replicates: tuple[float, ...] = ()
+    score: Score | None = None
 
 
 def comparison_findings(comparison: Comparison) -> Iterator[str]:

@@ -8,7 +8,7 @@ import pytest
 
 from client.outgoing.payload_egress import EgressLimits
 from protocol.messages.instruction import Instruction
-from protocol.messages.labels import Endpoint, Labels
+from protocol.messages.labels import Classes, Endpoint, Labels
 from protocol.messages.labels import Survival as SurvivalHead
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison, Score
@@ -32,6 +32,9 @@ def test_comparison_on_too_few_cases_is_withheld_alone(tmp_path: Path) -> None:
     line = lines_of(log)[0]
     assert line["comparison"] is None
     assert line["held_back"] == ["comparison stands on 4 case(s), this center sends from 5 on"]
+
+
+METRICS = ("concordance", "uno", "brier", "pairs", "events")
 
 
 def _few(cases: int, **undefined: int) -> Score:
@@ -80,7 +83,8 @@ OUTCOMES = StudySettings(
     model=Model(name="none"),
     tasks=("survival",),
     labels=Labels(
-        endpoints={"death": Endpoint(event="death", time="months", unit="months")}, survival=SurvivalHead(head="cox")
+        endpoints={name: Endpoint(event=name, time="months", unit="months") for name in ("death", "distant")},
+        survival=SurvivalHead(head="cox"),
     ),
 )
 
@@ -91,20 +95,90 @@ def _survival(log: Path, reply: Reply) -> Reply:
     return leave(reply, log, EgressLimits(("peft",), minimum_cases=1, maximum_bytes=8), instruction=asked)
 
 
-def test_a_figure_of_a_cohort_needs_five_cases_whatever_the_center_asks_for(tmp_path: Path) -> None:
-    """Of six cases two have no time of death: its concordance stands on four; its pairs are a count and leave."""
-    names = ("concordance", "concordance/death", "pairs/death")
-    score = Score(6, dict(zip(names, (0.5, 0.75, 9.0), strict=True)), dict(zip(names, (0, 2, 2), strict=True)))
-    reply = Reply("a", "evaluate", scores={"ct": score})
-    left = _survival(tmp_path / "log", reply).scores["ct"]
-    assert left.values == {"concordance": 0.5, "concordance/death": None, "pairs/death": 9.0}
-    assert lines_of(tmp_path / "log")[0]["held_back"] == [
-        "concordance (death) of setting 'ct' stands on 4 case(s), this center sends from 5 on"
-    ]
+def _score(behind: dict[str, int], events: dict[str, int], cases: int = 6) -> Score:
+    """All figures of two endpoints, each 0.5, by the cases and events that they stand on; "" for both together."""
+    names = {f"{metric}/{of}".rstrip("/"): of for metric in METRICS for of in ("", *behind)}
+    known, seen = {"": cases, **behind}, {"": sum(events.values()), **events}
+    return Score(
+        cases,
+        dict.fromkeys(names, 0.5),
+        {name: cases - known[of] for name, of in names.items()},
+        {name: seen[of] for name, of in names.items()},
+    )
 
 
-def test_a_comparison_of_cohorts_needs_as_many_as_its_metric(tmp_path: Path) -> None:
+def _leaving(score: Score, log: Path) -> set[str]:
+    left = _survival(log, Reply("a", "evaluate", scores={"ct": score})).scores["ct"]
+    assert not left.rarest
+    return {name for name, value in left.values.items() if value is not None}
+
+
+def test_figures_on_enough_cases_and_two_events_leave(tmp_path: Path) -> None:
+    """Seven cases with two events each, as a small test part has them."""
+    score = _score({"death": 7, "distant": 5}, {"death": 2, "distant": 2}, cases=7)
+    assert _leaving(score, tmp_path / "log") == set(score.values)
+
+
+def test_what_an_endpoint_may_not_tell_cannot_be_computed_from_the_others(tmp_path: Path) -> None:
+    """Death is known of four: neither its figures and counts leave, nor those over both endpoints."""
     log = tmp_path / "log"
-    assert _survival(log, Reply("a", "compare", comparison=Comparison(4, 0.25))).comparison is None
-    assert _survival(log, Reply("a", "compare", comparison=Comparison(5, 0.25))).comparison is not None
-    assert lines_of(log)[0]["held_back"] == ["comparison stands on 4 case(s), this center sends from 5 on"]
+    assert _leaving(_score({"death": 4, "distant": 6}, {"death": 3, "distant": 3}), log) == {
+        f"{metric}/distant" for metric in METRICS
+    }
+    held_back = lines_of(log)[0]["held_back"]
+    assert held_back[0] == "concordance (death) of setting 'ct' stands on 4 case(s), this center sends from 5 on"
+    assert "concordance of setting 'ct' would tell of a figure that is withheld" in held_back
+
+
+def test_figures_of_one_event_are_withheld_and_its_count_is_not(tmp_path: Path) -> None:
+    """One of six had an event: concordance would be of that patient; that there was one is a count over six."""
+    left = _leaving(_score({"death": 6, "distant": 6}, {"death": 1, "distant": 3}), tmp_path / "log")
+    assert left == {f"{metric}/distant" for metric in METRICS} | {"pairs", "events", "pairs/death", "events/death"}
+
+
+def test_an_endpoint_that_nobody_has_withholds_nothing(tmp_path: Path) -> None:
+    """Its counts are zero, of no case."""
+    score = _score({"death": 0, "distant": 6}, {"death": 0, "distant": 3})
+    nothing = dict.fromkeys(("concordance/death", "uno/death", "brier/death"), None)
+    score = replace(score, values={**score.values, **nothing, "pairs/death": 0.0, "events/death": 0.0})
+    assert _leaving(score, tmp_path / "log") == set(score.values) - nothing.keys()
+
+
+def test_a_figure_stays_where_the_count_that_weighs_it_does(tmp_path: Path) -> None:
+    """Death is known of three without an event: that concordance is of the other endpoint alone would tell so."""
+    score = _score({"death": 3, "distant": 6}, {"death": 0, "distant": 3})
+    score = replace(score, values={**score.values, "concordance/death": None, "pairs/death": 0.0})
+    assert "concordance" not in _leaving(score, tmp_path / "log")
+
+
+@pytest.mark.parametrize(("rarest", "leaving"), [(1, {"accuracy": 0.5}), (2, {"accuracy": 0.5, "auc": 0.5})])
+def test_a_figure_of_classes_needs_two_cases_of_the_smaller(
+    tmp_path: Path, rarest: int, leaving: dict[str, float]
+) -> None:
+    values = dict.fromkeys(("accuracy", "auc"), 0.5)
+    labels = Labels(classes=Classes(column="hpv", values=("0", "1")))
+    settings = StudySettings(study="s", seed=0, model=Model(name="none"), tasks=("classification",), labels=labels)
+    asked = Instruction("evaluate", settings, task="classification")
+    reply = Reply("a", "evaluate", scores={"ct": Score(5, values, {}, dict.fromkeys(values, rarest))})
+    left = leave(reply, tmp_path / "log", EgressLimits(("peft",), minimum_cases=1, maximum_bytes=8), instruction=asked)
+    assert {name: value for name, value in left.scores["ct"].values.items() if value is not None} == leaving
+
+
+def _compared(cases: int, score: Score | None) -> Reply:
+    return Reply("a", "compare", comparison=Comparison(cases, 0.25, (0.5,), score))
+
+
+@pytest.mark.parametrize(
+    ("reply", "leaves"),
+    [
+        (_compared(4, _score({"death": 4}, {"death": 2}, cases=4)), False),
+        (_compared(5, _score({"death": 5}, {"death": 2}, cases=5)), True),
+        (_compared(5, _score({"death": 5}, {"death": 1}, cases=5)), False),
+        (_compared(6, _score({"death": 4, "distant": 6}, {"death": 2, "distant": 3})), False),
+        (_compared(5, None), False),
+    ],
+)
+def test_a_comparison_of_cohorts_needs_what_its_metric_needs(tmp_path: Path, reply: Reply, leaves: bool) -> None:
+    """Five cases, two events of each endpoint; what it stands on stays."""
+    left = _survival(tmp_path / "log", reply).comparison
+    assert left == (Comparison(reply.comparison.cases, 0.25, (0.5,)) if leaves and reply.comparison else None)

@@ -109,7 +109,7 @@ class OneFigure:
 
     def summarise(self, rows: Sequence[CaseScore]) -> Score:
         defined = sum(row.values[self.name] is not None for row in rows)
-        return Score(len(rows), {self.name: float(defined)}, {self.name: len(rows) - defined})
+        return Score(len(rows), {self.name: float(defined)}, {self.name: len(rows) - defined}, {self.name: 1})
 
 
 def rows_of(name: str, setting: str, **values: float | None) -> list[CaseScore]:
@@ -124,8 +124,8 @@ def test_tasks_that_scored_other_cases_stand_in_one_score() -> None:
         outcomes: [*rows_of("auc", "ct", b=1.0, c=1.0, d=None), *rows_of("auc", "ehr", e=1.0)],
     }
     assert scores_of(rows) == {
-        "ct": Score(4, {"dice": 2.0, "auc": 2.0}, {"dice": 2, "auc": 2}),
-        "ehr": Score(1, {"auc": 1.0}, {"auc": 0}),
+        "ct": Score(4, {"dice": 2.0, "auc": 2.0}, {"dice": 2, "auc": 2}, {"dice": 1, "auc": 1}),
+        "ehr": Score(1, {"auc": 1.0}, {"auc": 0}, {"auc": 1}),
     }
 
 

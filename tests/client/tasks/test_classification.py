@@ -165,6 +165,7 @@ def test_a_cohorts_summary_has_every_metric_of_the_task() -> None:
     assert score.value("majority") == 0.75
     assert score.value("auc") == pytest.approx(2.5 / 3)
     assert not score.undefined
+    assert set(score.rarest.values()) == {1}
 
 
 def test_what_one_class_alone_leaves_undefined_stands_on_no_case() -> None:

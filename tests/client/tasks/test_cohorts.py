@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from client.data.preprocessing import PreparedCase
 from client.tasks.cohorts import compare_cohorts, drawn_weights, predict_case
 from client.tasks.contract import Batch, CaseScore
+from protocol.messages.scores import Score
 
 CROP = (2, 2, 2)
 
@@ -72,32 +73,49 @@ def share_of_the_highest(cohort: Sequence[CaseScore], weights: NDArray[np.float6
         return np.where(weights[:, 0] > 0, 1 / np.maximum(highest, 1), np.nan)
 
 
+def count_cases(cohort: Sequence[CaseScore]) -> Score:
+    return Score(len(cohort))
+
+
 def test_both_cohorts_are_figured_on_the_same_resamples() -> None:
     """A network against itself: no difference in any of them."""
     cohort = rows(a=0.1, b=0.9, c=0.4)
-    found = compare_cohorts(cohort, cohort, share_of_the_highest, np.random.default_rng(0))
+    found = compare_cohorts(cohort, cohort, share_of_the_highest, count_cases, np.random.default_rng(0))
     assert (found.cases, found.difference, set(found.replicates)) == (3, 0.0, {0.0})
 
 
 def test_a_resample_that_does_not_define_the_figure_is_left_out() -> None:
     """The first of three cases is missing from (2/3)^3 = 30 % of the resamples."""
     cohort = rows(a=0.1, b=0.9, c=0.4)
-    found = compare_cohorts(cohort, cohort, share_of_the_highest, np.random.default_rng(0))
+    found = compare_cohorts(cohort, cohort, share_of_the_highest, count_cases, np.random.default_rng(0))
     assert 640 < len(found.replicates) < 770
 
 
 def test_only_the_cases_of_both_are_compared() -> None:
     """Of a, b and c two are in both; the highest of the new ones is shared by both cases, so that 1/2 - 1."""
     found = compare_cohorts(
-        rows(a=0.5, b=0.5, d=9.0), rows(a=0.1, b=0.9, c=0.4), share_of_the_highest, np.random.default_rng(0)
+        rows(a=0.5, b=0.5, d=9.0),
+        rows(a=0.1, b=0.9, c=0.4),
+        share_of_the_highest,
+        count_cases,
+        np.random.default_rng(0),
     )
     assert (found.cases, found.difference) == (2, -0.5)
 
 
+def test_a_comparison_says_what_the_compared_cases_stand_on() -> None:
+    found = compare_cohorts(
+        rows(a=1, b=2, d=3), rows(a=1, b=2), share_of_the_highest, count_cases, np.random.default_rng(0)
+    )
+    assert found.score == Score(2)
+
+
 def test_without_a_case_of_both_or_a_figure_there_is_no_difference() -> None:
     rng = np.random.default_rng(0)
-    assert compare_cohorts(rows(a=1), rows(b=1), share_of_the_highest, rng).cases == 0
-    undefined = compare_cohorts(rows(a=1), rows(a=1), lambda _, weights: np.full(len(weights), np.nan), rng)
+    assert compare_cohorts(rows(a=1), rows(b=1), share_of_the_highest, count_cases, rng).cases == 0
+    undefined = compare_cohorts(
+        rows(a=1), rows(a=1), lambda _, weights: np.full(len(weights), np.nan), count_cases, rng
+    )
     assert (undefined.cases, undefined.difference, undefined.replicates) == (1, None, ())
 
 

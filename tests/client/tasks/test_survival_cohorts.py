@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from client.tasks.contract import CaseScore
-from client.tasks.survival_cohorts import cohort_figures, concordance_of_draws, read_endpoint, values_of
+from client.tasks.survival_cohorts import cohort_figures, concordance_of_draws, events_behind, read_endpoint, values_of
 
 NAN = float("nan")
 EDGES = (1.5, 2.5, 3.5)
@@ -53,6 +53,12 @@ def test_pairs_and_events_are_counted_by_endpoint_and_in_all() -> None:
     values, _ = figures(ROWS)
     assert [values[name] for name in ("pairs", "pairs/death", "pairs/distant")] == [7, 5, 2]
     assert [values[name] for name in ("events", "events/death", "events/distant")] == [5, 3, 2]
+
+
+def test_a_figure_stands_on_the_events_of_its_endpoint() -> None:
+    values, _ = figures(ROWS)
+    found = events_behind(values)
+    assert [found[name] for name in ("concordance", "uno/death", "brier/distant")] == [5, 3, 2]
 
 
 def test_brier_scores_of_endpoints_count_alike() -> None:
