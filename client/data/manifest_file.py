@@ -1,4 +1,4 @@
-"""A manifest as JSON on the center's disk: written whole or not at all, read back equal."""
+"""A manifest as JSON on the center's disk, for its owner alone: written whole or not at all, read back equal."""
 
 import json
 from dataclasses import asdict
@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 
 from client.data.manifest import Manifest
 from protocol.errors import CaseError
-from protocol.storage.atomic_files import write_text
+from protocol.storage.atomic_files import write_private
 
 VERSION = 2
 
@@ -20,7 +20,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
         StorageError: the file cannot be written; a manifest that was there is untouched.
     """
     content = {"version": VERSION, "digest": manifest.digest, **asdict(manifest)}
-    write_text(path, json.dumps(content, indent=1, default=str))
+    write_private(path, json.dumps(content, indent=1, default=str).encode())
 
 
 def read_manifest(path: Path) -> Manifest:

@@ -25,7 +25,7 @@ from client.data.manifest import QUANTITIES, File
 from client.data.volume import read_volume, to_image
 from protocol.messages.settings import Preprocessing
 from protocol.modalities import IMAGES, MODALITIES, Modality
-from protocol.storage.atomic_files import write_bytes
+from protocol.storage.atomic_files import write_private
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def prepare_once(
             return PreparedCase(name, arrays.get("ct"), arrays.get("pet"), masks)
     case = prepare_case(name, paths, settings)
     found = {"ct": case.ct, "pet": case.pet, "gtv": case.targets.get(SEGMENTATION)}
-    write_bytes(entry, save({key: array for key, array in found.items() if array is not None}))
+    write_private(entry, save({key: array for key, array in found.items() if array is not None}))
     return case
 
 

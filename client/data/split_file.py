@@ -12,7 +12,7 @@ from client.data.manifest import Manifest
 from client.data.split import SEGMENTATION, parts
 from protocol.messages.instruction import Part
 from protocol.messages.settings import StudySettings
-from protocol.storage.atomic_files import write_text
+from protocol.storage.atomic_files import write_private
 
 
 def fixed_parts(manifest: Manifest, settings: StudySettings, folder: Path) -> dict[str, Part]:
@@ -33,8 +33,7 @@ def draw_parts_once(manifest: Manifest, settings: StudySettings, folder: Path) -
     """
     found, path = fixed_parts(manifest, settings, folder), _path(settings, folder)
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(dict(sorted(found.items())), indent=1))
+        write_private(path, json.dumps(dict(sorted(found.items())), indent=1).encode())
     return found
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from client.home.center_home import CenterSettings
 from client.join.findings import Finding, failure, ok, skip, warning
 from client.join.situation import Situation
-from protocol.storage.atomic_files import write_text
+from protocol.storage.atomic_files import write_private
 from protocol.tasks import TASKS, TaskName
 
 if TYPE_CHECKING:
@@ -84,5 +84,5 @@ def _keep_list(situation: Situation, manifest: "Manifest") -> Path | None:
     if not situation.home.trainer.is_dir() or not issues:
         return None
     path = situation.home.trainer / "data-check.txt"
-    write_text(path, "".join(f"{issue.message}\n" for issue in issues))
+    write_private(path, "".join(f"{issue.message}\n" for issue in issues).encode())
     return path

@@ -14,7 +14,7 @@ from client.report.cohort_sections import cohort_sections
 from client.report.pictures import CT_WINDOW_HU, Prediction, case_png, orient, read_prediction
 from client.report.task_rows import SEGMENTATION, CaseRow, read_cohorts, read_rows
 from protocol.errors import CaseError
-from protocol.storage.atomic_files import write_text
+from protocol.storage.atomic_files import write_private
 from reporting import formats
 from reporting.pages import open_templates
 from reporting.tints import tint
@@ -80,7 +80,7 @@ def write_center_report(home: Path, path: Path, *, center: str, formed_by: str =
 
     Args:
         home: where the trainer keeps manifest.json, scores.json, cohorts.json and predictions/.
-        path: the HTML file; replaced whole or left as it was.
+        path: the HTML file, for its owner alone; replaced whole or left as it was.
         center: the name the center registered with.
         formed_by: how the centers were formed, in words; printed with the scores when given.
 
@@ -88,7 +88,8 @@ def write_center_report(home: Path, path: Path, *, center: str, formed_by: str =
         CaseError: there is no readable manifest, or scores.json is broken.
         StorageError: the file cannot be written.
     """
-    write_text(path, center_html(home, read_manifest(home / "manifest.json"), center, formed_by))
+    html = center_html(home, read_manifest(home / "manifest.json"), center, formed_by)
+    write_private(path, html.encode())
 
 
 def mask_scores(rows: Sequence[CaseRow]) -> tuple[StageScore, ...]:

@@ -4,7 +4,7 @@
     cohorts.json                    a row for each stage and modality setting: the figures of all tasks over its cases
     predictions/<task>/<case>.npz   what the task's own pages need of a prediction
 
-Written under the center's home, read by its report; nothing of it travels.
+Written under the center's home, for its owner alone, and read by its report; nothing of it travels.
 """
 
 import json
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from client.tasks.contract import CaseScore
 from protocol.messages.scores import Score
 from protocol.modalities import ModalitySetting
-from protocol.storage.atomic_files import write_bytes, write_text
+from protocol.storage.atomic_files import write_private
 from protocol.tasks import TaskName
 
 SCORES, COHORTS = "scores.json", "cohorts.json"
@@ -48,11 +48,10 @@ def record_prediction(home: Path, task: TaskName, case: str, arrays: Mapping[str
         return
     buffer = BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # one of its named arguments is a flag
-    path = home / "predictions" / task / f"{case}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, buffer.getvalue())
+    write_private(home / "predictions" / task / f"{case}.npz", buffer.getvalue())
 
 
 def _replace_stage(path: Path, stage: str, new: Sequence[Mapping[str, Any]]) -> None:
     rows = json.loads(path.read_text()) if path.exists() else []
-    write_text(path, json.dumps([row for row in rows if row["stage"] != stage] + list(new), indent=1))
+    kept = [row for row in rows if row["stage"] != stage]
+    write_private(path, json.dumps([*kept, *new], indent=1).encode())

@@ -90,7 +90,6 @@ class Cases:
     def _join(self, schema: str) -> Manifest:
         labels = Labels.model_validate_json(schema)
         manifest = join_labels(self._center, self._scan(), self._modalities, labels, self._rows)
-        self._home.mkdir(parents=True, exist_ok=True)
         write_manifest(manifest, self._home / "manifest.json")
         raise_if_mislabelled(manifest)
         raise_if_unusable(manifest)

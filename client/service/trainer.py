@@ -26,6 +26,7 @@ from protocol.messages.reply import Reply
 from protocol.messages.settings import StudySettings
 from protocol.messages.tensors import GROUPS
 from protocol.modalities import Modality
+from protocol.storage.atomic_files import make_private_folder
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Trainer:
     ) -> None:
         self.center, self.home, self.device = center, home, device
         self._agreed, self._maximum_steps = agreed, maximum_steps
+        make_private_folder(home)
         self._work = CenterWork(center, folders, modalities, home, device, rows)
         self._outbox = Outbox(home / "outbox")
         self._limits = EgressLimits(self._work.own_groups(GROUPS), minimum_cases, MAXIMUM_BYTES)

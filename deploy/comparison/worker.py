@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from multiprocessing import connection, parent_process
 from pathlib import Path
 
+from protocol.storage.atomic_files import make_private_folder, write_text
+
 RECORD, ERROR, LOG = "run.json", "error.txt", "log.txt"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -77,7 +79,7 @@ def simulate_run(job: RunJob) -> None:
     from server.study.file import read_study
 
     torch.set_num_threads(job.threads)
-    job.cache.mkdir(parents=True, exist_ok=True)
+    make_private_folder(job.cache)
     for center in read_study(job.study_file).centers:
         share_folder(center_home(job.out, center) / "cache", job.cache)
     simulate(
@@ -93,9 +95,9 @@ def simulate_run(job: RunJob) -> None:
 
 
 def share_folder(link: Path, folder: Path) -> None:
-    """Make `link` lead to `folder`, relative, so that the whole output can be moved."""
+    """Make `link` lead to `folder`, relative, so that the whole output can be moved; in a private folder."""
     if not link.exists():
-        link.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(link.parent)
         link.symlink_to(os.path.relpath(folder, link.parent), target_is_directory=True)
 
 
@@ -104,7 +106,6 @@ def _record(job: RunJob, seconds: float) -> None:
     import torch
 
     from deploy.simulation.local import find_device
-    from protocol.storage.atomic_files import write_text
 
     facts = {
         "run": job.name,

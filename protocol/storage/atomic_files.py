@@ -21,8 +21,24 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """`write_bytes` of a secret: only its owner can read the file, from the moment it exists (mode 0600)."""
+    """`write_bytes` of what only its owner may read, from the moment it exists (mode 0600), in folders likewise."""
+    make_private_folder(path.parent)
     _replace(path, data, mode=0o600)
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, for their owner alone (mode 0700); one that is there stays.
+
+    Raises:
+        StorageError: the file system refuses.
+    """
+    try:
+        for folder in reversed([path, *path.parents]):
+            folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"folder {path} cannot be made ({error.strerror or error}); correct the permissions above it"
+        ) from error
 
 
 def provide_private(path: Path, data: bytes) -> bytes:

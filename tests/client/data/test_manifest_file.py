@@ -19,6 +19,12 @@ def test_a_manifest_reads_back_equal(folder: Path, tmp_path: Path):
     assert read_manifest(tmp_path / "out" / "manifest.json") == manifest
 
 
+def test_a_manifest_holds_labels_and_is_for_its_owner_alone(folder: Path, tmp_path: Path):
+    path = tmp_path / "out" / "manifest.json"
+    write_manifest(scan(folder), path)
+    assert [of.stat().st_mode & 0o777 for of in (path, path.parent)] == [0o600, 0o700]
+
+
 @pytest.mark.parametrize("damage", ["absent", "not json", "a case renamed", "no center"])
 def test_a_damaged_manifest_is_refused(folder: Path, tmp_path: Path, damage: str):
     path = tmp_path / "manifest.json"

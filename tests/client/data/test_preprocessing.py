@@ -149,6 +149,7 @@ def test_the_cache_answers_without_the_files(tmp_path: Path) -> None:
     assert again.ct is not None
     np.testing.assert_array_equal(again.ct, first.ct)
     assert (again.pet, again.targets) == (None, {})
+    assert {entry.stat().st_mode & 0o777 for entry in (tmp_path / "cache").iterdir()} == {0o600}
 
 
 def test_the_cache_key_follows_contents_and_settings_but_not_the_crop() -> None:

@@ -20,7 +20,8 @@ def manifest(*names: str) -> Manifest:
 def test_a_split_is_written_once_and_read_back(tmp_path: Path) -> None:
     first = draw_parts_once(manifest("p", "q", "r", "s"), SETTINGS, tmp_path / "home")
     assert sorted(first.values()) == ["test", "train", "train", "validation"]
-    assert json.loads((tmp_path / "home" / "split-3-0.25-0.25.json").read_text()) == first
+    path = tmp_path / "home" / "split-3-0.25-0.25.json"
+    assert (json.loads(path.read_text()), path.stat().st_mode & 0o777) == (first, 0o600)
     assert draw_parts_once(manifest("p", "q", "r", "s"), SETTINGS, tmp_path / "home") == first
 
 

@@ -72,6 +72,11 @@ def four_cases(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_page(home, tuple(case(name, "ct", "pet", "gtv") for name in "abcd"), rows, "north", "By scanner.")
 
 
+def test_the_page_is_for_its_owner_alone(page: Callable[..., str], tmp_path: Path):
+    page((case("a", "ct"),), [])
+    assert (tmp_path / "report.html").stat().st_mode & 0o777 == 0o600
+
+
 def test_page_loads_nothing_from_elsewhere_and_runs_no_script(four_cases: str):
     assert re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", four_cases) == []
     assert "<script" not in four_cases

@@ -34,7 +34,9 @@ def test_rows_of_every_task_stand_beside_each_other(tmp_path: Path) -> None:
 
 def test_the_figures_of_a_stage_replace_those_that_it_had(tmp_path: Path) -> None:
     for concordance in (0.5, 0.75):
-        record_cohorts(tmp_path, "first", {"ct": Score(6, {"concordance": concordance}, {"concordance": 1})})
+        record_cohorts(
+            tmp_path, "first", {"ct": Score(6, {"concordance": concordance}, *({"concordance": n} for n in (1, 2)))}
+        )
     assert json.loads((tmp_path / "cohorts.json").read_text()) == [
         {
             "stage": "first",
@@ -42,6 +44,7 @@ def test_the_figures_of_a_stage_replace_those_that_it_had(tmp_path: Path) -> Non
             "cases": 6,
             "values": {"concordance": 0.75},
             "undefined": {"concordance": 1},
+            "rarest": {"concordance": 2},
         }
     ]
 
@@ -51,6 +54,22 @@ def test_a_prediction_lies_with_those_of_its_task(tmp_path: Path) -> None:
     with np.load(tmp_path / "predictions" / "segmentation" / "p.npz") as file:
         assert file["predicted"].tolist() == [1, 1]
         assert str(file["modalities"]) == "ct"
+
+
+def test_what_is_remembered_of_cases_is_for_its_owner_alone(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    record_scores(home, "first", {"segmentation": [row("p", dice=0.1)]})
+    record_cohorts(home, "first", {"ct": Score(6)})
+    record_prediction(home, "segmentation", "p", {"predicted": np.ones(2, np.uint8)})
+    modes = {path.relative_to(tmp_path).as_posix(): path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {
+        "home": 0o700,
+        "home/scores.json": 0o600,
+        "home/cohorts.json": 0o600,
+        "home/predictions": 0o700,
+        "home/predictions/segmentation": 0o700,
+        "home/predictions/segmentation/p.npz": 0o600,
+    }
 
 
 def test_a_task_that_keeps_nothing_writes_nothing(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_times_that_are_all_censored_answer_labels(tmp_path: Path, caplog: pytes
 
 def test_the_trainer_starts_without_reading_a_table_that_no_study_has_named_yet(tmp_path: Path) -> None:
     hospital(tmp_path / "hn").check_images()
-    assert not (tmp_path / "home").exists()
+    assert not (tmp_path / "home" / "manifest.json").exists()
 
 
 def test_labels_do_not_enter_the_cache_of_images(folder: Path, tmp_path: Path) -> None:

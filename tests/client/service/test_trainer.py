@@ -29,6 +29,12 @@ def test_the_outgoing_log_says_what_left(ct_only: Trainer, start: Start) -> None
     assert line["bytes"] == sum(array.nbytes for array in reply.payload.tensors.values())
 
 
+def test_a_home_is_for_its_owner_alone(cohort: Path, tmp_path: Path) -> None:
+    home = tmp_path / "centers" / "center-d"
+    Trainer("center-d", [cohort / "center-d"], ("ct",), home)
+    assert home.stat().st_mode & 0o777 == 0o700
+
+
 def test_nothing_leaves_when_the_log_cannot_be_written(both: Trainer, study: Study) -> None:
     (both.home / "outgoing.jsonl").mkdir(parents=True)
     with pytest.raises(StorageError, match="nothing leaves until it can"):

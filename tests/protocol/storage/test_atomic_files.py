@@ -84,6 +84,20 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path):
     assert names(tmp_path / "x") == ["kept.part"]
 
 
+def test_what_is_private_lies_in_folders_of_its_owner_and_leaves_others_as_they_are(tmp_path):
+    (tmp_path / "open").mkdir(mode=0o755)
+    path = tmp_path / "open" / "x" / "y" / "labels.json"
+    atomic_files.write_private(path, b"1")
+    found = [path, path.parent, path.parent.parent, tmp_path / "open"]
+    assert [of.stat().st_mode & 0o777 for of in found] == [0o600, 0o700, 0o700, 0o755]
+
+
+def test_a_private_folder_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("old")
+    with pytest.raises(StorageError, match="cannot be made"):
+        atomic_files.make_private_folder(tmp_path / "file" / "x")
+
+
 def test_a_secret_is_drawn_once_and_for_its_owner_alone(tmp_path):
     path = tmp_path / "node" / "secret"
     assert [atomic_files.provide_private(path, data) for data in (b"first", b"second")] == [b"first"] * 2
