@@ -11,8 +11,11 @@ from torch import Tensor, nn
 
 from client.local_terms.contract import Round
 from client.local_terms.distillation import Distillation, build, teacher_tensors
+from client.tasks.building import build_task
+from client.tasks.contract import CenterTask
 from client.tasks.divergence import divergence
 from fusion_models.registry import model_row
+from protocol.messages.labels import Classes, Labels
 from protocol.messages.settings import Model, StudySettings, Training
 from tests.support.image_network import ImageNetwork
 from tests.support.segmentation_task import batch, segmentation
@@ -85,10 +88,12 @@ def test_the_teacher_has_the_accepted_adapter_whole_and_the_center_s_own_parts()
     assert found == {"m#lora_a": 2.0, "m#center_a": 1.0, "n#norm_bias": 1.0, "pet_skip.w": 2.0, "head.w": 1.0}
 
 
-def built(reference: Arrays, made: list[Arrays], model: str = "pemma-unetr-tiny") -> Distillation | None:
+def built(
+    reference: Arrays, made: list[Arrays], model: str = "pemma-unetr-tiny", task: CenterTask = TASK
+) -> Distillation | None:
     def make_model(tensors: Arrays) -> nn.Module:
         made.append(dict(tensors))
-        return Fixed(logits(SURE))
+        return Fixed(logits(SURE)) if task is TASK else Undecided()
 
     training = Training(
         groups=("peft",),
@@ -98,7 +103,7 @@ def built(reference: Arrays, made: list[Arrays], model: str = "pemma-unetr-tiny"
     )
     settings = StudySettings(study="s", seed=0, model=Model(name=model))
     pathways = model_row(model).pathways
-    around = Round(nn.Linear(1, 1), training, {}, reference, settings, TASK, pathways, make_model, 1)
+    around = Round(nn.Linear(1, 1), training, {}, reference, settings, task, pathways, make_model, 1)
     return build(around, 0.25)
 
 
@@ -131,6 +136,22 @@ def test_a_teacher_that_has_not_learnt_pet_is_not_heard_on_pet(
     image, student = torch.zeros(1), logits((0.0, 0.0))
     heard = [name for name in ("ct", "pet", "ct+pet") if term.penalty(batch(name, image, image), student) is not None]
     assert heard == taught
+
+
+class Undecided(nn.Module):
+    """Answers for a case, of two classes."""
+
+    def assess(self, *_given: Tensor | None) -> Tensor:
+        return torch.zeros(1, 2)
+
+
+@pytest.mark.parametrize(("learnt", "heard"), [({}, False), ({"head.bias": ADAPTER["m#lora_a"]}, True)])
+def test_a_teacher_that_has_not_learnt_the_head_is_not_heard_on_cases(learnt: Arrays, heard: bool) -> None:
+    """No input needs the head: it is a group of the task."""
+    settings = StudySettings(study="s", seed=0, model=Model(name="any"), labels=Labels(classes=Classes(column="c")))
+    term = built(ADAPTER | learnt, [], "pemma-prognosis-tiny", build_task("classification", settings))
+    assert term is not None
+    assert (term.penalty(batch("ct", torch.zeros(1)), torch.ones(1, 2)) is not None) is heard
 
 
 @pytest.mark.parametrize("reference", [{}, {"m@gram": ADAPTER["m#lora_a"]}, {"head.bias": ADAPTER["m#lora_a"]}])
