@@ -11,6 +11,7 @@ import torch
 from fusion_models.contract import ROLES, Assessor, FusionModel, Segmenter
 from fusion_models.diagnostics import Diagnostics, NoDiagnostics
 from fusion_models.log_vmamba import ct_pet_2d, ct_pet_3d
+from fusion_models.modality import MODALITIES, settings_of
 from fusion_models.multistage import baselines, network
 from fusion_models.options import Sizes, check_options
 from fusion_models.pemma import early_fusion, early_fusion_swin, prognosis, swin, swin_checkpoint, swin_unetr, unetr
@@ -73,8 +74,8 @@ class ModelRow:
         return {name: size for name, size, needed in sizes if needed}
 
 
-ALL_SETTINGS = ("ct", "pet", "ct+pet")
-EVERY_SETTING = ("ct", "pet", "ehr", "ct+pet", "ct+ehr", "pet+ehr", "ct+pet+ehr")
+ALL_SETTINGS = settings_of(("ct", "pet"))
+EVERY_SETTING = settings_of(MODALITIES)
 ATTENTION = ("attn.qkv", "attn.out_proj")
 SWIN_LAYERS = ("attn.qkv", "attn.proj", "mlp.linear1", "mlp.linear2")
 SCANNED = ("op.in_proj", "op.out_proj", "x_proj")

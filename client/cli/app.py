@@ -13,7 +13,7 @@ from client.cli.ledger import show_ledger
 from client.cli.renew_key import renew_key
 from client.home.agreement import agreed_by
 from protocol.errors import CaseError
-from protocol.modalities import SETTINGS, Modality, ModalitySetting, modalities_in
+from protocol.modalities import IMAGES, MODALITIES, SETTINGS, Modality, ModalitySetting, modalities_in
 from protocol.tasks import metric_named
 from reporting import formats
 
@@ -39,7 +39,9 @@ def evaluate(
     bank: Annotated[Path, typer.Option(help="An adapter bank, OUT/bank after a run.")],
     adapter: Annotated[str, typer.Option(help='"shared", a center, or "routed": per scan, by the router.')],
     data: Data,
-    modalities: Annotated[str, typer.Option(help='A setting such as "ct+pet"; what each case has if left out.')] = "",
+    modalities: Annotated[
+        str, typer.Option(help=f'A setting such as "{"+".join(IMAGES)}"; what each case has if left out.')
+    ] = "",
     version: Annotated[int | None, typer.Option(min=1, help="A version; the one in use where none is given.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     device: Device = "cpu",
@@ -97,7 +99,7 @@ def trainer(
     data: Annotated[Path | None, typer.Option(help="Folder with one folder per case.")] = None,
     socket: Annotated[Path | None, typer.Option(help="Socket that the ClientApp connects to.")] = None,
     modalities: Annotated[
-        str, typer.Option(help='What the center offers of "ct", "pet" and "ehr", joined by "+"; "ct+pet".')
+        str, typer.Option(help=f'What the center offers of {", ".join(MODALITIES)}, joined by "+"; {"+".join(IMAGES)}.')
     ] = "",
     device: Annotated[str | None, typer.Option(help='"cpu", "cuda", or "auto": what is there.')] = None,
     minimum_cases: Annotated[
