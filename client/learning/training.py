@@ -13,7 +13,7 @@ from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import Check, never_cancelled
 from client.local_terms.contract import LocalTerm, warm_up
 from client.tasks.contract import Batch, CenterTask, with_target
-from fusion_models.adapters.gain import pin_gain
+from fusion_models.adapters.gain import PinnedGain, pin_gain
 from fusion_models.modality import draw_setting, renormalise
 from protocol.errors import ModelError
 from protocol.messages.settings import Training
@@ -66,9 +66,7 @@ def train_locally(
             batch = task.draw_batch(by_setting[setting], setting, training.batch_size, device, rng)
             _set_rate(optimiser, warm_up(training.learning_rate, step))
             losses.append(_step(model, optimiser, task, batch, terms))
-            gain.restore()
-            for term in terms:
-                term.after_step()
+            _follow(gain, terms)
             used[setting].update(batch.cases)
     return Trained(float(np.mean(losses)), {name: frozenset(cases) for name, cases in used.items()})
 
@@ -117,6 +115,13 @@ def _adam_w(parameters: Mapping[str, nn.Parameter], training: Training) -> torch
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = rate
+
+
+def _follow(gain: PinnedGain, terms: Sequence[LocalTerm]) -> None:
+    """What follows the optimiser's step."""
+    gain.restore()
+    for term in terms:
+        term.after_step()
 
 
 def _step(

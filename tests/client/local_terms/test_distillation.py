@@ -149,7 +149,7 @@ class Undecided(nn.Module):
 def test_a_teacher_that_has_not_learnt_the_head_is_not_heard_on_cases(learnt: Arrays, heard: bool) -> None:
     """No input needs the head: it is a group of the task."""
     settings = StudySettings(study="s", seed=0, model=Model(name="any"), labels=Labels(classes=Classes(column="c")))
-    term = built(ADAPTER | learnt, [], "pemma-prognosis-tiny", build_task("classification", settings))
+    term = built({**ADAPTER, **learnt}, [], "pemma-prognosis-tiny", build_task("classification", settings))
     assert term is not None
     assert (term.penalty(batch("ct", torch.zeros(1)), torch.ones(1, 2)) is not None) is heard
 
