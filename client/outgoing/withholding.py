@@ -8,7 +8,8 @@
     diagnostics   the cases of the setting that they stand on, `protocol.messages.diagnostics.STANDS_ON`
 
 What could be computed from the others goes with what is withheld: a figure over endpoints is a sum or mean of those of
-each, so it stays where one of them does; and a figure stays where the count that weighs it does.
+each, so where one of them stays, each of them does and the one over endpoints leaves alone, unless it is of that one
+endpoint only. A figure of an endpoint stays where the count that weighs it does.
 
 Counts of cases leave whatever their size, those of validation and test cases too: the coordinator needs them to accept
 a payload and to say why a column is empty, and a count says of no patient more than that there are few. What would
@@ -57,11 +58,18 @@ def _withheld(score: Score, minimum_cases: int, where: str = "") -> dict[str, st
     """The metrics of a score that may not leave, each with the reason."""
     defined = [name for name, value in score.values.items() if value is not None]
     found = {name: why for name in defined if (why := _too_few(score, name, minimum_cases, where))}
-    of_endpoints = {name.partition("/")[0] for name in found}
+    for metric in {name.partition("/")[0] for name in found if "/" in name}:
+        siblings = [name for name in defined if name.startswith(f"{metric}/")]
+        bound = siblings if len(siblings) > 1 else [metric, *siblings]
+        found |= {name: _tells(name, where) for name in bound if name in defined and name not in found}
     for name in defined:
-        if name not in found and (name in of_endpoints or _weigher(name) in found | dict.fromkeys(of_endpoints)):
-            found[name] = f"{_words(name)}{where} would tell of a figure that is withheld"
+        if name not in found and _weigher(name) in found:
+            found[name] = _tells(name, where)
     return found
+
+
+def _tells(name: str, where: str) -> str:
+    return f"{_words(name)}{where} would tell of a figure that is withheld"
 
 
 def _too_few(score: Score, name: str, minimum_cases: int, where: str) -> str:

@@ -120,20 +120,18 @@ def test_figures_on_enough_cases_and_two_events_leave(tmp_path: Path) -> None:
 
 
 def test_what_an_endpoint_may_not_tell_cannot_be_computed_from_the_others(tmp_path: Path) -> None:
-    """Death is known of four: neither its figures and counts leave, nor those over both endpoints."""
+    """Death is known of four: its figures and counts stay and so do the other's; those over both leave."""
     log = tmp_path / "log"
-    assert _leaving(_score({"death": 4, "distant": 6}, {"death": 3, "distant": 3}), log) == {
-        f"{metric}/distant" for metric in METRICS
-    }
+    assert _leaving(_score({"death": 4, "distant": 6}, {"death": 3, "distant": 3}), log) == set(METRICS)
     held_back = lines_of(log)[0]["held_back"]
     assert held_back[0] == "concordance (death) of setting 'ct' stands on 4 case(s), this center sends from 5 on"
-    assert "concordance of setting 'ct' would tell of a figure that is withheld" in held_back
+    assert "concordance (distant) of setting 'ct' would tell of a figure that is withheld" in held_back
 
 
 def test_figures_of_one_event_are_withheld_and_its_count_is_not(tmp_path: Path) -> None:
     """One of six had an event: concordance would be of that patient; that there was one is a count over six."""
     left = _leaving(_score({"death": 6, "distant": 6}, {"death": 1, "distant": 3}), tmp_path / "log")
-    assert left == {f"{metric}/distant" for metric in METRICS} | {"pairs", "events", "pairs/death", "events/death"}
+    assert left == set(METRICS) | {f"{count}/{of}" for count in ("pairs", "events") for of in ("death", "distant")}
 
 
 def test_an_endpoint_that_nobody_has_withholds_nothing(tmp_path: Path) -> None:
@@ -148,6 +146,13 @@ def test_a_figure_stays_where_the_count_that_weighs_it_does(tmp_path: Path) -> N
     """Death is known of three without an event: that concordance is of the other endpoint alone would tell so."""
     score = _score({"death": 3, "distant": 6}, {"death": 0, "distant": 3})
     score = replace(score, values={**score.values, "concordance/death": None, "pairs/death": 0.0})
+    assert "concordance/distant" not in _leaving(score, tmp_path / "log")
+
+
+def test_a_figure_over_endpoints_that_is_of_a_withheld_one_alone_stays(tmp_path: Path) -> None:
+    """Death is known of three; of the other endpoint there is no pair, so that both figures are the same."""
+    score = _score({"death": 3, "distant": 6}, {"death": 2, "distant": 0})
+    score = replace(score, values={**score.values, "concordance/distant": None})
     assert "concordance" not in _leaving(score, tmp_path / "log")
 
 
@@ -174,11 +179,11 @@ def _compared(cases: int, score: Score | None) -> Reply:
         (_compared(4, _score({"death": 4}, {"death": 2}, cases=4)), False),
         (_compared(5, _score({"death": 5}, {"death": 2}, cases=5)), True),
         (_compared(5, _score({"death": 5}, {"death": 1}, cases=5)), False),
-        (_compared(6, _score({"death": 4, "distant": 6}, {"death": 2, "distant": 3})), False),
+        (_compared(6, _score({"death": 4, "distant": 6}, {"death": 2, "distant": 3})), True),
         (_compared(5, None), False),
     ],
 )
 def test_a_comparison_of_cohorts_needs_what_its_metric_needs(tmp_path: Path, reply: Reply, leaves: bool) -> None:
-    """Five cases, two events of each endpoint; what it stands on stays."""
+    """Five cases, two events over the endpoints; what it stands on stays."""
     left = _survival(tmp_path / "log", reply).comparison
     assert left == (Comparison(reply.comparison.cases, 0.25, (0.5,)) if leaves and reply.comparison else None)
