@@ -27,7 +27,7 @@ from typing import Any
 from unittest import mock
 
 import torch
-from monai.networks.nets import UNETR, SwinUNETR
+from model_peers import CLASSES, swin_unetr, unetr
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
@@ -35,11 +35,11 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from fusion_models.adapters.injection import inject, lora_config
-from fusion_models.contract import FusionModel, NoFeaturesOfCtError, Segmenter, refuse_ehr
+from fusion_models.contract import FusionModel, Segmenter
 from fusion_models.losses import deeply_supervised
 from fusion_models.registry import build_model, model_row
 
-RANK, ALPHA, CLASSES = 8, 16.0, 2
+RANK, ALPHA = 8, 16.0
 SLICES, VOLUMES = (256, 512, 768), (64, 96, 128)
 UNETR_TARGETS, SWIN_TARGETS = ("attn.qkv", "attn.out_proj"), ("attn.qkv", "attn.proj")
 PEER = "UNETR"
@@ -77,49 +77,6 @@ class Step:
     seconds: float
     ratio: float
     peak_mib: float
-
-
-class Stacked(Segmenter):
-    """A network of one image as a network of CT and PET: two channels of a volume (b, 2, z, y, x)."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> Tensor:
-        """Both images as channels: (b, 2, z, y, x)."""
-        refuse_ehr(self, ehr)
-        if ct is None or pet is None:
-            raise ValueError("the benchmark gives CT and PET")
-        return torch.cat([ct, pet], dim=1)
-
-    def decode(self, features: Tensor) -> Tensor:
-        """Logits (b, classes, z, y, x)."""
-        return self.network(features)
-
-    def pool_features(self, ct: Tensor) -> Tensor:  # noqa: ARG002  (there are none)
-        """There are none of CT alone."""
-        raise NoFeaturesOfCtError(self)
-
-
-def unetr(crop_zyx: Sequence[int], **sizes: Any) -> Stacked:
-    """MONAI's UNETR on crops, or on slices where a crop is one."""
-    if crop_zyx[0] == 1:
-        return stack_slice(UNETR(2, CLASSES, tuple(crop_zyx[1:]), spatial_dims=2, **sizes))
-    return Stacked(UNETR(2, CLASSES, tuple(crop_zyx), **sizes))
-
-
-def swin_unetr(crop_zyx: Sequence[int], *, features: int) -> Stacked:
-    """MONAI's Swin UNETR on crops, or on slices where a crop is one."""
-    with torch.device("cpu"):  # it reads values while it is built, which the meta device has not
-        if crop_zyx[0] == 1:
-            return stack_slice(SwinUNETR(2, CLASSES, feature_size=features, spatial_dims=2))
-        return Stacked(SwinUNETR(2, CLASSES, feature_size=features))
-
-
-def stack_slice(network: nn.Module) -> Stacked:
-    """A network of slices as one of volumes of one slice."""
-    return Stacked(nn.Sequential(nn.Flatten(1, 2), network, nn.Unflatten(1, (CLASSES, 1))))
 
 
 def of_the_table(name: str) -> Arm:
