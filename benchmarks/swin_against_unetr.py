@@ -4,8 +4,8 @@
 
 Each arm is `studies/sts-pemma-swin-benchmark.toml` with its own model and number of local steps, run by
 `concilium benchmark`; what is in OUT already is not run again. Equal time: the CPU seconds of a training step of each
-network are measured in turns, for CT pretraining and for adaptation with CT and PET, and UNETR gets the steps that take
-as long as Swin's. The trainable share is what a stage after pretraining trains (pathways and LoRA) of all weights of
+network are measured, for CT pretraining and for adaptation with CT and PET, and UNETR gets the steps that take as long
+as Swin's. The trainable share is what a stage after pretraining trains (pathways and LoRA) of all weights of
 the network with its adapter. The last line is one JSON object.
 """
 
