@@ -7,16 +7,16 @@
     comparison    the validation cases that were compared; what the compared metric needs, on those cases
     diagnostics   the cases of the setting that they stand on, `protocol.messages.diagnostics.STANDS_ON`
 
-What could be computed from the others goes with what is withheld: a figure over endpoints is a sum or mean of those of
-each, so where one of them stays, each of them does and the one over endpoints leaves alone, unless it is of that one
-endpoint only. A figure of an endpoint stays where the count that weighs it does.
+What could be computed from the others goes with what is withheld: a figure stays where the count that weighs it does,
+and a figure over endpoints is made anew of those that leave, so that no subtraction gives back one that stays.
 
 Counts of cases leave whatever their size, those of validation and test cases too: the coordinator needs them to accept
 a payload and to say why a column is empty, and a count says of no patient more than that there are few. What would
 say something about the few, a score over them or how many of them had an event, is what stays.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -43,7 +43,7 @@ def withhold(reply: Reply, minimum_cases: int, task: TaskName) -> tuple[Reply, l
             continue
         withheld = _withheld(score, minimum_cases, f" of setting '{setting}'")
         reasons += withheld.values()
-        values = {**score.values, **dict.fromkeys(withheld, None)}
+        values = over_endpoints_left({**score.values, **dict.fromkeys(withheld, None)}, withheld)
         scores[setting] = replace(score, values=values, rarest={}) if withheld or score.rarest else score
     leaving = replace(reply, scores=scores) if scores != reply.scores else reply
     if reply.comparison is not None and reply.comparison.score is not None:
@@ -58,18 +58,34 @@ def _withheld(score: Score, minimum_cases: int, where: str = "") -> dict[str, st
     """The metrics of a score that may not leave, each with the reason."""
     defined = [name for name, value in score.values.items() if value is not None]
     found = {name: why for name in defined if (why := _too_few(score, name, minimum_cases, where))}
-    for metric in {name.partition("/")[0] for name in found if "/" in name}:
-        siblings = [name for name in defined if name.startswith(f"{metric}/")]
-        bound = siblings if len(siblings) > 1 else [metric, *siblings]
-        found |= {name: _tells(name, where) for name in bound if name in defined and name not in found}
-    for name in defined:
-        if name not in found and _weigher(name) in found:
-            found[name] = _tells(name, where)
-    return found
+    weighed = [name for name in defined if name not in found and _weigher(name) in found]
+    return found | {name: f"{_words(name)}{where} would tell of a figure that is withheld" for name in weighed}
 
 
-def _tells(name: str, where: str) -> str:
-    return f"{_words(name)}{where} would tell of a figure that is withheld"
+def over_endpoints_left(values: Mapping[str, float | None], withheld: Collection[str]) -> dict[str, float | None]:
+    """The same figures, those over all endpoints made of the endpoints that leave, where any endpoint's is withheld.
+
+    A mean is weighed as its row says, and the count that weighs it adds up the endpoints that the mean is over; other
+    counts add up what leaves.
+    """
+    if not any("/" in name for name in withheld):
+        return dict(values)
+    means = {name for name in values if "/" not in name and metric_named(name).per_endpoint}
+    left = {name: [of for of in _endpoints(values, name) if values[of] is not None] for name in means}
+    made: dict[str, float | None] = {}
+    for name in means:
+        weighed = [mean for mean in means if metric_named(mean).weight == name]
+        counted = {of.replace(mean, name, 1) for mean in weighed for of in left[mean]}
+        over = [of for of in left[name] if not weighed or of in counted]
+        weights = [values.get(_weigher(of)) or 0.0 if _weigher(of) else 1.0 for of in over]
+        total = math.fsum(weight * (values[of] or 0.0) for of, weight in zip(over, weights, strict=True))
+        share = 1.0 if metric_named(name).of == "count" else math.fsum(weights)
+        made[name] = total / share if over and share else None
+    return {**values, **made}
+
+
+def _endpoints(values: Iterable[str], metric: str) -> list[str]:
+    return [name for name in values if name.startswith(f"{metric}/")]
 
 
 def _too_few(score: Score, name: str, minimum_cases: int, where: str) -> str:
@@ -116,7 +132,7 @@ def _comparison_withheld(comparison: Comparison, minimum_cases: int, task: TaskN
     if not primary.minimum_of_outcome or comparison.difference is None:
         return ""
     stands_on = comparison.score or Score(comparison.cases, {primary.name: 0.0})
-    why = _withheld(stands_on, minimum_cases).get(primary.name)
+    why = _too_few(stands_on, primary.name, minimum_cases, "")
     return f"comparison is withheld: {why}" if why else ""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from client.outgoing.payload_egress import EgressLimits
+from client.outgoing.withholding import over_endpoints_left
 from protocol.messages.instruction import Instruction
 from protocol.messages.labels import Classes, Endpoint, Labels
 from protocol.messages.labels import Survival as SurvivalHead
@@ -120,18 +121,30 @@ def test_figures_on_enough_cases_and_two_events_leave(tmp_path: Path) -> None:
 
 
 def test_what_an_endpoint_may_not_tell_cannot_be_computed_from_the_others(tmp_path: Path) -> None:
-    """Death is known of four: its figures and counts stay and so do the other's; those over both leave."""
+    """Death is known of four: its figures and counts stay, and those over both endpoints are of the other alone."""
     log = tmp_path / "log"
-    assert _leaving(_score({"death": 4, "distant": 6}, {"death": 3, "distant": 3}), log) == set(METRICS)
+    score = _score({"death": 4, "distant": 6}, {"death": 3, "distant": 3})
+    score = replace(score, values={**score.values, "concordance/distant": 0.75, "pairs": 12.0, "pairs/distant": 8.0})
+    left = _survival(log, Reply("a", "evaluate", scores={"ct": score})).scores["ct"].values
+    assert all(left[f"{metric}/death"] is None and left[metric] == left[f"{metric}/distant"] for metric in METRICS)
+    assert (left["concordance"], left["pairs"]) == (0.75, 8.0)
     held_back = lines_of(log)[0]["held_back"]
     assert held_back[0] == "concordance (death) of setting 'ct' stands on 4 case(s), this center sends from 5 on"
-    assert "concordance (distant) of setting 'ct' would tell of a figure that is withheld" in held_back
 
 
 def test_figures_of_one_event_are_withheld_and_its_count_is_not(tmp_path: Path) -> None:
     """One of six had an event: concordance would be of that patient; that there was one is a count over six."""
-    left = _leaving(_score({"death": 6, "distant": 6}, {"death": 1, "distant": 3}), tmp_path / "log")
-    assert left == set(METRICS) | {f"{count}/{of}" for count in ("pairs", "events") for of in ("death", "distant")}
+    score = _score({"death": 6, "distant": 6}, {"death": 1, "distant": 3})
+    assert _leaving(score, tmp_path / "log") == set(score.values) - {"concordance/death", "uno/death", "brier/death"}
+
+
+def test_a_mean_over_endpoints_is_weighed_by_those_that_leave() -> None:
+    """(0.5 x 10 + 0.8 x 20) / 30 = 0.7; the third endpoint, of one event, counts in neither mean nor pairs."""
+    values = {"concordance": 0.9, "concordance/a": 0.5, "concordance/b": 0.8, "concordance/c": None}
+    pairs = {"pairs": 36.0, "pairs/a": 10.0, "pairs/b": 20.0, "pairs/c": 6.0}
+    found = over_endpoints_left({**values, **pairs}, {"concordance/c"})
+    assert (found["concordance"], found["pairs"], found["pairs/c"]) == (pytest.approx(0.7), 30.0, 6.0)
+    assert over_endpoints_left({**values, **pairs}, set()) == {**values, **pairs}
 
 
 def test_an_endpoint_that_nobody_has_withholds_nothing(tmp_path: Path) -> None:
@@ -143,17 +156,10 @@ def test_an_endpoint_that_nobody_has_withholds_nothing(tmp_path: Path) -> None:
 
 
 def test_a_figure_stays_where_the_count_that_weighs_it_does(tmp_path: Path) -> None:
-    """Death is known of three without an event: that concordance is of the other endpoint alone would tell so."""
-    score = _score({"death": 3, "distant": 6}, {"death": 0, "distant": 3})
-    score = replace(score, values={**score.values, "concordance/death": None, "pairs/death": 0.0})
-    assert "concordance/distant" not in _leaving(score, tmp_path / "log")
-
-
-def test_a_figure_over_endpoints_that_is_of_a_withheld_one_alone_stays(tmp_path: Path) -> None:
-    """Death is known of three; of the other endpoint there is no pair, so that both figures are the same."""
-    score = _score({"death": 3, "distant": 6}, {"death": 2, "distant": 0})
-    score = replace(score, values={**score.values, "concordance/distant": None})
-    assert "concordance" not in _leaving(score, tmp_path / "log")
+    """Pairs stand on four cases here, concordance on six."""
+    score = _score({"death": 6}, {"death": 3})
+    score = replace(score, undefined={**score.undefined, "pairs/death": 2})
+    assert not {"concordance/death", "pairs/death", "concordance"} & _leaving(score, tmp_path / "log")
 
 
 @pytest.mark.parametrize(("rarest", "leaving"), [(1, {"accuracy": 0.5}), (2, {"accuracy": 0.5, "auc": 0.5})])
@@ -184,6 +190,6 @@ def _compared(cases: int, score: Score | None) -> Reply:
     ],
 )
 def test_a_comparison_of_cohorts_needs_what_its_metric_needs(tmp_path: Path, reply: Reply, leaves: bool) -> None:
-    """Five cases, two events over the endpoints; what it stands on stays."""
+    """Five cases, two events of each endpoint; what it stands on stays."""
     left = _survival(tmp_path / "log", reply).comparison
     assert left == (Comparison(reply.comparison.cases, 0.25, (0.5,)) if leaves and reply.comparison else None)
