@@ -7,6 +7,7 @@ was withheld; what each case adds to them stands in `scores.json`. What a task d
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from client.report.class_pictures import class_pictures
 from client.report.survival_pictures import survival_pictures
@@ -46,6 +47,7 @@ class CohortSection:
     case_columns: tuple[str, ...]
     cases: tuple[tuple[str, ...], ...]
     pictures: tuple[TaskPicture, ...]
+    template: ClassVar[str] = "cohort_section.html"
 
 
 def cohort_sections(

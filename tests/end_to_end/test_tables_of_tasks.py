@@ -12,6 +12,7 @@ from client.data.manifest import TARGETS
 from client.data.split import STRATA
 from client.learning.assembly import HEAD_OUTPUTS
 from client.report.cohort_sections import PICTURES
+from client.report.sections import SECTIONS
 from fusion_models.contract import ROLES
 from fusion_models.registry import MODELS
 from protocol.messages.labels import NEEDED
@@ -19,6 +20,7 @@ from protocol.tasks import TASKS, TaskName
 from strategies.evaluation.cohort_metrics import COHORT_METRICS
 
 NAMES: tuple[TaskName, ...] = get_args(TaskName)
+OF_CASES = [name for name in TASKS if any(metric.of == "case" for metric in TASKS[name].metrics)]
 OF_COHORTS = [name for name in TASKS if TASKS[name].metric(TASKS[name].primary).of == "cohort"]
 ASKED_OF_EVERY_TASK: Mapping[str, Iterable[str]] = {
     "TASKS in protocol/tasks.py": TASKS,
@@ -34,6 +36,7 @@ ASKED_OF_SOME: Mapping[str, Iterable[str]] = {
     "STRATA in client/data/split.py": STRATA,
     "CHECKS in client/data/label_checks.py": CHECKS,
     "PICTURES in client/report/cohort_sections.py": PICTURES,
+    "SECTIONS in client/report/sections.py": SECTIONS,
 }
 
 
@@ -51,6 +54,12 @@ def test_a_table_that_some_tasks_need_names_nothing_else(table: str) -> None:
 def test_a_primary_metric_of_a_cohort_can_be_resampled(name: TaskName) -> None:
     """`COHORT_METRICS` in strategies/evaluation/cohort_metrics.py."""
     assert TASKS[name].primary in COHORT_METRICS
+
+
+@pytest.mark.parametrize("name", OF_CASES)
+def test_metrics_of_cases_have_a_section(name: TaskName) -> None:
+    """`SECTIONS` in client/report/sections.py."""
+    assert name in SECTIONS
 
 
 @pytest.mark.parametrize("name", NAMES)

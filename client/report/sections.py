@@ -1,0 +1,50 @@
+"""What a center's own page is made of: a section for each task, with the template that shows it.
+
+Every cohort has figures, so one section serves all tasks that answer for cohorts. What a task says of a case is its
+own, and so is the section of a task whose metrics are of cases.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from client.data.manifest import Manifest
+from client.report.cohort_sections import cohort_sections
+from client.report.mask_section import mask_section
+from client.report.task_rows import CaseRow, read_cohorts
+from protocol.tasks import TaskName
+
+
+class Section(Protocol):
+    """One task as the page shows it."""
+
+    @property
+    def template(self) -> str:
+        """The file that shows it, as `section`, among what the page knows."""
+
+
+MakeSection = Callable[[Path, Manifest, Sequence[CaseRow], Sequence[str]], Section]
+"""From the center's home, its cases, what `scores.json` says of the task, and the stages."""
+
+SECTIONS: Mapping[TaskName, MakeSection] = {"segmentation": mask_section}
+"""Who makes the section of a task whose metrics are of cases."""
+
+
+def page_sections(
+    home: Path, manifest: Manifest, rows: Mapping[TaskName, Sequence[CaseRow]], stages: Sequence[str]
+) -> list[Section]:
+    """A section for each task with scored cases, those of cases first; before any score, those say so.
+
+    Args:
+        home: of the center.
+        manifest: of its cases.
+        rows: of `scores.json`, by task.
+        stages: in the order of the study.
+
+    Raises:
+        CaseError: cohorts.json is broken.
+    """
+    of_cases = [
+        make(home, manifest, rows.get(name, ()), stages) for name, make in SECTIONS.items() if name in rows or not rows
+    ]
+    return [*of_cases, *cohort_sections(home, read_cohorts(home / "cohorts.json"), rows, stages)]
