@@ -4,7 +4,7 @@ A consortium cannot join these two; a benchmark on one machine may.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def _scores(run: Run, setting: str, matrix: Mapping[str, Any], rows: Mapping[str
     own = {c: [row for row in rows[c] if row["modalities"] == setting and row["task"] == task] for c in found.centers}
     cases = {center: tuple(sorted({row["case"] for row in scored})) for center, scored in own.items()}
     patients = {center: _by_stage(found.stages, cases[center], scored, metric) for center, scored in own.items()}
-    cohorts = _cohorts(found, cases, own, metric) if metric in COHORT_METRICS else {}
+    cohorts = _cohorts(found, matrix, cases, own, metric) if metric in COHORT_METRICS else {}
     for column, center in enumerate(found.centers):
         values = _figures(found, center, patients, cohorts)
         if not np.allclose(values, found.values[:, column], rtol=0, atol=TOLERANCE, equal_nan=True):
@@ -146,20 +146,37 @@ def _by_stage(stages: Sequence[str], cases: Sequence[str], rows: Sequence[Mappin
 
 def _cohorts(
     found: EvaluationMatrix,
+    matrix: Mapping[str, Any],
     cases: Mapping[str, Sequence[str]],
     rows: Mapping[str, Sequence[Mapping[str, Any]]],
     metric: str,
 ) -> dict[str, Cohort]:
-    """Center -> its cases after every row of R; none where R has no value, which may have been withheld."""
+    """Center -> its cases after every row of R, with the endpoints that left; none where R has no value.
+
+    What is absent from the matrix may have been withheld, and is then in no figure over endpoints either.
+    """
     cohorts = {}
     for column, center in enumerate(found.centers):
         kept = {(row["stage"], row["case"]): row for row in rows[center]}
-        known = dict(zip(found.stages, ~np.isnan(found.values[:, column]), strict=True))
-        of_rows = tuple(
-            tuple(kept.get((stage, case)) if known[stage] else None for case in cases[center]) for stage in found.stages
-        )
-        cohorts[center] = Cohort(COHORT_METRICS[metric], of_rows)
+        of_rows = []
+        for place, stage in enumerate(found.stages):
+            known = not np.isnan(found.values[place, column])
+            absent = _absent_endpoints(matrix, metric, place, column)
+            entries = (kept.get((stage, case)) if known else None for case in cases[center])
+            of_rows.append(tuple(entry if entry is None else _without(entry, absent) for entry in entries))
+        cohorts[center] = Cohort(COHORT_METRICS[metric], tuple(of_rows))
     return cohorts
+
+
+def _absent_endpoints(matrix: Mapping[str, Any], metric: str, row: int, column: int) -> set[str]:
+    """The endpoints for which a cell of the matrix has no figure of the metric."""
+    of_endpoints = {name.partition("/")[2]: cells for name, cells in matrix.items() if name.startswith(f"{metric}/")}
+    return {endpoint for endpoint, cells in of_endpoints.items() if cells[row][column] is None}
+
+
+def _without(entry: Mapping[str, Any], endpoints: Collection[str]) -> dict[str, Any]:
+    """What a center keeps of a case, without some endpoints."""
+    return {key: value for key, value in entry.items() if key.partition("/")[2].partition("/")[0] not in endpoints}
 
 
 def _steps(run: Run, rows: Sequence[str]) -> tuple[int, ...]:

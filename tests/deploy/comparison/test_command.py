@@ -22,6 +22,7 @@ from deploy.comparison.outcomes import Missing, Outcome, read_outcome
 from deploy.comparison.planner import read_plan
 from protocol.errors import StudyError
 from server.cli.app import app
+from server.results.result import SCHEMA
 from server.study import checkpoint as checkpoints
 from tests.support.small_benchmark import BENCHMARK, write_benchmark, write_cohort
 
@@ -189,7 +190,7 @@ def test_scores_that_contradict_the_result_are_not_used(finished: Path, home: Pa
     scores.write_text(json.dumps(rows))
     found = read_outcome(one, folder)
     assert isinstance(found, Missing)
-    assert "center 'center-a' keeps scores whose means are" in found.reason
+    assert "center 'center-a' keeps scores that give" in found.reason
 
 
 def test_a_result_of_another_schema_is_refused_with_what_to_do(finished: Path, home: Path, tmp_path: Path) -> None:
@@ -201,7 +202,7 @@ def test_a_result_of_another_schema_is_refused_with_what_to_do(finished: Path, h
     found = read_outcome(one, folder)
     assert isinstance(found, Missing)
     assert found.reason == (
-        f"its result.json has schema 1, this version of concilium reads 2; remove {folder} and run it again"
+        f"its result.json has schema 1, this version of concilium reads {SCHEMA}; remove {folder} and run it again"
     )
 
 

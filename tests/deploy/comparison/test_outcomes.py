@@ -148,3 +148,27 @@ def test_an_area_that_contradicts_the_cases_is_not_used(run: Run, tmp_path: Path
     task = classifying(run)
     folder = leave_classes(task, tmp_path / "run", [[0.75, None], [0.75, None], [0.7, None]])
     assert "center 'center-a' keeps scores that give [0.75, 0.75, 0.75]" in reason(task, folder)
+
+
+def test_an_endpoint_that_did_not_leave_is_in_no_figure_over_endpoints(run: Run, tmp_path: Path) -> None:
+    """Death ranks its one pair right. Relapse, whose figure was withheld, ranks its pair wrong: together one half."""
+    death = {"event": "death", "time": "months", "unit": "months"}
+    labels = {"endpoints": {"death": death, "relapse": death}, "survival": {"head": "cox"}}
+    task = replace(run, table={**run.table, "task": "survival", "labels": labels})
+    cells: list[list[float | None]] = [[1.0, None]] * 3
+    matrix = {"stages": MATRIX["stages"], "centers": CENTERS, "concordance": cells, "concordance/death": cells}
+    leave(task, tmp_path / "run", matrices={"ehr": {**matrix, "concordance/relapse": [[None, None]] * 3}})
+    times = {"days/death": 9.0, "event/death": 1.0, "days/relapse": 9.0, "event/relapse": 1.0}
+    rows = [
+        {"task": "survival", "stage": stage, "case": case, "modalities": "ehr"} | times | found
+        for stage in MATRIX["stages"]
+        for case, found in (
+            ("a", {"risk/death": 0.2, "risk/relapse": 0.2}),
+            ("b", {"risk/death": 0.8, "risk/relapse": 0.1, "days/death": 5.0, "days/relapse": 5.0}),
+        )
+    ]
+    for center, kept in (("center-a", rows), ("center-b", [])):
+        (tmp_path / "run" / "centers" / center / "scores.json").write_text(json.dumps(kept))
+    found = read_outcome(task, tmp_path / "run")
+    assert isinstance(found, Outcome), found.reason
+    assert found.scores["ehr"].cohorts["center-a"].in_draws(-1, np.ones((1, 2))).tolist() == [1.0]
