@@ -1,6 +1,6 @@
 """What PET and EHR add to CT in one continual study of survival, on synthetic patients of three synthetic centers.
 
-    python benchmarks/phantom_prognosis.py --out DIR [--patients 80] [--study studies/phantom-prognosis.toml]
+    python benchmarks/phantom_prognosis.py --out DIR [--patients 100] [--study studies/phantom-prognosis.toml]
 
 Writes a cohort whose times depend on what CT, PET and the record show (client/data/synthetic_labels.py), runs the study
 on it, and prints concordance on the test cases after each stage of survival, from what the stage reads. Pairs are
@@ -125,7 +125,7 @@ def main() -> None:
     """Make the cohort, run the study, print what it came to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--patients", type=int, default=80)
+    parser.add_argument("--patients", type=int, default=100)
     parser.add_argument("--study", type=Path, default=STUDY)
     arguments = parser.parse_args()
     console = Console()

@@ -142,9 +142,9 @@ class Anatomy:
     """Ranges that a synthetic patient is drawn from.
 
     size: of the body, as a share of the usual. muscle: of all within the fat, as a share of the body's. radii_mm,
-    hot_suv: of the tumour. cut: largest distance of the cut from its middle, as a share of the least radius. bowel:
-    share of patients with a hot loop at the tumour. cysts: fewest and most. organ_uptake: of heart, kidneys and
-    bladder, as a share of the usual.
+    hot_suv: of the tumour. cut: largest distance of the cut from its middle, as a share of the least radius.
+    dull_below_muscle_hu: how much less dense than muscle its dull part is. bowel: share of patients with a hot loop at
+    the tumour. cysts: fewest and most. organ_uptake: of heart, kidneys and bladder, as a share of the usual.
     """
 
     size: tuple[float, float] = (0.93, 1.05)
@@ -152,14 +152,23 @@ class Anatomy:
     radii_mm: tuple[float, float] = (13, 23)
     cut: float = 0.25
     hot_suv: tuple[float, float] = (3.5, 9)
+    dull_below_muscle_hu: tuple[float, float] = (42, 52)
     bowel: float = 0.75
     cysts: tuple[int, int] = (1, 3)
     organ_uptake: float = 1.0
 
 
 USUAL = Anatomy()
-PLAIN = Anatomy(size=(0.99, 1.01), muscle=(0.75, 1.05), hot_suv=(2, 16), bowel=0.0, organ_uptake=0.3)
-"""Patients that differ in what a small network sees at a glance: muscle on CT, the tumour's uptake on PET."""
+PLAIN = Anatomy(
+    size=(0.99, 1.01),
+    muscle=(0.75, 1.05),
+    hot_suv=(2, 16),
+    dull_below_muscle_hu=(-150, -100),
+    bowel=0.0,
+    cysts=(0, 0),
+    organ_uptake=0.3,
+)
+"""What a small network tells apart at a glance: muscle and a calcified part on CT, the tumour's uptake on PET."""
 
 
 def rasterise(phantom: Phantom, points: Points) -> Maps:
@@ -237,7 +246,7 @@ def _draw_tumour(rng: Generator, muscle_hu: float, size: float, anatomy: Anatomy
         offset_mm=float(rng.uniform(-anatomy.cut, anatomy.cut) * radii.min()),
         hot_hu=muscle_hu,
         hot_suv=float(rng.uniform(*anatomy.hot_suv)),
-        dull_hu=muscle_hu - float(rng.uniform(42, 52)),
+        dull_hu=muscle_hu - float(rng.uniform(*anatomy.dull_below_muscle_hu)),
         dull_suv=float(rng.uniform(0.8, 1.2)),
     )
 
