@@ -23,7 +23,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.integrate import trapezoid
 
 from strategies.evaluation.matrix import Floats
 
@@ -188,7 +187,8 @@ def integrated_brier(
     curves = curves_at(edges_days, survival, at)
     if curves is None or not days.size or days.max() <= window_days:
         return None
-    return float(trapezoid(brier_scores(days, event, curves, at), at) / window_days)
+    scores = brier_scores(days, event, curves, at)
+    return float(((scores[1:] + scores[:-1]) / 2 * np.diff(at)).sum() / window_days)
 
 
 def survival_at(edges_days: Floats, survival: Floats, days: float) -> Floats | None:

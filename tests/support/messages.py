@@ -59,7 +59,16 @@ INSTRUCTIONS = st.builds(
     reference=TENSORS,
     statistics=st.lists(st.sampled_from(["gram", "fisher", "prototype"]), max_size=3).map(tuple),
 )
-SCORES = st.builds(Score, cases=COUNTS, dice=st.none() | FINITE, hd95_mm=st.none() | FINITE, dice_undefined=COUNTS)
+SHARES = st.none() | st.floats(0, 1)
+FIGURES = st.fixed_dictionaries({"dice": SHARES, "hd95_mm": st.none() | st.floats(0, 1e6), "concordance/death": SHARES})
+SCORES = COUNTS.flatmap(
+    lambda cases: st.builds(
+        Score,
+        cases=st.just(cases),
+        values=FIGURES,
+        undefined=st.fixed_dictionaries({"hd95_mm": st.integers(0, cases)}),
+    )
+)
 PAYLOADS = st.builds(
     Payload,
     center=NAMES,
