@@ -14,7 +14,7 @@ def test_a_row_tells_nothing_but_what_is_in_the_reviewed_list(name: str) -> None
     """A figure that is not there would stop every reply of the center."""
     model, diagnostics = built(name).eval(), MODELS[name].diagnostics()
     with torch.no_grad(), diagnostics.observe(model):
-        model(*inputs(name, "ct+pet"))
+        model(*inputs(name, MODELS[name].settings[-1]))
     assert list(diagnostic_findings(diagnostics.summary())) == []
 
 
