@@ -35,7 +35,9 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_canary_is_in_names_and_headers_of_one_center_alone(cohort: Path) -> None:
-    folders = {center: sorted(path.name for path in (cohort / "data" / center).iterdir()) for center in NAMES}
+    folders = {
+        center: sorted(path.name for path in (cohort / "data" / center).iterdir() if path.is_dir()) for center in NAMES
+    }
     assert [name for names in folders.values() for name in names if CANARY in name] == folders[CANARY_CENTER]
     assert len(folders[CANARY_CENTER]) == 5
     image = cohort / "data" / CANARY_CENTER / f"{CANARY}-1" / "ct.nii.gz"
