@@ -1,12 +1,12 @@
 """What can be wrong with a case, found whole: every check returns issues, none stops at the first.
 
-A fatal issue keeps its case out of the study; the others are told and the case is used.
+An error keeps its case out of the study; a warning is told and the case is used; a note says what was done with it.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +23,31 @@ HU_OF_TISSUE_AT_LEAST = 50.0
 LEAST_USUAL_COVERAGE = 0.9
 NO_IMAGE = "no-image"
 
+Grade = Literal["error", "warning", "note"]
+GRADES: tuple[Grade, ...] = ("error", "warning", "note")
+
 
 @dataclass(frozen=True)
 class Issue:
-    """One finding about a case, or about the whole center when `case` is empty."""
+    """One finding about a case, or about the whole center when `case` is empty.
+
+    file: the file of the case that it is about, empty for the case as a whole. remedy: what to do next, also at the end
+    of the message. source: path or UID of where the file came from; it may name a patient, and stays in the private
+    folder of the conversion.
+    """
 
     code: str
     case: str
     message: str
-    fatal: bool
+    grade: Grade
+    file: str = ""
+    remedy: str = ""
+    source: str = ""
+
+    @property
+    def fatal(self) -> bool:
+        """Whether it keeps its case out."""
+        return self.grade == "error"
 
 
 @dataclass(frozen=True)
@@ -42,12 +58,14 @@ class Subject:
     case: str
     folder: Path
 
-    def issue(self, code: str, file: str, found: str, expected: str, step: str, *, fatal: bool = True) -> Issue:
+    def issue(
+        self, code: str, file: str, found: str, expected: str, step: str, *, grade: Grade = "error", source: str = ""
+    ) -> Issue:
         """One issue in the form: who, where, found, expected, what to do."""
         place = self.folder / file if file else self.folder
         who = f"center '{self.center}', case '{self.case}'" if self.case else f"center '{self.center}'"
         message = f"{who}: {file or 'folder'}: found {found}, expected {expected}; {step} ({place})"
-        return Issue(code=code, case=self.case, message=message, fatal=fatal)
+        return Issue(code, self.case, message, grade, file, step, source)
 
 
 def case_issues(subject: Subject, volumes: Mapping[str, Volume], mask_grids: tuple[Grid, ...]) -> list[Issue]:
@@ -114,7 +132,7 @@ def _mask_issues(subject: Subject, file: str, values: NDArray[Any]) -> Iterator[
         yield subject.issue("mask-values", file, found, "0 outside and 1 inside the tumour", "write a binary mask")
     elif not values.any():
         step = "check that the contour was exported"
-        yield subject.issue("mask-empty", file, "no voxel inside", "a tumour", step, fatal=False)
+        yield subject.issue("mask-empty", file, "no voxel inside", "a tumour", step, grade="warning")
 
 
 def mask_grid_issues(subject: Subject, file: str, mask: Volume, grids: tuple[Grid, ...]) -> list[Issue]:
@@ -134,7 +152,9 @@ def overlap_issues(subject: Subject, file: str, ct: Volume, pet: Volume) -> list
     if covered < LEAST_USUAL_COVERAGE:
         found = f"PET over {covered:.0%} of the CT"
         step = "nothing to do if the PET was acquired so"
-        return [subject.issue("pet-partial", file, found, f"at least {LEAST_USUAL_COVERAGE:.0%}", step, fatal=False)]
+        return [
+            subject.issue("pet-partial", file, found, f"at least {LEAST_USUAL_COVERAGE:.0%}", step, grade="warning")
+        ]
     return []
 
 

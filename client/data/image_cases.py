@@ -60,7 +60,7 @@ def _absences(subject: Subject, paths: Mapping[File, Path], offered: Sequence[Fi
         issues.append(subject.issue(NO_IMAGE, "", found, f"at least one of {', '.join(images)}", step))
     if "gtv" not in paths:
         step = "add the mask, or accept that the case neither trains for segmentation nor is scored on it"
-        issues.append(subject.issue("no-mask", f"gtv{SUFFIX}", "no file", "a tumour mask", step, fatal=False))
+        issues.append(subject.issue("no-mask", f"gtv{SUFFIX}", "no file", "a tumour mask", step, grade="warning"))
     return issues
 
 

@@ -84,7 +84,7 @@ def _class_issues(training: Sequence[CaseLabels], labels: Labels, subject: Subje
     counts = ", ".join(f"{found.count(index)} of '{value}'" for index, value in enumerate(values) if index in found)
     step = "add cases of the other classes, or ask the coordinator for another split.seed"
     expected, alone = f"also {', '.join(absent)}", len(set(found)) == 1
-    yield subject.issue("one-class", "training cases", counts, expected, step, fatal=alone)
+    yield subject.issue("one-class", "training cases", counts, expected, step, grade="error" if alone else "warning")
 
 
 def _survival_issues(training: Sequence[CaseLabels], labels: Labels, subject: Subject) -> Iterator[Issue]:
@@ -95,7 +95,9 @@ def _survival_issues(training: Sequence[CaseLabels], labels: Labels, subject: Su
         if found and 1 not in found:
             step = "add cases with the event, or ask the coordinator for another split.seed"
             counts = f"{len(found)} time(s) to '{name}', all censored"
-            yield subject.issue("all-censored", "training cases", counts, "an event", step, fatal=none_at_all)
+            yield subject.issue(
+                "all-censored", "training cases", counts, "an event", step, grade="error" if none_at_all else "warning"
+            )
 
 
 def _events(training: Sequence[CaseLabels], place: int) -> list[int]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from client.data.checks import NO_IMAGE, Issue, Subject
+from client.data.checks import NO_IMAGE, Grade, Issue, Subject
 from client.data.labels import columns_of, read_labels
 from client.data.manifest import Case
 from client.data.table import CASE_COLUMNS, PARTICIPANTS, USUAL_NAMES, Row, Table, find_table, list_few, read_table
@@ -34,7 +34,9 @@ def label_cases(
     if not columns:
         return list(cases), []
     try:
-        table = _fit_table(place, schema.file, columns, rows, fatal=not set(modalities) & set(IMAGES))
+        table = _fit_table(
+            place, schema.file, columns, rows, grade="warning" if set(modalities) & set(IMAGES) else "error"
+        )
     except _TableError as error:
         return list(cases), [error.issue]
     return _Join(place, table, schema, rows, "ehr" in modalities).join(cases)
@@ -48,13 +50,16 @@ class _TableError(Exception):
         self.issue = issue
 
 
-def _fit_table(place: Subject, file: str, columns: Sequence[str], rows: Rows, *, fatal: bool) -> Table:
-    """The folder's table with every column that is needed; `fatal`: whether the center is of no use without one."""
+def _fit_table(place: Subject, file: str, columns: Sequence[str], rows: Rows, *, grade: Grade) -> Table:
+    """The folder's table with every column that is needed.
+
+    `grade` is that of having none: an error where the center is of no use without a table.
+    """
     path = find_table(place.folder, file, [*columns, *rows])
     if path is None:
         wanted = file or f"{', '.join(USUAL_NAMES)}, or {PARTICIPANTS} with the columns {', '.join(columns)}"
         step = "add the table, or accept that no case has a label"
-        raise _TableError(place.issue("no-table", "", "no table in the folder or beside it", wanted, step, fatal=fatal))
+        raise _TableError(place.issue("no-table", "", "no table in the folder or beside it", wanted, step, grade=grade))
     at = replace(place, folder=path.parent)
     try:
         table = read_table(path)
@@ -93,7 +98,7 @@ class _Join:
         empty = [case.name for case in bare if case.usable and not case.modalities]
         if empty:
             found, step = f"{len(empty)} row(s) without images and covariates: {list_few(empty)}", "add what is known"
-            issues = [*issues, self._about("no-ehr", found, "at least one covariate", step, fatal=False)]
+            issues = [*issues, self._about("no-ehr", found, "at least one covariate", step, grade="warning")]
         return labelled + [case for case in bare if case.name not in empty], issues
 
     @cached_property
@@ -113,7 +118,9 @@ class _Join:
         if unnamed:
             where = f"no name in line(s) {list_few(unnamed)}"
             step = "name the case, or remove the row"
-            issues.append(self._about("row-unnamed", where, f"a case in '{self.table.case_column}'", step, fatal=False))
+            issues.append(
+                self._about("row-unnamed", where, f"a case in '{self.table.case_column}'", step, grade="warning")
+            )
         return found, issues
 
     @property
@@ -128,16 +135,16 @@ class _Join:
         found = f"{len(alone)} row(s) that name no case: {list_few(sorted(alone))}"
         if self._shared:
             step = "say in the study which rows are this center's; until then a row without images is no case"
-            return [self._about("row-shared", found, "rows = {column = value}", step, fatal=False)]
+            return [self._about("row-shared", found, "rows = {column = value}", step, grade="warning")]
         step = "correct the names, add the images, or remove the rows"
-        return [self._about("no-case", found, "a folder of images for each row", step, fatal=False)]
+        return [self._about("no-case", found, "a folder of images for each row", step, grade="warning")]
 
     def _label(self, case: Case, rows: Sequence[Row]) -> Case:
         """A case with what its row says; with two rows it has no label."""
         subject, file = replace(self.place, case=case.name, folder=self.table.path.parent), self.table.path.name
         if not rows:
             step = "add a row, or accept that the case has no label"
-            found = subject.issue("no-row", file, "no row", "one", step, fatal=False)
+            found = subject.issue("no-row", file, "no row", "one", step, grade="warning")
             return replace(case, issues=(*case.issues, found))
         if len(rows) > 1:
             where = f"rows in lines {', '.join(str(row.line) for row in rows)}"
@@ -158,12 +165,12 @@ class _Join:
     def _case_of(self, row: Row) -> str:
         return row.text(self.table.case_column)
 
-    def _about(self, code: str, found: str, expected: str, step: str, *, fatal: bool = True) -> Issue:
+    def _about(self, code: str, found: str, expected: str, step: str, *, grade: Grade = "error") -> Issue:
         at = replace(self.place, folder=self.table.path.parent)
-        return at.issue(code, self.table.path.name, found, expected, step, fatal=fatal)
+        return at.issue(code, self.table.path.name, found, expected, step, grade=grade)
 
 
 def _without_image(case: Case, issues: Sequence[Issue]) -> Case:
     """A case that is its covariates alone: an image is not missed, and a contour has nothing to lie on."""
-    kept = [replace(issue, fatal=issue.fatal and issue.code != NO_IMAGE) for issue in case.issues]
+    kept = [replace(issue, grade="warning" if issue.code == NO_IMAGE else issue.grade) for issue in case.issues]
     return replace(case, paths={}, grids={}, checksums={}, issues=(*kept, *issues))

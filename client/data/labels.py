@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from client.data.checks import Issue, Subject
+from client.data.checks import Grade, Issue, Subject
 from client.data.encoding import Value, encode
 from client.data.table import Row
 from protocol.messages.labels import PLAIN, Classes, Covariate, Endpoint, Labels, Number
@@ -68,7 +68,7 @@ class _Reader:
         """The class by its place among the study's."""
         if not self._row.text(classes.column):
             step = "add the class, or accept that the case neither trains for it nor is scored on it"
-            self._tell("no-class", classes.column, f"one of {', '.join(classes.values)}", step, fatal=False)
+            self._tell("no-class", classes.column, f"one of {', '.join(classes.values)}", step, grade="warning")
         step = "correct the cell, or leave it empty where the class is not known"
         return self._choice(classes.column, classes.values, "class", step)
 
@@ -83,7 +83,7 @@ class _Reader:
         absent = [column for column in (endpoint.event, endpoint.time) if not self._row.text(column)]
         if absent:
             step = "add it, or accept that the case neither trains for this endpoint nor is scored on it"
-            self._tell("no-time", "' and '".join(absent), "an event (0 or 1) and its time", step, fatal=False)
+            self._tell("no-time", "' and '".join(absent), "an event (0 or 1) and its time", step, grade="warning")
         return None if time is None or event is None else (time * endpoint.days, event)
 
     def value(self, column: str, covariate: Covariate) -> Value:
@@ -121,10 +121,10 @@ class _Reader:
         self._tell(code, column, f"one of {', '.join(values)}", step)
         return None
 
-    def _tell(self, code: CellCode, column: str, expected: str, step: str, *, fatal: bool = True) -> None:
-        cell = repr(self._row.text(column)) if fatal else "nothing"
+    def _tell(self, code: CellCode, column: str, expected: str, step: str, *, grade: Grade = "error") -> None:
+        cell = repr(self._row.text(column)) if grade == "error" else "nothing"
         found = f"{cell} in column '{column}', line {self._row.line}"
-        self.issues.append(self._subject.issue(code, self._file, found, expected, step, fatal=fatal))
+        self.issues.append(self._subject.issue(code, self._file, found, expected, step, grade=grade))
 
 
 def _parse(text: str) -> float | None:

@@ -10,7 +10,7 @@ from client.data.manifest import Manifest
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_private
 
-VERSION = 2
+VERSION = 3
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:

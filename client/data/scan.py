@@ -121,7 +121,7 @@ def _with_duplicates_told(center: str, cases: Sequence[Case]) -> list[Case]:
         elif _image_key(case) and images[_image_key(case)] > 1:
             found = "images equal to another case's, byte for byte"
             step = "name the patient of both in participants.csv (case,patient), or remove one"
-            issues.append(subject.issue("same-images", "", found, "different images", step, fatal=False))
+            issues.append(subject.issue("same-images", "", found, "different images", step, grade="warning"))
         told.append(replace(case, issues=tuple(issues)))
     return told
 

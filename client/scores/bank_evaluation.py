@@ -70,7 +70,7 @@ def _without_bad_cells(case: Case) -> Case:
 
 
 def _spare(issue: Issue) -> Issue:
-    return replace(issue, message=f"{issue.message}; the cell is taken for missing", fatal=False)
+    return replace(issue, message=f"{issue.message}; the cell is taken for missing", grade="warning")
 
 
 def evaluate_cases(

@@ -71,7 +71,7 @@ def test_a_task_that_no_case_here_has_is_left_to_others():
 
 
 def test_a_center_without_any_target_is_refused_and_told_that_there_is_no_table():
-    no_table = Issue("no-table", "", "no table", fatal=False)
+    no_table = Issue("no-table", "", "no table", "warning")
     found = training_issues(Manifest("a", classes(None).cases, (no_table,)), {}, settings("classification"))
     assert [(issue.code, issue.fatal) for issue in found] == [("no-table", False), ("no-target", True)]
     assert "found none among 1 usable case(s), expected a class" in found[1].message
@@ -96,7 +96,7 @@ def test_a_study_of_segmentation_alone_asks_for_no_label():
     ],
 )
 def test_what_a_table_cannot_say_is_refused_and_what_it_leaves_open_is_not(code: str, fatal: bool, refused: bool):
-    case = Case("p", "p", "a", {}, {}, {}, (Issue(code, "p", f"about {code}", fatal),))
+    case = Case("p", "p", "a", {}, {}, {}, (Issue(code, "p", f"about {code}", "error" if fatal else "warning"),))
     told = ""
     try:
         raise_if_mislabelled(Manifest("a", (case,)))

@@ -21,7 +21,7 @@ SHARES = st.floats(0.01, 1.0)
 
 def _case(name: str, *, folder: str = "a", patient: str = "", fatal: bool = False, mask: bool = True) -> Case:
     files: tuple[File, ...] = ("ct", "gtv") if mask else ("ct",)
-    issues = (Issue("constant", name, "broken", fatal=True),) if fatal else ()
+    issues = (Issue("constant", name, "broken", "error"),) if fatal else ()
     paths = {file: Path(name) / f"{file}.nii.gz" for file in files}
     return Case(name, patient or name, folder, paths, grids={}, checksums={}, issues=issues)
 

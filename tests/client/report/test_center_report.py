@@ -38,7 +38,7 @@ def test_synthetic_cases_are_called_synthetic(page: Callable[..., str]):
 
 
 def test_issues_and_left_out_cases_are_listed(page: Callable[..., str]):
-    issue = Issue("constant", "a", "case 'a': ct.nii.gz: found the value 3 everywhere", fatal=True)
+    issue = Issue("constant", "a", "case 'a': ct.nii.gz: found the value 3 everywhere", "error")
     found = page((case("a", "ct", issues=(issue,)), case("b", "ct", "gtv")), [])
     assert "found the value 3 everywhere" in found
     assert found.count("left out</span>") == 1

@@ -1,0 +1,1 @@
+"""Pages on which a center looks at its own cases; they show images of patients and stay there."""
