@@ -1,0 +1,97 @@
+"""A predicted mask as DICOM SEG: binary, one segment, on the grid it was predicted for, with references to its source.
+
+A frame of the SEG is a slice of the mask, placed by its position in space; the source's instance at the same place is
+named as what it derives from. Slices without a voxel inside are left out, unless the whole mask is empty.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian
+
+from client.data.volume import Volume
+from client.dicom.algorithm import MANUFACTURER, MODEL_NAME, RESEARCH, Algorithm
+from client.dicom.writing import save_dataset
+
+SERIES_NUMBER = 9001
+LABEL = "Predicted tumour"
+
+
+def write_seg(
+    mask: Volume, source: Sequence[Dataset], algorithm: Algorithm, path: Path, *, tracking_uid: str | None = None
+) -> Dataset:
+    """Write `mask` (0 and 1) as a SEG and return it.
+
+    Args:
+        mask: on the grid of the source series, or on any grid in its frame of reference.
+        source: headers of the series that the mask lies on, one a slice, in any order; pixels are not needed.
+        algorithm: what made the mask.
+        path: the file; it appears whole or not at all, readable for its owner alone.
+        tracking_uid: of the finding, the same in the report; new where none is given.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    seg = hd.seg.Segmentation(
+        source_images=list(source),
+        pixel_array=_as_highdicom(mask, str(source[0].FrameOfReferenceUID)),
+        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[_describe_segment(algorithm, tracking_uid or hd.UID())],
+        series_instance_uid=hd.UID(),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=hd.UID(),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL_NAME,
+        software_versions=algorithm.program,
+        device_serial_number=algorithm.sha256,
+        content_description=algorithm.description,
+        content_label="PREDICTION",
+        omit_empty_frames=bool(mask.array_zyx.any()),
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        series_description=algorithm.description,
+    )
+    save_dataset(seg, path)
+    return seg
+
+
+def _as_highdicom(mask: Volume, frame_of_reference_uid: str) -> hd.Volume:
+    """The mask with the affine from (z, y, x) indices to LPS millimeters."""
+    affine = np.eye(4)
+    affine[:3, :3] = (np.reshape(mask.direction, (3, 3)) * np.array(mask.spacing_zyx_mm[::-1]))[:, ::-1]
+    affine[:3, 3] = mask.origin_xyz_mm
+    return hd.Volume(
+        mask.array_zyx.astype(np.uint8),
+        affine=affine,
+        coordinate_system="PATIENT",
+        frame_of_reference_uid=frame_of_reference_uid,
+    )
+
+
+def _describe_segment(algorithm: Algorithm, tracking_uid: str) -> hd.seg.SegmentDescription:
+    return hd.seg.SegmentDescription(
+        segment_number=1,
+        segment_label=LABEL,
+        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+        segmented_property_type=codes.SCT.Neoplasm,
+        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=identify(algorithm),
+        tracking_uid=tracking_uid,
+        tracking_id=LABEL,
+        display_color=hd.color.CIELabColor(53.2, 80.1, 67.2),
+    )
+
+
+def identify(algorithm: Algorithm) -> hd.AlgorithmIdentificationSequence:
+    """Name and version of what made an object: the version is the whole hash of the adapter."""
+    return hd.AlgorithmIdentificationSequence(
+        name=algorithm.name,
+        family=codes.DCM.ArtificialIntelligence,
+        version=algorithm.sha256,
+        source=f"{MANUFACTURER}; {RESEARCH}",
+        parameters={"adapter": algorithm.adapter, "study": algorithm.study},
+    )
