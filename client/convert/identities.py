@@ -1,0 +1,154 @@
+"""The private folder of a conversion: the key of its case ids, and whom they stand for. It never leaves the center.
+
+    case id    = "case-" + c(identity)      patient id = "p-" + c(patient)
+    c(text)    = first 12 characters of base32(HMAC-SHA256(key, text)), lower case: 60 bits
+
+    <private>/key         32 random bytes
+    <private>/cases.json  case id -> identity, patient, source, origins
+    <private>/issues.json all issues of the last run, with paths and UIDs
+    <private>/state.json  what was converted from which files
+    <private>/unpacked/   members of zip archives
+
+Folders have mode 0700, files 0600. Two runs with one key give one patient one id, whatever the source.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+
+from client.data.checks import Issue
+from protocol.errors import CaseError
+from protocol.storage.atomic_files import make_private_folder, provide_private, write_private
+
+KEY_BYTES = 32
+ID_CHARACTERS = 12
+OPEN_TO_OTHERS = 0o077
+
+Content = TypeVar("Content")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Whom a case id stands for. source: the folder it was converted from; origins: as in `ReadCase`."""
+
+    identity: str
+    patient: str
+    source: str
+    origins: Mapping[str, str | list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PrivateFolder:
+    """The open private folder of a conversion."""
+
+    path: Path
+    key: bytes = field(repr=False)
+
+    @property
+    def unpacked(self) -> Path:
+        """Where archives are unpacked to."""
+        return self.path / "unpacked"
+
+    def case_id(self, identity: str) -> str:
+        """The id of a case, such as "case-k3v7…", from what names it in its source."""
+        return f"case-{self._hash(f'case {identity}')}"
+
+    def patient_id(self, patient: str) -> str:
+        """The id of a patient, such as "p-k3v7…"."""
+        return f"p-{self._hash(f'patient {patient}')}"
+
+    def read_origins(self) -> dict[str, Origin]:
+        """Case id -> whom it stands for, of all runs; empty before the first.
+
+        Raises:
+            CaseError: the file is damaged.
+        """
+        return _read(self.path / "cases.json", TypeAdapter(dict[str, Origin]), {})
+
+    def write_origins(self, origins: Mapping[str, Origin]) -> None:
+        """Keep whom the ids stand for."""
+        content = {case: asdict(origin) for case, origin in sorted(origins.items())}
+        write_private(self.path / "cases.json", json.dumps(content, indent=1).encode())
+
+    def write_issues(self, issues: Sequence[Issue]) -> None:
+        """Keep all issues of a run, with their sources."""
+        write_private(self.path / "issues.json", json.dumps([asdict(issue) for issue in issues], indent=1).encode())
+
+    def _hash(self, text: str) -> str:
+        digest = hmac.digest(self.key, text.encode("utf-8", "surrogateescape"), hashlib.sha256)
+        return base64.b32encode(digest).decode().lower()[:ID_CHARACTERS]
+
+
+def default_private(dest: Path) -> Path:
+    """The private folder of a data folder where the user names none: beside it."""
+    return dest.resolve().with_name(f"{dest.resolve().name}.private")
+
+
+def open_private(path: Path) -> PrivateFolder:
+    """Open the private folder, which is made with a new key where there is none.
+
+    Raises:
+        CaseError: others can read it, its key is gone or of another length, or it cannot be used.
+        StorageError: it cannot be made.
+    """
+    make_private_folder(path)
+    try:
+        _close_to_others(path)
+        if (path / "cases.json").exists() and not (path / "key").exists():
+            raise CaseError(
+                f"private folder {path} has cases.json but no key: new ids would not agree with those given before; "
+                "restore the key from a backup, or convert into a new folder"
+            )
+        key = provide_private(path / "key", secrets.token_bytes(KEY_BYTES))
+    except OSError as error:
+        raise CaseError(f"private folder {path} cannot be used: {error}; correct its owner or permissions") from error
+    if len(key) != KEY_BYTES:
+        raise CaseError(
+            f"private folder {path}: the key has {len(key)} byte(s), expected {KEY_BYTES}; restore it from a backup, "
+            "or convert into a new folder"
+        )
+    return PrivateFolder(path, key)
+
+
+def read_private(path: Path) -> PrivateFolder:
+    """Open the private folder of a conversion that was made before.
+
+    Raises:
+        CaseError: there is none, or as `open_private`.
+    """
+    if not (path / "key").exists():
+        raise CaseError(
+            f"no private folder of a conversion at {path}: key not found; name it with --private, or convert first"
+        )
+    return open_private(path)
+
+
+def _close_to_others(path: Path) -> None:
+    """An empty folder is closed to others; one that holds identities and was open is for its owner to judge."""
+    entries = (path, *path.iterdir())
+    if not any(entry.stat().st_mode & OPEN_TO_OTHERS for entry in entries):
+        return
+    if len(entries) == 1:
+        path.chmod(0o700)
+        return
+    raise CaseError(
+        f"private folder {path} can be read by others on this machine, and it says whom the case ids stand for; "
+        f"make sure that nobody did, then close it: chmod -R go= {path}"
+    )
+
+
+def _read(path: Path, adapter: TypeAdapter[Content], absent: Content) -> Content:
+    if not path.exists():
+        return absent
+    try:
+        return adapter.validate_python(json.loads(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise CaseError(f"{path} cannot be read: {error!r}; restore it from a backup, or remove it") from error
