@@ -1,0 +1,42 @@
+"""A source is read by the one layout that recognizes it; none or two are refused by name."""
+
+from pathlib import Path
+
+import pytest
+
+from client.convert.contract import FoundCases
+from client.convert.layouts import LAYOUTS, LayoutRow, recognize_layout
+from protocol.errors import CaseError
+
+
+def _row(mark: str) -> LayoutRow:
+    return LayoutRow(lambda source: f"it has {mark}" if (source / mark).exists() else "", lambda _: FoundCases(()))
+
+
+ROWS = {"nnunet": _row("dataset.json"), "hecktor": _row("imagesTr")}
+
+
+def test_the_layout_that_recognizes_a_source_is_named_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "imagesTr").mkdir()
+    assert recognize_layout(tmp_path, ROWS) == ("hecktor", "it has imagesTr")
+
+
+def test_a_source_of_two_layouts_is_not_guessed_at(tmp_path: Path) -> None:
+    (tmp_path / "imagesTr").mkdir()
+    (tmp_path / "dataset.json").touch()
+    with pytest.raises(CaseError, match=r"2 layouts \(nnunet: it has dataset\.json; hecktor: .*--layout"):
+        recognize_layout(tmp_path, ROWS)
+
+
+def test_a_source_of_no_layout_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CaseError, match=r"none of the layouts nnunet, hecktor"):
+        recognize_layout(tmp_path, ROWS)
+
+
+def test_a_source_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CaseError, match="does not exist"):
+        recognize_layout(tmp_path / "none", ROWS)
+
+
+def test_no_layout_of_the_table_recognizes_an_empty_folder(tmp_path: Path) -> None:
+    assert {name for name, row in LAYOUTS.items() if row.recognize(tmp_path)} == set()
