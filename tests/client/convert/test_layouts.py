@@ -6,6 +6,7 @@ import pytest
 
 from client.convert.contract import FoundCases
 from client.convert.layouts import LAYOUTS, LayoutRow, recognize_layout
+from client.data.conversion import Layout
 from protocol.errors import CaseError
 
 
@@ -13,7 +14,7 @@ def _row(mark: str) -> LayoutRow:
     return LayoutRow(lambda source: f"it has {mark}" if (source / mark).exists() else "", lambda _: FoundCases(()))
 
 
-ROWS = {"nnunet": _row("dataset.json"), "hecktor": _row("imagesTr")}
+ROWS: dict[Layout, LayoutRow] = {"nnunet": _row("dataset.json"), "hecktor": _row("imagesTr")}
 
 
 def test_the_layout_that_recognizes_a_source_is_named_with_its_reason(tmp_path: Path) -> None:
