@@ -2,10 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from client.data.checks import NO_IMAGE, Issue, Subject, case_issues
+from client.data.conversion import RECORD, Conversion
+from client.data.conversion_file import read_conversion
 from client.data.manifest import QUANTITIES, Case, File
+from client.data.unusual_looks import unusual_looks
 from client.data.volume import Grid, Volume, read_grid, read_volume
 from protocol.errors import CaseError
 from protocol.modalities import IMAGES, Modality
@@ -47,8 +51,32 @@ def _scan_case(center: str, folder: Path, patient: str, offered: Sequence[File])
             issues.append(subject.issue("unreadable", path.name, str(error), "a 3D NIfTI image", step))
     named = {paths[file].name: volume for file, volume in volumes.items()}
     issues += case_issues(subject, named, _mask_grids(folder, volumes, paths))
+    if not any(issue.fatal for issue in issues):
+        issues += unusual_looks(subject, named)
     grids = {file: volume.grid for file, volume in volumes.items()}
-    return Case(folder.name, patient, folder.parent.name, paths, grids, checksums, tuple(issues))
+    conversion, of_record = _record(subject, offered, issues)
+    told = (*issues, *of_record)
+    return Case(folder.name, patient, folder.parent.name, paths, grids, checksums, told, conversion=conversion)
+
+
+def _record(
+    subject: Subject, offered: Sequence[File], found: Sequence[Issue]
+) -> tuple[Conversion | None, tuple[Issue, ...]]:
+    """How the case's files came to be, and what was found then about files that the center offers and is not found now.
+
+    A record that cannot be read keeps its case out: it may say that the case's values are not what they seem.
+    """
+    try:
+        conversion = read_conversion(subject.folder)
+    except CaseError as error:
+        step = "convert the case again, or remove the record if you know that the images are right"
+        return None, (subject.issue("record", RECORD, str(error), "the record of a conversion", step),)
+    known = {(issue.code, issue.file) for issue in found}
+    ignored = {f"{file}{SUFFIX}" for file in QUANTITIES if file not in offered}
+    told = [] if conversion is None else [issue for issue in conversion.issues if issue.file not in ignored]
+    return conversion, tuple(
+        replace(issue, case=subject.case) for issue in told if (issue.code, issue.file) not in known
+    )
 
 
 def _absences(subject: Subject, paths: Mapping[File, Path], offered: Sequence[File]) -> list[Issue]:

@@ -3,11 +3,12 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from client.data.checks import Issue
+from client.data.conversion import Conversion
 from client.data.labels import UNLABELLED, CaseLabels
 from client.data.volume import Grid, Quantity
 from protocol.errors import CaseError
@@ -23,7 +24,8 @@ class Case:
     """One study of one patient; mappings hold the files the center offers: "ct", "pet", "gtv".
 
     folder: the name of the data folder the case came from; where several centers share its table, also the values that
-    select the case's row, so that it names the center's own part. checksums: SHA-256 of the files.
+    select the case's row, so that it names the center's own part. checksums: SHA-256 of the files. conversion: how they
+    came to be, where their folder keeps it; its issues are among the case's.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Case:
     checksums: Mapping[File, str]
     issues: tuple[Issue, ...] = ()
     labels: CaseLabels = UNLABELLED
+    conversion: Conversion | None = None
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -83,7 +86,10 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """SHA-256 over center, names, patients, grids, file contents, labels and issue codes; no path enters."""
+        """SHA-256 over center, names, patients, grids, file contents, labels, records and issue codes; no path enters.
+
+        A note says what was done with a case, not what is wrong with it: its code does not count.
+        """
         rows = [_digest_row(case) for case in self.cases]
         text = json.dumps([self.center, rows, _codes(self.issues)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -93,13 +99,14 @@ def raise_if_unusable(manifest: Manifest) -> None:
     """Refuse a center without a single usable case, or with a data folder that holds none.
 
     Raises:
-        CaseError: the message lists every issue.
+        CaseError: the message lists every error and warning.
     """
     if manifest.usable and not any(issue.fatal for issue in manifest.issues):
         return
+    told = [issue for issue in manifest.all_issues if issue.grade != "note"]
     raise CaseError(
         f"center '{manifest.center}': {len(manifest.usable)} of {len(manifest.cases)} case(s) can be used, and "
-        f"{len(manifest.all_issues)} issue(s) were found:\n{list_issues(manifest.all_issues)}"
+        f"{len(told)} issue(s) were found:\n{list_issues(told)}"
     )
 
 
@@ -110,8 +117,17 @@ def list_issues(issues: Sequence[Issue]) -> str:
 
 def _digest_row(case: Case) -> list[object]:
     grids = {file: asdict(grid) for file, grid in case.grids.items()}
-    return [case.name, case.patient, case.folder, case.checksums, grids, asdict(case.labels), _codes(case.issues)]
+    row: list[object] = [
+        case.name,
+        case.patient,
+        case.folder,
+        case.checksums,
+        grids,
+        asdict(case.labels),
+        _codes(case.issues),
+    ]
+    return row if case.conversion is None else [*row, asdict(replace(case.conversion, issues=()))]
 
 
 def _codes(issues: Sequence[Issue]) -> list[list[str]]:
-    return [[issue.code, issue.case] for issue in issues]
+    return [[issue.code, issue.case] for issue in issues if issue.grade != "note"]

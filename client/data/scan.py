@@ -18,6 +18,7 @@ from client.data.checks import Issue, Subject
 from client.data.image_cases import scan_images
 from client.data.labelled_cases import NO_ROWS, Rows, label_cases
 from client.data.manifest import Case, Manifest
+from client.data.suv_kinds import suv_kind_issues
 from client.data.table import CASE_COLUMNS, PARTICIPANTS, read_table
 from protocol.errors import CaseError
 from protocol.messages.labels import Labels
@@ -75,6 +76,7 @@ def join_labels(
         if not found:
             told.append(_no_cases(Subject(center, "", folder.path), modalities))
         cases, issues = cases + found, issues + told
+    issues += suv_kind_issues(Subject(center, "", folders[0].path), cases) if folders else []
     ordered = sorted(cases, key=lambda case: (case.name, case.folder))
     return Manifest(center, tuple(_with_duplicates_told(center, ordered)), tuple(issues))
 

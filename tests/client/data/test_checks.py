@@ -81,7 +81,7 @@ def test_voxels_that_are_not_what_the_file_says(folder: Path, file: str, array: 
 
 def test_noise_just_below_zero_is_a_pet(folder: Path):
     write_file(folder / "one" / "pet.nii.gz", with_value(sound_pet(), -0.4), 4.0, "pet_suv", origin=(1.0, 1.0, 0.0))
-    assert codes_of(case_of(scan(folder))) == []
+    assert codes_of(case_of(scan(folder))) == [("pet-negative", False)]
 
 
 def test_a_ct_named_pet_and_a_pet_named_ct_are_recognised(folder: Path):

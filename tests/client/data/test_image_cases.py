@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from client.data.checks import Issue
+from client.data.conversion import RECORD, Conversion, PetValues
+from client.data.conversion_file import write_conversion
 from client.data.image_cases import scan_images
 from client.data.manifest import raise_if_unusable
 from client.data.scan import scan_center
@@ -88,3 +91,34 @@ def test_all_issues_are_found_at_once(folder: Path):
     with pytest.raises(CaseError, match=r"0 of 2 case\(s\) can be used, and 6 issue") as raised:
         raise_if_unusable(manifest)
     assert str(raised.value).count("\n") == 6
+
+
+def record(folder: Path, *issues: Issue) -> None:
+    write_conversion(Conversion("dicom", "concilium", PetValues("bw", "computed", "BQML"), issues=issues), folder)
+
+
+def test_what_a_conversion_found_is_among_the_issues_of_the_case(folder: Path):
+    record(folder / "one", Issue("slices", "case-x", "2 slices are missing", "warning", "ct.nii.gz"))
+    case = case_of(scan(folder))
+    assert case.conversion is not None
+    assert case.conversion.pet_values == PetValues("bw", "computed", "BQML")
+    assert [(issue.code, issue.case) for issue in case.issues] == [("slices", "one")]
+    assert case_of(scan(folder), "two").conversion is None
+
+
+def test_what_a_scan_finds_too_is_told_once(folder: Path):
+    (folder / "one" / "gtv.nii.gz").unlink()
+    record(folder / "one", Issue("no-mask", "one", "no contour", "warning", "gtv.nii.gz"))
+    (issue,) = case_of(scan(folder)).issues
+    assert "found no file" in issue.message
+
+
+def test_what_is_wrong_with_a_modality_that_is_not_offered_is_not_told(folder: Path):
+    record(folder / "one", Issue("dose", "one", "no dose", "error", "pet.nii.gz"))
+    assert not case_of(scan(folder)).usable
+    assert case_of(scan_center("a", [folder], ("ct",))).usable
+
+
+def test_a_damaged_record_keeps_its_case_out(folder: Path):
+    (folder / "one" / RECORD).write_text("{")
+    assert codes_of(case_of(scan(folder))) == [("record", True)]

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from client.data.checks import Issue
+from client.data.conversion import Conversion, PetValues
+from client.data.conversion_file import write_conversion
 from client.data.labels import CaseLabels
 from client.data.manifest import Case, list_issues, raise_if_unusable
 from client.data.scan import scan_center
@@ -62,3 +65,13 @@ def test_the_digest_sees_a_label_changed_or_missing(folder: Path):
         write_table(folder / "labels.csv", {"one": cells, "two": {}})
         found.add(scan_center("a", [folder], ("ct", "pet"), SCHEMA).digest)
     assert len(found | {scan(folder).digest}) == 5
+
+
+def test_the_digest_covers_a_record_and_no_note(folder: Path):
+    before = scan(folder)
+    told = [replace(case, issues=(Issue("mask-parts", case.name, "two", "note"),)) for case in before.cases]
+    assert replace(before, cases=tuple(told)).digest == before.digest
+    write_conversion(Conversion("dicom", "concilium", PetValues("lbm", "declared")), folder / "one")
+    by_lbm = scan(folder).digest
+    write_conversion(Conversion("dicom", "concilium", PetValues("bw", "declared")), folder / "one")
+    assert len({before.digest, by_lbm, scan(folder).digest}) == 3

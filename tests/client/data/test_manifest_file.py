@@ -4,6 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from client.data.checks import Issue
+from client.data.conversion import Conversion, PetValues, Registration
+from client.data.conversion_file import write_conversion
 from client.data.labels import CaseLabels
 from client.data.manifest_file import read_manifest, write_manifest
 from client.data.scan import scan_center
@@ -52,3 +55,13 @@ def test_labels_are_read_back_equal(folder: Path, tmp_path: Path):
     found = read_manifest(tmp_path / "manifest.json")
     assert found == manifest
     assert found.cases[1].labels == CaseLabels(None, (None, (60.875, 1)), (1.05, 0.0, 0.0, 1.0, 0.0))
+
+
+def test_the_record_of_a_conversion_is_read_back_equal(folder: Path, tmp_path: Path):
+    told = (Issue("slices", "one", "2 slices are missing", "warning", "ct.nii.gz"),)
+    found = Conversion("dicom", "concilium", PetValues("bw", "units"), Registration(1.5, None, 0.25), issues=told)
+    write_conversion(found, folder / "one")
+    manifest = scan(folder)
+    write_manifest(manifest, tmp_path / "manifest.json")
+    assert read_manifest(tmp_path / "manifest.json") == manifest
+    assert manifest.cases[0].conversion == found

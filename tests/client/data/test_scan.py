@@ -71,7 +71,9 @@ def test_participants_name_the_patient_of_a_case(folder: Path):
 def test_every_real_case_is_usable(sts_root: Path):
     manifests = [scan_center(f"center-{c}", [sts_root / f"center-{c}"], ("ct", "pet")) for c in "abcd"]
     assert [len(manifest.usable) for manifest in manifests] == [12, 6, 9, 10]
-    assert [issue.message for manifest in manifests for issue in manifest.all_issues] == []
+    told = [issue for manifest in manifests for issue in manifest.all_issues]
+    assert {issue.code for issue in told} <= {"mask-parts"}
+    assert {issue.grade for issue in told} <= {"note"}
     shorter = case_of(manifests[0], "STS_035")
     assert shorter.grids["ct"].shape_zyx[0] - shorter.grids["pet"].shape_zyx[0] == 2
 
