@@ -38,6 +38,13 @@ def test_a_written_volume_reads_back_on_its_grid(tmp_path: Path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["ct.nii.gz"]
 
 
+def test_equal_volumes_are_equal_files(tmp_path: Path):
+    write_volume(_volume(), tmp_path / "a.nii.gz")
+    write_volume(_volume(), tmp_path / "b.nii.gz")
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+    assert (tmp_path / "a.nii.gz").read_bytes()[4:8] == bytes(4)  # no time in it
+
+
 def test_a_turned_grid_survives_the_file(tmp_path: Path):
     quarter = (0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0)
     volume = Volume(np.zeros((2, 3, 4), np.float32), (3.0, 2.0, 1.0), (1.0, 2.0, 3.0), quarter, "pet_suv")
