@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from client.data.checks import Issue
+from client.data.checks import Issue, Subject
 from client.data.conversion import ContourFrom, PetValues, SuvKind
 from client.data.volume import Volume
+from protocol.modalities import Modality
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class ReadCase:
     origins: Mapping[str, str | list[str]] = field(default_factory=dict)
 
 
+def subject_of(case: str) -> Subject:
+    """Who the issues of a conversion are about: the case by its id alone, in the folder that it gets."""
+    return Subject("", case, Path(case))
+
+
 @dataclass(frozen=True)
 class FoundCase:
     """A case that a source holds, not read yet.
@@ -47,7 +53,8 @@ class FoundCase:
     identity: what names it in the source, such as patient and study UID; the case's id is a keyed hash of it. patient:
     what names its patient there. files: all it is made of; when they did not change, it is not converted again.
     read: gives the case; can be pickled, since workers of other processes call it. It takes the case's id, for its
-    issues, and raises CaseError where nothing can be made of it.
+    issues, and raises CaseError where nothing can be made of it; its message may name the source, and stays private.
+    modalities, name_rois: what a dry run lists; the names of contours are read when it asks.
     """
 
     identity: str
@@ -55,6 +62,8 @@ class FoundCase:
     files: tuple[Path, ...]
     read: Callable[[str], ReadCase]
     issues: tuple[Issue, ...] = ()
+    modalities: tuple[Modality, ...] = ()
+    name_rois: Callable[[], tuple[str, ...]] = tuple
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class Issue:
 
 @dataclass(frozen=True)
 class Subject:
-    """Who a finding is about: center, case, and the folder of the case's files."""
+    """Who a finding is about: center, case, and the folder of the case's files; either of the first may be empty."""
 
     center: str
     case: str
@@ -63,7 +63,8 @@ class Subject:
     ) -> Issue:
         """One issue in the form: who, where, found, expected, what to do."""
         place = self.folder / file if file else self.folder
-        who = f"center '{self.center}', case '{self.case}'" if self.case else f"center '{self.center}'"
+        named = {"center": self.center, "case": self.case}
+        who = ", ".join(f"{kind} '{name}'" for kind, name in named.items() if name)
         message = f"{who}: {file or 'folder'}: found {found}, expected {expected}; {step} ({place})"
         return Issue(code, self.case, message, grade, file, step, source)
 

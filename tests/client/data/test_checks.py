@@ -105,6 +105,11 @@ def test_a_pet_over_half_of_the_ct_is_told_and_used(folder: Path):
     assert "PET over 50% of the CT" in manifest.all_issues[0].message
 
 
+def test_a_case_of_no_center_is_named_alone():
+    issue = Subject("", "case-x", Path("case-x")).issue("code", "pet.nii.gz", "1", "2", "do")
+    assert issue.message == "case 'case-x': pet.nii.gz: found 1, expected 2; do (case-x/pet.nii.gz)"
+
+
 def test_a_pet_two_slices_shorter_than_the_ct_is_no_issue():
     ct = Volume(np.zeros((63, 4, 4)), (3.27, 1, 1), (0, 0, 0), IDENTITY, "ct_hu")
     pet = Volume(np.zeros((61, 4, 4)), (3.27, 1, 1), (0, 0, 3.27), IDENTITY, "pet_suv")
