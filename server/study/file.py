@@ -20,8 +20,9 @@ from protocol.messages.base import Settings
 from protocol.messages.labels import Labels
 from protocol.messages.settings import Adapter, Model, Preprocessing, Split, StudySettings, Training, findings
 from protocol.names import NAME
+from protocol.stages import Shares
 from protocol.tasks import TASKS, Metric, TaskName
-from server.study.stage import INITIAL, Center, Shares, Stage
+from server.study.stage import INITIAL, Center, Stage
 from server.study.task_findings import task_findings
 from strategies.aggregation.schemes import BACKBONE_SCHEME, SCHEMES, Scheme
 from strategies.bank.bank import SHARED

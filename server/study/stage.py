@@ -1,40 +1,16 @@
 """A center and a stage, as the study file names them."""
 
-from collections.abc import Mapping
-from typing import Annotated, Literal, cast
+from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from protocol.messages.base import Fraction, Settings
 from protocol.messages.settings import Group
-from protocol.messages.tensors import EHR
 from protocol.modalities import IMAGES, Modality, ModalitySetting
-from protocol.tasks import TASKS, TaskName
-
-StageKind = Literal["pretrain", "adapt", "arrive"]
-Shares = dict[ModalitySetting, float]
+from protocol.stages import Shares, StageKind, reads_ehr, usual_groups, usual_shares
+from protocol.tasks import TaskName
 
 INITIAL = "initial"
-TRAINED: dict[StageKind, tuple[Group, ...]] = {
-    "pretrain": ("backbone",),
-    "adapt": ("pet", "fusion", "peft"),
-    "arrive": ("peft",),
-}
-TRAIN_WHAT_THE_TASK_ADDS: frozenset[StageKind] = frozenset({"pretrain", "adapt"})
-"""Kinds of stages that also train the groups of their task; a center that arrives fits the adapter alone."""
-OF_IMAGES: Shares = {"ct+pet": 0.6, "ct": 0.2, "pet": 0.2}
-MODALITY_SHARES: Mapping[StageKind, Shares] = {"pretrain": {"ct": 1.0}, "adapt": OF_IMAGES, "arrive": OF_IMAGES}
-SHARES_WITH_EHR: Shares = {
-    "ct+pet+ehr": 0.4,
-    "ct+pet": 0.2,
-    "ct+ehr": 0.1,
-    "ct": 0.1,
-    "pet+ehr": 0.05,
-    "pet": 0.05,
-    "ehr": 0.1,
-}
-"""In place of `OF_IMAGES` where the task reads EHR and a center of the stage offers it: each input of images keeps its
-place, twice as often with EHR as without where it is whole, as often where it is not."""
 
 
 class Center(Settings):
@@ -85,19 +61,16 @@ class Stage(Settings):
     @property
     def trained(self) -> tuple[Group, ...]:
         """The groups of shared tensors that the stage trains."""
-        added = TASKS[self.task].groups if self.kind in TRAIN_WHAT_THE_TASK_ADDS else ()
-        return self.groups or (*TRAINED[self.kind], *cast("tuple[Group, ...]", added))
+        return self.groups or usual_groups(self.kind, self.task)
 
     @property
     def reads_ehr(self) -> bool:
         """Whether EHR can say something about what the stage trains for."""
-        return EHR in TASKS[self.task].groups
+        return reads_ehr(self.task)
 
     def shares_with(self, offered: frozenset[str]) -> Shares:
         """Shares of the modality settings that the stage trains on, where its centers offer these modalities."""
-        usual = MODALITY_SHARES[self.kind]
-        with_ehr = usual is OF_IMAGES and self.reads_ehr and EHR in offered
-        return self.modality_shares or (SHARES_WITH_EHR if with_ehr else usual)
+        return self.modality_shares or usual_shares(self.kind, self.task, offered)
 
     @property
     def all_rounds(self) -> int:
