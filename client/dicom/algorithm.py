@@ -14,8 +14,8 @@ HASH_SHOWN = 12
 class Algorithm:
     """The adapter behind a prediction.
 
-    adapter: its name and version, such as "shared@2". sha256: content hash of its tensors, as the bank has it. study:
-    whose bank. program: this program's version.
+    adapter: its name and version, such as "shared/0002". sha256: content hash of its tensors, as the bank has it.
+    study: whose bank. program: this program's version.
     """
 
     adapter: str

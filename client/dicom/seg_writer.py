@@ -5,6 +5,7 @@ named as what it derives from. Slices without a voxel inside are left out, unles
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import highdicom as hd
@@ -55,8 +56,21 @@ def write_seg(
         transfer_syntax_uid=ExplicitVRLittleEndian,
         series_description=algorithm.description,
     )
+    _name_segment_in_each_frame(seg)
     save_dataset(seg, path)
     return seg
+
+
+def _name_segment_in_each_frame(seg: Dataset) -> None:
+    """Move the number of the segment from what all frames share to each of them.
+
+    Both are allowed; readers that look in the frames alone, highdicom's own report among them, stop at the other.
+    """
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    if "SegmentIdentificationSequence" in shared:
+        for frame in seg.PerFrameFunctionalGroupsSequence:
+            frame.SegmentIdentificationSequence = deepcopy(shared.SegmentIdentificationSequence)
+        del shared.SegmentIdentificationSequence
 
 
 def _as_highdicom(mask: Volume, frame_of_reference_uid: str) -> hd.Volume:

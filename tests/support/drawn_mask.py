@@ -13,7 +13,7 @@ from client.dicom.algorithm import Algorithm
 from tests.support.dicom_study import AXIAL, MadeGrid, MadeStudy, body_phantom, write_ct
 
 SHA256 = "0f" * 32
-ALGORITHM = Algorithm("shared@2", SHA256, "small", "0.1.0")
+ALGORITHM = Algorithm("shared/0002", SHA256, "small", "0.1.0")
 SHAPE_ZYX = (12, 40, 42)
 OBLIQUE = (0.9848078, 0.1736482, 0.0, -0.1710101, 0.969846, 0.1736482)
 FLIPPED = (-1.0, 0.0, 0.0, 0.0, 1.0, 0.0)

@@ -7,11 +7,11 @@ from tests.support.drawn_mask import ALGORITHM, SHA256
 
 
 def test_a_description_names_adapter_hash_and_research() -> None:
-    assert ALGORITHM.description == f"shared@2 {SHA256[:12]}; research, not a medical device"
+    assert ALGORITHM.description == f"shared/0002 {SHA256[:12]}; research, not a medical device"
 
 
 def test_a_long_name_of_an_adapter_is_cut_before_hash_and_research_are() -> None:
-    found = replace(ALGORITHM, adapter="a" * 64 + "@2")
+    found = replace(ALGORITHM, adapter="a" * 64 + "/0002")
     assert (len(found.description), len(found.name)) == (64, 64)
     assert found.description.endswith(f"{SHA256[:12]}; research, not a medical device")
 

@@ -64,7 +64,7 @@ def test_it_belongs_to_study_patient_and_frame_of_reference_of_its_source(tmp_pa
 def test_it_says_what_made_it_and_that_it_is_research(tmp_path: Path) -> None:
     drawn = draw_mask(tmp_path / "ct")
     seg = write_seg(drawn.mask, drawn.source, ALGORITHM, tmp_path / "seg.dcm")
-    said = f"shared@2 {SHA256[:12]}; research, not a medical device"
+    said = f"shared/0002 {SHA256[:12]}; research, not a medical device"
     assert (seg.SeriesDescription, seg.ContentDescription) == (said, said)
     (segment,) = seg.SegmentSequence
     assert segment.SegmentAlgorithmType == "AUTOMATIC"
