@@ -11,11 +11,23 @@ Kind = Literal["ct", "pet", "rtstruct", "seg"]
 
 
 @dataclass(frozen=True)
+class Plane:
+    """Where one image plane lies in the patient (LPS): center of its first voxel, cosines of row then column."""
+
+    position_xyz_mm: tuple[float, float, float]
+    orientation: tuple[float, ...]
+    spacing_yx_mm: tuple[float, float]
+    shape_yx: tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Instance:
     """One DICOM object, by the few facts of its header that put it in its place; the rest stays in the file.
 
     path: the file; of a member of a zip archive, where it was unpacked to. referenced: series that an RTSTRUCT or SEG
     was drawn on. acquired: date and time as "YYYYMMDDHHMMSS.ffffff", empty where unknown. frames: 1 unless multi-frame.
+    planes: of an image, one for each frame. image_type: ImageType. reconstruction: what else tells apart images that
+    must not be stacked, such as the kernel. acquisition: AcquisitionNumber. corrections: CorrectedImage of a PET.
     """
 
     path: Path
@@ -29,6 +41,11 @@ class Instance:
     acquired: str = ""
     referenced: tuple[str, ...] = ()
     frames: int = 1
+    planes: tuple[Plane, ...] = ()
+    image_type: tuple[str, ...] = ()
+    reconstruction: tuple[str, ...] = ()
+    acquisition: str = ""
+    corrections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

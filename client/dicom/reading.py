@@ -1,0 +1,112 @@
+"""Reads one DICOM file into a dataset; the only module that parses DICOM, so that damage has one way out.
+
+pydicom converts values when they are first asked for, and warns or raises then, far from here. So everything is
+converted at once: an element whose value cannot be converted is taken out, as if the file did not have it, and whoever
+needs it says that it is missing. Warnings about a standard that nearly no archive keeps are of no use to a user.
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.errors import InvalidDicomError
+
+from client.dicom.findings import NotDicomError, UnreadableFileError
+
+PREFIX_AT, PREFIX = 128, b"DICM"
+FIRST_GROUPS: Final = (b"\x08\x00", b"\x02\x00", b"\x00\x08")
+"""Groups 0008 and 0002, with which a dataset without preamble begins, in both orders of bytes."""
+UNDEFINED_LENGTH = 0xFFFFFFFF
+IDENTIFYING: Final = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+
+
+def read_header(path: Path) -> Dataset:
+    """All elements but the pixels, converted.
+
+    Raises:
+        NotDicomError: the file is something else, or a DICOM file that is no object of a study.
+        UnreadableFileError: the file cannot be opened, is empty, truncated or damaged. Both are CaseErrors.
+    """
+    return _read(path, stop_before_pixels=True)
+
+
+def read_object(path: Path) -> Dataset:
+    """The whole object, converted; raises as `read_header`."""
+    return _read(path, stop_before_pixels=False)
+
+
+def read_elements(path: Path, keywords: Sequence[str]) -> Dataset:
+    """The named elements alone, converted, which is faster; raises as `read_header`."""
+    return _read(path, stop_before_pixels=True, keywords=list(keywords))
+
+
+def _read(path: Path, *, stop_before_pixels: bool, keywords: list[str] | None = None) -> Dataset:
+    try:
+        with path.open("rb") as stream:
+            whole = _begins_as_dicom(stream, path)
+            return _parse(stream, stop_before_pixels=stop_before_pixels, keywords=keywords, whole=whole)
+    except OSError as error:
+        raise UnreadableFileError(
+            f"a file cannot be opened: {error.strerror}; check its permissions", str(path)
+        ) from error
+    except UnreadableFileError:
+        raise
+    except InvalidDicomError as error:
+        raise NotDicomError("a file is not DICOM; nothing to do", str(path)) from error
+    except Exception as error:  # pydicom raises whatever a damaged length or value leads it to, some forty kinds
+        message = f"a file cannot be read as DICOM ({type(error).__name__}); export it again"
+        raise UnreadableFileError(message, str(path)) from error
+
+
+def _begins_as_dicom(stream: BinaryIO, path: Path) -> bool:
+    """Whether the file has preamble and prefix; refuses what cannot be DICOM."""
+    start = stream.read(PREFIX_AT + len(PREFIX))
+    stream.seek(0)
+    if not start:
+        raise UnreadableFileError("a file is empty; export it again", str(path))
+    if start[PREFIX_AT:] == PREFIX:
+        return True
+    if not start.startswith(FIRST_GROUPS):
+        raise NotDicomError("a file is not DICOM; nothing to do", str(path))
+    return False
+
+
+def _parse(stream: BinaryIO, *, stop_before_pixels: bool, keywords: list[str] | None, whole: bool) -> FileDataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = dcmread(
+            stream,
+            stop_before_pixels=stop_before_pixels,
+            specific_tags=keywords,
+            force=not whole,
+        )
+        _refuse_cut_short(data)
+        _convert(data)
+    if not whole and not all(keyword in data for keyword in IDENTIFYING):
+        raise InvalidDicomError("neither prefix nor UIDs")
+    return data
+
+
+def _refuse_cut_short(data: Dataset) -> None:
+    """pydicom takes what is left of a file as the last value; its stated length tells."""
+    for element in data.values():
+        if isinstance(element, RawDataElement) and element.value is not None:
+            stated = element.length
+            if stated != UNDEFINED_LENGTH and stated != len(element.value):
+                raise EOFError(f"value of {len(element.value)} bytes, {stated} stated")
+
+
+def _convert(data: Dataset) -> None:
+    """Convert all elements, also those inside of sequences; take out what cannot be converted."""
+    for tag in list(data.keys()):
+        try:
+            element = data[tag]
+            if element.VR == "SQ":
+                for item in element.value:
+                    _convert(item)
+        except Exception:  # noqa: BLE001 - one element out of hundreds; as many kinds as above
+            del data[tag]
