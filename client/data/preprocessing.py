@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from client.data.manifest import QUANTITIES, File
-from client.data.volume import read_volume, to_image
+from client.data.volume import Volume, read_volume, to_image
 from protocol.messages.settings import Preprocessing
 from protocol.modalities import IMAGES, MODALITIES, Modality
 from protocol.storage.atomic_files import write_private
@@ -59,7 +59,12 @@ def prepare_case(name: str, paths: Mapping[File, Path], settings: Preprocessing)
     """Read, resample and window one case; `paths` maps "ct", "pet" and "gtv" to files, any may be absent."""
     if not set(paths) & set(IMAGES):
         return PreparedCase(name)
-    images = {key: to_image(read_volume(path, QUANTITIES[key])) for key, path in paths.items()}
+    return prepare_volumes(name, {key: read_volume(path, QUANTITIES[key]) for key, path in paths.items()}, settings)
+
+
+def prepare_volumes(name: str, volumes: Mapping[File, Volume], settings: Preprocessing) -> PreparedCase:
+    """Resample and window the volumes of one case, CT or PET among them, each on its own grid."""
+    images = {key: to_image(volume) for key, volume in volumes.items()}
     grid = study_grid(images["ct"] if "ct" in images else images["pet"], settings.spacing_zyx_mm)
     arrays = {key: resample(image, grid, outside=OUTSIDE[key]) for key, image in images.items()}
     windows = {"ct": settings.ct_window_hu, "pet": settings.pet_window_suv}

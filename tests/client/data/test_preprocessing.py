@@ -10,7 +10,15 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from client.data.manifest import File
-from client.data.preprocessing import cache_key, prepare_case, prepare_once, rescale, spacing_along, study_grid
+from client.data.preprocessing import (
+    cache_key,
+    prepare_case,
+    prepare_once,
+    prepare_volumes,
+    rescale,
+    spacing_along,
+    study_grid,
+)
 from client.data.volume import IDENTITY, Quantity, Volume, bounds_xyz_mm, from_image, to_image, write_volume
 from protocol.messages.settings import Preprocessing
 from tests.support.masked_case import mask_of
@@ -174,3 +182,15 @@ def test_smoothing_follows_axes_stored_in_another_order() -> None:
     grid = sitk.Image(4, 4, 4, sitk.sitkFloat32)
     grid.SetSpacing((4.0, 5.0, 6.0))
     assert spacing_along(image, grid) == [4.0, 6.0, 5.0]
+
+
+def test_volumes_in_memory_are_prepared_as_their_files_are(tmp_path: Path) -> None:
+    ct = blank((8, 8, 8), (4.0, 3.0, 3.0))
+    ct = filled(ct, suv_at(positions_xyz_mm(ct)))
+    from_files, from_memory = (
+        prepare_case("one", written(tmp_path, ct=ct), SETTINGS),
+        prepare_volumes("one", {"ct": ct}, SETTINGS),
+    )
+    assert from_files.ct is not None
+    assert from_memory.ct is not None
+    np.testing.assert_array_equal(from_files.ct, from_memory.ct)

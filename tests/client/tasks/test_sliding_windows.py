@@ -5,7 +5,7 @@ import pytest
 from torch import nn
 
 from client.data.preprocessing import PreparedCase
-from client.tasks.sliding_windows import predict_volume
+from client.tasks.sliding_windows import predict_probability, predict_volume
 from fusion_models.slices import SliceSegmenter
 from tests.support.masked_case import masked
 from tests.support.threshold_network import Threshold
@@ -36,3 +36,10 @@ def test_a_network_of_slices_is_given_all_slices_at_once() -> None:
     of_slices = SliceSegmenter(nn.Identity())  # type: ignore[arg-type]  # only its depth is asked for
     assert of_slices.window_zyx((9, 9, 9), CROP) == (9, 4, 4)
     assert Threshold().window_zyx((9, 9, 9), CROP) == CROP
+
+
+def test_a_voxel_s_probability_is_the_softmax_of_its_logits_and_its_class_the_likelier() -> None:
+    """Logits 0 and 1 - 0.5 where the CT is 1, 0 and -0.5 elsewhere: 1 / (1 + e^-0.5) = 0.622, and 0.378."""
+    probability = predict_probability(Threshold(), case(), "ct", CROP)
+    np.testing.assert_allclose(probability[0, 0, :3], [0.6225, 0.6225, 0.3775], atol=1e-4)
+    np.testing.assert_array_equal(probability > 0.5, predict_volume(Threshold(), case(), "ct", CROP))
