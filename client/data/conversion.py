@@ -33,13 +33,15 @@ class PetValues:
 class Registration:
     """How far PET and CT agree in physical space; None where it cannot be told.
 
-    shift_mm: distance of the centroids of both bodies, within the space that both images cover. overlap: Dice of the
-    two bodies there. mutual_information: in nats, of CT and PET over that space.
+    shift_mm: the translation of the PET that fits the CT best. overlap: Dice of the two bodies, within the space that
+    both images cover. mutual_information: in nats, of CT and PET over that space. centroid_mm: distance of the
+    centroids of both bodies there.
     """
 
     shift_mm: float | None
     overlap: float | None
     mutual_information: float | None
+    centroid_mm: float | None = None
 
 
 @dataclass(frozen=True)
