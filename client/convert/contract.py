@@ -11,17 +11,27 @@ from protocol.modalities import Modality
 
 
 @dataclass(frozen=True)
+class GreyLevels:
+    """What the user says of pictures: HU and SUV of the levels 0 and 255, linear between, and the size of a voxel."""
+
+    ct_window_hu: tuple[float, float]
+    pet_window_suv: tuple[float, float]
+    spacing_zyx_mm: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
 class Choices:
     """What the user says of a source.
 
     rois: pattern of the names of contours that are the target, case-insensitive regular expression; all contours where
     None, if a case has one alone. suv: how to normalise. declared_suv: whether the user says that the values of PET
-    files are SUV of that kind already.
+    files are SUV of that kind already. grey: of a source of pictures alone.
     """
 
     rois: str | None = None
     suv: SuvKind = "bw"
     declared_suv: bool = False
+    grey: GreyLevels | None = None
 
 
 @dataclass(frozen=True)

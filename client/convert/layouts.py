@@ -7,7 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from client.convert.autopet_layout import find_autopet_cases, recognize_autopet
 from client.convert.contract import Choices, FoundCases
+from client.convert.hecktor_layout import find_hecktor_cases, recognize_hecktor
+from client.convert.nifti_layout import find_nifti_cases, recognize_nifti
+from client.convert.nnunet_layout import find_nnunet_cases, recognize_nnunet
+from client.convert.pclt20k_layout import find_pclt20k_cases, recognize_pclt20k
 from client.data.conversion import Layout
 from protocol.errors import CaseError
 
@@ -30,8 +35,18 @@ class LayoutRow:
     find: Callable[[Search], FoundCases]
 
 
-LAYOUTS: Mapping[Layout, LayoutRow] = {}
-"""Layout -> its row, such as `LayoutRow(recognize_nifti, lambda search: find_nifti_cases(search.source, ...))`."""
+def _files(recognize: Callable[[Path], str], find: Callable[[Path, Choices], FoundCases]) -> LayoutRow:
+    """The row of a layout whose files are read where they lie."""
+    return LayoutRow(recognize, lambda search: find(search.source, search.choices))
+
+
+LAYOUTS: Mapping[Layout, LayoutRow] = {
+    "nifti": _files(recognize_nifti, find_nifti_cases),
+    "hecktor": _files(recognize_hecktor, find_hecktor_cases),
+    "autopet": _files(recognize_autopet, find_autopet_cases),
+    "nnunet": _files(recognize_nnunet, find_nnunet_cases),
+    "pclt20k": _files(recognize_pclt20k, find_pclt20k_cases),
+}
 
 
 def recognize_layout(source: Path, rows: Mapping[Layout, LayoutRow] = LAYOUTS) -> tuple[Layout, str]:

@@ -8,6 +8,7 @@ from client.convert.contract import FoundCases
 from client.convert.layouts import LAYOUTS, LayoutRow, recognize_layout
 from client.data.conversion import Layout
 from protocol.errors import CaseError
+from tests.support.nifti_files import write_ct
 
 
 def _row(mark: str) -> LayoutRow:
@@ -41,3 +42,17 @@ def test_a_source_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_no_layout_of_the_table_recognizes_an_empty_folder(tmp_path: Path) -> None:
     assert {name for name, row in LAYOUTS.items() if row.recognize(tmp_path)} == set()
+
+
+def test_each_layout_of_files_is_told_by_its_own_row_alone(tmp_path: Path) -> None:
+    write_ct(tmp_path / "nifti" / "p1_ct.nii.gz")
+    write_ct(tmp_path / "hecktor" / "imagesTr" / "CHUM-001__CT.nii.gz")
+    for name in ("CT", "SUV"):
+        write_ct(tmp_path / "autopet" / "PETCT_1" / "study" / f"{name}.nii.gz")
+    write_ct(tmp_path / "nnunet" / "imagesTr" / "p1_0000.nii.gz")
+    (tmp_path / "nnunet" / "dataset.json").write_text('{"channel_names": {"0": "CT"}}')
+    (tmp_path / "pclt20k" / "0001").mkdir(parents=True)
+    for name in ("CT", "PET"):
+        (tmp_path / "pclt20k" / "0001" / f"0001_1_{name}.png").touch()
+    names: list[Layout] = ["nifti", "hecktor", "autopet", "nnunet", "pclt20k"]
+    assert [recognize_layout(tmp_path / name)[0] for name in names] == names
