@@ -14,7 +14,7 @@ def check_directory(path: Path) -> tuple[Issue, ...]:
     try:
         records = read_object(path).get("DirectoryRecordSequence") or ()
     except UnreadableFileError as error:
-        found = f"a DICOMDIR that cannot be read ({error})"
+        found = f"a DICOMDIR that cannot be read: {error.found}"
         return (
             find_in_archive(
                 "directory-unreadable", found, "none or a whole one", "nothing to do", grade="note", source=str(path)

@@ -5,12 +5,23 @@ Functional groups (PS3.3 C.7.6.16) hold for all frames (shared) or for one (per 
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 
 from client.dicom.series import Plane
+
+PLANE_KEYWORDS: Final = (
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+)
+"""What `read_planes` reads."""
 
 
 def read_planes(header: Dataset) -> tuple[Plane, ...]:

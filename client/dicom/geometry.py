@@ -58,23 +58,31 @@ class Stack:
 
 
 def describe_mismatch(planes: Sequence[Plane]) -> str:
-    """In what the planes differ that must be the same in all of them, or lie askew; empty where nothing does."""
+    """In what the planes differ that must be the same in all planes of a stack; empty where nothing does."""
     first = planes[0]
     if any(plane.shape_yx != first.shape_yx for plane in planes):
         return "planes of different sizes"
     spacings_mm = np.array([plane.spacing_yx_mm for plane in planes])
-    if spacings_mm.min() <= 0 or np.abs(spacings_mm - spacings_mm[0]).max() > SPACING_TOLERANCE_MM:
-        return "planes of different or impossible pixel spacing"
+    if np.abs(spacings_mm - spacings_mm[0]).max() > SPACING_TOLERANCE_MM:
+        return "planes of different pixel spacings"
     cosines = np.array([plane.orientation for plane in planes])
-    if np.abs(cosines - cosines[0]).max() > COSINE_TOLERANCE:
-        return "planes of different orientations"
-    row, column = cosines[0, :3], cosines[0, 3:]
+    differ = np.abs(cosines - cosines[0]).max() > COSINE_TOLERANCE
+    return "planes of different orientations" if differ else ""
+
+
+def describe_impossible(plane: Plane) -> str:
+    """What of the plane cannot be; empty where all can."""
+    row, column = np.reshape(plane.orientation, (2, 3))
     askew = max(abs(np.linalg.norm(row) - 1), abs(np.linalg.norm(column) - 1), abs(row @ column))
-    return "an orientation that is not two perpendicular directions" if askew > COSINE_TOLERANCE else ""
+    if askew > COSINE_TOLERANCE:
+        return "an orientation that is not two perpendicular directions"
+    if min(plane.spacing_yx_mm) <= 0:
+        return "a pixel spacing that is not above 0"
+    return "" if min(plane.shape_yx) > 0 else "images without pixels"
 
 
 def sort_planes(planes: Sequence[Plane]) -> Stack:
-    """The planes along the normal of the first; they must agree as `describe_mismatch` says."""
+    """The planes along the normal of the first; they must be alike and possible."""
     row, column = np.array(planes[0].orientation[:3]), np.array(planes[0].orientation[3:])
     row = row / np.linalg.norm(row)
     column = column - (column @ row) * row
@@ -137,6 +145,12 @@ def even_out(stack: Stack, planes_zyx: NDArray[np.float32], quantity: Quantity) 
     share = ((wanted_mm - stack.along_mm[below]) / stack.gaps_mm[below]).astype(np.float32)[:, None, None]
     evened = planes_zyx[below] * (1 - share) + planes_zyx[below + 1] * share
     return _volume(stack, evened, spacing_mm, quantity)
+
+
+def nearest_planes(stack: Stack, evened: Volume) -> tuple[int, ...]:
+    """For each plane of an interpolated volume the nearest of the stack."""
+    wanted_mm = np.arange(evened.shape_zyx[0]) * evened.spacing_zyx_mm[0]
+    return tuple(int(np.abs(stack.along_mm - place_mm).argmin()) for place_mm in wanted_mm)
 
 
 def straighten(volume: Volume, shear_yx_mm: NDArray[np.float64], *, outside: float) -> Volume:

@@ -23,7 +23,7 @@ class Passed:
 
     path: Path
     why: Literal["not-dicom", "unreadable"]
-    message: str = ""
+    found: str = ""
 
 
 def read_instances(files: Sequence[Path], *, progress: Callable[[int], None]) -> Iterator[Instance | Passed]:
@@ -48,7 +48,7 @@ def _read(path: Path) -> Instance | Passed:
     except NotDicomError:
         return Passed(path, "not-dicom")
     except UnreadableFileError as error:
-        return Passed(path, "unreadable", str(error))
+        return Passed(path, "unreadable", error.found)
 
 
 def _cores() -> int:

@@ -1,35 +1,20 @@
 """From a series of images to its volume, or to the issues that say why there is none; nothing is stacked by guess."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from client.data.checks import Issue, Subject
 from client.data.volume import Quantity, Volume
 from client.dicom import geometry
-from client.dicom.findings import RefusedSeriesError, UnreadableFileError
-from client.dicom.frames import read_planes
+from client.dicom.findings import RefusedSeriesError, SeriesSubject
 from client.dicom.geometry import Stack
-from client.dicom.pixels import stored_frames
-from client.dicom.reading import read_object
-from client.dicom.rescale import Rescale, apply, read_rescales
-from client.dicom.series import Plane, Series
+from client.dicom.repeated_places import keep_one_a_place
+from client.dicom.rescale import LEAST
+from client.dicom.series import Series
+from client.dicom.slices import Place, Slices, places_of, read_slices
 
 FILES: dict[Quantity, str] = {"ct_hu": "ct.nii.gz", "pet_suv": "pet.nii.gz"}
-OUTSIDE: dict[Quantity, float] = {"ct_hu": -1024.0, "pet_suv": 0.0}
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One plane with its values and the header of the object that it is of."""
-
-    plane: Plane
-    values_yx: NDArray[np.float32]
-    header: Dataset
-    rescale: Rescale
+STEP = "export the whole series again"
 
 
 def read_ct(series: Series, subject: Subject) -> tuple[Volume, tuple[Issue, ...]]:
@@ -56,98 +41,83 @@ def read_stored_pet(series: Series, subject: Subject) -> tuple[Volume, tuple[Dat
 def _read(
     series: Series, subject: Subject, quantity: Quantity
 ) -> tuple[Volume, tuple[Dataset, ...], tuple[Issue, ...]]:
-    def tell(code: str, found: str, expected: str, step: str, grade: str = "error") -> Issue:
-        return subject.issue(code, FILES[quantity], found, expected, step, grade=grade, source=series.uid)  # type: ignore[arg-type]
+    about = SeriesSubject(subject, FILES[quantity], series.uid)
+    given = places_of(series, about)
+    _refuse_mismatch(given, about)
+    single, repeated = keep_one_a_place(given, _sort(given), quantity, about)
+    stack = _sort(single)
+    _refuse_layout(stack, about)
+    slices = read_slices([single[index] for index in stack.order], quantity, about)
+    volume, headers = _place(stack, slices, quantity)
+    return volume, headers, (*repeated, *slices.issues, *_tell_layout(stack, about))
 
-    slices = _read_slices(series, subject, quantity)
-    mismatch = geometry.describe_mismatch([each.plane for each in slices])
+
+def _sort(places: tuple[Place, ...]) -> Stack:
+    return geometry.sort_planes([place.plane for place in places])
+
+
+def _place(stack: Stack, slices: Slices, quantity: Quantity) -> tuple[Volume, tuple[Dataset, ...]]:
+    headers = slices.headers
+    if geometry.is_regular(stack):
+        volume = geometry.lay_out(stack, slices.values_zyx, quantity)
+    else:
+        volume = geometry.even_out(stack, slices.values_zyx, quantity)
+        headers = tuple(headers[index] for index in geometry.nearest_planes(stack, volume))
+    shear = geometry.shear_yx(stack)
+    if shear is not None and shear.any():
+        volume = geometry.straighten(volume, shear, outside=LEAST[quantity])
+    return volume, headers
+
+
+def _refuse_mismatch(places: tuple[Place, ...], about: SeriesSubject) -> None:
+    planes = [place.plane for place in places]
+    mismatch = geometry.describe_mismatch(planes) or geometry.describe_impossible(planes[0])
     if mismatch:
-        raise RefusedSeriesError([tell("planes-differ", mismatch, "planes of one stack", "export the series again")])
-    if len(slices) < 2:
-        step = "export the whole series"
-        raise RefusedSeriesError([tell("single-slice", "a single slice", "a stack of slices", step)])
-    stack = geometry.sort_planes([each.plane for each in slices])
-    return _place(stack, slices, quantity, tell)
+        raise RefusedSeriesError([about.issue("planes-differ", mismatch, "planes of one stack", STEP)])
 
 
-def _read_slices(series: Series, subject: Subject, quantity: Quantity) -> list[Slice]:
-    slices: list[Slice] = []
-    issues: list[Issue] = []
-    for instance in series.instances:
-        try:
-            data = read_object(instance.path)
-            planes = read_planes(data)
-            stored = stored_frames(data, instance.path)
-        except UnreadableFileError as error:
-            step = "export the series again"
-            issues.append(
-                subject.issue(
-                    "slice-unreadable", FILES[quantity], str(error), "whole images", step, source=error.source
-                )
-            )
-            continue
-        rescales = read_rescales(data, len(stored))
-        if len(planes) != len(stored) or len(rescales) != len(stored):
-            step = "export the series again"
-            issues.append(
-                subject.issue(
-                    "no-position",
-                    FILES[quantity],
-                    "a slice without position",
-                    "one each",
-                    step,
-                    source=str(instance.path),
-                )
-            )
-            continue
-        del data.PixelData
-        if not all(rescale.usable for rescale in rescales):
-            issues.append(
-                subject.issue(
-                    "no-rescale",
-                    FILES[quantity],
-                    "a slice without rescale",
-                    "a slope and an intercept",
-                    "export the series again",
-                    source=str(instance.path),
-                )
-            )
-            continue
-        for plane, values, rescale in zip(planes, stored, rescales, strict=True):
-            slices.append(Slice(plane, apply(values, rescale).astype(np.float32), data, rescale))
-    if issues:
-        raise RefusedSeriesError(issues)
-    return slices
-
-
-def _place(
-    stack: Stack, slices: Sequence[Slice], quantity: Quantity, tell: Callable[..., Issue]
-) -> tuple[Volume, tuple[Dataset, ...], tuple[Issue, ...]]:
-    if geometry.repeats(stack):
-        found = f"{len(geometry.repeats(stack))} places with more than one slice"
-        step = "export the static or averaged series"
-        raise RefusedSeriesError([tell("slices-repeat", found, "one slice a place", step)])
-    if len(geometry.hidden_gaps_mm(stack)):
-        found = f"a gap of {geometry.hidden_gaps_mm(stack).max():.2f} mm between slices"
-        raise RefusedSeriesError([tell("slices-missing", found, f"{stack.median_gap_mm:.2f} mm", "export all slices")])
+def _refuse_layout(stack: Stack, about: SeriesSubject) -> None:
+    """All reasons for which planes, one a place, form no volume."""
+    if len(stack.order) < 2:
+        raise RefusedSeriesError([about.issue("single-slice", "a single slice", "a stack of slices", STEP)])
+    issues = []
+    hidden_mm = geometry.hidden_gaps_mm(stack)
+    if len(hidden_mm):
+        found = f"{len(hidden_mm)} gap(s) of up to {hidden_mm.max():.2f} mm between slices, {_where(stack)}"
+        issues.append(about.issue("slices-missing", found, f"slices every {stack.median_gap_mm:.2f} mm", STEP))
     shear = geometry.shear_yx(stack)
     if shear is None:
-        found = "slices that are shifted against each other"
-        raise RefusedSeriesError([tell("slices-shifted", found, "a straight stack", "export the series again")])
-    planes_zyx = np.stack([slices[index].values_yx for index in stack.order])
-    headers = tuple(slices[index].header for index in stack.order)
-    issues: list[Issue] = []
-    if geometry.is_regular(stack):
-        volume = geometry.lay_out(stack, planes_zyx, quantity)
-    else:
-        volume = geometry.even_out(stack, planes_zyx, quantity)
-        found = f"gaps between slices from {stack.gaps_mm.min():.2f} to {stack.gaps_mm.max():.2f} mm"
-        expected = f"{stack.median_gap_mm:.2f} mm everywhere"
-        issues.append(tell("slices-uneven", found, expected, "it was interpolated; export all slices", "warning"))
-        places = np.arange(volume.shape_zyx[0]) * stack.median_gap_mm
-        headers = tuple(headers[int(np.abs(stack.along_mm - place).argmin())] for place in places)
-    if shear.any():
-        volume = geometry.straighten(volume, shear, outside=OUTSIDE[quantity])
-        found = f"a tilted gantry ({np.degrees(np.arctan(np.linalg.norm(shear))):.1f} degrees)"
-        issues.append(tell("tilted", found, "an upright stack", "it was resampled", "warning"))
-    return volume, headers, tuple(issues)
+        found = "slices that are shifted sideways against each other"
+        issues.append(about.issue("slices-shifted", found, "a stack along one line", STEP))
+    elif shear.any() and not geometry.is_regular(stack):
+        found = "a tilted stack with uneven gaps between slices"
+        issues.append(about.issue("tilted-uneven", found, "one of both at most", STEP))
+    if issues:
+        raise RefusedSeriesError(issues)
+
+
+def _tell_layout(stack: Stack, about: SeriesSubject) -> list[Issue]:
+    """What was tolerated or resampled."""
+    issues = []
+    expected = f"slices every {stack.median_gap_mm:.2f} mm"
+    if not geometry.is_regular(stack):
+        low_mm, high_mm = stack.gaps_mm.min(), stack.gaps_mm.max()
+        found = f"gaps of {low_mm:.2f} to {high_mm:.2f} mm between slices, {_where(stack)}"
+        step = "the volume was interpolated there; export all slices if some are missing"
+        issues.append(about.issue("slices-uneven", found, expected, step, grade="warning"))
+    elif geometry.jitter_mm(stack) > max(geometry.SAME_PLACE_MM, geometry.TOLD_JITTER * stack.median_gap_mm):
+        found = f"slices up to {geometry.jitter_mm(stack):.3f} mm beside their regular places"
+        issues.append(about.issue("slices-jitter", found, expected, "nothing to do", grade="note"))
+    shear = geometry.shear_yx(stack)
+    if shear is not None and shear.any():
+        found = f"a gantry tilted by {np.degrees(np.arctan(np.linalg.norm(shear))):.1f} degrees"
+        step = "nothing to do: it was resampled to an upright grid"
+        issues.append(about.issue("tilted", found, "an upright stack", step, grade="warning"))
+    return issues
+
+
+def _where(stack: Stack) -> str:
+    """Where gaps are not the median one, in mm from the first slice; the first few of them."""
+    odd = np.flatnonzero(np.abs(stack.gaps_mm - stack.median_gap_mm) > geometry.TOLERANCE * stack.median_gap_mm)
+    places = ", ".join(f"{stack.along_mm[index]:.1f}" for index in odd[:5])
+    return f"after {places} mm from the first" + (" and more" if len(odd) > 5 else "")

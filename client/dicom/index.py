@@ -97,7 +97,7 @@ def _tell_passed(passed: Sequence[Passed]) -> Iterator[Issue]:
     for each in passed:
         if each.why == "unreadable":
             yield find_in_archive(
-                "file-unreadable", each.message, "a whole DICOM file", "export it again", grade="warning",
+                "file-unreadable", each.found, "a whole DICOM file", "export it again", grade="warning",
                 source=str(each.path),
             )  # fmt: skip
     others = Counter(each.why for each in passed)["not-dicom"]

@@ -6,11 +6,12 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from client.dicom.frames import items, read_planes
+from client.dicom.frames import PLANE_KEYWORDS, items, read_planes
 from client.dicom.reading import read_elements
 from client.dicom.series import Instance
 
 KEYWORDS: Final = (
+    *PLANE_KEYWORDS,
     "SOPClassUID",
     "SOPInstanceUID",
     "StudyInstanceUID",
@@ -31,15 +32,8 @@ KEYWORDS: Final = (
     "CorrectedImage",
     "AttenuationCorrected",
     "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "PixelSpacing",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
     "ReferencedFrameOfReferenceSequence",
     "ReferencedSeriesSequence",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
 )
 
 

@@ -26,6 +26,8 @@ DESCRIBING = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
 )
+KEYWORDS = (*DESCRIBING, "NumberOfFrames")
+"""What `stored_frames` reads beside the pixels."""
 BITS = (8, 16, 32)
 
 
@@ -102,4 +104,4 @@ def _within_bits(
 
 
 def _damage(found: str, source: Path) -> UnreadableFileError:
-    return UnreadableFileError(f"{found}; export the image again", str(source))
+    return UnreadableFileError(found, str(source))

@@ -44,6 +44,11 @@ def read_elements(path: Path, keywords: Sequence[str]) -> Dataset:
     return _read(path, stop_before_pixels=True, keywords=list(keywords))
 
 
+def read_image(path: Path, keywords: Sequence[str]) -> Dataset:
+    """The named elements and the pixels; raises as `read_header`."""
+    return _read(path, stop_before_pixels=False, keywords=[*keywords, "PixelData"])
+
+
 def _read(path: Path, *, stop_before_pixels: bool, keywords: list[str] | None = None) -> Dataset:
     try:
         with path.open("rb") as stream:
@@ -51,15 +56,14 @@ def _read(path: Path, *, stop_before_pixels: bool, keywords: list[str] | None = 
             return _parse(stream, stop_before_pixels=stop_before_pixels, keywords=keywords, whole=whole)
     except OSError as error:
         raise UnreadableFileError(
-            f"a file cannot be opened: {error.strerror}; check its permissions", str(path)
+            f"a file that cannot be opened ({error.strerror or 'unknown reason'})", str(path)
         ) from error
     except UnreadableFileError:
         raise
     except InvalidDicomError as error:
-        raise NotDicomError("a file is not DICOM; nothing to do", str(path)) from error
+        raise NotDicomError("a file that is not DICOM", str(path)) from error
     except Exception as error:  # pydicom raises whatever a damaged length or value leads it to, some forty kinds
-        message = f"a file cannot be read as DICOM ({type(error).__name__}); export it again"
-        raise UnreadableFileError(message, str(path)) from error
+        raise UnreadableFileError(f"a damaged file ({type(error).__name__})", str(path)) from error
 
 
 def _begins_as_dicom(stream: BinaryIO, path: Path) -> bool:
@@ -67,11 +71,11 @@ def _begins_as_dicom(stream: BinaryIO, path: Path) -> bool:
     start = stream.read(PREFIX_AT + len(PREFIX))
     stream.seek(0)
     if not start:
-        raise UnreadableFileError("a file is empty; export it again", str(path))
+        raise UnreadableFileError("an empty file", str(path))
     if start[PREFIX_AT:] == PREFIX:
         return True
     if not start.startswith(FIRST_GROUPS):
-        raise NotDicomError("a file is not DICOM; nothing to do", str(path))
+        raise NotDicomError("a file that is not DICOM", str(path))
     return False
 
 

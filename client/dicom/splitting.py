@@ -5,18 +5,17 @@ large enough to be a stack is a series of its own; a smaller one cannot be told 
 A CT that passes the same positions several times, such as in phases of contrast, is one series for each acquisition.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
 from client.data.checks import Issue
 from client.dicom.findings import find_in_archive
+from client.dicom.geometry import describe_mismatch
 from client.dicom.series import Instance, Kind, Series
 
 FEWEST_PLANES = 5
 """What is fewer is no stack beside a larger one."""
-DECIMALS = 3
 POSITION_DECIMALS_MM = 1
 
 
@@ -41,23 +40,30 @@ def split(kind: Kind, instances: Sequence[Instance]) -> tuple[list[Series], list
 
 
 def _group(instances: Sequence[Instance]) -> list[list[Instance]]:
-    groups: dict[tuple[object, ...], list[Instance]] = defaultdict(list)
+    """Instances that may be stacked; one that does not say where it lies goes with most, to be refused with them."""
+    groups: list[list[Instance]] = []
     for instance in instances:
-        groups[_key(instance)].append(instance)
-    return list(groups.values())
+        if instance.planes:
+            fitting = (group for group in groups if _alike(group[0], instance))
+            group = next(fitting, None)
+            if group is None:
+                groups.append([instance])
+            else:
+                group.append(instance)
+    lost = [instance for instance in instances if not instance.planes]
+    if not groups:
+        return [lost]
+    max(groups, key=len).extend(lost)
+    return groups
 
 
-def _key(instance: Instance) -> tuple[object, ...]:
-    same = (instance.sop_class_uid, instance.image_type[:3], instance.reconstruction, instance.frame_of_reference_uid)
-    if not instance.planes:
-        return (*same, None)
-    plane = instance.planes[0]
-    return (*same, _round(plane.orientation), _round(plane.spacing_yx_mm), plane.shape_yx)
+def _alike(one: Instance, other: Instance) -> bool:
+    return _facts(one) == _facts(other) and not describe_mismatch([one.planes[0], other.planes[0]])
 
 
-def _round(values: Sequence[float]) -> tuple[float, ...]:
-    """Rounded, with one zero: -0.0 and 0.0 are one direction."""
-    return tuple(float(value) + 0.0 for value in np.round(values, DECIMALS))
+def _facts(instance: Instance) -> tuple[object, ...]:
+    kind = (instance.sop_class_uid, instance.image_type[:3], instance.reconstruction, instance.corrections)
+    return (*kind, instance.frame_of_reference_uid)
 
 
 def _by_acquisition(stack: list[Instance]) -> list[list[Instance]]:
