@@ -1,0 +1,162 @@
+"""To which moment the values of a PET are corrected for decay, and what is left of the dose by then.
+
+    A(t) = D 2^(-(t - t0) / h),     D the dose injected at t0, h the half-life.
+
+Decay Correction (0054,1102), PS3.3 C.8.9.1, says what t is:
+
+    ADMIN  t = t0: the dose is not decayed.
+    START  t is the start of the scan, one moment for all slices, whatever the bed position they were acquired in.
+    NONE   t is, for each slice, the time at which its activity was the mean of its frame: acquisition time + m.
+
+    m = (1 / l) ln(l T / (1 - exp(-l T))),     l = ln 2 / h, T the Actual Frame Duration (0018,1242).
+
+The start of the scan is the Series Date and Time, unless these are after the first acquisition: series that were
+processed later, at scanners of GE above all, carry the time of processing there. Then it is, in this order: GE's
+private scan date and time (0009,xx0D of GEMS_PETD_01); acquisition time - Frame Reference Time (0054,1300) + m, where
+the slices agree on it; the first acquisition of the series, with a warning. Source: the vendor-neutral pseudo-code for
+SUV of the Quantitative Imaging Biomarkers Alliance (QIBA wiki, "Standardized Uptake Value (SUV)").
+"""
+
+import datetime as dt
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+from pydicom.valuerep import DT
+
+from client.data.checks import Issue, Subject
+from client.dicom.clock import read_moment
+from client.dicom.injection import MOST_HALF_LIVES, Injection
+from client.dicom.numbers import PET, name, number
+
+GE_CREATOR = "GEMS_PETD_01"
+ROUNDED_S = 1.0
+AGREEING_S = 5.0
+DOUBTFUL_S = 60.0
+USUAL_LEAD_S = 600.0
+
+
+@dataclass(frozen=True)
+class ScanStart:
+    """The moment that values with Decay Correction START refer to; None where it cannot be told."""
+
+    moment: dt.datetime | None
+    issues: tuple[Issue, ...] = ()
+
+
+def doses_bq(
+    headers: Sequence[Dataset], injection: Injection, decay: str, subject: Subject
+) -> tuple[tuple[float, ...], tuple[Issue, ...]]:
+    """What is left of the dose at the moment that each slice refers to; empty where that cannot be told.
+
+    decay: "START" or "NONE"; with "ADMIN" the dose is not decayed.
+    """
+    if decay == "START":
+        start = find_scan_start(headers, injection.half_life_s, subject)
+        moments: list[dt.datetime | None] = [start.moment] * len(headers)
+        issues = start.issues
+    else:
+        moments = [_mean_moment(header, injection.half_life_s) for header in headers]
+        issues = ()
+    known = [moment for moment in moments if moment is not None]
+    if len(known) < len(headers):
+        return (), (*issues, _missing_times(decay, subject))
+    delays = {moment: _delay_s(injection, moment) for moment in set(known)}
+    wrong = [delay for delay in delays.values() if not 0 <= delay <= MOST_HALF_LIVES * injection.half_life_s]
+    if wrong:
+        return (), (*issues, _wrong_delay(wrong[0], injection, subject))
+    left = {moment: injection.dose_bq * 2 ** (-delay / injection.half_life_s) for moment, delay in delays.items()}
+    return tuple(left[moment] for moment in known), issues
+
+
+def find_scan_start(headers: Sequence[Dataset], half_life_s: float, subject: Subject) -> ScanStart:
+    """The start of the scan, with a warning where the header contradicts itself."""
+    acquired = [moment for header in headers if (moment := read_moment(header, "Acquisition"))]
+    series = read_moment(headers[0], "Series")
+    if not acquired:
+        return ScanStart(None)
+    first, computed = min(acquired), _computed_start(headers, half_life_s)
+    if series and series <= first + dt.timedelta(seconds=ROUNDED_S):
+        return ScanStart(series, _doubts(series, computed, first, half_life_s, subject))
+    private = _ge_scan_start(headers[0])
+    if private:
+        return ScanStart(private, _doubts(private, computed, first, half_life_s, subject))
+    if computed:
+        return ScanStart(computed)
+    found = "a series time after the first acquisition, and no other time of the start of the scan"
+    step = "compare one SUV with that of a clinical workstation; the first acquisition is taken"
+    issue = subject.issue(
+        "pet-scan-start", PET, found, "the series time at the start of the scan", step, grade="warning"
+    )
+    return ScanStart(first, (issue,))
+
+
+def mean_time_s(duration_s: float, half_life_s: float) -> float:
+    """m above: when, after the start of a frame, the activity is the frame's mean."""
+    rate = math.log(2) / half_life_s * duration_s
+    return duration_s / rate * math.log(rate / -math.expm1(-rate))
+
+
+def _doubts(
+    start: dt.datetime, computed: dt.datetime | None, first: dt.datetime, half_life_s: float, subject: Subject
+) -> tuple[Issue, ...]:
+    """A warning where the frames say another start, or where none do and the scan began long after that start."""
+    apart_s = abs((start - computed).total_seconds()) if computed else 0.0
+    lead_s = (first - start).total_seconds() if not computed else 0.0
+    if apart_s <= DOUBTFUL_S and lead_s <= USUAL_LEAD_S:
+        return ()
+    seconds = max(apart_s, lead_s)
+    what = "the start that its frame reference times give" if computed else "the first acquisition"
+    found = f"a series time {seconds:.0f} s from {what}, which is {2 ** (seconds / half_life_s) - 1:.0%} of SUV"
+    step = "compare one SUV with that of a clinical workstation; the series time is taken"
+    return (subject.issue("pet-scan-start", PET, found, "times that agree", step, grade="warning"),)
+
+
+def _computed_start(headers: Sequence[Dataset], half_life_s: float) -> dt.datetime | None:
+    """The start as the frames' reference times give it; None where they have none or do not agree."""
+    starts = []
+    for header in headers:
+        moment, offset_ms = _mean_moment(header, half_life_s), number(header, "FrameReferenceTime")
+        if moment is None or not offset_ms or offset_ms < 0:
+            return None
+        starts.append(moment - dt.timedelta(milliseconds=offset_ms))
+    if (max(starts) - min(starts)).total_seconds() > AGREEING_S:
+        return None
+    return statistics.median_low(starts)
+
+
+def _mean_moment(header: Dataset, half_life_s: float) -> dt.datetime | None:
+    acquired, duration_ms = read_moment(header, "Acquisition"), number(header, "ActualFrameDuration")
+    if acquired is None or not duration_ms or duration_ms < 0:
+        return None
+    return acquired + dt.timedelta(seconds=mean_time_s(duration_ms / 1000, half_life_s))
+
+
+def _ge_scan_start(header: Dataset) -> dt.datetime | None:
+    try:
+        value = header.private_block(0x0009, GE_CREATOR)[0x0D].value
+        text = value.decode("ascii") if isinstance(value, bytes) else str(value)
+        moment = DT(text.strip("\0 ")) if text.strip("\0 ") else None
+    except (KeyError, UnicodeDecodeError, ValueError):
+        return None
+    return dt.datetime.combine(moment.date(), moment.time()) if moment is not None else None
+
+
+def _delay_s(injection: Injection, moment: dt.datetime) -> float:
+    return (moment - injection.started(moment)).total_seconds()
+
+
+def _missing_times(decay: str, subject: Subject) -> Issue:
+    needed = [name("AcquisitionDate"), name("AcquisitionTime")]
+    needed += [name("ActualFrameDuration")] if decay == "NONE" else []
+    step = "export the PET with its times"
+    return subject.issue("pet-times", PET, f"slices without {', '.join(needed)}", "these in each slice", step)
+
+
+def _wrong_delay(delay_s: float, injection: Injection, subject: Subject) -> Issue:
+    found = f"a scan {delay_s / 60:.0f} min after the injection"
+    expected = f"0 to {MOST_HALF_LIVES * injection.half_life_s / 60:.0f} min, ten half-lives"
+    step = f"correct {name('RadiopharmaceuticalStartDateTime')}, or the times of the series, in the PACS"
+    return subject.issue("pet-times", PET, found, expected, step)
