@@ -57,7 +57,8 @@ def evaluate(
     wanted = parse_setting(modalities) if modalities else None
     manifest = scan_folder(data, wanted, store.settings.labels)
     for issue in manifest.all_issues:
-        typer.echo(issue.message, err=True)
+        if issue.grade != "note":
+            typer.echo(issue.message, err=True)
     routed = RoutedModels(store, row, device=device) if adapter == ROUTED else None
     model_for = routed.model_for if routed else one_for_all(load_adapter(store, row, adapter, version, device=device))
     scores = []

@@ -1,30 +1,36 @@
 """`concilium-center check`: what is in a folder, with all its issues, before anything is joined or trained."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from client.cli.study_part import CenterPart, read_study_part
-from client.data.label_checks import raise_if_mislabelled, raise_if_unlearnable, training_issues
-from client.data.manifest import Case, Manifest, raise_if_unusable
+from client.cli.check_view import CheckResult, print_json, print_text
+from client.cli.study_part import CenterPart, StudyPart, read_study_part
+from client.data.census import PARTS, count_cases, expect_folders, read_expected
+from client.data.checks import Issue, Subject
+from client.data.label_checks import to_mend
+from client.data.manifest import Case, Manifest
+from client.data.requirements import expectation_issues, study_issues
 from client.data.scan import scan_center
 from client.data.split import parts
+from client.home.center_home import DEFAULT_MINIMUM_CASES
+from protocol.errors import CaseError, ConciliumError
 from protocol.messages.instruction import Part
 from protocol.messages.labels import Labels
 from protocol.messages.settings import StudySettings
-from protocol.modalities import IMAGES, ModalitySetting, modalities_in
+from protocol.modalities import IMAGES, Modality, ModalitySetting, modalities_in
 from protocol.tasks import TaskName
+
+if TYPE_CHECKING:
+    from client.learning.round_cost import RoundCost
+
+__all__ = ["COLUMNS", "PARTS", "check"]
 
 UNKNOWN = "-"
 Columns = Mapping[str, Callable[[Case], str]]
-
-PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
 def check(
@@ -32,52 +38,116 @@ def check(
     modalities: Annotated[
         ModalitySetting | None, typer.Option(help="What the center offers; as the study says, ct+pet without one.")
     ] = None,
-    study: Annotated[Path | None, typer.Option(help="The study file; labels and EHR are checked too.")] = None,
+    study: Annotated[
+        Path | None, typer.Option(help="The study file: labels, EHR and all that it needs of a center are checked too.")
+    ] = None,
     center: Annotated[str, typer.Option(help="The center's name in the study; that of the folder by default.")] = "",
+    minimum_cases: Annotated[
+        int, typer.Option(min=1, help="As for `join`: fewest cases behind what leaves; tells what would be withheld.")
+    ] = DEFAULT_MINIMUM_CASES,
+    expected: Annotated[
+        str, typer.Option(help="How many cases there must be: a number, or a file with a case a line or column `case`.")
+    ] = "",
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Run a few steps of each stage here; tell memory and minutes a round.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with everything.")] = False,
 ) -> None:
-    """Read every case and list all issues; exits with 1 when no case can be used or the labels allow no study."""
-    offered = modalities_in(modalities) if modalities else ()
-    if study is None:
-        _show(scan_center(data.name, [data], offered or IMAGES), None, {})
-        return
-    part = read_study_part(study)
-    name = center or data.resolve().name
-    own = part.center(name) if center or not offered else part.centers.get(name, CenterPart())
-    settings = part.settings
-    manifest = scan_center(name, [data], offered or own.modalities, settings.labels, own.rows)
-    seed = settings.seed if settings.split.seed is None else settings.split.seed
-    _show(manifest, settings, parts(manifest, seed=seed, split=settings.split, tasks=settings.tasks))
+    """Read every case and tell all that is wrong, graded: an error leaves its case out, a warning or note does not.
+
+    Exit code 0: the cases can be used, and the study has what it needs. 1: no case can be used, a requirement of the
+    study is not met, or fewer cases than --expected. 2: an option that cannot be.
+    """
+    part = read_study_part(study) if study else None
+    if estimate and part is None:
+        raise typer.BadParameter("--estimate needs --study, which says what a round is")
+    result = examine(data, modalities_in(modalities) if modalities else (), part, center, minimum_cases, expected)
+    if estimate and part and not result.hindrances:
+        result = add_estimates(result, part)
+    show = print_json if as_json else print_text
+    show(result, _targets(part.settings if part else None))
+    if result.hindrances:
+        raise typer.Exit(1)
 
 
-def _show(manifest: Manifest, settings: StudySettings | None, drawn: Mapping[str, Part]) -> None:
-    """Print every case and issue, then the counts.
+def examine(
+    data: Path, offered: Collection[Modality], part: StudyPart | None, center: str, minimum_cases: int, expected: str
+) -> CheckResult:
+    """Everything that is found about a folder, for a study or for none.
 
     Raises:
-        CaseError: no case can be used.
-        LabelError: no study can begin with the labels.
+        CaseError: what `--expected` names cannot be read.
+        StudyError: the study has no such center.
     """
-    Console().print(case_table(manifest, settings))
-    raise_if_mislabelled(manifest)
-    raise_if_unusable(manifest)
+    name, own = center or data.resolve().name, CenterPart()
+    if part:
+        own = part.center(name) if center or not offered else part.centers.get(name, CenterPart())
+    settings = part.settings if part else None
+    modalities = tuple(offered) or (own.modalities if part else IMAGES)
+    manifest = scan_center(name, [data], modalities, settings.labels if settings else None, own.rows)
+    drawn = _parts(manifest, settings) if settings else {}
+    wanted = read_expected(expected) if expected else expect_folders(manifest, _converted(data))
+    asked = study_issues(manifest, drawn, settings, modalities, minimum_cases) if settings else []
     if settings:
-        raise_if_unlearnable(manifest, drawn, settings)
-    for issue in [*manifest.issues, *(training_issues(manifest, drawn, settings) if settings else ())]:
-        typer.echo(issue.message, err=True)
-    if settings:
-        counts = Counter(drawn.values())
-        typer.echo(", ".join(f"{part} {counts[part]}" for part in PARTS))
-    typer.echo(f"{len(manifest.usable)} of {len(manifest.cases)} case(s) can be used; digest {manifest.digest}")
+        asked += model_issues(manifest, settings)
+    asked += expectation_issues(manifest, wanted, required=bool(expected))
+    issues = tuple(dict.fromkeys([*manifest.all_issues, *asked]))
+    census = count_cases(manifest, issues, drawn, settings.labels if settings else Labels(), wanted)
+    return CheckResult(manifest, issues, tuple(_hindrances(manifest, asked)), census, drawn)
 
 
-def case_table(manifest: Manifest, settings: StudySettings | None) -> Table:
-    """A row for each case: what it has, with the targets of the study's tasks, and what is wrong."""
-    targets = _targets(settings)
-    table = Table("case", "modalities", *targets, "usable", "issues")
-    for case in manifest.cases:
-        cells = [show(case) for show in targets.values()]
-        issues = "\n".join(issue.message for issue in case.issues)
-        table.add_row(case.name, "+".join(case.modalities), *cells, "yes" if case.usable else "NO", issues)
-    return table
+def _parts(manifest: Manifest, settings: StudySettings) -> Mapping[str, Part]:
+    seed = settings.seed if settings.split.seed is None else settings.split.seed
+    return parts(manifest, seed=seed, split=settings.split, tasks=settings.tasks)
+
+
+def _converted(data: Path) -> Collection[str]:
+    """The ids that a conversion gave, where this user may read its private folder; they name nobody."""
+    from client.convert.identities import default_private, read_private
+
+    try:
+        return read_private(default_private(data)).read_origins()
+    except (CaseError, OSError):
+        return ()
+
+
+def _hindrances(manifest: Manifest, asked: list[Issue]) -> list[Issue]:
+    """What must be mended before a study begins: the center as a whole, its labels, the study's requirements."""
+    found = [*(issue for issue in manifest.issues if issue.fatal), *to_mend(manifest.all_issues)]
+    if not manifest.usable:
+        found += [issue for issue in manifest.all_issues if issue.fatal]
+    return list(dict.fromkeys([*found, *(issue for issue in asked if issue.fatal), *to_mend(asked)]))
+
+
+def model_issues(manifest: Manifest, settings: StudySettings) -> list[Issue]:
+    """Whether the study's model can be built at the study's crop."""
+    from client.learning.assembly import study_specs
+
+    try:
+        study_specs(settings.model_dump_json())
+    except (ConciliumError, ValueError) as error:
+        step = "ask the coordinator: the study file does not fit its own model"
+        expected = f"a network for crops of {'x'.join(map(str, settings.preprocessing.crop_zyx))} voxels"
+        return [Subject(manifest.center, "", Path()).issue("model", settings.model.name, str(error), expected, step)]
+    return []
+
+
+def add_estimates(result: CheckResult, part: StudyPart) -> CheckResult:
+    """The result with what each stage of the center takes here; a stage that cannot be measured is an issue."""
+    from client.learning.round_cost import RoundWork, measure_apart
+
+    manifest, costs, issues = result.manifest, list["RoundCost"](), list[Issue]()
+    of_part = {name: tuple(case for case in manifest.usable if result.drawn.get(case.name) == name) for name in PARTS}
+    offered = part.centers.get(manifest.center, CenterPart()).modalities
+    for stage, task, training in part.training_at(manifest.center):
+        work = RoundWork(stage, task, part.settings, training, offered, of_part["train"], of_part["validation"])
+        try:
+            costs.append(measure_apart(work))
+        except ConciliumError as error:
+            step = "ask the coordinator, or add cases that the stage can train on"
+            subject = Subject(manifest.center, "", Path())
+            issues.append(subject.issue("stage", stage, str(error), "a stage that trains here", step, grade="warning"))
+    return result.with_estimates(costs, issues)
 
 
 def _targets(settings: StudySettings | None) -> Columns:

@@ -1,17 +1,29 @@
-"""What a center needs to know of a study file before it joins: the settings that will travel, and its own table.
+"""What a center needs to know of a study file before it joins: the settings that will travel, its table, its stages.
 
 The coordinator's reader checks the whole file; this one passes over what concerns the coordinator alone.
 """
 
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from protocol.errors import StudyError
+from protocol.messages.base import Fraction
 from protocol.messages.labels import Labels
-from protocol.messages.settings import Model, Preprocessing, Split, StudySettings, findings
-from protocol.modalities import IMAGES, Modality
+from protocol.messages.settings import (
+    Adapter,
+    Group,
+    Model,
+    Preprocessing,
+    Split,
+    StudySettings,
+    Training,
+    findings,
+)
+from protocol.modalities import IMAGES, Modality, ModalitySetting
+from protocol.stages import StageKind, usual_groups, usual_shares
 from protocol.tasks import TaskName
 
 
@@ -29,9 +41,17 @@ class CenterPart(_Part):
 
 
 class StagePart(_Part):
-    """What a stage trains for; the study's task where it names none."""
+    """What a stage trains for, where and how long; the study's task, and what its kind says, where it names none."""
 
+    name: str = ""
+    kind: StageKind = "adapt"
     task: TaskName | None = None
+    centers: tuple[str, ...] = ()
+    local_steps: PositiveInt = 1
+    batch_size: PositiveInt = 2
+    validate_every: Annotated[int, Field(ge=0)] = 1
+    groups: tuple[Group, ...] = ()
+    modality_shares: dict[ModalitySetting, Fraction] = {}
 
 
 class StudyPart(_Part):
@@ -42,6 +62,7 @@ class StudyPart(_Part):
     task: TaskName = "segmentation"
     labels: Labels = Labels()
     model: Model
+    adapter: Adapter = Adapter()
     preprocessing: Preprocessing = Preprocessing()
     split: Split = Split()
     centers: dict[str, CenterPart] = {}
@@ -56,6 +77,7 @@ class StudyPart(_Part):
             model=self.model,
             tasks=tuple(dict.fromkeys(stage.task or self.task for stage in self.stages)) or (self.task,),
             labels=self.labels,
+            adapter=self.adapter,
             preprocessing=self.preprocessing,
             split=self.split,
         )
@@ -71,6 +93,25 @@ class StudyPart(_Part):
                 f"study '{self.name}' has no center '{name}'; give --center, one of {', '.join(sorted(self.centers))}"
             )
         return self.centers[name]
+
+    def training_at(self, center: str) -> tuple[tuple[str, TaskName, Training], ...]:
+        """Name, task and settings of a full round of each stage in which a center takes part."""
+        own = [stage for stage in self.stages if center in stage.centers]
+        return tuple((stage.name, stage.task or self.task, self._training(stage)) for stage in own)
+
+    def _training(self, stage: StagePart) -> Training:
+        task = stage.task or self.task
+        offered = {
+            name for center in stage.centers if center in self.centers for name in self.centers[center].modalities
+        }
+        return Training(
+            groups=stage.groups or usual_groups(stage.kind, task),
+            local_steps=stage.local_steps,
+            learning_rate=1e-4,
+            batch_size=stage.batch_size,
+            modality_shares=stage.modality_shares or usual_shares(stage.kind, task, offered),
+            validate_first=bool(stage.validate_every),
+        )
 
 
 def read_study_part(path: Path) -> StudyPart:

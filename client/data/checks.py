@@ -62,10 +62,10 @@ class Subject:
         self, code: str, file: str, found: str, expected: str, step: str, *, grade: Grade = "error", source: str = ""
     ) -> Issue:
         """One issue in the form: who, where, found, expected, what to do."""
-        place = self.folder / file if file else self.folder
+        place = "" if self.folder == Path() else f" ({self.folder / file if file else self.folder})"
         named = {"center": self.center, "case": self.case}
         who = ", ".join(f"{kind} '{name}'" for kind, name in named.items() if name)
-        message = f"{who}: {file or 'folder'}: found {found}, expected {expected}; {step} ({place})"
+        message = f"{who}: {file or 'folder'}: found {found}, expected {expected}; {step}{place}"
         return Issue(code, self.case, message, grade, file, step, source)
 
 

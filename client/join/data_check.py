@@ -79,10 +79,13 @@ def _tasks(situation: Situation) -> tuple[TaskName, ...]:
 
 
 def _keep_list(situation: Situation, manifest: "Manifest") -> Path | None:
-    """Every issue, in a file that stays at the center; None where the home is not made yet."""
+    """Every issue, errors first, in a file that stays at the center; None where the home is not made yet."""
+    from client.data.checks import GRADES
+
     issues = list(dict.fromkeys([*manifest.all_issues, *situation.faults_of_labels]))
     if not situation.home.trainer.is_dir() or not issues:
         return None
     path = situation.home.trainer / "data-check.txt"
-    write_private(path, "".join(f"{issue.message}\n" for issue in issues).encode())
+    graded = sorted(issues, key=lambda issue: GRADES.index(issue.grade))
+    write_private(path, "".join(f"{issue.grade}: {issue.message}\n" for issue in graded).encode())
     return path

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
+from client.data.checks import Grade
 from client.data.label_checks import raise_if_mislabelled, raise_if_unlearnable
 from client.data.labelled_cases import NO_ROWS, Rows
 from client.data.manifest import Manifest, raise_if_unusable
@@ -22,6 +23,7 @@ from protocol.modalities import IMAGES, Modality
 logger = logging.getLogger(__name__)
 
 PREPARED_CASES = 64
+LEVELS: Mapping[Grade, int] = {"error": logging.ERROR, "warning": logging.WARNING, "note": logging.INFO}
 
 
 class Cases:
@@ -94,7 +96,7 @@ class Cases:
         raise_if_mislabelled(manifest)
         raise_if_unusable(manifest)
         for issue in manifest.all_issues:
-            logger.warning("%s", issue.message)
+            logger.log(LEVELS[issue.grade], "%s", issue.message)
         return manifest
 
     def _prepare(self, settings: Preprocessing, name: str) -> PreparedCase:

@@ -27,7 +27,7 @@ def test_the_settings_have_the_schema_and_every_task_once(tmp_path: Path) -> Non
 def test_a_whole_study_file_says_the_same_as_to_the_coordinator(tmp_path: Path) -> None:
     path = write_study(tmp_path / "study.toml")
     part, whole = read_study_part(path), read_study(path)
-    for name in ("study", "seed", "tasks", "labels", "preprocessing", "split"):
+    for name in ("study", "seed", "tasks", "labels", "adapter", "preprocessing", "split"):
         assert getattr(part.settings, name) == getattr(whole.settings, name)
     assert {name: center.modalities for name, center in part.centers.items()} == {
         name: center.modalities for name, center in whole.centers.items()
@@ -52,3 +52,18 @@ def test_what_concerns_the_data_must_be_right(tmp_path: Path, text: str, told: s
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"none\.toml cannot be read"):
         read_study_part(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("center", ["center-a", "center-d"])
+def test_the_rounds_of_a_center_are_those_that_the_coordinator_asks_for(tmp_path: Path, center: str) -> None:
+    """Its roles, rates and local terms differ from round to round, and cost nothing."""
+    path = write_study(tmp_path / "study.toml")
+    whole = read_study(path)
+    stages = {stage.name: stage for stage in whole.stages if center in stage.centers}
+    found = read_study_part(path).training_at(center)
+    assert [name for name, _, _ in found] == list(stages)
+    for name, task, training in found:
+        asked = whole.training_in(stages[name], 0)
+        assert task == stages[name].task
+        for field in ("groups", "local_steps", "batch_size", "modality_shares", "validate_first"):
+            assert getattr(training, field) == getattr(asked, field)

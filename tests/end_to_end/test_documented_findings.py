@@ -1,0 +1,48 @@
+"""Every code of a finding stands in docs/data.md, and every code there is one that the program gives."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+from client.data.checks import GRADES, NO_IMAGE
+from client.data.labels import CellCode
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs" / "data.md"
+ROOMS = ("data", "cli")
+TELL = {"issue", "Issue", "_about", "_tell"}
+"""What a finding is made by; its code comes first."""
+ROW = re.compile(r"^\| ((?:`[\w-]+`(?:, )?)+) \| (.+?) \|", re.MULTILINE)
+SECTION = "## What is checked"
+
+
+def codes_in_source(*rooms: str) -> Iterator[str]:
+    """The codes that the modules of these rooms give as literals, and those that stand in a type or a constant."""
+    yield from (NO_IMAGE, *get_args(CellCode))
+    for room in rooms:
+        for path in sorted((ROOT / "client" / room).rglob("*.py")):
+            calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+            for call in calls:
+                name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+                first = call.args[0] if call.args else None
+                if name in TELL and isinstance(first, ast.Constant):
+                    yield str(first.value)
+
+
+def documented() -> dict[str, str]:
+    """Code -> the words about its grade."""
+    section = DOCUMENT.read_text().split(SECTION)[1]
+    return {code: grade for codes, grade in ROW.findall(section) for code in re.findall(r"[\w-]+", codes)}
+
+
+def test_every_code_is_documented_with_its_grade() -> None:
+    found = documented()
+    assert sorted(set(codes_in_source(*ROOMS)) - set(found)) == []
+    assert [code for code, grade in found.items() if not any(word in grade for word in GRADES)] == []
+
+
+def test_every_documented_code_is_given() -> None:
+    rooms = sorted(path.name for path in (ROOT / "client").iterdir() if path.is_dir())
+    assert sorted(set(documented()) - set(codes_in_source(*rooms))) == []
