@@ -205,11 +205,12 @@ def _fill_slices(planes: Sequence[_Plane], grid: OnGrid) -> tuple[NDArray[np.uin
         if between and not dense:
             low, high = levels[above - 1], levels[above]
             mask[index] = _interpolate(filled[above - 1], filled[above], (index - low) / (high - low), grid)
-            bridged += min(index - low, high - index) > tolerance
+            bridged += int(min(index - low, high - index) > tolerance)
             continue
-        nearest = int(np.abs(levels - index).argmin())
-        if -reach + TIE < levels[nearest] - index <= reach + TIE:
-            mask[index] = filled[nearest]
+        offsets = levels - index
+        near = np.flatnonzero((offsets > TIE - reach) & (offsets <= TIE + reach))
+        if near.size:
+            mask[index] = filled[near[np.abs(offsets[near]).argmin()]]
     return mask, bridged
 
 

@@ -12,9 +12,13 @@ Decay Correction (0054,1102), PS3.3 C.8.9.1, says what t is:
 
 The start of the scan is the Series Date and Time, unless these are after the first acquisition: series that were
 processed later, at scanners of GE above all, carry the time of processing there. Then it is, in this order: GE's
-private scan date and time (0009,xx0D of GEMS_PETD_01); acquisition time - Frame Reference Time (0054,1300) + m, where
-the slices agree on it; the first acquisition of the series, with a warning. Source: the vendor-neutral pseudo-code for
-SUV of the Quantitative Imaging Biomarkers Alliance (QIBA wiki, "Standardized Uptake Value (SUV)").
+private scan date and time (0009,xx0D of GEMS_PETD_01); acquisition time + m - o, where the slices agree on it; the
+first acquisition of the series, with a warning. o is the Frame Reference Time (0054,1300), or h log2 of the Decay
+Factor (0054,1321), which say how long after the start the activity of a frame was its mean. Where they contradict the
+series time, that is a warning too.
+
+Sources: PS3.3 C.8.9.1.1.5 and C.8.9.4.1.5; the vendor-neutral pseudo-code for SUV of the Quantitative Imaging
+Biomarkers Alliance (QIBA wiki, "Standardized Uptake Value (SUV)").
 """
 
 import datetime as dt
@@ -114,14 +118,22 @@ def _doubts(
     return (subject.issue("pet-scan-start", PET, found, "times that agree", step, grade="warning"),)
 
 
+def _offset_s(header: Dataset, half_life_s: float) -> float | None:
+    """Seconds from the start of the scan to the moment of the slice's mean activity; None where nothing says it."""
+    reference_ms, factor = number(header, "FrameReferenceTime"), number(header, "DecayFactor")
+    if reference_ms and reference_ms > 0:
+        return reference_ms / 1000
+    return half_life_s * math.log2(factor) if factor and factor > 1 else None
+
+
 def _computed_start(headers: Sequence[Dataset], half_life_s: float) -> dt.datetime | None:
-    """The start as the frames' reference times give it; None where they have none or do not agree."""
+    """The start as the frames' reference times or decay factors give it; None where they have none or disagree."""
     starts = []
     for header in headers:
-        moment, offset_ms = _mean_moment(header, half_life_s), number(header, "FrameReferenceTime")
-        if moment is None or not offset_ms or offset_ms < 0:
+        moment, offset_s = _mean_moment(header, half_life_s), _offset_s(header, half_life_s)
+        if moment is None or offset_s is None:
             return None
-        starts.append(moment - dt.timedelta(milliseconds=offset_ms))
+        starts.append(moment - dt.timedelta(seconds=offset_s))
     if (max(starts) - min(starts)).total_seconds() > AGREEING_S:
         return None
     return statistics.median_low(starts)
