@@ -77,7 +77,7 @@ def prepare_once(
     name: str, paths: Mapping[File, Path], checksums: Mapping[File, str], settings: Preprocessing, cache: Path
 ) -> PreparedCase:
     """The prepared case, from the cache when the files' contents and the settings are the same."""
-    entry = cache / f"{cache_key(checksums, settings)}.safetensors"
+    entry = cache_entry(checksums, settings, cache)
     if entry.exists():
         try:
             arrays = load_file(entry)
@@ -90,6 +90,11 @@ def prepare_once(
     found = {"ct": case.ct, "pet": case.pet, "gtv": case.targets.get(SEGMENTATION)}
     write_private(entry, save({key: array for key, array in found.items() if array is not None}))
     return case
+
+
+def cache_entry(checksums: Mapping[File, str], settings: Preprocessing, cache: Path) -> Path:
+    """Where a prepared case is kept."""
+    return cache / f"{cache_key(checksums, settings)}.safetensors"
 
 
 def cache_key(checksums: Mapping[File, str], settings: Preprocessing) -> str:

@@ -15,6 +15,7 @@ from client.data.scan import Folder, join_labels, scan_folders
 from client.data.split_file import draw_parts_once, fixed_parts
 from client.data.targets import add_labels
 from client.learning.cancellation import Check
+from client.service.preparation import Job, prepare_missing
 from protocol.messages.instruction import Part
 from protocol.messages.labels import Labels
 from protocol.messages.settings import Preprocessing, StudySettings
@@ -42,6 +43,7 @@ class Cases:
     ) -> None:
         self._center, self._folders, self._modalities, self._home = center, folders, modalities, home
         self._rows = rows
+        self._cache = home / "cache"
         self._scan = cache(self._scan_images)
         self._joined = cache(self._join)
         self._prepared = lru_cache(maxsize=PREPARED_CASES)(self._prepare)
@@ -80,7 +82,10 @@ class Cases:
         """The prepared cases of a part, in name order; `check` is called before each."""
         found = []
         cases = {case.name: case for case in self.manifest(settings).usable}
-        for name in sorted(name for name, of_part in self.split(settings).items() if of_part == part):
+        names = sorted(name for name, of_part in self.split(settings).items() if of_part == part)
+        jobs = [Job(cases[name], settings.preprocessing, self._cache) for name in names if cases[name].paths]
+        prepare_missing(jobs, check)
+        for name in names:
             check()
             images = self._prepared(settings.preprocessing, name) if cases[name].paths else PreparedCase(name)
             found.append(add_labels(images, cases[name].labels))
@@ -101,7 +106,7 @@ class Cases:
 
     def _prepare(self, settings: Preprocessing, name: str) -> PreparedCase:
         found = next(case for folder in self._scan() for case in folder.cases if case.name == name)
-        case = prepare_once(name, found.paths, found.checksums, settings, self._home / "cache")
+        case = prepare_once(name, found.paths, found.checksums, settings, self._cache)
         mask = case.targets.get(SEGMENTATION)
         if mask is not None and not mask.any():
             logger.warning(
