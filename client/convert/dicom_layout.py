@@ -1,12 +1,56 @@
-"""DICOM as `convert` reads it: any tree of files, archives and DICOMDIR, whatever their names."""
+"""DICOM as `convert` reads it: any tree of files, archives and DICOMDIR, whatever their names.
+
+A study of a patient is a case. What is wrong with one of its parts costs that part alone: a case whose PET cannot be
+made SUV goes on with its CT, and one whose contours cannot be told goes on without them. The finding then is a warning
+that says so, since what is left of the case is right; it is an error where nothing is left. A contour is drawn on the
+CT's grid, or on the PET's where the case has no CT.
+"""
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from client.convert.contract import Choices, FoundCase, FoundCases, ReadCase, subject_of
+from client.data.checks import Issue, Subject
+from client.data.conversion import PetValues
+from client.data.volume import Volume
+from client.dicom.findings import RefusedSeriesError
+from client.dicom.image_series import read_ct
+from client.dicom.index import index_source
+from client.dicom.pairing import pair_studies
+from client.dicom.reading import read_header
+from client.dicom.series import PairedStudy
+from client.dicom.suv import read_pet
+from client.dicom.target import Target, read_target
+from protocol.errors import CaseError
+from protocol.modalities import Modality
 
 LOOKED_AT = 2000
 PREAMBLE, MAGIC = 128, b"DICM"
+NAMES: Final = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "OtherPatientIDs",
+    "OtherPatientNames",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "OperatorsName",
+    "InstitutionName",
+    "StudyDate",
+    "SeriesDate",
+    "AcquisitionDate",
+)
+"""Elements whose words no name of a contour and no message may hold outside of the private folder."""
+ROI_NAMES: Final = (
+    ("StructureSetROISequence", "ROIName"),
+    ("SegmentSequence", "SegmentLabel"),
+)
 
 
 def recognize_dicom(source: Path) -> str:
@@ -19,6 +63,130 @@ def recognize_dicom(source: Path) -> str:
         if _is_dicom(path):
             return "it has DICOM files"
     return ""
+
+
+def find_dicom_cases(source: Path, choices: Choices, unpack_to: Path, progress: Callable[[int], None]) -> FoundCases:
+    """The studies of a tree as cases, and what was left out of all of them.
+
+    Raises:
+        StorageError: there is no room to unpack archives.
+    """
+    series, about_files = index_source(source, unpack_to, progress=progress)
+    studies, about_series = pair_studies(series)
+    return FoundCases(tuple(_case(study, choices) for study in studies), (*about_files, *about_series))
+
+
+@dataclass(frozen=True)
+class DicomStudy:
+    """Reads a study; `study` is what it is made of."""
+
+    study: PairedStudy
+    choices: Choices
+
+    def __call__(self, case: str) -> ReadCase:
+        """The study on its own grids, in HU and SUV, with whatever is wrong with its parts."""
+        subject, study = subject_of(case), self.study
+        ct, about_ct = self._read_ct(subject)
+        pet, values, about_pet = self._read_pet(subject)
+        grid = ct or pet
+        target = self._read_target(grid, subject) if grid else Target()
+        issues = (*about_ct, *about_pet, *target.issues)
+        return ReadCase(
+            ct=ct,
+            pet=pet,
+            gtv=target.mask,
+            pet_values=values,
+            contours_from=target.contours_from,
+            rois=target.rois,
+            issues=tuple(_soften(issues)) if grid else issues,
+            origins=_origins(study, target),
+        )
+
+    def name_rois(self) -> tuple[str, ...]:
+        """The names of all contours of the study, as a dry run lists them; none of an object that cannot be read."""
+        names: list[str] = []
+        for path in (path for series in self.study.contours for path in series.paths):
+            try:
+                header = read_header(path)
+            except CaseError:
+                continue
+            words = _words(header)
+            names += [name for name in _roi_names(header) if not words & set(name.split("^"))]
+        return tuple(dict.fromkeys(names))
+
+    def _read_ct(self, subject: Subject) -> tuple[Volume | None, tuple[Issue, ...]]:
+        if self.study.ct is None:
+            return None, ()
+        try:
+            return read_ct(self.study.ct, subject)
+        except RefusedSeriesError as error:
+            return None, error.issues
+
+    def _read_pet(self, subject: Subject) -> tuple[Volume | None, PetValues | None, tuple[Issue, ...]]:
+        if self.study.pet is None:
+            return None, None, ()
+        try:
+            choices = self.choices
+            return read_pet(self.study.pet, subject, kind=choices.suv, declared_suv=choices.declared_suv)
+        except RefusedSeriesError as error:
+            return None, None, error.issues
+
+    def _read_target(self, grid: Volume, subject: Subject) -> Target:
+        images = [series.uid for series in (self.study.ct, self.study.pet) if series]
+        return read_target(self.study.contours, grid, subject, pattern=self.choices.rois, drawn_on=images)
+
+
+def _case(study: PairedStudy, choices: Choices) -> FoundCase:
+    reader = DicomStudy(study, choices)
+    images: Mapping[Modality, object] = {"ct": study.ct, "pet": study.pet}
+    parts = [series for series in (study.ct, study.pet, *study.contours) if series]
+    return FoundCase(
+        identity=f"{study.patient_id}\n{study.study_uid}",
+        patient=study.patient_id,
+        files=tuple(path for series in parts for path in series.paths),
+        read=reader,
+        issues=study.issues,
+        modalities=tuple(name for name, series in images.items() if series),
+        name_rois=reader.name_rois,
+    )
+
+
+def _soften(issues: Iterable[Issue]) -> Iterator[Issue]:
+    """Errors of a part that is left out of a case that goes on."""
+    for issue in issues:
+        if issue.fatal:
+            told = f"{issue.message}; the case goes on without {issue.file or 'it'}"
+            yield replace(issue, grade="warning", message=told)
+        else:
+            yield issue
+
+
+def _origins(study: PairedStudy, target: Target) -> dict[str, str | list[str]]:
+    """What later steps need to find the source again, and the words that must not leave."""
+    first = study.ct or study.pet
+    header = read_header(first.paths[0]) if first else Dataset()
+    found: dict[str, str | list[str]] = {
+        "study_uid": study.study_uid,
+        "frame_of_reference_uid": first.frame_of_reference_uid if first else "",
+        "contour_files": [str(path) for path in target.files],
+        "names": sorted(_words(header)),
+    }
+    for name, series in (("ct", study.ct), ("pet", study.pet)):
+        if series:
+            found |= {f"{name}_series_uid": series.uid, f"{name}_files": [str(path) for path in series.paths]}
+    return found
+
+
+def _words(header: Dataset) -> set[str]:
+    """The values that name the patient, the staff or a day."""
+    values = (str(header.get(name) or "").strip() for name in NAMES)
+    return {value for value in values if value}
+
+
+def _roi_names(header: Dataset) -> Iterator[str]:
+    for sequence, name in ROI_NAMES:
+        for item in header.get(sequence) or ():
+            yield str(item.get(name) or "")
 
 
 def _files(source: Path) -> Iterator[Path]:

@@ -7,6 +7,7 @@
     <private>/cases.json  case id -> identity, patient, source, origins
     <private>/issues.json all issues of the last run, with paths and UIDs
     <private>/state.json  what was converted from which files
+    <private>/lock        held by the conversion at work
     <private>/unpacked/   members of zip archives
 
 Folders have mode 0700, files 0600. Two runs with one key give one patient one id, whatever the source.
@@ -17,11 +18,13 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
 from client.data.checks import Issue
@@ -57,6 +60,26 @@ class PrivateFolder:
         """Where archives are unpacked to."""
         return self.path / "unpacked"
 
+    @property
+    def state(self) -> Path:
+        """What was made of which files."""
+        return self.path / "state.json"
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the folder for one conversion.
+
+        Raises:
+            CaseError: another one is at work with it.
+        """
+        try:
+            with FileLock(self.path / "lock", timeout=0, mode=0o600):
+                yield
+        except Timeout as error:
+            raise CaseError(
+                f"another conversion is at work with the private folder {self.path}; wait until it ends"
+            ) from error
+
     def case_id(self, identity: str) -> str:
         """The id of a case, such as "case-k3v7…", from what names it in its source."""
         return f"case-{self._hash(f'case {identity}')}"
@@ -81,6 +104,14 @@ class PrivateFolder:
     def write_issues(self, issues: Sequence[Issue]) -> None:
         """Keep all issues of a run, with their sources."""
         write_private(self.path / "issues.json", json.dumps([asdict(issue) for issue in issues], indent=1).encode())
+
+    def read_issues(self) -> list[Issue]:
+        """What `write_issues` kept; empty before the first run.
+
+        Raises:
+            CaseError: the file is damaged.
+        """
+        return _read(self.path / "issues.json", TypeAdapter(list[Issue]), [])
 
     def _hash(self, text: str) -> str:
         digest = hmac.digest(self.key, text.encode("utf-8", "surrogateescape"), hashlib.sha256)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from client.convert.autopet_layout import find_autopet_cases, recognize_autopet
 from client.convert.contract import Choices, FoundCases
+from client.convert.dicom_layout import find_dicom_cases, recognize_dicom
 from client.convert.hecktor_layout import find_hecktor_cases, recognize_hecktor
 from client.convert.nifti_layout import find_nifti_cases, recognize_nifti
 from client.convert.nnunet_layout import find_nnunet_cases, recognize_nnunet
@@ -41,6 +42,10 @@ def _files(recognize: Callable[[Path], str], find: Callable[[Path, Choices], Fou
 
 
 LAYOUTS: Mapping[Layout, LayoutRow] = {
+    "dicom": LayoutRow(
+        recognize_dicom,
+        lambda search: find_dicom_cases(search.source, search.choices, search.unpack_to, search.progress),
+    ),
     "nifti": _files(recognize_nifti, find_nifti_cases),
     "hecktor": _files(recognize_hecktor, find_hecktor_cases),
     "autopet": _files(recognize_autopet, find_autopet_cases),

@@ -120,6 +120,15 @@ def test_a_damaged_list_of_cases_is_told(tmp_path: Path) -> None:
         private.read_origins()
 
 
+def test_one_conversion_at_a_time_holds_the_folder(tmp_path: Path) -> None:
+    private = open_private(tmp_path / "private")
+    with private.hold(), pytest.raises(CaseError, match="another conversion"), open_private(private.path).hold():
+        pass
+    with private.hold():
+        assert _mode(private.path / "lock") == 0o600
+    assert open_private(private.path) == private
+
+
 def test_the_private_folder_lies_beside_the_data(tmp_path: Path) -> None:
     assert default_private(tmp_path / "data") == tmp_path / "data.private"
 
