@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from client.data.checks import Issue
+from client.data.checks import Grade, Issue
 from client.dicom.archive import list_files
 from client.dicom.directory import check_directory
 from client.dicom.duplicates import keep_one_each
@@ -62,22 +62,17 @@ def group_series(instances: Iterable[Instance]) -> tuple[tuple[Series, ...], tup
 
 
 def _by_kind(members: Sequence[Instance]) -> tuple[dict[Kind, list[Instance]], list[Issue]]:
+    """What a series holds by kind; objects that have no place in a series of images are told as a warning."""
     kept: dict[Kind, list[Instance]] = defaultdict(list)
     left: dict[LeftOut, list[Instance]] = defaultdict(list)
     for member in members:
         kind = classify(member)
         (left[kind] if isinstance(kind, LeftOut) else kept[kind]).append(member)
-    issues = [
-        find_in_archive(
-            why.code,
-            f"a series with {len(those)} {why.what}",
-            "CT, PET, RTSTRUCT or SEG",
-            why.step,
-            grade="warning" if why.code != "not-an-image" else "note",
-            source=those[0].series_uid,
-        )
-        for why, those in left.items()
-    ]
+    issues = []
+    for why, those in left.items():
+        found, expected = f"a series with {len(those)} {why.what}", "CT, PET, RTSTRUCT or SEG"
+        grade: Grade = "warning" if kept and not why.usual else "note"
+        issues.append(find_in_archive(why.code, found, expected, why.step, grade=grade, source=those[0].series_uid))
     return kept, issues
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
+from pydicom import config
 from pydicom.uid import UID
 
 from client.dicom.series import Instance, Kind
@@ -33,25 +34,29 @@ USUAL: Final = "nothing to do, unless it was meant to be an image of a case"
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Why an object is no part of a case: a code, what it is, and what to do."""
+    """Why an object is no part of a case: a code, what it is, what to do, and whether it may lie in a series of images.
+
+    usual: whether scanners put such objects into the series of a CT or PET.
+    """
 
     code: str
     what: str
     step: str = USUAL
+    usual: bool = False
 
 
 def classify(instance: Instance) -> Kind | LeftOut:
     """The kind of the object, or why it is left out."""
     kind = KIND_OF_CLASS.get(instance.sop_class_uid)
     if kind is None:
-        name = UID(instance.sop_class_uid).name if instance.sop_class_uid else ""
+        name = UID(instance.sop_class_uid, config.IGNORE).name if instance.sop_class_uid else ""
         what = f"objects of class '{name}'" if name != instance.sop_class_uid else "objects of an unknown class"
         return LeftOut("not-an-image", what)
     if kind not in MODALITY_OF_KIND:
         return kind
     for value in instance.image_type:
         if value.upper() in LEFT_OUT_BY_TYPE:
-            return LeftOut("not-an-image", LEFT_OUT_BY_TYPE[value.upper()])
+            return LeftOut("not-an-image", LEFT_OUT_BY_TYPE[value.upper()], usual=True)
     if instance.modality != MODALITY_OF_KIND[kind]:
         what = f"{kind.upper()} images whose modality is '{instance.modality[:2]}'"
         return LeftOut("modality-contradicts", what, "correct the Modality, or export it again")

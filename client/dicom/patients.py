@@ -1,7 +1,7 @@
-"""No UID may belong to two patients: whatever does is left out, since nobody can tell whose it is."""
+"""A study belongs to one patient, a series to one study; what does not is left out: nobody can tell whose it is."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from client.data.checks import Issue
@@ -10,24 +10,26 @@ from client.dicom.series import Instance
 
 
 def leave_out_shared(instances: Sequence[Instance]) -> tuple[list[Instance], list[Issue]]:
-    """The instances whose study and series have one patient each; one without PatientID is known by its study."""
+    """The instances whose study and series have one owner each; one without PatientID is known by its study."""
     owned = [each if each.patient_id else replace(each, patient_id=each.study_uid) for each in instances]
-    shared = _of_several_patients(owned, "study_uid") | _of_several_patients(owned, "series_uid")
-    kept = [each for each in owned if not {each.study_uid, each.series_uid} & shared]
-    return kept, [*_tell_nameless(instances), *map(_tell_shared, sorted(shared))]
+    studies = _owned_by_several((each.study_uid, each.patient_id) for each in owned)
+    series = _owned_by_several((each.series_uid, f"{each.patient_id} {each.study_uid}") for each in owned)
+    kept = [each for each in owned if each.study_uid not in studies and each.series_uid not in series]
+    about_studies = [_tell_shared(uid, "a study UID under several patients") for uid in sorted(studies)]
+    about_series = [_tell_shared(uid, "a series UID in several studies or patients") for uid in sorted(series)]
+    return kept, [*_tell_nameless(instances), *about_studies, *about_series]
 
 
-def _of_several_patients(instances: Sequence[Instance], level: str) -> set[str]:
-    patients: dict[str, set[str]] = defaultdict(set)
-    for instance in instances:
-        patients[getattr(instance, level)].add(instance.patient_id)
-    return {uid for uid, of_uid in patients.items() if len(of_uid) > 1}
+def _owned_by_several(uids_and_owners: Iterable[tuple[str, str]]) -> set[str]:
+    owners: dict[str, set[str]] = defaultdict(set)
+    for uid, owner in uids_and_owners:
+        owners[uid].add(owner)
+    return {uid for uid, of_uid in owners.items() if len(of_uid) > 1}
 
 
-def _tell_shared(uid: str) -> Issue:
-    found = "a study or series UID under several patients"
+def _tell_shared(uid: str, found: str) -> Issue:
     step = "find out whose it is, and remove the others; all of it is left out until then"
-    return find_in_archive("patients-mixed", found, "one patient", step, source=uid)
+    return find_in_archive("owners-mixed", found, "one owner", step, source=uid)
 
 
 def _tell_nameless(instances: Sequence[Instance]) -> list[Issue]:

@@ -4,31 +4,46 @@ Uncompressed pixels are taken as they lie in the file that was opened for its ta
 by SimpleITK from a file that has the pixels alone: no rescale can be applied on the way, and no tag can lead it astray.
 """
 
+import struct
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from pydicom import config
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import generate_frames
-from pydicom.uid import UID, MultiFrameGrayscaleWordSecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    RLELossless,
+    generate_uid,
+)
 
 from client.dicom.findings import UnreadableFileError
 
-DESCRIBING = (
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-)
+NUMBERS = ("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel")
+DESCRIBING = (*NUMBERS, "PhotometricInterpretation")
 KEYWORDS = (*DESCRIBING, "NumberOfFrames")
 """What `stored_frames` reads beside the pixels."""
+NATIVE = {
+    ImplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    DeflatedExplicitVRLittleEndian,
+}
+FORMAT = ("BitsAllocated", "BitsStored", "PixelRepresentation")
 BITS = (8, 16, 32)
+END_OF_IMAGE = b"\xff\xd9"
+"""Of JPEG and JPEG-LS; JPEG 2000 ends its codestream alike."""
+RLE_SEGMENTS, RLE_RUN = 15, 128
+"""A packet above 128 repeats the next byte 257 - packet times, below it takes packet + 1 bytes as they are."""
 
 
 def stored_frames(data: Dataset, source: Path) -> NDArray[np.integer]:
@@ -37,17 +52,22 @@ def stored_frames(data: Dataset, source: Path) -> NDArray[np.integer]:
     Raises:
         UnreadableFileError: pixels are missing, cut short, longer than stated, in color, or cannot be decoded.
     """
-    missing = [keyword for keyword in (*DESCRIBING, "PixelData") if data.get(keyword) in (None, "", b"")]
-    if missing:
-        raise _damage(f"an image without {missing[0]}", source)
+    missing = [keyword for keyword in NUMBERS if not isinstance(data.get(keyword), int)]
+    if missing or not isinstance(data.get("PixelData"), bytes):
+        raise _damage(f"an image without {(*missing, 'PixelData')[0]}", source)
     if int(data.SamplesPerPixel) != 1 or int(data.BitsAllocated) not in BITS:
         found = f"an image with {data.SamplesPerPixel} sample(s) of {data.BitsAllocated} bits a pixel"
         raise _damage(f"{found}, expected one of 8, 16 or 32", source)
-    syntax = data.file_meta.get("TransferSyntaxUID") if "file_meta" in data.__dict__ else None
-    compressed = syntax is not None and UID(syntax).is_compressed and not UID(syntax).is_deflated
-    frames = int(data.get("NumberOfFrames") or 1)
+    compressed = str(_syntax(data)) not in NATIVE
+    frames = int(data.NumberOfFrames) if isinstance(data.get("NumberOfFrames"), int) else 1
     stored = _decode(data, frames, source) if compressed else _native(data, frames, source)
     return _within_bits(stored, int(data.BitsAllocated), int(data.BitsStored), int(data.HighBit), source)
+
+
+def _syntax(data: Dataset) -> UID:
+    """The transfer syntax; of a dataset without, the one that pydicom reads it by."""
+    meta = getattr(data, "file_meta", Dataset())
+    return UID(str(meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)), config.IGNORE)
 
 
 def _native(data: Dataset, frames: int, source: Path) -> NDArray[np.integer]:
@@ -63,17 +83,45 @@ def _native(data: Dataset, frames: int, source: Path) -> NDArray[np.integer]:
 def _decode(data: Dataset, frames: int, source: Path) -> NDArray[np.integer]:
     shape = (frames, int(data.Rows), int(data.Columns))
     try:
-        fragments = sum(1 for _ in generate_frames(data.PixelData, number_of_frames=frames))
+        streams = list(generate_frames(data.PixelData, number_of_frames=frames))
+        _refuse_cut_short(streams, _syntax(data), shape)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "pixels.dcm")
             _pixels_alone(data, frames).save_as(path, enforce_file_format=True)
             stored = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-    except (RuntimeError, ValueError, TypeError, AttributeError, EOFError) as error:
-        name = UID(data.file_meta.TransferSyntaxUID).name
+    except (RuntimeError, ValueError, TypeError, AttributeError, EOFError, struct.error, IndexError) as error:
+        name = _syntax(data).name
         raise _damage(f"compressed pixels ({name}) that cannot be decoded", source) from error
-    if fragments != frames or stored.shape != shape or stored.dtype.kind not in "iu":
-        raise _damage(f"{fragments} compressed frame(s) of shape {stored.shape}, expected {shape}", source)
+    if len(streams) != frames or stored.shape != shape or stored.dtype.kind not in "iu":
+        raise _damage(f"{len(streams)} compressed frame(s) of shape {stored.shape}, expected {shape}", source)
     return stored
+
+
+def _refuse_cut_short(streams: Sequence[bytes], syntax: UID, shape: tuple[int, int, int]) -> None:
+    """Decoders fill up what is missing at the end; a stream must have its end."""
+    for stream in streams:
+        if syntax == RLELossless:
+            whole = all(length >= shape[1] * shape[2] for length in _rle_lengths(stream))
+        else:
+            whole = stream.rstrip(b"\0").endswith(END_OF_IMAGE)
+        if not whole:
+            raise EOFError("a compressed frame that ends early")
+
+
+def _rle_lengths(stream: bytes) -> Iterator[int]:
+    """How many bytes each segment of a frame decodes to (PS3.5 annex G); nothing is decoded."""
+    count, *offsets = struct.unpack("<16L", stream[:64])
+    if not 0 < count <= RLE_SEGMENTS:
+        raise ValueError(f"{count} segments")
+    ends = [*offsets[1:count], len(stream)]
+    for start, end in zip(offsets[:count], ends, strict=True):
+        at, length = start, 0
+        while at < end:
+            packet = stream[at]
+            run = packet > RLE_RUN
+            length += 257 - packet if run else packet + 1 if packet < RLE_RUN else 0
+            at += 2 if run else packet + 2 if packet < RLE_RUN else 1
+        yield length if at <= end else 0
 
 
 def _pixels_alone(data: Dataset, frames: int) -> Dataset:

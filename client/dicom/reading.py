@@ -18,6 +18,7 @@ from pydicom.errors import InvalidDicomError
 from client.dicom.findings import NotDicomError, UnreadableFileError
 
 PREFIX_AT, PREFIX = 128, b"DICM"
+META_AT, META_GROUP = 132, b"\x02\x00"
 FIRST_GROUPS: Final = (b"\x08\x00", b"\x02\x00", b"\x00\x08")
 """Groups 0008 and 0002, with which a dataset without preamble begins, in both orders of bytes."""
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -68,12 +69,14 @@ def _read(path: Path, *, stop_before_pixels: bool, keywords: list[str] | None = 
 
 def _begins_as_dicom(stream: BinaryIO, path: Path) -> bool:
     """Whether the file has preamble and prefix; refuses what cannot be DICOM."""
-    start = stream.read(PREFIX_AT + len(PREFIX))
+    start = stream.read(META_AT + 2)
     stream.seek(0)
     if not start:
         raise UnreadableFileError("an empty file", str(path))
-    if start[PREFIX_AT:] == PREFIX:
+    if start[PREFIX_AT:META_AT] == PREFIX:
         return True
+    if start[META_AT:] == META_GROUP or (len(start) <= META_AT and not any(start[:PREFIX_AT])):
+        raise UnreadableFileError("a file whose DICOM prefix is damaged or cut off", str(path))
     if not start.startswith(FIRST_GROUPS):
         raise NotDicomError("a file that is not DICOM", str(path))
     return False

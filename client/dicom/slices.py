@@ -122,6 +122,9 @@ def _judge(
     issues = rescale.judge_rescales(rescales, quantity, subject)
     if quantity == "ct_hu":
         issues += rescale.judge_unscaled(rescales, float(values_zyx.min()), float(values_zyx.max()), subject)
+    if len({tuple(header.get(keyword) for keyword in pixels.FORMAT) for header in headers}) > 1:
+        found, expected = "slices whose pixels are stored in different formats", "one for the series"
+        issues.append(subject.issue("formats-differ", found, expected, "check the images", grade="warning"))
     lossy = sum(header.get("LossyImageCompression") == LOSSY for header in headers)
     if lossy:
         found = f"{lossy} of {len(headers)} slices that were compressed with loss"

@@ -27,7 +27,7 @@ def split(kind: Kind, instances: Sequence[Instance]) -> tuple[list[Series], list
     if kind == "ct":
         stacks = [part for stack in stacks for part in _by_acquisition(stack)]
     if len(stacks) == 1:
-        return [Series(kind, tuple(stacks[0]))], []
+        return [Series(kind, tuple(stacks[0]))], _tell_fragment(kind, stacks[0])
     uid, counts = instances[0].series_uid, ", ".join(str(len(stack)) for stack in stacks)
     found = f"a {kind.upper()} series that mixes {len(stacks)} kinds of images ({counts} of each)"
     expected = "one orientation, size, spacing, image type and kernel"
@@ -37,6 +37,16 @@ def split(kind: Kind, instances: Sequence[Instance]) -> tuple[list[Series], list
     step = "nothing to do; each is a series of its own"
     issue = find_in_archive("series-split", found, expected, step, grade="warning", source=uid)
     return [Series(kind, tuple(stack)) for stack in stacks], [issue]
+
+
+def _tell_fragment(kind: Kind, instances: Sequence[Instance]) -> list[Issue]:
+    """A single image may have strayed from the series that it belongs to."""
+    if len(instances) > 1 or len(instances[0].planes) > 1:
+        return []
+    found = f"a {kind.upper()} series of a single image"
+    step = "check whether it belongs to another series; it gives no volume"
+    uid = instances[0].series_uid
+    return [find_in_archive("series-fragment", found, "a stack of images", step, grade="warning", source=uid)]
 
 
 def _group(instances: Sequence[Instance]) -> list[list[Instance]]:
