@@ -124,22 +124,27 @@ def to_image(volume: Volume) -> sitk.Image:
     return image
 
 
-def write_volume(volume: Volume, path: Path) -> None:
+def write_volume(volume: Volume, path: Path, *, notes: str = "") -> None:
     """Write the volume as its dtype (NIfTI by the suffix); the file appears whole or not at all.
+
+    `notes`, at most 79 characters, are NIfTI's description (`descrip`).
 
     Raises:
         StorageError: the folder cannot be written or the disk is full.
     """
+    image = to_image(volume)
+    if notes:
+        image.SetMetaData("ITK_FileNotes", notes)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as folder:
             part = Path(folder) / path.name
             if path.name.endswith(PACKED):
                 loose = part.with_name(path.name.removesuffix(PACKED))
-                sitk.WriteImage(to_image(volume), str(loose))
+                sitk.WriteImage(image, str(loose))
                 _pack(loose, part)
             else:
-                sitk.WriteImage(to_image(volume), str(part))
+                sitk.WriteImage(image, str(part))
             part.replace(path)
     except (OSError, RuntimeError) as error:
         raise StorageError(f"image {path} could not be written: {error}. Check space and permissions") from error

@@ -17,6 +17,7 @@ from pydicom.uid import generate_uid
 
 from client.data.conversion import SuvKind
 from client.dicom.algorithm import MANUFACTURER, MODEL_NAME, RESEARCH, Algorithm
+from client.dicom.inheritance import inherit, written_quietly
 from client.dicom.seg_writer import LABEL
 from client.dicom.writing import save_dataset
 
@@ -79,9 +80,17 @@ def write_report(
     Raises:
         StorageError: the file cannot be written.
     """
-    document = sr.Comprehensive3DSR(
-        evidence=[*evidence, seg],
-        content=_content(_measure(figures, suv), seg, algorithm),
+    content = _content(_measure(figures, suv), seg, algorithm)
+    with written_quietly():
+        document = _make(content, [*inherit(evidence), seg], algorithm)
+        save_dataset(document, path)
+    return document
+
+
+def _make(content: sr.MeasurementReport, evidence: Sequence[Dataset], algorithm: Algorithm) -> sr.Comprehensive3DSR:
+    return sr.Comprehensive3DSR(
+        evidence=evidence,
+        content=content,
         series_instance_uid=hd.UID(),
         series_number=SERIES_NUMBER,
         sop_instance_uid=hd.UID(),
@@ -93,8 +102,6 @@ def write_report(
         software_versions=algorithm.program,
         device_serial_number=algorithm.sha256,
     )
-    save_dataset(document, path)
-    return document
 
 
 def _content(measurements: Sequence[sr.Measurement], seg: Dataset, algorithm: Algorithm) -> sr.MeasurementReport:

@@ -13,6 +13,7 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
 from client.data.volume import Volume
 from client.dicom.algorithm import MANUFACTURER, MODEL_NAME, RESEARCH, Algorithm
+from client.dicom.inheritance import inherit, written_quietly
 from client.dicom.outlines import trace_outlines
 from client.dicom.seg_writer import LABEL
 from client.dicom.writing import save_dataset
@@ -34,6 +35,13 @@ def write_rtstruct(mask: Volume, source: Sequence[Dataset], algorithm: Algorithm
     Raises:
         StorageError: the file cannot be written.
     """
+    with written_quietly():
+        data = _make(mask, inherit(source), algorithm)
+        save_dataset(data, path)
+    return data
+
+
+def _make(mask: Volume, source: Sequence[Dataset], algorithm: Algorithm) -> Dataset:
     data = _new_object(source[0], algorithm)
     data.ReferencedFrameOfReferenceSequence = DicomSequence([_refer(source)])
     data.StructureSetROISequence = DicomSequence([_name_roi(source[0], algorithm)])
@@ -43,7 +51,6 @@ def write_rtstruct(mask: Volume, source: Sequence[Dataset], algorithm: Algorithm
         [_item(ObservationNumber=1, ReferencedROINumber=1, RTROIInterpretedType="", ROIInterpreter="")]
     )
     data.ApprovalStatus = "UNAPPROVED"
-    save_dataset(data, path)
     return data
 
 

@@ -16,6 +16,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from client.data.volume import Volume
 from client.dicom.algorithm import MANUFACTURER, MODEL_NAME, RESEARCH, Algorithm
+from client.dicom.inheritance import inherit, written_quietly
 from client.dicom.writing import save_dataset
 
 SERIES_NUMBER = 9001
@@ -37,11 +38,19 @@ def write_seg(
     Raises:
         StorageError: the file cannot be written.
     """
-    seg = hd.seg.Segmentation(
-        source_images=list(source),
+    with written_quietly():
+        seg = _make(mask, inherit(source), algorithm, tracking_uid or hd.UID())
+        _name_segment_in_each_frame(seg)
+        save_dataset(seg, path)
+    return seg
+
+
+def _make(mask: Volume, source: Sequence[Dataset], algorithm: Algorithm, tracking_uid: str) -> hd.seg.Segmentation:
+    return hd.seg.Segmentation(
+        source_images=source,
         pixel_array=_as_highdicom(mask, str(source[0].FrameOfReferenceUID)),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[_describe_segment(algorithm, tracking_uid or hd.UID())],
+        segment_descriptions=[_describe_segment(algorithm, tracking_uid)],
         series_instance_uid=hd.UID(),
         series_number=SERIES_NUMBER,
         sop_instance_uid=hd.UID(),
@@ -56,9 +65,6 @@ def write_seg(
         transfer_syntax_uid=ExplicitVRLittleEndian,
         series_description=algorithm.description,
     )
-    _name_segment_in_each_frame(seg)
-    save_dataset(seg, path)
-    return seg
 
 
 def _name_segment_in_each_frame(seg: Dataset) -> None:

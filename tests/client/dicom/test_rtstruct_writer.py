@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
 from client.data.volume import Volume, to_image
+from client.dicom.contours import rasterize, read_rois
 from client.dicom.rtstruct_writer import write_rtstruct
 from tests.support.dicom_study import MadeGrid, MadeStudy, body_phantom, write_ct
 from tests.support.drawn_mask import ALGORITHM, ORIENTATIONS, SHA256, SHAPE_ZYX, dciodvfy, draw_mask
@@ -42,6 +43,8 @@ def test_filled_again_it_is_the_mask_with_its_hole(tmp_path: Path, orientation: 
     holed = replace(drawn.mask, array_zyx=array)
     write_rtstruct(holed, drawn.source, ALGORITHM, tmp_path / "rt.dcm")
     np.testing.assert_array_equal(fill(contours_of(dcmread(tmp_path / "rt.dcm")), holed), array)
+    (roi,) = read_rois(tmp_path / "rt.dcm")
+    np.testing.assert_array_equal(rasterize(roi, holed.grid), array)
     assert array.sum() == 283
     assert dciodvfy(tmp_path / "rt.dcm") == []
 

@@ -11,6 +11,7 @@ from pydicom import Dataset
 
 from client.data.volume import Volume, to_image
 from client.dicom.seg_writer import write_seg
+from client.dicom.segmentation import place_segments, read_segments
 from tests.support.drawn_mask import ALGORITHM, ORIENTATIONS, SHA256, dciodvfy, draw_mask
 
 
@@ -22,13 +23,18 @@ def source_of(frame: Dataset) -> str:
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS.values(), ids=ORIENTATIONS)
-def test_highdicom_reads_the_mask_back_voxel_by_voxel(tmp_path: Path, orientation: tuple[float, ...]) -> None:
+def test_highdicom_and_convert_read_the_mask_back_voxel_by_voxel(
+    tmp_path: Path, orientation: tuple[float, ...]
+) -> None:
     drawn = draw_mask(tmp_path / "ct", orientation)
     write_seg(drawn.mask, drawn.source, ALGORITHM, tmp_path / "seg.dcm")
     read = hd.seg.segread(tmp_path / "seg.dcm")
     uids = [str(header.SOPInstanceUID) for header in drawn.source]
     planes = read.get_pixels_by_source_instance(uids, combine_segments=True, assert_missing_frames_are_empty=True)
     np.testing.assert_array_equal(planes, drawn.mask.array_zyx)
+    placed = place_segments(read_segments(tmp_path / "seg.dcm"), [1], drawn.mask.grid)
+    np.testing.assert_array_equal(placed.mask_zyx, drawn.mask.array_zyx)
+    assert not placed.resampled
     assert drawn.mask.array_zyx.sum() == 284
 
 
