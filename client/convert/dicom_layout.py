@@ -8,14 +8,15 @@ CT's grid, or on the PET's where the case has no CT.
 
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from pydicom.dataset import Dataset
 
 from client.convert.contract import Choices, FoundCase, FoundCases, ReadCase, subject_of
+from client.convert.softening import soften
 from client.data.checks import Issue, Subject
 from client.data.conversion import PetValues
 from client.data.volume import Volume
@@ -98,7 +99,7 @@ class DicomStudy:
             pet_values=values,
             contours_from=target.contours_from,
             rois=target.rois,
-            issues=tuple(_soften(issues)) if grid else issues,
+            issues=tuple(soften(issues)) if grid else issues,
             origins=_origins(study, target),
         )
 
@@ -151,22 +152,13 @@ def _case(study: PairedStudy, choices: Choices) -> FoundCase:
     )
 
 
-def _soften(issues: Iterable[Issue]) -> Iterator[Issue]:
-    """Errors of a part that is left out of a case that goes on."""
-    for issue in issues:
-        if issue.fatal:
-            told = f"{issue.message}; the case goes on without {issue.file or 'it'}"
-            yield replace(issue, grade="warning", message=told)
-        else:
-            yield issue
-
-
 def _origins(study: PairedStudy, target: Target) -> dict[str, str | list[str]]:
     """What later steps need to find the source again, and the words that must not leave."""
     first = study.ct or study.pet
     header = read_header(first.paths[0]) if first else Dataset()
     found: dict[str, str | list[str]] = {
         "study_uid": study.study_uid,
+        "accession_number": str(header.get("AccessionNumber") or "").strip(),
         "frame_of_reference_uid": first.frame_of_reference_uid if first else "",
         "contour_files": [str(path) for path in target.files],
         "names": sorted(_words(header)),

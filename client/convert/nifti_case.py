@@ -7,6 +7,7 @@ from typing import Literal
 
 from client.convert.contract import Choices, FoundCase, ReadCase, subject_of
 from client.convert.label_maps import GTV, LabelTable, pick_target, place_mask
+from client.convert.softening import soften
 from client.data.checks import Grade, Issue, Subject
 from client.data.conversion import PetValues, SuvKind
 from client.data.nifti_values import read_nifti_header
@@ -72,13 +73,14 @@ class NiftiCase:
         return FoundCase(identity, patient, files, self, modalities=there, name_rois=self.name_rois)
 
     def __call__(self, case: str) -> ReadCase:
-        """Read CT, PET and mask; a file that cannot be used is an issue, and absent."""
+        """Read CT, PET and mask; a file that cannot be used is told and left out, an error where no image is left."""
         subject = subject_of(case)
         issues = [remark.about(subject) for remark in self.remarks]
         ct = _read("ct", self.ct, subject, issues)
         pet = _read("pet", self.pet, subject, issues) if self._pet_known(subject, issues) else None
         gtv, names = self._target(subject, ct, pet, issues)
-        issues += _place_issues({"ct": self.ct, "pet": self.pet}, ct, pet, subject)
+        told = tuple(soften(issues)) if ct is not None or pet is not None else tuple(issues)
+        misplaced = _place_issues({"ct": self.ct, "pet": self.pet}, ct, pet, subject)
         return ReadCase(
             ct,
             pet,
@@ -86,7 +88,7 @@ class NiftiCase:
             PetValues(self.suv, "declared") if pet is not None and self.suv else None,
             "image" if gtv is not None else None,
             names,
-            tuple(issues),
+            (*told, *misplaced),
             _origins(self),
         )
 

@@ -44,7 +44,7 @@ def test_a_case_reads_in_another_process_as_here(tmp_path: Path):
 def test_a_pet_of_which_nobody_says_what_it_holds_is_left_out(tmp_path: Path):
     read = _case(tmp_path, suv=None)("case-x")
     assert (read.pet, read.pet_values) == (None, None)
-    assert codes(read) == [("pet-quantity", "pet.nii.gz", "error")]
+    assert codes(read) == [("pet-quantity", "pet.nii.gz", "warning")]
 
 
 def test_a_file_that_is_cut_off_is_an_error_that_names_no_patient(tmp_path: Path):
@@ -53,7 +53,7 @@ def test_a_file_that_is_cut_off_is_an_error_that_names_no_patient(tmp_path: Path
     (tmp_path / "jane_ct.nii").write_bytes(content[:-10])
     read = case("case-x")
     assert read.ct is None
-    assert codes(read)[0] == ("unreadable", "ct.nii.gz", "error")
+    assert codes(read)[0] == ("unreadable", "ct.nii.gz", "warning")
     assert "cut off" in read.issues[0].message
     assert not any("jane" in issue.message for issue in read.issues)
     assert "jane" in read.issues[0].source
@@ -64,7 +64,7 @@ def test_a_series_in_time_is_no_3d_image(tmp_path: Path):
     _at(tmp_path / "jane_pet.nii", "<5h", 40, 4, 8, 8, 3, 2)
     read = case("case-x")
     assert read.pet is None
-    assert ("unreadable", "pet.nii.gz", "error") in codes(read)
+    assert ("unreadable", "pet.nii.gz", "warning") in codes(read)
     assert any("4 dimensions" in issue.message for issue in read.issues)
 
 

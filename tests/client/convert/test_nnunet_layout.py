@@ -41,7 +41,7 @@ def test_channels_are_told_by_name_and_not_by_number(tmp_path: Path):
 
 def test_a_pet_of_which_nobody_says_that_it_is_suv_is_an_error(tmp_path: Path):
     read = read_only(find_nnunet_cases(_dataset(tmp_path), Choices()))
-    assert codes(read) == [("pet-quantity", "pet.nii.gz", "error")]
+    assert codes(read) == [("pet-quantity", "pet.nii.gz", "warning")]
 
 
 def test_a_channel_named_suv_says_what_it_holds(tmp_path: Path):
@@ -73,7 +73,7 @@ def test_a_region_is_all_of_its_values(tmp_path: Path):
     assert read.gtv is not None
     assert int(read.gtv.array_zyx.sum()) == 4 + 3
     assert codes(read_only(find_nnunet_cases(tmp_path, Choices(declared_suv=True)))) == [
-        ("several-rois", "gtv.nii.gz", "error")
+        ("several-rois", "gtv.nii.gz", "warning")
     ]
 
 
@@ -81,7 +81,7 @@ def test_voxels_that_nobody_judged_are_not_outside_the_tumour(tmp_path: Path):
     _dataset(tmp_path, labels={"background": 0, "tumour": 1, "ignore": 2})
     write_labels(tmp_path / "labelsTr" / "p_1.nii.gz", {1: BOX, 2: OTHER})
     read = read_only(find_nnunet_cases(tmp_path, Choices(declared_suv=True)))
-    assert codes(read) == [("mask-unjudged", "gtv.nii.gz", "error")]
+    assert codes(read) == [("mask-unjudged", "gtv.nii.gz", "warning")]
 
 
 def test_a_case_for_testing_has_no_mask_and_a_missing_channel_is_told(tmp_path: Path):
