@@ -11,11 +11,11 @@ from client.data.checks import Issue, Subject
 from client.data.conversion import ContourFrom
 from client.data.volume import OnGrid
 from client.dicom.contours import Roi, draw_roi, read_rois
+from client.dicom.findings import UnreadableFileError
 from client.dicom.reading import read_header
 from client.dicom.region_issues import FILE, drawing_issues, placement_issues
 from client.dicom.segmentation import SegmentFile, place_segments, read_segments
 from client.dicom.series import Instance, Kind
-from protocol.errors import CaseError
 
 Masked = tuple[NDArray[np.uint8] | None, tuple[Issue, ...]]
 
@@ -65,7 +65,7 @@ def read_contour_object(instance: Instance, kind: Kind) -> ContourObject:
     """The object of an instance of a series of contours.
 
     Raises:
-        CaseError: it cannot be read, or is neither RTSTRUCT nor SEG.
+        UnreadableFileError: it cannot be read, or is neither RTSTRUCT nor SEG.
     """
     header = read_header(instance.path)
     event = "Content" if kind == "seg" else "StructureSet"
@@ -79,7 +79,8 @@ def _place(file: SegmentFile, names: Collection[str], grid: OnGrid, subject: Sub
     numbers = [segment.number for segment in file.segments if segment.label in names]
     try:
         placed = place_segments(file, numbers, grid)
-    except CaseError as error:
-        found, step = "a segmentation whose frames cannot be read", "export it again"
-        return None, (subject.issue("contours-unreadable", FILE, found, "a volume", step, source=str(error)),)
+    except UnreadableFileError as error:
+        step = "export it again"
+        issue = subject.issue("contours-unreadable", FILE, error.found, "a volume", step, source=error.source)
+        return None, (issue,)
     return placed.mask_zyx, tuple(placement_issues(file, placed, subject, str(file.path)))

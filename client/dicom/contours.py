@@ -93,14 +93,12 @@ def read_rois(path: Path) -> tuple[Roi, ...]:
     """
     data = read_object(path)
     if data.get("Modality") != "RTSTRUCT":
-        found = f"a DICOM object of modality {data.get('Modality')}"
-        raise UnreadableFileError(f"{found}, expected RTSTRUCT; check the file", str(path))
+        raise UnreadableFileError(f"an object of modality {data.get('Modality')} for contours", str(path))
     try:
         drawn = {int(item.ReferencedROINumber): item for item in data.get("ROIContourSequence") or ()}
         return tuple(_roi(item, drawn) for item in data.get("StructureSetROISequence") or ())
     except (AttributeError, TypeError, ValueError) as error:
-        message = f"contours of a structure set cannot be read: {error}; export it again"
-        raise UnreadableFileError(message, str(path)) from error
+        raise UnreadableFileError(f"a structure set with {error}", str(path)) from error
 
 
 def rasterize(roi: Roi, grid: OnGrid) -> NDArray[np.uint8]:

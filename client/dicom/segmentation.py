@@ -21,6 +21,7 @@ from client.dicom.reading import read_object
 
 COPY_TOLERANCE_VOXELS = 0.1
 INSIDE = 0.5
+MARGIN = 2
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,7 @@ def read_segments(path: Path) -> SegmentFile:
 
     data = read_object(path)
     if data.get("Modality") != "SEG":
-        found = f"a DICOM object of modality {data.get('Modality')}"
-        raise UnreadableFileError(f"{found}, expected SEG; check the file", str(path))
+        raise UnreadableFileError(f"an object of modality {data.get('Modality')} for a segmentation", str(path))
     try:
         read = hd.seg.Segmentation.from_dataset(data, copy=False)
         items = [item for item in read.SegmentSequence if int(item.SegmentNumber) > 0]
@@ -130,12 +130,14 @@ def _affine(grid: OnGrid) -> NDArray[np.float64]:
 
 
 def _as_volume(fractions: NDArray[np.float32], affine: NDArray[np.float64]) -> Volume:
+    """With empty voxels around, since a file that leaves out empty frames ends where the region does."""
     steps_mm = affine[:3, 2::-1]
     spacing_xyz = np.linalg.norm(steps_mm, axis=0)
     direction = tuple(float(cosine) for cosine in (steps_mm / spacing_xyz).ravel())
     x_mm, y_mm, z_mm = (float(step) for step in spacing_xyz)
-    first = (float(affine[0, 3]), float(affine[1, 3]), float(affine[2, 3]))
-    return Volume(fractions, (z_mm, y_mm, x_mm), first, direction, "mask")
+    x_first, y_first, z_first = (float(value) for value in affine[:3, 3] - MARGIN * affine[:3, :3].sum(axis=1))
+    first = (x_first, y_first, z_first)
+    return Volume(np.pad(fractions, MARGIN), (z_mm, y_mm, x_mm), first, direction, "mask")
 
 
 def _empty_image(grid: OnGrid) -> sitk.Image:
@@ -147,4 +149,4 @@ def _empty_image(grid: OnGrid) -> sitk.Image:
 
 
 def _unreadable(path: Path, error: Exception) -> UnreadableFileError:
-    return UnreadableFileError(f"a segmentation cannot be read: {error}; export it again", str(path))
+    return UnreadableFileError(f"a segmentation that cannot be decoded ({error})", str(path))

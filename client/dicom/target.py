@@ -21,9 +21,9 @@ from client.data.checks import Grade, Issue, Subject
 from client.data.conversion import ContourFrom
 from client.data.volume import OnGrid, Volume
 from client.dicom.contour_objects import ContourObject, read_contour_object
+from client.dicom.findings import UnreadableFileError
 from client.dicom.region_issues import FILE
 from client.dicom.series import Series
-from protocol.errors import CaseError
 
 NAMES_LISTED = 20
 ANY = ""
@@ -99,17 +99,16 @@ def _read_all(
         for instance in series.instances:
             try:
                 item = read_contour_object(instance, series.kind)
-            except CaseError as error:
-                found, source = "contours that cannot be read", f"{instance.path}: {error}"
-                step = "export them again"
-                issues.append(
-                    subject.issue(
-                        "contours-unreadable", FILE, found, "an RTSTRUCT or a SEG", step, grade="warning", source=source
-                    )
-                )
+            except UnreadableFileError as error:
+                issues.append(_unreadable_issue(error, subject))
                 continue
             ranked.append(_Ranked(item, _rank(item, place, drawn_on), _matching(item.names, meant)))
     return ranked, issues
+
+
+def _unreadable_issue(error: UnreadableFileError, subject: Subject) -> Issue:
+    expected, step = "an RTSTRUCT or a SEG", "export the contours again"
+    return subject.issue("contours-unreadable", FILE, error.found, expected, step, grade="warning", source=error.source)
 
 
 def _rank(item: ContourObject, place: int, drawn_on: Sequence[str]) -> int:

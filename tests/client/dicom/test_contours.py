@@ -54,7 +54,7 @@ def test_contours_that_are_no_points_are_refused(tmp_path: Path) -> None:
 
 def test_an_image_is_no_structure_set(tmp_path: Path) -> None:
     path = write_ct(tmp_path, MadeStudy(), np.zeros((2, 4, 4)))[0]
-    with pytest.raises(UnreadableFileError, match="modality CT, expected RTSTRUCT"):
+    with pytest.raises(UnreadableFileError, match="modality CT for contours"):
         read_rois(path)
 
 

@@ -6,6 +6,7 @@
 import datetime as dt
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,7 +60,11 @@ def test_activity_corrected_to_the_start_of_the_scan() -> None:
 
 def test_activity_corrected_to_the_injection() -> None:
     """70000 / 350e6, whatever the times."""
-    tags = {"RadiopharmaceuticalStartTime": None, "RadiopharmaceuticalStartDateTime": None, "SeriesTime": None}
+    tags: dict[str, Any] = {
+        "RadiopharmaceuticalStartTime": None,
+        "RadiopharmaceuticalStartDateTime": None,
+        "SeriesTime": None,
+    }
     assert factor(DecayCorrection="ADMIN", **tags) == pytest.approx(2e-4, rel=1e-12)
 
 
@@ -219,7 +224,7 @@ def test_suv_does_not_change_when_all_times_shift_together(shift_s: int, delay_s
     """Across midnight, new year and leap days, with the date of injection or without."""
     scan = dt.datetime.fromisoformat("2020-03-01T10:00") + dt.timedelta(seconds=shift_s)
     injected = scan - dt.timedelta(seconds=delay_s)
-    tags = {f"{event}Date": f"{scan:%Y%m%d}" for event in ("Series", "Acquisition")}
+    tags: dict[str, Any] = {f"{event}Date": f"{scan:%Y%m%d}" for event in ("Series", "Acquisition")}
     tags |= {f"{event}Time": f"{scan:%H%M%S}" for event in ("Series", "Acquisition")}
     found = factor(
         RadiopharmaceuticalStartDateTime=f"{injected:%Y%m%d%H%M%S}" if dated else None,
@@ -230,7 +235,7 @@ def test_suv_does_not_change_when_all_times_shift_together(shift_s: int, delay_s
 
 
 def test_an_injection_before_midnight_without_a_date_is_that_of_the_day_before() -> None:
-    tags = {f"{event}Time": "003000" for event in ("Series", "Acquisition")}
+    tags: dict[str, Any] = {f"{event}Time": "003000" for event in ("Series", "Acquisition")}
     found = factor(RadiopharmaceuticalStartDateTime=None, RadiopharmaceuticalStartTime="233000", **tags)
     assert found == pytest.approx(PER_BQ_ML, rel=1e-5)
 
