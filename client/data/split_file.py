@@ -1,11 +1,15 @@
 """The split of a study, fixed on the center's disk when it is first drawn.
 
 A folder that gains or loses a patient later moves nobody from one part to another: known patients keep their part,
-new ones train. Otherwise a resumed study could test on patients it was trained on.
+also for cases that are added to theirs, such as a scan whose contour came later; new ones train. Otherwise a resumed
+study could test on patients it was trained on.
+
+    {"cases": {case: part}, "patients": {patient: part}}       files of earlier versions: {case: part}
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from client.data.manifest import Manifest
@@ -21,8 +25,9 @@ def fixed_parts(manifest: Manifest, settings: StudySettings, folder: Path) -> di
     path = _path(settings, folder)
     if not path.exists():
         return dict(drawn)
-    fixed: Mapping[str, Part] = json.loads(path.read_text())
-    return {case: fixed.get(case, "train") for case in drawn}
+    fixed = _read(path, manifest)
+    patients = {case.name: case.patient for case in manifest.cases}
+    return {case: fixed.cases.get(case, fixed.patients.get(patients[case], "train")) for case in drawn}
 
 
 def draw_parts_once(manifest: Manifest, settings: StudySettings, folder: Path) -> dict[str, Part]:
@@ -33,8 +38,26 @@ def draw_parts_once(manifest: Manifest, settings: StudySettings, folder: Path) -
     """
     found, path = fixed_parts(manifest, settings, folder), _path(settings, folder)
     if not path.exists():
-        write_private(path, json.dumps(dict(sorted(found.items())), indent=1).encode())
+        patients = {case.patient: found[case.name] for case in manifest.cases if case.name in found}
+        content = {"cases": dict(sorted(found.items())), "patients": dict(sorted(patients.items()))}
+        write_private(path, json.dumps(content, indent=1).encode())
     return found
+
+
+@dataclass(frozen=True)
+class _Fixed:
+    """What was fixed: part by case, and by patient."""
+
+    cases: Mapping[str, Part]
+    patients: Mapping[str, Part]
+
+
+def _read(path: Path, manifest: Manifest) -> _Fixed:
+    """The split of a file; of an earlier version's, patients by the cases that are still there."""
+    content = json.loads(path.read_text())
+    if isinstance(content.get("patients"), dict):
+        return _Fixed(content["cases"], content["patients"])
+    return _Fixed(content, {case.patient: content[case.name] for case in manifest.cases if case.name in content})
 
 
 def _path(settings: StudySettings, folder: Path) -> Path:

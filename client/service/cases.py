@@ -24,11 +24,12 @@ from protocol.modalities import IMAGES, Modality
 logger = logging.getLogger(__name__)
 
 PREPARED_CASES = 64
+Listing = tuple[tuple[str, int, int], ...]
 LEVELS: Mapping[Grade, int] = {"error": logging.ERROR, "warning": logging.WARNING, "note": logging.INFO}
 
 
 class Cases:
-    """The cases of one center; its folders are scanned once, its tables once for each schema.
+    """The cases of one center; its folders are scanned once until they change, its tables once for each schema.
 
     Args:
         center: its name.
@@ -43,6 +44,7 @@ class Cases:
     ) -> None:
         self._center, self._folders, self._modalities, self._home = center, folders, modalities, home
         self._rows = rows
+        self._scanned: Listing | None = None
         self._cache = home / "cache"
         self._scan = cache(self._scan_images)
         self._joined = cache(self._join)
@@ -56,6 +58,19 @@ class Cases:
         """
         if set(self._modalities) & set(IMAGES):
             self._joined(Labels().model_dump_json())
+
+    def refresh(self) -> bool:
+        """Scan the folders again if a file in them came, went or changed since they were scanned; whether one did.
+
+        For the beginning of a stage: cases that came since, such as corrected contours, belong to it. Within a stage
+        all rounds are of the same cases.
+        """
+        if self._scanned in (None, _list_files(self._folders)):
+            return False
+        logger.info("the data folders changed; they are scanned again")
+        for kept in (self._scan, self._joined, self._prepared):
+            kept.cache_clear()
+        return True
 
     def manifest(self, settings: StudySettings) -> Manifest:
         """What is in the center's folders, with the labels that a study asks for.
@@ -92,6 +107,7 @@ class Cases:
         return found
 
     def _scan_images(self) -> tuple[Folder, ...]:
+        self._scanned = _list_files(self._folders)
         return scan_folders(self._center, self._folders, self._modalities)
 
     def _join(self, schema: str) -> Manifest:
@@ -113,3 +129,12 @@ class Cases:
                 "case '%s': no voxel of its contour is left on a grid of %s mm", name, settings.spacing_zyx_mm
             )
         return case
+
+
+def _list_files(folders: Sequence[Path]) -> Listing:
+    """Path, size and time of change (ns) of each file in the folders and their cases, and of a table beside them."""
+    found = {
+        path for folder in folders for path in (*folder.glob("*"), *folder.glob("*/*"), *folder.parent.glob("*.csv"))
+    }
+    files = ((str(path), path.stat()) for path in sorted(found) if path.is_file() and not path.name.startswith("."))
+    return tuple((path, found.st_size, found.st_mtime_ns) for path, found in files)

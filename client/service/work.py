@@ -79,6 +79,8 @@ class CenterWork:
         return handlers[instruction.kind](instruction, check)
 
     def _register(self, instruction: Instruction, _check: Check) -> Reply:
+        if self.cases.refresh():
+            self._scores = ScoreCache()
         split = self.cases.split(instruction.settings)
         facts: dict[str, int | float | str] = {
             f"{part}_cases": sum(1 for found in split.values() if found == part)

@@ -1,6 +1,7 @@
 """A split is drawn once: who comes later trains, and nobody changes his part."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from client.data.manifest import Case, File, Manifest
@@ -21,7 +22,8 @@ def test_a_split_is_written_once_and_read_back(tmp_path: Path) -> None:
     first = draw_parts_once(manifest("p", "q", "r", "s"), SETTINGS, tmp_path / "home")
     assert sorted(first.values()) == ["test", "train", "train", "validation"]
     path = tmp_path / "home" / "split-3-0.25-0.25.json"
-    assert (json.loads(path.read_text()), path.stat().st_mode & 0o777) == (first, 0o600)
+    written = {"cases": first, "patients": first}
+    assert (json.loads(path.read_text()), path.stat().st_mode & 0o777) == (written, 0o600)
     assert draw_parts_once(manifest("p", "q", "r", "s"), SETTINGS, tmp_path / "home") == first
 
 
@@ -44,3 +46,21 @@ def test_a_study_of_labels_has_a_split_of_its_own(tmp_path: Path) -> None:
         "split-3-0.25-0.25-segmentation-classification.json",
         "split-3-0.25-0.25.json",
     ]
+
+
+def test_a_case_that_is_added_has_the_part_of_its_patient(tmp_path: Path) -> None:
+    """A scan of a patient who tests is not trained on, whether its patient's first case is still there or not."""
+    first = draw_parts_once(manifest("p", "q", "r", "s"), SETTINGS, tmp_path)
+    (tested,) = [name for name, part in first.items() if part == "test"]
+    scan = replace(manifest("p").cases[0], name="later", patient=tested)
+    stranger = replace(scan, name="stranger", patient="new")
+    for cases in ((*manifest("p", "q", "r", "s").cases, scan, stranger), (scan, stranger)):
+        found = draw_parts_once(Manifest("a", cases), SETTINGS, tmp_path)
+        assert (found["later"], found["stranger"]) == ("test", "train")
+        assert {name: part for name, part in found.items() if name in first}.items() <= first.items()
+
+
+def test_a_case_that_is_added_has_the_part_of_its_patient_in_a_split_of_an_earlier_version(tmp_path: Path) -> None:
+    (tmp_path / "split-3-0.25-0.25.json").write_text(json.dumps({"p": "test"}))
+    cases = (*manifest("p", "q").cases, replace(manifest("p").cases[0], name="later"))
+    assert draw_parts_once(Manifest("a", cases), SETTINGS, tmp_path) == {"p": "test", "q": "train", "later": "test"}

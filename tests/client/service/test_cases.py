@@ -1,5 +1,6 @@
 """A center's own cases: scanned, split and prepared."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from protocol.messages.instruction import Instruction
 from protocol.messages.settings import Model, Split, StudySettings
 from server.study.file import Study
 from tests.support.clinical_table import SCHEMA, write_table
-from tests.support.two_cases import write_two_cases
+from tests.support.two_cases import sound_gtv, write_file, write_two_cases
 
 
 @pytest.fixture
@@ -122,3 +123,27 @@ def test_labels_do_not_enter_the_cache_of_images(folder: Path, tmp_path: Path) -
     for settings in (plain, labelled.model_copy(update={"split": Split(validation=0, test=0)})):
         Cases("a", [folder], ("ct",), tmp_path / "home").part(settings, "train", lambda: None)
     assert len(list((tmp_path / "home" / "cache").iterdir())) == 2
+
+
+SEGMENTED = StudySettings(study="s", seed=0, model=Model(name="any"), split=Split(validation=0, test=0.4))
+
+
+def test_a_stage_begins_with_the_cases_that_came_since_and_nobody_moves(tmp_path: Path, folder: Path) -> None:
+    """A third case trains from the next stage on; a contour that changed is prepared anew."""
+    cases = Cases("a", (folder,), ("ct",), tmp_path / "home")
+    before = dict(cases.split(SEGMENTED))
+    (prepared,) = cases.part(SEGMENTED, "train", lambda: None)
+    shutil.copytree(folder / "one", folder / "three")
+    mask = sound_gtv()
+    mask[:, 0, :] = 1
+    write_file(folder / prepared.name / "gtv.nii.gz", mask, 2.0, "mask")
+    assert cases.split(SEGMENTED) == before, "within a stage nothing changes"
+    assert cases.refresh()
+    assert cases.split(SEGMENTED) == {**before, "three": "train"}
+    again = {case.name: case for case in cases.part(SEGMENTED, "train", lambda: None)}
+    assert again[prepared.name].targets["segmentation"].sum() > prepared.targets["segmentation"].sum()
+    assert not cases.refresh(), "nothing changed since"
+
+
+def test_folders_that_nobody_asked_about_need_no_second_look(tmp_path: Path, folder: Path) -> None:
+    assert not Cases("a", (folder,), ("ct",), tmp_path / "home").refresh()

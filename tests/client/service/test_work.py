@@ -1,6 +1,7 @@
 """What one center does on synthetic cases: what it says, and what it sends."""
 
 import json
+import os
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from client.data.preprocessing import PreparedCase
+from client.learning.cancellation import never_cancelled
 from client.learning.training import Trained, train_locally
 from client.scores.scoring import Network, Scored
 from client.service.trainer import Trainer
@@ -27,6 +29,7 @@ from protocol.validation import Expected, validate
 from server.study.file import Study
 from tests.support.segmentation_task import row
 from tests.support.start_state import Start
+from tests.support.two_cases import write_two_cases
 
 ADAPTED = ("pet", "peft")
 
@@ -228,3 +231,17 @@ def test_a_center_owns_the_groups_whose_modalities_it_has(tmp_path: Path) -> Non
         ("pet",): ("backbone", "pet", "peft"),
         ("ct", "pet"): ("backbone", "pet", "fusion", "peft"),
     }
+
+
+def test_scores_are_forgotten_when_the_folders_changed_before_a_stage(tmp_path: Path, study: Study) -> None:
+    """A score belongs to a contour, which a correction replaces."""
+    folder = write_two_cases(tmp_path / "a")
+    work = CenterWork("a", [folder], ("ct", "pet"), tmp_path / "home", "cpu")
+    kept = []
+    for changed in ("", "", "gtv.nii.gz"):
+        if changed:
+            os.utime(folder / "one" / changed, ns=(1, 1))
+        work.do(Instruction(kind="register", settings=study.settings), never_cancelled)
+        kept.append(work._scores)
+    assert kept[0] is kept[1]
+    assert kept[1] is not kept[2]
