@@ -50,7 +50,7 @@ def read_instance(path: Path) -> Instance:
         study_uid=_text(header, "StudyInstanceUID"),
         series_uid=_text(header, "SeriesInstanceUID"),
         sop_uid=_text(header, "SOPInstanceUID"),
-        sop_class_uid=_text(header, "SOPClassUID"),
+        sop_class_uid=_text(header, "SOPClassUID") or _text(header.file_meta, "MediaStorageSOPClassUID"),
         modality=_text(header, "Modality"),
         frame_of_reference_uid=_text(header, "FrameOfReferenceUID"),
         acquired=_moment(header),

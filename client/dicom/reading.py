@@ -7,13 +7,15 @@ needs it says that it is missing. Warnings about a standard that nearly no archi
 
 import warnings
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
 
 from client.dicom.findings import NotDicomError, UnreadableFileError
 
@@ -21,6 +23,7 @@ PREFIX_AT, PREFIX = 128, b"DICM"
 META_AT, META_GROUP = 132, b"\x02\x00"
 FIRST_GROUPS: Final = (b"\x08\x00", b"\x02\x00", b"\x00\x08")
 """Groups 0008 and 0002, with which a dataset without preamble begins, in both orders of bytes."""
+NUMBERS_AS_TEXT: Final = ("DS", "IS")
 UNDEFINED_LENGTH = 0xFFFFFFFF
 IDENTIFYING: Final = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
@@ -75,7 +78,7 @@ def _begins_as_dicom(stream: BinaryIO, path: Path) -> bool:
         raise UnreadableFileError("an empty file", str(path))
     if start[PREFIX_AT:META_AT] == PREFIX:
         return True
-    if start[META_AT:] == META_GROUP or (len(start) <= META_AT and not any(start[:PREFIX_AT])):
+    if start[META_AT:] == META_GROUP or not any(start[:PREFIX_AT]):
         raise UnreadableFileError("a file whose DICOM prefix is damaged or cut off", str(path))
     if not start.startswith(FIRST_GROUPS):
         raise NotDicomError("a file that is not DICOM", str(path))
@@ -115,5 +118,13 @@ def _convert(data: Dataset) -> None:
             if element.VR == "SQ":
                 for item in element.value:
                     _convert(item)
+            elif element.VR in NUMBERS_AS_TEXT and not _are_numbers(element.value):
+                del data[tag]
         except Exception:  # noqa: BLE001 - one element out of hundreds; as many kinds as above
             del data[tag]
+
+
+def _are_numbers(value: Any) -> bool:
+    """Whether pydicom could make numbers of the text; where it cannot it keeps the text, and warns."""
+    values = value if isinstance(value, MultiValue) else [value]
+    return value is None or all(isinstance(each, (int, float, Decimal)) for each in values)

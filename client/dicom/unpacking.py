@@ -19,7 +19,7 @@ LARGEST_RATIO = 200
 ALWAYS_ALLOWED_BYTES = 1 << 30
 KEPT_FREE_BYTES = 1 << 28
 LONGEST_NAME = 200
-DONE = ".unpacked"
+DONE = ".done"
 CHUNK_BYTES = 1 << 20
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
 
@@ -42,7 +42,7 @@ def unpack(archive: Path, below: Path) -> tuple[Path, tuple[Issue, ...]]:
         StorageError: there is no room.
     """
     folder = below / _name(archive)
-    done = folder / DONE
+    done = folder.with_suffix(DONE)
     if done.exists():
         return folder, ()
     shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_a_compressed_stream_that_ends_early_is_refused(image: Path, tmp_path: P
         ({"TransferSyntaxUID": JPEG2000Lossless}, "compressed pixels"),
     ],
 )
-def test_tags_that_contradict_the_pixels_are_told(image: Path, tags: dict[str, object], found: str) -> None:
+def test_tags_that_contradict_the_pixels_are_told(image: Path, tags: dict[str, Any], found: str) -> None:
     data: Dataset = read_object(image)
     for name, value in tags.items():
         if value is None:

@@ -1,0 +1,55 @@
+"""Every regular file below the source is listed once, whatever links and archives there are."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from client.dicom.archive import list_files
+
+
+def names(source: Path) -> list[str]:
+    files, issues = list_files(source, source.parent / "unpacked")
+    assert issues == ()
+    return sorted(path.name for path in files)
+
+
+def test_files_at_any_depth_are_listed_and_pipes_and_dead_links_are_not(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "a" / "b").mkdir(parents=True)
+    for path in ("z", "a/y", "a/b/x"):
+        (source / path).write_bytes(b"1")
+    os.mkfifo(source / "pipe")
+    (source / "dead").symlink_to(source / "nowhere")
+    assert names(source) == ["x", "y", "z"]
+    assert names(source / "a" / "y") == ["y"]
+
+
+def test_a_loop_of_links_ends_and_a_linked_file_counts_once(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "a").mkdir(parents=True)
+    (source / "a" / "x").write_bytes(b"1")
+    (source / "a" / "up").symlink_to(source)
+    (source / "b").symlink_to(source / "a" / "x")
+    assert len(names(source)) == 1
+
+
+def test_members_of_zip_archives_take_their_place_also_inside_of_others(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "deep").mkdir(parents=True)
+    with zipfile.ZipFile(tmp_path / "inner.zip", "w") as inner:
+        inner.writestr("one", b"1")
+    with zipfile.ZipFile(source / "deep" / "export", "w") as outer:
+        outer.write(tmp_path / "inner.zip", "folder/inner.zip")
+        outer.writestr("two", b"2")
+    assert names(source) == ["one", "two"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root opens every folder")
+def test_a_folder_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
+    (tmp_path / "source" / "closed").mkdir(parents=True)
+    (tmp_path / "source" / "closed").chmod(0)
+    _, (issue,) = list_files(tmp_path / "source", tmp_path / "unpacked")
+    (tmp_path / "source" / "closed").chmod(0o700)
+    assert (issue.code, issue.grade) == ("folder-closed", "warning")

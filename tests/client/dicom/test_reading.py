@@ -1,0 +1,73 @@
+"""One way into DICOM files and one way out where they are damaged; nothing is warned of, nothing is left changed."""
+
+import warnings
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import ImplicitVRLittleEndian
+
+from client.dicom.findings import NotDicomError, UnreadableFileError
+from client.dicom.reading import read_elements, read_header, read_image, read_object
+from tests.support.dicom_study import MadeStudy, body_phantom, write_ct
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return write_ct(tmp_path, MadeStudy(), body_phantom((1, 4, 6))[0])[0]
+
+
+def test_header_object_elements_and_image_differ_in_what_they_read(image: Path) -> None:
+    assert "PixelData" not in read_header(image)
+    assert len(read_object(image).PixelData) == 48
+    text = "SpecificCharacterSet"
+    assert [element.keyword for element in read_elements(image, ["Rows", "Modality"])] == [text, "Modality", "Rows"]
+    assert [element.keyword for element in read_image(image, ["Rows"])] == [text, "Rows", "PixelData"]
+
+
+def test_files_without_preamble_are_read(image: Path) -> None:
+    data = dcmread(image)
+    bare = Dataset(dict(data.items()))
+    bare.save_as(image, implicit_vr=True, little_endian=True)
+    assert image.read_bytes().startswith(b"\x08\x00")
+    assert read_header(image).SOPInstanceUID == data.SOPInstanceUID
+    assert dcmread(image, force=True).file_meta.get("TransferSyntaxUID", "") in {"", ImplicitVRLittleEndian}
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04" + bytes(200), b"\x89PNG", b"text", b"\x08\x00" + bytes(300)])
+def test_other_files_are_not_dicom(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(NotDicomError):
+        read_header(tmp_path / "file")
+
+
+def test_empty_missing_and_cut_files_are_unreadable_by_a_message_without_their_names(image: Path) -> None:
+    whole = image.read_bytes()
+    for content in (b"", bytes(100), whole[:131], whole[:500], whole[:-1], whole[:128] + b"DIKM" + whole[132:]):
+        image.write_bytes(content)
+        with pytest.raises(UnreadableFileError) as told:
+            read_object(image)
+        assert not isinstance(told.value, NotDicomError)
+        assert told.value.source == str(image)
+        assert image.name not in str(told.value)
+    with pytest.raises(UnreadableFileError, match="No such file"):
+        read_header(image.parent / "missing")
+
+
+def test_a_value_that_cannot_be_converted_counts_as_missing(image: Path) -> None:
+    content = image.read_bytes()
+    at = content.find(b"\x18\x00\x50\x00DS")
+    image.write_bytes(content[: at + 8] + b"x" + content[at + 9 :])
+    header = read_header(image)
+    assert "SliceThickness" not in header
+    assert header.Rows == 4
+
+
+def test_strange_values_are_read_without_a_warning_and_the_filters_stay(image: Path) -> None:
+    """Warnings are errors in tests; pydicom warns of a UID like this."""
+    content = image.read_bytes()
+    image.write_bytes(content.replace(b"1.2.840.10008.5.1.4.1.1.2", b"1.2.840.10008.5.1.4.1.1.*"))
+    before = list(warnings.filters)
+    assert read_header(image).SOPClassUID.endswith("*")
+    assert list(warnings.filters) == before
