@@ -106,6 +106,12 @@ class LabelError(CaseError):
     code = "labels"
 
 
+class PacsError(ConciliumError):
+    """A PACS that cannot be asked, refuses what it is asked, or does not answer."""
+
+    code = "pacs"
+
+
 class ModelError(ConciliumError):
     """A model, adapter or input that does not fit."""
 

@@ -1,6 +1,7 @@
 """A real PACS for tests: Debian's Orthanc with its DICOMweb plugin on loopback, its files in a folder of the test.
 
-HTTPS is spoken by an nginx in front of it, as in hospitals: Orthanc 1.10 of Debian 12 crashes at its first own HTTPS request.
+HTTPS is spoken by an nginx in front of it, as in hospitals: Orthanc 1.10 of Debian 12 crashes at the first request of
+its own.
 """
 
 import json
@@ -143,7 +144,7 @@ http {{
   client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi;
   scgi_temp_path scgi;
   server {{
-    listen 127.0.0.1:{self.https_port} ssl;
+    listen 127.0.0.1:{self.https_port} ssl; listen 127.0.0.2:{self.https_port} ssl;
     ssl_certificate server.pem; ssl_certificate_key server.key;
     location / {{ proxy_pass http://127.0.0.1:{self.http_port}; }}
   }}
