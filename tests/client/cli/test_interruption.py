@@ -1,0 +1,40 @@
+"""How a command ends that is interrupted."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from client.cli.interruption import exit_on_signals
+
+
+@contextmanager
+def closing_by(close: Callable[[], None]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        close()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_block_with_its_code_and_what_is_open_is_closed(number: int, code: int) -> None:
+    before, closed = signal.getsignal(signal.SIGTERM), threading.Event()
+    with pytest.raises(SystemExit) as left, exit_on_signals(), closing_by(closed.set):
+        signal.raise_signal(number)
+    assert (left.value.code, closed.is_set()) == (code, True)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_other_threads_leave_signals_alone() -> None:
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def work() -> None:
+        with exit_on_signals():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [before]
