@@ -10,6 +10,7 @@ import typer
 
 from client.cli.check import check
 from client.cli.ledger import show_ledger
+from client.cli.pull import pull_studies
 from client.cli.renew_key import renew_key
 from client.home.agreement import agreed_by
 from protocol.errors import CaseError
@@ -27,6 +28,7 @@ app = typer.Typer(no_args_is_help=True, help="One center of a federation.", pret
 
 app.command("check")(check)
 app.command("ledger")(show_ledger)
+app.command("pull")(pull_studies)
 app.command("renew-key")(renew_key)
 
 Data = Annotated[Path, typer.Option(help="Folder with one folder per case (ct, pet, gtv .nii.gz), a table, or both.")]
