@@ -1,6 +1,7 @@
 """Reads the headers of many files on all cores."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ def _read_all(files: Sequence[Path]) -> Iterator[Instance | Passed]:
     if len(files) < FEWEST_FOR_PROCESSES or workers == 1:
         yield from map(_read, files)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_leave_interrupts_to_parent) as pool:
         yield from pool.map(_read, files, chunksize=FILES_A_TASK)
 
 
@@ -49,6 +50,11 @@ def _read(path: Path) -> Instance | Passed:
         return Passed(path, "not-dicom")
     except UnreadableFileError as error:
         return Passed(path, "unreadable", error.found)
+
+
+def _leave_interrupts_to_parent() -> None:
+    """Ctrl-C reaches all processes of a terminal; the parent stops the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _cores() -> int:

@@ -95,6 +95,7 @@ def _parse(stream: BinaryIO, *, stop_before_pixels: bool, keywords: list[str] | 
             force=not whole,
         )
         _refuse_cut_short(data)
+        _convert(data.file_meta)
         _convert(data)
     if not whole and not all(keyword in data for keyword in IDENTIFYING):
         raise InvalidDicomError("neither prefix nor UIDs")
