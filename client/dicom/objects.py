@@ -52,7 +52,7 @@ def read_instance(path: Path) -> Instance:
         sop_uid=_text(header, "SOPInstanceUID"),
         sop_class_uid=_text(header, "SOPClassUID") or _text(header.file_meta, "MediaStorageSOPClassUID"),
         modality=_text(header, "Modality"),
-        frame_of_reference_uid=_text(header, "FrameOfReferenceUID"),
+        frame_of_reference_uid=_frame_of_reference(header),
         acquired=_moment(header),
         referenced=tuple(dict.fromkeys(_references(header))),
         frames=_frames(header),
@@ -74,6 +74,12 @@ def _texts(header: Dataset, keyword: str) -> tuple[str, ...]:
     if value is None or isinstance(value, str):
         return (value.strip(),) if value else ()
     return tuple(str(part).strip() for part in value)
+
+
+def _frame_of_reference(header: Dataset) -> str:
+    """That of the object, or the first that an RTSTRUCT refers to; many write it there alone."""
+    references = items(header, "ReferencedFrameOfReferenceSequence")
+    return next(filter(None, (_text(each, "FrameOfReferenceUID") for each in (header, *references))), "")
 
 
 def _frames(header: Dataset) -> int:

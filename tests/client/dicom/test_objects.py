@@ -26,7 +26,8 @@ def test_a_pet_says_what_it_was_corrected_for(tmp_path: Path) -> None:
 def test_contours_name_the_series_that_they_were_drawn_on(tmp_path: Path) -> None:
     study = MadeStudy()
     images = write_ct(tmp_path / "ct", study, body_phantom((1, 4, 6))[0])
-    contours = read_instance(write_rtstruct(tmp_path / "rs", study, images, {"GTV": [square((0, 0), 3, 0)]}))
+    rois = {"GTV": [square((0, 0), 3, 0)]}
+    contours = read_instance(write_rtstruct(tmp_path / "rs", study, images, rois, FrameOfReferenceUID=None))
     assert contours.referenced == (read_instance(images[0]).series_uid,)
     assert contours.planes == ()
     assert contours.frame_of_reference_uid == study.frame_of_reference_uid
