@@ -14,6 +14,7 @@ slices of the grid and d the usual (median) distance of the region's contour pla
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +194,11 @@ def _fill_slices(planes: Sequence[_Plane], grid: OnGrid) -> tuple[NDArray[np.uin
     mask, bridged = np.zeros((depth, height, width), dtype=np.uint8), 0
     if not planes:
         return mask, bridged
-    filled = [fill_area(plane.area, (height, width)) for plane in planes]
+
+    @lru_cache(maxsize=2)
+    def fill(place: int) -> NDArray[np.bool_]:
+        return fill_area(planes[place].area, (height, width))
+
     levels = np.array([plane.z for plane in planes])
     tolerance = PLANE_TOLERANCE_MM / grid.spacing_zyx_mm[0]
     reach, largest, dense = _reach(planes, grid), _largest_gap(planes, grid), _usual_gap(planes) <= DENSE_SLICES
@@ -202,13 +207,13 @@ def _fill_slices(planes: Sequence[_Plane], grid: OnGrid) -> tuple[NDArray[np.uin
         between = 0 < above < len(levels) and levels[above] - levels[above - 1] <= largest
         if between and not dense:
             low, high = levels[above - 1], levels[above]
-            mask[index] = _interpolate(filled[above - 1], filled[above], (index - low) / (high - low), grid)
+            mask[index] = _interpolate(fill(above - 1), fill(above), (index - low) / (high - low), grid)
             bridged += int(min(index - low, high - index) > tolerance)
             continue
         offsets = levels - index
         near = np.flatnonzero((offsets > TIE - reach) & (offsets <= TIE + reach))
         if near.size:
-            mask[index] = filled[near[np.abs(offsets[near]).argmin()]]
+            mask[index] = fill(int(near[np.abs(offsets[near]).argmin()]))
     return mask, bridged
 
 

@@ -89,6 +89,12 @@ def test_every_second_slice_is_interpolated_by_shape() -> None:
     assert (drawing.bridged, drawing.open_gaps_mm) == (2, ())
 
 
+def test_a_pixel_half_way_between_two_shapes_belongs_to_the_one_between_them() -> None:
+    """Between 2 by 2 and 4 by 4 pixels lie the 4 by 4 without their corners, which are farther from the 2 by 2."""
+    planes = [contour(box(5.5, 5.5, 7.5, 7.5), 2.0), contour(box(4.5, 4.5, 8.5, 8.5), 6.0)]
+    assert counts(roi(*planes)) == [0, 4, 12, 16, 0, 0, 0, 0]
+
+
 def test_contours_of_a_thicker_series_fill_the_slices_between_and_half_of_theirs_beyond() -> None:
     """Planes of 5 mm at 3, 8 and 13 mm make a slab from 0.5 to 15.5 mm: slices 1 to 7 of 2 mm, 4 on a plane."""
     drawing = draw_roi(roi(*(contour(SQUARE, z) for z in (3.0, 8.0, 13.0))), GRID)

@@ -95,6 +95,18 @@ def test_a_grid_that_holds_a_part_gets_that_part_and_is_told_the_rest(tmp_path: 
     assert placed.outside == pytest.approx(2 / 3)
 
 
+def test_a_region_up_to_the_faces_of_the_grid_is_placed_whole(tmp_path: Path, images: list[Path]) -> None:
+    everything = np.ones(SHAPE)
+    placed = place_segments(read_segments(write_segments(tmp_path / "s.dcm", images, {"All": everything})), [1], GRID)
+    assert (int(placed.mask_zyx.sum()), placed.outside) == (6 * 10 * 12, 0.0)
+
+
+def test_a_grid_that_begins_within_the_region_does_not_wrap_around(tmp_path: Path, images: list[Path]) -> None:
+    file = read_segments(write_segments(tmp_path / "s.dcm", images, {"Tumour": TUMOUR}))
+    placed = place_segments(file, [1], Grid((4, 10, 12), GRID.spacing_zyx_mm, (-30.0, -30.0, 6.0)))
+    assert np.array_equal(placed.mask_zyx, TUMOUR[2:])
+
+
 def test_another_grid_gets_the_region_resampled_in_space(tmp_path: Path, images: list[Path]) -> None:
     """Voxels of an eighth of the volume, in the same place: eight times as many, all within the same box."""
     file = read_segments(write_segments(tmp_path / "s.dcm", images, {"Tumour": TUMOUR}, omit_empty_frames=False))

@@ -123,9 +123,13 @@ def test_suv_by_weight_becomes_suv_by_lean_body_mass() -> None:
     assert factor("lbm", Units="GML") == pytest.approx(44.173 / 70, rel=1e-4)
 
 
-def test_suv_by_lean_body_mass_is_not_taken_for_suv_by_weight() -> None:
-    issue = refusal(Units="GML", SUVType="LBMJANMA")[0]
-    assert "SUVType (0054,1006) 'LBMJANMA', SUV by lean body mass, expected SUV by body weight" in issue.message
+@pytest.mark.parametrize("stored", ["LBM", "LBMJAMES128", "LBMJANMA"])
+def test_suv_by_lean_body_mass_is_not_taken_for_suv_by_weight(stored: str) -> None:
+    issue = refusal(Units="GML", SUVType=stored)[0]
+    assert f"SUVType (0054,1006) '{stored}', SUV by lean body mass, expected SUV by body weight" in issue.message
+
+
+def test_suv_by_lean_body_mass_stays_as_it_is_where_it_is_asked_for() -> None:
     assert factor("lbm", Units="GML", SUVType="LBMJANMA") == 1.0
 
 
