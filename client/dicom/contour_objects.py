@@ -38,11 +38,11 @@ class ContourObject:
         """The regions that have something drawn, each name once; of a SEG all, since its frames are not decoded yet."""
         if isinstance(self.content, SegmentFile):
             return tuple(dict.fromkeys(segment.label for segment in self.content.segments))
-        return tuple(dict.fromkeys(roi.name for roi in self.content if roi.contours))
+        return tuple(dict.fromkeys(roi.name for roi in self.content if roi.drawn))
 
     @property
     def empty_names(self) -> tuple[str, ...]:
-        """The regions that are named alone."""
+        """The regions that enclose nothing."""
         if isinstance(self.content, SegmentFile):
             return ()
         return tuple(dict.fromkeys(roi.name for roi in self.content if roi.name not in self.names))

@@ -30,6 +30,7 @@ from client.dicom.plane_area import area_inside, exclude_contours, fill_area, un
 from client.dicom.reading import read_object
 
 CLOSED, XOR = "CLOSED_PLANAR", "CLOSEDPLANAR_XOR"
+KINDS = (CLOSED, XOR, "POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
 PLANE_TOLERANCE_MM = 0.1
 MOST_SLANTED_SLICES = 0.5
 DENSE_SLICES = 1.05
@@ -59,6 +60,11 @@ class Roi:
     number: int
     name: str
     contours: tuple[Contour, ...] = ()
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it encloses anything."""
+        return any(contour.encloses for contour in self.contours)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,10 +137,17 @@ def _roi(item: Dataset, drawn: dict[int, Dataset]) -> Roi:
 
 
 def _contour(item: Dataset) -> Contour:
+    """Raises ValueError where the points are not there, not as many as the contour says, or not in space."""
+    kind = str(item.get("ContourGeometricType") or "")
     values = np.atleast_1d(np.array(item.get("ContourData") or (), dtype=float))
-    if values.size % 3 or not np.isfinite(values).all() or np.abs(values).max(initial=0) > FARTHEST_MM:
-        raise ValueError(f"a contour of {values.size} coordinates that are no points x, y, z within {FARTHEST_MM:g} mm")
-    return Contour(str(item.get("ContourGeometricType") or CLOSED), values.reshape(-1, 3))
+    stated = item.get("NumberOfContourPoints")
+    if kind not in KINDS:
+        raise ValueError(f"a contour of type '{kind}'")
+    if not values.size or values.size % 3 or (stated is not None and int(stated) != values.size // 3):
+        raise ValueError(f"a contour of {values.size} coordinates, said to be {stated} points")
+    if not np.isfinite(values).all() or np.abs(values).max() > FARTHEST_MM:
+        raise ValueError(f"a contour that goes beyond {FARTHEST_MM:g} mm")
+    return Contour(kind, values.reshape(-1, 3))
 
 
 def _indices_xyz(points_xyz_mm: NDArray[np.float64], grid: OnGrid) -> NDArray[np.float64]:

@@ -113,7 +113,8 @@ def _doubts(
         return ()
     seconds = max(apart_s, lead_s)
     what = "the start that its frame reference times give" if computed else "the first acquisition"
-    found = f"a series time {seconds:.0f} s from {what}, which is {2 ** (seconds / half_life_s) - 1:.0%} of SUV"
+    off = 2 ** min(seconds / half_life_s, MOST_HALF_LIVES) - 1
+    found = f"a series time {seconds:.0f} s from {what}, which is {off:.0%} of SUV"
     step = "compare one SUV with that of a clinical workstation; the series time is taken"
     return (subject.issue("pet-scan-start", PET, found, "times that agree", step, grade="warning"),)
 

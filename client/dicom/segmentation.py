@@ -5,6 +5,7 @@ frames. Where every voxel of the SEG is one of the grid, whatever the order of i
 segments are resampled in physical space as all contours are, as fractions cut at one half.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,9 @@ def read_segments(path: Path) -> SegmentFile:
     if data.get("Modality") != "SEG":
         raise UnreadableFileError(f"an object of modality {data.get('Modality')} for a segmentation", str(path))
     try:
-        read = hd.seg.Segmentation.from_dataset(data, copy=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read = hd.seg.Segmentation.from_dataset(data, copy=False)
         items = [item for item in read.SegmentSequence if int(item.SegmentNumber) > 0]
         segments = tuple(
             Segment(int(item.SegmentNumber), str(item.get("SegmentLabel") or "").strip()) for item in items
@@ -88,7 +91,9 @@ def place_segments(file: SegmentFile, numbers: Sequence[int], grid: OnGrid) -> P
         UnreadableFileError: its frames cannot be decoded, or make no volume.
     """
     try:
-        decoded = file.data.get_volume(segment_numbers=list(numbers), combine_segments=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            decoded = file.data.get_volume(segment_numbers=list(numbers), combine_segments=False)
     except Exception as error:  # as in read_segments
         raise _unreadable(file.path, error) from error
     fractions, affine = decoded.array.astype(np.float32).max(axis=-1), np.asarray(decoded.affine)

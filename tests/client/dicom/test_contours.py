@@ -43,13 +43,29 @@ def test_a_region_that_is_named_alone_has_no_contours(tmp_path: Path) -> None:
     assert read_rois(path) == (Roi(1, "GTV"),)
 
 
-def test_contours_that_are_no_points_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("keyword", "value", "words"),
+    [
+        ("ContourData", [1.0, 2.0, 3.0, 4.0], "a contour of 4 coordinates, said to be 4 points"),
+        ("ContourData", [1.0, 2.0, 3.0], "a contour of 3 coordinates, said to be 4 points"),
+        ("ContourData", None, "a contour of 0 coordinates, said to be 4 points"),
+        ("ContourData", [1e9, 0.0, 0.0] * 4, "a contour that goes beyond 100000 mm"),
+        ("ContourGeometricType", "CLOSED", "a contour of type 'CLOSED'"),
+    ],
+)
+def test_a_damaged_contour_refuses_its_file(tmp_path: Path, keyword: str, value: object, words: str) -> None:
+    """Or the mask would lack a slice that nobody misses."""
     path = written(tmp_path, {"GTV": [square((0, 0), 4, 3.0)]})
     data = dcmread(path)
-    data.ROIContourSequence[0].ContourSequence[0].ContourData = [1.0, 2.0, 3.0, 4.0]
+    setattr(data.ROIContourSequence[0].ContourSequence[0], keyword, value)
     data.save_as(path)
-    with pytest.raises(UnreadableFileError, match="a contour of 4 coordinates that are no points"):
+    with pytest.raises(UnreadableFileError, match=words):
         read_rois(path)
+
+
+def test_a_region_of_points_is_not_drawn() -> None:
+    point = contour([(1, 1)], 4.0, "POINT")
+    assert (roi(point).drawn, roi(point, contour(SQUARE, 4.0)).drawn) == (False, True)
 
 
 def test_an_image_is_no_structure_set(tmp_path: Path) -> None:
