@@ -29,8 +29,9 @@ from protocol.storage.atomic_files import write_private
 
 logger = logging.getLogger(__name__)
 
-ALGORITHM = 1
+ALGORITHM = 2
 SEGMENTATION: Final = "segmentation"
+PARALLEL = 1e-6
 OUTSIDE = {"ct": -1000.0, "pet": 0.0, "gtv": 0.0}
 
 
@@ -121,12 +122,20 @@ def study_grid(image: sitk.Image, spacing_zyx_mm: Sequence[float]) -> sitk.Image
 
 
 def resample(image: sitk.Image, grid: sitk.Image, *, outside: float) -> NDArray[np.float32]:
-    """`image` on `grid`, (z, y, x) float32: smoothed where the grid is coarser, then linear interpolation."""
+    """`image` on `grid`, (z, y, x) float32: smoothed where the grid is coarser, then linear interpolation.
+
+    Smoothing along one axis and interpolation along another commute. So where the axes of both are parallel an axis is
+    brought to the grid as soon as it is smoothed, the one that loses most voxels first, and the next has less to do.
+    """
     smooth = sitk.Cast(image, sitk.sitkFloat32)
-    for axis, (new, old) in enumerate(zip(spacing_along(image, grid), image.GetSpacing(), strict=True)):
+    parallel = are_parallel(image, grid)
+    becomes = list(zip(spacing_along(image, grid), image.GetSpacing(), strict=True))
+    for axis in sorted(range(3), key=lambda axis: becomes[axis][1] / becomes[axis][0]):
+        new, old = becomes[axis]
         if new > old and image.GetSize()[axis] >= 4:
             sigma_mm = 0.5 * math.sqrt(new**2 - old**2) / math.sqrt(2 * math.log(2))
             smooth = sitk.RecursiveGaussian(smooth, sigma=sigma_mm, direction=axis)
+            smooth = _bring_to_grid(smooth, axis, grid, outside) if parallel else smooth
     moved = sitk.Resample(smooth, grid, sitk.Transform(), sitk.sitkLinear, outside)
     array: NDArray[np.float32] = sitk.GetArrayFromImage(moved)
     return array
@@ -134,8 +143,33 @@ def resample(image: sitk.Image, grid: sitk.Image, *, outside: float) -> NDArray[
 
 def spacing_along(image: sitk.Image, grid: sitk.Image) -> list[float]:
     """The grid's spacing in mm along each axis of the image, whose axes may be stored in another order."""
-    alignment = np.abs(np.reshape(grid.GetDirection(), (3, 3)).T @ np.reshape(image.GetDirection(), (3, 3)))
-    return [grid.GetSpacing()[axis] for axis in alignment.argmax(axis=0)]
+    return [grid.GetSpacing()[axis] for axis in _alignment(image, grid).argmax(axis=0)]
+
+
+def are_parallel(image: sitk.Image, grid: sitk.Image) -> bool:
+    """Whether each axis of the image runs along one of the grid's, either way."""
+    alignment = _alignment(image, grid)
+    return bool(np.allclose(np.sort(alignment, axis=0), [[0], [0], [1]], rtol=0, atol=PARALLEL))
+
+
+def _alignment(image: sitk.Image, grid: sitk.Image) -> NDArray[np.float64]:
+    """Cosine of the angle between axes, without sign: grid's axis (row), image's axis (column)."""
+    directions = [np.reshape(each.GetDirection(), (3, 3)) for each in (grid, image)]
+    return np.abs(directions[0].T @ directions[1])
+
+
+def _bring_to_grid(image: sitk.Image, axis: int, grid: sitk.Image, outside: float) -> sitk.Image:
+    """The image with the grid's planes along one of its axes, its own along the others."""
+    own = int(_alignment(image, grid)[:, axis].argmax())
+    size, spacing = list(image.GetSize()), list(image.GetSpacing())
+    direction = np.reshape(image.GetDirection(), (3, 3)).copy()
+    direction[:, axis] = along = np.reshape(grid.GetDirection(), (3, 3))[:, own]
+    size[axis], spacing[axis] = grid.GetSize()[own], grid.GetSpacing()[own]
+    origin = np.array(image.GetOrigin())
+    origin += np.dot(np.array(grid.GetOrigin()) - origin, along) * along
+    return sitk.Resample(
+        image, size, sitk.Transform(), sitk.sitkLinear, origin.tolist(), spacing, direction.ravel().tolist(), outside
+    )
 
 
 def rescale(array: NDArray[np.float32], window: tuple[float, float]) -> NDArray[np.float32]:

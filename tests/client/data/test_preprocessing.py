@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from client.data.manifest import File
 from client.data.preprocessing import (
+    are_parallel,
     cache_key,
     prepare_case,
     prepare_once,
     prepare_volumes,
+    resample,
     rescale,
     spacing_along,
     study_grid,
@@ -194,3 +196,35 @@ def test_volumes_in_memory_are_prepared_as_their_files_are(tmp_path: Path) -> No
     assert from_files.ct is not None
     assert from_memory.ct is not None
     np.testing.assert_array_equal(from_files.ct, from_memory.ct)
+
+
+@pytest.mark.parametrize(
+    "direction",
+    [
+        (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
+        (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0),
+        (0.0, 0.0, 1.0, -1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+    ],
+)
+def test_an_axis_brought_to_the_grid_early_changes_nothing(monkeypatch: pytest.MonkeyPatch, direction):
+    """Part of the image lies beyond the grid, and part of the grid beyond the image; its axes are flipped or turned."""
+    image = sitk.GetImageFromArray(np.random.default_rng(0).normal(0, 300, (12, 16, 20)).astype(np.float32))
+    image.SetSpacing((1.0, 1.5, 2.0))
+    image.SetDirection(direction)
+    middle = np.array(image.TransformContinuousIndexToPhysicalPoint((10.0, 8.0, 6.0)))
+    grid = sitk.Image((7, 6, 5), sitk.sitkFloat32)
+    grid.SetSpacing((4.0, 3.0, 5.0))
+    grid.SetOrigin((middle - 3.3).tolist())
+    assert are_parallel(image, grid)
+    early = resample(image, grid, outside=-1000.0)
+    monkeypatch.setattr("client.data.preprocessing.are_parallel", lambda *_: False)
+    late = resample(image, grid, outside=-1000.0)
+    np.testing.assert_allclose(early, late, atol=1e-3)
+    assert (late == -1000).any()
+    assert (late != -1000).any()
+
+
+def test_an_oblique_image_is_not_parallel_to_a_straight_grid():
+    image, grid = sitk.Image((4, 4, 4), sitk.sitkFloat32), sitk.Image((4, 4, 4), sitk.sitkFloat32)
+    image.SetDirection((0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0))
+    assert not are_parallel(image, grid)
