@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from client.cli.check import check
+from client.cli.convert import convert
 from client.cli.ledger import show_ledger
 from client.cli.pull import pull_studies
 from client.cli.renew_key import renew_key
@@ -26,6 +27,7 @@ ROUTED = "routed"
 
 app = typer.Typer(no_args_is_help=True, help="One center of a federation.", pretty_exceptions_show_locals=False)
 
+app.command("convert")(convert)
 app.command("check")(check)
 app.command("ledger")(show_ledger)
 app.command("pull")(pull_studies)

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import SimpleITK as sitk
 
-from client.convert.case_folder import fits, volumes_of, write_case
+from client.convert.case_folder import SUFFIX, fits, volumes_of, write_case
 from client.convert.contract import FoundCase, ReadCase, subject_of
 from client.convert.discretion import private_words, withhold, withhold_name
 from client.convert.registration import compare_in_space, registration_issues
@@ -19,7 +19,7 @@ from client.data.checks import Issue
 from client.data.conversion import Conversion, Layout
 from client.data.conversion_file import read_conversion, write_conversion
 from protocol.errors import CaseError, StorageError
-from protocol.modalities import IMAGES
+from protocol.modalities import IMAGES, Modality
 
 State = Literal["converted", "unchanged", "failed"]
 PROGRAM: Final = f"concilium {version('concilium')}"
@@ -50,8 +50,8 @@ class Task:
 class Outcome:
     """What became of a case.
 
-    record: what its folder says. issues: its own, with sources, for the private folder. peak_mib: most memory that the
-    worker had used so far.
+    record: what its folder says. issues: its own, with sources, for the private folder. files: images in its folder.
+    lacking: images that its source has and the folder has not. peak_mib: most memory that the worker had used so far.
     """
 
     case: str
@@ -59,6 +59,7 @@ class Outcome:
     record: Conversion
     issues: tuple[Issue, ...]
     files: tuple[str, ...] = ()
+    lacking: tuple[Modality, ...] = ()
     origins: Mapping[str, str | list[str]] | None = None
     done: Done | None = None
     peak_mib: float = 0.0
@@ -99,7 +100,9 @@ def convert_case(task: Task) -> Outcome:
         step = "report it to the makers of the program; the other cases are not touched by it"
         words = f"{type(error).__name__}: {error}"
         made = fail(task, Failure("unexpected", f"an unexpected {type(error).__name__}", step, words))
-    return replace(made, peak_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB)
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
+    lacking = tuple(image for image in task.found.modalities if f"{image}{SUFFIX}" not in made.files)
+    return replace(made, peak_mib=peak_mib, lacking=lacking)
 
 
 def fail(task: Task, failure: Failure) -> Outcome:
@@ -144,7 +147,7 @@ def _convert(task: Task) -> Outcome:
         issues=_discreet(task, issues, read),
     )
     done = Done(task.fingerprint, write_case(task.folder, volumes, record))
-    return Outcome(task.case, "converted", record, issues, _files(task.folder), read.origins, done)
+    return Outcome(task.case, "converted", record, issues, _files(task.folder), origins=read.origins, done=done)
 
 
 def _of_case(task: Task, issues: Sequence[Issue]) -> tuple[Issue, ...]:
@@ -174,4 +177,4 @@ def _earlier_record(task: Task) -> Conversion:
 
 
 def _files(folder: Path) -> tuple[str, ...]:
-    return tuple(sorted(path.name for path in folder.glob("*.nii.gz")))
+    return tuple(sorted(path.name for path in folder.glob(f"*{SUFFIX}")))

@@ -50,10 +50,10 @@ class Summary:
 
     @property
     def complete(self) -> bool:
-        """Whether all cases were converted and none lacks anything it had in the source."""
+        """Whether every case was converted with all images that its source has, and no error was found."""
         issues = (*self.issues, *(issue for outcome in self.outcomes for issue in outcome.record.issues))
-        failed = any(outcome.state == "failed" for outcome in self.outcomes)
-        return not (self.stopped or failed or any(issue.fatal for issue in issues))
+        lacking = any(outcome.state == "failed" or outcome.lacking for outcome in self.outcomes)
+        return not (self.stopped or lacking or any(issue.fatal for issue in issues))
 
 
 @dataclass

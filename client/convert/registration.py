@@ -28,13 +28,14 @@ from client.data.volume import Volume, bounds_xyz_mm, to_image
 
 LARGEST_SHIFT_MM = 12.0
 LEAST_OVERLAP = 0.7
-SPACING_MM = 4.0
+SMALLEST_VOXEL_MM = 4.0
+MOST_VOXELS = 500_000
 BODY_HU = -300.0
 BODY_SHARE_OF_MEDIAN = 0.3
 WINDOW_HU = (-1000.0, 300.0)
 PEAK_PERCENTILE = 99.5
 BINS = 32
-SAMPLES = 150_000
+SAMPLES = 60_000
 FEWEST_VOXELS = 4
 FIRST_STEP_MM, LAST_STEP_MM, STEPS = 8.0, 0.1, 60
 UNKNOWN = Registration(None, None, None)
@@ -42,11 +43,16 @@ UNKNOWN = Registration(None, None, None)
 
 @dataclass(frozen=True, eq=False)
 class SharedSpace:
-    """CT and PET (z, y, x) on one grid over the space that both cover; `grid` has its geometry."""
+    """CT and PET (z, y, x) on one grid over the space that both cover; `grid` has its geometry, cubes of voxels."""
 
     ct_hu: NDArray[np.float32]
     pet: NDArray[np.float32]
     grid: sitk.Image
+
+    @property
+    def spacing_mm(self) -> float:
+        """Edge of a voxel."""
+        return float(self.grid.GetSpacing()[0])
 
 
 def compare_in_space(ct: Volume, pet: Volume) -> Registration:
@@ -78,17 +84,29 @@ def registration_issues(subject: Subject, found: Registration) -> tuple[Issue, .
 
 
 def shared_space(ct: Volume, pet: Volume) -> SharedSpace | None:
-    """Both images on one grid along the patient's axes; None where they share less than a few voxels of an axis."""
+    """Both images on one grid along the patient's axes; None where they share less than a few voxels of an axis.
+
+    The voxels are as small as a few hundred thousand of them allow: 4 mm around a tumour, 8 mm over a whole body.
+    """
     low, high = np.stack([bounds_xyz_mm(ct), bounds_xyz_mm(pet)], axis=1)
     low, high = low.max(axis=0), high.min(axis=0)
-    size = [math.floor(extent / SPACING_MM) for extent in high - low]
+    edge_mm = max(SMALLEST_VOXEL_MM, float(np.prod(np.clip(high - low, 0, None)) / MOST_VOXELS) ** (1 / 3))
+    size = [math.floor(extent / edge_mm) for extent in high - low]
     if min(size) < FEWEST_VOXELS:
         return None
     grid = sitk.Image(size, sitk.sitkFloat32)
-    grid.SetSpacing([SPACING_MM] * 3)
-    grid.SetOrigin([float(start) + SPACING_MM / 2 for start in low])
-    ct_hu = resample(to_image(ct), grid, outside=WINDOW_HU[0])
-    return SharedSpace(ct_hu, resample(to_image(pet), grid, outside=0.0), grid)
+    grid.SetSpacing([edge_mm] * 3)
+    grid.SetOrigin([float(start) + edge_mm / 2 for start in low])
+    ct_hu = resample(_shrink(ct, edge_mm), grid, outside=WINDOW_HU[0])
+    return SharedSpace(ct_hu, resample(_shrink(pet, edge_mm), grid, outside=0.0), grid)
+
+
+def _shrink(volume: Volume, edge_mm: float) -> sitk.Image:
+    """The image with as many of its voxels averaged as an edge holds; a whole body is smoothed no voxel at a time."""
+    factors = [
+        max(1, min(size, int(edge_mm / mm))) for size, mm in zip(volume.shape_zyx, volume.spacing_zyx_mm, strict=True)
+    ]
+    return sitk.BinShrink(to_image(volume), factors[::-1])
 
 
 def compare_bodies(space: SharedSpace) -> tuple[float | None, float | None]:
@@ -100,7 +118,7 @@ def compare_bodies(space: SharedSpace) -> tuple[float | None, float | None]:
     of_ct, of_pet = _body(tissue), _body(space.pet > limit)
     overlap = 2 * np.count_nonzero(of_ct & of_pet) / (np.count_nonzero(of_ct) + np.count_nonzero(of_pet))
     apart = np.subtract(ndimage.center_of_mass(of_ct), ndimage.center_of_mass(of_pet))
-    return float(overlap), float(SPACING_MM * np.linalg.norm(apart))
+    return float(overlap), float(space.spacing_mm * np.linalg.norm(apart))
 
 
 def mutual_information(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
@@ -115,16 +133,14 @@ def mutual_information(one: NDArray[np.float32], other: NDArray[np.float32]) -> 
 def best_shift_mm(space: SharedSpace, pet: Volume) -> float | None:
     """Length of the translation of the PET that maximises mutual information; None where none is found.
 
-    Both are smoothed first: the values at the end of a window have no gradient to descend along.
+    The PET enters by the square root of its values: cut off at a peak they would have no gradient to descend along.
     """
     fixed = sitk.GetImageFromArray(np.clip(space.ct_hu, *WINDOW_HU))
     fixed.CopyInformation(space.grid)
-    peak = float(np.percentile(pet.array_zyx, PEAK_PERCENTILE)) or 1.0
-    method = _translation_search(SAMPLES / space.ct_hu.size)
+    moving = sitk.Sqrt(sitk.Clamp(_shrink(pet, space.spacing_mm), sitk.sitkFloat32, 0.0))
     try:
-        moving = sitk.SmoothingRecursiveGaussian(sitk.Clamp(to_image(pet), sitk.sitkFloat32, 0.0, peak), SPACING_MM)
-        found = method.Execute(sitk.SmoothingRecursiveGaussian(fixed, SPACING_MM), moving)
-    except RuntimeError:  # fewer than four planes, no sample of the one in the other, or all of one value
+        found = _translation_search(SAMPLES / space.ct_hu.size).Execute(fixed, moving)
+    except RuntimeError:  # no sample of the one lies in the other, or all have one value
         return None
     return float(np.linalg.norm(found.GetParameters()))
 

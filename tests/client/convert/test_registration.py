@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from scipy import ndimage
 
 from client.convert.registration import (
     UNKNOWN,
@@ -24,20 +25,22 @@ SUBJECT = Subject("", "case-a", Path("case-a"))
 
 
 def _pair(shift_xyz_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> tuple[Volume, Volume]:
-    """An elliptic body with a tumour and a lung on 4 mm voxels, 160 x 192 x 128 mm; the PET lies shifted."""
+    """An elliptic body with a tumour and a lung on 4 mm voxels, 160 x 192 x 128 mm; the PET is blurred and shifted."""
     z, y, x = np.meshgrid(*(4.0 * np.arange(n) for n in (32, 48, 40)), indexing="ij")
     body = ((x - 80) / 55) ** 2 + ((y - 96) / 75) ** 2 + ((z - 64) / 90) ** 2 < 1
     lung = (x - 60) ** 2 + (y - 80) ** 2 + (z - 50) ** 2 < 18**2
     tumour = (x - 95) ** 2 + (y - 110) ** 2 + (z - 75) ** 2 < 12**2
     hu = np.where(lung, -800.0, np.where(body, 30.0, -1000.0)).astype(np.float32)
-    suv = np.where(tumour, 8.0, np.where(lung, 0.3, np.where(body, 1.0, 0.01))).astype(np.float32)
+    suv = np.where(tumour, 8.0, np.where(lung, 0.3, np.where(body, 1.0, 0.01)))
+    suv = ndimage.gaussian_filter(suv, 1.0).astype(np.float32)
     spacing, origin = (4.0, 4.0, 4.0), (0.0, 0.0, 0.0)
     return Volume(hu, spacing, origin, IDENTITY, "ct_hu"), Volume(suv, spacing, shift_xyz_mm, IDENTITY, "pet_suv")
 
 
 def test_a_pair_that_fits_has_one_body() -> None:
     found = compare_in_space(*_pair())
-    assert found.overlap == pytest.approx(1, abs=0.01)
+    assert found.overlap is not None
+    assert found.overlap > 0.95
     assert found.centroid_mm == pytest.approx(0, abs=0.5)
     assert found.shift_mm == pytest.approx(0, abs=2)
     assert registration_issues(SUBJECT, found) == ()
@@ -65,7 +68,9 @@ def test_bodies_that_share_a_third_have_a_dice_of_two_fifths() -> None:
     hu, suv = np.full((24, 40, 40), -1000.0, np.float32), np.zeros((24, 40, 40), np.float32)
     hu[4:12, 4:36, 4:36], suv[8:20, 4:36, 4:36] = 0.0, 1.0
     suv[4:8] = 0.1
-    space = SharedSpace(hu, suv, sitk.Image(40, 40, 24, sitk.sitkFloat32))
+    grid = sitk.Image(40, 40, 24, sitk.sitkFloat32)
+    grid.SetSpacing([4.0] * 3)
+    space = SharedSpace(hu, suv, grid)
     overlap, centroid_mm = compare_bodies(space)
     assert overlap == pytest.approx(2 * 4 / 20)
     assert centroid_mm == pytest.approx(4 * (13.5 - 7.5))

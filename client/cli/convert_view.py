@@ -1,0 +1,151 @@
+"""What `convert` found and did, for people and for programs; nothing that names a patient, a date or a path in it."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from client.convert.case_conversion import Outcome, Task
+from client.convert.conversion_run import Summary
+from client.convert.discretion import private_words, withhold, withhold_name
+from client.convert.planning import Plan
+from client.data.checks import GRADES, Issue
+from client.data.conversion import PetValues
+
+PIPED_WIDTH = 200
+MOST_WRITTEN = 30
+NONE = "-"
+
+
+def print_plan(plan: Plan, private: Path, *, as_json: bool) -> None:
+    """List what would be converted."""
+    rows = [(task.case, "+".join(task.found.modalities), _rois(task), task) for task in plan.tasks]
+    if as_json:
+        cases = [
+            {
+                "case": case,
+                "modalities": list(task.found.modalities),
+                "rois": list(rois),
+                "files": len(task.found.files),
+            }
+            for case, _, rois, task in rows
+        ]
+        typer.echo(json.dumps({"cases": cases, "issues": [_as_object(issue) for issue in _of_source(plan)]}, indent=1))
+        return
+    table = Table("case", "modalities", "names of contours", "files")
+    for case, modalities, rois, task in rows:
+        table.add_row(case, modalities or NONE, "\n".join(rois) or NONE, str(len(task.found.files)))
+    _console().print(table)
+    _print_issues([*_of_source(plan), *(issue for *_, task in rows for issue in _discreet(task))])
+    typer.echo(f"{len(rows)} case(s) would be converted; nothing was written but the private folder {private}")
+
+
+def print_summary(summary: Summary, plan: Plan, dest: Path, private: Path, *, as_json: bool) -> None:
+    """Say what became of every case, and what to do next."""
+    if as_json:
+        typer.echo(json.dumps(_summary_object(summary, plan), indent=1, allow_nan=False))
+        return
+    _console().print(summary_table(summary.outcomes))
+    issues = [issue for outcome in summary.outcomes for issue in outcome.record.issues]
+    _print_issues([*_of_source(plan), *issues])
+    states = Counter(outcome.state for outcome in summary.outcomes)
+    counts = ", ".join(f"{states[state]} {state}" for state in ("converted", "unchanged", "failed"))
+    peak_mib = max((outcome.peak_mib for outcome in summary.outcomes), default=0.0)
+    typer.echo(f"{len(summary.outcomes)} of {len(plan.tasks)} case(s): {counts}; {peak_mib:.0f} MiB a process at most")
+    typer.echo(f"whom the case ids stand for, and where each finding is from: {private} (keep it here, back it up)")
+    if summary.stopped:
+        typer.echo("stopped; what was converted stays, the same command goes on from there")
+    typer.echo(f"next: concilium-center check --data {dest}")
+
+
+def summary_table(outcomes: Iterable[Outcome]) -> Table:
+    """A row for each case."""
+    table = Table("case", "", "modalities", "PET values", "contour", "shift", "issues")
+    for outcome in outcomes:
+        record, images = outcome.record, [file.removesuffix(".nii.gz") for file in outcome.files]
+        modalities = "+".join(name for name in ("ct", "pet") if name in images) or NONE
+        lacking = f" (no {', no '.join(outcome.lacking)})" if outcome.lacking else ""
+        shift = record.registration.shift_mm if record.registration else None
+        table.add_row(
+            outcome.case,
+            outcome.state,
+            modalities + lacking,
+            _values(record.pet_values),
+            f"{record.contours_from}: {', '.join(record.rois)}" if "gtv" in images else NONE,
+            NONE if shift is None else f"{shift:.0f} mm",
+            "\n".join(f"{issue.grade} {issue.code}" for issue in record.issues),
+        )
+    return table
+
+
+def _summary_object(summary: Summary, plan: Plan) -> dict[str, Any]:
+    grades = Counter(issue.grade for issue in _all_issues(summary, plan))
+    return {
+        "complete": summary.complete,
+        "stopped": summary.stopped,
+        "found": len(plan.tasks),
+        "counts": {grade: grades[grade] for grade in GRADES},
+        "cases": [_case_object(outcome) for outcome in summary.outcomes],
+        "issues": [_as_object(issue) for issue in _of_source(plan)],
+    }
+
+
+def _case_object(outcome: Outcome) -> dict[str, Any]:
+    record = asdict(outcome.record)
+    issues = [_as_object(issue) for issue in outcome.record.issues]
+    facts = {"case": outcome.case, "state": outcome.state, "files": outcome.files, "lacking": outcome.lacking}
+    return {**facts, **record, "issues": issues}
+
+
+def _as_object(issue: Issue) -> dict[str, str]:
+    return {name: value for name, value in asdict(issue).items() if name != "source"}
+
+
+def _all_issues(summary: Summary, plan: Plan) -> list[Issue]:
+    return [*_of_source(plan), *(issue for outcome in summary.outcomes for issue in outcome.record.issues)]
+
+
+def _of_source(plan: Plan) -> list[Issue]:
+    names = {task.found.patient for task in plan.tasks}
+    words = private_words(names, (path for task in plan.tasks for path in task.found.files))
+    return [withhold(issue, words) for issue in plan.issues]
+
+
+def _discreet(task: Task) -> list[Issue]:
+    words = private_words([task.found.patient], task.found.files)
+    return [withhold(issue, words) for issue in task.found.issues]
+
+
+def _rois(task: Task) -> tuple[str, ...]:
+    words = private_words([task.found.patient], ())
+    return tuple(withhold_name(name, words) for name in task.found.name_rois())
+
+
+def _values(values: PetValues | None) -> str:
+    if values is None:
+        return NONE
+    units = f" from {values.units}" if values.units else ""
+    return f"SUV{values.kind}, {values.values_from}{units}"
+
+
+def _print_issues(issues: Sequence[Issue]) -> None:
+    """Errors and warnings in words, the first of each code; notes are counted."""
+    written: Counter[str] = Counter()
+    for issue in sorted(issues, key=lambda issue: GRADES.index(issue.grade)):
+        written[issue.code] += 1
+        if issue.grade != "note" and written[issue.code] <= MOST_WRITTEN:
+            typer.echo(f"{issue.grade}: {issue.message}", err=True)
+    grades = Counter(issue.grade for issue in issues)
+    typer.echo(", ".join(f"{grades[grade]} {grade}(s)" for grade in GRADES))
+
+
+def _console() -> Console:
+    terminal = Console()
+    # A name of a contour may hold brackets, which are no markup; and a pipe has no width.
+    return Console(width=terminal.width if terminal.is_terminal else PIPED_WIDTH, markup=False, emoji=False)
