@@ -57,22 +57,49 @@ def doses_bq(
 
     decay: "START" or "NONE"; with "ADMIN" the dose is not decayed.
     """
+    moments, issues = _moments(headers, injection, decay, subject)
+    found, doubt = _believe(injection, moments, subject)
+    issues += (doubt,) if doubt else ()
+    if found is None:
+        return (), issues
+    delays = [(moment - found.started(moment)).total_seconds() for moment in moments]
+    return tuple(found.dose_bq * 2 ** (-delay / found.half_life_s) for delay in delays), issues
+
+
+def _moments(
+    headers: Sequence[Dataset], injection: Injection, decay: str, subject: Subject
+) -> tuple[list[dt.datetime], tuple[Issue, ...]]:
+    """The moment that each slice refers to; none where one of them has none."""
+    issues: tuple[Issue, ...] = ()
+    moments: list[dt.datetime | None] = [_mean_moment(header, injection.half_life_s) for header in headers]
     if decay == "START":
         start = find_scan_start(headers, injection.half_life_s, subject)
-        moments: list[dt.datetime | None] = [start.moment] * len(headers)
-        issues = start.issues
-    else:
-        moments = [_mean_moment(header, injection.half_life_s) for header in headers]
-        issues = ()
+        moments, issues = [start.moment] * len(headers), start.issues
     known = [moment for moment in moments if moment is not None]
-    if len(known) < len(headers):
-        return (), (*issues, _missing_times(decay, subject))
-    delays = {moment: _delay_s(injection, moment) for moment in set(known)}
-    wrong = [delay for delay in delays.values() if not 0 <= delay <= MOST_HALF_LIVES * injection.half_life_s]
-    if wrong:
-        return (), (*issues, _wrong_delay(wrong[0], injection, subject))
-    left = {moment: injection.dose_bq * 2 ** (-delay / injection.half_life_s) for moment, delay in delays.items()}
-    return tuple(left[moment] for moment in known), issues
+    return (known, issues) if len(known) == len(headers) else ([], (*issues, _missing_times(decay, subject)))
+
+
+def _believe(
+    injection: Injection, moments: Sequence[dt.datetime], subject: Subject
+) -> tuple[Injection | None, Issue | None]:
+    """The injection as it can have been, by its time of day where its date is wrong; None where it cannot."""
+    if not moments:
+        return None, None
+    if _is_possible(injection, moments):
+        return injection, None
+    minutes = (moments[0] - injection.started(moments[0])).total_seconds() / 60
+    found, expected = f"a scan {minutes:.0f} min after the injection", f"0 to {injection.longest_delay_s / 60:.0f} min"
+    undated = injection.without_date()
+    if undated and _is_possible(undated, moments):
+        step = "nothing to do if dates were shifted to hide them; the last such time of day before the scan is taken"
+        return undated, subject.issue("pet-date", PET, found, expected, step, grade="warning")
+    step = f"correct {name('RadiopharmaceuticalStartDateTime')}, or the times of the series, in the PACS"
+    return None, subject.issue("pet-times", PET, found, expected, step)
+
+
+def _is_possible(injection: Injection, moments: Sequence[dt.datetime]) -> bool:
+    delays = [(moment - injection.started(moment)).total_seconds() for moment in moments]
+    return all(0 <= delay <= injection.longest_delay_s for delay in delays)
 
 
 def find_scan_start(headers: Sequence[Dataset], half_life_s: float, subject: Subject) -> ScanStart:
@@ -157,19 +184,8 @@ def _ge_scan_start(header: Dataset) -> dt.datetime | None:
     return dt.datetime.combine(moment.date(), moment.time()) if moment is not None else None
 
 
-def _delay_s(injection: Injection, moment: dt.datetime) -> float:
-    return (moment - injection.started(moment)).total_seconds()
-
-
 def _missing_times(decay: str, subject: Subject) -> Issue:
     needed = [name("AcquisitionDate"), name("AcquisitionTime")]
     needed += [name("ActualFrameDuration")] if decay == "NONE" else []
     step = "export the PET with its times"
     return subject.issue("pet-times", PET, f"slices without {', '.join(needed)}", "these in each slice", step)
-
-
-def _wrong_delay(delay_s: float, injection: Injection, subject: Subject) -> Issue:
-    found = f"a scan {delay_s / 60:.0f} min after the injection"
-    expected = f"0 to {MOST_HALF_LIVES * injection.half_life_s / 60:.0f} min, ten half-lives"
-    step = f"correct {name('RadiopharmaceuticalStartDateTime')}, or the times of the series, in the PACS"
-    return subject.issue("pet-times", PET, found, expected, step)

@@ -2,11 +2,12 @@
 
 A half-life is read; where it is missing it is that of the nuclide, if the header names one of this table by its DICOM
 code (CID 4020). Values: Bé et al., Table of Radionuclides, BIPM Monographie 5. A start of injection without a date is
-the last such time of day before the moment that it is compared with.
+the last such time of day before the moment that it is compared with, if that is at most four half-lives before; and so
+is one whose date cannot be right.
 """
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pydicom.dataset import Dataset
@@ -28,6 +29,7 @@ HALF_LIFE_OF: Final = {
 """Seconds, of F-18 and Ga-68 by their codes in SNOMED RT and CT, of Cu-64 and Zr-89."""
 LARGEST_DIFFERENCE = 0.02
 MOST_HALF_LIVES = 10.0
+MOST_HALF_LIVES_UNDATED = 4.0
 LONGEST_WITHOUT_DATE_S = 12 * 3600.0
 CLOCK_TOLERANCE_S = 60.0
 
@@ -46,6 +48,18 @@ class Injection:
             return self.start
         same_day = dt.datetime.combine(moment.date(), self.start)
         return same_day if same_day <= moment else same_day - dt.timedelta(days=1)
+
+    @property
+    def longest_delay_s(self) -> float:
+        """The longest time to a scan that is believed; shorter where the date was inferred."""
+        undated = isinstance(self.start, dt.time)
+        return self.half_life_s * (MOST_HALF_LIVES_UNDATED if undated else MOST_HALF_LIVES)
+
+    def without_date(self) -> "Injection | None":
+        """The same by its time of day; None where that does not tell the day, for nuclides that live long."""
+        if isinstance(self.start, dt.time) or self.half_life_s > LONGEST_WITHOUT_DATE_S:
+            return None
+        return replace(self, start=self.start.time())
 
 
 def read_dose_bq(header: Dataset, subject: Subject) -> float | Issue:
