@@ -11,6 +11,7 @@ import typer
 from client.cli.check import check
 from client.cli.convert import convert
 from client.cli.ledger import show_ledger
+from client.cli.preview import preview
 from client.cli.pull import pull_studies
 from client.cli.renew_key import renew_key
 from client.home.agreement import agreed_by
@@ -30,6 +31,7 @@ app = typer.Typer(no_args_is_help=True, help="One center of a federation.", pret
 app.command("convert")(convert)
 app.command("check")(check)
 app.command("ledger")(show_ledger)
+app.command("preview")(preview)
 app.command("pull")(pull_studies)
 app.command("renew-key")(renew_key)
 

@@ -1,0 +1,52 @@
+"""`concilium-center preview`: the cases of a folder at a glance, as one page that stays at the center."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from client.data.scan import scan_center
+from protocol.modalities import IMAGES
+from reporting import formats
+
+PAGE = "preview.html"
+
+
+def preview(
+    data: Annotated[Path, typer.Option(help="Folder with one folder per case (ct, pet, gtv .nii.gz).")],
+    out: Annotated[
+        Path | None, typer.Option(help="The page, readable by you alone; DATA/preview.html by default.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Cases that are drawn at a time; one a core by default.")
+    ] = None,
+) -> None:
+    """Draw every case, its figures and its issues on one page for the browser; it shows patients and stays here.
+
+    The page needs no network and no other file. Exits with 0 also where cases have issues: `check` judges them.
+    """
+    from client.viewing.case_overviews import overviews
+    from client.viewing.preview_page import write_preview
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        reading = progress.add_task("reading cases", total=None)
+        manifest = scan_center(data.resolve().name, [data], IMAGES)
+        count = len(manifest.cases)
+        progress.update(reading, total=count, completed=count)
+        drawn = overviews(manifest.cases, workers or os.cpu_count() or 1)
+        shown = dict(progress.track(drawn, total=count, description="drawing cases"))
+    path = out or data / PAGE
+    size = write_preview(manifest, [shown[place] for place in range(count)], path)
+    typer.echo(f"{path}: {count} case(s), {len(manifest.all_issues)} issue(s), {formats.size(size)}")
