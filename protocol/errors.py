@@ -100,6 +100,12 @@ class CaseError(ConciliumError):
     code = "cases"
 
 
+class PortError(ConciliumError):
+    """A port of this machine that cannot be had."""
+
+    code = "port"
+
+
 class LabelError(CaseError):
     """A center's table of labels and covariates that no study can begin with."""
 

@@ -14,6 +14,7 @@ from client.cli.ledger import show_ledger
 from client.cli.preview import preview
 from client.cli.pull import pull_studies
 from client.cli.renew_key import renew_key
+from client.cli.view import view
 from client.home.agreement import agreed_by
 from protocol.errors import CaseError
 from protocol.modalities import IMAGES, MODALITIES, SETTINGS, Modality, ModalitySetting, modalities_in
@@ -34,6 +35,7 @@ app.command("ledger")(show_ledger)
 app.command("preview")(preview)
 app.command("pull")(pull_studies)
 app.command("renew-key")(renew_key)
+app.command("view")(view)
 
 Data = Annotated[Path, typer.Option(help="Folder with one folder per case (ct, pet, gtv .nii.gz), a table, or both.")]
 Home = Annotated[Path, typer.Option(help="Where the center keeps manifest, cache, scores and outgoing log.")]

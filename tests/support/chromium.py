@@ -1,0 +1,77 @@
+"""Pages of a headless Chromium that draws WebGL in software and reaches loopback alone; what they ask for is noted."""
+
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.support.mlflow_server import missing
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+FLAGS = (
+    "--no-sandbox",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+OWN = ("http://127.0.0.1:", "data:", "blob:", "file:")
+
+
+@dataclass
+class Watched:
+    """What went on in a page: everything it asked for, and everything that went wrong."""
+
+    requests: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def outside(self) -> list[str]:
+        """Requests to another machine."""
+        return [address for address in self.requests if not address.startswith(OWN)]
+
+
+@contextmanager
+def watched_page(width: int = 1280, height: int = 800) -> "Iterator[tuple[Page, Watched]]":
+    """An empty page with a fresh profile."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        missing("Chromium", "apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        page, watched = browser.new_page(viewport={"width": width, "height": height}), Watched()
+        page.on("request", lambda request: watched.requests.append(request.url))
+        page.on("requestfailed", lambda request: watched.problems.append(f"{request.failure}: {request.url}"))
+        page.on("pageerror", lambda error: watched.problems.append(str(error)))
+        page.on("console", lambda told: watched.problems.append(told.text) if told.type == "error" else None)
+        yield page, watched
+        browser.close()
+
+
+def pixels(what: "Page | Locator") -> NDArray[np.uint8]:
+    """What is shown, as (y, x, RGB)."""
+    return np.asarray(Image.open(io.BytesIO(what.screenshot())).convert("RGB"))
+
+
+def keep(page: "Page", name: str) -> None:
+    """A picture of the page in the folder CONCILIUM_SCREENSHOTS, for people to look at."""
+    if folder := os.environ.get("CONCILIUM_SCREENSHOTS"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=Path(folder) / f"{name}.png")
