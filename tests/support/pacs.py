@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
+from pydicom import dcmread
+from pydicom.uid import RLELossless
 
 from client.pacs.contract import FoundSeries, FoundStudy, Keep, StudyQuery
 from client.pacs.patience import Patience
@@ -62,6 +64,13 @@ def write_study(folder: Path, study: MadeStudy, *, slices: int = 3, **tags: Any)
     drawn = write_rtstruct(folder / "rs.dcm", study, ct, {"GTV": [square((0, 0), 9, 3.0)]}, **tags)
     scout = write_ct(folder / "scout", study, hu[:1], **{**tags, "Modality": "CR"})
     return {"CT": ct, "PT": pet, "RTSTRUCT": [drawn], "CR": scout}
+
+
+def compress(path: Path) -> None:
+    """Make the pixels of a file run-length encoded."""
+    data = dcmread(path)
+    data.compress(RLELossless, generate_instance_uid=False)
+    data.save_as(path)
 
 
 @dataclass

@@ -18,7 +18,7 @@ from tests.support.answering import answering, requests_seen
 from tests.support.breaking_line import breaking_line
 from tests.support.dicom_study import MadeStudy
 from tests.support.orthanc import PASSWORD, USER, Orthanc, orthanc
-from tests.support.pacs import dicomweb, write_study
+from tests.support.pacs import compress, dicomweb, write_study
 
 pytestmark = pytest.mark.network
 STUDY = MadeStudy(study_uid="1.2.826.0.1.77", patient_id="P-1")
@@ -26,9 +26,11 @@ STUDY = MadeStudy(study_uid="1.2.826.0.1.77", patient_id="P-1")
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
-    return write_study(
+    found = write_study(
         tmp_path_factory.mktemp("study"), STUDY, SeriesDescription="été", SpecificCharacterSet="ISO_IR 100"
     )
+    compress(found["CT"][0])
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def test_series_come_with_modality_and_every_object(pacs: Orthanc, files: dict[s
     assert sorted(found["CT"]) == sorted(dcmread(path).SOPInstanceUID for path in files["CT"])
 
 
-def test_objects_come_as_they_were_stored(pacs: Orthanc, files: dict[str, list[Path]]) -> None:
+def test_objects_come_as_they_were_stored_compressed_or_not(pacs: Orthanc, files: dict[str, list[Path]]) -> None:
     client = DicomwebClient(dicomweb(pacs))
     came = fetch(client, series_of(client, "CT"))
     for path in files["CT"]:

@@ -8,7 +8,6 @@ from typing import Literal
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import RLELossless
 from pynetdicom import evt
 from pynetdicom.association import Association
 
@@ -21,7 +20,7 @@ from tests.support.dicom_peers import answer_with, dicom_peer, never_answer
 from tests.support.dicom_study import MadeStudy
 from tests.support.loopback import wait_until
 from tests.support.orthanc import Orthanc, orthanc
-from tests.support.pacs import dimse, write_study
+from tests.support.pacs import compress, dimse, write_study
 
 pytestmark = pytest.mark.network
 STUDY = MadeStudy(study_uid="1.2.826.0.1.88", patient_id="P-1")
@@ -33,9 +32,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
     found = write_study(
         tmp_path_factory.mktemp("study"), STUDY, SeriesDescription="été", SpecificCharacterSet="ISO_IR 100"
     )
-    data = dcmread(found["CT"][0])
-    data.compress(RLELossless, generate_instance_uid=False)
-    data.save_as(found["CT"][0])
+    compress(found["CT"][0])
     return found
 
 

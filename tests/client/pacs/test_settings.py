@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from client.pacs.settings import DicomwebServer, DimseServer, read_server
 from protocol.errors import PacsError
@@ -105,3 +105,9 @@ def test_broken_toml_is_told_without_its_lines(tmp_path: Path) -> None:
 def test_an_unknown_kind_names_the_known_ones(tmp_path: Path) -> None:
     said = refusal(write(tmp_path / "pacs.toml", '[pacs]\nkind = "ftp"\n'))
     assert "'dicomweb', 'dimse'" in said
+
+
+def test_what_is_refused_before_it_is_explained_shows_no_value_either() -> None:
+    with pytest.raises(ValidationError) as refused:
+        DicomwebServer.model_validate({"kind": "dicomweb", "url": "x", "username": "u", "token": SECRET})
+    assert SECRET not in str(refused.value)
