@@ -10,6 +10,7 @@ import typer
 
 from client.cli.check import check
 from client.cli.convert import convert
+from client.cli.corrections import corrections
 from client.cli.ledger import show_ledger
 from client.cli.preview import preview
 from client.cli.pull import pull_studies
@@ -31,6 +32,7 @@ app = typer.Typer(no_args_is_help=True, help="One center of a federation.", pret
 
 app.command("convert")(convert)
 app.command("check")(check)
+app.command("corrections")(corrections)
 app.command("ledger")(show_ledger)
 app.command("preview")(preview)
 app.command("pull")(pull_studies)

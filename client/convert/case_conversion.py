@@ -14,6 +14,7 @@ import SimpleITK as sitk
 from client.convert.case_folder import SUFFIX, fits, volumes_of, write_case
 from client.convert.contract import FoundCase, ReadCase, subject_of
 from client.convert.discretion import private_words, withhold, withhold_name
+from client.convert.kept_correction import keep_correction
 from client.convert.registration import compare_in_space, registration_issues
 from client.data.checks import Issue
 from client.data.conversion import Conversion, Layout
@@ -129,7 +130,7 @@ def _skip_unchanged(task: Task) -> Outcome | None:
 
 
 def _convert(task: Task) -> Outcome:
-    read = task.found.read(task.case)
+    read = keep_correction(task.found.read(task.case), task.folder)
     volumes = volumes_of(read)
     if not set(volumes) & set(IMAGES):
         failure = Failure("no-image", "neither CT nor PET that can be used", "see its other issues", issues=read.issues)

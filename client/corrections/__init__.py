@@ -1,1 +1,1 @@
-"""Contours that a clinician has corrected: compared with the prediction, and kept as labels."""
+"""Predictions that people corrected come back: compared, kept as labels with their origin, trained on next."""

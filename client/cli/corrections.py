@@ -1,0 +1,116 @@
+"""`concilium-center corrections`: edited predictions come back as labels of the next stage."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from client.data.checks import Issue
+from reporting import formats
+
+if TYPE_CHECKING:
+    from client.corrections.comparison import Comparison
+    from client.corrections.correction_run import Outcome, Result
+
+PIPED_WIDTH = 200
+WORDS = {
+    "taken": "taken",
+    "unchanged": "not changed",
+    "known": "taken before",
+    "refused": "REFUSED",
+}
+
+
+def corrections(
+    edited: Annotated[Path, typer.Argument(help="Folder or file with the edited SEG or RTSTRUCT objects.")],
+    predictions: Annotated[Path, typer.Argument(help="What `predict` wrote: one case, or the folder of all.")],
+    dest: Annotated[Path, typer.Argument(help="Data folder of the center, which the labels go into.")],
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Images of studies that are no case of DEST yet; EDITED without it."),
+    ] = None,
+    rois: Annotated[
+        str | None,
+        typer.Option(help="Which contours are meant: a pattern found in their names, as for `convert`."),
+    ] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Somebody looked at them: predictions without a change are labels too.")
+    ] = False,
+    private: Annotated[
+        Path | None, typer.Option(help="The private folder of the conversion; DEST.private beside DEST.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare edited contours with their predictions, and keep them as labels of their cases.
+
+    Exit code 0: everything was taken, or is not a correction. 1: an object was refused; the others were taken.
+    2: an option or folder that cannot be.
+    """
+    from client.convert.identities import default_private, open_private
+    from client.corrections.correction_run import Wishes, bring_back, discreet
+
+    folder = open_private((private or default_private(dest)).resolve())
+    with folder.hold():
+        result = bring_back(edited, predictions, dest, folder, Wishes(rois, accept, images), lambda _count: None)
+    issues = tuple(discreet(result.all_issues, folder))
+    if as_json:
+        typer.echo(json.dumps(as_object(result, issues), indent=1, allow_nan=False))
+    else:
+        _print(result, issues)
+    raise typer.Exit(0 if result.complete else 1)
+
+
+def as_object(result: "Result", issues: tuple[Issue, ...]) -> dict[str, Any]:
+    """What `--json` prints; who drew, and from which file, stays in the private folder."""
+    return {
+        "complete": result.complete,
+        "corrections": [
+            {
+                "case": outcome.case,
+                "state": outcome.state,
+                "comparison": asdict(outcome.comparison) if outcome.comparison else None,
+            }
+            for outcome in result.outcomes
+        ],
+        "issues": [
+            {name: getattr(issue, name) for name in ("grade", "code", "case", "file", "message", "remedy")}
+            for issue in issues
+        ],
+    }
+
+
+def _print(result: "Result", issues: tuple[Issue, ...]) -> None:
+    terminal = Console()
+    # A path in brackets is no markup; and a pipe has no width.
+    console = Console(width=terminal.width if terminal.is_terminal else PIPED_WIDTH, markup=False, emoji=False)
+    if result.outcomes:
+        console.print(_table(result.outcomes))
+    for issue in issues:
+        console.print(f"{issue.grade} {issue.code}: {issue.message}", soft_wrap=True, highlight=False)
+    taken = sum(1 for outcome in result.outcomes if outcome.state == "taken")
+    typer.echo(f"{taken} correction(s) taken as labels; `concilium-center check` shows them")
+
+
+def _table(outcomes: "tuple[Outcome, ...]") -> Table:
+    table = Table("case", "", "Dice", "added path (mm)", "surface Dice 2 mm", "predicted (ml)", "corrected (ml)")
+    for column in table.columns:
+        column.overflow = "fold"
+    for outcome in outcomes:
+        table.add_row(outcome.case, WORDS[outcome.state], *_figures(outcome.comparison))
+    return table
+
+
+def _figures(found: "Comparison | None") -> list[str]:
+    if found is None:
+        return [formats.number(None, ".3f")] * 5
+    return [
+        formats.number(found.dice, ".3f"),
+        formats.number(found.added_path_mm, ".0f"),
+        formats.number(found.surface_dice, ".3f"),
+        formats.number(found.predicted_ml, ".2f"),
+        formats.number(found.corrected_ml, ".2f"),
+    ]
