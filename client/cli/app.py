@@ -14,6 +14,7 @@ from client.cli.corrections import corrections
 from client.cli.ledger import show_ledger
 from client.cli.preview import preview
 from client.cli.pull import pull_studies
+from client.cli.predict import predict
 from client.cli.renew_key import renew_key
 from client.cli.view import view
 from client.home.agreement import agreed_by
@@ -36,6 +37,7 @@ app.command("corrections")(corrections)
 app.command("ledger")(show_ledger)
 app.command("preview")(preview)
 app.command("pull")(pull_studies)
+app.command("predict")(predict)
 app.command("renew-key")(renew_key)
 app.command("view")(view)
 

@@ -1,0 +1,159 @@
+"""`concilium-center predict`: an adapter of a bank on scans, and the result in the forms that clinicians look at."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from client.cli.predict_input import Where, find_scans, open_predictor
+from client.convert.contract import Choices
+from client.convert.stopping import StopNote, note_stop
+from client.data.conversion import Layout, SuvKind
+from client.dicom.algorithm import RESEARCH
+from protocol.modalities import ModalitySetting
+from reporting import formats
+
+if TYPE_CHECKING:
+    from client.predict.prediction_run import Outcome
+
+SHOWN = {
+    "volume_ml": "volume",
+    "suv_max": "SUVmax",
+    "suv_mean": "SUVmean",
+    "suv_peak": "SUVpeak",
+    "mtv_ml": "MTV",
+    "tlg": "TLG",
+}
+
+
+def predict(
+    out: Annotated[Path, typer.Argument(help="Folder that gets one folder a case. Private: it holds identities.")],
+    bank: Annotated[Path, typer.Option(help="An adapter bank, OUT/bank after a run.")],
+    adapter: Annotated[str, typer.Option(help='"shared", a center, or "routed": per scan, by the router.')] = "shared",
+    version: Annotated[int | None, typer.Option(min=1, help="A version; the one in use where none is given.")] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="DICOM of one or many studies, or a published layout, as `convert` reads them.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder with one folder per case, as `convert` makes it.")] = None,
+    ct: Annotated[Path | None, typer.Option(help="One CT as NIfTI, in HU.")] = None,
+    pet: Annotated[Path | None, typer.Option(help="One PET as NIfTI, in SUV by body weight.")] = None,
+    modalities: Annotated[
+        ModalitySetting | None, typer.Option(help="What the network is shown; all that a scan has if left out.")
+    ] = None,
+    layout: Annotated[Layout | None, typer.Option(help="Layout of the source; told by what is there.")] = None,
+    suv: Annotated[SuvKind, typer.Option(help="SUV by body weight, lean body mass or body surface area.")] = "bw",
+    pet_is_suv: Annotated[
+        bool, typer.Option("--pet-is-suv", help="Values of PET files are SUV of that kind already.")
+    ] = False,
+    private: Annotated[
+        Path | None,
+        typer.Option(help="Private folder of a conversion, for the ids that studies have there; OUT.private."),
+    ] = None,
+    probability: Annotated[
+        bool, typer.Option("--probability", help="Write the probability of each voxel as well.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    device: Annotated[str, typer.Option(help='"cpu" or "cuda".')] = "cpu",
+) -> None:
+    """Predict scans: masks as NIfTI, DICOM SEG and RTSTRUCT, figures as JSON and DICOM SR. Research, no diagnosis.
+
+    Exits with 1 when a scan could not be predicted; the others are. Ctrl-C ends after the scan under way.
+    """
+    from client.convert.identities import default_private, open_private
+    from client.predict.outputs import write_probability
+    from client.predict.prediction_run import predict_scans
+    from protocol.storage.atomic_files import make_private_folder
+    from strategies.bank.bank import AdapterBank
+
+    where, choices = Where(source, data, ct, pet), Choices(suv=suv, declared_suv=pet_is_suv)
+    where.check()
+    store = AdapterBank(bank)
+    predictor = open_predictor(store, adapter, version, modalities, device=device)
+    make_private_folder(out)
+    scans = find_scans(where, store, lambda: open_private(private or default_private(out)), layout, choices, modalities)
+    outcomes: list[Outcome] = []
+    with note_stop() as note, show_progress(len(scans)) as advance:
+        for outcome in predict_scans(scans, predictor, out, (write_probability,) if probability else ()):
+            outcomes.append(outcome)
+            advance(outcome)
+            if note:
+                break
+    report(outcomes, as_json=as_json)
+    raise_unless_complete(outcomes, len(scans), note)
+
+
+@contextmanager
+def show_progress(scans: int) -> Iterator[Callable[["Outcome"], None]]:
+    """A bar on the error stream, moved by each outcome; what went wrong is told at once."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("predict", total=scans)
+
+        def advance(outcome: "Outcome") -> None:
+            progress.advance(bar)
+            for line in lines_of(outcome):
+                progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+        yield advance
+
+
+def lines_of(outcome: "Outcome") -> list[str]:
+    """What is told of a scan while others follow: why it was not predicted, or what speaks against the prediction."""
+    if outcome.record is None:
+        return [f"case '{outcome.case}' was not predicted: {outcome.error}"]
+    return [issue["message"] for issue in outcome.record["warnings"] if issue["grade"] != "note"]
+
+
+def report(outcomes: "Sequence[Outcome]", *, as_json: bool) -> None:
+    """Print what became of all scans, for a script or for people."""
+    if as_json:
+        typer.echo(json.dumps({"notice": RESEARCH, "cases": [describe(outcome) for outcome in outcomes]}))
+        return
+    for outcome in outcomes:
+        typer.echo(summary_of(outcome))
+    made = [outcome for outcome in outcomes if outcome.record is not None]
+    typer.echo(f"{len(made)} of {len(outcomes)} scan(s) predicted; {RESEARCH}")
+
+
+def describe(outcome: "Outcome") -> dict[str, Any]:
+    """What a script is told of a scan; identities stay in its record."""
+    if outcome.record is None:
+        return {"case": outcome.case, "folder": str(outcome.folder), "error": outcome.error}
+    kept = ("adapter", "modalities", "figures", "answers", "files", "warnings")
+    told = {name: outcome.record[name] for name in kept}
+    return {"case": outcome.case, "folder": str(outcome.folder), **told}
+
+
+def summary_of(outcome: "Outcome") -> str:
+    """A line of what was found in a scan, or that it failed."""
+    record = outcome.record
+    if record is None:
+        return f"{outcome.case}: not predicted"
+    figures = record["figures"] or {}
+    found = [f"{label} {_show(figures[name])}" for name, label in SHOWN.items() if name in figures]
+    found += [f"{task} {json.dumps(answer)}" for task, answer in record["answers"].items()]
+    return f"{outcome.case} {record['modalities']}: {', '.join(found)}; {len(record['warnings'])} remark(s)"
+
+
+def raise_unless_complete(outcomes: "Sequence[Outcome]", scans: int, note: StopNote) -> None:
+    """End with the code of the signal that stopped it, or with 1 where a scan was not predicted.
+
+    Raises:
+        typer.Exit: in both cases.
+    """
+    if note and len(outcomes) < scans:
+        typer.echo(f"stopped: {scans - len(outcomes)} scan(s) were not begun; what was predicted stays", err=True)
+        raise typer.Exit(note.exit_code)
+    if any(outcome.record is None for outcome in outcomes):
+        raise typer.Exit(1)
+
+
+def _show(figure: dict[str, Any]) -> str:
+    if figure["value"] is None:
+        return "undefined"
+    return f"{formats.number(figure['value'], '.2f')} {figure['unit']}"

@@ -1,0 +1,108 @@
+"""What `predict` is pointed at, of five ways to name scans, and what answers for them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from client.convert.contract import Choices
+from client.data.conversion import Layout
+from protocol.errors import CaseError
+from protocol.modalities import ModalitySetting
+
+if TYPE_CHECKING:
+    from client.convert.identities import PrivateFolder
+    from client.predict.contract import FoundScan
+    from client.predict.predicting import Predictor
+    from strategies.bank.bank import AdapterBank
+
+ROUTED = "routed"
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where the scans are; one of source, data, and the files ct and pet (of which one may be missing) is given."""
+
+    source: Path | None = None
+    data: Path | None = None
+    ct: Path | None = None
+    pet: Path | None = None
+
+    def check(self) -> None:
+        """Refuse none or several.
+
+        Raises:
+            typer.BadParameter: it names none or several places.
+        """
+        given = [
+            name
+            for name, value in (("--source", self.source), ("--data", self.data), ("--ct/--pet", self.ct or self.pet))
+            if value is not None
+        ]
+        if len(given) != 1:
+            raise typer.BadParameter(
+                f"found {' and '.join(given) or 'no scan'}, expected one of --source, --data, or --ct and --pet"
+            )
+
+
+def open_predictor(
+    bank: "AdapterBank", adapter: str, version: int | None, wanted: ModalitySetting | None, *, device: str
+) -> "Predictor":
+    """The predictor of an adapter of the bank, or of the one that its router chooses for each scan.
+
+    Raises:
+        BankError: the bank lacks the adapter, the version or a router, or is damaged.
+    """
+    from client.learning.assembly import row_of
+    from client.predict.networks import one_adapter, routed_adapters
+    from client.predict.predicting import Predictor
+
+    row = row_of(bank.settings)
+    if adapter != ROUTED:
+        return Predictor(bank.settings, row, one_adapter(bank, row, adapter, version, device=device), wanted)
+    if version is not None:
+        raise typer.BadParameter("--version is of one adapter; the router takes the versions in use")
+    return Predictor(bank.settings, row, routed_adapters(bank, row, device=device), wanted)
+
+
+def find_scans(
+    where: Where,
+    bank: "AdapterBank",
+    private: "Callable[[], PrivateFolder]",
+    layout: Layout | None,
+    choices: Choices,
+    wanted: ModalitySetting | None,
+) -> list["FoundScan"]:
+    """The scans, in a fixed order, none read yet; what was found and is no scan is told.
+
+    Raises:
+        CaseError: there is none.
+    """
+    from client.predict.scans import scan_of_files, scans_of_cases
+    from client.scores.bank_evaluation import scan_folder
+
+    where.check()
+    if where.source is not None:
+        return _studies(where.source, private(), layout, choices)
+    if where.data is None:
+        return [scan_of_files(where.ct, where.pet)]
+    manifest = scan_folder(where.data, wanted, bank.settings.labels)
+    for issue in manifest.all_issues:
+        typer.echo(issue.message, err=True)
+    return list(scans_of_cases(manifest.usable))
+
+
+def _studies(source: Path, private: "PrivateFolder", layout: Layout | None, choices: Choices) -> list["FoundScan"]:
+    from client.convert.layouts import recognize_layout
+    from client.convert.planning import find_cases
+    from client.predict.scans import scans_of_studies
+
+    found = find_cases(source, layout or recognize_layout(source)[0], choices, private, lambda _seen: None)
+    for issue in found.issues:
+        typer.echo(issue.message, err=True)
+    scans = {scan.case: scan for scan in scans_of_studies(found.cases, private)}
+    if not scans:
+        raise CaseError(f"source {source} has no study with a CT or a PET; see the messages above, or correct the path")
+    return [scans[case] for case in sorted(scans)]

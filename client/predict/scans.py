@@ -1,0 +1,83 @@
+"""Scans to predict: studies of an archive or a published layout, cases of a data folder, or two files."""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+from pydicom import Dataset
+
+from client.convert.contract import FoundCase
+from client.convert.identities import PrivateFolder
+from client.data.manifest import QUANTITIES, Case
+from client.data.volume import Volume, read_volume
+from client.dicom.reading import read_header
+from client.predict.contract import FoundScan, Scan
+from protocol.errors import CaseError
+
+CONTOUR = "gtv.nii.gz"
+"""The file that issues about contours are about; none is looked at here."""
+
+
+def scans_of_studies(found: Iterable[FoundCase], private: PrivateFolder) -> Iterator[FoundScan]:
+    """The studies that `convert` would make cases of, under the ids that it would give them with the same key."""
+    for study in found:
+        case = private.case_id(study.identity)
+        yield FoundScan(case, partial(_read_study, study, case))
+
+
+def scans_of_cases(cases: Iterable[Case]) -> Iterator[FoundScan]:
+    """The usable cases of a data folder, by their names."""
+    for case in cases:
+        yield FoundScan(case.name, partial(_read_case, case))
+
+
+def scan_of_files(ct: Path | None, pet: Path | None) -> FoundScan:
+    """A scan of image files, CT in HU and PET in SUV by body weight; named by the folder that they lie in.
+
+    Raises:
+        CaseError: neither is given.
+    """
+    if (given := ct or pet) is None:
+        raise CaseError("neither a CT nor a PET was given; name one file at least")
+    return FoundScan(given.resolve().parent.name, partial(_read_files, given.resolve().parent.name, ct, pet))
+
+
+def _read_study(study: FoundCase, case: str) -> Scan:
+    read = study.read(case)
+    return Scan(
+        case,
+        read.ct,
+        read.pet,
+        read.pet_values,
+        ct_headers=_headers(read.origins.get("ct_files", ())) if read.ct is not None else (),
+        pet_headers=_headers(read.origins.get("pet_files", ())) if read.pet is not None else (),
+        origins=read.origins,
+        issues=tuple(issue for issue in (*study.issues, *read.issues) if issue.file != CONTOUR),
+    )
+
+
+def _headers(paths: str | Iterable[str]) -> list[Dataset]:
+    return [read_header(Path(path)) for path in ([paths] if isinstance(paths, str) else paths)]
+
+
+def _read_case(case: Case) -> Scan:
+    return Scan(
+        case.name,
+        ct=_read_image(case, "ct"),
+        pet=_read_image(case, "pet"),
+        pet_values=None if case.conversion is None else case.conversion.pet_values,
+        labels=case.labels,
+        issues=tuple(issue for issue in case.issues if issue.file != CONTOUR),
+    )
+
+
+def _read_image(case: Case, name: str) -> Volume | None:
+    return next((read_volume(path, QUANTITIES[key]) for key, path in case.paths.items() if key == name), None)
+
+
+def _read_files(case: str, ct: Path | None, pet: Path | None) -> Scan:
+    return Scan(
+        case,
+        ct=None if ct is None else read_volume(ct, "ct_hu"),
+        pet=None if pet is None else read_volume(pet, "pet_suv"),
+    )

@@ -1,0 +1,49 @@
+"""The record of a prediction: its words, units and identities."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from client.data.conversion import PetValues, SuvKind
+from client.predict.figures import Figures
+from client.predict.record import describe_figures, describe_prediction, suv_kind, unit_of
+from tests.support.drawn_mask import SHA256
+from tests.support.predicted_scan import made_scan, predictor
+
+
+def test_it_says_by_what_from_what_and_that_it_is_research(tmp_path: Path) -> None:
+    scan = made_scan(tmp_path).scan
+    found = describe_prediction(predictor().predict(scan), {"mask": "m.nii.gz"}, {})
+    assert (found["notice"], found["study"]) == ("research, not a medical device", "small")
+    assert (found["adapter"]["sha256"], found["adapter"]["version"]) == (SHA256, 2)
+    assert found["input"] == dict(scan.origins)
+    assert (found["grid"]["of"], found["grid"]["shape_zyx"]) == ("ct", (20, 40, 42))
+    assert found["pet_values"]["kind"] == "bw"
+
+
+def test_files_of_images_have_no_identities(tmp_path: Path) -> None:
+    scan = replace(made_scan(tmp_path).scan, origins={}, pet_values=None)
+    found = describe_prediction(predictor().predict(scan), {}, {})
+    assert (found["input"], found["pet_values"]) == ({}, None)
+
+
+def test_an_undefined_figure_is_null_with_its_reason() -> None:
+    figures = Figures({"volume_ml": 0.0, "suv_max": None}, {"suv_max": "there is no PET"})
+    assert describe_figures(figures, "bw") == {
+        "volume_ml": {"value": 0.0, "unit": "ml"},
+        "suv_max": {"value": None, "unit": "g/ml", "undefined": "there is no PET"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "suv", "total"), [("bw", "g/ml", "g"), ("lbm", "g/ml", "g"), ("bsa", "cm2/ml", "cm2")]
+)
+def test_units_follow_the_kind_of_suv(kind: SuvKind, suv: str, total: str) -> None:
+    assert (unit_of("suv_peak", kind), unit_of("tlg", kind), unit_of("mtv_ml", kind)) == (suv, total, "ml")
+
+
+def test_suv_are_by_body_weight_where_nothing_says_otherwise(tmp_path: Path) -> None:
+    scan = made_scan(tmp_path).scan
+    assert suv_kind(replace(scan, pet_values=None)) == "bw"
+    assert suv_kind(replace(scan, pet_values=PetValues("bsa", "units"))) == "bsa"
