@@ -12,9 +12,9 @@ from client.cli.check import check
 from client.cli.convert import convert
 from client.cli.corrections import corrections
 from client.cli.ledger import show_ledger
+from client.cli.predict import predict
 from client.cli.preview import preview
 from client.cli.pull import pull_studies
-from client.cli.predict import predict
 from client.cli.renew_key import renew_key
 from client.cli.view import view
 from client.home.agreement import agreed_by

@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from client.cli.predict_input import Where, find_scans, open_predictor
+from client.cli.predict_pacs import store_results
 from client.convert.contract import Choices
+from client.convert.identities import default_private
 from client.convert.stopping import StopNote, note_stop
 from client.data.conversion import Layout, SuvKind
 from client.dicom.algorithm import RESEARCH
@@ -42,6 +44,13 @@ def predict(
     data: Annotated[Path | None, typer.Option(help="Folder with one folder per case, as `convert` makes it.")] = None,
     ct: Annotated[Path | None, typer.Option(help="One CT as NIfTI, in HU.")] = None,
     pet: Annotated[Path | None, typer.Option(help="One PET as NIfTI, in SUV by body weight.")] = None,
+    study_uid: Annotated[
+        list[str] | None, typer.Option(help="StudyInstanceUID of a study in the PACS; give it again for each.")
+    ] = None,
+    server: Annotated[
+        Path | None, typer.Option(help="The PACS and its credentials: a TOML file that only you may read.")
+    ] = None,
+    store: Annotated[bool, typer.Option("--store", help="Send SEG, SR and RTSTRUCT to the PACS of --server.")] = False,
     modalities: Annotated[
         ModalitySetting | None, typer.Option(help="What the network is shown; all that a scan has if left out.")
     ] = None,
@@ -62,20 +71,20 @@ def predict(
 ) -> None:
     """Predict scans: masks as NIfTI, DICOM SEG and RTSTRUCT, figures as JSON and DICOM SR. Research, no diagnosis.
 
-    Exits with 1 when a scan could not be predicted; the others are. Ctrl-C ends after the scan under way.
+    Scans come from one of --source, --data, --ct with or without --pet, and --study-uid. Exit codes: 0 all were
+    predicted (and stored); 1 some were not, and each is named; 130 or 143 interrupted, after the scan under way.
     """
-    from client.convert.identities import default_private, open_private
     from client.predict.outputs import write_probability
     from client.predict.prediction_run import predict_scans
     from protocol.storage.atomic_files import make_private_folder
     from strategies.bank.bank import AdapterBank
 
-    where, choices = Where(source, data, ct, pet), Choices(suv=suv, declared_suv=pet_is_suv)
-    where.check()
-    store = AdapterBank(bank)
-    predictor = open_predictor(store, adapter, version, modalities, device=device)
+    where = Where(source, data, ct, pet, tuple(study_uid or ()), server)
+    where.check(store=store)
+    bank_there, choices = AdapterBank(bank), Choices(suv=suv, declared_suv=pet_is_suv)
+    predictor = open_predictor(bank_there, adapter, version, modalities, device=device)
     make_private_folder(out)
-    scans = find_scans(where, store, lambda: open_private(private or default_private(out)), layout, choices, modalities)
+    scans = find_scans(where, bank_there, private or default_private(out), layout, choices, modalities)
     outcomes: list[Outcome] = []
     with note_stop() as note, show_progress(len(scans)) as advance:
         for outcome in predict_scans(scans, predictor, out, (write_probability,) if probability else ()):
@@ -83,8 +92,9 @@ def predict(
             advance(outcome)
             if note:
                 break
-    report(outcomes, as_json=as_json)
-    raise_unless_complete(outcomes, len(scans), note)
+    unsent = store_results(server, outcomes) if store and server else []
+    report(outcomes, unsent, as_json=as_json)
+    raise_unless_complete(outcomes, len(scans), unsent, note)
 
 
 @contextmanager
@@ -109,11 +119,14 @@ def lines_of(outcome: "Outcome") -> list[str]:
     return [issue["message"] for issue in outcome.record["warnings"] if issue["grade"] != "note"]
 
 
-def report(outcomes: "Sequence[Outcome]", *, as_json: bool) -> None:
-    """Print what became of all scans, for a script or for people."""
+def report(outcomes: "Sequence[Outcome]", unsent: Sequence[str], *, as_json: bool) -> None:
+    """Print what became of all scans, and what the PACS did not take, for a script or for people."""
     if as_json:
-        typer.echo(json.dumps({"notice": RESEARCH, "cases": [describe(outcome) for outcome in outcomes]}))
+        told = {"notice": RESEARCH, "cases": [describe(outcome) for outcome in outcomes], "not_stored": list(unsent)}
+        typer.echo(json.dumps(told))
         return
+    for problem in unsent:
+        typer.echo(f"not stored: {problem}", err=True)
     for outcome in outcomes:
         typer.echo(summary_of(outcome))
     made = [outcome for outcome in outcomes if outcome.record is not None]
@@ -140,8 +153,8 @@ def summary_of(outcome: "Outcome") -> str:
     return f"{outcome.case} {record['modalities']}: {', '.join(found)}; {len(record['warnings'])} remark(s)"
 
 
-def raise_unless_complete(outcomes: "Sequence[Outcome]", scans: int, note: StopNote) -> None:
-    """End with the code of the signal that stopped it, or with 1 where a scan was not predicted.
+def raise_unless_complete(outcomes: "Sequence[Outcome]", scans: int, unsent: Sequence[str], note: StopNote) -> None:
+    """End with the code of the signal that stopped it, or with 1 where a scan was not predicted or not stored.
 
     Raises:
         typer.Exit: in both cases.
@@ -149,7 +162,7 @@ def raise_unless_complete(outcomes: "Sequence[Outcome]", scans: int, note: StopN
     if note and len(outcomes) < scans:
         typer.echo(f"stopped: {scans - len(outcomes)} scan(s) were not begun; what was predicted stays", err=True)
         raise typer.Exit(note.exit_code)
-    if any(outcome.record is None for outcome in outcomes):
+    if unsent or any(outcome.record is None for outcome in outcomes):
         raise typer.Exit(1)
 
 

@@ -1,50 +1,58 @@
 """What `predict` is pointed at, of five ways to name scans, and what answers for them."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from client.cli.predict_pacs import fetch_studies
 from client.convert.contract import Choices
+from client.convert.identities import open_private
 from client.data.conversion import Layout
 from protocol.errors import CaseError
 from protocol.modalities import ModalitySetting
 
 if TYPE_CHECKING:
-    from client.convert.identities import PrivateFolder
     from client.predict.contract import FoundScan
     from client.predict.predicting import Predictor
     from strategies.bank.bank import AdapterBank
 
 ROUTED = "routed"
+PULLED = "pulled"
+"""Within the private folder: the studies that were fetched from a PACS."""
 
 
 @dataclass(frozen=True)
 class Where:
-    """Where the scans are; one of source, data, and the files ct and pet (of which one may be missing) is given."""
+    """Where the scans are: a source, a data folder, files of CT and PET (one may be missing), or a PACS."""
 
     source: Path | None = None
     data: Path | None = None
     ct: Path | None = None
     pet: Path | None = None
+    study_uids: tuple[str, ...] = ()
+    server: Path | None = None
 
-    def check(self) -> None:
-        """Refuse none or several.
+    def check(self, *, store: bool) -> None:
+        """Refuse none or several of them, and a PACS that is needed and not named.
 
         Raises:
-            typer.BadParameter: it names none or several places.
+            typer.BadParameter: what is wrong.
         """
-        given = [
-            name
-            for name, value in (("--source", self.source), ("--data", self.data), ("--ct/--pet", self.ct or self.pet))
-            if value is not None
-        ]
+        places = {
+            "--source": self.source,
+            "--data": self.data,
+            "--ct/--pet": self.ct or self.pet,
+            "--study-uid": self.study_uids,
+        }
+        given = [name for name, value in places.items() if value]
         if len(given) != 1:
-            raise typer.BadParameter(
-                f"found {' and '.join(given) or 'no scan'}, expected one of --source, --data, or --ct and --pet"
-            )
+            found = " and ".join(given) or "no scan"
+            raise typer.BadParameter(f"found {found}, expected one of --source, --data, --ct/--pet and --study-uid")
+        if (self.study_uids or store) and self.server is None:
+            raise typer.BadParameter("--study-uid and --store need --server, the file that names the PACS")
 
 
 def open_predictor(
@@ -70,7 +78,7 @@ def open_predictor(
 def find_scans(
     where: Where,
     bank: "AdapterBank",
-    private: "Callable[[], PrivateFolder]",
+    private: Path,
     layout: Layout | None,
     choices: Choices,
     wanted: ModalitySetting | None,
@@ -83,9 +91,12 @@ def find_scans(
     from client.predict.scans import scan_of_files, scans_of_cases
     from client.scores.bank_evaluation import scan_folder
 
-    where.check()
+    if where.study_uids and where.server is not None:
+        pulled = open_private(private).path / PULLED
+        fetch_studies(where.server, where.study_uids, pulled)
+        return _studies([pulled / uid for uid in where.study_uids], private, "dicom", choices)
     if where.source is not None:
-        return _studies(where.source, private(), layout, choices)
+        return _studies([where.source], private, layout, choices)
     if where.data is None:
         return [scan_of_files(where.ct, where.pet)]
     manifest = scan_folder(where.data, wanted, bank.settings.labels)
@@ -94,15 +105,19 @@ def find_scans(
     return list(scans_of_cases(manifest.usable))
 
 
-def _studies(source: Path, private: "PrivateFolder", layout: Layout | None, choices: Choices) -> list["FoundScan"]:
+def _studies(sources: Sequence[Path], private: Path, layout: Layout | None, choices: Choices) -> list["FoundScan"]:
     from client.convert.layouts import recognize_layout
     from client.convert.planning import find_cases
     from client.predict.scans import scans_of_studies
 
-    found = find_cases(source, layout or recognize_layout(source)[0], choices, private, lambda _seen: None)
-    for issue in found.issues:
-        typer.echo(issue.message, err=True)
-    scans = {scan.case: scan for scan in scans_of_studies(found.cases, private)}
+    folder = open_private(private)
+    scans: dict[str, FoundScan] = {}
+    for source in sources:
+        found = find_cases(source, layout or recognize_layout(source)[0], choices, folder, lambda _seen: None)
+        for issue in found.issues:
+            typer.echo(issue.message, err=True)
+        scans |= {scan.case: scan for scan in scans_of_studies(found.cases, folder)}
     if not scans:
-        raise CaseError(f"source {source} has no study with a CT or a PET; see the messages above, or correct the path")
+        places = ", ".join(map(str, sources))
+        raise CaseError(f"source {places} has no study with a CT or a PET; see the messages above, or correct the path")
     return [scans[case] for case in sorted(scans)]
