@@ -29,9 +29,14 @@ class DrawnMask:
     paths: list[Path]
 
 
-def draw_mask(folder: Path, orientation: tuple[float, ...] = AXIAL, study: MadeStudy | None = None) -> DrawnMask:
+def draw_mask(
+    folder: Path,
+    orientation: tuple[float, ...] = AXIAL,
+    study: MadeStudy | None = None,
+    shape_zyx: tuple[int, int, int] = SHAPE_ZYX,
+) -> DrawnMask:
     """A CT of 12 slices of 3 mm under the orientation, and the mask of its tumour."""
-    hu, mask = body_phantom(SHAPE_ZYX)
+    hu, mask = body_phantom(shape_zyx)
     grid = MadeGrid(orientation=orientation)
     paths = write_ct(folder, study or MadeStudy(), hu, grid)
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
