@@ -108,10 +108,9 @@ def find_scan_start(headers: Sequence[Dataset], half_life_s: float, subject: Sub
     series = read_moment(headers[0], "Series")
     if not acquired:
         return ScanStart(None)
-    first, computed = min(acquired), _computed_start(headers, half_life_s)
+    first, computed, private = min(acquired), _computed_start(headers, half_life_s), _ge_scan_start(headers[0])
     if series and series <= first + dt.timedelta(seconds=ROUNDED_S):
-        return ScanStart(series, _doubts(series, computed, first, half_life_s, subject))
-    private = _ge_scan_start(headers[0])
+        return ScanStart(series, _doubts(series, computed or private, first, half_life_s, subject))
     if private:
         return ScanStart(private, _doubts(private, computed, first, half_life_s, subject))
     if computed:
@@ -131,18 +130,18 @@ def mean_time_s(duration_s: float, half_life_s: float) -> float:
 
 
 def _doubts(
-    start: dt.datetime, computed: dt.datetime | None, first: dt.datetime, half_life_s: float, subject: Subject
+    start: dt.datetime, other: dt.datetime | None, first: dt.datetime, half_life_s: float, subject: Subject
 ) -> tuple[Issue, ...]:
-    """A warning where the frames say another start, or where none do and the scan began long after that start."""
-    apart_s = abs((start - computed).total_seconds()) if computed else 0.0
-    lead_s = (first - start).total_seconds() if not computed else 0.0
+    """A warning where the header says another start, or where it does not and the scan began long after that start."""
+    apart_s = abs((start - other).total_seconds()) if other else 0.0
+    lead_s = 0.0 if other else (first - start).total_seconds()
     if apart_s <= DOUBTFUL_S and lead_s <= USUAL_LEAD_S:
         return ()
     seconds = max(apart_s, lead_s)
-    what = "the start that its frame reference times give" if computed else "the first acquisition"
+    what = "the start that its other elements give" if other else "the first acquisition"
     off = 2 ** min(seconds / half_life_s, MOST_HALF_LIVES) - 1
-    found = f"a series time {seconds:.0f} s from {what}, which is {off:.0%} of SUV"
-    step = "compare one SUV with that of a clinical workstation; the series time is taken"
+    found = f"a scan start {seconds:.0f} s from {what}, which is {off:.0%} of SUV"
+    step = "compare one SUV with that of a clinical workstation; it is taken"
     return (subject.issue("pet-scan-start", PET, found, "times that agree", step, grade="warning"),)
 
 

@@ -93,7 +93,12 @@ def test_slices_that_disagree_on_the_start_leave_the_first_acquisition_with_a_wa
 def test_frame_reference_times_that_contradict_the_series_time_are_a_warning_in_percent_of_suv() -> None:
     """A mean 659.937 s after the start, by the header, that is 59.937 s after it: 2^(600/6586.2) is 1.065."""
     found = warnings(pet_header(FrameReferenceTime=659937))
-    assert "600 s from the start that its frame reference times give, which is 7% of SUV" in found[0]
+    assert "600 s from the start that its other elements give, which is 7% of SUV" in found[0]
+
+
+def test_a_private_start_that_contradicts_the_series_time_is_a_warning() -> None:
+    found = warnings(with_ge_start(pet_header(), "20200301095000"))
+    assert "600 s from the start that its other elements give" in found[0]
 
 
 def test_a_scan_that_begins_long_after_its_series_time_is_a_warning() -> None:
