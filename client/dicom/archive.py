@@ -9,6 +9,9 @@ from client.data.checks import Issue
 from client.dicom.findings import find_in_archive
 from client.dicom.unpacking import is_zip, unpack
 
+DEEPEST = 3
+"""An archive of archives of archives; what is deeper is made to fill disks."""
+
 
 def list_files(source: Path, unpack_to: Path) -> tuple[tuple[Path, ...], tuple[Issue, ...]]:
     """All regular files below `source`, in order of their paths, and what could not be opened.
@@ -21,15 +24,20 @@ def list_files(source: Path, unpack_to: Path) -> tuple[tuple[Path, ...], tuple[I
     """
     issues: list[Issue] = []
     files: list[Path] = []
-    waiting = list(_walk(source, issues))
+    waiting = [(path, 0) for path in _walk(source, issues)]
     while waiting:
-        path = waiting.pop()
+        path, depth = waiting.pop()
         if not is_zip(path):
             files.append(path)
-            continue
-        folder, found = unpack(path, unpack_to)
-        issues += found
-        waiting += list(_walk(folder, issues)) if folder.exists() else []
+        elif depth == DEEPEST:
+            found, step = f"zip archives {DEEPEST + 1} deep inside of each other", "unpack them yourself"
+            issues.append(
+                find_in_archive("zip-deep", found, f"{DEEPEST} at most", step, grade="warning", source=str(path))
+            )
+        else:
+            folder, about = unpack(path, unpack_to)
+            issues += about
+            waiting += [(member, depth + 1) for member in _walk(folder, issues)] if folder.exists() else []
     return tuple(sorted(files)), tuple(issues)
 
 

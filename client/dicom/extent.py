@@ -3,14 +3,29 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from client.dicom.series import Plane, Series
+from client.dicom.series import Series
+
+PLACE_DECIMALS_MM = 2
+PLANES_A_PLACE = 1.5
+"""Beds of a static PET overlap at fewer than half of their places (repeated_places.py); more is a series over time."""
 
 
 def bounds_of(series: Series) -> NDArray[np.float64] | None:
     """Lowest and highest corner (x, y, z) of its planes in mm, (2, 3); None where no plane says where it is."""
-    corners = [_corners_xyz_mm(plane) for instance in series.instances for plane in instance.planes]
-    if not corners:
+    planes = [plane for instance in series.instances for plane in instance.planes]
+    if not planes:
         return None
+    first_mm = np.array([plane.position_xyz_mm for plane in planes])
+    cosines = np.array([plane.orientation for plane in planes])
+    spacing_mm = np.array([plane.spacing_yx_mm for plane in planes])
+    size = np.array([plane.shape_yx for plane in planes])
+    sides = [(y, x) for y in (0, 1) for x in (0, 1)]
+    corners = [
+        first_mm
+        + cosines[:, :3] * ((x * size[:, 1] - 0.5) * spacing_mm[:, 1])[:, None]
+        + cosines[:, 3:] * ((y * size[:, 0] - 0.5) * spacing_mm[:, 0])[:, None]
+        for y, x in sides
+    ]
     points = np.concatenate(corners)
     return np.stack([points.min(axis=0), points.max(axis=0)])
 
@@ -25,14 +40,13 @@ def share_covered(series: Series, by: Series) -> float:
     return float(np.prod(np.divide(shared_mm, size_mm, out=np.ones(3), where=size_mm > 0)))
 
 
-def plane_count(series: Series) -> int:
-    """Planes over all instances."""
-    return sum(max(len(instance.planes), instance.frames) for instance in series.instances)
+def place_count(series: Series) -> int:
+    """Different places of its planes."""
+    positions = [plane.position_xyz_mm for instance in series.instances for plane in instance.planes]
+    return len({tuple(place) for place in np.round(positions, PLACE_DECIMALS_MM).tolist()}) if positions else 0
 
 
-def _corners_xyz_mm(plane: Plane) -> NDArray[np.float64]:
-    """The plane's four outer corners, (4, 3)."""
-    row, column = np.reshape(plane.orientation, (2, 3))
-    (down_mm, right_mm), (height, width) = plane.spacing_yx_mm, plane.shape_yx
-    sides = [(y, x) for y in (-0.5, height - 0.5) for x in (-0.5, width - 0.5)]
-    return np.array([np.array(plane.position_xyz_mm) + row * x * right_mm + column * y * down_mm for y, x in sides])
+def is_over_time(series: Series) -> bool:
+    """Whether it passes its places several times, as a dynamic or gated series does."""
+    planes = sum(len(instance.planes) for instance in series.instances)
+    return planes >= PLANES_A_PLACE * max(place_count(series), 1)

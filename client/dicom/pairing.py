@@ -2,9 +2,11 @@
 
 One case a study: its PET with the CT that fits best. Only series of one patient are ever put together. For a PET:
 
-1. Of several PET the attenuation-corrected ones go first, then the one with most planes.
-2. A CT with the PET's frame of reference goes before one without, one of the same study before one of another, then the
-   one that covers most of the PET, the one with most planes, and the one acquired closest in time.
+1. Of several PET the attenuation-corrected ones go first, then those that are no series over time, then the one with
+   most planes.
+2. A CT that is no series over time goes before one that is, one with the PET's frame of reference before one without,
+   one of the same study before one of another, then the one that covers most of the PET, the one with most planes, and
+   the one acquired closest in time.
 3. A CT without the PET's frame of reference is taken from the same study alone, where it overlaps, with a warning.
 
 Contours go by the series that they were drawn on (the CT before the PET), then by frame of reference.
@@ -16,7 +18,7 @@ from dataclasses import dataclass
 
 from client.data.checks import Issue
 from client.dicom.contour_links import link_contours
-from client.dicom.extent import plane_count, share_covered
+from client.dicom.extent import is_over_time, place_count, share_covered
 from client.dicom.findings import find_in_archive
 from client.dicom.moments import seconds_between
 from client.dicom.series import PairedStudy, Series
@@ -70,7 +72,7 @@ def _pair_images(of_patient: Sequence[Series]) -> list[Pair]:
 
 
 def _pair(study_uid: str, pets: Sequence[Series], cts: Sequence[Series]) -> Pair:
-    pet = min(pets, key=lambda each: (not _corrected(each), -plane_count(each), each.uid))
+    pet = min(pets, key=lambda each: (not _corrected(each), is_over_time(each), -place_count(each), each.uid))
     issues = [*_tell_uncorrected(pet), *_tell_passed_over("pet", pet, pets)]
     fitting = [ct for ct in cts if share_covered(pet, ct) and (_same_frame(ct, pet) or ct.study_uid == study_uid)]
     if not fitting:
@@ -89,14 +91,15 @@ def _pair(study_uid: str, pets: Sequence[Series], cts: Sequence[Series]) -> Pair
 
 
 def _rank(ct: Series, pet: Series) -> tuple[object, ...]:
-    """Less is better: frame, study, covered percent, planes, seconds between both."""
+    """Less is better: times, frame, study, covered percent, planes, seconds between both."""
     covered = round(100 * share_covered(pet, ct))
     apart_s = seconds_between(ct.instances[0].acquired, pet.instances[0].acquired)
-    return (not _same_frame(ct, pet), ct.study_uid != pet.study_uid, -covered, -plane_count(ct), apart_s, ct.uid)
+    elsewhere = (not _same_frame(ct, pet), ct.study_uid != pet.study_uid)
+    return (is_over_time(ct), *elsewhere, -covered, -place_count(ct), apart_s, ct.uid)
 
 
 def _ct_alone(study_uid: str, cts: Sequence[Series]) -> Pair:
-    ct = min(cts, key=lambda each: (-plane_count(each), each.uid))
+    ct = min(cts, key=lambda each: (is_over_time(each), -place_count(each), each.uid))
     return Pair(study_uid, ct, None, tuple(_tell_passed_over("ct", ct, cts)))
 
 

@@ -21,6 +21,9 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     RLELossless,
     generate_uid,
@@ -38,6 +41,8 @@ NATIVE = {
     ExplicitVRBigEndian,
     DeflatedExplicitVRLittleEndian,
 }
+LOSSY = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless}
+"""Transfer syntaxes that lose values always; JPEG 2000 may, and says so by a tag."""
 FORMAT = ("BitsAllocated", "BitsStored", "PixelRepresentation")
 BITS = (8, 16, 32)
 END_OF_IMAGE = b"\xff\xd9"

@@ -5,6 +5,7 @@ converted at once: an element whose value cannot be converted is taken out, as i
 needs it says that it is missing. Warnings about a standard that nearly no archive keeps are of no use to a user.
 """
 
+import struct
 import warnings
 from collections.abc import Sequence
 from decimal import Decimal
@@ -23,6 +24,7 @@ PREFIX_AT, PREFIX = 128, b"DICM"
 META_AT, META_GROUP = 132, b"\x02\x00"
 FIRST_GROUPS: Final = (b"\x08\x00", b"\x02\x00", b"\x00\x08")
 """Groups 0008 and 0002, with which a dataset without preamble begins, in both orders of bytes."""
+SEQUENCE, ITEM, ITEM_HEADER_BYTES = "SQ", (0xFFFE, 0xE000), 8
 NUMBERS_AS_TEXT: Final = ("DS", "IS")
 UNDEFINED_LENGTH = 0xFFFFFFFF
 IDENTIFYING: Final = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
@@ -103,8 +105,10 @@ def _parse(stream: BinaryIO, *, stop_before_pixels: bool, keywords: list[str] | 
 
 
 def _refuse_cut_short(data: Dataset) -> None:
-    """pydicom takes what is left of a file as the last value; its stated length tells."""
+    """pydicom takes what is left of a file as the last value; its stated length tells. Items stand in sequences."""
     for element in data.values():
+        if element.tag.group == ITEM[0]:
+            raise ValueError("an item outside of a sequence")
         if isinstance(element, RawDataElement) and element.value is not None:
             stated = element.length
             if stated != UNDEFINED_LENGTH and stated != len(element.value):
@@ -114,15 +118,37 @@ def _refuse_cut_short(data: Dataset) -> None:
 def _convert(data: Dataset) -> None:
     """Convert all elements, also those inside of sequences; take out what cannot be converted."""
     for tag in list(data.keys()):
+        raw = data.get_item(tag)
         try:
             element = data[tag]
-            if element.VR == "SQ":
-                for item in element.value:
-                    _convert(item)
-            elif element.VR in NUMBERS_AS_TEXT and not _are_numbers(element.value):
-                del data[tag]
-        except Exception:  # noqa: BLE001 - one element out of hundreds; as many kinds as above
+        except Exception:
+            if getattr(raw, "VR", None) == SEQUENCE and not tag.is_private:
+                raise
             del data[tag]
+            continue
+        if element.VR == SEQUENCE:
+            _refuse_damaged_items(raw)
+            for item in element.value:
+                _refuse_cut_short(item)
+                _convert(item)
+        elif element.VR in NUMBERS_AS_TEXT and not _are_numbers(element.value):
+            del data[tag]
+
+
+def _refuse_damaged_items(sequence: object) -> None:
+    """pydicom ends a sequence where it finds no item; all of its bytes must be items, or what follows is lost."""
+    if not isinstance(sequence, RawDataElement) or not isinstance(sequence.value, bytes):
+        return
+    at, layout = 0, "<HHL" if sequence.is_little_endian else ">HHL"
+    while at < len(sequence.value):
+        group, element, length = struct.unpack_from(layout, sequence.value, at)
+        if (group, element) != ITEM:
+            raise ValueError("a sequence with something else than items")
+        if length == UNDEFINED_LENGTH:
+            return
+        at += ITEM_HEADER_BYTES + length
+    if at != len(sequence.value):
+        raise EOFError("a sequence that ends within an item")
 
 
 def _are_numbers(value: Any) -> bool:

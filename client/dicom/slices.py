@@ -125,12 +125,17 @@ def _judge(
     if len({tuple(header.get(keyword) for keyword in pixels.FORMAT) for header in headers}) > 1:
         found, expected = "slices whose pixels are stored in different formats", "one for the series"
         issues.append(subject.issue("formats-differ", found, expected, "check the images", grade="warning"))
-    lossy = sum(header.get("LossyImageCompression") == LOSSY for header in headers)
+    lossy = sum(_is_lossy(header) for header in headers)
     if lossy:
         found = f"{lossy} of {len(headers)} slices that were compressed with loss"
         step = "export the original images if there are any"
         issues.append(subject.issue("lossy", found, "values as acquired", step, grade="warning"))
     return issues
+
+
+def _is_lossy(header: Dataset) -> bool:
+    syntax = header.file_meta.get("TransferSyntaxUID", "")
+    return header.get("LossyImageCompression") == LOSSY or syntax in pixels.LOSSY
 
 
 def _tell_padding(count: int, quantity: Quantity, subject: SeriesSubject) -> list[Issue]:

@@ -12,7 +12,7 @@ import numpy as np
 from client.data.checks import Issue
 from client.dicom.findings import find_in_archive
 from client.dicom.geometry import describe_mismatch
-from client.dicom.series import Instance, Kind, Series
+from client.dicom.series import Instance, Kind, Plane, Series
 
 FEWEST_PLANES = 5
 """What is fewer is no stack beside a larger one."""
@@ -68,7 +68,14 @@ def _group(instances: Sequence[Instance]) -> list[list[Instance]]:
 
 
 def _alike(one: Instance, other: Instance) -> bool:
-    return _facts(one) == _facts(other) and not describe_mismatch([one.planes[0], other.planes[0]])
+    if _facts(one) != _facts(other):
+        return False
+    first, second = one.planes[0], other.planes[0]
+    return _frame_of(first) == _frame_of(second) or not describe_mismatch([first, second])
+
+
+def _frame_of(plane: Plane) -> tuple[object, ...]:
+    return plane.orientation, plane.spacing_yx_mm, plane.shape_yx
 
 
 def _facts(instance: Instance) -> tuple[object, ...]:

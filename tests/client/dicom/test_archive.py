@@ -4,9 +4,7 @@ import os
 import zipfile
 from pathlib import Path
 
-import pytest
-
-from client.dicom.archive import list_files
+from client.dicom.archive import DEEPEST, list_files
 
 
 def names(source: Path) -> list[str]:
@@ -46,10 +44,20 @@ def test_members_of_zip_archives_take_their_place_also_inside_of_others(tmp_path
     assert names(source) == ["one", "two"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root opens every folder")
+def test_archives_too_deep_inside_of_each_other_are_told(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    content = b"innermost"
+    for depth in range(DEEPEST + 1):
+        path = tmp_path / f"{depth}.zip"
+        with zipfile.ZipFile(path, "w") as made:
+            made.writestr("inside", content)
+        content = path.read_bytes()
+    path.rename(source / "deep.zip")
+    files, (issue,) = list_files(source, tmp_path / "unpacked")
+    assert (files, issue.code) == ((), "zip-deep")
+
+
 def test_a_folder_that_cannot_be_opened_is_told(tmp_path: Path) -> None:
-    (tmp_path / "source" / "closed").mkdir(parents=True)
-    (tmp_path / "source" / "closed").chmod(0)
-    _, (issue,) = list_files(tmp_path / "source", tmp_path / "unpacked")
-    (tmp_path / "source" / "closed").chmod(0o700)
-    assert (issue.code, issue.grade) == ("folder-closed", "warning")
+    _, (issue,) = list_files(tmp_path / "missing", tmp_path / "unpacked")
+    assert (issue.code, issue.grade, issue.source) == ("folder-closed", "warning", str(tmp_path / "missing"))

@@ -90,6 +90,12 @@ def test_the_pet_corrected_for_attenuation_is_preferred_to_one_with_more_slices(
     assert codes(alone.issues) == {("pet-not-corrected", "warning"): 1}
 
 
+def test_a_series_over_time_goes_last_however_many_planes_it_has() -> None:
+    gated = series("pet", "GATED", [*range(0, 40, 4)] * 8, corrections=("DECY", "ATTN"))
+    breathing = series("ct", "4D", [*range(40)] * 10)
+    assert uids(only(gated, breathing, PET, CT)) == ("CT", "PET")
+
+
 def test_a_ct_alone_is_a_case_the_one_with_most_slices() -> None:
     study = only(CT, series("ct", "SHORT", range(3)))
     assert (uids(study), codes(study.issues)) == (("CT", ""), {("passed-over", "note"): 1})

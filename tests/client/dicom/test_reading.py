@@ -10,7 +10,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 
 from client.dicom.findings import NotDicomError, UnreadableFileError
 from client.dicom.reading import read_elements, read_header, read_image, read_object
-from tests.support.dicom_study import MadeStudy, body_phantom, write_ct
+from tests.support.dicom_study import MadeStudy, body_phantom, square, write_ct, write_rtstruct
 
 
 @pytest.fixture
@@ -62,6 +62,21 @@ def test_a_value_that_cannot_be_converted_counts_as_missing(image: Path) -> None
     header = read_header(image)
     assert "SliceThickness" not in header
     assert header.Rows == 4
+
+
+@pytest.mark.parametrize("at", [0, 4], ids=["tag", "length"])
+def test_a_sequence_with_a_damaged_item_makes_the_file_unreadable(tmp_path: Path, at: int) -> None:
+    """pydicom would end the sequence there, and contours would be fewer without a word."""
+    study = MadeStudy()
+    images = write_ct(tmp_path / "ct", study, body_phantom((1, 4, 6))[0])
+    contours = [square((0, 0), 3, z) for z in (0.0, 3.0, 6.0)]
+    path = write_rtstruct(tmp_path / "rs", study, images, {"GTV": contours})
+    content = bytearray(path.read_bytes())
+    item = content.rfind(b"\xfe\xff\x00\xe0", 0, content.rfind(b"\x06\x30\x50\x00"))
+    content[item + at] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFileError):
+        read_header(path)
 
 
 def test_strange_values_are_read_without_a_warning_and_the_filters_stay(image: Path) -> None:
