@@ -1,6 +1,7 @@
 """`concilium-center convert`: from an archive or a published data set to cases, with every finding."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from client.cli.convert_screen import ConvertScreen
     from client.convert.contract import Choices
     from client.convert.identities import PrivateFolder
+    from client.convert.label_table import LabelSource
     from client.convert.planning import Plan
 
 AnyLayout = Literal["auto", "dicom", "nifti", "hecktor", "autopet", "nnunet", "pclt20k"]
@@ -40,6 +42,16 @@ def convert(
     spacing: Annotated[
         tuple[float, float, float] | None, typer.Option(help="Voxel size z y x in mm; for pictures alone.")
     ] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="The clinic's CSV of labels and covariates, to be written under the case ids.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Its column of patient ids, study UIDs or accession numbers; never written.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Its columns to write, with commas between; no others are.")
+    ] = None,
+    study: Annotated[Path | None, typer.Option(help="Study file whose [labels] names these columns instead.")] = None,
     private: Annotated[
         Path | None, typer.Option(help="Folder for whom the case ids stand for; DEST.private beside DEST.")
     ] = None,
@@ -56,13 +68,15 @@ def convert(
     Exit code 0: every case was converted with all its images. 1: a case failed or lacks an image, or the disk is full;
     what was converted stays. 2: an option or source that cannot be. 130 or 143: stopped; run it again to go on.
     """
+    from client.cli.convert_table import label_source_of
     from client.convert.identities import default_private
 
     choices = choices_of(rois, suv, declared_suv=pet_is_suv, pictures=(ct_window, pet_window, spacing))
     place = (private or default_private(dest)).resolve()
     try:
         refuse_mixed(source.resolve(), dest.resolve(), place)
-        code = _run(source, dest, place, layout, choices, jobs, dry_run=dry_run, as_json=as_json)
+        labels = label_source_of(table, key, columns, study)
+        code = _run(source, dest, place, layout, choices, labels, jobs, dry_run=dry_run, as_json=as_json)
     except CaseError as error:
         typer.echo(f"error ({error.code}): {error}", err=True)
         raise typer.Exit(USAGE) from error
@@ -117,6 +131,7 @@ def _run(
     place: Path,
     layout: AnyLayout,
     choices: "Choices",
+    labels: "LabelSource | None",
     jobs: int | None,
     *,
     dry_run: bool,
@@ -135,14 +150,22 @@ def _run(
     with folder.hold(), ConvertScreen() as screen:
         found = plan(find_cases(source, name, choices, folder, screen.index), source, dest, name, choices, folder)
         if not dry_run:
-            return _convert(found, dest, folder, screen, jobs, as_json=as_json)
+            return _convert(found, dest, folder, screen, labels, jobs, as_json=as_json)
     print_plan(found, place, as_json=as_json)
     return 0
 
 
 def _convert(
-    found: "Plan", dest: Path, private: "PrivateFolder", screen: "ConvertScreen", jobs: int | None, *, as_json: bool
+    found: "Plan",
+    dest: Path,
+    private: "PrivateFolder",
+    screen: "ConvertScreen",
+    labels: "LabelSource | None",
+    jobs: int | None,
+    *,
+    as_json: bool,
 ) -> int:
+    from client.cli.convert_table import add_labels
     from client.cli.convert_view import print_summary
     from client.convert.capacity import fitting_jobs
     from client.convert.conversion_run import convert as convert_all
@@ -150,6 +173,8 @@ def _convert(
 
     with note_stop() as screen.stop:
         summary = convert_all(found, dest, private, screen, jobs=jobs or fitting_jobs(found.tasks))
+    told = add_labels(labels, dest, private) if labels and not summary.stopped else ()
+    summary, found = replace(summary, issues=(*summary.issues, *told)), replace(found, issues=(*found.issues, *told))
     screen.end()
     print_summary(summary, found, dest, private.path, as_json=as_json)
     if summary.stopped:

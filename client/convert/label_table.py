@@ -52,7 +52,7 @@ def write_label_table(
             a table of that name with other columns.
         StorageError: the disk is full or refuses.
     """
-    table = _fit_table(labels)
+    table = check_label_source(labels)
     keys = [row.text(labels.key).casefold() for row in table.rows]
     cases = _cases_by_name(origins, keys)
     named = [(row, cases.get(key, ())) for row, key in zip(table.rows, keys, strict=True)]
@@ -71,7 +71,12 @@ def write_label_table(
     return tuple(_findings(labels, named, set(origins)))
 
 
-def _fit_table(labels: LabelSource) -> Table:
+def check_label_source(labels: LabelSource) -> Table:
+    """The hospital's table, which has all that is named.
+
+    Raises:
+        CaseError: as `write_label_table`.
+    """
     table = read_table(labels.path)
     lacking = table.lacks([labels.key, *labels.columns])
     if lacking:
