@@ -26,12 +26,15 @@ WORDS = {
 
 
 def corrections(
-    edited: Annotated[Path, typer.Argument(help="Folder or file with the edited SEG or RTSTRUCT objects.")],
     predictions: Annotated[Path, typer.Argument(help="What `predict` wrote: one case, or the folder of all.")],
     dest: Annotated[Path, typer.Argument(help="Data folder of the center, which the labels go into.")],
+    edited: Annotated[Path | None, typer.Option(help="Folder or file with the edited SEG or RTSTRUCT objects.")] = None,
+    server: Annotated[
+        Path | None, typer.Option(help="In place of --edited: the PACS that has them, as for `pull`.")
+    ] = None,
     images: Annotated[
         Path | None,
-        typer.Option(help="Images of studies that are no case of DEST yet; EDITED without it."),
+        typer.Option(help="Images of studies that are no case of DEST yet; as --edited without it."),
     ] = None,
     rois: Annotated[
         str | None,
@@ -53,15 +56,33 @@ def corrections(
     from client.convert.identities import default_private, open_private
     from client.corrections.correction_run import Wishes, bring_back, discreet
 
+    if (edited is None) == (server is None):
+        raise typer.BadParameter("give one of --edited and --server")
     folder = open_private((private or default_private(dest)).resolve())
     with folder.hold():
-        result = bring_back(edited, predictions, dest, folder, Wishes(rois, accept, images), lambda _count: None)
+        objects = edited or _fetch(server, predictions, folder.path)
+        result = bring_back(objects, predictions, dest, folder, Wishes(rois, accept, images), lambda _count: None)
     issues = tuple(discreet(result.all_issues, folder))
     if as_json:
         typer.echo(json.dumps(as_object(result, issues), indent=1, allow_nan=False))
     else:
         _print(result, issues)
     raise typer.Exit(0 if result.complete else 1)
+
+
+def _fetch(server: Path | None, predictions: Path, private: Path) -> Path:
+    """The folder into which the PACS' objects came."""
+    # Loads what speaks with a PACS, which a folder does not need.
+    from client.corrections.from_pacs import fetch_edited
+    from client.corrections.predictions import find_predictions
+    from client.pacs.clients import connect
+    from client.pacs.settings import read_server
+
+    if server is None:
+        raise typer.BadParameter("no server file")
+    found, _ = find_predictions(predictions)
+    with connect(read_server(server)) as client:
+        return fetch_edited(client, found, private)
 
 
 def as_object(result: "Result", issues: tuple[Issue, ...]) -> dict[str, Any]:

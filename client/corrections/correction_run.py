@@ -224,11 +224,13 @@ class _Quiet:
 
 
 def _unchanged(matched: Matched, subject: Subject) -> Issue:
-    code = "correction-unedited" if matched.edited.own else "correction-same"
-    found = "the prediction itself" if matched.edited.own else "the prediction with no voxel changed"
     step = "nothing to do; if somebody looked at it and it is right, --accept makes it a label"
-    source = str(matched.edited.instance.path)
-    return subject.issue(code, GTV, found, "a correction", step, grade="note", source=source)
+    expected, source = "a correction", str(matched.edited.instance.path)
+    if matched.edited.own:
+        found = "the prediction itself"
+        return subject.issue("correction-unedited", GTV, found, expected, step, grade="note", source=source)
+    found = "the prediction with no voxel changed"
+    return subject.issue("correction-same", GTV, found, expected, step, grade="note", source=source)
 
 
 def _empty(matched: Matched, subject: Subject) -> Issue:

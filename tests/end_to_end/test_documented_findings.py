@@ -1,4 +1,4 @@
-"""Every code of a finding stands in docs/data.md, and every code there is one that the program gives."""
+"""Every code of a finding stands in the documents, and every code there is one that the program gives."""
 
 import ast
 import re
@@ -10,12 +10,12 @@ from client.data.checks import GRADES, NO_IMAGE
 from client.data.labels import CellCode
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENT = ROOT / "docs" / "data.md"
-ROOMS = ("data", "cli")
-TELL = {"issue", "Issue", "_about", "_tell"}
+DOCUMENTS = {"data.md": "## What is checked", "corrections.md": "## What is told"}
+"""Document -> the heading from which on its tables are of codes."""
+ROOMS = ("data", "cli", "corrections")
+TELL = {"issue", "Issue", "_about", "_tell", "find_in_archive"}
 """What a finding is made by; its code comes first."""
 ROW = re.compile(r"^\| ((?:`[\w-]+`(?:, )?)+) \| (.+?) \|", re.MULTILINE)
-SECTION = "## What is checked"
 
 
 def codes_in_source(*rooms: str) -> Iterator[str]:
@@ -33,8 +33,9 @@ def codes_in_source(*rooms: str) -> Iterator[str]:
 
 def documented() -> dict[str, str]:
     """Code -> the words about its grade."""
-    section = DOCUMENT.read_text().split(SECTION)[1]
-    return {code: grade for codes, grade in ROW.findall(section) for code in re.findall(r"[\w-]+", codes)}
+    sections = [(ROOT / "docs" / name).read_text().split(heading)[1] for name, heading in DOCUMENTS.items()]
+    rows = [row for section in sections for row in ROW.findall(section)]
+    return {code: grade for codes, grade in rows for code in re.findall(r"[\w-]+", codes)}
 
 
 def test_every_code_is_documented_with_its_grade() -> None:

@@ -8,7 +8,11 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from client.cli.app import app
+from client.pacs.clients import connect
+from client.pacs.storing import store
 from tests.support.corrected_study import Corrected, make_corrected, shift
+from tests.support.orthanc import orthanc
+from tests.support.pacs import dicomweb, write_server_file
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +26,7 @@ def study(made: Corrected, tmp_path: Path) -> Corrected:
 
 
 def run(study: Corrected, *more: str) -> Result:
-    places = [str(path) for path in (study.edited, study.predictions, study.dest)]
+    places = [str(path) for path in (study.predictions, study.dest, "--edited", study.edited)]
     return CliRunner().invoke(app, ["corrections", *places, *more])
 
 
@@ -59,6 +63,27 @@ def test_an_object_that_is_refused_is_exit_code_1(study: Corrected) -> None:
 
 
 def test_a_folder_that_is_no_prediction_says_so(study: Corrected, tmp_path: Path) -> None:
-    found = CliRunner().invoke(app, ["corrections", str(study.edited), str(tmp_path / "none"), str(study.dest)])
+    places = [str(path) for path in (tmp_path / "none", study.dest, "--edited", study.edited)]
+    found = CliRunner().invoke(app, ["corrections", *places])
     assert found.exit_code != 0
     assert "prediction.json" in str(found.exception)
+
+
+def test_objects_come_from_a_folder_or_a_pacs_and_not_from_both(study: Corrected) -> None:
+    assert run(study, "--server", "pacs.toml").exit_code == 2
+    assert CliRunner().invoke(app, ["corrections", str(study.predictions), str(study.dest)]).exit_code == 2
+
+
+def test_edited_objects_come_from_a_real_pacs(study: Corrected, tmp_path: Path) -> None:
+    """By DICOMweb: the prediction and what a workstation made of it are both there; the images stay where they are."""
+    edited = study.edit(shift)
+    (tmp_path / "pacs").mkdir()
+    with orthanc(tmp_path / "pacs") as pacs, connect(dicomweb(pacs)) as client:
+        sent = store(client, [edited, study.predictions / study.case / "prediction.seg.dcm"])
+        assert [one.problem for one in sent] == ["", ""]
+        server = write_server_file(tmp_path / "pacs.toml", dicomweb(pacs))
+        places = [str(path) for path in (study.predictions, study.dest, "--server", server)]
+        found = CliRunner().invoke(app, ["corrections", *places])
+    assert found.exit_code == 0, found.output
+    assert "1 correction(s) taken as labels" in found.stdout
+    assert (study.label.array_zyx == shift(study.predicted.array_zyx)).all()
