@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from client.data.checks import Issue, Subject
 from client.data.conversion import ContourFrom
 from client.data.volume import OnGrid
+from client.dicom.algorithm import MANUFACTURER
 from client.dicom.contours import Roi, draw_roi, read_rois
 from client.dicom.findings import UnreadableFileError
 from client.dicom.reading import read_header
@@ -25,6 +26,7 @@ class ContourObject:
     """One contour object.
 
     referenced: UIDs of the series it was drawn on. drawn: when, as "YYYYMMDDHHMMSS", empty where it does not say.
+    predicted: whether this program made it.
     """
 
     path: Path
@@ -32,6 +34,7 @@ class ContourObject:
     referenced: tuple[str, ...]
     drawn: str
     content: tuple[Roi, ...] | SegmentFile
+    predicted: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,6 +49,13 @@ class ContourObject:
         if isinstance(self.content, SegmentFile):
             return ()
         return tuple(dict.fromkeys(roi.name for roi in self.content if roi.name not in self.names))
+
+    @property
+    def automatic_names(self) -> tuple[str, ...]:
+        """The regions that an algorithm alone drew."""
+        if isinstance(self.content, SegmentFile):
+            return tuple(segment.label for segment in self.content.segments if segment.automatic)
+        return tuple(roi.name for roi in self.content if roi.automatic)
 
     def draw(self, names: Collection[str], grid: OnGrid, subject: Subject) -> Masked:
         """The union of the regions on the grid, and what there is to tell of it; no mask where it cannot be made."""
@@ -70,9 +80,10 @@ def read_contour_object(instance: Instance, kind: Kind) -> ContourObject:
     header = read_header(instance.path)
     event = "Content" if kind == "seg" else "StructureSet"
     drawn = f"{header.get(f'{event}Date') or ''}{header.get(f'{event}Time') or ''}"
-    if kind == "seg":
-        return ContourObject(instance.path, "seg", instance.referenced, drawn, read_segments(instance.path))
-    return ContourObject(instance.path, "rtstruct", instance.referenced, drawn, read_rois(instance.path))
+    predicted = str(header.get("Manufacturer") or "").strip() == MANUFACTURER
+    content = read_segments(instance.path) if kind == "seg" else read_rois(instance.path)
+    made: ContourFrom = "seg" if kind == "seg" else "rtstruct"
+    return ContourObject(instance.path, made, instance.referenced, drawn, content, predicted)
 
 
 def _place(file: SegmentFile, names: Collection[str], grid: OnGrid, subject: Subject) -> Masked:

@@ -55,11 +55,12 @@ class Contour:
 
 @dataclass(frozen=True)
 class Roi:
-    """A region of interest; without contours where the file only names it."""
+    """A region of interest; without contours where the file only names it. automatic: an algorithm alone drew it."""
 
     number: int
     name: str
     contours: tuple[Contour, ...] = ()
+    automatic: bool = False
 
     @property
     def drawn(self) -> bool:
@@ -133,7 +134,8 @@ def draw_roi(roi: Roi, grid: OnGrid) -> Drawing:
 def _roi(item: Dataset, drawn: dict[int, Dataset]) -> Roi:
     number = int(item.ROINumber)
     contours = drawn[number].get("ContourSequence") or () if number in drawn else ()
-    return Roi(number, str(item.get("ROIName") or "").strip(), tuple(map(_contour, contours)))
+    automatic = item.get("ROIGenerationAlgorithm") == "AUTOMATIC"
+    return Roi(number, str(item.get("ROIName") or "").strip(), tuple(map(_contour, contours)), automatic)
 
 
 def _contour(item: Dataset) -> Contour:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from client.data.preprocessing import resample
 from client.data.volume import OnGrid, Volume, to_image
@@ -27,10 +28,11 @@ MARGIN = 2
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment of a SEG."""
+    """One segment of a SEG. automatic: an algorithm alone made it."""
 
     number: int
     label: str
+    automatic: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +78,7 @@ def read_segments(path: Path) -> SegmentFile:
             warnings.simplefilter("ignore")
             read = hd.seg.Segmentation.from_dataset(data, copy=False)
         items = [item for item in read.SegmentSequence if int(item.SegmentNumber) > 0]
-        segments = tuple(
-            Segment(int(item.SegmentNumber), str(item.get("SegmentLabel") or "").strip()) for item in items
-        )
+        segments = tuple(map(_segment, items))
     except Exception as error:  # highdicom raises of all kinds on objects that are not as the standard says
         raise _unreadable(path, error) from error
     return SegmentFile(path, segments, read)
@@ -107,6 +107,11 @@ def place_segments(file: SegmentFile, numbers: Sequence[int], grid: OnGrid) -> P
         return PlacedSegments(mask, resampled=False, outside=outside)
     moved = resample(to_image(_as_volume(fractions, affine)), _empty_image(grid), outside=0.0)
     return PlacedSegments((moved >= INSIDE).astype(np.uint8), resampled=True, outside=outside)
+
+
+def _segment(item: Dataset) -> Segment:
+    automatic = item.get("SegmentAlgorithmType") == "AUTOMATIC"
+    return Segment(int(item.SegmentNumber), str(item.get("SegmentLabel") or "").strip(), automatic)
 
 
 def _place(indices: NDArray[Any], affine: NDArray[np.float64], grid: OnGrid) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@
 2. Objects with a region that is meant count. Those drawn on the case's first image (the CT) come before those drawn on
    its next (the PET), and these before all others; among equals the newest one is taken, by the date that it says of
    itself, and the others are told.
+   Objects that this program predicted are never a target, or a prediction that was stored would teach itself.
 3. All regions of that object that are meant are united: two tumours are one target, whether one region holds both or
    two regions do.
 
@@ -102,6 +103,9 @@ def _read_all(
             except UnreadableFileError as error:
                 issues.append(_unreadable_issue(error, subject))
                 continue
+            if item.predicted:
+                issues.append(_predicted_issue(item, subject))
+                continue
             ranked.append(_Ranked(item, _rank(item, place, drawn_on), _matching(item.names, meant)))
     return ranked, issues
 
@@ -109,6 +113,13 @@ def _read_all(
 def _unreadable_issue(error: UnreadableFileError, subject: Subject) -> Issue:
     expected, step = "an RTSTRUCT or a SEG", "export the contours again"
     return subject.issue("contours-unreadable", FILE, error.found, expected, step, grade="warning", source=error.source)
+
+
+def _predicted_issue(item: ContourObject, subject: Subject) -> Issue:
+    found, step = "contours that this program predicted", "give edited ones to concilium-center corrections"
+    return subject.issue(
+        "contours-predicted", FILE, found, "contours of a person", step, grade="note", source=str(item.path)
+    )
 
 
 def _rank(item: ContourObject, place: int, drawn_on: Sequence[str]) -> int:
@@ -153,7 +164,7 @@ def _passed_over(fitting: Sequence[_Ranked], subject: Subject) -> list[Issue]:
     lacking = {name for each in others if each.rank == chosen.rank for name in each.names} - set(chosen.names)
     found = f"{len(fitting)} contour objects with a region that is meant"
     found += f", and {_list(sorted(lacking))} in older ones alone" if lacking else ""
-    step = "nothing to do if the newest one on the first image is the right one, which is taken"
+    step = f"nothing to do if {_list(chosen.names)} is right, which is of the newest one on the first image"
     grade: Grade = "warning" if lacking else "note"
     return [subject.issue("contours-several", FILE, found, "one", step, grade=grade, source=_sources(fitting))]
 
@@ -165,6 +176,12 @@ def _choice_issues(chosen: _Ranked, meant: re.Pattern[str], subject: Subject) ->
         found = f"{len(chosen.names)} regions that are meant: {_list(chosen.names)}"
         step = "nothing to do: the target is their union"
         issues.append(subject.issue("roi-united", FILE, found, "one or several", step, grade="note", source=source))
+    automatic = sorted(set(chosen.names) & set(chosen.item.automatic_names))
+    if automatic:
+        found, step = f"{_list(automatic)} drawn by an algorithm alone", "check that a person agreed with it"
+        issues.append(
+            subject.issue("roi-automatic", FILE, found, "contours of a person", step, grade="warning", source=source)
+        )
     empty = _matching(chosen.item.empty_names, meant)
     if empty:
         found, step = f"{_list(empty)} without a contour", "nothing to do if that is not the tumour"

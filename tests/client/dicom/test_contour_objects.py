@@ -2,6 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from client.data.volume import Grid
 from client.dicom.contour_objects import read_contour_object
@@ -57,9 +58,19 @@ def test_a_segmentation_names_its_segments_and_when_it_was_made(tmp_path: Path, 
     assert issues == ()
 
 
-def test_frames_that_cannot_be_decoded_are_an_issue_without_a_path(tmp_path: Path, images: list[Path]) -> None:
-    from pydicom import dcmread
+def test_a_segment_that_an_algorithm_made_is_known(tmp_path: Path, images: list[Path]) -> None:
+    region = np.zeros(GRID.shape_zyx)
+    region[1, 2:5, 2:5] = 1
+    path = write_segments(tmp_path / "s.dcm", images, {"GTV": region, "Node": region})
+    data = dcmread(path)
+    data.SegmentSequence[1].SegmentAlgorithmType = "AUTOMATIC"
+    data.SegmentSequence[1].SegmentAlgorithmName = "made"
+    data.save_as(path)
+    item = read_contour_object(read_instance(path), "seg")
+    assert (item.automatic_names, item.predicted) == (("Node",), False)
 
+
+def test_frames_that_cannot_be_decoded_are_an_issue_without_a_path(tmp_path: Path, images: list[Path]) -> None:
     region = np.zeros(GRID.shape_zyx)
     region[1, 2:5, 2:5] = 1
     path = write_segments(tmp_path / "s.dcm", images, {"GTV": region})
