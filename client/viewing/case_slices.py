@@ -67,12 +67,11 @@ def read_volumes(case: Case) -> dict[File, Volume]:
 
 def cut_slices(volumes: Mapping[File, Volume]) -> CaseSlices | None:
     """Three planes through a case's images; None where it has neither CT nor PET."""
-    base = volumes.get("ct", volumes.get("pet"))
-    if base is None:
+    if not {"ct", "pet"} & set(volumes):
         return None
     place, point_xyz_mm = _choose_place(volumes)
-    grid = sitk.DICOMOrient(to_image(base), AXES)
     images = {file: to_image(volume) for file, volume in volumes.items()}
+    grid = sitk.DICOMOrient(images["ct"] if "ct" in images else images["pet"], AXES)
     return CaseSlices(
         tuple(_cut(plane, grid, images, point_xyz_mm) for plane in PLANES),
         place,
@@ -101,8 +100,9 @@ def _choose_place(volumes: Mapping[File, Volume]) -> tuple[Place, tuple[float, .
 
 def _physical(volume: Volume, index_zyx: tuple[int, int, int]) -> tuple[float, ...]:
     """Center of a voxel in mm (x, y, z)."""
-    point: tuple[float, ...] = to_image(volume).TransformIndexToPhysicalPoint(index_zyx[::-1])
-    return point
+    steps_mm = np.multiply(index_zyx[::-1], volume.spacing_zyx_mm[::-1])
+    point_mm = np.array(volume.origin_xyz_mm) + np.reshape(volume.direction, (3, 3)) @ steps_mm
+    return tuple(point_mm.tolist())
 
 
 def _cut(

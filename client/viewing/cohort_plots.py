@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from client.data.manifest import File
 from client.data.volume import Grid
@@ -25,6 +26,7 @@ STYLE: Final[dict[Any, Any]] = {
 NO_METADATA: Final = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 BLUE, ORANGE, GREEN, INK = "#0072B2", "#D55E00", "#009E73", "#1b232b"
 SIZE_INCHES: Final = (4.4, 2.7)
+LEAST_SHARE: Final = 1e-6
 SIGNS: Final[tuple[tuple[File, str, str], ...]] = (("ct", BLUE, "s"), ("pet", ORANGE, "^"))
 
 
@@ -54,6 +56,7 @@ def _spread(title: str, unit: str, values: Sequence[float | None], colour: str) 
     known = sorted(value for value in values if value is not None)
     figure, axes = _drawing(f"{title}, {unit}", "cases, rising")
     axes.plot(range(1, len(known) + 1), known, "o", color=colour, markersize=4)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if known and known[0] > 0 and known[-1] > 10 * known[0]:
         axes.set_yscale("log")
     words = "no case has it"
@@ -86,13 +89,14 @@ def _spacings(grids: Sequence[Mapping[File, Grid]]) -> Plot:
 def _hounsfield(shares: Sequence[tuple[float, ...] | None]) -> Plot:
     """A thin line for each CT, the median of all thick."""
     figure, axes = _drawing("share of voxels", "HU")
-    known = np.array([share for share in shares if share is not None])
+    known = np.array([share for share in shares if share is not None]).clip(LEAST_SHARE / 10)
     middles = (np.array(HU_EDGES[:-1]) + np.array(HU_EDGES[1:])) / 2
     for share in known:
         axes.plot(middles, share, color=BLUE, alpha=0.25, linewidth=0.7)
     if len(known):
         axes.plot(middles, np.median(known, axis=0), color=INK, linewidth=1.8)
         axes.set_yscale("log")
+        axes.set_ylim(bottom=LEAST_SHARE)
     words = f"voxels from {HU_EDGES[0]} to {HU_EDGES[-1]} HU; thick: median of {len(known)} CT"
     return Plot("Distribution of HU", _address(figure), words, len(shares) - len(known))
 
