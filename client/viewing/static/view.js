@@ -167,7 +167,7 @@ async function show(number) {
   say("loading …");
   try {
     await Promise.all(state.panes.map((pane) => pane.load(number, entry, () => load === state.loads)));
-    if (load === state.loads) say(entry.remark || "Patient's right on the left; front or head up.");
+    if (load === state.loads) say(["Patient's right on the left; front or head up.", entry.remark].filter(Boolean).join(" · "));
   } catch (error) {
     say(`This case cannot be shown: ${error.message || error}. If the viewer was stopped, start it again.`);
   }
