@@ -13,7 +13,7 @@ from client.data.volume import OnGrid
 from client.dicom.algorithm import MANUFACTURER
 from client.dicom.contours import Roi, draw_roi, read_rois
 from client.dicom.findings import UnreadableFileError
-from client.dicom.reading import read_header
+from client.dicom.reading import read_elements
 from client.dicom.region_issues import FILE, drawing_issues, placement_issues
 from client.dicom.segmentation import SegmentFile, place_segments, read_segments
 from client.dicom.series import Instance, Kind
@@ -77,8 +77,8 @@ def read_contour_object(instance: Instance, kind: Kind) -> ContourObject:
     Raises:
         UnreadableFileError: it cannot be read, or is neither RTSTRUCT nor SEG.
     """
-    header = read_header(instance.path)
     event = "Content" if kind == "seg" else "StructureSet"
+    header = read_elements(instance.path, [f"{event}Date", f"{event}Time"])
     drawn = f"{header.get(f'{event}Date') or ''}{header.get(f'{event}Time') or ''}"
     predicted = str(header.get("Manufacturer") or "").strip() == MANUFACTURER
     content = read_segments(instance.path) if kind == "seg" else read_rois(instance.path)
