@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from client.data.checks import Issue
 from client.data.volume import Volume, read_volume
 from client.dicom.findings import find_in_archive
+from client.predict.record import RECORD
 from protocol.errors import CaseError
 
-RECORD, SCHEMA = "prediction.json", 1
 Text = Annotated[str, Field(min_length=1)]
 
 

@@ -1,6 +1,5 @@
 """A made study, converted, predicted and corrected: what `corrections` is given, without a network that predicts."""
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,9 +20,13 @@ from client.data.volume import Volume, read_volume
 from client.dicom.algorithm import Algorithm
 from client.dicom.rtstruct_writer import write_rtstruct
 from client.dicom.seg_writer import write_seg
+from client.predict.contract import Prediction, Scan
+from client.predict.figures import measure
+from client.predict.outputs import write_prediction
 from tests.support.dicom_study import MadeStudy, body_phantom, write_ct, write_pet
 
 SHAPE = (8, 24, 24)
+ADAPTER = {"name": "shared", "version": 2, "sha256": "ab" * 32}
 ALGORITHM = Algorithm("shared/0002", "ab" * 32, "sts", "1.0.0")
 Edit = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 LATER = "29991231"
@@ -83,7 +86,7 @@ def make_corrected(root: Path, made: MadeStudy | None = None) -> Corrected:
     write_pet(source, study, np.where(tumour, 25e3, np.where(hu > -500, 4e3, 10.0)))
     case = convert_export(source, dest)
     ct = read_volume(dest / case / "ct.nii.gz", "ct_hu")
-    write_prediction(predictions / case, replace(ct, array_zyx=tumour, quantity="mask"), case, headers(source))
+    predict(predictions / case, replace(ct, array_zyx=tumour, quantity="mask"), case, headers(source))
     (root / "edited").mkdir()
     return Corrected(study, source, dest, predictions, root / "edited", case)
 
@@ -102,30 +105,21 @@ def convert_export(source: Path, dest: Path) -> str:
     return task.case
 
 
-def write_prediction(folder: Path, mask: Volume, case: str, source: list[Dataset]) -> None:
-    """Mask, SEG, RTSTRUCT and record, as `predict` writes them."""
-    from client.data.volume import write_volume
-
-    write_volume(mask, folder / "prediction.nii.gz")
-    seg = write_seg(mask, source, ALGORITHM, folder / "prediction.seg.dcm")
-    contours = write_rtstruct(mask, source, ALGORITHM, folder / "prediction.rtstruct.dcm")
+def predict(folder: Path, mask: Volume, case: str, source: list[Dataset]) -> None:
+    """What `predict` leaves in the folder of a case that it predicted this mask for."""
     first = source[0]
-    record = {
-        "schema": 1,
-        "case": case,
-        "program": "1.0.0",
-        "study": "sts",
-        "adapter": {"name": "shared", "version": 2, "sha256": "ab" * 32},
-        "input": {
-            "study_uid": first.StudyInstanceUID,
-            "ct_series_uid": first.SeriesInstanceUID,
-            "frame_of_reference_uid": first.FrameOfReferenceUID,
-        },
-        "grid": {"of": "ct"},
-        "files": {"mask": "prediction.nii.gz"},
-        "dicom": {"seg": {"sop_uid": seg.SOPInstanceUID}, "rtstruct": {"sop_uid": contours.SOPInstanceUID}},
+    origins = {
+        "study_uid": str(first.StudyInstanceUID),
+        "ct_series_uid": str(first.SeriesInstanceUID),
+        "frame_of_reference_uid": str(first.FrameOfReferenceUID),
     }
-    (folder / "prediction.json").write_text(json.dumps(record))
+    ct = replace(mask, array_zyx=np.zeros(mask.shape_zyx, np.float32), quantity="ct_hu")
+    scan = Scan(case, ct, ct_headers=source, origins=origins)
+    write_prediction(
+        Prediction(scan, "ct", ALGORITHM, ADAPTER, mask=mask, figures=measure(mask, None)),
+        folder,
+        {},
+    )
 
 
 def shift(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:

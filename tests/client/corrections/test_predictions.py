@@ -14,7 +14,7 @@ def test_a_prediction_is_found_in_its_folder_and_in_the_one_above(made: Correcte
     for folder in (made.predictions, made.predictions / made.case):
         (found,), issues = find_predictions(folder)
         assert (found.case, found.study_uid, issues) == (made.case, made.study.study_uid, ())
-        assert len(found.sop_uids) == 2
+        assert len(found.sop_uids) == 3
         assert found.facts["adapter"] == {"name": "shared", "version": 2, "sha256": "ab" * 32}
         assert found.read_mask().array_zyx.any()
 
