@@ -45,7 +45,7 @@ class _Object:
     """One object read: its header, values (frames, y, x), and how many pixels are padding."""
 
     header: Dataset
-    values: NDArray[np.float64]
+    values: NDArray[np.float32]
     rescales: tuple[Rescale, ...]
     padding: int
 
@@ -106,8 +106,11 @@ def _read(instance: Instance, quantity: Quantity) -> _Object:
         found = f"an image with {len(stored)} frames and {len(instance.planes)} positions"
         raise UnreadableFileError(found, str(path))
     rescales = rescale.read_rescales(data, len(stored))
-    values = np.stack([rescale.apply(plane, own) for plane, own in zip(stored, rescales, strict=True)])
-    padding = rescale.mark_padding(stored, values, data, rescale.LEAST[quantity])
+    values, padding = np.empty(stored.shape, np.float32), 0
+    for frame, own in enumerate(rescales):
+        exact = rescale.apply(stored[frame], own)
+        padding += rescale.mark_padding(stored[frame], exact, data, rescale.LEAST[quantity])
+        values[frame] = exact
     del data.PixelData
     return _Object(data, values, rescales, padding)
 

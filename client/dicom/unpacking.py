@@ -20,7 +20,6 @@ ALWAYS_ALLOWED_BYTES = 1 << 30
 KEPT_FREE_BYTES = 1 << 28
 LONGEST_NAME = 200
 DONE = ".done"
-CHUNK_BYTES = 1 << 20
 DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError)
 
 
@@ -83,12 +82,7 @@ def _unpack_members(opened: zipfile.ZipFile, archive: Path, folder: Path) -> tup
 def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, archive: Path) -> list[Issue]:
     try:
         with opened.open(member) as packed, path.open("xb") as stream:
-            left = member.file_size
-            while chunk := packed.read(CHUNK_BYTES):
-                left -= len(chunk)
-                if left < 0:
-                    raise zipfile.BadZipFile("longer than stated")
-                stream.write(chunk)
+            shutil.copyfileobj(packed, stream)
         when_ns = archive.stat().st_mtime_ns
         os.utime(path, ns=(when_ns, when_ns))
     except DAMAGE as error:

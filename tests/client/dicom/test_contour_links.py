@@ -12,10 +12,10 @@ def contours(uid: str, *on: str, frame: str = "frame", acquired: str = "") -> Se
 
 
 def test_contours_on_the_ct_go_before_those_on_the_pet_and_those_in_the_frame() -> None:
-    given = [contours("in-frame", "OTHER-CT"), contours("on-pet", "PET"), contours("on-ct", "CT")]
+    given = [contours("1-in-frame", "OTHER-CT"), contours("2-on-pet", "PET"), contours("3-on-ct", "CT")]
     other = series("ct", "OTHER-CT", range(3))
     ((linked, issues),), left = link_contours(given, [(CT, PET)], [CT, PET, other])
-    assert [each.uid for each in linked] == ["on-ct", "on-pet", "in-frame"]
+    assert [each.uid for each in linked] == ["3-on-ct", "2-on-pet", "1-in-frame"]
     assert (issues, left) == ((), [])
 
 

@@ -1,5 +1,6 @@
 """A series becomes the volume that was scanned, or says why it does not; real patients come out to the HU."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from client.dicom.findings import RefusedSeriesError
 from client.dicom.image_series import read_ct, read_stored_pet
 from client.dicom.pairing import pair_studies
 from tests.support.dicom_study import MadeGrid, MadeStudy, body_phantom, write_ct, write_pet
-from tests.support.indexed import SUBJECT, codes, index, only_series
+from tests.support.indexed import SUBJECT, codes, index, needs_dcmtk, only_series
 
 HU = np.random.default_rng(11).integers(-1024, 2000, (6, 7, 9)).astype(float)
 MULTI_FRAME: dict[str, Any] = {
@@ -42,6 +43,16 @@ def test_a_ct_comes_back_exactly_and_in_its_place(tmp_path: Path) -> None:
     assert volume.spacing_zyx_mm == pytest.approx((2.5, 0.9, 1.1))
     assert volume.origin_xyz_mm == (-12.5, 30.0, -400.0)
     np.testing.assert_allclose(np.reshape(volume.direction, (3, 3)).T, [OBLIQUE[:3], OBLIQUE[3:], [-0.6, 0.8, 0]])
+
+
+@needs_dcmtk
+@pytest.mark.parametrize("program", ["dcmcjpeg", "dcmcrle"])
+def test_a_compressed_ct_comes_back_exactly(tmp_path: Path, program: str) -> None:
+    for image in write_ct(tmp_path / "ct", MadeStudy(), HU[:3]):
+        subprocess.run([program, image, image], check=True)
+    volume, issues = read_ct(only_series(tmp_path / "ct"), SUBJECT)
+    np.testing.assert_array_equal(volume.array_zyx, HU[:3])
+    assert issues == ()
 
 
 def test_a_pet_comes_with_the_header_of_each_plane(tmp_path: Path) -> None:

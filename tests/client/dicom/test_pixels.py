@@ -116,15 +116,18 @@ def test_a_file_that_is_cut_short_is_refused(
 
 @needs_dcmtk
 @pytest.mark.parametrize("command", [["dcmcjpeg"], ["dcmcjpls", "+el"], ["dcmcrle"]], ids=["jpeg", "jpeg-ls", "rle"])
-def test_a_compressed_stream_that_ends_early_is_refused(image: Path, tmp_path: Path, command: list[str]) -> None:
-    """The file is whole; what lies in its one fragment is not."""
+@pytest.mark.parametrize("missing", [8, 700])
+def test_a_compressed_stream_that_ends_early_is_refused(
+    image: Path, tmp_path: Path, command: list[str], missing: int
+) -> None:
+    """The file is whole; what lies in its one fragment is not, and decoders fill up the rest of the image."""
     from pydicom.encaps import encapsulate, generate_frames
 
     path = tmp_path / "other.dcm"
     subprocess.run([*command, image, path], check=True, capture_output=True)
     data = dcmread(path)
     (frame,) = generate_frames(data.PixelData, number_of_frames=1)
-    data.PixelData = encapsulate([frame[: len(frame) // 2]])
+    data.PixelData = encapsulate([frame[:-missing]])
     data.save_as(path)
     with pytest.raises(UnreadableFileError):
         stored(path)
