@@ -41,6 +41,7 @@ def write_seg(
     with written_quietly():
         seg = _make(mask, inherit(source), algorithm, tracking_uid or hd.UID())
         _name_segment_in_each_frame(seg)
+        seg.ContentCreatorName = ""  # must be there, may be empty: no person drew it
         save_dataset(seg, path)
     return seg
 
