@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from client.cli.check_view import CheckResult, print_json, print_text
+from client.cli.interruption import exit_on_signals
 from client.cli.study_part import CenterPart, StudyPart, read_study_part
 from client.data.census import PARTS, count_cases, expect_folders, read_expected
 from client.data.checks import Issue, Subject
@@ -61,9 +63,12 @@ def check(
     part = read_study_part(study) if study else None
     if estimate and part is None:
         raise typer.BadParameter("--estimate needs --study, which says what a round is")
-    result = examine(data, modalities_in(modalities) if modalities else (), part, center, minimum_cases, expected)
-    if estimate and part and not result.hindrances:
-        result = add_estimates(result, part)
+    offered = modalities_in(modalities) if modalities else ()
+    with exit_on_signals(), Console(stderr=True).status("reading every case") as status:
+        result = examine(data, offered, part, center, minimum_cases, expected)
+        if estimate and part and not result.hindrances:
+            status.update("running a few steps of each stage")
+            result = add_estimates(result, part)
     show = print_json if as_json else print_text
     show(result, _targets(part.settings if part else None))
     if result.hindrances:

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from client.cli.interruption import exit_on_signals
 from client.data.checks import Issue
 from reporting import formats
 
@@ -50,8 +51,8 @@ def corrections(
 ) -> None:
     """Compare edited contours with their predictions, and keep them as labels of their cases.
 
-    Exit code 0: everything was taken, or is not a correction. 1: an object was refused; the others were taken.
-    2: an option or folder that cannot be.
+    Exit code 0: everything was taken, or is not a correction. 1: an object was refused and the others were taken, or an
+    error in one line. 2: an option that cannot be. 130 or 143: stopped; what was taken stays, run it again to go on.
     """
     from client.convert.identities import default_private, open_private
     from client.corrections.correction_run import Wishes, bring_back, discreet
@@ -59,7 +60,7 @@ def corrections(
     if (edited is None) == (server is None):
         raise typer.BadParameter("give one of --edited and --server")
     folder = open_private((private or default_private(dest)).resolve())
-    with folder.hold():
+    with exit_on_signals(), folder.hold(), Console(stderr=True).status("reading and comparing"):
         objects = edited or _fetch(server, predictions, folder.path)
         result = bring_back(objects, predictions, dest, folder, Wishes(rois, accept, images), lambda _count: None)
     issues = tuple(discreet(result.all_issues, folder))
