@@ -1,13 +1,16 @@
 """Stored pixel values of one object, whole or not at all.
 
 Uncompressed pixels are taken as they lie in the file that was opened for its tags anyway. Compressed ones are decoded
-by SimpleITK from a file that has the pixels alone: no rescale can be applied on the way, and no tag can lead it astray.
+by SimpleITK (RLE by pydicom) from a file that has the pixels alone: no rescale can be applied on the way, and no other
+tag can lead it astray.
 """
 
 import struct
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 from pydicom import config
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import generate_frames
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -90,43 +94,60 @@ def _decode(data: Dataset, frames: int, source: Path) -> NDArray[np.integer]:
     try:
         streams = list(generate_frames(data.PixelData, number_of_frames=frames))
         _refuse_cut_short(streams, _syntax(data), shape)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "pixels.dcm")
-            _pixels_alone(data, frames).save_as(path, enforce_file_format=True)
-            stored = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        alone = _pixels_alone(data, frames)
+        stored = _decode_by_pydicom(alone) if _syntax(data) == RLELossless else _decode_by_itk(alone)
     except (RuntimeError, ValueError, TypeError, AttributeError, EOFError, struct.error, IndexError) as error:
         name = _syntax(data).name
         raise _damage(f"compressed pixels ({name}) that cannot be decoded", source) from error
+    stored = stored.reshape((-1, *stored.shape[-2:]))
     if len(streams) != frames or stored.shape != shape or stored.dtype.kind not in "iu":
         raise _damage(f"{len(streams)} compressed frame(s) of shape {stored.shape}, expected {shape}", source)
     return stored
+
+
+def _decode_by_itk(alone: Dataset) -> NDArray[Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "pixels.dcm")
+        alone.save_as(path, enforce_file_format=True)
+        return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path))))
+
+
+def _decode_by_pydicom(alone: Dataset) -> NDArray[Any]:
+    """RLE, of which ITK refuses some whole images of odd size, and takes ten times as long for the others."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pixel_array(alone, raw=True, decoding_plugin="pydicom")
 
 
 def _refuse_cut_short(streams: Sequence[bytes], syntax: UID, shape: tuple[int, int, int]) -> None:
     """Decoders fill up what is missing at the end; a stream must have its end."""
     for stream in streams:
         if syntax == RLELossless:
-            whole = all(length >= shape[1] * shape[2] for length in _rle_lengths(stream))
+            whole = all(_is_whole(segment, shape[1] * shape[2]) for segment in _rle_segments(stream))
         else:
             whole = stream.rstrip(b"\0").endswith(END_OF_IMAGE)
         if not whole:
             raise EOFError("a compressed frame that ends early")
 
 
-def _rle_lengths(stream: bytes) -> Iterator[int]:
-    """How many bytes each segment of a frame decodes to (PS3.5 annex G); nothing is decoded."""
+def _rle_segments(stream: bytes) -> Iterator[bytes]:
+    """The segments of a frame, one for each byte of a pixel (PS3.5 annex G)."""
     count, *offsets = struct.unpack("<16L", stream[:64])
     if not 0 < count <= RLE_SEGMENTS:
         raise ValueError(f"{count} segments")
-    ends = [*offsets[1:count], len(stream)]
-    for start, end in zip(offsets[:count], ends, strict=True):
-        at, length = start, 0
-        while at < end:
-            packet = stream[at]
-            run = packet > RLE_RUN
-            length += 257 - packet if run else packet + 1 if packet < RLE_RUN else 0
-            at += 2 if run else packet + 2 if packet < RLE_RUN else 1
-        yield length if at <= end else 0
+    for start, end in zip(offsets[:count], [*offsets[1:count], len(stream)], strict=True):
+        yield stream[start:end]
+
+
+def _is_whole(segment: bytes, expected: int) -> bool:
+    """Whether a segment decodes to that many bytes; what follows them is padding."""
+    at, length = 0, 0
+    while at < len(segment) and length < expected:
+        packet = segment[at]
+        run, literal = packet > RLE_RUN, packet < RLE_RUN
+        length += 257 - packet if run else packet + 1 if literal else 0
+        at += 2 if run else packet + 2 if literal else 1
+    return length >= expected and at <= len(segment)
 
 
 def _pixels_alone(data: Dataset, frames: int) -> Dataset:

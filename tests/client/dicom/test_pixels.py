@@ -16,6 +16,7 @@ from client.dicom.reading import read_object
 from tests.support.dicom_study import MadeStudy, write_ct
 from tests.support.indexed import needs_dcmtk
 
+SMOOTH = np.round(np.add.outer(np.arange(25) // 4, np.arange(31) // 3) * 10.0)
 HU = np.random.default_rng(1).integers(-1024, 3000, (2, 24, 40)).astype(float)
 COMPRESS = {
     "jpeg-lossless": ["dcmcjpeg"],
@@ -60,6 +61,16 @@ def test_every_lossless_syntax_gives_the_values_that_were_written(
     values = stored(tmp_path / "other.dcm")
     assert values.shape == (1, 24, 40)
     np.testing.assert_array_equal(values[0], HU[0] + 1024)
+
+
+@needs_dcmtk
+@pytest.mark.parametrize("program", ["dcmcjpeg", "dcmcjpls", "dcmcrle"])
+def test_smooth_images_of_odd_sizes_come_back_too(tmp_path: Path, program: str) -> None:
+    """They have long runs, and segments that are padded to an even length."""
+    for width in (30, 31):
+        (image,) = write_ct(tmp_path / str(width), MadeStudy(), SMOOTH[None, :, :width])
+        subprocess.run([program, image, image], check=True)
+        np.testing.assert_array_equal(stored(image)[0], SMOOTH[:, :width] + 1024)
 
 
 def test_jpeg_2000_gives_the_values_that_were_written(image: Path, tmp_path: Path) -> None:
