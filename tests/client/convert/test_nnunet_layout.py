@@ -113,3 +113,10 @@ def test_what_is_no_description_of_images_in_space_is_refused(tmp_path: Path, ch
 def test_a_data_set_is_recognized_by_its_description(tmp_path: Path):
     assert recognize_nnunet(tmp_path) == ""
     assert "dataset.json" in recognize_nnunet(_dataset(tmp_path))
+
+
+def test_a_pet_of_a_pet_ct_is_no_second_ct(tmp_path: Path):
+    _dataset(tmp_path, channel_names={"0": "PET of PET/CT", "1": "CT"})
+    read = read_only(find_nnunet_cases(tmp_path, Choices(declared_suv=True)))
+    assert read.ct is not None
+    assert float(read.ct.array_zyx.min()) == -1000
