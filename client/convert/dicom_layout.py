@@ -9,7 +9,7 @@ CT's grid, or on the PET's where the case has no CT.
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,7 @@ from client.dicom.findings import RefusedSeriesError
 from client.dicom.image_series import read_ct
 from client.dicom.index import index_source
 from client.dicom.pairing import pair_studies
+from client.dicom.predicted_objects import automatic_issues, leave_out_predictions
 from client.dicom.reading import read_header
 from client.dicom.series import PairedStudy
 from client.dicom.suv import read_pet
@@ -134,7 +135,9 @@ class DicomStudy:
 
     def _read_target(self, grid: Volume, subject: Subject) -> Target:
         images = [series.uid for series in (self.study.ct, self.study.pet) if series]
-        return read_target(self.study.contours, grid, subject, pattern=self.choices.rois, drawn_on=images)
+        contours, left_out = leave_out_predictions(self.study.contours, subject)
+        target = read_target(contours, grid, subject, pattern=self.choices.rois, drawn_on=images)
+        return replace(target, issues=(*left_out, *target.issues, *automatic_issues(target, subject)))
 
 
 def _case(study: PairedStudy, choices: Choices) -> FoundCase:

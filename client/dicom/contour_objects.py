@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from client.data.checks import Issue, Subject
 from client.data.conversion import ContourFrom
 from client.data.volume import OnGrid
-from client.dicom.algorithm import MANUFACTURER
 from client.dicom.contours import Roi, draw_roi, read_rois
 from client.dicom.findings import UnreadableFileError
 from client.dicom.reading import read_elements
@@ -26,7 +25,6 @@ class ContourObject:
     """One contour object.
 
     referenced: UIDs of the series it was drawn on. drawn: when, as "YYYYMMDDHHMMSS", empty where it does not say.
-    predicted: whether this program made it.
     """
 
     path: Path
@@ -34,7 +32,6 @@ class ContourObject:
     referenced: tuple[str, ...]
     drawn: str
     content: tuple[Roi, ...] | SegmentFile
-    predicted: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,10 +77,9 @@ def read_contour_object(instance: Instance, kind: Kind) -> ContourObject:
     event = "Content" if kind == "seg" else "StructureSet"
     header = read_elements(instance.path, [f"{event}Date", f"{event}Time"])
     drawn = f"{header.get(f'{event}Date') or ''}{header.get(f'{event}Time') or ''}"
-    predicted = str(header.get("Manufacturer") or "").strip() == MANUFACTURER
     content = read_segments(instance.path) if kind == "seg" else read_rois(instance.path)
     made: ContourFrom = "seg" if kind == "seg" else "rtstruct"
-    return ContourObject(instance.path, made, instance.referenced, drawn, content, predicted)
+    return ContourObject(instance.path, made, instance.referenced, drawn, content)
 
 
 def _place(file: SegmentFile, names: Collection[str], grid: OnGrid, subject: Subject) -> Masked:

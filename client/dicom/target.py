@@ -6,7 +6,6 @@
 2. Objects with a region that is meant count. Those drawn on the case's first image (the CT) come before those drawn on
    its next (the PET), and these before all others; among equals the newest one is taken, by the date that it says of
    itself, and the others are told.
-   Objects that this program predicted are never a target, or a prediction that was stored would teach itself.
 3. All regions of that object that are meant are united: two tumours are one target, whether one region holds both or
    two regions do.
 
@@ -32,13 +31,17 @@ ANY = ""
 
 @dataclass(frozen=True)
 class Target:
-    """The mask of a case on its grid, None where there is none; its regions' names, and the files they come from."""
+    """The mask of a case on its grid, None where there is none; its regions' names, and the files they come from.
+
+    automatic: those of the regions that an algorithm alone drew, as the object says.
+    """
 
     mask: Volume | None = None
     contours_from: ContourFrom | None = None
     rois: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     issues: tuple[Issue, ...] = ()
+    automatic: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +90,8 @@ def read_target(
     if mask is None or any(issue.fatal for issue in more):
         return Target(issues=every)
     volume = Volume(mask, grid.spacing_zyx_mm, grid.origin_xyz_mm, grid.direction, "mask")
-    return Target(volume, chosen.item.kind, chosen.names, (chosen.item.path,), every)
+    automatic = tuple(name for name in chosen.names if name in chosen.item.automatic_names)
+    return Target(volume, chosen.item.kind, chosen.names, (chosen.item.path,), every, automatic)
 
 
 def _read_all(
@@ -103,9 +107,6 @@ def _read_all(
             except UnreadableFileError as error:
                 issues.append(_unreadable_issue(error, subject))
                 continue
-            if item.predicted:
-                issues.append(_predicted_issue(item, subject))
-                continue
             ranked.append(_Ranked(item, _rank(item, place, drawn_on), _matching(item.names, meant)))
     return ranked, issues
 
@@ -113,13 +114,6 @@ def _read_all(
 def _unreadable_issue(error: UnreadableFileError, subject: Subject) -> Issue:
     expected, step = "an RTSTRUCT or a SEG", "export the contours again"
     return subject.issue("contours-unreadable", FILE, error.found, expected, step, grade="warning", source=error.source)
-
-
-def _predicted_issue(item: ContourObject, subject: Subject) -> Issue:
-    found, step = "contours that this program predicted", "give edited ones to concilium-center corrections"
-    return subject.issue(
-        "contours-predicted", FILE, found, "contours of a person", step, grade="note", source=str(item.path)
-    )
 
 
 def _rank(item: ContourObject, place: int, drawn_on: Sequence[str]) -> int:
@@ -176,12 +170,6 @@ def _choice_issues(chosen: _Ranked, meant: re.Pattern[str], subject: Subject) ->
         found = f"{len(chosen.names)} regions that are meant: {_list(chosen.names)}"
         step = "nothing to do: the target is their union"
         issues.append(subject.issue("roi-united", FILE, found, "one or several", step, grade="note", source=source))
-    automatic = sorted(set(chosen.names) & set(chosen.item.automatic_names))
-    if automatic:
-        found, step = f"{_list(automatic)} drawn by an algorithm alone", "check that a person agreed with it"
-        issues.append(
-            subject.issue("roi-automatic", FILE, found, "contours of a person", step, grade="warning", source=source)
-        )
     empty = _matching(chosen.item.empty_names, meant)
     if empty:
         found, step = f"{_list(empty)} without a contour", "nothing to do if that is not the tumour"

@@ -8,7 +8,6 @@ from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from client.data.volume import Grid, read_volume
-from client.dicom.algorithm import MANUFACTURER
 from client.dicom.image_series import read_ct
 from client.dicom.index import index_source
 from client.dicom.objects import read_instance
@@ -183,21 +182,13 @@ def test_an_object_that_cannot_be_read_is_told_and_the_other_taken(
     assert str(broken.paths[0]) in found.issues[0].source
 
 
-def test_a_prediction_of_this_program_is_no_target(write: Write, ct: list[Path]) -> None:
-    """Though it is newer, and has the name that is meant."""
-    predicted = write({"GTV": ONE}, ct, StructureSetTime="230000", Manufacturer=MANUFACTURER)
-    found = target(predicted, write({"GTV": NINE}, ct), pattern="gtv", drawn_on=[uid(ct)])
-    assert (voxels(found), told(found)) == (9, [("contours-predicted", "note")])
-    assert (target(predicted).mask, told(target(predicted))) == (None, [("contours-predicted", "note")])
-
-
-def test_a_region_that_an_algorithm_drew_is_a_warning(write: Write, ct: list[Path]) -> None:
-    contours = write({"GTV": NINE}, ct)
+def test_regions_that_an_algorithm_drew_are_named(write: Write, ct: list[Path]) -> None:
+    contours = write({"GTV": NINE, "GTV 2": ONE}, ct)
     data = dcmread(contours.paths[0])
     data.StructureSetROISequence[0].ROIGenerationAlgorithm = "AUTOMATIC"
     data.save_as(contours.paths[0])
-    found = target(contours)
-    assert (voxels(found), told(found)) == (9, [("roi-automatic", "warning")])
+    assert target(contours, pattern="gtv").automatic == ("GTV",)
+    assert target(contours, pattern="2").automatic == ()
 
 
 def test_contours_of_another_place_are_no_target(write: Write, ct: list[Path]) -> None:
