@@ -44,8 +44,10 @@ def group_series(instances: Iterable[Instance]) -> tuple[tuple[Series, ...], tup
     issues: list[Issue] = []
     named, nameless = _with_uids(instances)
     issues += nameless
-    single, about_duplicates = keep_one_each(named)
-    owned, about_patients = leave_out_shared(single)
+    used = [instance for instance in named if not isinstance(classify(instance), LeftOut)]
+    others = [instance for instance in named if isinstance(classify(instance), LeftOut)]
+    single, about_duplicates = keep_one_each(used)
+    owned, about_patients = leave_out_shared([*single, *others])
     issues += [*about_duplicates, *about_patients]
     by_uid: dict[str, list[Instance]] = defaultdict(list)
     for instance in owned:

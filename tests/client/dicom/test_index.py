@@ -81,3 +81,15 @@ def test_an_archive_within_the_tree_is_unpacked_and_a_repeated_file_counts_once(
     (series,), issues = index(source, tmp_path / "unpacked")
     assert issues == ()
     assert all(path.is_relative_to(tmp_path / "unpacked") for path in series.paths)
+
+
+def test_copies_of_what_is_left_out_anyway_may_differ(source: Path) -> None:
+    study = MadeStudy()
+    for thickness in (1, 2):
+        write_ct(
+            source / str(thickness), study, HU[:1], SOPClassUID=SecondaryCaptureImageStorage, SOPInstanceUID="1.2.4",
+            SeriesInstanceUID="1.2.5", SliceThickness=thickness,
+        )  # fmt: skip
+    write_ct(source / "c", MadeStudy(), HU)
+    series, issues = index(source)
+    assert (len(series), codes(issues)) == (1, {("not-an-image", "note"): 1})
