@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from client.convert.planning import Plan
 
 AnyLayout = Literal["auto", "dicom", "nifti", "hecktor", "autopet", "nnunet", "pclt20k"]
-SOME_LEFT_OUT, USAGE = 1, 2
+SOME_LEFT_OUT, USAGE, INTERRUPTED = 1, 2, 130
 
 
 def convert(
@@ -80,6 +80,9 @@ def convert(
     except CaseError as error:
         typer.echo(f"error ({error.code}): {error}", err=True)
         raise typer.Exit(USAGE) from error
+    except KeyboardInterrupt as error:
+        typer.echo("stopped at once; what was converted stays, the same command goes on from there", err=True)
+        raise typer.Exit(INTERRUPTED) from error
     raise typer.Exit(code)
 
 

@@ -73,8 +73,6 @@ class Progress:
         self.outcomes.append(outcome)
         if outcome.done:
             self.done[outcome.case] = outcome.done
-        else:
-            self.done.pop(outcome.case, None)
         if outcome.origins is not None:
             self.named[outcome.case] = replace(self.named[outcome.case], origins=outcome.origins)
         if time.monotonic() - self.noted_s > NOTE_EVERY_S:

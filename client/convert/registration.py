@@ -26,7 +26,7 @@ from client.data.conversion import Registration
 from client.data.preprocessing import resample
 from client.data.volume import Volume, bounds_xyz_mm, to_image
 
-LARGEST_SHIFT_MM = 12.0
+LARGEST_SHIFT_MM = 10.0
 LEAST_OVERLAP = 0.7
 SMALLEST_VOXEL_MM = 4.0
 MOST_VOXELS = 500_000
@@ -56,9 +56,9 @@ class SharedSpace:
 
 
 def compare_in_space(ct: Volume, pet: Volume) -> Registration:
-    """The figures of a pair; None where images share no space, or one of them is constant there."""
+    """The figures of a pair; None where images share no space, or one of them is constant or not finite there."""
     space = shared_space(ct, pet)
-    if space is None or not np.ptp(space.ct_hu) or not np.ptp(space.pet):
+    if space is None or not all(np.isfinite(image).all() and np.ptp(image) for image in (space.ct_hu, space.pet)):
         return UNKNOWN
     overlap, centroid_mm = compare_bodies(space)
     information = mutual_information(np.clip(space.ct_hu, *WINDOW_HU), _clip_peak(space.pet))
@@ -131,18 +131,17 @@ def mutual_information(one: NDArray[np.float32], other: NDArray[np.float32]) -> 
 
 
 def best_shift_mm(space: SharedSpace, pet: Volume) -> float | None:
-    """Length of the translation of the PET that maximises mutual information; None where none is found.
-
-    The PET enters by the square root of its values: cut off at a peak they would have no gradient to descend along.
-    """
+    """Length of the translation of the PET that maximises mutual information; None where none is found."""
     fixed = sitk.GetImageFromArray(np.clip(space.ct_hu, *WINDOW_HU))
     fixed.CopyInformation(space.grid)
-    moving = sitk.Sqrt(sitk.Clamp(_shrink(pet, space.spacing_mm), sitk.sitkFloat32, 0.0))
+    peak = float(np.percentile(pet.array_zyx, PEAK_PERCENTILE)) or 1.0
+    moving = sitk.Clamp(_shrink(pet, space.spacing_mm), sitk.sitkFloat32, 0.0, peak)
     try:
         found = _translation_search(SAMPLES / space.ct_hu.size).Execute(fixed, moving)
     except RuntimeError:  # no sample of the one lies in the other, or all have one value
         return None
-    return float(np.linalg.norm(found.GetParameters()))
+    shift_mm = float(np.linalg.norm(found.GetParameters()))
+    return shift_mm if math.isfinite(shift_mm) else None
 
 
 def _translation_search(share: float) -> sitk.ImageRegistrationMethod:

@@ -116,6 +116,16 @@ def test_what_cannot_be_is_refused_with_2(
     assert not (tmp_path / "data").exists()
 
 
+def test_an_interrupt_while_files_are_looked_at_makes_the_exit_code_130(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("client.convert.dicom_layout.index_source", interrupt)
+    assert _run(source).exit_code == 130
+
+
 def test_a_source_that_is_not_there_is_refused(tmp_path: Path) -> None:
     result = _run(tmp_path / "none", "--layout", "dicom")
     assert (result.exit_code, "does not exist" in result.output) == (2, True)

@@ -67,6 +67,23 @@ def test_a_write_that_fails_leaves_the_old_folder(tmp_path: Path, monkeypatch: p
     assert [path.name for path in tmp_path.iterdir()] == ["case"]
 
 
+def test_a_rename_that_fails_brings_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checksums = write_case(tmp_path / "case", {"ct": _volume([0, 1])}, RECORD)
+    rename, calls = Path.rename, []
+
+    def refuse_the_second(path: Path, target: Path) -> Path:
+        calls.append(path)
+        if len(calls) == 2:
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refuse_the_second)
+    with pytest.raises(StorageError, match=r"Input/output error"):
+        write_case(tmp_path / "case", {"ct": _volume([5, 6])}, RECORD)
+    assert fits(tmp_path / "case", checksums)
+    assert [path.name for path in tmp_path.iterdir()] == ["case"]
+
+
 @pytest.mark.parametrize("harm", ["change", "remove", "add"])
 def test_a_folder_that_changed_does_not_fit(tmp_path: Path, harm: str) -> None:
     checksums = write_case(tmp_path / "case", {"ct": _volume([0, 1])}, RECORD)

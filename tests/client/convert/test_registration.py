@@ -83,8 +83,10 @@ def test_equal_halves_share_ln_2_and_independent_ones_nothing() -> None:
     assert mutual_information(one, np.zeros(4, np.float32)) == 0
 
 
-def test_a_constant_image_or_no_shared_space_gives_no_number() -> None:
+def test_what_cannot_be_compared_gives_no_number() -> None:
     ct, pet = _pair()
+    damaged = replace(pet, array_zyx=np.where(pet.array_zyx > 1, np.nan, pet.array_zyx))
+    assert compare_in_space(ct, damaged) == UNKNOWN
     flat = replace(pet, array_zyx=np.ones_like(pet.array_zyx))
     far = replace(pet, origin_xyz_mm=(1000.0, 0.0, 0.0))
     assert compare_in_space(ct, flat) == compare_in_space(ct, far) == UNKNOWN
