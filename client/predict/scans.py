@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-from client.convert.contract import FoundCase
+from client.convert.contract import FoundCase, ReadCase
 from client.convert.identities import PrivateFolder
 from client.data.manifest import QUANTITIES, Case
 from client.data.volume import Volume, read_volume
@@ -49,15 +49,20 @@ def _read_study(study: FoundCase, case: str) -> Scan:
         read.ct,
         read.pet,
         read.pet_values,
-        ct_headers=_headers(read.origins.get("ct_files", ())) if read.ct is not None else (),
-        pet_headers=_headers(read.origins.get("pet_files", ())) if read.pet is not None else (),
+        ct_headers=_headers(read, "ct") if read.ct is not None else (),
+        pet_headers=_headers(read, "pet") if read.pet is not None else (),
         origins=read.origins,
         issues=tuple(issue for issue in (*study.issues, *read.issues) if issue.file != CONTOUR),
     )
 
 
-def _headers(paths: str | Iterable[str]) -> list[Dataset]:
-    return [read_header(Path(path)) for path in ([paths] if isinstance(paths, str) else paths)]
+def _headers(read: ReadCase, name: str) -> list[Dataset]:
+    """The headers of a DICOM series, each object once; none where the image is no DICOM."""
+    if f"{name}_series_uid" not in read.origins:
+        return []
+    paths = read.origins.get(f"{name}_files", ())
+    headers = [read_header(Path(path)) for path in ([paths] if isinstance(paths, str) else paths)]
+    return list({str(header.SOPInstanceUID): header for header in headers}.values())
 
 
 def _read_case(case: Case) -> Scan:

@@ -5,13 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from highdicom.legacy import LegacyConvertedEnhancedCTImage
 from matplotlib.path import Path as Polygon
 from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
+from pydicom.uid import generate_uid
 
 from client.data.volume import Volume, to_image
 from client.dicom.contours import rasterize, read_rois
+from client.dicom.report_writer import write_report
 from client.dicom.rtstruct_writer import write_rtstruct
+from client.dicom.seg_writer import write_seg
+from client.dicom.segmentation import place_segments, read_segments
 from tests.support.dicom_study import MadeGrid, MadeStudy, body_phantom, write_ct
 from tests.support.drawn_mask import ALGORITHM, ORIENTATIONS, SHA256, SHAPE_ZYX, dciodvfy, draw_mask
 
@@ -116,3 +121,22 @@ def test_a_long_contour_is_kept_whole(tmp_path: Path) -> None:
     (contour,) = contours_of(dcmread(tmp_path / "rt.dcm"))
     assert contour.NumberOfContourPoints > 1200
     np.testing.assert_array_equal(fill([contour], wide), mask)
+
+
+def test_contours_segments_and_report_on_a_multi_frame_image_name_its_frames(tmp_path: Path) -> None:
+    drawn = draw_mask(tmp_path / "ct")
+    images = [dcmread(path) for path in drawn.paths]
+    for image in images:
+        image.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    many = LegacyConvertedEnhancedCTImage(images, generate_uid(), 2, generate_uid(), 1)
+    contours = contours_of(write_rtstruct(drawn.mask, [many], ALGORITHM, tmp_path / "rt.dcm"))
+    named = [contour.ContourImageSequence[0] for contour in contours]
+    frames = [many.PerFrameFunctionalGroupsSequence[item.ReferencedFrameNumber - 1] for item in named]
+    places_mm = [frame.PlanePositionSequence[0].ImagePositionPatient[2] for frame in frames]
+    assert places_mm == [contour.ContourData[2] for contour in contours]
+    assert {item.ReferencedSOPInstanceUID for item in named} == {many.SOPInstanceUID}
+    seg = write_seg(drawn.mask, [many], ALGORITHM, tmp_path / "seg.dcm")
+    write_report({"volume_ml": 1.0}, "bw", seg, [many], ALGORITHM, tmp_path / "sr.dcm")
+    placed = place_segments(read_segments(tmp_path / "seg.dcm"), [1], drawn.mask.grid)
+    np.testing.assert_array_equal(placed.mask_zyx, drawn.mask.array_zyx)
+    assert [line for name in ("rt", "seg", "sr") for line in dciodvfy(tmp_path / f"{name}.dcm")] == []
