@@ -47,7 +47,7 @@ def test_a_moment_is_date_and_time_or_the_element_that_has_both() -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["2020", "20200301", "2020030110", "", "yesterday"])
+@pytest.mark.parametrize("text", ["2020", "20200301", "2020030110", "", "yesterday", "some time in the past"])
 def test_a_date_and_time_without_minutes_is_none(text: str) -> None:
     """An injection "on that day" must not become one at midnight."""
     made = Dataset()
@@ -80,3 +80,9 @@ def test_a_zone_that_a_file_without_one_cannot_compare_is_told() -> None:
         dt.datetime.fromisoformat("2020-03-01T09:00"),
         True,
     )
+
+
+def test_a_date_that_is_none_makes_no_moment() -> None:
+    made = data(SeriesTime="101530")
+    made.add_new("SeriesDate", "UT", "first of May")
+    assert read_moment(made, "Series") is None

@@ -111,6 +111,12 @@ def test_a_pixel_half_way_between_two_shapes_belongs_to_the_one_between_them() -
     assert counts(roi(*planes)) == [0, 4, 12, 16, 0, 0, 0, 0]
 
 
+def test_beside_a_contour_that_holds_no_center_a_slice_takes_the_nearer_shape() -> None:
+    """A tip of less than a voxel at 1 mm, the next contour at 7 mm: of 2, 4 and 6 mm the last is nearer to it."""
+    tip = contour(box(2.1, 2.1, 2.9, 2.9), 1.0)
+    assert counts(roi(tip, contour(SQUARE, 7.0)))[1:4] == [0, 0, 16]
+
+
 def test_contours_of_a_thicker_series_fill_the_slices_between_and_half_of_theirs_beyond() -> None:
     """Planes of 5 mm at 3, 8 and 13 mm make a slab from 0.5 to 15.5 mm: slices 1 to 7 of 2 mm, 4 on a plane."""
     drawing = draw_roi(roi(*(contour(SQUARE, z) for z in (3.0, 8.0, 13.0))), GRID)

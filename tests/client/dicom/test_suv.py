@@ -138,6 +138,13 @@ def test_lean_body_mass_by_another_formula_is_a_warning() -> None:
     assert [(issue.code, issue.grade) for issue in issues] == [("pet-suv-type", "warning")]
 
 
+@pytest.mark.parametrize("header", [pet_header(Units="GML", PatientSize=None), philips(0x00, "0.5", PatientSize=None)])
+def test_suv_by_weight_without_height_does_not_become_another(header: Dataset) -> None:
+    assert suv_scale([header], SUBJECT)[0] is not None
+    found, issues = suv_scale([header], SUBJECT, kind="bsa")
+    assert (found, [issue.code for issue in issues]) == (None, ["pet-height"])
+
+
 def test_suv_of_a_type_that_is_not_known_is_refused() -> None:
     assert "'IBW', SUV of a type that is not known here" in refusal(Units="GML", SUVType="IBW")[0].message
 
