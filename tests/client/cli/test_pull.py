@@ -119,10 +119,13 @@ def test_what_a_killed_pull_left_half_written_goes(pacs: Orthanc, worklist: Path
     assert not half.exists()
 
 
-def test_a_terminated_pull_keeps_what_came_and_says_143(pacs: Orthanc, worklist: Path, repository: Path) -> None:
+@pytest.mark.parametrize("kind", ["dicomweb", "dimse"])
+def test_a_terminated_pull_keeps_what_came_and_says_143(
+    pacs: Orthanc, worklist: Path, repository: Path, kind: str
+) -> None:
     """At one kilobyte a second the second object waits; the process is in the middle of the first series then."""
     out = worklist.parent / "out"
-    command = arguments(worklist, dicomweb(pacs), "--megabytes-per-s", "0.001")
+    command = arguments(worklist, servers(pacs)[kind], "--megabytes-per-s", "0.001")
     assert PASSWORD not in " ".join(command)
     program = "from deploy.center.cli import main; main()"
     with subprocess.Popen(
