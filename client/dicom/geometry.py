@@ -1,6 +1,7 @@
 """From planes in the patient to one regular grid, in physical space alone: numbers and names of files mean nothing.
 
-Planes are sorted by their position along the normal of the first, n = row x column. With d the positions along it:
+Planes are sorted by their position along their normal, n = row x column of the median orientation. With d the positions
+along it:
 
     spacing = (d[-1] - d[0]) / (planes - 1)    where no plane lies further than TOLERANCE of it from its place
     spacing = median of the gaps               else, and the planes are interpolated linearly to that spacing
@@ -26,7 +27,7 @@ TOLD_JITTER = 0.01
 LARGEST_GAP = 2.5
 LARGEST_GAP_MM = 12.0
 COSINE_TOLERANCE = 1e-3
-SPACING_TOLERANCE_MM = 1e-3
+SPACING_TOLERANCE_MM = 1e-4
 SAME_PLACE_MM = 0.01
 
 
@@ -82,8 +83,8 @@ def describe_impossible(plane: Plane) -> str:
 
 
 def sort_planes(planes: Sequence[Plane]) -> Stack:
-    """The planes along the normal of the first; they must be alike and possible."""
-    row, column = np.array(planes[0].orientation[:3]), np.array(planes[0].orientation[3:])
+    """The planes along their common normal, that of the median orientation; they must be alike and possible."""
+    row, column = np.reshape(np.median([plane.orientation for plane in planes], axis=0), (2, 3))
     row = row / np.linalg.norm(row)
     column = column - (column @ row) * row
     column = column / np.linalg.norm(column)

@@ -40,6 +40,13 @@ def test_the_normal_of_a_flipped_stack_points_down_and_its_grid_begins_at_the_to
     assert volume.direction == (1, 0, 0, 0, -1, 0, 0, 0, -1)
 
 
+def test_one_orientation_that_is_a_little_off_does_not_turn_the_stack() -> None:
+    """0.0008 at the first plane would move the other end of a row of 500 mm by 0.4 mm."""
+    turned = replace(plane(), orientation=(1.0, 0.0008, 0.0, 0.0, 1.0, 0.0))
+    stack = geometry.sort_planes([turned, plane(3.0), plane(6.0)])
+    assert stack.axes.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
 @pytest.mark.parametrize(
     ("other", "found"),
     [
