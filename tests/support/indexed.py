@@ -42,7 +42,7 @@ def plane(z_mm: float = 0.0, *, size: int = 10, xy_mm: tuple[float, float] = (0.
 
 def series(kind: Kind, uid: str, z_mm: Iterable[float] = (), *, patient: str = "P", **facts: object) -> Series:
     """A series of axial planes at these places, one an instance; of no planes it is one instance without any."""
-    planes = [(plane(z),) for z in z_mm] or [()]
+    planes: list[tuple[Plane, ...]] = [(plane(z),) for z in z_mm] or [()]
     made = {"study_uid": "study", "sop_class_uid": "", "modality": "", "frame_of_reference_uid": "frame", **facts}
     instances = [
         Instance(Path(uid, str(number)), patient, series_uid=uid, sop_uid=f"{uid}.{number}", planes=own, **made)  # type: ignore[arg-type]
