@@ -65,8 +65,7 @@ class Pane {
     this.number = number;
     this.masks = Object.fromEntries(["gtv", "prediction"].filter(has).map((file, place) => [file, masks[place]]));
     this.volumes = Object.fromEntries(["ct", "pet"].filter(has).map((file, place) => [file, images[place]]));
-    [...this.viewer.volumes].forEach((volume) => this.viewer.removeVolume(volume));
-    images.forEach((volume) => this.viewer.addVolume(volume));
+    this.replaceVolumes(images);
     for (const option of this.image.options) option.disabled = !(option.value === "fused" ? has("ct") && has("pet") : has(option.value));
     if (this.image.selectedOptions[0].disabled) this.image.value = has("ct") ? "ct" : "pet";
     this.figure.querySelector(".true").hidden = !has("gtv");
@@ -75,18 +74,28 @@ class Pane {
     this.update();
   }
 
+  // NiiVue computes all layers anew for each volume that comes or goes, minutes of it without a graphics card; once is enough.
+  replaceVolumes(images) {
+    this.viewer.updateGLVolume = () => {};
+    [...this.viewer.volumes].forEach((volume) => this.viewer.removeVolume(volume));
+    images.forEach((volume) => this.viewer.addVolume(volume));
+    delete this.viewer.updateGLVolume;
+  }
+
   // Where the contour, else the prediction, is largest along each axis; the middle of the image without either.
   middle() {
     const mask = this.masks.gtv || this.masks.prediction;
     if (!mask) return [0.5, 0.5, 0.5];
     const sizes = mask.dimsRAS.slice(1, 4);
     const areas = sizes.map((size) => new Float64Array(size));
+    const first = mask.img2RASstart.reduce((sum, start) => sum + start, 0);
+    const [right, front, up] = mask.img2RASstep;
     for (let z = 0; z < sizes[2]; z++)
-      for (let y = 0; y < sizes[1]; y++)
-        for (let x = 0; x < sizes[0]; x++) {
-          const index = [x, y, z].reduce((sum, at, axis) => sum + mask.img2RASstart[axis] + at * mask.img2RASstep[axis], 0);
-          if (mask.img[index] > 0) [x, y, z].forEach((at, axis) => areas[axis][at]++);
-        }
+      for (let y = 0; y < sizes[1]; y++) {
+        let index = first + y * front + z * up;
+        for (let x = 0; x < sizes[0]; x++, index += right)
+          if (mask.img[index] > 0) [areas[0][x], areas[1][y], areas[2][z]] = [areas[0][x] + 1, areas[1][y] + 1, areas[2][z] + 1];
+      }
     return areas.map((area, axis) => {
       const most = Math.max(...area);
       const largest = [...area.keys()].filter((at) => area[at] === most);

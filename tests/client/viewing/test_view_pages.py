@@ -118,6 +118,13 @@ def test_another_host_is_refused_before_anything_else(browser: TestClient, admis
     assert (answer.status_code, answer.text, admission.spent) == (421, "This viewer answers on 127.0.0.1 only.", False)
 
 
+def test_a_request_that_names_two_hosts_is_refused(inside: TestClient, admission: Admission):
+    named = [("host", "127.0.0.1"), ("host", "evil.example")]
+    assert inside.get(f"/{admission.path}/", headers=named).status_code == 421
+    named = [("host", "evil.example"), ("host", "127.0.0.1")]
+    assert inside.get(f"/{admission.path}/", headers=named).status_code == 421
+
+
 @pytest.mark.parametrize("path", ["", "cases.json", "static/view.js", "cases/0/ct.nii.gz", "nothing"])
 def test_every_answer_forbids_to_be_kept_and_to_load_from_elsewhere(
     inside: TestClient, admission: Admission, path: str
