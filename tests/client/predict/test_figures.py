@@ -84,9 +84,10 @@ def test_a_voxel_counts_from_one_half_covered_on() -> None:
 
 
 def test_a_mask_between_the_voxels_of_the_pet_covers_parts_of_them() -> None:
-    """From 9 to 17 mm along x: three quarters of [8, 12], all of [12, 16], a quarter of [16, 20]."""
+    """From 9 to 17 mm along x: three quarters of [8, 12], all of [12, 16], a quarter of [16, 20], too little."""
     shifted = replace(mask_of(*BLOCK), origin_xyz_mm=(2.0, 1.0, 1.0))
     assert cover(shifted, pet_of({}))[2, 2, 2:5].tolist() == [0.75, 1.0, 0.25]
+    assert measure(shifted, pet_of({})).values["mtv_ml"] == pytest.approx(8 * 0.064)
 
 
 def test_a_mask_coarser_than_the_pet_covers_it_without_gaps() -> None:
