@@ -9,8 +9,8 @@
     shift       length of the translation of the PET that maximises Mattes' mutual information (Mattes et al. 2003,
                 doi:10.1109/TMI.2003.809072), by gradient descent from no shift
 
-The shift is what a warning goes by. On 37 patients it found a PET that was moved by 20 mm in 99 % of six directions, by
-30 mm in all, without one false alarm; the centroids of bodies that are cut by the field of view found a third of them.
+The shift is what a warning goes by. On 37 patients it told a PET that was moved by 20 mm in 98 % of six directions, by
+30 mm in 99.5 %, without one false alarm; the centroids of bodies that are cut by the field of view told 26 and 46 %.
 """
 
 import math
@@ -26,7 +26,7 @@ from client.data.conversion import Registration
 from client.data.preprocessing import resample
 from client.data.volume import Volume, bounds_xyz_mm, to_image
 
-LARGEST_SHIFT_MM = 10.0
+LARGEST_SHIFT_MM = 12.0
 LEAST_OVERLAP = 0.7
 SMALLEST_VOXEL_MM = 4.0
 MOST_VOXELS = 500_000
