@@ -51,7 +51,8 @@ class Pane {
       this.drawContours();
     };
     this.viewer.onLocationChange = (location) => this.showLocation(location);
-    this.figure.querySelectorAll("select, input").forEach((input) => input.addEventListener("change", () => this.update()));
+    this.image.addEventListener("change", () => this.update());
+    this.figure.querySelectorAll("input").forEach((box) => box.addEventListener("change", () => this.viewer.drawScene()));
   }
 
   async load(number, entry, isCurrent) {
@@ -204,7 +205,7 @@ async function setBeside() {
   if (right) right.broadcastTo([left], { "2d": true, "3d": false, zoomPan: true });
   if (!right) state.panes[0].figure.querySelector(".prediction").checked = true;
   await show(state.number);
-  update();
+  state.panes.forEach((pane) => pane.viewer.drawScene());
 }
 
 async function addPane(image) {
@@ -220,9 +221,13 @@ async function addPane(image) {
 }
 
 function update() {
+  sayScales();
+  state.panes.forEach((pane) => pane.update());
+}
+
+function sayScales() {
   element("suv-shown").textContent = element("suv").value;
   element("fusion-shown").textContent = `${element("fusion").value} %`;
-  state.panes.forEach((pane) => pane.update());
 }
 
 function step(by) {
@@ -273,6 +278,7 @@ async function start() {
   element("controls").addEventListener("submit", (event) => event.preventDefault());
   ["window", "suv", "fusion"].forEach((id) => element(id).addEventListener("input", update));
   document.addEventListener("keydown", onKey, true);
+  sayScales();
   await setBeside();
 }
 
