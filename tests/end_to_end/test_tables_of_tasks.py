@@ -9,8 +9,10 @@ import pytest
 from client.cli.check import COLUMNS
 from client.data.label_checks import CHECKS
 from client.data.manifest import TARGETS
+from client.data.preprocessing import SEGMENTATION
 from client.data.split import STRATA
 from client.learning.assembly import HEAD_OUTPUTS
+from client.predict.answers import ANSWERS
 from client.report.cohort_sections import PICTURES
 from client.report.sections import SECTIONS
 from fusion_models.contract import ROLES
@@ -30,6 +32,7 @@ ASKED_OF_EVERY_TASK: Mapping[str, Iterable[str]] = {
     "TARGETS in client/data/manifest.py": TARGETS,
     "COLUMNS in client/cli/check.py": COLUMNS,
     "client/tasks/": [name for name in NAMES if find_spec(f"client.tasks.{name}")],
+    "ANSWERS in client/predict/answers.py, and the task with a mask": [*ANSWERS, SEGMENTATION],
     "a row's tasks in fusion_models/registry.py": {task for row in MODELS.values() for task in row.tasks},
 }
 ASKED_OF_SOME: Mapping[str, Iterable[str]] = {
