@@ -8,10 +8,15 @@ import pytest
 
 from client.data.checks import Issue
 from client.data.volume import same_grid
+from client.learning.assembly import build
 from client.predict.contract import Answering, Prediction, Scan
+from client.predict.outputs import write_prediction
 from client.predict.predicting import Predictor
 from client.tasks.overlap import dice
+from fusion_models.registry import model_row
 from protocol.errors import CaseError
+from protocol.messages.settings import Model
+from tests.support.clinical_table import SCHEMA
 from tests.support.drawn_mask import ALGORITHM, ORIENTATIONS
 from tests.support.predicted_scan import FACTS, ROW, SETTINGS, made_scan, predictor
 from tests.support.threshold_network import Threshold
@@ -91,3 +96,21 @@ def test_what_bank_and_scan_say_is_kept_with_what_is_found(tmp_path: Path) -> No
     scan = replace(made_scan(tmp_path).scan, issues=(of_scan,))
     found = Predictor(SETTINGS, ROW, lambda _case: answering).predict(scan)
     assert codes(found) == ["shift", "unknown-scan", "untrained-modality"]
+
+
+def test_a_study_of_classes_answers_with_probabilities_and_no_mask(tmp_path: Path) -> None:
+    settings = SETTINGS.model_copy(
+        update={"model": Model(name="multistage-tiny"), "tasks": ("classification",), "labels": SCHEMA}
+    )
+    row = model_row("multistage-tiny")
+    network = build(settings, row)
+    found = Predictor(settings, row, lambda _case: Answering(network, ALGORITHM, FACTS)).predict(
+        made_scan(tmp_path).scan
+    )
+    assert (found.mask, found.figures, found.probability) == (None, None, None)
+    answer = found.answers["classification"]
+    assert answer["modalities"] == "ct+pet"
+    assert sum(answer["probability"].values()) == pytest.approx(1.0)
+    record = write_prediction(found, tmp_path / "out", {})
+    assert (record["figures"], record["files"]) == (None, {})
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["prediction.json"]
