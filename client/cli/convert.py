@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from client.data.conversion import Layout, SuvKind
-from protocol.errors import CaseError
+from protocol.errors import CaseError, StorageError
 
 if TYPE_CHECKING:
     from client.cli.convert_screen import ConvertScreen
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 AnyLayout = Literal["auto", "dicom", "nifti", "hecktor", "autopet", "nnunet", "pclt20k"]
 SOME_LEFT_OUT, USAGE, INTERRUPTED = 1, 2, 130
+STAYS = "what was converted stays, the same command goes on from there"
 
 
 def convert(
@@ -80,8 +81,11 @@ def convert(
     except CaseError as error:
         typer.echo(f"error ({error.code}): {error}", err=True)
         raise typer.Exit(USAGE) from error
+    except StorageError as error:
+        typer.echo(f"error ({error.code}): {error}\n{STAYS}", err=True)
+        raise typer.Exit(SOME_LEFT_OUT) from error
     except KeyboardInterrupt as error:
-        typer.echo("stopped at once; what was converted stays, the same command goes on from there", err=True)
+        typer.echo(f"stopped at once; {STAYS}", err=True)
         raise typer.Exit(INTERRUPTED) from error
     raise typer.Exit(code)
 

@@ -16,7 +16,7 @@ from client.convert.conversion_run import Summary
 from client.convert.discretion import private_words, withhold, withhold_name
 from client.convert.planning import Plan
 from client.data.checks import GRADES, Issue
-from client.data.conversion import PetValues
+from client.data.conversion import Conversion, PetValues
 
 PIPED_WIDTH = 200
 MOST_WRITTEN = 30
@@ -77,7 +77,7 @@ def summary_table(outcomes: Iterable[Outcome]) -> Table:
             outcome.state,
             modalities + lacking,
             _values(record.pet_values),
-            f"{record.contours_from}: {', '.join(record.rois)}" if "gtv" in images else NONE,
+            _contour(record) if "gtv" in images else NONE,
             NONE if shift is None else f"{shift:.0f} mm",
             "\n".join(f"{issue.grade} {issue.code}" for issue in record.issues),
         )
@@ -125,6 +125,10 @@ def _discreet(task: Task) -> list[Issue]:
 def _rois(task: Task) -> tuple[str, ...]:
     words = private_words([task.found.patient], ())
     return tuple(withhold_name(name, words) for name in task.found.name_rois())
+
+
+def _contour(record: Conversion) -> str:
+    return ": ".join(part for part in (record.contours_from or "", ", ".join(record.rois)) if part)
 
 
 def _values(values: PetValues | None) -> str:

@@ -196,7 +196,9 @@ def test_a_full_disk_ends_with_a_sentence_and_leaves_whole_cases(
     monkeypatch.setattr("client.convert.case_folder.write_volume", refuse_the_fourth)
     arguments = ["convert", str(tmp_path / "src"), str(tmp_path / "data")]
     result = CliRunner().invoke(app, arguments)
-    assert isinstance(result.exception, StorageError)
+    assert result.exit_code == 1
+    assert "No space left on device" in result.stderr
+    assert "what was converted stays" in result.stderr
     (folder,) = (tmp_path / "data").glob("*case-*")
     assert {path.name for path in folder.iterdir()} == {CT, PET, "conversion.json"}
     monkeypatch.setattr("client.convert.case_folder.write_volume", write_volume)
