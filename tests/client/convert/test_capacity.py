@@ -13,7 +13,7 @@ GIB, MIB = 1 << 30, 1 << 20
 @pytest.mark.parametrize(
     ("largest", "cores", "free", "jobs"),
     [
-        (100 * MIB, 64, 500 * MIB + 5 * 1100 * MIB, 5),
+        (100 * MIB, 64, 500 * MIB + 5 * 1500 * MIB, 5),
         (100 * MIB, 4, 64 * GIB, 4),
         (10 * GIB, 64, 1 * GIB, 1),
         (100 * MIB, 8, None, 8),
