@@ -3,7 +3,7 @@
     jobs = min(cores, (A - R) / (P + k F)), at least 1
 
 A is the memory that is free, R what is left to others, P what a process takes by itself, F the bytes of the files of
-the largest case and k = 12 what it makes of a byte: 4.3 measured for stored planes, of which compressed files hold a third.
+the largest case and k = 12 what it makes of a byte: 4.3 was measured for stored planes; compressed files hold a third.
 """
 
 import os
