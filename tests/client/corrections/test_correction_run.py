@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydicom import dcmread
 
 from client.corrections.correction_run import Result, Wishes, bring_back, discreet
 from client.corrections.ledger import read_ledger
@@ -121,7 +122,10 @@ def test_a_study_without_images_is_refused_with_what_to_do(study: Corrected) -> 
 
 def test_who_drew_and_from_which_file_stays_in_the_private_folder(tmp_path: Path) -> None:
     study = make_corrected(tmp_path, MadeStudy(patient_name="Canary^One"))
-    study.edit(shift, kind="rtstruct", OperatorsName="Doe^Jane", StructureSetLabel="Canary")
+    path = study.edit(shift, kind="rtstruct", OperatorsName="Doe^Jane", StructureSetLabel="Canary")
+    data = dcmread(path)
+    data.StructureSetROISequence[0].ROIName = "GTV Canary"
+    data.save_as(path)
     result = take(study)
     (entry,) = read_ledger(study.private.path)
     assert (entry.by, entry.drawn[:8]) == ("Doe^Jane", "29991231")

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from client.convert.case_folder import fits
+from client.convert.resumption import read_done
 from client.corrections.keeping import find_case, keep_label
 from client.data.conversion_file import read_conversion
 from protocol.errors import CaseError
@@ -30,6 +32,8 @@ def test_a_label_that_was_there_stays_in_the_private_folder(study: Corrected):
     record = read_conversion(study.dest / study.case)
     assert record is not None
     assert (record.contours_from, record.rois) == ("correction", ("GTV",))
+    made = read_done(study.private.state)[study.case]
+    assert fits(study.dest / study.case, made.checksums), "the next conversion finds the case as it was left"
 
 
 def test_a_mask_on_another_grid_is_refused_and_nothing_changes(study: Corrected):
