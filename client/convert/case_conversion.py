@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from client.convert.case_folder import SUFFIX, fits, volumes_of, write_case
 from client.convert.contract import FoundCase, ReadCase, subject_of
 from client.convert.discretion import private_words, withhold, withhold_name
-from client.convert.kept_correction import keep_correction
+from client.convert.kept_correction import Earlier, keep_correction
 from client.convert.registration import compare_in_space, registration_issues
 from client.data.checks import Issue
 from client.data.conversion import Conversion, Layout
@@ -37,13 +37,14 @@ class Done:
 
 @dataclass(frozen=True)
 class Task:
-    """A case to convert. folder: its folder in the data folder; done: what an earlier run made of it."""
+    """A case to convert. folder: its folder in the data folder; earlier, done: what is kept of earlier runs."""
 
     case: str
     found: FoundCase
     layout: Layout
     folder: Path
     fingerprint: str
+    earlier: Earlier
     done: Done | None = None
 
 
@@ -130,7 +131,7 @@ def _skip_unchanged(task: Task) -> Outcome | None:
 
 
 def _convert(task: Task) -> Outcome:
-    read = keep_correction(task.found.read(task.case), task.folder)
+    read = keep_correction(task.found.read(task.case), task.folder, task.earlier)
     volumes = volumes_of(read)
     if not set(volumes) & set(IMAGES):
         failure = Failure("no-image", "neither CT nor PET that can be used", "see its other issues", issues=read.issues)

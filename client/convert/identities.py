@@ -9,6 +9,7 @@
     <private>/state.json  what was converted from which files
     <private>/lock        held by the conversion at work
     <private>/unpacked/   members of zip archives
+    <private>/labels/     labels that others took the place of
 
 Folders have mode 0700, files 0600. Two runs with one key give one patient one id, whatever the source.
 """
@@ -64,6 +65,10 @@ class PrivateFolder:
     def state(self) -> Path:
         """What was made of which files."""
         return self.path / "state.json"
+
+    def labels_of(self, case: str) -> Path:
+        """Where labels of a case lie that others took the place of."""
+        return self.path / "labels" / case
 
     @contextmanager
     def hold(self) -> Iterator[None]:

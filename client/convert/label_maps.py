@@ -109,9 +109,22 @@ def place_mask(
         step = "resample the mask to the image it was drawn on with nearest neighbor"
         found, expected = describe(mask), " or ".join(describe(image) for image in images)
         return None, [subject.issue("mask-grid", GTV, found, expected, step, source=source)]
-    inside = resample(to_image(mask), _empty(grid), outside=0.0) >= 0.5
-    placed = _moved(mask, inside.astype(np.uint8), grid)
+    placed = move_mask(mask, grid)
     return placed, [_told(placed, mask, subject, source)]
+
+
+def move_mask(mask: Volume, grid: Grid) -> Volume:
+    """The mask on another grid: resampled in physical space as a fraction, and cut at one half."""
+    inside = resample(to_image(mask), _empty(grid), outside=0.0) >= 0.5
+    return _moved(mask, inside.astype(np.uint8), grid)
+
+
+def share_on(grid: Grid, mask: Volume) -> float:
+    """Share of the mask's voxels whose centers lie on the grid, in [0, 1]; 1 where the mask is empty."""
+    whole = _empty(grid) + 1
+    there = sitk.Resample(whole, to_image(mask), sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+    found = sitk.GetArrayViewFromImage(there)[mask.array_zyx > 0]
+    return float(found.mean()) if found.size else 1.0
 
 
 def volume_ml(mask: Volume) -> float:

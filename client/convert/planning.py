@@ -7,6 +7,7 @@ from pathlib import Path
 from client.convert.case_conversion import Task
 from client.convert.contract import Choices, FoundCase, FoundCases, subject_of
 from client.convert.identities import Origin, PrivateFolder
+from client.convert.kept_correction import Earlier
 from client.convert.layouts import LAYOUTS, Search
 from client.convert.resumption import fingerprint_of, read_done
 from client.data.checks import Issue
@@ -51,7 +52,10 @@ def plan(found: FoundCases, source: Path, dest: Path, layout: Layout, choices: C
             continue
         told = _compare_with_earlier(case, each, named.get(case), source)
         full = replace(each, issues=(*each.issues, *told))
-        tasks[case] = Task(case, full, layout, dest / case, fingerprint_of(each, choices, layout), done.get(case))
+        frame = named[case].origins.get("frame_of_reference_uid", "") if case in named else ""
+        earlier = Earlier(private.labels_of(case), str(frame))
+        fingerprint = fingerprint_of(each, choices, layout)
+        tasks[case] = Task(case, full, layout, dest / case, fingerprint, earlier, done.get(case))
     issues += _gone(named, tasks, source, dest)
     return Plan(tuple(tasks.values()), _with_origins(named, tasks.values(), source), tuple(issues))
 

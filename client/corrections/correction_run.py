@@ -20,6 +20,7 @@ from client.corrections.keeping import GTV, find_case, keep_label
 from client.corrections.ledger import Entry, read_ledger, write_ledger
 from client.corrections.predictions import find_predictions
 from client.data.checks import Issue, Subject
+from client.data.conversion_file import read_conversion
 from client.data.volume import Volume
 from client.dicom.index import index_source
 from client.dicom.series import Series
@@ -114,7 +115,7 @@ def _take(matched: Matched, dest: Path, private: PrivateFolder, wishes: Wishes) 
         comparison = compare(before, mask)
         if comparison.unchanged and not wishes.accept:
             return Outcome(case, "unchanged", comparison, (*target.issues, _unchanged(matched, subject)))
-        if (known := _known(matched, private)) is not None:
+        if (known := _known(matched, dest, private)) is not None:
             return Outcome(case, "known", known.comparison)
         _keep(case, matched, mask, target, comparison, dest, private)
     except _RefusedError as error:
@@ -180,14 +181,16 @@ def _keep(
     write_ledger(private.path, (*read_ledger(private.path), entry))
 
 
-def _known(matched: Matched, private: PrivateFolder) -> Entry | None:
-    """The entry of an object that is the newest correction of its case already."""
+def _known(matched: Matched, dest: Path, private: PrivateFolder) -> Entry | None:
+    """The entry of an object that is the newest correction of its case already, and whose label the case has."""
     entries = read_ledger(private.path)
     of_object = next((entry for entry in entries if entry.sop_uid == matched.edited.instance.sop_uid), None)
     if of_object is None:
         return None
     newest = [entry for entry in entries if entry.case == of_object.case][-1]
-    return newest if newest.sop_uid == of_object.sop_uid else None
+    record = read_conversion(dest / newest.case)
+    labelled = record is not None and record.contours_from == "correction"
+    return newest if labelled and newest.sop_uid == of_object.sop_uid else None
 
 
 def _convert_missing(

@@ -6,22 +6,20 @@ private/labels/<case>/1.nii.gz   the first label it had, and so on
 private/state.json               so that the next conversion finds the case as it was left
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from client.convert.case_folder import SUFFIX, checksum
 from client.convert.identities import PrivateFolder
+from client.convert.kept_labels import keep_copy
 from client.convert.resumption import read_done, write_done
 from client.data.conversion import RECORD, Conversion
 from client.data.conversion_file import read_conversion, write_conversion
 from client.data.volume import Volume, read_grid, same_grid, write_volume
-from protocol.errors import CaseError, StorageError
-from protocol.storage.atomic_files import make_private_folder
+from protocol.errors import CaseError
 
 GTV = f"gtv{SUFFIX}"
-LABELS = "labels"
 
 
 @dataclass(frozen=True)
@@ -83,15 +81,7 @@ def _corrected(record: Conversion, rois: tuple[str, ...]) -> Conversion:
 def _keep_before(label: Path, case: str, private: PrivateFolder) -> str:
     if not label.is_file():
         return ""
-    folder = private.path / LABELS / case
-    make_private_folder(folder)
-    kept = folder / f"{len(list(folder.glob(f'*{SUFFIX}'))) + 1}{SUFFIX}"
-    try:
-        shutil.copyfile(label, kept)
-        kept.chmod(0o600)
-    except OSError as error:
-        kept.unlink(missing_ok=True)
-        raise StorageError(f"{kept} cannot be written ({error.strerror}); free some space there") from error
+    kept = keep_copy(label, private.labels_of(case))
     return str(kept.relative_to(private.path))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from client.convert.case_conversion import Outcome, Task
 from client.convert.contract import FoundCase, ReadCase, subject_of
+from client.convert.kept_correction import Earlier
 from client.convert.resumption import fingerprint_of
 from client.data.conversion import PetValues
 from client.data.volume import IDENTITY, Volume
@@ -73,7 +74,8 @@ def task_of(found: FoundCase, folder: Path, done=None) -> Task:
     """The task that converts a case to `folder`."""
     from client.convert.contract import Choices
 
-    return Task(folder.name, found, "nifti", folder, fingerprint_of(found, Choices(), "nifti"), done)
+    earlier = Earlier(folder.parent / "private" / "labels" / folder.name)
+    return Task(folder.name, found, "nifti", folder, fingerprint_of(found, Choices(), "nifti"), earlier, done)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from pydicom import dcmread
 
 from client.corrections.correction_run import Result, Wishes, bring_back, discreet
 from client.corrections.ledger import read_ledger
-from client.data.conversion_file import read_conversion
+from client.data.conversion_file import read_conversion, write_conversion
 from client.data.scan import scan_center
 from client.data.split_file import draw_parts_once
 from protocol.errors import CaseError
@@ -57,6 +57,15 @@ def test_a_correction_is_taken_once(study: Corrected) -> None:
     study.edit(shift)
     assert [states(take(study))[0][1] for _ in range(2)] == ["taken", "known"]
     assert len(read_ledger(study.private.path)) == 1
+
+
+def test_a_correction_that_its_case_lost_is_taken_again(study: Corrected) -> None:
+    study.edit(shift)
+    take(study)
+    record = read_conversion(study.dest / study.case)
+    assert record is not None
+    write_conversion(replace(record, contours_from="rtstruct"), study.dest / study.case)
+    assert states(take(study)) == [(study.case, "taken")]
 
 
 def test_the_prediction_that_nobody_changed_is_told_and_is_no_label(study: Corrected) -> None:
