@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from client.cli.predict_input import Where, find_scans, open_predictor
 from client.cli.predict_pacs import store_results
 from client.convert.contract import Choices
-from client.convert.identities import default_private
 from client.convert.stopping import StopNote, note_stop
 from client.data.conversion import Layout, SuvKind
 from client.dicom.algorithm import RESEARCH
@@ -61,7 +60,9 @@ def predict(
     ] = False,
     private: Annotated[
         Path | None,
-        typer.Option(help="Private folder of a conversion, for the ids that studies have there; OUT.private."),
+        typer.Option(
+            help="Private folder of a conversion: ids of studies, DICOM of cases. OUT.private; of --data DATA.private."
+        ),
     ] = None,
     probability: Annotated[
         bool, typer.Option("--probability", help="Write the probability of each voxel as well.")
@@ -84,7 +85,7 @@ def predict(
     bank_there, choices = AdapterBank(bank), Choices(suv=suv, declared_suv=pet_is_suv)
     predictor = open_predictor(bank_there, adapter, version, modalities, device=device)
     make_private_folder(out)
-    scans = find_scans(where, bank_there, private or default_private(out), layout, choices, modalities)
+    scans = find_scans(where, bank_there, private or where.default_private(out), layout, choices, modalities)
     outcomes: list[Outcome] = []
     with note_stop() as note, show_progress(len(scans)) as advance:
         for outcome in predict_scans(scans, predictor, out, (write_probability,) if probability else ()):

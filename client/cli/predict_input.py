@@ -1,6 +1,6 @@
 """What `predict` is pointed at, of five ways to name scans, and what answers for them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ import typer
 
 from client.cli.predict_pacs import fetch_studies
 from client.convert.contract import Choices
-from client.convert.identities import open_private
+from client.convert.identities import Origin, default_private, open_private, read_private
 from client.data.conversion import Layout
 from protocol.errors import CaseError
 from protocol.modalities import ModalitySetting
@@ -34,6 +34,10 @@ class Where:
     pet: Path | None = None
     study_uids: tuple[str, ...] = ()
     server: Path | None = None
+
+    def default_private(self, out: Path) -> Path:
+        """The private folder where the user names none: that of the conversion of the data folder, else of OUT."""
+        return default_private(self.data or out)
 
     def check(self, *, store: bool) -> None:
         """Refuse none or several of them, and a PACS that is needed and not named.
@@ -102,7 +106,16 @@ def find_scans(
     manifest = scan_folder(where.data, wanted, bank.settings.labels)
     for issue in manifest.all_issues:
         typer.echo(issue.message, err=True)
-    return list(scans_of_cases(manifest.usable))
+    return list(scans_of_cases(manifest.usable, _named(private)))
+
+
+def _named(private: Path) -> Mapping[str, Origin]:
+    """Whom the ids of cases stand for; where that is not known, that no DICOM objects can be made is told."""
+    try:
+        return read_private(private).read_origins()
+    except (CaseError, OSError) as error:
+        typer.echo(f"NIfTI and JSON alone are written, which `corrections` cannot take back: {error}", err=True)
+        return {}
 
 
 def _studies(sources: Sequence[Path], private: Path, layout: Layout | None, choices: Choices) -> list["FoundScan"]:

@@ -1,16 +1,18 @@
 """Scans to predict: studies of an archive or a published layout, cases of a data folder, or two files."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from pydicom import Dataset
 
 from client.convert.contract import FoundCase, ReadCase
-from client.convert.identities import PrivateFolder
+from client.convert.identities import Origin, PrivateFolder
 from client.data.manifest import QUANTITIES, Case
 from client.data.volume import Volume, read_volume
 from client.dicom.reading import read_header
+from client.predict.case_sources import Origins, find_source
 from client.predict.contract import FoundScan, Scan
 from protocol.errors import CaseError
 
@@ -25,10 +27,11 @@ def scans_of_studies(found: Iterable[FoundCase], private: PrivateFolder) -> Iter
         yield FoundScan(case, partial(_read_study, study, case))
 
 
-def scans_of_cases(cases: Iterable[Case]) -> Iterator[FoundScan]:
-    """The usable cases of a data folder, by their names."""
+def scans_of_cases(cases: Iterable[Case], named: Mapping[str, Origin]) -> Iterator[FoundScan]:
+    """The usable cases of a data folder, by their names; `named` is whom their ids stand for, where that is known."""
     for case in cases:
-        yield FoundScan(case.name, partial(_read_case, case))
+        origins = named[case.name].origins if case.name in named else {}
+        yield FoundScan(case.name, partial(_read_case, case, origins))
 
 
 def scan_of_files(ct: Path | None, pet: Path | None) -> FoundScan:
@@ -65,14 +68,22 @@ def _headers(read: ReadCase, name: str) -> list[Dataset]:
     return list({str(header.SOPInstanceUID): header for header in headers}.values())
 
 
-def _read_case(case: Case) -> Scan:
-    return Scan(
+def _read_case(case: Case, origins: Origins) -> Scan:
+    scan = Scan(
         case.name,
         ct=_read_image(case, "ct"),
         pet=_read_image(case, "pet"),
         pet_values=None if case.conversion is None else case.conversion.pet_values,
         labels=case.labels,
         issues=tuple(issue for issue in case.issues if issue.file != CONTOUR),
+    )
+    source = find_source(case.name, scan.images, origins)
+    return replace(
+        scan,
+        ct_headers=source.headers.get("ct", ()),
+        pet_headers=source.headers.get("pet", ()),
+        origins=source.origins,
+        issues=(*scan.issues, *source.issues),
     )
 
 

@@ -69,7 +69,7 @@ def test_a_study_whose_ct_cannot_be_used_has_none_of_its_headers(tmp_path: Path)
 
 def test_a_case_of_a_data_folder_keeps_its_name(tmp_path: Path) -> None:
     case = case_of(scan(write_two_cases(tmp_path / "data")), "two")
-    (found,) = scans_of_cases([case])
+    (found,) = scans_of_cases([case], {})
     read = found.read()
     assert (found.case, read.pet_values, list(read.images)) == ("two", None, ["ct", "pet"])
 
