@@ -10,9 +10,9 @@ from client.data.checks import GRADES, NO_IMAGE
 from client.data.labels import CellCode
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ("data.md", "data-dicom.md", "corrections.md")
-ROOMS = ("data", "cli", "corrections", "dicom", "convert")
-TELL = {"issue", "Issue", "_about", "_tell", "tell", "note", "_issue", "find_in_archive", "Failure"}
+DOCUMENTS = ("data.md", "data-dicom.md", "corrections.md", "predict.md")
+ROOMS = ("data", "cli", "corrections", "dicom", "convert", "predict", "viewing", "pacs")
+TELL = {"issue", "Issue", "_about", "_tell", "tell", "note", "_issue", "find_in_archive", "Failure", "_warn"}
 """What a finding is made by; its code comes first."""
 ROW = re.compile(r"^\| ((?:`[\w-]+`(?:, )?)+) \| (.+?) \|", re.MULTILINE)
 
