@@ -12,7 +12,7 @@ from typing import Final, Literal
 import SimpleITK as sitk
 
 from client.convert.case_folder import SUFFIX, fits, volumes_of, write_case
-from client.convert.contract import FoundCase, ReadCase, subject_of
+from client.convert.contract import Choices, FoundCase, ReadCase, subject_of
 from client.convert.discretion import private_words, withhold, withhold_name
 from client.convert.kept_correction import Earlier, keep_correction
 from client.convert.registration import compare_in_space, registration_issues
@@ -29,10 +29,11 @@ KIB_PER_MIB: Final = 1024 if sys.platform == "linux" else 1024**2
 
 @dataclass(frozen=True)
 class Done:
-    """What was converted: the fingerprint of what it was made of, and the SHA-256 of the files made."""
+    """What was converted: the fingerprint of what it was made of, the SHA-256 of the files made, what the user said."""
 
     fingerprint: str
     checksums: Mapping[str, str]
+    choices: Choices | None = None
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ class Progress:
         """Note what became of a case; on the disk when the last note is a few seconds old."""
         self.outcomes.append(outcome)
         if outcome.done:
-            self.done[outcome.case] = outcome.done
+            self.done[outcome.case] = replace(outcome.done, choices=self.plan.choices)
         if outcome.origins is not None:
             self.named[outcome.case] = replace(self.named[outcome.case], origins=outcome.origins)
         if time.monotonic() - self.noted_s > NOTE_EVERY_S:

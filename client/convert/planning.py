@@ -1,7 +1,7 @@
 """What a conversion will do: the cases of a source under their ids, and what earlier runs know of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from client.convert.case_conversion import Task
@@ -22,6 +22,7 @@ class Plan:
     tasks: tuple[Task, ...]
     named: Mapping[str, Origin]
     issues: tuple[Issue, ...] = ()
+    choices: Choices = field(default_factory=Choices)
 
 
 def find_cases(
@@ -57,7 +58,7 @@ def plan(found: FoundCases, source: Path, dest: Path, layout: Layout, choices: C
         fingerprint = fingerprint_of(each, choices, layout)
         tasks[case] = Task(case, full, layout, dest / case, fingerprint, earlier, done.get(case))
     issues += _gone(named, tasks, source, dest)
-    return Plan(tuple(tasks.values()), _with_origins(named, tasks.values(), source), tuple(issues))
+    return Plan(tuple(tasks.values()), _with_origins(named, tasks.values(), source), tuple(issues), choices)
 
 
 def _compare_with_earlier(case: str, each: FoundCase, earlier: Origin | None, source: Path) -> tuple[Issue, ...]:

@@ -9,15 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from client.convert.contract import Choices
-from client.convert.conversion_run import convert
 from client.convert.discretion import is_discreet, private_words, withhold_name
 from client.convert.identities import PrivateFolder
-from client.convert.planning import find_cases, plan
 from client.corrections.comparison import Comparison, compare
 from client.corrections.edited import Matched, match
 from client.corrections.keeping import GTV, find_case, keep_label
 from client.corrections.ledger import Entry, read_ledger, write_ledger
+from client.corrections.missing_cases import convert_missing
 from client.corrections.predictions import find_predictions
 from client.data.checks import Issue, Subject
 from client.data.conversion_file import read_conversion
@@ -98,8 +96,8 @@ def bring_back(
     contours = [each for each in series if each.kind in {"rtstruct", "seg"}]
     matched, about_objects = match(contours, predicted)
     about_source = [issue for issue in about_files if issue.grade != "note"]
-    issues = (*about_records, *about_source, *about_objects)
-    _convert_missing(matched, wishes.images or edited, dest, private, wishes)
+    about_missing = convert_missing(matched, wishes.images or edited, dest, private, wishes.rois)
+    issues = (*about_records, *about_source, *about_objects, *about_missing)
     outcomes = [_take(each, dest, private, wishes) for each in matched]
     return Result(tuple(outcomes), issues)
 
@@ -191,39 +189,6 @@ def _known(matched: Matched, dest: Path, private: PrivateFolder) -> Entry | None
     record = read_conversion(dest / newest.case)
     labelled = record is not None and record.contours_from == "correction"
     return newest if labelled and newest.sop_uid == of_object.sop_uid else None
-
-
-def _convert_missing(
-    matched: Sequence[Matched], images: Path, dest: Path, private: PrivateFolder, wishes: Wishes
-) -> None:
-    """Convert the studies that are no case yet, from a folder with their images."""
-    wanted = {
-        each.predicted.study_uid
-        for each in matched
-        if not find_case(private, each.predicted.study_uid, each.predicted.series_uids[:1])
-    }
-    if not wanted:
-        return
-    choices = Choices(rois=wishes.rois)
-    found = find_cases(images, "dicom", choices, private, lambda _count: None)
-    own = tuple(case for case in found.cases if case.identity.split("\n")[-1] in wanted)
-    if own:
-        planned = plan(replace(found, cases=own, issues=()), images, dest, "dicom", choices, private)
-        convert(replace(planned, issues=()), dest, private, _Quiet(), jobs=1)
-
-
-class _Quiet:
-    """Nobody is told how far the conversion of a few studies is."""
-
-    def begin(self, cases: int) -> None:
-        """Nothing."""
-
-    def finish(self, outcome: object) -> None:
-        """Nothing."""
-
-    def stopped(self) -> bool:
-        """Never."""
-        return False
 
 
 def _unchanged(matched: Matched, subject: Subject) -> Issue:
