@@ -75,16 +75,17 @@ def _pack(volume: Volume) -> Volume:
     """CT in whole HU as int16, PET as float32, a mask as uint8: the same values, in fewer bytes."""
     if volume.quantity == "mask":
         return replace(volume, array_zyx=volume.array_zyx.astype(np.uint8))
-    if volume.quantity == "ct_hu" and _is_int16(volume.array_zyx):
-        return replace(volume, array_zyx=volume.array_zyx.astype(np.int16))
-    return replace(volume, array_zyx=volume.array_zyx.astype(np.float32, copy=False))
+    whole = _as_int16(volume.array_zyx) if volume.quantity == "ct_hu" else None
+    return replace(volume, array_zyx=volume.array_zyx.astype(np.float32, copy=False) if whole is None else whole)
 
 
-def _is_int16(values: NDArray[Any]) -> bool:
-    limits = np.iinfo(np.int16)
-    if not np.isfinite([values.min(), values.max()]).all() or values.min() < limits.min or values.max() > limits.max:
-        return False
-    return bool((values == np.rint(values)).all())
+def _as_int16(values: NDArray[Any]) -> NDArray[np.int16] | None:
+    """The same values as whole numbers; None where they are none, or too large."""
+    limits, low, high = np.iinfo(np.int16), values.min(), values.max()
+    if not np.isfinite([low, high]).all() or low < limits.min or high > limits.max:
+        return None
+    whole = values.astype(np.int16)
+    return whole if np.array_equal(whole, values) else None
 
 
 def _take_place(unfinished: Path, folder: Path) -> None:

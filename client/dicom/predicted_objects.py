@@ -10,7 +10,7 @@ from dataclasses import replace
 from client.data.checks import Issue, Subject
 from client.dicom.algorithm import MANUFACTURER
 from client.dicom.findings import UnreadableFileError
-from client.dicom.reading import read_header
+from client.dicom.reading import read_elements
 from client.dicom.region_issues import FILE
 from client.dicom.series import Instance, Series
 from client.dicom.target import Target
@@ -40,7 +40,7 @@ def automatic_issues(target: Target, subject: Subject) -> tuple[Issue, ...]:
 def _is_prediction(instance: Instance) -> bool:
     """An object that cannot be read is not known to be one; who reads it tells."""
     try:
-        header = read_header(instance.path)
+        header = read_elements(instance.path, ["Manufacturer"])
     except UnreadableFileError:
         return False
     return str(header.get("Manufacturer") or "").strip() == MANUFACTURER

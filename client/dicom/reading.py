@@ -7,16 +7,18 @@ needs it says that it is missing. Warnings about a standard that nearly no archi
 
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
+from pydicom.tag import BaseTag, Tag
 
 from client.dicom.findings import NotDicomError, UnreadableFileError
 
@@ -27,7 +29,11 @@ FIRST_GROUPS: Final = (b"\x08\x00", b"\x02\x00", b"\x00\x08")
 SEQUENCE, ITEM, ITEM_HEADER_BYTES = "SQ", (0xFFFE, 0xE000), 8
 NUMBERS_AS_TEXT: Final = ("DS", "IS")
 UNDEFINED_LENGTH = 0xFFFFFFFF
+PIXELS: Final = (0x7FE00010, 0x7FE00009, 0x7FE00008)
 IDENTIFYING: Final = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+
+Stop = Callable[[BaseTag, str | None, int], bool]
+"""Whether to stop before an element of this tag, VR and length."""
 
 
 def read_header(path: Path) -> Dataset:
@@ -37,29 +43,51 @@ def read_header(path: Path) -> Dataset:
         NotDicomError: the file is something else, or a DICOM file that is no object of a study.
         UnreadableFileError: the file cannot be opened, is empty, truncated or damaged. Both are CaseErrors.
     """
-    return _read(path, stop_before_pixels=True)
+    return _read(path, _at_pixels)
 
 
 def read_object(path: Path) -> Dataset:
     """The whole object, converted; raises as `read_header`."""
-    return _read(path, stop_before_pixels=False)
+    return _read(path)
 
 
 def read_elements(path: Path, keywords: Sequence[str]) -> Dataset:
     """The named elements alone, converted, which is faster; raises as `read_header`."""
-    return _read(path, stop_before_pixels=True, keywords=list(keywords))
+    return _read(path, _at_pixels, wanted=_tags(tuple(keywords)).__contains__)
 
 
-def read_image(path: Path, keywords: Sequence[str]) -> Dataset:
-    """The named elements and the pixels; raises as `read_header`."""
-    return _read(path, stop_before_pixels=False, keywords=[*keywords, "PixelData"])
+def read_image(path: Path, keywords: Sequence[str], private_groups: Collection[int] = ()) -> Dataset:
+    """The named elements, all of these groups, and the pixels; raises as `read_header`."""
+    tags = _tags((*keywords, "PixelData"))
+    return _read(path, wanted=lambda tag: tag in tags or tag.group in private_groups)
 
 
-def _read(path: Path, *, stop_before_pixels: bool, keywords: list[str] | None = None) -> Dataset:
+def read_object_but(path: Path, keyword: str) -> Dataset:
+    """The whole object, converted, but for elements of this name, which stay as bytes; raises as `read_header`."""
+    return _read(path, unconverted=Tag(keyword))
+
+
+@cache
+def _tags(keywords: tuple[str, ...]) -> frozenset[BaseTag]:
+    return frozenset(map(Tag, (*keywords, "SpecificCharacterSet")))
+
+
+def _read(
+    path: Path,
+    stop_when: Stop | None = None,
+    *,
+    wanted: Callable[[BaseTag], bool] | None = None,
+    unconverted: BaseTag | None = None,
+) -> Dataset:
+    """The wanted elements, all of them where nobody says which, up to one at which to stop."""
     try:
-        with path.open("rb") as stream:
+        with path.open("rb") as stream, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             whole = _begins_as_dicom(stream, path)
-            return _parse(stream, stop_before_pixels=stop_before_pixels, keywords=keywords, whole=whole)
+            data = _parse(stream, stop_when, wanted, whole=whole)
+            _convert(data.file_meta, unconverted)
+            _convert(data, unconverted)
+            return data
     except OSError as error:
         raise UnreadableFileError(
             f"a file that cannot be opened ({error.strerror or 'unknown reason'})", str(path)
@@ -87,21 +115,21 @@ def _begins_as_dicom(stream: BinaryIO, path: Path) -> bool:
     return False
 
 
-def _parse(stream: BinaryIO, *, stop_before_pixels: bool, keywords: list[str] | None, whole: bool) -> FileDataset:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        data = dcmread(
-            stream,
-            stop_before_pixels=stop_before_pixels,
-            specific_tags=keywords,
-            force=not whole,
-        )
-        _refuse_cut_short(data)
-        _convert(data.file_meta)
-        _convert(data)
+def _parse(
+    stream: BinaryIO, stop_when: Stop | None, wanted: Callable[[BaseTag], bool] | None, *, whole: bool
+) -> FileDataset:
+    data = read_partial(stream, stop_when, force=not whole)
     if not whole and not all(keyword in data for keyword in IDENTIFYING):
         raise InvalidDicomError("neither prefix nor UIDs")
+    unwanted = [tag for tag in list(data.keys()) if wanted and not wanted(tag)]
+    for tag in unwanted:
+        del data[tag]
+    _refuse_cut_short(data)
     return data
+
+
+def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+    return tag in PIXELS
 
 
 def _refuse_cut_short(data: Dataset) -> None:
@@ -115,9 +143,11 @@ def _refuse_cut_short(data: Dataset) -> None:
                 raise EOFError(f"value of {len(element.value)} bytes, {stated} stated")
 
 
-def _convert(data: Dataset) -> None:
-    """Convert all elements, also those inside of sequences; take out what cannot be converted."""
+def _convert(data: Dataset, unconverted: BaseTag | None) -> None:
+    """Convert all elements but of that tag, also those inside of sequences; take out what cannot be converted."""
     for tag in list(data.keys()):
+        if tag == unconverted:
+            continue
         raw = data.get_item(tag)
         try:
             element = data[tag]
@@ -130,7 +160,7 @@ def _convert(data: Dataset) -> None:
             _refuse_damaged_items(raw)
             for item in element.value:
                 _refuse_cut_short(item)
-                _convert(item)
+                _convert(item, unconverted)
         elif element.VR in NUMBERS_AS_TEXT and not _are_numbers(element.value):
             del data[tag]
 

@@ -10,14 +10,15 @@ from pydicom.dataset import Dataset
 
 from client.data.checks import Issue
 from client.data.volume import Quantity
-from client.dicom import pixels, rescale
+from client.dicom import pet_keywords, pixels, rescale
 from client.dicom.findings import RefusedSeriesError, SeriesSubject, UnreadableFileError
 from client.dicom.frames import PLANE_KEYWORDS, read_planes
-from client.dicom.reading import read_image, read_object
+from client.dicom.reading import read_image
 from client.dicom.rescale import Rescale
 from client.dicom.series import Instance, Plane, Series
 
 CT_KEYWORDS: Final = (*PLANE_KEYWORDS, *pixels.KEYWORDS, *rescale.KEYWORDS, "SOPClassUID", "LossyImageCompression")
+PET_KEYWORDS: Final = (*CT_KEYWORDS, *pet_keywords.KEYWORDS)
 LOSSY = "01"
 STEP = "export the series again"
 
@@ -96,9 +97,12 @@ def read_slices(places: Sequence[Place], quantity: Quantity, subject: SeriesSubj
 
 
 def _read(instance: Instance, quantity: Quantity) -> _Object:
-    """The object as it was when it was found; a PET with its whole header, which SUV need."""
+    """The object as it was when it was found; a PET with all of its header that SUV may need."""
     path = instance.path
-    data = read_image(path, CT_KEYWORDS) if quantity == "ct_hu" else read_object(path)
+    if quantity == "ct_hu":
+        data = read_image(path, CT_KEYWORDS)
+    else:
+        data = read_image(path, PET_KEYWORDS, pet_keywords.PRIVATE_GROUPS)
     if read_planes(data) != instance.planes:
         raise UnreadableFileError("an image that changed since it was found", str(path))
     stored = pixels.stored_frames(data, path)

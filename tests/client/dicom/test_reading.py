@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
 from client.dicom.findings import NotDicomError, UnreadableFileError
-from client.dicom.reading import read_elements, read_header, read_image, read_object
+from client.dicom.reading import read_elements, read_header, read_image, read_object, read_object_but
 from tests.support.dicom_study import MadeStudy, body_phantom, square, write_ct, write_rtstruct
 
 
@@ -26,12 +26,30 @@ def test_header_object_elements_and_image_differ_in_what_they_read(image: Path) 
     assert [element.keyword for element in read_image(image, ["Rows"])] == [text, "Rows", "PixelData"]
 
 
+def test_whole_private_groups_are_kept_beside_the_named_elements(image: Path) -> None:
+    data = dcmread(image)
+    data.private_block(0x7053, "Maker", create=True).add_new(0x00, "DS", "0.5")
+    data.private_block(0x7055, "Maker", create=True).add_new(0x00, "DS", "0.5")
+    data.save_as(image)
+    kept = read_image(image, ["Rows"], (0x7053,))
+    assert [tag.group for tag in kept.keys() if tag.is_private] == [0x7053, 0x7053]  # noqa: SIM118 - tags
+
+
+def test_one_element_may_stay_as_bytes(tmp_path: Path, image: Path) -> None:
+    points = [[0.0, 0.0, 0.0], [1.5, 0.0, 0.0], [1.0, 1.0, 0.0]]
+    path = write_rtstruct(tmp_path / "rs.dcm", MadeStudy(), [image], {"GTV": [points]})
+    (roi,) = read_object_but(path, "ContourData").ROIContourSequence
+    assert float(roi.ROIDisplayColor[0]) == 255
+    assert roi.ContourSequence[0].get_item("ContourData").value.startswith(b"0.000000\\0.000000\\0.000000\\1.500000")
+
+
 def test_files_without_preamble_are_read(image: Path) -> None:
     data = dcmread(image)
     bare = Dataset(dict(data.items()))
     bare.save_as(image, implicit_vr=True, little_endian=True)
     assert image.read_bytes().startswith(b"\x08\x00")
     assert read_header(image).SOPInstanceUID == data.SOPInstanceUID
+    assert read_image(image, ["Rows"]).PixelData == data.PixelData
     assert dcmread(image, force=True).file_meta.get("TransferSyntaxUID", "") in {"", ImplicitVRLittleEndian}
 
 
