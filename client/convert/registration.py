@@ -35,7 +35,7 @@ BODY_SHARE_OF_MEDIAN = 0.3
 WINDOW_HU = (-1000.0, 300.0)
 PEAK_PERCENTILE = 99.5
 BINS = 32
-SAMPLES = 60_000
+SAMPLES, SEED = 20_000, 1
 FEWEST_VOXELS = 4
 FIRST_STEP_MM, LAST_STEP_MM, STEPS = 8.0, 0.1, 60
 UNKNOWN = Registration(None, None, None)
@@ -151,7 +151,7 @@ def _translation_search(share: float) -> sitk.ImageRegistrationMethod:
     method.SetMetricAsMattesMutualInformation(BINS)
     if share < 1:
         method.SetMetricSamplingStrategy(method.REGULAR)
-        method.SetMetricSamplingPercentage(share)
+        method.SetMetricSamplingPercentage(share, SEED)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(FIRST_STEP_MM, LAST_STEP_MM, STEPS)
     method.SetInitialTransform(sitk.TranslationTransform(3))

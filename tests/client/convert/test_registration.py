@@ -55,6 +55,10 @@ def test_a_shift_of_24_mm_is_measured_and_told(shift: tuple[float, float, float]
     assert f"shifted by {found.shift_mm:.0f} mm" in issue.message
 
 
+def test_a_pair_has_the_same_figures_each_time() -> None:
+    assert compare_in_space(*_pair((8.0, 0.0, 0.0))) == compare_in_space(*_pair((8.0, 0.0, 0.0)))
+
+
 def test_units_of_the_pet_do_not_matter() -> None:
     ct, pet = _pair((8.0, 0.0, 0.0))
     activity = replace(pet, array_zyx=pet.array_zyx * np.float32(5000))
