@@ -132,6 +132,7 @@ def run_ours(source: Path, out: Path, *, declared_suv: bool) -> dict[str, float]
     for case in folder.cases:
         prepare_once(case.name, case.paths, case.checksums, SETTINGS, cache)
     ended = time.perf_counter()
+    end_workers()
     stages = {"convert_s": converted - start, "prepare_s": ended - converted}
     return {**stages, "wall_s": ended - start, "processor_s": processor_s() - spent}
 
@@ -288,6 +289,13 @@ def run_arm(arm: str, source: Path, out: Path, kind: str) -> None:
     else:
         found = run_monai(source, out, factor=factor, smoothed=arm == SMOOTHED)
     print(json.dumps(found))
+
+
+def end_workers() -> None:
+    """End the server that workers were forked from, so that what both used counts, as the program's end would."""
+    from multiprocessing import forkserver
+
+    forkserver._forkserver._stop()  # noqa: SLF001 - there is no public way
 
 
 def processor_s() -> float:

@@ -19,8 +19,8 @@ from client.convert.identities import Origin, PrivateFolder
 from client.convert.participants import write_participants
 from client.convert.planning import Plan
 from client.convert.resumption import read_done, write_done
-from client.convert.workers import Crew, WorkerDiedError
 from client.data.checks import Issue
+from client.data.workers import Crew, WorkerDiedError
 from protocol.errors import StorageError
 from protocol.storage.atomic_files import remove_unfinished
 
@@ -113,7 +113,8 @@ def convert(plan: Plan, dest: Path, private: PrivateFolder, screen: Screen, *, j
 
 
 def _outcomes(tasks: Sequence[Task], jobs: int, screen: Screen) -> Iterator[Outcome]:
-    for task, result in Crew(convert_case, use_one_thread, jobs, screen.stopped).run(tasks):
+    readers = {type(task.found.read).__module__ for task in tasks}
+    for task, result in Crew(convert_case, use_one_thread, jobs, screen.stopped, readers).run(tasks):
         if isinstance(result, StorageError):
             raise result
         yield _explain(task, result) if isinstance(result, Exception) else result

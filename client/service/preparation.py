@@ -15,9 +15,9 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from client.convert.workers import Crew
 from client.data.manifest import Case
 from client.data.preprocessing import cache_entry, prepare_once
+from client.data.workers import Crew
 from protocol.messages.settings import Preprocessing
 
 logger = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from client.convert.workers import Crew
 from client.data.manifest import Case
+from client.data.workers import Crew
 from client.viewing.case_figures import CaseFigures, measure
 from client.viewing.case_slices import Place, cut_slices, read_volumes
 from client.viewing.thumbnails import Thumbnail, draw_thumbnail

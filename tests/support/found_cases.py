@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -98,12 +98,13 @@ class QuietScreen:
 
 @dataclass(frozen=True)
 class CrewOfOne:
-    """In place of `client.convert.workers.Crew`: the same work in this process, which starts none."""
+    """In place of `client.data.workers.Crew`: the same work in this process, which starts none."""
 
     work: Callable[[Any], Any]
     prepare: Callable[[], None]
     jobs: int
     stopped: Callable[[], bool]
+    modules: Collection[str] = ()
 
     def run(self, tasks: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
         for task in tasks:

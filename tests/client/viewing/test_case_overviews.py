@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from client.convert.workers import Crew
 from client.data.manifest import Case, Manifest
+from client.data.workers import Crew
 from client.viewing import case_overviews
 from client.viewing.case_overviews import overview, overviews
 

@@ -2,7 +2,7 @@
 
 import multiprocessing
 
-from client.convert.workers import Crew, WorkerDiedError
+from client.data.workers import Crew, WorkerDiedError
 from tests.support.worker_tasks import double, prepare
 
 
