@@ -174,9 +174,9 @@ def _convert(
 ) -> int:
     from client.cli.convert_table import add_labels
     from client.cli.convert_view import print_summary
+    from client.cli.interruption import note_stop
     from client.convert.capacity import fitting_jobs
     from client.convert.conversion_run import convert as convert_all
-    from client.convert.stopping import note_stop
 
     with note_stop() as screen.stop:
         summary = convert_all(found, dest, private, screen, jobs=jobs or fitting_jobs(found.tasks))

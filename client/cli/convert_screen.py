@@ -5,8 +5,8 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from client.cli.interruption import StopNote
 from client.convert.case_conversion import Outcome
-from client.convert.stopping import StopNote
 
 LINE_EVERY = 10
 """Where no terminal is, a line for every so many cases."""

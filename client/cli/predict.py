@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from client.cli.interruption import StopNote, note_stop
 from client.cli.predict_input import Where, find_scans, open_predictor
 from client.cli.predict_pacs import store_results
 from client.convert.contract import Choices
-from client.convert.stopping import StopNote, note_stop
 from client.data.conversion import Layout, SuvKind
 from client.dicom.algorithm import RESEARCH
 from protocol.modalities import ModalitySetting

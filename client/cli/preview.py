@@ -1,7 +1,6 @@
 """`concilium-center preview`: the cases of a folder at a glance, as one page that stays at the center."""
 
 import os
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from client.cli.interruption import exit_on_signals
 from client.data.scan import scan_center
 from protocol.modalities import IMAGES
 from reporting import formats
@@ -32,7 +32,6 @@ def preview(
     from client.viewing.case_overviews import overviews
     from client.viewing.preview_page import write_preview
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -40,7 +39,7 @@ def preview(
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with exit_on_signals(), Progress(*columns, console=Console(stderr=True)) as progress:
         reading = progress.add_task("reading cases", total=None)
         manifest = scan_center(data.resolve().name, [data], IMAGES)
         count = len(manifest.cases)

@@ -5,8 +5,8 @@ import io
 from rich.console import Console
 
 from client.cli.convert_screen import ConvertScreen
+from client.cli.interruption import StopNote
 from client.convert.case_conversion import Outcome
-from client.convert.stopping import StopNote
 from client.data.conversion import Conversion
 
 

@@ -1,5 +1,6 @@
-"""How a command ends that is interrupted."""
+"""How a command ends that is interrupted: at once, or after what is under way; handlers of before come back."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -7,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from client.cli.interruption import exit_on_signals
+from client.cli.interruption import exit_on_signals, note_stop
 
 
 @contextmanager
@@ -38,3 +39,34 @@ def test_other_threads_leave_signals_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [before]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_signal_is_noted_with_its_exit_code(number: int, code: int) -> None:
+    before = signal.getsignal(number)
+    with note_stop() as note:
+        assert not note
+        os.kill(os.getpid(), number)
+        assert note
+        assert note.exit_code == code
+    assert signal.getsignal(number) is before
+
+
+def test_the_second_signal_interrupts() -> None:
+    with note_stop():
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_another_thread_notes_no_signals() -> None:
+    before, notes = signal.getsignal(signal.SIGTERM), []
+
+    def look() -> None:
+        with note_stop() as note:
+            notes.append((bool(note), signal.getsignal(signal.SIGTERM) is before))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    assert notes == [(False, True)]

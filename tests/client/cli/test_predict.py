@@ -12,11 +12,11 @@ from pydicom import dcmread
 from typer.testing import CliRunner
 
 from client.cli.app import app
+from client.cli.interruption import StopNote
 from client.cli.predict import raise_unless_complete, summary_of
 from client.convert.contract import Choices
 from client.convert.identities import open_private
 from client.convert.planning import find_cases
-from client.convert.stopping import StopNote
 from client.predict.prediction_run import Outcome
 from tests.support.predicted_scan import made_scan
 from tests.support.small_bank import write_bank
