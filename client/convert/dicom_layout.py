@@ -16,6 +16,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from client.convert.contract import Choices, FoundCase, FoundCases, ReadCase, subject_of
+from client.convert.discretion import private_words, withhold_name
 from client.convert.softening import soften
 from client.data.checks import Issue, Subject
 from client.data.conversion import PetValues
@@ -112,8 +113,8 @@ class DicomStudy:
                 header = read_header(path)
             except CaseError:
                 continue
-            words = _words(header)
-            names += [name for name in _roi_names(header) if not words & set(name.split("^"))]
+            words = private_words(_words(header), ())
+            names += [withhold_name(name, words) for name in _roi_names(header)]
         return tuple(dict.fromkeys(names))
 
     def _read_ct(self, subject: Subject) -> tuple[Volume | None, tuple[Issue, ...]]:
