@@ -1,4 +1,4 @@
-"""Equal copies are one; unequal ones keep their series out."""
+"""Copies that say the same of the body are one, the newest; others keep their series out."""
 
 import shutil
 from pathlib import Path
@@ -8,7 +8,7 @@ from pydicom import dcmread
 
 from client.dicom.duplicates import keep_one_each
 from client.dicom.objects import read_instance
-from tests.support.dicom_study import MadeStudy, body_phantom, write_ct
+from tests.support.dicom_study import MadeStudy, body_phantom, square, write_ct, write_rtstruct
 
 
 @pytest.fixture
@@ -39,10 +39,47 @@ def test_a_copy_whose_bytes_differ_but_not_its_elements_is_equal(images: list[Pa
     assert (len(kept), [issue.grade for issue in issues]) == (3, ["note"])
 
 
-@pytest.mark.parametrize("tags", [{"RescaleSlope": 2}, {"ImagePositionPatient": [0, 0, 99]}, {"PixelData": bytes(48)}])
+def test_of_copies_with_a_corrected_name_the_newest_is_kept_and_told(images: list[Path]) -> None:
+    copied = copy_of(images[0], PatientName="Corrected", InstanceCreationDate="20240102")
+    kept, (issue,) = keep_one_each([read_instance(path) for path in [*images, copied]])
+    assert [instance.path for instance in kept] == [copied, *images[1:]]
+    assert (issue.code, issue.grade) == ("copies-reworded", "warning")
+    assert "1 object(s) whose copies differ in InstanceCreationDate, PatientName," in issue.message
+    assert "Corrected" not in issue.message
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_of_copies_of_one_moment_the_first_by_path_is_kept(images: list[Path], backwards: bool) -> None:
+    copied = copy_of(images[0], AccessionNumber="2")
+    found = [read_instance(path) for path in (images[0], copied)]
+    kept, _ = keep_one_each(found[::-1] if backwards else found)
+    assert [instance.path for instance in kept] == [min(images[0], copied)]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"RescaleSlope": 2},
+        {"ImagePositionPatient": [0, 0, 99]},
+        {"PixelData": bytes(48)},
+        {"PatientWeight": 71},
+        {"DecayCorrection": "ADMIN"},
+        {"PatientID": "other"},
+        {"FrameOfReferenceUID": "1.2.3"},
+    ],
+)
 def test_unequal_copies_keep_their_series_out(images: list[Path], tags: dict[str, object]) -> None:
     copied = copy_of(images[0], **tags)
     kept, (issue,) = keep_one_each([read_instance(path) for path in [*images, copied]])
     assert kept == []
     assert (issue.code, issue.grade) == ("copies-differ", "error")
     assert str(copied) in issue.source
+
+
+def test_structure_sets_with_one_uid_and_other_contours_keep_their_series_out(images: list[Path]) -> None:
+    drawn = write_rtstruct(images[0].with_name("rs"), MadeStudy(), images, {"GTV": [square((0, 0), 3, 0)]})
+    data = dcmread(drawn)
+    data.ROIContourSequence[0].ContourSequence[0].ContourData[0] += 1
+    data.save_as(other := drawn.with_name("rs2"))
+    kept, (issue,) = keep_one_each([read_instance(path) for path in (drawn, other)])
+    assert (kept, issue.code) == ([], "copies-differ")
