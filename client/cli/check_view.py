@@ -6,20 +6,25 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from client.cli.finding_view import (
+    NOTHING,
+    all_counts,
+    count_grades,
+    few_counts,
+    issue_lines,
+    open_console,
+    print_lines,
+)
 from client.data.census import Census, pet_origin
-from client.data.checks import GRADES, Grade, Issue
+from client.data.checks import Issue
 from client.data.manifest import Case, Manifest
 from protocol.messages.instruction import Part
 
 if TYPE_CHECKING:
     from client.learning.round_cost import RoundCost
 
-PIPED_WIDTH = 200
-MOST_OF_A_KIND: Mapping[Grade, int] = {"error": 1000, "warning": 10, "note": 3}
-"""How many findings of one code are written out; the rest is counted, and in --json."""
 MEBIBYTE = 1 << 20
 Columns = Mapping[str, Callable[[Case], str]]
 
@@ -41,8 +46,7 @@ class CheckResult:
     def with_estimates(self, estimates: Sequence["RoundCost"], issues: Sequence[Issue]) -> "CheckResult":
         """The same with what rounds take, and what was found while they were measured."""
         told = (*self.issues, *issues)
-        grades = {grade: sum(1 for issue in told if issue.grade == grade) for grade in GRADES}
-        census = replace(self.census, grades=grades)
+        census = replace(self.census, grades=count_grades(issue.grade for issue in told))
         return replace(self, estimates=tuple(estimates), issues=told, census=census)
 
 
@@ -96,15 +100,10 @@ def _issue_object(issue: Issue, hindrances: Collection[Issue]) -> dict[str, Any]
 
 def print_text(result: CheckResult, targets: Columns) -> None:
     """A table of cases, the findings by grade and kind with nothing cut, and the counts."""
-    terminal = Console()
-    # A path in brackets is no markup; and a pipe has no width.
-    console = Console(width=terminal.width if terminal.is_terminal else PIPED_WIDTH, markup=False, emoji=False)
+    console = open_console()
     if result.manifest.cases:
         console.print(case_table(result, targets))
-    for line in issue_lines(result.issues):
-        console.print(line, soft_wrap=True, highlight=False)
-    for line in (*count_lines(result), *estimate_lines(result.estimates)):
-        console.print(line, soft_wrap=True, highlight=False)
+    print_lines(console, (*issue_lines(result.issues), *count_lines(result), *estimate_lines(result.estimates)))
     if result.hindrances:
         codes = ", ".join(dict.fromkeys(issue.code for issue in result.hindrances))
         typer.echo(f"not ready: {len(result.hindrances)} finding(s) above must be mended: {codes}", err=True)
@@ -118,43 +117,24 @@ def case_table(result: CheckResult, targets: Columns) -> Table:
     for column in table.columns:
         column.overflow = "fold"
     for case in result.manifest.cases:
-        part = [result.drawn.get(case.name, "-")] if result.drawn else []
-        pet = pet_origin(case) if "pet" in case.paths else ""
+        part = [result.drawn.get(case.name, NOTHING)] if result.drawn else []
+        pet = pet_origin(case) if "pet" in case.paths else NOTHING
         table.add_row(
             case.name,
-            "+".join(case.modalities),
+            "+".join(case.modalities) or NOTHING,
             *(show(case) for show in targets.values()),
             *part,
             pet,
             "yes" if case.usable else "NO",
-            _few_words(case.issues),
+            few_counts(count_grades(issue.grade for issue in case.issues)),
         )
     return table
-
-
-def _few_words(issues: Sequence[Issue]) -> str:
-    counts = {grade: sum(1 for issue in issues if issue.grade == grade) for grade in GRADES}
-    return ", ".join(_plural(count, grade) for grade, count in counts.items() if count)
-
-
-def issue_lines(issues: Sequence[Issue]) -> list[str]:
-    """The findings, errors first, those of one code together; of many alike the first few."""
-    lines = []
-    for grade in GRADES:
-        codes = dict.fromkeys(issue.code for issue in issues if issue.grade == grade)
-        for code in codes:
-            alike = [issue for issue in issues if (issue.grade, issue.code) == (grade, code)]
-            most = MOST_OF_A_KIND[grade]
-            lines.append(f"{grade} {code}: {len(alike)}")
-            lines += [f"  {issue.message}" for issue in alike[:most]]
-            lines += [f"  and {len(alike) - most} more; --json lists them"] if len(alike) > most else []
-    return lines
 
 
 def count_lines(result: CheckResult) -> list[str]:
     """Counts by grade, modality, label and part; those expected against those used; the digest last."""
     census = result.census
-    lines = [", ".join(_plural(count, grade) for grade, count in census.grades.items())]
+    lines = [all_counts(census.grades)]
     lines += [f"modalities: {_tally(census.modalities)}"] if census.modalities else []
     lines += [f"{label}: {_tally(values)}" for label, values in census.labels.items()]
     if census.parts:
@@ -176,10 +156,6 @@ def estimate_lines(estimates: Sequence["RoundCost"]) -> list[str]:
         "on this machine's CPU, as busy as it is now"
         for cost in estimates
     ]
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def _tally(values: Mapping[str, int]) -> str:

@@ -11,16 +11,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from client.cli.finding_view import (
+    NOTHING,
+    all_counts,
+    count_grades,
+    few_counts,
+    issue_lines,
+    open_console,
+    print_lines,
+)
 from client.convert.case_conversion import Outcome, Task
 from client.convert.conversion_run import Summary
 from client.convert.discretion import private_words, withhold, withhold_name
 from client.convert.planning import Plan
-from client.data.checks import GRADES, Issue
-from client.data.conversion import Conversion, PetValues
-
-PIPED_WIDTH = 200
-MOST_WRITTEN = 30
-NONE = "-"
+from client.data.checks import Issue
+from client.data.conversion import Conversion
 
 
 def print_plan(plan: Plan, private: Path, *, as_json: bool) -> None:
@@ -39,10 +44,11 @@ def print_plan(plan: Plan, private: Path, *, as_json: bool) -> None:
         typer.echo(json.dumps({"cases": cases, "issues": [_as_object(issue) for issue in _of_source(plan)]}, indent=1))
         return
     table = Table("case", "modalities", "names of contours", "files")
+    console = open_console()
     for case, modalities, rois, task in rows:
-        table.add_row(case, modalities or NONE, "\n".join(rois) or NONE, str(len(task.found.files)))
-    _console().print(table)
-    _print_issues([*_of_source(plan), *(issue for *_, task in rows for issue in _discreet(task))])
+        table.add_row(case, modalities or NOTHING, "\n".join(rois) or NOTHING, str(len(task.found.files)))
+    console.print(table)
+    _print_issues(console, [*_of_source(plan), *(issue for *_, task in rows for issue in _discreet(task))])
     typer.echo(f"{len(rows)} case(s) would be converted; nothing was written but the private folder {private}")
 
 
@@ -51,9 +57,9 @@ def print_summary(summary: Summary, plan: Plan, dest: Path, private: Path, *, as
     if as_json:
         typer.echo(json.dumps(_summary_object(summary, plan), indent=1, allow_nan=False))
         return
-    _console().print(summary_table(summary.outcomes))
-    issues = [issue for outcome in summary.outcomes for issue in outcome.record.issues]
-    _print_issues([*_of_source(plan), *issues])
+    console = open_console()
+    console.print(summary_table(summary.outcomes))
+    _print_issues(console, _all_issues(summary, plan))
     states = Counter(outcome.state for outcome in summary.outcomes)
     counts = ", ".join(f"{states[state]} {state}" for state in ("converted", "unchanged", "failed"))
     peak_mib = max((outcome.peak_mib for outcome in summary.outcomes), default=0.0)
@@ -66,31 +72,32 @@ def print_summary(summary: Summary, plan: Plan, dest: Path, private: Path, *, as
 
 def summary_table(outcomes: Iterable[Outcome]) -> Table:
     """A row for each case."""
-    table = Table("case", "", "modalities", "PET values", "contour", "shift", "issues")
+    table = Table("case", "state", "modalities", "contour", "PET values", "shift", "findings")
+    for column in table.columns:
+        column.overflow = "fold"
     for outcome in outcomes:
         record, images = outcome.record, [file.removesuffix(".nii.gz") for file in outcome.files]
-        modalities = "+".join(name for name in ("ct", "pet") if name in images) or NONE
+        modalities = "+".join(name for name in ("ct", "pet") if name in images) or NOTHING
         lacking = f" (no {', no '.join(outcome.lacking)})" if outcome.lacking else ""
         shift = record.registration.shift_mm if record.registration else None
         table.add_row(
             outcome.case,
             outcome.state,
             modalities + lacking,
-            _values(record.pet_values),
-            _contour(record) if "gtv" in images else NONE,
-            NONE if shift is None else f"{shift:.0f} mm",
-            "\n".join(f"{issue.grade} {issue.code}" for issue in record.issues),
+            _contour(record) if "gtv" in images else NOTHING,
+            record.pet_values.words if record.pet_values else NOTHING,
+            NOTHING if shift is None else f"{shift:.0f} mm",
+            few_counts(count_grades(issue.grade for issue in record.issues)),
         )
     return table
 
 
 def _summary_object(summary: Summary, plan: Plan) -> dict[str, Any]:
-    grades = Counter(issue.grade for issue in _all_issues(summary, plan))
     return {
         "complete": summary.complete,
         "stopped": summary.stopped,
         "found": len(plan.tasks),
-        "counts": {grade: grades[grade] for grade in GRADES},
+        "counts": count_grades(issue.grade for issue in _all_issues(summary, plan)),
         "cases": [_case_object(outcome) for outcome in summary.outcomes],
         "issues": [_as_object(issue) for issue in _of_source(plan)],
     }
@@ -131,25 +138,6 @@ def _contour(record: Conversion) -> str:
     return ": ".join(part for part in (record.contours_from or "", ", ".join(record.rois)) if part)
 
 
-def _values(values: PetValues | None) -> str:
-    if values is None:
-        return NONE
-    units = f" from {values.units}" if values.units else ""
-    return f"SUV{values.kind}, {values.values_from}{units}"
-
-
-def _print_issues(issues: Sequence[Issue]) -> None:
-    """Errors and warnings in words, the first of each code; notes are counted."""
-    written: Counter[str] = Counter()
-    for issue in sorted(issues, key=lambda issue: GRADES.index(issue.grade)):
-        written[issue.code] += 1
-        if issue.grade != "note" and written[issue.code] <= MOST_WRITTEN:
-            typer.echo(f"{issue.grade}: {issue.message}", err=True)
-    grades = Counter(issue.grade for issue in issues)
-    typer.echo(", ".join(f"{grades[grade]} {grade}(s)" for grade in GRADES))
-
-
-def _console() -> Console:
-    terminal = Console()
-    # A name of a contour may hold brackets, which are no markup; and a pipe has no width.
-    return Console(width=terminal.width if terminal.is_terminal else PIPED_WIDTH, markup=False, emoji=False)
+def _print_issues(console: Console, issues: Sequence[Issue]) -> None:
+    counts = count_grades(issue.grade for issue in issues)
+    print_lines(console, (*issue_lines(issues), all_counts(counts)))

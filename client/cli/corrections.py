@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from client.cli.finding_view import all_counts, count_grades, few_counts, issue_lines, open_console, print_lines
 from client.cli.interruption import exit_on_signals
 from client.data.checks import Issue
 from reporting import formats
@@ -17,12 +18,11 @@ if TYPE_CHECKING:
     from client.corrections.comparison import Comparison
     from client.corrections.correction_run import Outcome, Result
 
-PIPED_WIDTH = 200
 WORDS = {
     "taken": "taken",
     "unchanged": "not changed",
     "known": "taken before",
-    "refused": "REFUSED",
+    "refused": "refused",
 }
 
 
@@ -106,23 +106,24 @@ def as_object(result: "Result", issues: tuple[Issue, ...]) -> dict[str, Any]:
 
 
 def _print(result: "Result", issues: tuple[Issue, ...]) -> None:
-    terminal = Console()
-    # A path in brackets is no markup; and a pipe has no width.
-    console = Console(width=terminal.width if terminal.is_terminal else PIPED_WIDTH, markup=False, emoji=False)
+    console = open_console()
     if result.outcomes:
         console.print(_table(result.outcomes))
-    for issue in issues:
-        console.print(f"{issue.grade} {issue.code}: {issue.message}", soft_wrap=True, highlight=False)
+    counts = count_grades(issue.grade for issue in issues)
+    print_lines(console, (*issue_lines(issues), all_counts(counts)))
     taken = sum(1 for outcome in result.outcomes if outcome.state == "taken")
-    typer.echo(f"{taken} correction(s) taken as labels; `concilium-center check` shows them")
+    typer.echo(f"{taken} of {len(result.outcomes)} correction(s) taken as labels; `concilium-center check` shows them")
 
 
 def _table(outcomes: "tuple[Outcome, ...]") -> Table:
-    table = Table("case", "", "Dice", "added path (mm)", "surface Dice 2 mm", "predicted (ml)", "corrected (ml)")
+    table = Table(
+        "case", "state", "Dice", "added path (mm)", "surface Dice 2 mm", "predicted (ml)", "corrected (ml)", "findings"
+    )
     for column in table.columns:
         column.overflow = "fold"
     for outcome in outcomes:
-        table.add_row(outcome.case, WORDS[outcome.state], *_figures(outcome.comparison))
+        findings = few_counts(count_grades(issue.grade for issue in outcome.issues))
+        table.add_row(outcome.case, WORDS[outcome.state], *_figures(outcome.comparison), findings)
     return table
 
 

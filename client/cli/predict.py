@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from client.cli.finding_view import count_grades, few_counts
 from client.cli.interruption import StopNote, note_stop
 from client.cli.predict_input import Where, find_scans, open_predictor
 from client.cli.predict_pacs import store_results
@@ -151,7 +152,8 @@ def summary_of(outcome: "Outcome") -> str:
     figures = record["figures"] or {}
     found = [f"{label} {_show(figures[name])}" for name, label in SHOWN.items() if name in figures]
     found += [f"{task} {json.dumps(answer)}" for task, answer in record["answers"].items()]
-    return f"{outcome.case} {record['modalities']}: {', '.join(found)}; {len(record['warnings'])} remark(s)"
+    findings = few_counts(count_grades(issue["grade"] for issue in record["warnings"]))
+    return f"{outcome.case} {record['modalities']}: {', '.join(found)}; findings: {findings}"
 
 
 def raise_unless_complete(outcomes: "Sequence[Outcome]", scans: int, unsent: Sequence[str], note: StopNote) -> None:

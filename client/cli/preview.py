@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from client.cli.finding_view import all_counts, count_grades
 from client.cli.interruption import exit_on_signals
 from client.data.scan import scan_center
 from protocol.modalities import IMAGES
@@ -48,4 +49,5 @@ def preview(
         shown = dict(progress.track(drawn, total=count, description="drawing cases"))
     path = out or data / PAGE
     size = write_preview(manifest, [shown[place] for place in range(count)], path)
-    typer.echo(f"{path}: {count} case(s), {len(manifest.all_issues)} issue(s), {formats.size(size)}")
+    findings = all_counts(count_grades(issue.grade for issue in manifest.all_issues))
+    typer.echo(f"{path}: {count} case(s); {findings}; {formats.size(size)}")

@@ -116,11 +116,7 @@ def _label_counts(cases: Sequence[Case], labels: Labels) -> dict[str, dict[str, 
 def pet_origin(case: Case) -> str:
     """Kind and origin of a case's SUV, such as "SUVbw, computed from BQML (START)"; that it is not known otherwise."""
     values = case.conversion.pet_values if case.conversion else None
-    if values is None:
-        return UNKNOWN
-    how = {"computed": "computed from", "units": "as the units say:", "declared": "as declared"}[values.values_from]
-    decay = f" ({values.decay})" if values.decay else ""
-    return f"SUV{values.kind}, {how} {values.units}{decay}".rstrip()
+    return UNKNOWN if values is None else values.words
 
 
 def _event(case: Case, place: int) -> str:

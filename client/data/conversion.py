@@ -28,6 +28,13 @@ class PetValues:
     units: str = ""
     decay: str = ""
 
+    @property
+    def words(self) -> str:
+        """Kind and origin, such as "SUVbw, computed from BQML (START)"."""
+        how = {"computed": "computed from", "units": "as the units say:", "declared": "as declared"}[self.values_from]
+        decay = f" ({self.decay})" if self.decay else ""
+        return f"SUV{self.kind}, {how} {self.units}{decay}".rstrip()
+
 
 @dataclass(frozen=True)
 class Registration:

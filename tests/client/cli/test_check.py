@@ -13,9 +13,8 @@ from typer.testing import CliRunner
 
 from client.cli.app import app
 from client.cli.check import examine
-from client.cli.check_view import case_table, issue_lines
+from client.cli.check_view import case_table
 from client.convert.identities import Origin, open_private
-from client.data.checks import Issue
 from client.data.conversion import Conversion, PetValues
 from client.data.conversion_file import write_conversion
 from protocol.errors import StudyError
@@ -89,13 +88,6 @@ def test_findings_are_told_by_grade_and_never_cut(images: Path, tmp_path: Path) 
     assert lines.index("error unreadable: 1") < lines.index("warning no-mask: 1")
     assert "1 error, 1 warning, 0 notes" in lines
     assert "expected 2 (the case folders and rows), used 1, left out 1, absent 0" in lines
-
-
-def test_notes_and_warnings_do_not_drown_what_matters() -> None:
-    told = [Issue("mask-parts", f"case-{n}", f"note {n}", "note") for n in range(9)]
-    lines = issue_lines([*told, Issue("constant", "x", "an error", "error")])
-    assert lines[:2] == ["error constant: 1", "  an error"]
-    assert lines[2:] == ["note mask-parts: 9", "  note 0", "  note 1", "  note 2", "  and 6 more; --json lists them"]
 
 
 def test_json_has_every_issue_with_grade_case_file_and_remedy(images: Path, tmp_path: Path) -> None:
@@ -191,7 +183,7 @@ def test_a_study_shows_targets_and_ehr_and_counts_the_parts(tmp_path: Path, stud
     found = run("check", "--data", folder, "--study", study, "--center", "x")
     assert found.exit_code == 0, found.output
     (row,) = [line for line in found.stdout.splitlines() if "p1 " in line]
-    assert cells(row) == ["p1", "ehr", "700 d", "61 d", "1", cells(row)[5], "", "yes", ""]
+    assert cells(row) == ["p1", "ehr", "700 d", "61 d", "1", cells(row)[5], "-", "yes", "-"]
     (row,) = [line for line in found.stdout.splitlines() if "p2 " in line]
     assert "700 d+" in row
     assert "train 4, validation 1, test 1" in found.stdout

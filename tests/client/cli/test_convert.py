@@ -56,8 +56,8 @@ def test_a_study_is_converted_and_the_next_command_is_named(source: Path) -> Non
 def test_a_contour_that_cannot_be_told_is_a_warning_with_what_to_say(source: Path) -> None:
     result = _run(source)
     assert result.exit_code == 0, result.output
-    assert "the case goes on without gtv.nii.gz" in result.stderr
-    assert "give --rois" in result.stderr
+    assert "the case goes on without gtv.nii.gz" in result.stdout
+    assert "give --rois" in result.stdout
 
 
 def test_json_says_what_became_of_every_case(source: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_case_that_lacks_its_pet_makes_the_exit_code_1(tmp_path: Path) -> None
     result = _run(tmp_path / "source")
     assert result.exit_code == 1
     assert "ct (no pet)" in result.stdout
-    assert "(0010,1030)" in result.stderr
+    assert "(0010,1030)" in result.stdout
 
 
 def test_a_source_without_a_case_makes_the_exit_code_1(tmp_path: Path) -> None:

@@ -36,15 +36,21 @@ def test_a_row_says_what_a_case_has_and_lacks() -> None:
     assert "SUVlbm, computed from BQML" in text
     assert "seg: [GTV]" in text
     assert "31 mm" in text
-    assert "warning registration" in text
+    assert "1 warning, 1 note" in text
     assert "- (no ct, no pet)" in text
 
 
-def test_warnings_are_written_and_notes_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_findings_are_written_by_kind_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
     print_summary(Summary((CONVERTED,), (), stopped=True), Plan((), {}), Path("d"), Path("p"), as_json=False)
-    out, err = capsys.readouterr()
-    assert err.splitlines() == ["warning: case 'case-a': shifted by 31 mm"]
-    assert "0 error(s), 1 warning(s), 1 note(s)" in out
+    out, _ = capsys.readouterr()
+    lines = out.splitlines()
+    first = lines.index("warning registration: 1")
+    assert lines[first + 1 : first + 4] == [
+        "  case 'case-a': shifted by 31 mm",
+        "note roi-united: 1",
+        "  case 'case-a': united",
+    ]
+    assert "0 errors, 1 warning, 1 note" in lines
     assert "the same command goes on from there" in out
 
 

@@ -36,7 +36,7 @@ def test_figures_stand_in_a_table_and_the_label_is_checked_next(study: Corrected
     assert found.exit_code == 0, found.output
     (row,) = [line for line in found.stdout.splitlines() if study.case in line]
     assert [cell.strip() for cell in row.strip("│").split("│")][1:3] == ["taken", "0.710"]
-    assert "1 correction(s) taken as labels" in found.stdout
+    assert "1 of 1 correction(s) taken as labels" in found.stdout
     checked = json.loads(CliRunner().invoke(app, ["check", "--data", str(study.dest), "--json"]).stdout)
     assert checked["cases"][0]["contours_from"] == "correction"
     assert checked["labels"]["contour"] == {"yes": 1, "no": 0}
@@ -58,8 +58,9 @@ def test_an_object_that_is_refused_is_exit_code_1(study: Corrected) -> None:
     study.edit(shift, ContentDate="19990101")
     found = run(study)
     assert found.exit_code == 1
-    assert "error correction-older: case" in found.stdout
-    assert "0 correction(s) taken" in found.stdout
+    assert "error correction-older: 1" in found.stdout.splitlines()
+    assert "1 error, 0 warnings, 0 notes" in found.stdout.splitlines()
+    assert "0 of 0 correction(s) taken" in found.stdout
 
 
 def test_a_folder_that_is_no_prediction_says_so(study: Corrected, tmp_path: Path) -> None:
@@ -85,5 +86,5 @@ def test_edited_objects_come_from_a_real_pacs(study: Corrected, tmp_path: Path) 
         places = [str(path) for path in (study.predictions, study.dest, "--server", server)]
         found = CliRunner().invoke(app, ["corrections", *places])
     assert found.exit_code == 0, found.output
-    assert "1 correction(s) taken as labels" in found.stdout
+    assert "1 of 1 correction(s) taken as labels" in found.stdout
     assert (study.label.array_zyx == shift(study.predicted.array_zyx)).all()

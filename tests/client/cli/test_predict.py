@@ -145,5 +145,5 @@ def test_a_line_of_figures_has_units_and_says_what_is_undefined() -> None:
     figures = {"volume_ml": {"value": 1.5, "unit": "ml"}, "suv_max": {"value": None, "unit": "g/ml"}}
     record = {"modalities": "ct", "figures": figures, "answers": {"survival": {"risk": 1}}, "warnings": []}
     assert summary_of(Outcome("a", Path("a"), record)) == (
-        'a ct: volume 1.50 ml, SUVmax undefined, survival {"risk": 1}; 0 remark(s)'
+        'a ct: volume 1.50 ml, SUVmax undefined, survival {"risk": 1}; findings: -'
     )
