@@ -46,15 +46,24 @@ def store_results(server: Path, outcomes: "Sequence[Outcome]") -> list[str]:
     from client.pacs.storing import store
 
     paths = [path for outcome in outcomes for path in objects_of(outcome)]
+    unmade = [told for outcome in outcomes for told in unmade_objects_of(outcome)]
     if not paths:
-        return ["there is no DICOM object to send: predictions of image files have none"]
+        return unmade or ["there is no DICOM object to send: predictions of image files have none"]
     with exit_on_signals(), connect(read_server(server)) as client:
         sent = store(client, paths)
         typer.echo(f"{client.name}: {sum(not one.problem for one in sent)} of {len(sent)} object(s) stored", err=True)
-    return [f"{one.path}: {one.problem}" for one in sent if one.problem]
+    return [*unmade, *(f"{one.path}: {one.problem}" for one in sent if one.problem)]
 
 
 def objects_of(outcome: "Outcome") -> list[Path]:
     """The DICOM files of a prediction."""
     files = {} if outcome.record is None else outcome.record["files"]
     return [outcome.folder / files[name] for name in STORED if name in files]
+
+
+def unmade_objects_of(outcome: "Outcome") -> list[str]:
+    """Why objects of a prediction could not be made, a sentence each."""
+    from client.predict.outputs import NO_OBJECT
+
+    told = [] if outcome.record is None else outcome.record["warnings"]
+    return [issue["message"] for issue in told if issue["code"] == NO_OBJECT]

@@ -8,13 +8,16 @@ prediction.json           record, written last: a folder that has it is complete
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
 
+from client.data.checks import Issue
 from client.data.volume import Volume, write_volume
 from client.dicom.report_writer import write_report
 from client.dicom.rtstruct_writer import write_rtstruct
@@ -22,20 +25,23 @@ from client.dicom.seg_writer import write_seg
 from client.predict.contract import Prediction
 from client.predict.figures import Figures
 from client.predict.record import RECORD, describe_prediction, suv_kind
-from protocol.errors import CaseError
+from protocol.errors import StorageError
 from protocol.storage.atomic_files import make_private_folder, write_private
 
 MASK, PROBABILITY = "prediction.nii.gz", "probability.nii.gz"
 SEG, RTSTRUCT, REPORT = "prediction.seg.dcm", "prediction.rtstruct.dcm", "prediction.sr.dcm"
+FILES = {"seg": SEG, "rtstruct": RTSTRUCT, "report": REPORT}
+TITLES = {"seg": "DICOM SEG", "rtstruct": "RTSTRUCT", "report": "DICOM SR"}
+NO_OBJECT = "no-dicom-object"
 
 
 def write_prediction(prediction: Prediction, folder: Path, beside: Mapping[str, str]) -> dict[str, Any]:
     """Write everything into the folder of the case, and return the record; an earlier prediction there is replaced.
 
-    `beside` names files that were written before: what -> name.
+    `beside` names files that were written before: what -> name. A DICOM object that the source's headers do not
+    allow is left out and told among the record's warnings; nothing half of it stays.
 
     Raises:
-        CaseError: the source's headers lack what DICOM objects need.
         StorageError: a file cannot be written.
     """
     make_private_folder(folder)
@@ -46,8 +52,9 @@ def write_prediction(prediction: Prediction, folder: Path, beside: Mapping[str, 
         files["mask"] = MASK
         _write_image(prediction.mask, folder / MASK, prediction.algorithm.description)
         if prediction.scan.base_headers and prediction.figures is not None:
-            objects = _write_objects(prediction, prediction.mask, prediction.figures, folder)
-            files |= {"seg": SEG, "rtstruct": RTSTRUCT, "report": REPORT}
+            objects, issues = _write_objects(prediction, prediction.mask, prediction.figures, folder)
+            prediction = replace(prediction, issues=(*prediction.issues, *issues))
+            files |= {name: FILES[name] for name in objects}
             written = {name: _uids(data) for name, data in objects.items()}
     record = describe_prediction(prediction, files, written)
     write_private(folder / RECORD, (json.dumps(record, indent=1, allow_nan=False) + "\n").encode())
@@ -71,20 +78,47 @@ def write_probability(prediction: Prediction, folder: Path) -> dict[str, str]:
     return {"probability": PROBABILITY}
 
 
-def _write_objects(prediction: Prediction, mask: Volume, figures: Figures, folder: Path) -> dict[str, Dataset]:
-    """The DICOM objects, by name; a header without frame of reference, for one, allows none."""
+def _write_objects(
+    prediction: Prediction, mask: Volume, figures: Figures, folder: Path
+) -> tuple[dict[str, Dataset], tuple[Issue, ...]]:
+    """The DICOM objects that can be made, by name, and why each other cannot."""
     scan, algorithm = prediction.scan, prediction.algorithm
-    evidence = [*scan.ct_headers, *scan.pet_headers]
-    try:
-        seg = write_seg(mask, scan.base_headers, algorithm, folder / SEG)
-        contours = write_rtstruct(mask, scan.base_headers, algorithm, folder / RTSTRUCT)
-        report = write_report(figures.values, suv_kind(scan), seg, evidence, algorithm, folder / REPORT)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CaseError(
-            f"case '{scan.case}': no DICOM SEG can be made with references to its source: {error}; export the series "
-            f"again with all of its header. The mask is in {MASK}"
-        ) from error
-    return {"seg": seg, "rtstruct": contours, "report": report}
+    made: dict[str, Dataset] = {}
+
+    def report() -> Dataset:
+        evidence = [*scan.ct_headers, *scan.pet_headers]
+        return write_report(figures.values, suv_kind(scan), made["seg"], evidence, algorithm, folder / REPORT)
+
+    steps: Mapping[str, Callable[[], Dataset]] = {
+        "seg": lambda: write_seg(mask, scan.base_headers, algorithm, folder / SEG),
+        "rtstruct": lambda: write_rtstruct(mask, scan.base_headers, algorithm, folder / RTSTRUCT),
+        "report": report,
+    }
+    issues: list[Issue] = []
+    for name, write in steps.items():
+        if name == "report" and "seg" not in made:
+            issues.append(_without(scan.case, name, "there is no SEG that it would be about", "see the SEG"))
+            continue
+        try:
+            made[name] = write()
+        except StorageError:
+            raise
+        except Exception as error:  # noqa: BLE001 - headers are whatever a hospital has; mask and record stay right
+            issues.append(_without(scan.case, name, *_explain(error)))
+    return made, tuple(issues)
+
+
+def _explain(error: Exception) -> tuple[str, str]:
+    """Why an object was not made, and what to do: an element that is missing can be exported, all else cannot."""
+    missing = error.name if isinstance(error, AttributeError) else None
+    if missing and tag_for_keyword(missing) is not None:
+        return f"the header of its source has no {missing}", "export the series again with all of its header"
+    return f"{type(error).__name__}: {error}", "report it to the makers of the program with this line"
+
+
+def _without(case: str, name: str, reason: str, step: str) -> Issue:
+    told = f"case '{case}': no {TITLES[name]} was made: {reason}; {step}. Mask and record are whole without it"
+    return Issue(NO_OBJECT, case, told, "warning", FILES[name], step)
 
 
 def _write_image(volume: Volume, path: Path, notes: str) -> None:

@@ -61,8 +61,14 @@ def test_a_study_that_the_pacs_does_not_have_is_named(pacs: Orthanc, tmp_path: P
 
 
 def test_predictions_of_image_files_have_nothing_to_send() -> None:
-    outcome = Outcome("a", Path("a"), {"files": {"mask": "prediction.nii.gz"}})
+    outcome = Outcome("a", Path("a"), {"files": {"mask": "prediction.nii.gz"}, "warnings": []})
     assert objects_of(outcome) == objects_of(Outcome("b", Path("b"), error="bad")) == []
     assert store_results(Path("none"), [outcome]) == [
         "there is no DICOM object to send: predictions of image files have none"
     ]
+
+
+def test_an_object_that_could_not_be_made_is_told_as_not_stored(tmp_path: Path) -> None:
+    told = [{"code": "no-dicom-object", "grade": "warning", "message": "no DICOM SEG was made"}]
+    outcome = Outcome("a", tmp_path, record={"files": {"mask": "prediction.nii.gz"}, "warnings": told})
+    assert store_results(Path("none"), [outcome]) == ["no DICOM SEG was made"]

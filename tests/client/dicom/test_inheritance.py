@@ -28,6 +28,22 @@ def test_a_value_that_is_too_long_is_left_empty_and_the_source_keeps_it(tmp_path
     assert (inherit(source)[0].PatientName, inherit(source)[0].AccessionNumber) == ("STS_003", "A-1")
 
 
+def test_a_number_of_more_than_16_characters_is_shortened_and_places_the_mask(tmp_path: Path) -> None:
+    drawn = draw_mask(tmp_path / "ct")
+    for header in drawn.source:
+        x, y, z = header.ImagePositionPatient
+        with written_quietly():
+            header.ImagePositionPatient = [f"{x:.1f}", f"{y + 0.1:.17f}", f"{z:.1f}"]
+    long = drawn.source[0].ImagePositionPatient
+    kept = inherit(drawn.source)[0].ImagePositionPatient
+    assert len(str(long[1])) > 16
+    assert len(str(kept[1])) <= 16
+    assert [float(value) for value in kept] == pytest.approx([float(value) for value in long], abs=1e-9)
+    seg = write_seg(drawn.mask, drawn.source, ALGORITHM, tmp_path / "seg.dcm")
+    assert [line for line in dciodvfy(tmp_path / "seg.dcm") if line.startswith("Error")] == []
+    assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID == drawn.source[0].SeriesInstanceUID
+
+
 def test_headers_without_a_bad_value_are_handed_on_as_they_are(tmp_path: Path) -> None:
     source = draw_mask(tmp_path / "ct").source
     assert all(kept is header for kept, header in zip(inherit(source), source, strict=True))

@@ -13,7 +13,6 @@ from client.data.volume import read_volume, same_grid
 from client.dicom.contours import rasterize, read_rois
 from client.dicom.segmentation import place_segments, read_segments
 from client.predict.outputs import write_prediction, write_probability
-from protocol.errors import CaseError
 from tests.support.drawn_mask import ORIENTATIONS, SHA256, dciodvfy
 from tests.support.predicted_scan import made_scan, predictor
 
@@ -72,13 +71,31 @@ def test_a_probability_is_at_least_one_half_where_the_mask_is(tmp_path: Path) ->
     assert write_probability(replace(found, mask=None), tmp_path / "none") == {}
 
 
-def test_a_source_without_frame_of_reference_keeps_its_mask_and_is_told(tmp_path: Path) -> None:
+def test_a_source_without_frame_of_reference_keeps_mask_and_record_and_is_told(tmp_path: Path) -> None:
     scan = made_scan(tmp_path / "source").scan
     for header in scan.ct_headers:
         del header.FrameOfReferenceUID
-    with pytest.raises(CaseError, match=r"case 'case-a': no DICOM SEG can be made .*FrameOfReferenceUID"):
-        write_prediction(predictor().predict(scan), tmp_path / "out", {})
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["prediction.nii.gz"]
+    record = write_prediction(predictor().predict(scan), tmp_path / "out", {})
+    told = [issue["message"] for issue in record["warnings"] if issue["code"] == "no-dicom-object"]
+    assert [message.split(";")[0] for message in told] == [
+        "case 'case-a': no DICOM SEG was made: the header of its source has no FrameOfReferenceUID",
+        "case 'case-a': no RTSTRUCT was made: the header of its source has no FrameOfReferenceUID",
+        "case 'case-a': no DICOM SR was made: there is no SEG that it would be about",
+    ]
+    assert (record["files"], record["dicom"]) == ({"mask": "prediction.nii.gz"}, {})
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["prediction.json", "prediction.nii.gz"]
+
+
+def test_one_object_that_cannot_be_made_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object) -> None:
+        raise IndexError("of a library")
+
+    monkeypatch.setattr("client.predict.outputs.write_rtstruct", fail)
+    record = write_prediction(predictor().predict(made_scan(tmp_path / "source").scan), tmp_path / "out", {})
+    (told,) = [issue["message"] for issue in record["warnings"] if issue["code"] == "no-dicom-object"]
+    assert "no RTSTRUCT was made: IndexError: of a library; report it to the makers" in told
+    assert set(record["files"]) == {"mask", "seg", "report"}
+    assert all((tmp_path / "out" / name).exists() for name in record["files"].values())
 
 
 def test_an_earlier_prediction_leaves_nothing_behind(tmp_path: Path) -> None:
