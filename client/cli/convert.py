@@ -52,7 +52,7 @@ def convert(
     columns: Annotated[
         str | None, typer.Option(help="Its columns to write, with commas between; no others are.")
     ] = None,
-    study: Annotated[Path | None, typer.Option(help="Study file whose [labels] names these columns instead.")] = None,
+    study: Annotated[Path | None, typer.Option(help="Study file whose \\[labels] names these columns instead.")] = None,
     private: Annotated[
         Path | None, typer.Option(help="Folder for whom the case ids stand for; DEST.private beside DEST.")
     ] = None,
@@ -66,8 +66,9 @@ def convert(
 
     Case ids are keyed hashes: names, dates and UIDs stay in the private folder.
 
-    Exit code 0: every case was converted with all its images. 1: a case failed or lacks an image, or the disk is full;
-    what was converted stays. 2: an option or source that cannot be. 130 or 143: stopped; run it again to go on.
+    Exit code 0: every case was converted with all its images, and a mask where it has contours. 1: a case failed or
+    lacks one of these, or has an error, or the disk is full; what was converted stays. 2: an option or source that
+    cannot be. 130 or 143: stopped; run it again to go on.
     """
     from client.cli.convert_table import label_source_of
     from client.convert.identities import default_private

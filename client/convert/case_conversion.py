@@ -3,7 +3,7 @@
 import os
 import resource
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,11 +16,13 @@ from client.convert.contract import Choices, FoundCase, ReadCase, subject_of
 from client.convert.discretion import private_words, withhold, withhold_name
 from client.convert.kept_correction import Earlier, keep_correction
 from client.convert.registration import compare_in_space, registration_issues
-from client.data.checks import Issue
+from client.data.checks import Issue, Subject, voxel_issues
 from client.data.conversion import Conversion, Layout
 from client.data.conversion_file import read_conversion, write_conversion
+from client.data.manifest import File
+from client.data.volume import Volume
 from protocol.errors import CaseError, StorageError
-from protocol.modalities import IMAGES, Modality
+from protocol.modalities import IMAGES
 
 State = Literal["converted", "unchanged", "failed"]
 PROGRAM: Final = f"concilium {version('concilium')}"
@@ -54,7 +56,8 @@ class Outcome:
     """What became of a case.
 
     record: what its folder says. issues: its own, with sources, for the private folder. files: images in its folder.
-    lacking: images that its source has and the folder has not. peak_mib: most memory that the worker had used so far.
+    lacking: images and contours that its source has and the folder has not. peak_mib: most memory that the worker had
+    used so far.
     """
 
     case: str
@@ -62,7 +65,7 @@ class Outcome:
     record: Conversion
     issues: tuple[Issue, ...]
     files: tuple[str, ...] = ()
-    lacking: tuple[Modality, ...] = ()
+    lacking: tuple[File, ...] = ()
     origins: Mapping[str, str | list[str]] | None = None
     done: Done | None = None
     peak_mib: float = 0.0
@@ -104,8 +107,13 @@ def convert_case(task: Task) -> Outcome:
         words = f"{type(error).__name__}: {error}"
         made = fail(task, Failure("unexpected", f"an unexpected {type(error).__name__}", step, words))
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
-    lacking = tuple(image for image in task.found.modalities if f"{image}{SUFFIX}" not in made.files)
-    return replace(made, peak_mib=peak_mib, lacking=lacking)
+    return replace(made, peak_mib=peak_mib, lacking=tuple(_lacking(task.found, made.files)))
+
+
+def _lacking(found: FoundCase, files: Sequence[str]) -> Iterator[File]:
+    yield from (image for image in IMAGES if image in found.modalities and f"{image}{SUFFIX}" not in files)
+    if f"gtv{SUFFIX}" not in files and found.has_contours():
+        yield "gtv"
 
 
 def fail(task: Task, failure: Failure) -> Outcome:
@@ -139,7 +147,8 @@ def _convert(task: Task) -> Outcome:
         return fail(task, failure)
     registration = compare_in_space(read.ct, read.pet) if read.ct and read.pet else None
     compared = registration_issues(subject_of(task.case), registration) if registration else ()
-    issues = _of_case(task, (*task.found.issues, *read.issues, *compared))
+    values = _value_issues(subject_of(task.case), volumes)
+    issues = _of_case(task, (*task.found.issues, *read.issues, *values, *compared))
     record = Conversion(
         task.layout,
         PROGRAM,
@@ -151,6 +160,12 @@ def _convert(task: Task) -> Outcome:
     )
     done = Done(task.fingerprint, write_case(task.folder, volumes, record))
     return Outcome(task.case, "converted", record, issues, _files(task.folder), origins=read.origins, done=done)
+
+
+def _value_issues(subject: Subject, volumes: Mapping[File, Volume]) -> tuple[Issue, ...]:
+    """What `check` would say of the images' values."""
+    images = {f"{image}{SUFFIX}": volumes[image] for image in IMAGES if image in volumes}
+    return tuple(issue for file, volume in images.items() for issue in voxel_issues(subject, file, volume))
 
 
 def _of_case(task: Task, issues: Sequence[Issue]) -> tuple[Issue, ...]:

@@ -64,7 +64,8 @@ class FoundCase:
     what names its patient there. files: all it is made of; when they did not change, it is not converted again.
     read: gives the case; can be pickled, since workers of other processes call it. It takes the case's id, for its
     issues, and raises CaseError where nothing can be made of it; its message may name the source, and stays private.
-    modalities, name_rois: what a dry run lists; the names of contours are read when it asks.
+    modalities, name_rois: what a dry run lists; the names of contours are read when it asks. has_contours: whether the
+    source has contours of the case, asked where none of them became a mask.
     """
 
     identity: str
@@ -74,6 +75,7 @@ class FoundCase:
     issues: tuple[Issue, ...] = ()
     modalities: tuple[Modality, ...] = ()
     name_rois: Callable[[], tuple[str, ...]] = tuple
+    has_contours: Callable[[], bool] = bool
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,11 @@ class DicomStudy:
             names += [withhold_name(name, words) for name in _roi_names(header)]
         return tuple(dict.fromkeys(names))
 
+    def has_contours(self) -> bool:
+        """Whether the study has a contour object that this program did not make."""
+        others, _ = leave_out_predictions(self.study.contours, subject_of(""))
+        return bool(others)
+
     def _read_ct(self, subject: Subject) -> tuple[Volume | None, tuple[Issue, ...]]:
         if self.study.ct is None:
             return None, ()
@@ -153,6 +158,7 @@ def _case(study: PairedStudy, choices: Choices) -> FoundCase:
         issues=study.issues,
         modalities=tuple(name for name, series in images.items() if series),
         name_rois=reader.name_rois,
+        has_contours=reader.has_contours,
     )
 
 

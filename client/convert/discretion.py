@@ -25,7 +25,7 @@ WORD = re.compile(r"[^\W_]+")
 PIECE = re.compile(r"\d+|[^\W\d_]+")
 HUMP = re.compile(r"(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])")
 QUOTED = re.compile(r"'[^']*'")
-CASE_ID = re.compile(r"'case-[a-z2-7]{12}'")
+CASE_ID = re.compile(r"'?\bcase-[a-z2-7]{12}\b'?")
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 UMLAUTS = {ord("ä"): "ae", ord("ö"): "oe", ord("ü"): "ue", ord("å"): "aa", ord("ø"): "oe", ord("æ"): "ae"}
 BIRTH_DATE = re.compile(r"(?P<century>19|20)(?P<year>\d\d)(?P<month>\d\d)(?P<day>\d\d)")

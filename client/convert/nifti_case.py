@@ -65,12 +65,24 @@ class NiftiCase:
         """The names of the labels that the case's mask may have, as far as they are known without reading it."""
         return tuple(self.table.values) if self.table and self.gtv else ()
 
+    def has_contours(self) -> bool:
+        """Whether there is a file of them."""
+        return self.gtv is not None
+
     def found(self, identity: str, patient: str, *others: Path) -> FoundCase:
         """The case as a layout tells of it; `others` are files it depends on too."""
         images: tuple[tuple[Modality, Path | None], ...] = (("ct", self.ct), ("pet", self.pet))
         there = tuple(modality for modality, path in images if path)
         files = (*self.files, *others)
-        return FoundCase(identity, patient, files, self, modalities=there, name_rois=self.name_rois)
+        return FoundCase(
+            identity,
+            patient,
+            files,
+            self,
+            modalities=there,
+            name_rois=self.name_rois,
+            has_contours=self.has_contours,
+        )
 
     def __call__(self, case: str) -> ReadCase:
         """Read CT, PET and mask; a file that cannot be used is told and left out, an error where no image is left."""

@@ -82,6 +82,10 @@ class PictureCase:
             },
         )
 
+    def has_contours(self) -> bool:
+        """Whether a slice has a mask."""
+        return any(_picture(stem, MASK).is_file() for stem in self.slices)
+
     def _stack(self, suffix: str, subject: Subject) -> NDArray[np.uint8]:
         planes = [_read(_picture(stem, suffix), subject) for stem in self.slices]
         shapes = Counter(plane.shape for plane in planes)
@@ -154,7 +158,9 @@ def _case(folder: Path, grey: GreyLevels) -> FoundCase:
     )
     ordered = tuple(sorted(paired, key=lambda stem: (_number(stem), stem.name)))
     case = PictureCase(ordered, grey, all(_picture(stem, MASK).is_file() for stem in paired), unpaired)
-    return FoundCase(folder.name, folder.name, case.files, case, modalities=("ct", "pet"))
+    return FoundCase(
+        folder.name, folder.name, case.files, case, modalities=("ct", "pet"), has_contours=case.has_contours
+    )
 
 
 def _pairs(folder: Path) -> set[Path]:

@@ -65,7 +65,9 @@ class Subject:
         place = "" if self.folder == Path() else f" ({self.folder / file if file else self.folder})"
         named = {"center": self.center, "case": self.case}
         who = ", ".join(f"{kind} '{name}'" for kind, name in named.items() if name)
-        message = f"{who}: {file or 'folder'}: found {found}, expected {expected}; {step}{place}"
+        where = file or ("folder" if who or place else "")
+        finding = f"found {found}, expected {expected}; {step}{place}"
+        message = ": ".join(part for part in (who, where, finding) if part)
         return Issue(code, self.case, message, grade, file, step, source)
 
 

@@ -62,7 +62,7 @@ class MadeReader:
         )
 
 
-def found_case(folder: Path, name: str, ending: Ending = "read", *, hu: int = 40) -> FoundCase:
+def found_case(folder: Path, name: str, ending: Ending = "read", *, hu: int = 60) -> FoundCase:
     """A case whose identity and patient are `name` and Mueller, made of one file."""
     file = folder / name
     if not file.exists():

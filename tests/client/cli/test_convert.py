@@ -55,9 +55,18 @@ def test_a_study_is_converted_and_the_next_command_is_named(source: Path) -> Non
 
 def test_a_contour_that_cannot_be_told_is_a_warning_with_what_to_say(source: Path) -> None:
     result = _run(source)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 1, result.output
+    assert "ct+pet (no gtv)" in result.stdout
     assert "the case goes on without gtv.nii.gz" in result.stdout
     assert "give --rois" in result.stdout
+    assert json.loads(_run(source, "--json").stdout)["cases"][0]["lacking"] == ["gtv"]
+
+
+def test_a_study_without_contours_lacks_nothing(source: Path) -> None:
+    (source / "rs").unlink()
+    result = _run(source)
+    assert result.exit_code == 0, result.output
+    assert "(no" not in result.stdout
 
 
 def test_json_says_what_became_of_every_case(source: Path) -> None:

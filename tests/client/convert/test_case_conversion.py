@@ -1,5 +1,6 @@
 """Whatever a reader does, its case says what became of it, and nothing that it says names a patient."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,21 +9,44 @@ from client.convert.case_conversion import convert_case
 from client.convert.discretion import WITHHELD
 from client.data.conversion import PetValues
 from client.data.conversion_file import read_conversion
+from client.data.image_cases import scan_images
 from client.data.volume import read_volume
 from protocol.errors import StorageError
 from tests.support.found_cases import found_case, task_of
 
 
+def _yes() -> bool:
+    return True
+
+
 def test_a_case_is_converted_with_its_record(tmp_path: Path) -> None:
     outcome = convert_case(task_of(found_case(tmp_path, "a"), tmp_path / "case-a"))
     assert (outcome.state, outcome.files) == ("converted", ("ct.nii.gz", "gtv.nii.gz", "pet.nii.gz"))
-    assert read_volume(tmp_path / "case-a/ct.nii.gz", "ct_hu").array_zyx.max() == 40
+    assert read_volume(tmp_path / "case-a/ct.nii.gz", "ct_hu").array_zyx.max() == 60
     record = read_conversion(tmp_path / "case-a")
     assert record == outcome.record
     assert record.pet_values == PetValues("bw", "units", "GML")
     assert record.contours_from == "image"
     assert record.registration is not None
     assert outcome.peak_mib > 10
+
+
+def test_values_are_judged_as_check_judges_them(tmp_path: Path) -> None:
+    """Nothing in the CT is above 5 HU: no tissue."""
+    outcome = convert_case(task_of(found_case(tmp_path, "a", hu=5), tmp_path / "case-a"))
+    assert [(issue.code, issue.file) for issue in outcome.record.issues if issue.fatal] == [("ct-not-hu", "ct.nii.gz")]
+    (case,) = scan_images("a", tmp_path, ["ct", "pet"], {})
+    assert [issue.code for issue in case.issues].count("ct-not-hu") == 1
+
+
+def test_contours_that_gave_no_mask_are_lacking(tmp_path: Path) -> None:
+    found = replace(found_case(tmp_path, "a"), has_contours=_yes)
+    outcome = convert_case(task_of(found, tmp_path / "case-a"))
+    assert outcome.lacking == ()
+    failed = convert_case(
+        task_of(replace(found_case(tmp_path, "b", "nothing"), has_contours=_yes), tmp_path / "case-b")
+    )
+    assert failed.lacking == ("ct", "pet", "gtv")
 
 
 def test_names_stay_with_the_outcome_alone(tmp_path: Path) -> None:
@@ -80,4 +104,4 @@ def test_only_what_changed_is_converted_again(tmp_path: Path, change: str, state
     assert second.state == state
     assert second.record.issues == first.record.issues
     assert (tmp_path / "case-a/pet.nii.gz").exists()
-    assert read_volume(tmp_path / "case-a/ct.nii.gz", "ct_hu").array_zyx.max() == (100 if change == "source" else 40)
+    assert read_volume(tmp_path / "case-a/ct.nii.gz", "ct_hu").array_zyx.max() == (100 if change == "source" else 60)

@@ -110,6 +110,13 @@ def test_a_case_of_no_center_is_named_alone():
     assert issue.message == "case 'case-x': pet.nii.gz: found 1, expected 2; do (case-x/pet.nii.gz)"
 
 
+def test_a_finding_about_nobody_begins_with_what_was_found():
+    about_source = Subject("", "", Path()).issue("code", "", "two cases", "one", "nothing to do")
+    assert about_source.message == "found two cases, expected one; nothing to do"
+    about_folder = Subject("", "", Path("data")).issue("code", "", "no case", "one", "add one")
+    assert about_folder.message == "folder: found no case, expected one; add one (data)"
+
+
 def test_a_pet_two_slices_shorter_than_the_ct_is_no_issue():
     ct = Volume(np.zeros((63, 4, 4)), (3.27, 1, 1), (0, 0, 0), IDENTITY, "ct_hu")
     pet = Volume(np.zeros((61, 4, 4)), (3.27, 1, 1), (0, 0, 3.27), IDENTITY, "pet_suv")
