@@ -7,7 +7,8 @@
     MI          sum over bins of p(c, q) ln(p(c, q) / (p(c) p(q))), 32 x 32 bins, HU in [-1000, 300], PET up to its
                 99.5th percentile, in nats
     shift       length of the translation of the PET that maximises Mattes' mutual information (Mattes et al. 2003,
-                doi:10.1109/TMI.2003.809072), by gradient descent from no shift
+                doi:10.1109/TMI.2003.809072), by gradient descent from no shift; 0 where the descent ends at less than
+                0.9 of what it began with, as it does in images without structure
 
 The shift is what a warning goes by. On 37 patients it told a PET that was moved by 20 mm in 98 % of six directions, by
 30 mm in 99.5 %, without one false alarm; the centroids of bodies that are cut by the field of view told 26 and 46 %.
@@ -38,6 +39,7 @@ BINS = 32
 SAMPLES, SEED = 20_000, 1
 FEWEST_VOXELS = 4
 FIRST_STEP_MM, LAST_STEP_MM, STEPS = 8.0, 0.1, 60
+LEAST_INFORMATION_KEPT = 0.9
 UNKNOWN = Registration(None, None, None)
 
 
@@ -137,9 +139,13 @@ def best_shift_mm(space: SharedSpace, pet: Volume) -> float | None:
     peak = float(np.percentile(pet.array_zyx, PEAK_PERCENTILE)) or 1.0
     moving = sitk.Clamp(_shrink(pet, space.spacing_mm), sitk.sitkFloat32, 0.0, peak)
     try:
-        found = _translation_search(SAMPLES / space.ct_hu.size).Execute(fixed, moving)
+        search = _translation_search(SAMPLES / space.ct_hu.size)
+        unmoved = -search.MetricEvaluate(fixed, moving)
+        found = search.Execute(fixed, moving)
     except RuntimeError:  # no sample of the one lies in the other, or all have one value
         return None
+    if -search.GetMetricValue() < LEAST_INFORMATION_KEPT * unmoved:
+        return 0.0
     shift_mm = float(np.linalg.norm(found.GetParameters()))
     return shift_mm if math.isfinite(shift_mm) else None
 
