@@ -10,6 +10,7 @@ from rich.console import Console
 
 from client.cli.check_view import CheckResult, print_json, print_text
 from client.cli.interruption import exit_on_signals
+from client.cli.progress_bars import show_cases
 from client.cli.study_part import CenterPart, StudyPart, read_study_part
 from client.data.census import PARTS, count_cases, expect_folders, read_expected
 from client.data.checks import Issue, Subject
@@ -17,6 +18,7 @@ from client.data.label_checks import to_mend
 from client.data.manifest import Case, Manifest
 from client.data.requirements import expectation_issues, study_issues
 from client.data.scan import scan_center
+from client.data.scan_progress import ScanProgress
 from client.data.split import parts
 from client.home.center_home import DEFAULT_MINIMUM_CASES
 from protocol.errors import CaseError, ConciliumError
@@ -64,11 +66,12 @@ def check(
     if estimate and part is None:
         raise typer.BadParameter("--estimate needs --study, which says what a round is")
     offered = modalities_in(modalities) if modalities else ()
-    with exit_on_signals(), Console(stderr=True).status("reading every case") as status:
-        result = examine(data, offered, part, center, minimum_cases, expected)
+    with exit_on_signals():
+        with show_cases() as progress:
+            result = examine(data, offered, part, center, minimum_cases, expected, progress=progress)
         if estimate and part and not result.hindrances:
-            status.update("running a few steps of each stage")
-            result = add_estimates(result, part)
+            with Console(stderr=True).status("running a few steps of each stage"):
+                result = add_estimates(result, part)
     show = print_json if as_json else print_text
     show(result, _targets(part.settings if part else None))
     if result.hindrances:
@@ -76,9 +79,16 @@ def check(
 
 
 def examine(
-    data: Path, offered: Collection[Modality], part: StudyPart | None, center: str, minimum_cases: int, expected: str
+    data: Path,
+    offered: Collection[Modality],
+    part: StudyPart | None,
+    center: str,
+    minimum_cases: int,
+    expected: str,
+    *,
+    progress: ScanProgress,
 ) -> CheckResult:
-    """Everything that is found about a folder, for a study or for none.
+    """Everything that is found about a folder, for a study or for none; `progress` is told of each case.
 
     Raises:
         CaseError: what `--expected` names cannot be read.
@@ -89,7 +99,8 @@ def examine(
         own = part.center(name) if center or not offered else part.centers.get(name, CenterPart())
     settings = part.settings if part else None
     modalities = tuple(offered) or (own.modalities if part else IMAGES)
-    manifest = scan_center(name, [data], modalities, settings.labels if settings else None, own.rows)
+    labels = settings.labels if settings else None
+    manifest = scan_center(name, [data], modalities, labels, own.rows, progress=progress)
     drawn = _parts(manifest, settings) if settings else {}
     wanted = read_expected(expected) if expected else expect_folders(manifest, _converted(data))
     asked = study_issues(manifest, drawn, settings, modalities, minimum_cases) if settings else []

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from client.cli.finding_view import all_counts, count_grades, few_counts, issue_lines, open_console, print_lines
 from client.cli.interruption import exit_on_signals
+from client.cli.progress_bars import show_files
 from client.data.checks import Issue
 from reporting import formats
 
@@ -60,9 +60,9 @@ def corrections(
     if (edited is None) == (server is None):
         raise typer.BadParameter("give one of --edited and --server")
     folder = open_private((private or default_private(dest)).resolve())
-    with exit_on_signals(), folder.hold(), Console(stderr=True).status("reading and comparing"):
+    with exit_on_signals(), folder.hold(), show_files("reading and comparing") as progress:
         objects = edited or _fetch(server, predictions, folder.path)
-        result = bring_back(objects, predictions, dest, folder, Wishes(rois, accept, images), lambda _count: None)
+        result = bring_back(objects, predictions, dest, folder, Wishes(rois, accept, images), progress)
     issues = tuple(discreet(result.all_issues, folder))
     if as_json:
         typer.echo(json.dumps(as_object(result, issues), indent=1, allow_nan=False))

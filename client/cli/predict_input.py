@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from client.cli.predict_pacs import fetch_studies
+from client.cli.progress_bars import show_cases
 from client.convert.contract import Choices
 from client.convert.identities import Origin, default_private, open_private, read_private
 from client.data.conversion import Layout
@@ -103,7 +104,8 @@ def find_scans(
         return _studies([where.source], private, layout, choices)
     if where.data is None:
         return [scan_of_files(where.ct, where.pet)]
-    manifest = scan_folder(where.data, wanted, bank.settings.labels)
+    with show_cases() as progress:
+        manifest = scan_folder(where.data, wanted, bank.settings.labels, progress=progress)
     for issue in manifest.all_issues:
         typer.echo(issue.message, err=True)
     return list(scans_of_cases(manifest.usable, _named(private)))

@@ -42,9 +42,12 @@ def preview(
     )
     with exit_on_signals(), Progress(*columns, console=Console(stderr=True)) as progress:
         reading = progress.add_task("reading cases", total=None)
-        manifest = scan_center(data.resolve().name, [data], IMAGES)
+
+        def tell(read: int, cases: int) -> None:
+            progress.update(reading, completed=read, total=cases)
+
+        manifest = scan_center(data.resolve().name, [data], IMAGES, progress=tell)
         count = len(manifest.cases)
-        progress.update(reading, total=count, completed=count)
         drawn = overviews(manifest.cases, workers or os.cpu_count() or 1)
         shown = dict(progress.track(drawn, total=count, description="drawing cases"))
     path = out or data / PAGE

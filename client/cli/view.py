@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from client.cli.progress_bars import show_cases
 from client.data.manifest import raise_if_unusable
 from client.data.scan import scan_center
 from protocol.modalities import IMAGES
@@ -32,8 +32,8 @@ def view(
 
     with bind(port) as bound:
         name = data.resolve().name
-        with Console(stderr=True).status("reading cases"):
-            manifest = scan_center(name, [data], IMAGES)
+        with show_cases() as progress:
+            manifest = scan_center(name, [data], IMAGES, progress=progress)
         if not manifest.cases:
             raise_if_unusable(manifest)
         cases, admission = view_cases(manifest.cases, prediction), Admission()

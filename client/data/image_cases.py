@@ -1,7 +1,7 @@
 """The folders of NIfTI files of one data folder as cases: what is there, on which grid, with which issues."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,20 +17,27 @@ from protocol.modalities import IMAGES, Modality
 SUFFIX = ".nii.gz"
 
 
-def scan_images(center: str, folder: Path, modalities: Sequence[Modality], patients: Mapping[str, str]) -> list[Case]:
+def scan_images(
+    center: str, folder: Path, modalities: Sequence[Modality], patients: Mapping[str, str], read_one: Callable[[], None]
+) -> list[Case]:
     """Read every case of a folder with all its issues; none where the center offers no image.
 
     A modality the center does not offer is ignored, also where its file exists. `patients` names the patient of a case
-    that is not a patient of its own.
+    that is not a patient of its own; `read_one` is called after each case.
     """
     images = [modality for modality in IMAGES if modality in modalities]
     if not images:
         return []
     offered: tuple[File, ...] = (*images, "gtv")
-    return [_scan_case(center, path, patients.get(path.name, path.name), offered) for path in _case_folders(folder)]
+    cases = []
+    for path in case_folders(folder):
+        cases.append(_scan_case(center, path, patients.get(path.name, path.name), offered))
+        read_one()
+    return cases
 
 
-def _case_folders(folder: Path) -> list[Path]:
+def case_folders(folder: Path) -> list[Path]:
+    """The folders of a data folder's cases, by name; none where it is no folder."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

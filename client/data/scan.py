@@ -9,15 +9,17 @@ Any file may be absent; a row without images is a case where the center offers E
 `<folder>/participants.csv`, or the table, has the columns `case,patient`.
 """
 
+import itertools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from client.data.checks import Issue, Subject
-from client.data.image_cases import scan_images
+from client.data.image_cases import case_folders, scan_images
 from client.data.labelled_cases import NO_ROWS, Rows, label_cases
 from client.data.manifest import Case, Manifest
+from client.data.scan_progress import ScanProgress, tell_nobody
 from client.data.suv_kinds import suv_kind_issues
 from client.data.table import CASE_COLUMNS, PARTICIPANTS, read_table
 from protocol.errors import CaseError
@@ -31,6 +33,8 @@ def scan_center(
     modalities: Sequence[Modality],
     labels: Labels | None = None,
     rows: Rows = NO_ROWS,
+    *,
+    progress: ScanProgress = tell_nobody,
 ) -> Manifest:
     """Read every case of a center's folders and collect all issues; raises nothing about the data.
 
@@ -40,8 +44,10 @@ def scan_center(
         modalities: what it offers; files of others are ignored.
         labels: the study's schema; without one no table is read.
         rows: the center's own rows of a table that several share: column -> value.
+        progress: told after each case.
     """
-    return join_labels(center, scan_folders(center, folders, modalities), modalities, labels, rows)
+    found = scan_folders(center, folders, modalities, progress=progress)
+    return join_labels(center, found, modalities, labels, rows)
 
 
 @dataclass(frozen=True)
@@ -53,9 +59,13 @@ class Folder:
     issues: tuple[Issue, ...] = ()
 
 
-def scan_folders(center: str, folders: Sequence[Path], modalities: Sequence[Modality]) -> tuple[Folder, ...]:
-    """The images of each folder, with their issues; this reads every voxel."""
-    return tuple(_scan_folder(center, folder, modalities) for folder in folders)
+def scan_folders(
+    center: str, folders: Sequence[Path], modalities: Sequence[Modality], *, progress: ScanProgress = tell_nobody
+) -> tuple[Folder, ...]:
+    """The images of each folder, with their issues; this reads every voxel. `progress` is told after each case."""
+    cases = sum(len(case_folders(folder)) for folder in folders)
+    numbers = itertools.count(1)
+    return tuple(_scan_folder(center, folder, modalities, lambda: progress(next(numbers), cases)) for folder in folders)
 
 
 def join_labels(
@@ -81,14 +91,14 @@ def join_labels(
     return Manifest(center, tuple(_with_duplicates_told(center, ordered)), tuple(issues))
 
 
-def _scan_folder(center: str, folder: Path, modalities: Sequence[Modality]) -> Folder:
+def _scan_folder(center: str, folder: Path, modalities: Sequence[Modality], read_one: Callable[[], None]) -> Folder:
     issues: tuple[Issue, ...] = ()
     try:
         patients = _patients(folder / PARTICIPANTS)
     except CaseError as error:
         patients, step = {}, "mend it: it says which cases are of one patient, who must not both train and test"
         issues = (Subject(center, "", folder).issue("participants", PARTICIPANTS, str(error), "a CSV table", step),)
-    return Folder(folder, tuple(scan_images(center, folder, modalities, patients)), issues)
+    return Folder(folder, tuple(scan_images(center, folder, modalities, patients, read_one)), issues)
 
 
 def _patients(path: Path) -> dict[str, str]:

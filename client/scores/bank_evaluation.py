@@ -12,6 +12,7 @@ from client.data.label_checks import OF_A_CELL
 from client.data.manifest import Case, Manifest, raise_if_unusable
 from client.data.preprocessing import PreparedCase, prepare_case
 from client.data.scan import scan_center
+from client.data.scan_progress import ScanProgress, tell_nobody
 from client.data.targets import add_labels
 from client.learning.assembly import assemble
 from client.tasks.building import build_tasks
@@ -48,7 +49,9 @@ def one_for_all(model: nn.Module) -> Callable[[PreparedCase], nn.Module]:
     return lambda _case: model
 
 
-def scan_folder(data: Path, wanted: ModalitySetting | None, labels: Labels) -> Manifest:
+def scan_folder(
+    data: Path, wanted: ModalitySetting | None, labels: Labels, *, progress: ScanProgress = tell_nobody
+) -> Manifest:
     """The cases of a folder, read only as far as the wanted setting needs, with what their table says by a schema.
 
     A cell that says what cannot be is taken for missing and told; a case whose row cannot be told from another is left
@@ -58,7 +61,7 @@ def scan_folder(data: Path, wanted: ModalitySetting | None, labels: Labels) -> M
         CaseError: no case can be used, or the table as a whole cannot; the message lists the issues.
     """
     asked = MODALITIES if wanted is None else [name for name in MODALITIES if name in parts_of(wanted)]
-    scanned = scan_center(data.resolve().name, [data], asked, labels)
+    scanned = scan_center(data.resolve().name, [data], asked, labels, progress=progress)
     manifest = replace(scanned, cases=tuple(_without_bad_cells(case) for case in scanned.cases))
     raise_if_unusable(manifest)
     return manifest

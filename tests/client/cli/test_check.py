@@ -17,6 +17,7 @@ from client.cli.check_view import case_table
 from client.convert.identities import Origin, open_private
 from client.data.conversion import Conversion, PetValues
 from client.data.conversion_file import write_conversion
+from client.data.scan_progress import tell_nobody
 from protocol.errors import StudyError
 from tests.support.clinical_table import STUDY, write_table
 from tests.support.small_study import STUDY as SMALL
@@ -159,7 +160,7 @@ def test_an_estimate_without_a_study_is_a_wrong_option(images: Path) -> None:
 def test_a_table_in_80_columns_cuts_no_word(images: Path, tmp_path: Path) -> None:
     folder = tmp_path / "center-a"
     shutil.copytree(images / "one", folder / f"case-{'x' * 90}")
-    result = examine(folder, ("ct", "pet"), None, "", 5, "")
+    result = examine(folder, ("ct", "pet"), None, "", 5, "", progress=tell_nobody)
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(case_table(result, {}))
     assert "".join(cells(line)[0] for line in console.export_text().splitlines() if "│" in line) == f"case-{'x' * 90}"

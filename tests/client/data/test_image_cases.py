@@ -17,8 +17,8 @@ from tests.support.two_cases import case_of, codes_of, scan, sound_ct, sound_gtv
 
 
 def test_a_center_without_images_has_no_case_of_images(folder: Path):
-    assert scan_images("a", folder, ("ehr",), {}) == []
-    assert [case.name for case in scan_images("a", folder, ("ct", "ehr"), {})] == ["one", "two"]
+    assert scan_images("a", folder, ("ehr",), {}, lambda: None) == []
+    assert [case.name for case in scan_images("a", folder, ("ct", "ehr"), {}, lambda: None)] == ["one", "two"]
 
 
 def test_a_modality_the_center_does_not_offer_is_ignored(folder: Path):
