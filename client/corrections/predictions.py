@@ -29,7 +29,7 @@ class _Input(_Read):
 
 
 class _Grid(_Read):
-    of: Literal["ct", "pet"]
+    of: Literal["ct", "pet", "ct, resampled", "pet, resampled"]
 
 
 class _Files(_Read):
@@ -100,7 +100,7 @@ def _read(path: Path) -> Predicted:
     record = _Record.model_validate_json(path.read_bytes())
     given = record.input
     uids = [given.ct_series_uid, given.pet_series_uid]
-    ordered = uids if record.grid.of == "ct" else uids[::-1]
+    ordered = uids if record.grid.of.startswith("ct") else uids[::-1]
     return Predicted(
         path.parent,
         record.case,

@@ -1,7 +1,6 @@
 """A predicted mask as DICOM RTSTRUCT: one ROI whose contours lie in the slices of the source series."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from copy import deepcopy
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -14,15 +13,14 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage
 
 from client.data.volume import Volume
 from client.dicom.algorithm import MANUFACTURER, MODEL_NAME, RESEARCH, Algorithm
-from client.dicom.frames import read_planes
 from client.dicom.inheritance import inherit, written_quietly
 from client.dicom.outlines import trace_outlines
 from client.dicom.seg_writer import LABEL
+from client.dicom.source_planes import SourcePlane, planes_of_slices
 from client.dicom.writing import save_dataset
 
 SERIES_NUMBER = 9002
 DETACHED_STUDY_MANAGEMENT = "1.2.840.10008.3.1.2.3.1"
-SAME_PLACE_MM = 0.01
 
 
 def write_rtstruct(mask: Volume, source: Sequence[Dataset], algorithm: Algorithm, path: Path) -> Dataset:
@@ -117,8 +115,8 @@ def _name_roi(source: Dataset, algorithm: Algorithm) -> Dataset:
 def _draw(mask: Volume, source: Sequence[Dataset]) -> Dataset:
     drawn = _item(ReferencedROINumber=1, ROIDisplayColor=[255, 0, 0])
     contours = [
-        _contour(points_xyz_mm, deepcopy(reference))
-        for z, reference in enumerate(_images_of_slices(mask, source))
+        _contour(points_xyz_mm, _refer_plane(plane))
+        for z, plane in enumerate(planes_of_slices(mask, source))
         for points_xyz_mm in outlines_xyz_mm(mask, z)
     ]
     if contours:
@@ -134,31 +132,14 @@ def outlines_xyz_mm(mask: Volume, z: int) -> Iterator[NDArray[np.float64]]:
         yield np.asarray(mask.origin_xyz_mm) + indices @ steps_mm.T
 
 
-def _images_of_slices(mask: Volume, source: Iterable[Dataset]) -> list[Dataset | None]:
-    """For each slice of the mask the reference to what lies at its place in the source; None where nothing does."""
-    step_mm = np.reshape(mask.direction, (3, 3))[:, 2] * mask.spacing_zyx_mm[0]
-    found = [
-        (plane.position_xyz_mm, reference)
-        for header in source
-        for plane, reference in zip(read_planes(header), _refer_frames(header), strict=False)
-    ]
-    places_mm = np.reshape([place for place, _ in found], (-1, 3)) - mask.origin_xyz_mm
-    references: list[Dataset | None] = []
-    for z in range(mask.shape_zyx[0]):
-        along_mm = np.abs((places_mm - z * step_mm) @ step_mm) / mask.spacing_zyx_mm[0]
-        near = np.flatnonzero(along_mm < SAME_PLACE_MM)
-        references.append(found[near[0]][1] if len(near) else None)
-    return references
-
-
-def _refer_frames(header: Dataset) -> list[Dataset]:
-    """References to an image, or to each frame of a multi-frame one."""
-    if "PerFrameFunctionalGroupsSequence" not in header:
-        return [_refer_image(header)]
-    references = [_refer_image(header) for _ in range(int(header.NumberOfFrames))]
-    for number, reference in enumerate(references, start=1):
-        reference.ReferencedFrameNumber = number
-    return references
+def _refer_plane(found: SourcePlane | None) -> Dataset | None:
+    """Reference to an image, or to a frame of a multi-frame one; None where nothing lies at the place of a slice."""
+    if found is None:
+        return None
+    reference = _refer_image(found.header)
+    if found.frame is not None:
+        reference.ReferencedFrameNumber = found.frame
+    return reference
 
 
 def _contour(points_xyz_mm: NDArray[np.float64], reference: Dataset | None) -> Dataset:

@@ -1,7 +1,8 @@
 """A predicted mask as DICOM SEG: 0 and 1, one segment, on the grid it was predicted for, with references to its source.
 
-A frame of the SEG is a slice of the mask, placed by its position in space; the source's instance at the same place is
-named as what it derives from. Slices without a voxel inside are left out, unless the whole mask is empty.
+A frame of the SEG is a slice of the mask, placed by its position in space; the source's instance at the same place, to
+a tenth of a slice, is named as what it derives from. Slices without a voxel inside are left out, unless the whole mask
+is empty.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from client.data.volume import Volume
 from client.dicom.algorithm import MANUFACTURER, MODEL_NAME, RESEARCH, Algorithm
 from client.dicom.inheritance import inherit, written_quietly
+from client.dicom.source_planes import SourcePlane, planes_of_slices
 from client.dicom.writing import save_dataset
 
 SERIES_NUMBER = 9001
@@ -41,6 +43,7 @@ def write_seg(
     with written_quietly():
         seg = _make(mask, inherit(source), algorithm, tracking_uid or hd.UID())
         _name_segment_in_each_frame(seg)
+        _name_sources_left_out(seg, mask, source)
         seg.ContentCreatorName = ""  # must be there, may be empty: no person drew it
         save_dataset(seg, path)
     return seg
@@ -89,6 +92,32 @@ def _name_segment_in_each_frame(seg: Dataset) -> None:
         for frame in seg.PerFrameFunctionalGroupsSequence:
             frame.SegmentIdentificationSequence = deepcopy(shared.SegmentIdentificationSequence)
         del shared.SegmentIdentificationSequence
+
+
+def _name_sources_left_out(seg: Dataset, mask: Volume, source: Sequence[Dataset]) -> None:
+    """Name the source of each frame that lies on one of its slices; highdicom names none where not all frames do."""
+    planes = planes_of_slices(mask, source)
+    normal = np.reshape(mask.direction, (3, 3))[:, 2]
+    for frame in seg.PerFrameFunctionalGroupsSequence:
+        place_mm = np.array(frame.PlanePositionSequence[0].ImagePositionPatient, float) - mask.origin_xyz_mm
+        plane = planes[round(place_mm @ normal / mask.spacing_zyx_mm[0])]
+        if plane is not None and not frame.get("DerivationImageSequence"):
+            frame.DerivationImageSequence = [_derive(plane)]
+
+
+def _derive(plane: SourcePlane) -> Dataset:
+    """That a frame was made of a plane of the source."""
+    image, derived = Dataset(), Dataset()
+    image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID = plane.header.SOPClassUID, plane.header.SOPInstanceUID
+    if plane.frame is not None:
+        image.ReferencedFrameNumber = plane.frame
+    image.SpatialLocationsPreserved = "NO"
+    image.PurposeOfReferenceCodeSequence = [
+        hd.sr.CodedConcept.from_code(codes.DCM.SourceImageForImageProcessingOperation)
+    ]
+    derived.SourceImageSequence = [image]
+    derived.DerivationCodeSequence = [hd.sr.CodedConcept.from_code(codes.DCM.Segmentation)]
+    return derived
 
 
 def _as_highdicom(mask: Volume, frame_of_reference_uid: str) -> hd.Volume:

@@ -15,6 +15,7 @@ from client.data.labels import UNLABELLED, CaseLabels
 from client.data.manifest import File
 from client.data.volume import Volume
 from client.dicom.algorithm import Algorithm
+from client.dicom.source_planes import is_resampled
 from client.predict.figures import Figures
 from protocol.modalities import ModalitySetting
 
@@ -61,6 +62,11 @@ class Scan:
     def base_headers(self) -> Sequence[Dataset]:
         """Headers of the series of `base`."""
         return self.pet_headers if self.ct is None else self.ct_headers
+
+    @property
+    def base_resampled(self) -> bool:
+        """Whether `base` lies on another grid than the slices of its series, as uneven and tilted stacks do."""
+        return bool(self.base_headers) and is_resampled(self.base, self.base_headers)
 
 
 @dataclass(frozen=True)

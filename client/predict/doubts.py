@@ -15,7 +15,14 @@ ROUNDING_ML = 1e-6
 
 
 def scan_doubts(scan: Scan, settings: Preprocessing) -> Iterator[Issue]:
-    """About the images: voxels much coarser than the study's, SUV of another kind than it was trained on."""
+    """About the images: a grid that is not the scanner's, coarse voxels, SUV of another kind than those of training."""
+    if scan.base_resampled:
+        yield _warn(
+            "resampled-grid",
+            scan.case,
+            f"slices of the {'PET' if scan.ct is None else 'CT'} are uneven, missing or tilted, so mask, SEG and "
+            "contours lie on the regular grid that it was resampled to; viewers may refuse the SEG",
+        )
     for name, volume in (("CT", scan.ct), ("PET", scan.pet)):
         if volume is not None and _is_coarse(volume, settings):
             yield _warn(

@@ -68,5 +68,6 @@ def suv_kind(scan: Scan) -> SuvKind:
 
 
 def _grid(scan: Scan) -> dict[str, Any]:
-    """Of which image the mask has the grid, and that grid."""
-    return {"of": "pet" if scan.ct is None else "ct", **asdict(scan.base.grid)}
+    """Of which image the mask has the grid, whether that is another than its slices have, and the grid."""
+    image = "pet" if scan.ct is None else "ct"
+    return {"of": f"{image}, resampled" if scan.base_resampled else image, **asdict(scan.base.grid)}

@@ -19,10 +19,11 @@ def test_a_prediction_is_found_in_its_folder_and_in_the_one_above(made: Correcte
         assert found.read_mask().array_zyx.any()
 
 
-def test_a_prediction_on_a_pet_has_the_grid_of_its_series(study: Corrected):
+@pytest.mark.parametrize("grid", ["pet", "pet, resampled"])
+def test_a_prediction_on_a_pet_has_the_grid_of_its_series(study: Corrected, grid: str):
     path = study.predictions / study.case / "prediction.json"
     record = json.loads(path.read_text())
-    record["grid"]["of"], record["input"]["pet_series_uid"] = "pet", "9.9"
+    record["grid"]["of"], record["input"]["pet_series_uid"] = grid, "9.9"
     path.write_text(json.dumps(record))
     (found,), _ = find_predictions(study.predictions)
     assert found.series_uids == ("9.9", record["input"]["ct_series_uid"])

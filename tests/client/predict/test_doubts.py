@@ -18,8 +18,16 @@ def test_slices_of_more_than_twice_the_study_s_are_told(tmp_path: Path) -> None:
     scan = made_scan(tmp_path).scan
     assert scan.ct is not None
     for step, told in ((6.0, []), (6.1, ["coarse-scan"])):
-        thick = replace(scan, ct=replace(scan.ct, spacing_zyx_mm=(step, 1.5, 1.5)))
+        thick = replace(scan, ct=replace(scan.ct, spacing_zyx_mm=(step, 1.5, 1.5)), ct_headers=())
         assert [issue.code for issue in scan_doubts(thick, SETTINGS.preprocessing)] == told
+
+
+def test_a_mask_on_slices_that_the_scanner_did_not_make_is_told(tmp_path: Path) -> None:
+    scan = made_scan(tmp_path).scan
+    lost = replace(scan, ct_headers=[header for z, header in enumerate(scan.ct_headers) if z != 9])
+    assert [issue.code for issue in scan_doubts(scan, SETTINGS.preprocessing)] == []
+    assert [issue.code for issue in scan_doubts(lost, SETTINGS.preprocessing)] == ["resampled-grid"]
+    assert [issue.code for issue in scan_doubts(replace(lost, ct_headers=()), SETTINGS.preprocessing)] == []
 
 
 def test_suv_by_lean_body_mass_is_told(tmp_path: Path) -> None:

@@ -22,6 +22,12 @@ def test_it_says_by_what_from_what_and_that_it_is_research(tmp_path: Path) -> No
     assert found["pet_values"]["kind"] == "bw"
 
 
+def test_it_says_that_the_grid_is_not_that_of_the_slices(tmp_path: Path) -> None:
+    scan = made_scan(tmp_path).scan
+    lost = replace(scan, ct_headers=[header for z, header in enumerate(scan.ct_headers) if z != 9])
+    assert describe_prediction(predictor().predict(lost), {}, {})["grid"]["of"] == "ct, resampled"
+
+
 def test_files_of_images_have_no_identities(tmp_path: Path) -> None:
     scan = replace(made_scan(tmp_path).scan, origins={}, pet_values=None)
     found = describe_prediction(predictor().predict(scan), {}, {})
