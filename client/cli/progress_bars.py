@@ -1,4 +1,4 @@
-"""Bars on the error stream that commands show while they read; they leave nothing behind."""
+"""Bars on the error stream that commands show while they read; they leave nothing behind, and are for terminals alone."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,5 +35,6 @@ def show_files(description: str, console: Console | None = None) -> Iterator[Cal
 def _open_bar(description: str, console: Console | None) -> Iterator[tuple[Progress, TaskID]]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     shown = console or Console(stderr=True)
-    with Progress(*columns, TimeElapsedColumn(), console=shown, transient=True) as progress:
+    quiet = not shown.is_terminal
+    with Progress(*columns, TimeElapsedColumn(), console=shown, transient=True, disable=quiet) as progress:
         yield progress, progress.add_task(description, total=None)

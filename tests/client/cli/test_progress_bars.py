@@ -21,3 +21,10 @@ def test_files_are_counted_without_an_end() -> None:
         tell(31)
     assert "reading and comparing" in (shown := console.file.getvalue())  # type: ignore[attr-defined]
     assert "31/?" in shown
+
+
+def test_a_pipe_gets_nothing() -> None:
+    console = Console(file=StringIO(), width=100, force_terminal=False)
+    with show_cases(console) as tell:
+        tell(2, 7)
+    assert console.file.getvalue() == ""  # type: ignore[attr-defined]
