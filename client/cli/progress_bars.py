@@ -1,4 +1,4 @@
-"""Bars on the error stream that commands show while they read; they leave nothing behind, and are for terminals alone."""
+"""Bars on the error stream of a terminal that commands show while they read; they leave nothing behind."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
