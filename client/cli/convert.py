@@ -1,6 +1,7 @@
 """`concilium-center convert`: from an archive or a published data set to cases, with every finding."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -83,7 +84,7 @@ def convert(
         typer.echo(f"error ({error.code}): {error}", err=True)
         raise typer.Exit(USAGE) from error
     except StorageError as error:
-        typer.echo(f"error ({error.code}): {error}\n{STAYS}", err=True)
+        typer.echo(f"error ({error.code}): {error}\n{_room(dest, place)}\n{STAYS}", err=True)
         raise typer.Exit(SOME_LEFT_OUT) from error
     except KeyboardInterrupt as error:
         typer.echo(f"stopped at once; {STAYS}", err=True)
@@ -188,6 +189,13 @@ def _convert(
     if summary.stopped:
         return screen.stop.exit_code
     return 0 if summary.complete and found.tasks else SOME_LEFT_OUT
+
+
+def _room(*folders: Path) -> str:
+    """Free space where a conversion writes."""
+    there = (next(path for path in (folder, *folder.parents) if path.exists()) for folder in map(Path.resolve, folders))
+    rooms = {path: shutil.disk_usage(path).free / 1e6 for path in there}
+    return "; ".join(f"{free_mb:.0f} MB are free at {path}" for path, free_mb in rooms.items())
 
 
 def _tell_layout(source: Path) -> Layout:

@@ -17,6 +17,8 @@ from client.convert.pclt20k_layout import find_pclt20k_cases, recognize_pclt20k
 from client.data.conversion import Layout
 from protocol.errors import CaseError
 
+FOLDERS_NAMED = 5
+
 
 @dataclass(frozen=True)
 class Search:
@@ -54,6 +56,16 @@ LAYOUTS: Mapping[Layout, LayoutRow] = {
 }
 
 
+def _inside(source: Path, rows: Mapping[Layout, LayoutRow]) -> str:
+    """What is said of the folders of a source where they are data sets themselves, as in nnUNet_raw."""
+    folders = sorted(path for path in source.iterdir() if path.is_dir()) if source.is_dir() else []
+    found = [f"{folder.name} ({name})" for folder in folders for name, row in rows.items() if row.recognize(folder)]
+    if not found:
+        return ""
+    more = f" and {len(found) - FOLDERS_NAMED} more" if len(found) > FOLDERS_NAMED else ""
+    return f"its folders do: {', '.join(found[:FOLDERS_NAMED])}{more}; name one of them as the source, or "
+
+
 def recognize_layout(source: Path, rows: Mapping[Layout, LayoutRow] = LAYOUTS) -> tuple[Layout, str]:
     """The layout of a source, and by what it was told.
 
@@ -65,8 +77,8 @@ def recognize_layout(source: Path, rows: Mapping[Layout, LayoutRow] = LAYOUTS) -
     found = {name: reason for name, row in rows.items() if (reason := row.recognize(source))}
     if not found:
         raise CaseError(
-            f"source {source} has none of the layouts {', '.join(rows)}; correct the path, or name its layout "
-            "with --layout"
+            f"source {source} has none of the layouts {', '.join(rows)}; {_inside(source, rows)}correct the path, or "
+            "name its layout with --layout"
         )
     if len(found) > 1:
         told = "; ".join(f"{name}: {reason}" for name, reason in found.items())

@@ -3,6 +3,7 @@
 Arrays are ordered z, y, x; origin and direction keep SimpleITK's x, y, z order, in millimeters (LPS).
 """
 
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import SimpleITK as sitk
 from isal import igzip
 from numpy.typing import NDArray
 
-from client.data.nifti_values import NiftiHeader, read_stored_voxels
+from client.data.nifti_values import HEADER_BYTES, NiftiHeader, read_stored_voxels
 from protocol.errors import CaseError, StorageError
 
 Quantity = Literal["ct_hu", "pet_suv", "mask"]
@@ -141,6 +142,7 @@ def write_volume(volume: Volume, path: Path, *, notes: str = "") -> None:
             part = Path(folder) / path.name
             if path.name.endswith(PACKED):
                 loose = part.with_name(path.name.removesuffix(PACKED))
+                _reserve(loose, HEADER_BYTES + volume.array_zyx.nbytes)
                 sitk.WriteImage(image, str(loose))
                 _pack(loose, part)
             else:
@@ -198,6 +200,13 @@ def _with_non_finite(array_zyx: NDArray[Any], stored: NDArray[Any]) -> NDArray[A
     if stored.dtype.kind != "f" or stored.size != array_zyx.size or np.isfinite(stored).all():
         return array_zyx
     return np.where(np.isfinite(stored), array_zyx.ravel(), stored).reshape(array_zyx.shape).astype(array_zyx.dtype)
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Ask for the room of a file: where there is none, niftilib complains on the screen and ITK says less than this."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _pack(loose: Path, packed: Path) -> None:

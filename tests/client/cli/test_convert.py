@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from client.cli.app import app
 from client.cli.convert import choices_of, refuse_mixed
 from client.convert.contract import Choices, GreyLevels
-from protocol.errors import CaseError
+from protocol.errors import CaseError, StorageError
 from tests.support.dicom_study import MadeGrid, MadeStudy, body_phantom, square, write_ct, write_pet, write_rtstruct
 from tests.support.found_cases import CrewOfOne
 
@@ -97,6 +97,18 @@ def test_a_case_that_lacks_its_pet_makes_the_exit_code_1(tmp_path: Path) -> None
     assert result.exit_code == 1
     assert "ct (no pet)" in result.stdout
     assert "(0010,1030)" in result.stdout
+
+
+def test_a_full_disk_is_told_with_the_room_that_is_left(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageError("image could not be written")
+
+    monkeypatch.setattr("client.convert.case_folder.write_volume", refuse)
+    result = _run(source, "--rois", "^gtv$")
+    assert result.exit_code == 1
+    assert re.search(
+        rf"\d+ MB are free at {source.parent / 'data'}; \d+ MB are free at .*data\.private\n", result.stderr
+    )
 
 
 def test_a_source_without_a_case_makes_the_exit_code_1(tmp_path: Path) -> None:

@@ -56,3 +56,11 @@ def test_each_layout_of_files_is_told_by_its_own_row_alone(tmp_path: Path) -> No
         (tmp_path / "pclt20k" / "0001" / f"0001_1_{name}.png").touch()
     names: list[Layout] = ["nifti", "hecktor", "autopet", "nnunet", "pclt20k"]
     assert [recognize_layout(tmp_path / name)[0] for name in names] == names
+
+
+def test_a_folder_of_data_sets_is_told_which_of_its_folders_are_some(tmp_path: Path) -> None:
+    (tmp_path / "Dataset221").mkdir()
+    (tmp_path / "Dataset221/dataset.json").touch()
+    (tmp_path / "other").mkdir()
+    with pytest.raises(CaseError, match=r"none of .*; its folders do: Dataset221 \(nnunet\); name one of them"):
+        recognize_layout(tmp_path, ROWS)

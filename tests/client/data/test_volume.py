@@ -1,5 +1,6 @@
 """Reading, writing and comparing volumes in physical space."""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,19 @@ def test_grids_are_the_same_within_a_tenth_of_a_voxel(other: Grid, same):
 
 def test_bounds_reach_half_a_voxel_beyond_the_outer_centers():
     np.testing.assert_allclose(bounds_xyz_mm(GRID), [[9.5, 19.0, 28.5], [15.5, 29.0, 40.5]])
+
+
+def test_a_full_disk_is_told_by_the_error_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]):
+    """A file of 4 kB does not fit where 2 kB are allowed; nothing else is printed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+    try:
+        with pytest.raises(StorageError, match="could not be written"):
+            write_volume(
+                Volume(np.ones((10, 10, 10), np.float32), (1, 1, 1), (0, 0, 0), IDENTITY, "ct_hu"),
+                tmp_path / "ct.nii.gz",
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert capfd.readouterr() == ("", "")
+    assert list(tmp_path.iterdir()) == []
