@@ -9,6 +9,7 @@ CT's grid, or on the PET's where the case has no CT.
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -108,12 +109,15 @@ class DicomStudy:
     def name_rois(self) -> tuple[str, ...]:
         """The names of all contours of the study, as a dry run lists them; none of an object that cannot be read."""
         names: list[str] = []
+        own: set[str] = set()
+        with suppress(CaseError):
+            own = _words(_header_of(self.study))
         for path in (path for series in self.study.contours for path in series.paths):
             try:
                 header = read_header(path)
             except CaseError:
                 continue
-            words = private_words(_words(header), ())
+            words = private_words(own | _words(header), ())
             names += [withhold_name(name, words) for name in _roi_names(header)]
         return tuple(dict.fromkeys(names))
 
@@ -164,8 +168,7 @@ def _case(study: PairedStudy, choices: Choices) -> FoundCase:
 
 def _origins(study: PairedStudy, target: Target) -> dict[str, str | list[str]]:
     """What later steps need to find the source again, and the words that must not leave."""
-    first = study.ct or study.pet
-    header = read_header(first.paths[0]) if first else Dataset()
+    first, header = study.ct or study.pet, _header_of(study)
     found: dict[str, str | list[str]] = {
         "study_uid": study.study_uid,
         "accession_number": str(header.get("AccessionNumber") or "").strip(),
@@ -177,6 +180,12 @@ def _origins(study: PairedStudy, target: Target) -> dict[str, str | list[str]]:
         if series:
             found |= {f"{name}_series_uid": series.uid, f"{name}_files": [str(path) for path in series.paths]}
     return found
+
+
+def _header_of(study: PairedStudy) -> Dataset:
+    """The header of the study's first image; empty where it has none."""
+    first = study.ct or study.pet
+    return read_header(first.paths[0]) if first else Dataset()
 
 
 def _words(header: Dataset) -> set[str]:

@@ -45,3 +45,26 @@ def test_a_prediction_that_came_back_from_the_archive_is_no_label(tmp_path: Path
     assert read.gtv is not None
     assert (int(read.gtv.array_zyx.sum()), read.contours_from) == (9, "rtstruct")
     assert "contours-predicted" in [issue.code for issue in read.issues]
+
+
+def test_a_dry_run_lists_no_name_that_stands_in_the_headers(tmp_path: Path) -> None:
+    """The physician stands in the CT alone, the patient in both; a third name is of nobody."""
+    study, ball = MadeStudy(patient_name="Ott^Eva"), [square((-15, -15), 4.5, 3.0)]
+    hu = np.where(np.indices((8, 20, 20))[2] < 10, -1000.0, 40.0)
+    images = write_ct(tmp_path / "export", study, hu, ReferringPhysicianName="Brinkmann^Udo")
+    write_rtstruct(
+        tmp_path / "export/rs.dcm", study, images, {"GTV_OTT": ball, "GTV Brinkmann": ball, "GTV Mass": ball}
+    )
+    (found,) = find_dicom_cases(tmp_path / "export", Choices(), tmp_path / "unpacked", lambda _: None).cases
+    assert found.name_rois() == ("(withheld)", "GTV Mass")
+    assert found.has_contours()
+
+
+def test_a_study_whose_contours_were_predicted_has_none(tmp_path: Path) -> None:
+    study, shape = MadeStudy(), (8, 20, 20)
+    images = write_ct(tmp_path / "export", study, np.where(np.indices(shape)[2] < 10, -1000.0, 40.0))
+    predicted = Volume(np.ones(shape, np.uint8), (3.0, 1.5, 1.5), (-30.0, -30.0, 0.0), IDENTITY, "mask")
+    headers, algorithm = list(map(read_header, images)), Algorithm("shared/0001", "0" * 64, "s", "0")
+    write_seg(predicted, headers, algorithm, tmp_path / "export/s.dcm")
+    (found,) = find_dicom_cases(tmp_path / "export", Choices(), tmp_path / "unpacked", lambda _: None).cases
+    assert not found.has_contours()
