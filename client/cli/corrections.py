@@ -55,7 +55,7 @@ def corrections(
     error in one line. 2: an option that cannot be. 130 or 143: stopped; what was taken stays, run it again to go on.
     """
     from client.convert.identities import default_private, open_private
-    from client.corrections.correction_run import Wishes, bring_back, discreet
+    from client.corrections.correction_run import ISSUES, Wishes, bring_back, discreet
 
     if (edited is None) == (server is None):
         raise typer.BadParameter("give one of --edited and --server")
@@ -63,11 +63,12 @@ def corrections(
     with exit_on_signals(), folder.hold(), show_files("reading and comparing") as progress:
         objects = edited or _fetch(server, predictions, folder.path)
         result = bring_back(objects, predictions, dest, folder, Wishes(rois, accept, images), progress)
+        folder.write_issues(result.all_issues, ISSUES)
     issues = tuple(discreet(result.all_issues, folder))
     if as_json:
         typer.echo(json.dumps(as_object(result, issues), indent=1, allow_nan=False))
     else:
-        _print(result, issues)
+        _print(result, issues, folder.path / ISSUES)
     raise typer.Exit(0 if result.complete else 1)
 
 
@@ -105,12 +106,14 @@ def as_object(result: "Result", issues: tuple[Issue, ...]) -> dict[str, Any]:
     }
 
 
-def _print(result: "Result", issues: tuple[Issue, ...]) -> None:
+def _print(result: "Result", issues: tuple[Issue, ...], kept: Path) -> None:
     console = open_console()
     if result.outcomes:
         console.print(_table(result.outcomes))
     counts = count_grades(issue.grade for issue in issues)
     print_lines(console, (*issue_lines(issues), all_counts(counts)))
+    if issues:
+        typer.echo(f"which object each finding is about, and where it lies: {kept}")
     taken = sum(1 for outcome in result.outcomes if outcome.state == "taken")
     typer.echo(f"{taken} of {len(result.outcomes)} correction(s) taken as labels; `concilium-center check` shows them")
 

@@ -5,7 +5,7 @@
 
     <private>/key         32 random bytes
     <private>/cases.json  case id -> identity, patient, source, origins
-    <private>/issues.json all issues of the last run, with paths and UIDs
+    <private>/issues.json all issues of the last run, with paths and UIDs; of `corrections`: corrections-issues.json
     <private>/state.json  what was converted from which files
     <private>/lock        held by the conversion at work
     <private>/unpacked/   members of zip archives
@@ -106,9 +106,9 @@ class PrivateFolder:
         content = {case: asdict(origin) for case, origin in sorted(origins.items())}
         write_private(self.path / "cases.json", json.dumps(content, indent=1).encode())
 
-    def write_issues(self, issues: Sequence[Issue]) -> None:
+    def write_issues(self, issues: Sequence[Issue], file: str = "issues.json") -> None:
         """Keep all issues of a run, with their sources."""
-        write_private(self.path / "issues.json", json.dumps([asdict(issue) for issue in issues], indent=1).encode())
+        write_private(self.path / file, json.dumps([asdict(issue) for issue in issues], indent=1).encode())
 
     def read_issues(self) -> list[Issue]:
         """What `write_issues` kept; empty before the first run.

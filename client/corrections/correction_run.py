@@ -25,6 +25,7 @@ from client.dicom.series import Series
 from client.dicom.target import Target, read_target
 from protocol.errors import CaseError
 
+ISSUES = "corrections-issues.json"
 State = Literal["taken", "unchanged", "known", "refused"]
 
 
@@ -214,5 +215,9 @@ def discreet(issues: Sequence[Issue], private: PrivateFolder) -> Iterator[Issue]
         (name for origin in origins.values() for name in (origin.patient, *origin.identity.split("\n"))), []
     )
     for issue in issues:
-        message = issue.message if is_discreet(issue.message, words) else f"found {issue.code}"
+        message = (
+            issue.message
+            if is_discreet(issue.message, words)
+            else f"found {issue.code}; read its words in {ISSUES} of the private folder"
+        )
         yield replace(issue, message=message, source="")

@@ -7,7 +7,7 @@ one of another study or series, and one older than the prediction are none.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -15,10 +15,10 @@ from pydicom.dataset import Dataset
 from client.corrections.predictions import Predicted
 from client.data.checks import Grade, Issue, Subject
 from client.dicom.reading import read_header
-from client.dicom.region_issues import FILE
 from client.dicom.series import Instance, Series
 from protocol.errors import CaseError
 
+OBJECT = "edited object"
 DATES = {"seg": "Content", "rtstruct": "StructureSet"}
 DIGITS_OF_A_SECOND = 14
 
@@ -71,7 +71,7 @@ def _match_one(series: Series, instance: Instance, predictions: Sequence[Predict
     of_study = [each for each in predictions if each.study_uid == instance.study_uid]
     if not of_study:
         step = "predict that study first, or give the folder of its prediction"
-        return _tell("correction-study", "", instance, "contours of another study", "of a predicted one", step)
+        return _tell("correction-study", "", instance, "contours of another study", "those of a predicted one", step)
     fitting = [each for each in of_study if _is_drawn_on(instance, each)]
     if not fitting:
         step = "draw it on the series that was predicted, or predict the series that it was drawn on"
@@ -109,10 +109,12 @@ def _read_facts(series: Series, instance: Instance, predicted: Predicted) -> Mat
     made = _made(predicted)
     own = instance.sop_uid in predicted.sop_uids
     if drawn and drawn < made and not own:
-        step = "nothing to do if it was drawn without the prediction: convert it as a contour of its own"
-        return _tell(
-            "correction-older", predicted.case, instance, "contours older than the prediction", "newer ones", step
+        step = (
+            "nothing to do if it was drawn without the prediction, as contours that `convert` reads; if it is an edit "
+            "of the prediction, set the workstation's clock and save it again"
         )
+        found = "contours older than the prediction"
+        return _tell("correction-older", predicted.case, instance, found, "newer ones", step, "warning")
     return Matched(predicted, Edited(series, instance, drawn, by, own))
 
 
@@ -148,5 +150,6 @@ def _tell(
     grade: Grade = "error",
     source: str = "",
 ) -> Issue:
-    subject = Subject("", case, Path(case))
-    return subject.issue(code, FILE, found, expected, step, grade=grade, source=source or str(instance.path))
+    """An issue about an object, which is no file of a case; its source says which."""
+    told = Subject("", case, Path()).issue(code, OBJECT, found, expected, step, grade=grade)
+    return replace(told, file="", source=source or str(instance.path))

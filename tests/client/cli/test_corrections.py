@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from pydicom.uid import generate_uid
 from typer.testing import CliRunner
 
 from client.cli.app import app
@@ -55,12 +56,25 @@ def test_json_has_the_figures_and_no_source(study: Corrected) -> None:
 
 
 def test_an_object_that_is_refused_is_exit_code_1(study: Corrected) -> None:
-    study.edit(shift, ContentDate="19990101")
+    path = study.edit(shift, StudyInstanceUID=generate_uid())
     found = run(study)
     assert found.exit_code == 1
-    assert "error correction-older: 1" in found.stdout.splitlines()
+    assert "error correction-study: 1" in found.stdout.splitlines()
     assert "1 error, 0 warnings, 0 notes" in found.stdout.splitlines()
     assert "0 of 0 correction(s) taken" in found.stdout
+    assert str(study.edited) not in found.output
+    kept = study.private.path / "corrections-issues.json"
+    assert f"which object each finding is about, and where it lies: {kept}" in found.stdout
+    assert [(one["code"], one["source"]) for one in json.loads(kept.read_text())] == [("correction-study", str(path))]
+
+
+def test_contours_of_the_clinic_in_the_same_place_are_no_failure(study: Corrected) -> None:
+    """A PACS has both: those that `convert` read, drawn before the prediction, and the edited ones."""
+    study.edit(shift, ContentDate="19990101", name="of the clinic")
+    study.edit(shift)
+    found = run(study)
+    assert (found.exit_code, "warning correction-older: 1" in found.stdout.splitlines()) == (0, True)
+    assert "1 of 1 correction(s) taken as labels" in found.stdout
 
 
 def test_a_folder_that_is_no_prediction_says_so(study: Corrected, tmp_path: Path) -> None:

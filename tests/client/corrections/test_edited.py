@@ -13,11 +13,16 @@ from client.dicom.index import index_source
 from tests.support.corrected_study import Corrected, shift
 
 
-def matched(study: Corrected, folder: Path | None = None) -> tuple[tuple[Matched, ...], list[tuple[str, str]]]:
-    """What corrects something, and code and grade of what is told."""
+def match_all(study: Corrected, folder: Path | None = None) -> tuple[tuple[Matched, ...], tuple[Issue, ...]]:
+    """What corrects something, and all that is told."""
     series, _ = index_source(folder or study.edited, study.private.unpacked, progress=lambda _: None)
     predictions, _ = find_predictions(study.predictions)
-    found, issues = match([each for each in series if each.kind in {"seg", "rtstruct"}], predictions)
+    return match([each for each in series if each.kind in {"seg", "rtstruct"}], predictions)
+
+
+def matched(study: Corrected, folder: Path | None = None) -> tuple[tuple[Matched, ...], list[tuple[str, str]]]:
+    """What corrects something, and code and grade of what is told."""
+    found, issues = match_all(study, folder)
     return found, [codes(issue) for issue in issues]
 
 
@@ -50,15 +55,26 @@ def test_an_edited_object_goes_before_the_prediction_and_the_newest_before_all(s
 
 
 @pytest.mark.parametrize(
-    ("tags", "code"),
+    ("tags", "code", "grade", "begins"),
     [
-        ({"StudyInstanceUID": generate_uid()}, "correction-study"),
-        ({"ContentDate": "19990101"}, "correction-older"),
+        ({"StudyInstanceUID": generate_uid()}, "correction-study", "error", "edited object: found contours of another"),
+        (
+            {"ContentDate": "19990101"},
+            "correction-older",
+            "warning",
+            "case '{case}': edited object: found contours older",
+        ),
     ],
 )
-def test_what_corrects_no_prediction_is_named(study: Corrected, tags: dict[str, str], code: str) -> None:
-    study.edit(shift, **tags)
-    assert matched(study) == ((), [(code, "error")])
+def test_what_corrects_no_prediction_is_named(
+    study: Corrected, tags: dict[str, str], code: str, grade: str, begins: str
+) -> None:
+    path = study.edit(shift, **tags)
+    found, (issue,) = match_all(study)
+    assert (found, issue.code, issue.grade) == ((), code, grade)
+    assert issue.message.startswith(begins.format(case=study.case))
+    assert "gtv.nii.gz" not in issue.message
+    assert (issue.file, issue.source) == ("", str(path))
 
 
 def test_contours_of_another_series_of_the_study_are_named(study: Corrected) -> None:
