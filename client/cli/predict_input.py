@@ -99,11 +99,11 @@ def find_scans(
     if where.study_uids and where.server is not None:
         pulled = open_private(private).path / PULLED
         fetch_studies(where.server, where.study_uids, pulled)
-        return _studies([pulled / uid for uid in where.study_uids], private, "dicom", choices)
+        return _studies([pulled / uid for uid in where.study_uids], private, "dicom", choices, wanted)
     if where.source is not None:
-        return _studies([where.source], private, layout, choices)
+        return _studies([where.source], private, layout, choices, wanted)
     if where.data is None:
-        return [scan_of_files(where.ct, where.pet)]
+        return [scan_of_files(where.ct, where.pet, wanted)]
     with show_cases() as progress:
         manifest = scan_folder(where.data, wanted, bank.settings.labels, progress=progress)
     for issue in manifest.all_issues:
@@ -120,7 +120,9 @@ def _named(private: Path) -> Mapping[str, Origin]:
         return {}
 
 
-def _studies(sources: Sequence[Path], private: Path, layout: Layout | None, choices: Choices) -> list["FoundScan"]:
+def _studies(
+    sources: Sequence[Path], private: Path, layout: Layout | None, choices: Choices, wanted: ModalitySetting | None
+) -> list["FoundScan"]:
     from client.convert.layouts import recognize_layout
     from client.convert.planning import find_cases
     from client.predict.scans import scans_of_studies
@@ -131,7 +133,7 @@ def _studies(sources: Sequence[Path], private: Path, layout: Layout | None, choi
         found = find_cases(source, layout or recognize_layout(source)[0], choices, folder, lambda _seen: None)
         for issue in found.issues:
             typer.echo(issue.message, err=True)
-        scans |= {scan.case: scan for scan in scans_of_studies(found.cases, folder)}
+        scans |= {scan.case: scan for scan in scans_of_studies(found.cases, folder, wanted)}
     if not scans:
         places = ", ".join(map(str, sources))
         raise CaseError(f"source {places} has no study with a CT or a PET; see the messages above, or correct the path")

@@ -14,17 +14,24 @@ from client.data.volume import Volume, read_volume
 from client.dicom.reading import read_header
 from client.predict.case_sources import Origins, find_source
 from client.predict.contract import FoundScan, Scan
+from client.predict.lost_images import leave_out_lost
 from protocol.errors import CaseError
+from protocol.modalities import ModalitySetting
 
 CONTOUR = "gtv.nii.gz"
 """The file that issues about contours are about; none is looked at here."""
 
 
-def scans_of_studies(found: Iterable[FoundCase], private: PrivateFolder) -> Iterator[FoundScan]:
-    """The studies that `convert` would make cases of, under the ids that it would give them with the same key."""
+def scans_of_studies(
+    found: Iterable[FoundCase], private: PrivateFolder, wanted: ModalitySetting | None = None
+) -> Iterator[FoundScan]:
+    """The studies that `convert` would make cases of, under the ids that it would give them with the same key.
+
+    `wanted`: the setting to predict under; an image that it does not name may be unusable.
+    """
     for study in found:
         case = private.case_id(study.identity)
-        yield FoundScan(case, partial(_read_study, study, case))
+        yield FoundScan(case, partial(_read_study, study, case, wanted))
 
 
 def scans_of_cases(cases: Iterable[Case], named: Mapping[str, Origin]) -> Iterator[FoundScan]:
@@ -34,7 +41,7 @@ def scans_of_cases(cases: Iterable[Case], named: Mapping[str, Origin]) -> Iterat
         yield FoundScan(case.name, partial(_read_case, case, origins))
 
 
-def scan_of_files(ct: Path | None, pet: Path | None) -> FoundScan:
+def scan_of_files(ct: Path | None, pet: Path | None, wanted: ModalitySetting | None = None) -> FoundScan:
     """A scan of image files, CT in HU and PET in SUV by body weight; named by the folder that they lie in.
 
     Raises:
@@ -42,12 +49,13 @@ def scan_of_files(ct: Path | None, pet: Path | None) -> FoundScan:
     """
     if (given := ct or pet) is None:
         raise CaseError("neither a CT nor a PET was given; name one file at least")
-    return FoundScan(given.resolve().parent.name, partial(_read_files, given.resolve().parent.name, ct, pet))
+    case = given.resolve().parent.name
+    return FoundScan(case, partial(_read_files, case, ct, pet, wanted))
 
 
-def _read_study(study: FoundCase, case: str) -> Scan:
+def _read_study(study: FoundCase, case: str, wanted: ModalitySetting | None) -> Scan:
     read = study.read(case)
-    return Scan(
+    scan = Scan(
         case,
         read.ct,
         read.pet,
@@ -57,6 +65,7 @@ def _read_study(study: FoundCase, case: str) -> Scan:
         origins=read.origins,
         issues=tuple(issue for issue in (*study.issues, *read.issues) if issue.file != CONTOUR),
     )
+    return leave_out_lost(scan, study.modalities or tuple(scan.images), wanted)
 
 
 def _headers(read: ReadCase, name: str) -> list[Dataset]:
@@ -91,9 +100,10 @@ def _read_image(case: Case, name: str) -> Volume | None:
     return next((read_volume(path, QUANTITIES[key]) for key, path in case.paths.items() if key == name), None)
 
 
-def _read_files(case: str, ct: Path | None, pet: Path | None) -> Scan:
-    return Scan(
+def _read_files(case: str, ct: Path | None, pet: Path | None, wanted: ModalitySetting | None) -> Scan:
+    scan = Scan(
         case,
         ct=None if ct is None else read_volume(ct, "ct_hu"),
         pet=None if pet is None else read_volume(pet, "pet_suv"),
     )
+    return leave_out_lost(scan, tuple(scan.images), wanted)
