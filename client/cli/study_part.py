@@ -131,5 +131,8 @@ def read_study_part(path: Path) -> StudyPart:
         raise StudyError(f"study file {path} is not valid TOML: {error}") from error
     except ValidationError as error:
         found = "\n  ".join(findings(error, "study"))
-        raise StudyError(f"study file {path} has {error.error_count()} problem(s):\n  {found}") from error
+        raise StudyError(
+            f"study file {path} has {error.error_count()} problem(s):\n  {found}\n"
+            "correct these keys as docs/study.md says, or take the file that the coordinator gave"
+        ) from error
     return part

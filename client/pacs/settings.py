@@ -32,6 +32,10 @@ from protocol.errors import PacsError
 from protocol.messages.settings import findings
 
 OPEN_TO_OTHERS = 0o077
+EXPECTED = (
+    'expected one table [pacs]: kind = "dicomweb" with url, or kind = "dimse" with host, port, title and our_title; '
+    "docs/pacs.md has the other keys of each kind; correct the file and run it again"
+)
 TITLE = re.compile(r"[ -\[\]-~]{1,16}")
 
 
@@ -149,7 +153,7 @@ def read_server(path: Path) -> Server:
         raise PacsError(f"server file {path} is not valid TOML; put text between quotes, one key a line") from None
     except ValidationError as error:
         problems = "\n  ".join(findings(error, "pacs"))
-        raise PacsError(f"server file {path} has {error.error_count()} problem(s):\n  {problems}") from None
+        raise PacsError(f"server file {path} has {error.error_count()} problem(s):\n  {problems}\n{EXPECTED}") from None
     return _beside(path, found)
 
 

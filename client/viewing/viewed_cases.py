@@ -50,7 +50,8 @@ def view_cases(cases: Sequence[Case], predictions: Path | None) -> tuple[ViewedC
         remarks = "; ".join(sorted({case.remark for case in shown}))
         raise CaseError(
             f"{predictions} holds a prediction of none of the {len(shown)} case(s): {remarks}; expected "
-            f"<folder>/<case>/{PREDICTION}"
+            f"<folder>/<case>/{PREDICTION}; predict with --data, or with --private and the private folder of the "
+            "conversion, so that predictions have the ids of its cases"
         )
     return shown
 

@@ -49,6 +49,11 @@ def test_what_concerns_the_data_must_be_right(tmp_path: Path, text: str, told: s
         read_study_part(write(tmp_path, text))
 
 
+def test_a_key_of_another_kind_is_told_with_where_keys_are_described(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"2 problem\(s\):\n(.*\n)+correct these keys as docs/study.md says"):
+        read_study_part(write(tmp_path, "[model]\nname = 3\n"))
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"none\.toml cannot be read"):
         read_study_part(tmp_path / "none.toml")

@@ -111,3 +111,12 @@ def test_what_is_refused_before_it_is_explained_shows_no_value_either() -> None:
     with pytest.raises(ValidationError) as refused:
         DicomwebServer.model_validate({"kind": "dicomweb", "url": "x", "username": "u", "token": SECRET})
     assert SECRET not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text", ['[dicomweb]\nurl = "https://pacs.example"\n', "", '[pacs]\nkind = "web"\n', "pacs = 1\n"]
+)
+def test_a_file_of_another_shape_is_told_which_tables_and_keys_are_expected(tmp_path: Path, text: str) -> None:
+    said = refusal(write(tmp_path / "pacs.toml", text))
+    for word in ("[pacs]", 'kind = "dicomweb" with url', 'kind = "dimse" with host', "docs/pacs.md"):
+        assert word in said
