@@ -26,6 +26,7 @@ PIECE = re.compile(r"\d+|[^\W\d_]+")
 HUMP = re.compile(r"(?<=[a-zß-öø-ÿ])(?=[A-ZÀ-ÖØ-Þ])")
 QUOTED = re.compile(r"'[^']*'")
 CASE_ID = re.compile(r"'?\bcase-[a-z2-7]{12}\b'?")
+TAG = re.compile(r"\([0-9a-f]{4},[0-9a-f]{4}\)", re.IGNORECASE)
 UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 UMLAUTS = {ord("ä"): "ae", ord("ö"): "oe", ord("ü"): "ue", ord("å"): "aa", ord("ø"): "oe", ord("æ"): "ae"}
 BIRTH_DATE = re.compile(r"(?P<century>19|20)(?P<year>\d\d)(?P<month>\d\d)(?P<day>\d\d)")
@@ -71,8 +72,9 @@ def is_discreet(text: str, words: Sequence[str]) -> bool:
     """Whether a message holds neither a UID or date nor any of the words."""
     if _is_dated(text) or any(word in text for word in words if "/" in word):
         return False
-    text = CASE_ID.sub(" ", text)
-    foreign = " ".join(word for word in WORD.findall(QUOTED.sub(" ", text)) if not _is_own(word))
+    text = TAG.sub(" ", CASE_ID.sub(" ", text))
+    written = [part for word in WORD.findall(QUOTED.sub(" ", text)) for part in HUMP.split(word)]
+    foreign = " ".join(word for word in written if not _is_own(word))
     return not _names(" ".join((*QUOTED.findall(text), foreign)), words)
 
 
@@ -89,7 +91,7 @@ def _names(text: str, words: Sequence[str]) -> bool:
     """Whether a text has one of the words: as a word of its own, or inside of one if it is long or has no spaces."""
     own = {form for word in _written(text) for form in _forms(word)}
     joined = " ".join(own)
-    return any(
+    return bool(own) and any(
         word in own or ((len(word) >= SHORTEST_PART or UNSPACED.search(word)) and word in joined) for word in words
     )
 

@@ -91,9 +91,12 @@ def test_figures_and_names_of_contours_are_kept(text: str) -> None:
     assert is_discreet(text, WORDS)
 
 
-@pytest.mark.parametrize("name", ["Slice^Case", "Weight^Dose", "Li^Price", "Center^Pet"])
+@pytest.mark.parametrize("name", ["Slice^Case", "Weight^Dose", "Li^Price", "Center^Pet", "Total^Patient", "1030"])
 def test_a_name_that_is_a_word_of_our_sentences_costs_no_message(name: str) -> None:
-    text = "case 'case-abcdefghij23': pet.nii.gz: found no weight and dose of slices, expected 12; give the dose"
+    text = (
+        "case 'case-abcdefghij23': pet.nii.gz: found no PatientWeight (0010,1030) of slices, expected 12; give "
+        "the weight and the RadionuclideTotalDose"
+    )
     assert is_discreet(text, private_words([name, "12"], []))
 
 

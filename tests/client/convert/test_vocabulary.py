@@ -30,4 +30,4 @@ def _sentences(file: Path) -> Iterator[str]:
     documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents:
-            yield from [node.value] if " " in node.value else []
+            yield from [node.value] if " " in node.value else re.findall(r"[A-Z][a-z]+", node.value)
