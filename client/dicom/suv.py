@@ -10,10 +10,11 @@ A(t) what is left of the dose at the moment t that c refers to (`decay`). Units 
            creator "Philips PET Private Group"). Counts without either cannot become SUV.
     GML    SUV already, of the type in SUV Type (0054,1006), body weight where that is absent; CM2ML by body surface.
 
-All others are refused by name, and so is a PET that was not corrected for attenuation. What is missing is an issue that
-names its tag; nothing is assumed. Sources: DICOM PS3.3 C.8.9.1; the vendor-neutral pseudo-code of the Quantitative
-Imaging Biomarkers Alliance (QIBA wiki, "Standardized Uptake Value (SUV)"); Boellaard et al., Eur. J. Nucl. Med. Mol.
-Imaging 42 (2015) 328. The dose is taken as it is in the header: a residual in the syringe is not subtracted.
+All others are refused by name, and so are an enhanced multi-frame PET, which has no Units, and a PET that was not
+corrected for attenuation. What is missing is an issue that names its tag; nothing is assumed. Sources: DICOM PS3.3
+C.8.9.1; the vendor-neutral pseudo-code of the Quantitative Imaging Biomarkers Alliance (QIBA wiki, "Standardized Uptake
+Value (SUV)"); Boellaard et al., Eur. J. Nucl. Med. Mol. Imaging 42 (2015) 328. The dose is taken as it is in the
+header: a residual in the syringe is not subtracted.
 """
 
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from client.data.volume import Volume
 from client.dicom.body import read_measure
 from client.dicom.decay import doses_bq
 from client.dicom.findings import RefusedSeriesError
+from client.dicom.frames import items
 from client.dicom.image_series import read_stored_pet
 from client.dicom.injection import read_dose_bq, read_injection
 from client.dicom.numbers import PET, name
@@ -98,9 +100,9 @@ def suv_scale(
     units = _text(headers[0], "Units")
     if declared_suv and units not in {"GML", "CM2ML"}:
         return _declare(headers, kind, units, subject)
-    uncorrected = _attenuation_issues(headers[0], subject)
-    if uncorrected:
-        return None, uncorrected
+    barred = _enhanced_issues(headers[0], units, subject) or _attenuation_issues(headers[0], subject)
+    if barred:
+        return None, barred
     if units in {"GML", "CM2ML"}:
         return _keep(headers, kind, units, subject)
     if units == "BQML":
@@ -215,6 +217,15 @@ def _formula_issues(stored: str, subject: Subject) -> tuple[Issue, ...]:
     found = f"{name('SUVType')} '{stored}', lean body mass by James' formula"
     step = "all centers of a study should use one formula"
     return (subject.issue("pet-suv-type", PET, found, "LBMJANMA", step, grade="warning"),)
+
+
+def _enhanced_issues(header: Dataset, units: str, subject: Subject) -> tuple[Issue, ...]:
+    """An enhanced PET has neither Units nor, at their usual places, dose and times: they lie in functional groups."""
+    if units or not items(header, "PerFrameFunctionalGroupsSequence"):
+        return ()
+    found = f"an enhanced multi-frame PET, whose quantity is given by RealWorldValueMapping instead of {name('Units')}"
+    step = "export the PET as single images, or declare its values as SUV if they are"
+    return (subject.issue("pet-enhanced", PET, found, "a PET of single images, which says its units", step),)
 
 
 def _unit_issue(units: str, subject: Subject) -> Issue:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as DicomSequence
 
 from client.data.checks import Issue
 from client.data.conversion import PetValues, SuvKind
@@ -51,6 +52,14 @@ def philips(offset: int, value: object, **tags: object) -> Dataset:
     vr = "UN" if isinstance(value, bytes) else "DS"
     header.private_block(0x7053, "Philips PET Private Group", create=True).add_new(offset, vr, value)
     return header
+
+
+def test_an_enhanced_pet_without_units_is_refused_as_such() -> None:
+    frames = DicomSequence([Dataset()])
+    (issue,) = refusal(Units=None, CorrectedImage=None, PerFrameFunctionalGroupsSequence=frames)
+    assert issue.code == "pet-enhanced"
+    assert "an enhanced multi-frame PET, whose quantity is given by RealWorldValueMapping" in issue.message
+    assert scale(pet_header(Units=None, PerFrameFunctionalGroupsSequence=frames), declared_suv=True).factors == (1.0,)
 
 
 def test_activity_corrected_to_the_start_of_the_scan() -> None:
