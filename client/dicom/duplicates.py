@@ -1,9 +1,10 @@
 """One object may lie in an archive several times: copies that say the same of the patient's body are one.
 
 An archive sends objects again when a name or a number of a request was corrected, under the UIDs they had. Of such
-copies the newest is kept (by InstanceCreationDate and -Time, then by path) and the elements that differ are told. Where
-copies differ in pixels, geometry, rescale, what a PET's values mean or what was drawn, or belong to other patients or
-series, nobody can tell which is right: the series is left out.
+copies the newest is kept (by InstanceCreationDate and -Time, then by path) and the elements that differ are told.
+Pixels are compared as they decode, so copies in two transfer syntaxes are equal; of an original and a copy that was
+compressed with loss the original is kept. Where copies differ in pixels, geometry, rescale, what a PET's values mean or
+what was drawn, or belong to other patients or series, nobody can tell which is right: the series is left out.
 """
 
 from collections import defaultdict
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
@@ -19,9 +21,10 @@ from pydicom.tag import BaseTag, Tag
 from client.data.checks import Issue
 from client.dicom import pet_keywords
 from client.dicom.findings import UnreadableFileError, find_in_archive
+from client.dicom.pixels import stored_frames
 from client.dicom.reading import read_elements, read_object
 from client.dicom.series import Instance
-from client.dicom.slices import PET_KEYWORDS
+from client.dicom.slices import PET_KEYWORDS, is_lossy
 
 DRAWN_KEYWORDS: Final = (
     "StructureSetROISequence",
@@ -31,7 +34,8 @@ DRAWN_KEYWORDS: Final = (
     "MaximumFractionalValue",
     "Manufacturer",
 )
-MATTERS: Final = frozenset(map(Tag, (*PET_KEYWORDS, *DRAWN_KEYWORDS, "PixelData")))
+PIXELS, LOSSY = Tag("PixelData"), Tag("LossyImageCompression")
+MATTERS: Final = frozenset((*map(Tag, (*PET_KEYWORDS, *DRAWN_KEYWORDS)), PIXELS)) - {LOSSY}
 CREATED: Final = ("InstanceCreationDate", "InstanceCreationTime")
 NAMED = 4
 
@@ -43,15 +47,17 @@ def keep_one_each(instances: Iterable[Instance]) -> tuple[list[Instance], list[I
         by_uid[instance.sop_uid].append(instance)
     differing = {uid: _differing(copies) for uid, copies in by_uid.items()}
     unequal = {uid: by_uid[uid] for uid, tags in differing.items() if tags is None}
-    reworded = {uid: tags for uid, tags in differing.items() if tags}
+    lossy = {uid: by_uid[uid] for uid, tags in differing.items() if tags and LOSSY in tags}
+    reworded = {uid: tags for uid, tags in differing.items() if tags and uid not in lossy}
     spoilt = {copy.series_uid for copies in unequal.values() for copy in copies}
     kept = [
-        _newest(copies) if uid in reworded else copies[0]
+        _newest(_originals(copies) if uid in lossy else copies) if differing[uid] else copies[0]
         for uid, copies in by_uid.items()
         if copies[0].series_uid not in spoilt
     ]
     repeated = sum(len(copies) - 1 for uid, copies in by_uid.items() if not differing[uid] and uid not in unequal)
-    return kept, [*_tell_repeated(repeated), *_tell_reworded(reworded, by_uid), *_tell_unequal(unequal)]
+    told = (*_tell_repeated(repeated), *_tell_lossy(lossy), *_tell_reworded(reworded, by_uid), *_tell_unequal(unequal))
+    return kept, list(told)
 
 
 def _differing(copies: Sequence[Instance]) -> frozenset[BaseTag] | None:
@@ -68,7 +74,9 @@ def _differing(copies: Sequence[Instance]) -> frozenset[BaseTag] | None:
 
 
 def _compare(one: Path, other: Path) -> frozenset[BaseTag]:
-    """The elements in which two files differ.
+    """The elements in which two files differ; pixels that were encoded in another way do not.
+
+    Of two of which one was compressed with loss LossyImageCompression differs in place of the pixels.
 
     Raises:
         OSError, UnreadableFileError: one of them cannot be read.
@@ -77,11 +85,22 @@ def _compare(one: Path, other: Path) -> frozenset[BaseTag]:
         return frozenset()
     first, second = read_object(one), read_object(other)
     tags = {*first.keys(), *second.keys()}
-    return frozenset(tag for tag in tags if _value(first, tag) != _value(second, tag))
+    differing = frozenset(tag for tag in tags if _value(first, tag) != _value(second, tag))
+    if PIXELS not in differing:
+        return differing
+    if is_lossy(first) != is_lossy(second):
+        return (differing - {PIXELS}) | {LOSSY}
+    same = np.array_equal(stored_frames(first, one), stored_frames(second, other))
+    return differing - {PIXELS} if same else differing
 
 
 def _value(data: Dataset, tag: BaseTag) -> object:
     return data[tag].value if tag in data else None
+
+
+def _originals(copies: Sequence[Instance]) -> list[Instance]:
+    """Those that were not compressed with loss."""
+    return [copy for copy in copies if not is_lossy(read_object(copy.path))]
 
 
 def _newest(copies: Sequence[Instance]) -> Instance:
@@ -101,6 +120,14 @@ def _tell_repeated(count: int) -> list[Issue]:
     return [find_in_archive("repeated", found, "each object once", "nothing to do", grade="note")]
 
 
+def _tell_lossy(lossy: Mapping[str, Sequence[Instance]]) -> list[Issue]:
+    if not lossy:
+        return []
+    found = f"{len(lossy)} object(s) both as acquired and compressed with loss"
+    step = "nothing to do: those as acquired were taken"
+    return [find_in_archive("copies-lossy", found, "each object once", step, grade="note")]
+
+
 def _tell_reworded(reworded: Mapping[str, frozenset[BaseTag]], by_uid: Mapping[str, Sequence[Instance]]) -> list[Issue]:
     """One warning for all of them, with the first of the elements that differ."""
     if not reworded:
@@ -114,14 +141,19 @@ def _tell_reworded(reworded: Mapping[str, frozenset[BaseTag]], by_uid: Mapping[s
 
 
 def _tell_unequal(unequal: Mapping[str, Sequence[Instance]]) -> list[Issue]:
-    step = "remove the wrong one; the series is left out until then"
+    """One error for each series, with the number of its objects and the copies of the first."""
+    by_series: dict[str, list[str]] = defaultdict(list)
+    for uid, copies in unequal.items():
+        by_series[copies[0].series_uid].append(uid)
+    expected = "copies with the same pixels, places, quantities and regions"
+    step = "remove the wrong ones; the series is left out until then"
     return [
         find_in_archive(
             "copies-differ",
-            f"{len(copies)} objects with one UID that differ",
-            "copies with the same pixels, places, quantities and regions",
+            f"{len(uids)} object(s) of a series in copies that differ",
+            expected,
             step,
-            source=f"{uid}: {', '.join(str(copy.path) for copy in copies)}",
+            source="; ".join(f"{uid}: {', '.join(str(copy.path) for copy in unequal[uid])}" for uid in uids[:NAMED]),
         )
-        for uid, copies in unequal.items()
+        for uids in by_series.values()
     ]

@@ -132,7 +132,7 @@ def _judge(
     if len({tuple(header.get(keyword) for keyword in pixels.FORMAT) for header in headers}) > 1:
         found, expected = "slices whose pixels are stored in different formats", "one for the series"
         issues.append(subject.issue("formats-differ", found, expected, "check the images", grade="warning"))
-    lossy = sum(_is_lossy(header) for header in headers)
+    lossy = sum(is_lossy(header) for header in headers)
     if lossy:
         found = f"{lossy} of {len(headers)} slices that were compressed with loss"
         step = "export the original images if there are any"
@@ -140,7 +140,8 @@ def _judge(
     return issues
 
 
-def _is_lossy(header: Dataset) -> bool:
+def is_lossy(header: Dataset) -> bool:
+    """Whether an image says, or its transfer syntax means, that it was compressed with loss."""
     syntax = header.file_meta.get("TransferSyntaxUID", "")
     return header.get("LossyImageCompression") == LOSSY or syntax in pixels.LOSSY
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.uid import RLELossless
 
 from client.dicom.duplicates import keep_one_each
 from client.dicom.objects import read_instance
@@ -74,6 +75,51 @@ def test_unequal_copies_keep_their_series_out(images: list[Path], tags: dict[str
     assert kept == []
     assert (issue.code, issue.grade) == ("copies-differ", "error")
     assert str(copied) in issue.source
+
+
+def in_rle(image: Path, **tags: object) -> Path:
+    copied = copy_of(image, **tags)
+    data = dcmread(copied)
+    data.compress(RLELossless, generate_instance_uid=False)
+    data.save_as(copied)
+    return copied
+
+
+def test_a_copy_in_another_transfer_syntax_is_equal(images: list[Path]) -> None:
+    copied = in_rle(images[0])
+    assert dcmread(copied).PixelData != dcmread(images[0]).PixelData
+    kept, (issue,) = keep_one_each([read_instance(path) for path in [*images, copied]])
+    assert [instance.path for instance in kept] == images
+    assert (issue.code, issue.grade) == ("repeated", "note")
+
+
+def test_a_copy_in_another_transfer_syntax_with_other_pixels_is_not_equal(images: list[Path]) -> None:
+    copied = in_rle(images[0], PixelData=bytes(48))
+    kept, (issue,) = keep_one_each([read_instance(path) for path in [*images, copied]])
+    assert (kept, issue.code) == ([], "copies-differ")
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_of_an_original_and_a_copy_that_lost_values_the_original_is_kept(images: list[Path], backwards: bool) -> None:
+    copied = copy_of(images[0], PixelData=bytes(48), LossyImageCompression="01", InstanceCreationDate="20990101")
+    found = [read_instance(path) for path in (images[0], copied)]
+    kept, (issue,) = keep_one_each(found[::-1] if backwards else found)
+    assert [instance.path for instance in kept] == [images[0]]
+    assert (issue.code, issue.grade) == ("copies-lossy", "note")
+
+
+def test_a_copy_that_lost_values_and_lies_elsewhere_is_not_equal(images: list[Path]) -> None:
+    tags = {"PixelData": bytes(48), "LossyImageCompression": "01", "RescaleSlope": 2}
+    kept, (issue,) = keep_one_each([read_instance(path) for path in (images[0], copy_of(images[0], **tags))])
+    assert (kept, issue.code) == ([], "copies-differ")
+
+
+def test_a_series_with_many_copies_that_differ_is_one_error(images: list[Path]) -> None:
+    copies = [copy_of(image, RescaleSlope=2).rename(image.with_suffix(".copy")) for image in images]
+    kept, (issue,) = keep_one_each([read_instance(path) for path in [*images, *copies]])
+    assert kept == []
+    assert "found 3 object(s) of a series in copies that differ" in issue.message
+    assert str(copies[0]) in issue.source
 
 
 def test_structure_sets_with_one_uid_and_other_contours_keep_their_series_out(images: list[Path]) -> None:
