@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
-from client.cli.finding_view import count_grades, few_counts
+from client.cli.finding_view import NOTHING, count_grades, few_counts, open_console
 from client.cli.interruption import StopNote, note_stop
 from client.cli.predict_input import Where, find_scans, open_predictor
 from client.cli.predict_pacs import store_results
@@ -129,8 +130,8 @@ def report(outcomes: "Sequence[Outcome]", unsent: Sequence[str], *, as_json: boo
         return
     for problem in unsent:
         typer.echo(f"not stored: {problem}", err=True)
-    for outcome in outcomes:
-        typer.echo(summary_of(outcome))
+    if outcomes:
+        open_console().print(summary_table(outcomes))
     made = [outcome for outcome in outcomes if outcome.record is not None]
     typer.echo(f"{len(made)} of {len(outcomes)} scan(s) predicted; {RESEARCH}")
 
@@ -144,16 +145,28 @@ def describe(outcome: "Outcome") -> dict[str, Any]:
     return {"case": outcome.case, "folder": str(outcome.folder), **told}
 
 
-def summary_of(outcome: "Outcome") -> str:
-    """A line of what was found in a scan, or that it failed."""
-    record = outcome.record
+def summary_table(outcomes: "Sequence[Outcome]") -> Table:
+    """A row for each scan: what was found in it, or that it failed; a column for what at least one of them has."""
+    records = [outcome.record for outcome in outcomes if outcome.record is not None]
+    figures = [name for name in SHOWN if any(name in (record["figures"] or {}) for record in records)]
+    tasks = list(dict.fromkeys(task for record in records for task in record["answers"]))
+    table = Table("case", "state", "modalities", *(SHOWN[name] for name in figures), *tasks, "findings")
+    for column in table.columns:
+        column.overflow = "fold"
+    for outcome in outcomes:
+        table.add_row(outcome.case, *_cells(outcome.record, figures, tasks))
+    return table
+
+
+def _cells(record: dict[str, Any] | None, figures: Sequence[str], tasks: Sequence[str]) -> Iterator[str]:
     if record is None:
-        return f"{outcome.case}: not predicted"
-    figures = record["figures"] or {}
-    found = [f"{label} {_show(figures[name])}" for name, label in SHOWN.items() if name in figures]
-    found += [f"{task} {json.dumps(answer)}" for task, answer in record["answers"].items()]
-    findings = few_counts(count_grades(issue["grade"] for issue in record["warnings"]))
-    return f"{outcome.case} {record['modalities']}: {', '.join(found)}; findings: {findings}"
+        yield from ("failed", *[NOTHING] * (2 + len(figures) + len(tasks)))
+        return
+    yield from ("predicted", record["modalities"])
+    found = record["figures"] or {}
+    yield from (_show(found[name]) if name in found else NOTHING for name in figures)
+    yield from (json.dumps(record["answers"][task]) if task in record["answers"] else NOTHING for task in tasks)
+    yield few_counts(count_grades(issue["grade"] for issue in record["warnings"]))
 
 
 def raise_unless_complete(outcomes: "Sequence[Outcome]", scans: int, unsent: Sequence[str], note: StopNote) -> None:

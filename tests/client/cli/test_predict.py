@@ -2,6 +2,7 @@
 
 import json
 import signal
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import pytest
 import typer
 from click.testing import Result
 from pydicom import dcmread
+from rich.console import Console
 from typer.testing import CliRunner
 
 from client.cli.app import app
 from client.cli.interruption import StopNote
-from client.cli.predict import raise_unless_complete, summary_of
+from client.cli.predict import raise_unless_complete, summary_table
 from client.convert.contract import Choices
 from client.convert.identities import open_private
 from client.convert.planning import find_cases
@@ -104,7 +106,8 @@ def test_a_scan_that_cannot_be_predicted_is_told_and_exits_with_1(bank: Path, ca
     found = run(tmp_path / "out", bank, "--data", cases, "--modalities", "ct+pet")
     assert found.exit_code == 1
     assert "case 'two' was not predicted: case 'two' has ct; model 'pemma-unetr-tiny' runs" in found.stderr
-    assert "two: not predicted" in found.stdout
+    (row,) = [line for line in found.stdout.splitlines() if "│ two " in line]
+    assert [cell.strip() for cell in row.strip("│").split("│")][1:3] == ["failed", "-"]
     assert "1 of 2 scan(s) predicted" in found.stdout
     assert (tmp_path / "out" / "one" / "prediction.json").exists()
 
@@ -141,9 +144,13 @@ def test_what_the_pacs_did_not_take_is_exit_code_1() -> None:
     assert ended.value.exit_code == 1
 
 
-def test_a_line_of_figures_has_units_and_says_what_is_undefined() -> None:
+def test_a_row_of_figures_has_units_and_says_what_is_undefined() -> None:
     figures = {"volume_ml": {"value": 1.5, "unit": "ml"}, "suv_max": {"value": None, "unit": "g/ml"}}
     record = {"modalities": "ct", "figures": figures, "answers": {"survival": {"risk": 1}}, "warnings": []}
-    assert summary_of(Outcome("a", Path("a"), record)) == (
-        'a ct: volume 1.50 ml, SUVmax undefined, survival {"risk": 1}; findings: -'
-    )
+    console = Console(file=StringIO(), width=200)
+    console.print(summary_table([Outcome("a", Path("a"), record), Outcome("b", Path("b"), error="no")]))
+    rows = [line.strip("│").split("│") for line in console.file.getvalue().splitlines() if "│" in line]  # type: ignore[attr-defined]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["a", "predicted", "ct", "1.50 ml", "undefined", '{"risk": 1}', "-"],
+        ["b", "failed", "-", "-", "-", "-", "-"],
+    ]
