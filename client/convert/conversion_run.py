@@ -50,7 +50,7 @@ class Summary:
 
     @property
     def complete(self) -> bool:
-        """Whether every case was converted with all images that its source has, and no error was found."""
+        """Whether every case was converted with all images and contours that its source has, and no error was found."""
         issues = (*self.issues, *(issue for outcome in self.outcomes for issue in outcome.record.issues))
         lacking = any(outcome.state == "failed" or outcome.lacking for outcome in self.outcomes)
         return not (self.stopped or lacking or any(issue.fatal for issue in issues))
