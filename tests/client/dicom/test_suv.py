@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 
@@ -275,6 +276,18 @@ def test_a_pet_without_weight_is_refused_with_its_series_as_the_source(tmp_path:
     with pytest.raises(RefusedSeriesError, match=r"no PatientWeight \(0010,1030\)") as refused:
         read_pet(series, SUBJECT)
     assert [issue.source for issue in refused.value.issues] == [series.uid]
+
+
+def test_the_factor_of_philips_is_read_from_the_files_of_a_series(tmp_path: Path) -> None:
+    series = made_pet(tmp_path, np.full((3, 4, 4), 1000.0))
+    for path in series.paths:
+        data = dcmread(path)
+        data.Units = "CNTS"
+        data.private_block(0x7053, "Philips PET Private Group", create=True).add_new(0x00, "DS", "0.5")
+        data.save_as(path)
+    volume, values, _ = read_pet(series, SUBJECT)
+    assert values.units == "CNTS"
+    assert volume.array_zyx == pytest.approx(500, rel=1e-3)
 
 
 def made_pet(folder: Path, activity: np.ndarray, weight_kg: float | None = 70.0) -> Series:
