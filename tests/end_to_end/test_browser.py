@@ -1,7 +1,5 @@
 """What people look at, in a real browser: our report, and MLflow's page of a center's run."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,53 +9,26 @@ from mlflow.tracking import MlflowClient
 
 from server.results.charts import LOSS, MARKS
 from server.study.directory import StudyDirectory
-from tests.support.mlflow_server import local_pages, missing
+from tests.support.chromium import keep, watched_page
+from tests.support.mlflow_server import local_pages
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
-# No call leaves this machine, whatever a page or the browser itself asks for.
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
 CURVE = ".js-plotly-plot .scatterlayer .trace"
 POINTS = f"Array.from(document.querySelectorAll('{CURVE}'), curve => curve.querySelectorAll('.points path').length)"
 
 
 @pytest.fixture(scope="module")
 def page() -> "Iterator[Page]":
-    """An empty page of a headless Chromium with a fresh profile."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        missing("Chromium", "apt-get install chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-        yield browser.new_page(viewport={"width": 1280, "height": 1600})
-        browser.close()
+    """An empty page that is as high as a report's first plots."""
+    with watched_page(height=1600) as (page, _):
+        yield page
 
 
-def keep(page: "Page", tmp_path: Path, name: str) -> None:
-    """A picture of the page, also in the folder CONCILIUM_SCREENSHOTS for people to look at."""
-    file = tmp_path / f"{name}.png"
-    page.screenshot(path=file, full_page=True)
-    assert file.stat().st_size > 10_000
-    if folder := os.environ.get("CONCILIUM_SCREENSHOTS"):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, folder)
-
-
-def test_the_report_draws_a_curve_for_each_center(page: "Page", finished: StudyDirectory, tmp_path: Path) -> None:
+def test_the_report_draws_a_curve_for_each_center(page: "Page", finished: StudyDirectory) -> None:
     """A line of each modality setting that the center has, and its loss; nothing is fetched from elsewhere."""
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -69,7 +40,7 @@ def test_the_report_draws_a_curve_for_each_center(page: "Page", finished: StudyD
         found = {name for name, mark in MARKS.items() if max(widths(curves(drawing, mark.colour)), default=0) > 50}
         assert found == scored
         assert max(widths(curves(drawing, LOSS))) > 50
-    keep(page, tmp_path, "report")
+    keep(page, "report")
     assert problems == []
 
 
@@ -85,7 +56,7 @@ def test_mlflow_draws_the_curves_of_a_center(page: "Page", finished: StudyDirect
         page.get_by_text("center-a (validation/dice/ct)").wait_for(timeout=60_000)
         page.locator(CURVE).nth(2).wait_for(state="attached", timeout=60_000)
         page.wait_for_function(f"() => Math.max(...{POINTS}) === 4")
-        keep(page, tmp_path, "mlflow-center-a")
+        keep(page, "mlflow-center-a")
     assert [point.step for point in client.get_metric_history(run.info.run_id, "validation/dice/ct")] == [1, 2, 3, 4]
 
 
