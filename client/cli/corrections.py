@@ -110,8 +110,9 @@ def _print(result: "Result", issues: tuple[Issue, ...], kept: Path) -> None:
     console = open_console()
     if result.outcomes:
         console.print(_table(result.outcomes))
-    counts = count_grades(issue.grade for issue in issues)
-    print_lines(console, (*issue_lines(issues), all_counts(counts)))
+    told = tuple(dict.fromkeys(issues))  # Without sources, those of one case in the same words are one to a reader.
+    counts = count_grades(issue.grade for issue in told)
+    print_lines(console, (*issue_lines(told), all_counts(counts)))
     if issues:
         typer.echo(f"which object each finding is about, and where it lies: {kept}")
     taken = sum(1 for outcome in result.outcomes if outcome.state == "taken")

@@ -45,8 +45,9 @@ class SegmentFile:
 
     @property
     def fractional(self) -> bool:
-        """Whether voxels are probabilities or occupancies, cut at one half here."""
-        return str(self.data.SegmentationType) == "FRACTIONAL"
+        """Whether voxels are probabilities or occupancies, cut at one half here; fractions of one are 0 or 1."""
+        largest = getattr(self.data, "MaximumFractionalValue", None)
+        return str(self.data.SegmentationType) == "FRACTIONAL" and largest != 1
 
 
 @dataclass(frozen=True, eq=False)

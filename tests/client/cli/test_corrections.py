@@ -69,8 +69,9 @@ def test_an_object_that_is_refused_is_exit_code_1(study: Corrected) -> None:
 
 
 def test_contours_of_the_clinic_in_the_same_place_are_no_failure(study: Corrected) -> None:
-    """A PACS has both: those that `convert` read, drawn before the prediction, and the edited ones."""
-    study.edit(shift, ContentDate="19990101", name="of the clinic")
+    """A PACS has both: those that `convert` read, drawn before the prediction, and the edited ones. One line a case."""
+    for name in ("first", "second"):
+        study.edit(shift, ContentDate="19990101", name=name)
     study.edit(shift)
     found = run(study)
     assert (found.exit_code, "warning correction-older: 1" in found.stdout.splitlines()) == (0, True)

@@ -79,6 +79,17 @@ def test_fractions_are_cut_at_one_half(tmp_path: Path, images: list[Path]) -> No
     assert np.array_equal(place_segments(file, [1], GRID).mask_zyx, TUMOUR)
 
 
+def test_fractions_of_at_most_one_are_a_mask_like_a_binary_one(tmp_path: Path, images: list[Path]) -> None:
+    """As `predict` writes them where the rows of a slice fill no whole bytes."""
+    path = write_segments(tmp_path / "s.dcm", images, {"Tumour": TUMOUR}, kind="FRACTIONAL")
+    data = dcmread(path)
+    data.PixelData, data.MaximumFractionalValue = bytes(min(byte, 1) for byte in data.PixelData), 1
+    data.save_as(path)
+    file = read_segments(path)
+    assert not file.fractional
+    assert np.array_equal(place_segments(file, [1], GRID).mask_zyx, TUMOUR)
+
+
 def test_a_grid_that_is_stored_from_the_other_end_gets_the_same_voxels(tmp_path: Path, images: list[Path]) -> None:
     file = read_segments(write_segments(tmp_path / "s.dcm", images, {"Tumour": TUMOUR}))
     flipped = Grid(SHAPE, GRID.spacing_zyx_mm, (-13.5, -30.0, 15.0), (-1.0, 0, 0, 0, 1, 0, 0, 0, -1))
