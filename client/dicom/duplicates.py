@@ -153,7 +153,8 @@ def _tell_unequal(unequal: Mapping[str, Sequence[Instance]]) -> list[Issue]:
             f"{len(uids)} object(s) of a series in copies that differ",
             expected,
             step,
-            source="; ".join(f"{uid}: {', '.join(str(copy.path) for copy in unequal[uid])}" for uid in uids[:NAMED]),
+            source=f"{unequal[uids[0]][0].study_uid}: "
+            + "; ".join(f"{uid}: {', '.join(str(copy.path) for copy in unequal[uid])}" for uid in uids[:NAMED]),
         )
         for uids in by_series.values()
     ]

@@ -28,12 +28,13 @@ def split(kind: Kind, instances: Sequence[Instance]) -> tuple[list[Series], list
         stacks = [part for stack in stacks for part in _by_acquisition(stack)]
     if len(stacks) == 1:
         return [Series(kind, tuple(stacks[0]))], _tell_fragment(kind, stacks[0])
-    uid, counts = instances[0].series_uid, ", ".join(str(len(stack)) for stack in stacks)
+    first = instances[0]
+    uid, counts = first.series_uid, ", ".join(str(len(stack)) for stack in stacks)
     found = f"a {kind.upper()} series that mixes {len(stacks)} kinds of images ({counts} of each)"
     expected = "one orientation, size, spacing, image type and kernel"
     if min(len(stack) for stack in stacks) < FEWEST_PLANES:
         step = "export the series again, without images that are not part of it; it is left out until then"
-        return [], [find_in_archive("series-mixed", found, expected, step, source=uid)]
+        return [], [find_in_archive("series-mixed", found, expected, step, source=f"{first.study_uid}: {uid}")]
     step = "nothing to do; each is a series of its own"
     issue = find_in_archive("series-split", found, expected, step, grade="warning", source=uid)
     return [Series(kind, tuple(stack)) for stack in stacks], [issue]

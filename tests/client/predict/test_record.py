@@ -1,5 +1,6 @@
 """The record of a prediction: its words, units and identities."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,15 @@ def test_it_says_that_the_grid_is_not_that_of_the_slices(tmp_path: Path) -> None
     scan = made_scan(tmp_path).scan
     lost = replace(scan, ct_headers=[header for z, header in enumerate(scan.ct_headers) if z != 9])
     assert describe_prediction(predictor().predict(lost), {}, {})["grid"]["of"] == "ct, resampled"
+
+
+def test_the_documents_say_what_each_key_holds(tmp_path: Path) -> None:
+    record = describe_prediction(predictor().predict(made_scan(tmp_path).scan), {}, {})
+    text = (Path(__file__).resolve().parents[3] / "docs" / "predict.md").read_text()
+    section = text.split("## The record")[1].split("## ")[0]
+    rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(record)
+    assert [name for name in record["grid"] if f"`{name}`" not in section] == []
 
 
 def test_files_of_images_have_no_identities(tmp_path: Path) -> None:
