@@ -133,7 +133,7 @@ def _studies(
         found = find_cases(source, layout or recognize_layout(source)[0], choices, folder, lambda _seen: None)
         for issue in found.issues:
             typer.echo(issue.message, err=True)
-        scans |= {scan.case: scan for scan in scans_of_studies(found.cases, folder, wanted)}
+        scans |= {scan.case: scan for scan in scans_of_studies(found.cases, folder, wanted, found.issues)}
     if not scans:
         places = ", ".join(map(str, sources))
         raise CaseError(f"source {places} has no study with a CT or a PET; see the messages above, or correct the path")

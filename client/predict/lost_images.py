@@ -4,15 +4,35 @@ A prediction from a PET alone looks like any other in the PACS. Where the study 
 an image are such as `check` refuses, the scan is refused with the reason; a setting without that image is the way on.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
+from typing import Final
 
 from client.convert.contract import subject_of
-from client.data.checks import voxel_issues
+from client.data.checks import Issue, voxel_issues
 from client.data.volume import Volume
 from client.predict.contract import Scan
 from protocol.errors import CaseError
 from protocol.modalities import ModalitySetting, parts_of
+
+LEFT_OUT: Final = ("copies-differ", "series-mixed")
+"""Findings that leave a series out of its study before the study is read; their source begins with its UID."""
+
+
+def refuse_left_out(scan: Scan, about_archive: Iterable[Issue], wanted: ModalitySetting | None) -> None:
+    """Refuse a scan of one image alone whose study has a series that was left out, unless a setting is asked for.
+
+    Raises:
+        CaseError: so it is; the message says why the series was left out.
+    """
+    study = scan.origins.get("study_uid")
+    told = [each.message for each in about_archive if each.code in LEFT_OUT and each.source.startswith(f"{study}: ")]
+    if wanted is None and told and len(scan.images) == 1:
+        (there,) = scan.images
+        raise CaseError(
+            f"case '{scan.case}' has a {there.upper()} alone, since a series of its study was left out; correct that, "
+            f"or predict what is there: --modalities {there}. {'; '.join(told)}"
+        )
 
 
 def leave_out_lost(scan: Scan, expected: Collection[str], wanted: ModalitySetting | None) -> Scan:

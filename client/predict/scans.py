@@ -9,12 +9,13 @@ from pydicom import Dataset
 
 from client.convert.contract import FoundCase, ReadCase
 from client.convert.identities import Origin, PrivateFolder
+from client.data.checks import Issue
 from client.data.manifest import QUANTITIES, Case
 from client.data.volume import Volume, read_volume
 from client.dicom.reading import read_header
 from client.predict.case_sources import Origins, find_source
 from client.predict.contract import FoundScan, Scan
-from client.predict.lost_images import leave_out_lost
+from client.predict.lost_images import leave_out_lost, refuse_left_out
 from protocol.errors import CaseError
 from protocol.modalities import ModalitySetting
 
@@ -23,15 +24,19 @@ CONTOUR = "gtv.nii.gz"
 
 
 def scans_of_studies(
-    found: Iterable[FoundCase], private: PrivateFolder, wanted: ModalitySetting | None = None
+    found: Iterable[FoundCase],
+    private: PrivateFolder,
+    wanted: ModalitySetting | None = None,
+    left_out: tuple[Issue, ...] = (),
 ) -> Iterator[FoundScan]:
     """The studies that `convert` would make cases of, under the ids that it would give them with the same key.
 
-    `wanted`: the setting to predict under; an image that it does not name may be unusable.
+    `wanted`: the setting to predict under; an image that it does not name may be unusable. `left_out`: findings about
+    the archive, of which some tell of series that its studies lack.
     """
     for study in found:
         case = private.case_id(study.identity)
-        yield FoundScan(case, partial(_read_study, study, case, wanted))
+        yield FoundScan(case, partial(_read_study, study, case, wanted, left_out))
 
 
 def scans_of_cases(cases: Iterable[Case], named: Mapping[str, Origin]) -> Iterator[FoundScan]:
@@ -53,7 +58,7 @@ def scan_of_files(ct: Path | None, pet: Path | None, wanted: ModalitySetting | N
     return FoundScan(case, partial(_read_files, case, ct, pet, wanted))
 
 
-def _read_study(study: FoundCase, case: str, wanted: ModalitySetting | None) -> Scan:
+def _read_study(study: FoundCase, case: str, wanted: ModalitySetting | None, left_out: tuple[Issue, ...]) -> Scan:
     read = study.read(case)
     scan = Scan(
         case,
@@ -65,6 +70,7 @@ def _read_study(study: FoundCase, case: str, wanted: ModalitySetting | None) -> 
         origins=read.origins,
         issues=tuple(issue for issue in (*study.issues, *read.issues) if issue.file != CONTOUR),
     )
+    refuse_left_out(scan, left_out, wanted)
     return leave_out_lost(scan, study.modalities or tuple(scan.images), wanted)
 
 

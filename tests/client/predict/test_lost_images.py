@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
-from client.convert.contract import FoundCase, ReadCase
+from client.convert.contract import Choices, FoundCase, ReadCase
 from client.convert.identities import PrivateFolder
+from client.convert.planning import find_cases
 from client.data.checks import Issue
 from client.predict.contract import Scan
 from client.predict.lost_images import leave_out_lost
@@ -57,3 +59,23 @@ def test_studies_and_files_are_judged_when_they_are_read(tmp_path: Path) -> None
     folder = write_two_cases(tmp_path / "data") / "one"
     with pytest.raises(CaseError, match="has a PET that cannot be used"):
         scan_of_files(None, folder / "ct.nii.gz").read()
+
+
+def test_a_pet_whose_ct_was_left_out_of_the_archive_is_refused_and_others_are_not(tmp_path: Path) -> None:
+    """Slices of the CT lie there twice, with other slopes."""
+    made = made_scan(tmp_path / "source")
+    again = made.folder / "again.dcm"
+    data = dcmread(made.folder / "ct" / "ct-0003.dcm")
+    data.RescaleSlope = 2
+    data.save_as(again)
+    private = PrivateFolder(Path("private"), b"k" * 32)
+    found = find_cases(made.folder, "dicom", Choices(), private, lambda _seen: None)
+    (scan,) = scans_of_studies(found.cases, private, None, found.issues)
+    with pytest.raises(CaseError, match=r"has a PET alone, .*--modalities pet\. found 1 object"):
+        scan.read()
+    (asked,) = scans_of_studies(found.cases, private, "pet", found.issues)
+    assert list(asked.read().images) == ["pet"]
+    (other,) = scans_of_studies(
+        found.cases, private, None, tuple(replace(each, source="1.2: x") for each in found.issues)
+    )
+    assert list(other.read().images) == ["pet"]
