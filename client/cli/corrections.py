@@ -61,7 +61,7 @@ def corrections(
         raise typer.BadParameter("give one of --edited and --server")
     folder = open_private((private or default_private(dest)).resolve())
     with exit_on_signals(), folder.hold(), show_files("reading and comparing") as progress:
-        objects = edited or _fetch(server, predictions, folder.path)
+        objects = edited.absolute() if edited else _fetch(server, predictions, folder.path)
         result = bring_back(objects, predictions, dest, folder, Wishes(rois, accept, images), progress)
         folder.write_issues(result.all_issues, ISSUES)
     issues = tuple(discreet(result.all_issues, folder))

@@ -55,9 +55,11 @@ def test_json_has_the_figures_and_no_source(study: Corrected) -> None:
     assert str(study.edited) not in found.output
 
 
-def test_an_object_that_is_refused_is_exit_code_1(study: Corrected) -> None:
+def test_an_object_that_is_refused_is_exit_code_1(study: Corrected, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which one it is stands in the private folder, with the whole path wherever the command was run."""
     path = study.edit(shift, StudyInstanceUID=generate_uid())
-    found = run(study)
+    monkeypatch.chdir(study.edited)
+    found = CliRunner().invoke(app, ["corrections", str(study.predictions), str(study.dest), "--edited", path.name])
     assert found.exit_code == 1
     assert "error correction-study: 1" in found.stdout.splitlines()
     assert "1 error, 0 warnings, 0 notes" in found.stdout.splitlines()
