@@ -13,7 +13,7 @@ from client.convert.contract import Choices
 from client.convert.identities import Origin, default_private, open_private, read_private
 from client.data.conversion import Layout
 from protocol.errors import CaseError
-from protocol.modalities import ModalitySetting
+from protocol.modalities import IMAGES, ModalitySetting, parts_of, settings_within
 
 if TYPE_CHECKING:
     from client.predict.contract import FoundScan
@@ -104,8 +104,10 @@ def find_scans(
         return _studies([where.source], private, layout, choices, wanted)
     if where.data is None:
         return [scan_of_files(where.ct, where.pet, wanted)]
+    # Both images whatever the network is shown: the mask lies on the CT's grid, and its figures are the PET's.
+    read = None if wanted is None else settings_within({*IMAGES, *parts_of(wanted)})[-1]
     with show_cases() as progress:
-        manifest = scan_folder(where.data, wanted, bank.settings.labels, progress=progress)
+        manifest = scan_folder(where.data, read, bank.settings.labels, progress=progress)
     for issue in manifest.all_issues:
         typer.echo(issue.message, err=True)
     return list(scans_of_cases(manifest.usable, _named(private)))

@@ -19,6 +19,7 @@ from client.cli.predict import raise_unless_complete, summary_table
 from client.convert.contract import Choices
 from client.convert.identities import open_private
 from client.convert.planning import find_cases
+from client.data.volume import read_grid, same_grid
 from client.predict.prediction_run import Outcome
 from tests.support.predicted_scan import made_scan
 from tests.support.small_bank import write_bank
@@ -93,6 +94,16 @@ def test_cases_of_a_data_folder_keep_their_names(bank: Path, cases: Path, tmp_pa
     assert [(case["case"], case["modalities"]) for case in found["cases"]] == [("one", "ct+pet"), ("two", "ct+pet")]
     assert found["cases"][0]["adapter"]["reference"] == "center-a/0001"
     assert found["cases"][0]["files"] == {"mask": "prediction.nii.gz"}
+
+
+def test_a_case_shown_to_the_network_as_pet_alone_is_still_answered_on_its_ct(
+    bank: Path, cases: Path, tmp_path: Path
+) -> None:
+    found = told(run(tmp_path / "out", bank, "--data", cases, "--modalities", "pet", "--json"))
+    assert {case["modalities"] for case in found["cases"]} == {"pet"}
+    mask = read_grid(tmp_path / "out" / "one" / "prediction.nii.gz")
+    assert same_grid(mask, read_grid(cases / "one" / "ct.nii.gz"))
+    assert not same_grid(mask, read_grid(cases / "one" / "pet.nii.gz"))
 
 
 def test_two_files_with_probability(bank: Path, cases: Path, tmp_path: Path) -> None:
