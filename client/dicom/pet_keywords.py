@@ -20,6 +20,7 @@ KEYWORDS: Final = (
     "FrameReferenceTime",
     "DecayFactor",
     "ActualFrameDuration",
+    "PerFrameFunctionalGroupsSequence",
 )
 PRIVATE_GROUPS: Final = (0x0009, 0x7053)
 """Of GE, which keeps the start of the scan there, and of Philips, which keeps its scale factors there."""

@@ -27,7 +27,7 @@ from client.data.volume import Volume, from_image, to_image
 
 COVERED = 0.5
 PEAK_RADIUS_MM = 10 * (3 / (4 * math.pi)) ** (1 / 3)
-PEAK_POINTS = 9
+PEAK_POINTS = 15
 FEWEST_POINTS, MOST_POINTS = 4, 8
 ML_OF_MM3 = 1e-3
 OF_PET = ("suv_max", "suv_mean", "suv_peak", "mtv_ml", "tlg")

@@ -2,9 +2,10 @@
 
 import gzip
 import json
+import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -82,13 +83,13 @@ def rehearse(consortium: Consortium) -> Rehearsed:
     """Found, enrol, join, launch, stop, resume, and wait for the end."""
     found = Rehearsed(consortium)
     enrol_all(found)
-    away = hide_images(consortium.folder)
+    held = damage_images(consortium.folder)
     consortium.coordinate("launch", found.root)
     wait_for_stage(consortium, "pretrain")
     start_tampered_run(consortium)
     found.while_running.append(consortium.status())
     wait_for_stage(consortium, "adapt")
-    restore_images(away)
+    restore_images(held)
     found.while_running.append(consortium.status())
     with slow_down(consortium, NAMES[3]):
         answers = consortium.folder / "tampered" / "answers.json"
@@ -157,20 +158,29 @@ def run_join(consortium: Consortium, center: str, kit: Path, *words: str) -> tup
     return done.returncode, done.stdout + done.stderr
 
 
-def hide_images(folder: Path) -> list[tuple[Path, Path]]:
-    """Take the canary's images away, so that scoring them raises an error that names the patient; where they lie."""
+def damage_images(folder: Path) -> dict[Path, bytes]:
+    """Damage the canary's images so that scoring them raises an error that names the patient; what they held.
+
+    Size and time of change stay, so that the trainer does not scan its folders again when a stage begins.
+    """
     wait_until((folder / CANARY_CENTER / "run" / "trainer.sock").exists, f"trainer of {CANARY_CENTER}", within_s=300)
     images = sorted((folder / "data" / CANARY_CENTER).glob(f"{CANARY}-[0-9]/ct.nii.gz"))
-    moved = [(image, image.with_name("taken-away")) for image in images]
-    for image, place in moved:
-        image.rename(place)
-    return moved
+    held = {image: image.read_bytes() for image in images}
+    for image, content in held.items():
+        _write_unnoticed(image, bytes(len(content)))
+    return held
 
 
-def restore_images(moved: Sequence[tuple[Path, Path]]) -> None:
-    """Put the images back."""
-    for image, place in moved:
-        place.rename(image)
+def restore_images(held: Mapping[Path, bytes]) -> None:
+    """Give the images back what they held."""
+    for image, content in held.items():
+        _write_unnoticed(image, content)
+
+
+def _write_unnoticed(path: Path, content: bytes) -> None:
+    found = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
 def start_tampered_run(consortium: Consortium) -> None:

@@ -10,7 +10,7 @@ from tests.rehearsal.rehearsed_study import (
     CANARY_CENTER,
     NAMES,
     STUDY,
-    hide_images,
+    damage_images,
     restore_images,
     wait_for_stage,
     write_cohort,
@@ -44,15 +44,20 @@ def test_the_canary_is_in_names_and_headers_of_one_center_alone(cohort: Path) ->
     assert CANARY.encode() in gzip.decompress(image.read_bytes())[:348]
 
 
-def test_images_that_were_hidden_come_back(cohort: Path) -> None:
+def test_images_that_were_damaged_come_back_and_look_unchanged(cohort: Path) -> None:
     socket = cohort / CANARY_CENTER / "run" / "trainer.sock"
     socket.parent.mkdir(parents=True)
     socket.touch()
-    before = sorted((cohort / "data" / CANARY_CENTER).rglob("*"))
-    moved = hide_images(cohort)
-    assert (len(moved), any(image.exists() for image, _ in moved)) == (4, False)
-    restore_images(moved)
-    assert sorted((cohort / "data" / CANARY_CENTER).rglob("*")) == before
+    images = sorted((cohort / "data" / CANARY_CENTER).rglob("ct.nii.gz"))
+    before = {image: (image.read_bytes(), image.stat().st_size, image.stat().st_mtime_ns) for image in images}
+    held = damage_images(cohort)
+    assert len(held) == 4
+    for image in held:
+        assert image.read_bytes() == bytes(before[image][1])
+        assert (image.stat().st_size, image.stat().st_mtime_ns) == before[image][1:]
+    restore_images(held)
+    after = {image: (image.read_bytes(), image.stat().st_size, image.stat().st_mtime_ns) for image in images}
+    assert after == before
 
 
 def test_a_stage_is_waited_for_by_its_name() -> None:
