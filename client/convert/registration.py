@@ -7,11 +7,12 @@
     MI          sum over bins of p(c, q) ln(p(c, q) / (p(c) p(q))), 32 x 32 bins, HU in [-1000, 300], PET up to its
                 99.5th percentile, in nats
     shift       length of the translation of the PET that maximises Mattes' mutual information (Mattes et al. 2003,
-                doi:10.1109/TMI.2003.809072), by gradient descent from no shift; 0 where the descent ends at less than
-                0.9 of what it began with, as it does in images without structure
+                doi:10.1109/TMI.2003.809072), by gradient descent from no shift; none where the descent ends at less
+                than 0.9 of what it began with, as it does in images without structure
 
 The shift is what a warning goes by. On 37 patients it told a PET that was moved by 20 mm in 98 % of six directions, by
-30 mm in 99.5 %, without one false alarm; the centroids of bodies that are cut by the field of view told 26 and 46 %.
+30 mm in 99.5 %, by 40 mm in 98.6 %, without one false alarm; the centroids of bodies that are cut by the field of view
+told 26, 46 and 57 %.
 """
 
 import math
@@ -145,7 +146,7 @@ def best_shift_mm(space: SharedSpace, pet: Volume) -> float | None:
     except RuntimeError:  # no sample of the one lies in the other, or all have one value
         return None
     if -search.GetMetricValue() < LEAST_INFORMATION_KEPT * unmoved:
-        return 0.0
+        return None  # it went astray, and says neither that there is a shift nor that there is none
     shift_mm = float(np.linalg.norm(found.GetParameters()))
     return shift_mm if math.isfinite(shift_mm) else None
 

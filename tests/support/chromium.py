@@ -71,7 +71,9 @@ def pixels(what: "Page | Locator") -> NDArray[np.uint8]:
 
 
 def keep(page: "Page", name: str) -> None:
-    """A picture of the page in the folder CONCILIUM_SCREENSHOTS, for people to look at."""
+    """A picture of the whole page, which is not blank; in the folder CONCILIUM_SCREENSHOTS, for people to look at."""
+    picture = page.screenshot(full_page=True)
+    assert len(picture) > 10_000
     if folder := os.environ.get("CONCILIUM_SCREENSHOTS"):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / f"{name}.png")
+        (Path(folder) / f"{name}.png").write_bytes(picture)
