@@ -19,7 +19,7 @@ def rows() -> Iterator[list[str]]:
             yield cells
 
 
-def tests_in(path: Path) -> set[str]:
+def names_of_tests(path: Path) -> set[str]:
     """The names of the test functions of a file; none where there is no such file."""
     tree = ast.parse(path.read_text()) if path.exists() else ast.Module(body=[], type_ignores=[])
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
@@ -32,5 +32,7 @@ def test_every_row_has_its_four_cells() -> None:
 def test_every_row_names_tests_that_exist() -> None:
     named = {row[0]: TEST.findall(row[-1]) for row in rows()}
     assert [threat for threat, tests in named.items() if not tests] == []
-    missing = [f"{path}::{name}" for tests in named.values() for path, name in tests if name not in tests_in(ROOT / path)]
+    missing = [
+        f"{path}::{name}" for tests in named.values() for path, name in tests if name not in names_of_tests(ROOT / path)
+    ]
     assert missing == []
