@@ -10,12 +10,15 @@ A connection carries, each as one message:
 
 import logging
 import os
+import socket
+import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing import AuthenticationError
-from multiprocessing.connection import Client, Connection
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +30,9 @@ from protocol.socket_codec import pack_instruction, unpack_reply
 logger = logging.getLogger(__name__)
 
 MAXIMUM_FRAME_BYTES = 4 * 1024**3
+MAXIMUM_NAME_BYTES = 64
+GREETING_S = 60.0
+"""By when a trainer must have taken a connection and proven the key, however busy the machine is."""
 # No safetensors frame starts like these: its first eight bytes are a length.
 ASKER, CANCEL = b"concilium asker ", b"concilium cancel "
 CANCELLED, IDLE = b"cancelled", b"idle"
@@ -124,14 +130,21 @@ class TrainerLink:
     def _connect(self, about: str) -> "Iterator[Connection[bytes, bytes]]":
         """A connection of its own; what goes wrong on it is named."""
         try:
-            with Client(str(self._socket_path), family="AF_UNIX", authkey=self._authkey) as connection:
+            with _open_connection(self._socket_path) as connection:
+                with hang_up_after(connection, GREETING_S) as late:
+                    _greet(connection, self._authkey, late)
                 yield connection
-        except AuthenticationError as error:
+        except (AuthenticationError, AssertionError) as error:
             raise OtherKeyError(
                 f"the trainer at {self._socket_path} has another key; give the ClientApp {key_path(self._socket_path)}"
             ) from error
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise TrainerUnavailableError(f"no trainer listens at {self._socket_path}; {START_IT}") from error
+        except (BlockingIOError, TimeoutError) as error:
+            raise TrainerUnavailableError(
+                f"what listens at {self._socket_path} did not take the connection within {GREETING_S:.0f} s; see "
+                f"whether it is the trainer, read its log, then {START_IT}"
+            ) from error
         except (EOFError, OSError) as error:
             raise TrainerDiedError(
                 f"the trainer at {self._socket_path} stopped before it answered {about} ({error}); read its log, then "
@@ -162,6 +175,56 @@ def try_patiently(attempt: Callable[[], T], patience_s: float) -> T:
             logger.warning("%s; trying again for %.0f s", error, patience_s - waited_s)
         time.sleep(pause_s)
         waited_s, pause_s = waited_s + pause_s, min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _open_connection(socket_path: Path) -> "Connection[bytes, bytes]":
+    """A connection that nothing was said on yet.
+
+    Raises:
+        OSError: nobody listens, or nobody takes it in time (BlockingIOError).
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wire:
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _time_value(GREETING_S))
+        wire.connect(str(socket_path))
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _time_value(0))
+        return Connection(wire.detach())
+
+
+def _time_value(seconds: float) -> bytes:
+    """Seconds as the system's `timeval`; 0 is for ever."""
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+
+
+def _greet(connection: "Connection[bytes, bytes]", authkey: bytes, late: threading.Event) -> None:
+    """See that both sides have the key; neither message is longer than 256 bytes.
+
+    Raises:
+        TimeoutError: we hung up, since it took too long.
+    """
+    try:
+        answer_challenge(connection, authkey)
+        deliver_challenge(connection, authkey)
+    except (EOFError, OSError) as error:
+        raise TimeoutError if late.is_set() else error from error
+
+
+@contextmanager
+def hang_up_after(connection: "Connection[bytes, bytes]", seconds: float) -> Iterator[threading.Event]:
+    """End a connection unless the block ends in time; the event says whether it was ended."""
+    late = threading.Event()
+
+    def hang_up() -> None:
+        late.set()
+        with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as wire:
+            wire.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield late
+    finally:
+        timer.cancel()
 
 
 def _own_name() -> bytes:

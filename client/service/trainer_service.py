@@ -6,6 +6,7 @@ The process stays up between rounds, so that imports, data and backbone are paid
 cancelled.
 """
 
+import errno
 import logging
 import os
 import secrets
@@ -14,7 +15,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Listener
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -71,8 +71,8 @@ def serve(trainer: Performer, socket_path: Path, authkey: bytes) -> None:
     try:
         with (
             _raise_on_sigterm(),
-            _listen(socket_path, authkey) as listener,
-            open_queue(listener, socket_path) as request_queue,
+            _listen(socket_path) as listener,
+            open_queue(listener, socket_path, authkey) as request_queue,
         ):
             logger.info("trainer listens at %s", socket_path)
             while True:
@@ -96,15 +96,19 @@ def _answer(trainer: Performer, job: Job) -> bytes:
 
 
 @contextmanager
-def _listen(socket_path: Path, authkey: bytes) -> Iterator[Listener]:
-    """A listener whose socket no other user can open; the mask is set first, so that there is no moment between."""
-    mask = os.umask(OWNER_ONLY_UMASK)
-    try:
-        listener = Listener(str(socket_path), family="AF_UNIX", backlog=WAITING_CONNECTIONS, authkey=authkey)
-    finally:
-        os.umask(mask)
-    with listener:
-        yield listener
+def _listen(socket_path: Path) -> Iterator[socket.socket]:
+    """A socket that listens and that no other user can open; the mask is set first: there is no moment between."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        mask = os.umask(OWNER_ONLY_UMASK)
+        try:
+            listener.bind(str(socket_path))
+        finally:
+            os.umask(mask)
+        listener.listen(WAITING_CONNECTIONS)
+        try:
+            yield listener
+        finally:
+            socket_path.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -139,7 +143,7 @@ def _clear_stale(socket_path: Path) -> None:
         return
     if not socket_path.is_socket():
         raise ServiceError(f"{socket_path} exists and is no socket; choose another path")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        if probe.connect_ex(str(socket_path)) == 0:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        if probe.connect_ex(str(socket_path)) in {0, errno.EAGAIN}:
             raise ServiceError(f"a trainer already listens at {socket_path}; stop it or choose another path")
     socket_path.unlink()

@@ -1,6 +1,9 @@
 """The ClientApp waits for a trainer that is not there, and says what is wrong with one that is."""
 
+import socket
+import threading
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -89,3 +92,40 @@ def test_the_key_lies_beside_the_socket(folder: Path) -> None:
     assert read_key(folder / "t.sock.key") == b"secret"
     with pytest.raises(TrainerUnavailableError, match=r"other\.key cannot be read \(No such file"):
         read_key(folder / "other.key")
+
+
+@pytest.mark.parametrize("said", [b"", b"\0\0", b"\0\0\0\x05hello"], ids=["silence", "half", "no challenge"])
+def test_who_is_not_the_trainer_does_not_hold_the_node(
+    folder: Path, said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("client.service.trainer_link.GREETING_S", 0.2)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stranger:
+        stranger.bind(str(folder / "t.sock"))
+        stranger.listen()
+        threading.Thread(target=lambda: _hold(stranger, said), daemon=True).start()
+        with pytest.raises(TrainerUnavailableError, match=r"did not take the connection|has another key"):
+            TrainerLink(folder / "t.sock", b"key").perform(REGISTER)
+
+
+def test_a_trainer_that_takes_no_connection_does_not_hold_the_node(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two connections wait already, which is all that a backlog of 1 has room for."""
+    monkeypatch.setattr("client.service.trainer_link.GREETING_S", 0.2)
+    with ExitStack() as stack:
+        stranger, *others = (stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) for _ in range(3))
+        stranger.bind(str(folder / "t.sock"))
+        stranger.listen(1)
+        for other in others:
+            other.connect(str(folder / "t.sock"))
+        with pytest.raises(TrainerUnavailableError, match="did not take the connection within 0 s"):
+            TrainerLink(folder / "t.sock", b"key").perform(REGISTER)
+
+
+def _hold(stranger: socket.socket, said: bytes) -> None:
+    """Take a connection, say something, and wait until the other side goes."""
+    wire = stranger.accept()[0]
+    with wire, suppress(OSError):
+        wire.sendall(said)
+        while wire.recv(1024):
+            pass
