@@ -5,13 +5,15 @@ A center's home has two logs, `trainer/outgoing.jsonl` and `node/outgoing.jsonl`
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from client.outgoing.chain import head_path, lines_in
+from client.outgoing.chain_check import Chain, check_chain
 from client.outgoing.outgoing_log import LOG
 from protocol.errors import ConciliumError
 
@@ -55,10 +57,21 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Ledger:
-    """All lines of a center's logs, the earliest first; `by` of each says whose log it is in."""
+    """All lines of a center's logs, the earliest first; `by` of each says whose log it is in. chains: by the same."""
 
     sent: tuple[SentLine, ...]
     unreadable: tuple[Unreadable, ...]
+    chains: Mapping[str, Chain]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every log stands as it was written, as far as its head can say."""
+        return all(chain.broken is None for chain in self.chains.values())
+
+    def find_head(self, head: str) -> tuple[str, int] | None:
+        """Whose log once had this head, and after how many of its lines; None where none had."""
+        places = ((by, chain.states.index(head)) for by, chain in self.chains.items() if head in chain.states)
+        return next(places, None)
 
 
 def read_ledger(home: Path) -> Ledger:
@@ -67,7 +80,8 @@ def read_ledger(home: Path) -> Ledger:
     Raises:
         LedgerError: there is none, or one cannot be opened.
     """
-    logs = {place: home / place / LOG for place in PLACES if (home / place / LOG).exists()}
+    paths = {place: home / place / LOG for place in PLACES}
+    logs = {place: log for place, log in paths.items() if log.exists() or head_path(log).exists()}
     if not logs:
         raise LedgerError(
             f"{home} holds no {LOG}, neither directly nor under trainer/ or node/: nothing has left from there, or it "
@@ -78,6 +92,7 @@ def read_ledger(home: Path) -> Ledger:
     return Ledger(
         sent=tuple(sorted(sent, key=lambda line: line.time)),
         unreadable=tuple(part for part in found if isinstance(part, Unreadable)),
+        chains={_side(place): _check(log) for place, log in logs.items()},
     )
 
 
@@ -97,21 +112,43 @@ def totals(sent: Iterable[SentLine]) -> dict[str, dict[str, int]]:
 
 
 def as_json(ledger: Ledger, shown: Sequence[SentLine]) -> dict[str, Any]:
-    """The lines to show, the totals of all lines, and what could not be read."""
+    """The lines to show, the totals of all lines, what could not be read, and the state of each log's chain."""
     return {
         "sent": [line.model_dump(mode="json") for line in shown],
         "totals": totals(ledger.sent),
         "unreadable": [asdict(line) for line in ledger.unreadable],
+        "chains": {by: _chain_json(chain) for by, chain in ledger.chains.items()},
     }
+
+
+def _chain_json(chain: Chain) -> dict[str, Any]:
+    broken = None if chain.broken is None else asdict(chain.broken)
+    return {"log": str(chain.log), "lines": chain.lines, "older": chain.older, "head": chain.head, "broken": broken}
+
+
+def _check(log: Path) -> Chain:
+    try:
+        return check_chain(log)
+    except OSError as error:
+        raise _refusal(log, error) from error
 
 
 def _parts(place: str, log: Path) -> Iterator[SentLine | Unreadable]:
     try:
-        lines = log.read_bytes().splitlines()
+        lines = lines_in(log.read_bytes()) if log.exists() else []
     except OSError as error:
-        raise LedgerError(f"{log} cannot be read ({error.strerror}); run as the user that owns it") from error
+        raise _refusal(log, error) from error
     for number, line in enumerate(lines, start=1):
         try:
-            yield SentLine.model_validate_json(line).model_copy(update={"by": "trainer" if place == "." else place})
+            yield SentLine.model_validate_json(line).model_copy(update={"by": _side(place)})
         except ValidationError:
             yield Unreadable(str(log), number)
+
+
+def _side(place: str) -> str:
+    """Whose log it is; a plain trainer's home has its own directly in it."""
+    return "trainer" if place == "." else place
+
+
+def _refusal(log: Path, error: OSError) -> LedgerError:
+    return LedgerError(f"{log} cannot be read ({error.strerror}); run as the user that owns it")

@@ -1,21 +1,22 @@
 """The log of everything that left a center: a JSON line for each reply, on the disk before the reply is returned.
 
 `text_*` are of the reply's JSON text, `bytes` and `content_sha256` of its tensors: together they are all that leaves.
+Each line is chained to those before it (`client.outgoing.chain`).
 """
 
 import hashlib
-import json
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from client.outgoing.chain import append_line
 from client.outgoing.sealed_reply import SealedReply
 from protocol.errors import StorageError
 from protocol.messages.instruction import Instruction
 from protocol.messages.scores import Comparison, Score
 from protocol.messages.tensors import is_statistic, tensor_bytes
+from protocol.storage.locks import LockHeldError
 
 LOG = "outgoing.jsonl"
 """The file's name in the folder of each side, trainer and network."""
@@ -42,28 +43,22 @@ def log_reply(
         StorageError: the line could not be written; nothing may leave then.
     """
     stage, server_round = ("", 0) if instruction is None else (instruction.stage, instruction.server_round)
-    _append_line(log, _line(leaving, held_back, stage, server_round) | {"again": again})
+    _append(log, _line(leaving, held_back, stage, server_round) | {"again": again})
 
 
-def _append_line(log: Path, line: Mapping[str, Any]) -> None:
-    """Append one JSON line and wait until the disk has it; a line that a crash cut off is left standing by itself.
+def _append(log: Path, line: Mapping[str, Any]) -> None:
+    """Append one line to the log's chain.
 
     Raises:
-        StorageError: the folder or file cannot be written.
+        StorageError: the folder, the file or its head cannot be written.
     """
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab+") as file:
-            written = file.seek(0, os.SEEK_END)
-            file.seek(max(0, written - 1))
-            start = b"" if file.read(1) in {b"", b"\n"} else b"\n"
-            file.write(start + json.dumps(line, sort_keys=True).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
+        append_line(log, line)
+    except (OSError, LockHeldError, StorageError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise StorageError(
-            f"outgoing log {log} cannot be written ({error.strerror}); nothing leaves until it can: free the disk "
-            "or correct the permissions"
+            f"outgoing log {log} cannot be written ({reason}); nothing leaves until it can: free the disk or correct "
+            "the permissions"
         ) from error
 
 

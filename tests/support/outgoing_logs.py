@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from client.outgoing.chain import append_line, head_path
 from client.outgoing.payload_egress import EgressLimits
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
@@ -36,10 +37,12 @@ def send(reply: Reply, log: Path, instruction: Instruction | None = None, *, aga
 
 
 def at(log: Path, *times: str) -> None:
-    """Give the lines of a log other times."""
+    """Write the lines of a log anew, chained, at other times."""
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    pairs = zip(lines, times, strict=True)
-    log.write_text("".join(json.dumps({**line, "time": f"2026-01-0{time}+00:00"}) + "\n" for line, time in pairs))
+    for path in (log, head_path(log)):
+        path.unlink()
+    for line, time in zip(lines, times, strict=True):
+        append_line(log, {**line, "time": f"2026-01-0{time}+00:00"})
 
 
 def write_logs(folder: Path) -> Path:

@@ -10,6 +10,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from client.cli.app import app
+from client.outgoing.chain import append_line
 from deploy.center.cli import main
 from protocol.messages.reply import Reply
 from protocol.messages.tensors import content_hash
@@ -94,7 +95,52 @@ def test_lines_that_cannot_be_read_are_named_and_in_no_total(home: Path) -> None
     told = run("--home", home)
     assert f"{log}: line 4 cannot be read" in told.stderr
     assert "3 line(s) cannot be read; they are in none of the totals" in told.stderr
+    assert "NOT as it was written from line 2 on: it was added" in told.stderr
+    assert told.exit_code == 1
+
+
+def test_a_whole_ledger_prints_the_head_of_each_log_and_knows_one_that_was_noted(home: Path) -> None:
+    log = home / "trainer" / "outgoing.jsonl"
+    head = json.loads(log.with_suffix(".head").read_text())["chain"]
+    told = run("--home", home, "--verify")
     assert told.exit_code == 0
+    assert f"trainer: 3 line(s) stand as written; head {head}" in told.stdout
+    assert "time (UTC)" not in told.stdout
+    send(TRAINED, log)
+    later = run("--home", home, "--verify", "--noted", head)
+    assert later.exit_code == 0
+    assert "is that of line 3, unchanged up to there" in later.stdout
+
+
+def test_a_chain_that_was_made_anew_does_not_have_the_head_that_was_noted(home: Path) -> None:
+    """The whole log is written again without its second line: whole by itself, but not what it was."""
+    log = home / "trainer" / "outgoing.jsonl"
+    head = json.loads(log.with_suffix(".head").read_text())["chain"]
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    log.unlink()
+    log.with_suffix(".head").unlink()
+    for line in (lines[0], lines[2]):
+        append_line(log, line)
+    assert run("--home", home, "--verify").exit_code == 0
+    found = run("--home", home, "--verify", "--noted", head)
+    assert found.exit_code == 1
+    assert f"no log has head {head}: a line before it was changed or removed" in found.stderr
+
+
+def test_an_edited_line_is_named_also_without_asking_for_it(home: Path) -> None:
+    log = home / "trainer" / "outgoing.jsonl"
+    log.write_text(log.read_text().replace('"tensors": 1', '"tensors": 0', 1))
+    told = run("--home", home)
+    assert told.exit_code == 1
+    assert f"{log}: NOT as it was written from line 1 on: it was changed" in told.stderr
+    assert shown("--home", home)["chains"]["trainer"]["broken"]["line"] == 1
+
+
+def test_a_log_that_is_gone_while_its_head_stands_is_told(home: Path) -> None:
+    (home / "node" / "outgoing.jsonl").unlink()
+    told = run("--home", home, "--verify")
+    assert told.exit_code == 1
+    assert "0 chained line(s), the head knows 1: the last ones were changed, removed or cut" in told.stderr
 
 
 def test_a_home_without_a_log_is_refused_by_name(

@@ -31,6 +31,7 @@ def test_agreed_reply_leaves_unchanged_and_is_logged(tmp_path: Path) -> None:
     assert len(line.pop("names_sha256")) == 64
     text = to_text(REPLY).encode()
     assert (line.pop("text_bytes"), line.pop("text_sha256")) == (len(text), hashlib.sha256(text).hexdigest())
+    assert (line.pop("number"), line.pop("chain")) == (1, 64 * "0")
     assert line == {
         "again": False,
         "loss": 0.4,

@@ -1,0 +1,132 @@
+"""The chain of an outgoing log: each line carries the state of all bytes before it, so that none changes unnoticed.
+
+    state_0 = 64 zeros;   state_k = SHA-256(state_(k-1), bytes of line k), as hex
+
+A line written now carries `number`, its place, and `chain`, the state before it. The state after the last line, the
+head, stands in a file of its own beside the log, with the bytes and lines that it covers. Lines that an earlier version
+wrote, and what a crash cut off, enter the state like any other, though they carry none.
+
+A chain without a secret shows damage, and edits by somebody who does not make it anew. Whoever may write both files
+can: against him helps a head that was noted elsewhere, since no line before it can change any more.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from protocol.storage.atomic_files import make_private_folder, write_private
+from protocol.storage.locks import hold_lock
+
+START = 64 * "0"
+HASH = r"^[0-9a-f]{64}$"
+LOST = b"the head was lost"
+WAIT_S = 60.0
+"""For another writer; a line takes milliseconds."""
+
+
+class Head(BaseModel):
+    """How far a log is chained: its bytes, the lines that carry a state, and the state after the last one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    bytes: int = Field(ge=0)
+    lines: int = Field(ge=0)
+    chain: str = Field(pattern=HASH)
+
+
+class Link(BaseModel):
+    """What a chained line says of its place."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    number: int = Field(ge=1)
+    chain: str = Field(pattern=HASH)
+
+
+def append_line(log: Path, line: Mapping[str, Any]) -> None:
+    """Append one JSON line to the chain and wait until the disk has it and the head; one writer at a time.
+
+    What a crash cut off is left standing by itself. A log that is shorter than its head says goes on from the head, so
+    that the gap stays visible.
+
+    Raises:
+        OSError: the folder or file cannot be written.
+        LockHeldError: another writer does not end.
+        StorageError: the head cannot be written.
+    """
+    make_private_folder(log.parent)
+    with hold_lock(log.with_suffix(".lock"), wait_s=WAIT_S, mode=0o600), _open_private(log) as file:
+        end = _find_end(file, read_head(log))
+        data = json.dumps({**line, "number": end.lines + 1, "chain": end.chain}, sort_keys=True).encode()
+        file.write(_break_before(file) + data + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+        head = Head(bytes=file.tell(), lines=end.lines + 1, chain=advance(end.chain, [data]))
+        write_private(head_path(log), (head.model_dump_json() + "\n").encode())
+
+
+def advance(state: str, lines: Sequence[bytes]) -> str:
+    """The state after more lines, each without its line break."""
+    for line in lines:
+        state = hashlib.sha256(state.encode() + line).hexdigest()
+    return state
+
+
+def lines_in(data: bytes) -> list[bytes]:
+    """The lines of a log, also a last one that has no line break."""
+    lines = data.split(b"\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def link_of(line: bytes) -> Link | None:
+    """What a line says of its place; None where it carries no state."""
+    try:
+        return Link.model_validate_json(line)
+    except ValidationError:
+        return None
+
+
+def head_path(log: Path) -> Path:
+    """Where the head of a log is kept."""
+    return log.with_suffix(".head")
+
+
+def read_head(log: Path) -> Head | None:
+    """The head of a log; None where there is none, or none that can be understood.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        return Head.model_validate_json(head_path(log).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _open_private(log: Path) -> BinaryIO:
+    return os.fdopen(os.open(log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "ab+")
+
+
+def _find_end(file: BinaryIO, head: Head | None) -> Head:
+    """What the next line goes on from: the head, and the lines after it that it does not know yet."""
+    size, known = file.seek(0, os.SEEK_END), head or Head(bytes=0, lines=0, chain=START)
+    if size < known.bytes:
+        return known
+    file.seek(known.bytes)
+    lines = lines_in(file.read())
+    count, state = sum(link_of(line) is not None for line in lines), advance(known.chain, lines)
+    # Without its head a chained log goes on from a state that no line leads to: a head cannot be removed unnoticed.
+    state = advance(state, [LOST]) if head is None and count else state
+    return Head(bytes=size, lines=known.lines + count, chain=state)
+
+
+def _break_before(file: BinaryIO) -> bytes:
+    """A line break where the last line lacks one."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - 1))
+    return b"" if file.read(1) in {b"", b"\n"} else b"\n"

@@ -1,0 +1,77 @@
+"""Each line of an outgoing log carries the state of all bytes before it; the head stands beside the log."""
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from client.outgoing.chain import advance, append_line, lines_in, read_head
+from client.outgoing.chain_check import check_chain
+
+START = 64 * "0"
+
+
+def test_a_line_carries_the_state_before_it_and_the_head_the_state_after(tmp_path: Path) -> None:
+    log = tmp_path / "home" / "outgoing.jsonl"
+    for kind in ("register", "train"):
+        append_line(log, {"kind": kind})
+    first, second = log.read_bytes().splitlines()
+    one = hashlib.sha256(START.encode() + first).hexdigest()
+    two = hashlib.sha256(one.encode() + second).hexdigest()
+    assert json.loads(first) == {"kind": "register", "number": 1, "chain": START}
+    assert json.loads(second) == {"kind": "train", "number": 2, "chain": one}
+    head = read_head(log)
+    assert head is not None
+    assert (head.bytes, head.lines, head.chain) == (log.stat().st_size, 2, two)
+
+
+def test_log_head_and_lock_are_for_their_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
+    mask = os.umask(0)
+    try:
+        append_line(tmp_path / "home" / "outgoing.jsonl", {})
+    finally:
+        os.umask(mask)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "home").iterdir()}
+    assert modes == {"outgoing.jsonl": 0o600, "outgoing.head": 0o600, "outgoing.lock": 0o600}
+
+
+def test_writers_at_the_same_time_make_one_chain(tmp_path: Path) -> None:
+    log = tmp_path / "outgoing.jsonl"
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: append_line(log, {"n": number}), range(12)))
+    chain = check_chain(log)
+    assert (chain.lines, chain.broken) == (12, None)
+
+
+def test_a_line_that_the_head_does_not_know_yet_is_what_the_next_one_goes_on_from(tmp_path: Path) -> None:
+    """A kill between a line and its head."""
+    log, head = tmp_path / "outgoing.jsonl", tmp_path / "outgoing.head"
+    append_line(log, {"n": 1})
+    before = head.read_bytes()
+    append_line(log, {"n": 2})
+    head.write_bytes(before)
+    assert check_chain(log).broken is None
+    append_line(log, {"n": 3})
+    assert [json.loads(line)["number"] for line in lines_in(log.read_bytes())] == [1, 2, 3]
+    assert check_chain(log).broken is None
+
+
+def test_what_a_kill_cut_off_in_a_line_is_covered_and_breaks_nothing(tmp_path: Path) -> None:
+    log = tmp_path / "outgoing.jsonl"
+    append_line(log, {"n": 1})
+    with log.open("ab") as file:
+        file.write(b'{"n": 2, "chain": "00')
+    assert check_chain(log).broken is None
+    append_line(log, {"n": 3})
+    assert [line[:7] for line in lines_in(log.read_bytes())] == [b'{"chain', b'{"n": 2', b'{"chain']
+    assert check_chain(log).broken is None
+
+
+def test_a_log_of_an_earlier_version_is_covered_from_the_first_chained_line_on(tmp_path: Path) -> None:
+    log = tmp_path / "outgoing.jsonl"
+    log.write_bytes(b'{"n": 1}\n{"n": 2}\n')
+    append_line(log, {"n": 3})
+    chain = check_chain(log)
+    assert (chain.lines, chain.older, chain.broken) == (3, 2, None)
+    assert json.loads(lines_in(log.read_bytes())[2])["chain"] == advance(START, [b'{"n": 1}', b'{"n": 2}'])
