@@ -1,51 +1,105 @@
-"""Frozen backbones on a center's disk, by content hash: each crosses the network once."""
+"""Frozen backbones on a center's disk, by content hash: each crosses the network once.
 
+    ROOT/<hash>.safetensors           what the coordinator sent, at most KEPT: the one used last stays longest
+    ROOT/brought/<hash>.safetensors   what came as a file; it is never removed, since nobody sends it
+
+A coordinator that names ever new ones fills no disk. One that is damaged is removed, and asked for again.
+"""
+
+import logging
+import os
+import re
+from contextlib import suppress
 from pathlib import Path
 
-from safetensors.numpy import load_file, save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from protocol.errors import BackboneMissingError, ModelError
 from protocol.messages.tensors import Tensors, content_hash
-from protocol.storage.atomic_files import write_bytes
+from protocol.storage.atomic_files import write_private
+
+logger = logging.getLogger(__name__)
 
 NO_BACKBONE = content_hash({})
 """What names the backbone of a network that has none: nobody sends it, everybody holds it."""
+KEPT = 4
+"""The one in use, the one that a stage is making, that of the stage before, and one more."""
+BROUGHT = "brought"
+HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class BackboneStore:
-    """A folder of `<hash>.safetensors` files."""
+    """Two folders of `<hash>.safetensors` files, for their owner alone."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, kept: int = KEPT) -> None:
+        self.root, self._kept = root, kept
 
     def add(self, tensors: Tensors, expected_hash: str) -> None:
-        """Keep a backbone that arrived.
+        """Keep a backbone that arrived, in place of the one that was not used for longest where there are too many.
 
         Raises:
             ModelError: its content has another hash than the coordinator announced.
+            StorageError: the disk refuses.
         """
         check_hash(tensors, expected_hash)
-        self.root.mkdir(parents=True, exist_ok=True)
-        write_bytes(self._path(expected_hash), save(dict(tensors)))
+        write_private(self._path(expected_hash), save(dict(tensors)))
+        self._drop_surplus(self._path(expected_hash))
 
-    def get(self, expected_hash: str) -> Tensors:
-        """A backbone by hash, verified.
+    def bring(self, tensors: Tensors, expected_hash: str) -> None:
+        """Keep a backbone that a person brought, for as long as the home lasts.
 
         Raises:
-            BackboneMissingError: this center does not hold it.
-            ModelError: the file was damaged.
+            ModelError: its content has another hash than was agreed.
+            StorageError: the disk refuses.
+        """
+        check_hash(tensors, expected_hash)
+        write_private(self._path(expected_hash, BROUGHT), save(dict(tensors)))
+
+    def get(self, expected_hash: str) -> Tensors:
+        """A backbone by hash, verified; one that is damaged is removed.
+
+        Raises:
+            BackboneMissingError: this center does not hold it, or held a damaged one.
+            ModelError: what names it is no hash.
         """
         if expected_hash == NO_BACKBONE:
             return {}
-        path = self._path(expected_hash)
-        if not path.exists():
+        paths = [self._path(expected_hash), self._path(expected_hash, BROUGHT)]
+        found = next((tensors for path in paths if (tensors := _read(path, expected_hash)) is not None), None)
+        if found is None:
             raise BackboneMissingError(f"backbone {expected_hash[:12]} is not in {self.root}; the coordinator sends it")
-        tensors = load_file(path)
-        check_hash(tensors, expected_hash)
-        return tensors
+        return found
 
-    def _path(self, content: str) -> Path:
-        return self.root / f"{content}.safetensors"
+    def _path(self, content: str, folder: str = "") -> Path:
+        if not HASH.fullmatch(content):
+            raise ModelError(f"'{content[:80]}' names no backbone: expected 64 hexadecimal digits; nothing was done")
+        return self.root / folder / f"{content}.safetensors"
+
+    def _drop_surplus(self, newest: Path) -> None:
+        others = [path for path in self.root.glob("*.safetensors") if path != newest]
+        by_use = sorted(others, key=lambda path: path.stat().st_mtime_ns)
+        for path in by_use[: max(0, len(others) + 1 - self._kept)]:
+            logger.info("%s is removed: %d backbones that were used later are kept", path, self._kept)
+            path.unlink(missing_ok=True)
+
+
+def _read(path: Path, expected_hash: str) -> Tensors | None:
+    """The backbone of a file, noted as used; None where there is none, or a damaged one, which is removed."""
+    if not path.exists():
+        return None
+    try:
+        tensors = load(path.read_bytes())
+        found = content_hash(tensors)
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        found = str(error)
+    if found == expected_hash:
+        with suppress(OSError):
+            os.utime(path)
+        return tensors
+    logger.warning("backbone %s is damaged (%s): it is removed, and the coordinator asked for it again", path, found)
+    path.unlink(missing_ok=True)
+    return None
 
 
 def check_hash(tensors: Tensors, expected_hash: str) -> None:

@@ -110,7 +110,7 @@ def provide_backbone(home: CenterHome, membership: Membership, path: Path) -> No
             f"backbone {path} has content hash {found}, the study's has {expected}; ask the coordinator for the file "
             f"{expected[:12]}….safetensors"
         )
-    BackboneStore(home.trainer / "backbones").add(tensors, expected)
+    BackboneStore(home.trainer / "backbones").bring(tensors, expected)
 
 
 def merge_settings(home: CenterHome, *, data: Path | None = None, **given: Any) -> CenterSettings | None:

@@ -2,9 +2,10 @@
 
     outbox/<round>-<study>-<instruction>-<content>.safetensors      one reply each, a frame of `protocol.socket_codec`
 
-<study> and <instruction> are digests of what the work belongs to, <content> is the SHA-256 of the file. The same
-instruction again finds its answer here, whoever died in between; what the coordinator reports as acknowledged is
-removed.
+<round> is a number of any length, <study> and <instruction> are digests of what the work belongs to, <content> is the
+SHA-256 of the file. The same instruction again finds its answer here, whoever died in between; what the coordinator
+reports as acknowledged is removed. A file that is damaged, or that no instruction can name, is set aside; the last few
+of these stay for a person to look at.
 """
 
 import hashlib
@@ -23,13 +24,14 @@ from protocol.messages.settings import StudySettings, settings_digest
 from protocol.messages.tensors import content_hash
 from protocol.messages.text import to_text
 from protocol.socket_codec import unpack_reply
-from protocol.storage.atomic_files import remove_unfinished, write_bytes
+from protocol.storage.atomic_files import remove_unfinished, write_private
 
 logger = logging.getLogger(__name__)
 
 KEPT_REPLIES = 16
+KEPT_ASIDE = 4
 STUDY_DIGITS = 16
-NAME = re.compile(r"(\d{8})-([0-9a-f]{16})-([0-9a-f]{64})-([0-9a-f]{64})\.safetensors")
+NAME = re.compile(r"(\d+)-([0-9a-f]{16})-([0-9a-f]{64})-([0-9a-f]{64})\.safetensors")
 DAMAGED = ".damaged"
 
 
@@ -87,7 +89,7 @@ class Outbox:
             return
         try:
             remove_unfinished(self._folder)
-            write_bytes(path, leaving.frame)
+            write_private(path, leaving.frame)
         except StorageError as error:
             logger.warning(
                 "the update of stage '%s', round %d leaves but could not be kept: %s. If it is lost on its way, it has "
@@ -116,7 +118,8 @@ class Outbox:
     def _entries(self) -> list[_Entry]:
         """All entries, by round."""
         names = {path: NAME.fullmatch(path.name) for path in sorted(self._folder.glob("*.safetensors"))}
-        return [_Entry(path, int(name[1]), name[2], name[3], name[4]) for path, name in names.items() if name]
+        entries = [_Entry(path, int(name[1]), name[2], name[3], name[4]) for path, name in names.items() if name]
+        return sorted(entries, key=lambda entry: entry.server_round)
 
     def _first(self, entries: Iterator[_Entry]) -> Reply | None:
         """The first reply that is as it was written; the others are set aside."""
@@ -133,6 +136,9 @@ class Outbox:
                 entry.server_round,
             )
             _remove(entry.path)
+        others = [path for path in self._folder.glob("*.safetensors*") if not NAME.fullmatch(path.name)]
+        for path in sorted(others, key=lambda path: path.stat().st_mtime_ns)[: max(0, len(others) - KEPT_ASIDE)]:
+            _remove(path)
 
 
 def instruction_digest(instruction: Instruction) -> str:

@@ -1,7 +1,9 @@
 """What the coordinator asks of a center, in every engine."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from protocol.messages.settings import Statistic, StudySettings, Training
 from protocol.messages.text import STRICT, Beside
@@ -9,6 +11,9 @@ from protocol.tasks import TaskName
 
 Kind = Literal["register", "train", "evaluate", "compare", "observe", "collect"]
 Part = Literal["train", "validation", "test"]
+MAXIMUM_ROUND = 1_000_000
+"""At a round a minute, two years of them."""
+Round = Annotated[int, Field(ge=0, le=MAXIMUM_ROUND)]
 
 
 @dataclass(frozen=True)
@@ -39,12 +44,12 @@ class Instruction:
     kind: Kind
     settings: StudySettings
     stage: str = ""
-    server_round: int = 0
+    server_round: Round = 0
     backbone_hash: str = ""
     training: Training | None = None
     tensors: Beside = field(default_factory=dict)
     backbone: Beside = field(default_factory=dict)
     reference: Beside = field(default_factory=dict)
     statistics: tuple[Statistic, ...] = ()
-    acknowledged: int = 0
+    acknowledged: Round = 0
     task: TaskName = "segmentation"

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from protocol.messages.base import Fraction, Settings
+from protocol.messages.instruction import MAXIMUM_ROUND
 from protocol.messages.settings import Group
 from protocol.modalities import IMAGES, Modality, ModalitySetting
 from protocol.stages import Shares, StageKind, reads_ehr, usual_groups, usual_shares
@@ -45,7 +46,7 @@ class Stage(Settings):
     kind: StageKind
     task: TaskName = "segmentation"
     centers: Annotated[tuple[str, ...], Field(min_length=1)]
-    rounds: PositiveInt
+    rounds: Annotated[int, Field(ge=1, le=MAXIMUM_ROUND)]
     local_steps: PositiveInt
     learning_rate: PositiveFloat
     batch_size: PositiveInt = 2

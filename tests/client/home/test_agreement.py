@@ -37,7 +37,7 @@ def test_other_settings_than_agreed_do_nothing_at_all(
     caplog.set_level(logging.INFO)
     reply = center(cohort, tmp_path, agreed="a" * 64).perform(asked(study))
     assert reply == Reply("center-d", "train", error="other-study")
-    assert [path.name for path in tmp_path.iterdir()] == ["outgoing.jsonl"]
+    assert {path.name for path in tmp_path.iterdir()} == {"outgoing.jsonl", "outgoing.head", "outgoing.lock"}
     assert "this center agreed to aaaaaaaaaaaa" in caplog.text
 
 

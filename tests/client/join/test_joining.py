@@ -144,7 +144,7 @@ def test_a_backbone_as_a_file_is_checked_against_the_agreement(home: CenterHome,
     agreed = content_hash(tensors)
     membership = membership_of(kit(ENDPOINT, backbone_sha256=agreed))
     provide_backbone(home, membership, tmp_path / "file.safetensors")
-    assert (home.trainer / "backbones" / f"{agreed}.safetensors").exists()
+    assert (home.trainer / "backbones" / "brought" / f"{agreed}.safetensors").exists()
 
 
 @pytest.mark.parametrize(("agreed", "words"), [("", "leave out --backbone"), ("e" * 64, "content hash")])

@@ -148,6 +148,36 @@ def test_more_than_it_holds_drops_the_one_kept_first_and_says_so(
     assert "the one of round 2 is dropped" in caplog.text
 
 
+@pytest.mark.parametrize("digits", [1, 9, 30])
+def test_a_round_of_any_number_of_digits_counts(outbox: Outbox, tmp_path: Path, digits: int) -> None:
+    """What waits is found, comes after smaller rounds, and is dropped where there is too much."""
+    outbox.keep(*in_round(2))
+    (path,) = (tmp_path / "outbox").iterdir()
+    for number in range(1, 5):
+        path.with_name(f"{number}{'0' * (digits - 1)}{path.name[8:]}").write_bytes(path.read_bytes())
+    path.unlink()
+    assert same(outbox.waiting_for(in_round(2)[0]), in_round(2)[1].reply)
+    outbox.keep(TRAIN, seal(REPLY))
+    assert len(list((tmp_path / "outbox").iterdir())) == 3
+
+
+def test_of_what_no_instruction_names_the_last_few_stay(outbox: Outbox, tmp_path: Path) -> None:
+    folder = tmp_path / "outbox"
+    folder.mkdir()
+    for age in range(7):
+        strange = folder / f"-000000{age}-strange.safetensors{'.damaged' * (age % 2)}"
+        strange.touch()
+        os.utime(strange, ns=(age, age))
+    outbox.keep(TRAIN, seal(REPLY))
+    assert sorted(path.name[7] for path in folder.glob("-*")) == ["3", "4", "5", "6"]
+
+
+def test_what_waits_is_for_its_owner_alone(outbox: Outbox, tmp_path: Path) -> None:
+    outbox.keep(TRAIN, seal(REPLY))
+    folder = tmp_path / "outbox"
+    assert [path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())] == [0o700, 0o600]
+
+
 def test_another_reply_to_the_same_instruction_takes_the_place_of_the_first(outbox: Outbox, tmp_path: Path) -> None:
     for seconds in (1.0, 2.0):
         outbox.keep(TRAIN, seal(replace(REPLY, seconds=seconds)))

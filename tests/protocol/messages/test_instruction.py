@@ -22,3 +22,11 @@ def test_every_kind_may_come_with_nothing_but_settings(kind: Kind) -> None:
 def test_another_kind_is_refused() -> None:
     with pytest.raises(PayloadError, match="kind: Input should be 'register', 'train'"):
         to_text(Instruction("spy", SETTINGS))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("server_round", [-1, 1_000_001, 10**30])
+@pytest.mark.parametrize("field", ["server_round", "acknowledged"])
+def test_a_round_that_no_study_reaches_is_refused(field: str, server_round: int) -> None:
+    text = to_text(Instruction("train", SETTINGS)).replace(f'"{field}":0', f'"{field}":{server_round}')
+    with pytest.raises(PayloadError, match=f"{field}: Input should be (greater|less)"):
+        from_text(Instruction, text)
