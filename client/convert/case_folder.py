@@ -21,6 +21,7 @@ from client.data.conversion_file import write_conversion
 from client.data.manifest import File
 from client.data.volume import Volume, write_volume
 from protocol.errors import StorageError
+from protocol.storage.atomic_files import CASE_FILE, CASE_FOLDER
 
 SUFFIX = ".nii.gz"
 
@@ -33,9 +34,9 @@ def write_case(folder: Path, volumes: Mapping[File, Volume], record: Conversion)
     """
     unfinished = _beside(folder)
     try:
-        unfinished.mkdir(parents=True)
+        unfinished.mkdir(mode=CASE_FOLDER)
         for file, volume in volumes.items():
-            write_volume(_pack(volume), unfinished / f"{file}{SUFFIX}")
+            write_volume(_pack(volume), unfinished / f"{file}{SUFFIX}", mode=CASE_FILE)
         write_conversion(record, unfinished)
         checksums = {path.name: checksum(path) for path in sorted(unfinished.iterdir())}
         _take_place(unfinished, folder)

@@ -22,7 +22,7 @@ from client.convert.resumption import read_done, write_done
 from client.data.checks import Issue
 from client.data.workers import Crew, WorkerDiedError
 from protocol.errors import StorageError
-from protocol.storage.atomic_files import remove_unfinished
+from protocol.storage.atomic_files import make_case_folder, remove_unfinished
 
 NOTE_EVERY_S = 5.0
 
@@ -131,7 +131,7 @@ def _explain(task: Task, error: Exception) -> Outcome:
 
 def _make_dest(dest: Path) -> None:
     try:
-        dest.mkdir(parents=True, exist_ok=True)
+        make_case_folder(dest)
     except OSError as error:
         raise StorageError(
             f"folder {dest} cannot be made ({error.strerror}); correct the path or permissions"

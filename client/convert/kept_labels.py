@@ -3,12 +3,11 @@
 <private>/labels/<case>/1.nii.gz   the first that was replaced, and so on
 """
 
-import shutil
 from pathlib import Path
 
 from client.convert.case_folder import SUFFIX, checksum
 from protocol.errors import StorageError
-from protocol.storage.atomic_files import make_private_folder
+from protocol.storage.atomic_files import make_private_folder, write_private
 
 
 def keep_copy(label: Path, folder: Path) -> Path:
@@ -24,12 +23,8 @@ def keep_copy(label: Path, folder: Path) -> Path:
         if checksum(copy) == content:
             return copy
     kept = folder / f"{len(copies) + 1}{SUFFIX}"
-    unfinished = folder / f".{kept.name}.part"
     try:
-        shutil.copyfile(label, unfinished)
-        unfinished.chmod(0o600)
-        unfinished.replace(kept)
+        write_private(kept, label.read_bytes())
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise StorageError(f"{kept} cannot be written ({error.strerror}); free some space there") from error
+        raise StorageError(f"{label} cannot be read ({error.strerror}); correct the permissions") from error
     return kept

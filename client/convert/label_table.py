@@ -21,7 +21,7 @@ from client.convert.identities import Origin, PrivateFolder
 from client.data.checks import Grade, Issue
 from client.data.table import CASE_COLUMNS, USUAL_NAMES, Row, Table, list_few, read_table
 from protocol.errors import CaseError
-from protocol.storage.atomic_files import write_bytes
+from protocol.storage.atomic_files import write_case_file
 
 IDENTIFIERS = ("study_uid", "accession_number", "identity")
 
@@ -67,7 +67,7 @@ def write_label_table(
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([[*CASE_COLUMNS, *labels.columns], *sorted(rows)])
-        write_bytes(target, text.getvalue().encode())
+        write_case_file(target, text.getvalue().encode())
     return tuple(_findings(labels, named, set(origins)))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from client.data.table import CASE_COLUMNS, PARTICIPANTS, Table, read_table
-from protocol.storage.atomic_files import write_bytes
+from protocol.storage.atomic_files import write_case_file
 
 
 def write_participants(folder: Path, patients: Mapping[str, str]) -> None:
@@ -28,7 +28,7 @@ def write_participants(folder: Path, patients: Mapping[str, str]) -> None:
     writer.writerow([*CASE_COLUMNS, *more])
     writer.writerows([case, *cells] for case, cells in sorted(rows.items()))
     if rows:
-        write_bytes(path, text.getvalue().encode())
+        write_case_file(path, text.getvalue().encode())
 
 
 def _rows_of(table: Table | None, more: list[str]) -> dict[str, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from client.corrections.predictions import Predicted
 from client.pacs.contract import PacsClient
 from client.pacs.fetching import fetch_study
 from client.pacs.patience import USUAL, Patience
+from protocol.storage.atomic_files import make_private_folder
 
 EDITED = ("SEG", "RTSTRUCT")
 
@@ -24,5 +25,5 @@ def fetch_edited(
     folder = private / "edited" / f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
     for study_uid in sorted({predicted.study_uid for predicted in predictions}):
         fetch_study(client, study_uid, folder / study_uid, modalities=EDITED, patience=patience)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     return folder

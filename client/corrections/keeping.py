@@ -18,6 +18,7 @@ from client.data.conversion import RECORD, Conversion
 from client.data.conversion_file import read_conversion, write_conversion
 from client.data.volume import Volume, read_grid, same_grid, write_volume
 from protocol.errors import CaseError
+from protocol.storage.atomic_files import CASE_FILE
 
 GTV = f"gtv{SUFFIX}"
 
@@ -66,10 +67,16 @@ def keep_label(case: str, mask: Volume, rois: tuple[str, ...], dest: Path, priva
     if record is None:
         raise CaseError(f"case '{case}' has no {RECORD}; convert the study again")
     before = _keep_before(folder / GTV, case, private)
-    write_volume(mask, folder / GTV)
+    write_volume(mask, folder / GTV, mode=_mode_of_image(folder))
     write_conversion(_corrected(record, rois), folder)
     _note_state(case, folder, private)
     return Kept(checksum(folder / GTV), before)
+
+
+def _mode_of_image(folder: Path) -> int:
+    """Who may read the label: who may read the case's image, since one trainer reads both."""
+    images = (path for name in ("ct", "pet") if (path := folder / f"{name}{SUFFIX}").is_file())
+    return next((path.stat().st_mode & 0o666 for path in images), CASE_FILE)
 
 
 def _corrected(record: Conversion, rois: tuple[str, ...]) -> Conversion:

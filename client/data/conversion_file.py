@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from client.data.conversion import RECORD, Conversion
 from protocol.errors import CaseError
-from protocol.storage.atomic_files import write_bytes
+from protocol.storage.atomic_files import write_case_file
 
 VERSION = 1
 ADAPTER = TypeAdapter(Conversion)
@@ -22,7 +22,7 @@ def write_conversion(conversion: Conversion, folder: Path) -> None:
     """
     issues = tuple(replace(issue, source="") for issue in conversion.issues)
     content = {"version": VERSION, **asdict(replace(conversion, issues=issues))}
-    write_bytes(folder / RECORD, json.dumps(content, indent=1, allow_nan=False).encode())
+    write_case_file(folder / RECORD, json.dumps(content, indent=1, allow_nan=False).encode())
 
 
 def read_conversion(folder: Path) -> Conversion | None:

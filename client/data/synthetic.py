@@ -28,7 +28,7 @@ from client.data.synthetic_labels import (
 )
 from client.data.volume import write_volume
 from protocol.errors import CaseError
-from protocol.storage.atomic_files import write_text
+from protocol.storage.atomic_files import CASE_FILE, write_text
 
 PREFIX = "synthetic-"
 
@@ -140,10 +140,10 @@ def _generator(name: str) -> np.random.Generator:
 
 
 def _write_case(folder: Path, images: Scan) -> None:
-    write_volume(images.ct, folder / "ct.nii.gz")
-    write_volume(images.gtv, folder / "gtv.nii.gz")
+    write_volume(images.ct, folder / "ct.nii.gz", mode=CASE_FILE)
+    write_volume(images.gtv, folder / "gtv.nii.gz", mode=CASE_FILE)
     if images.pet is not None:
-        write_volume(images.pet, folder / "pet.nii.gz")
+        write_volume(images.pet, folder / "pet.nii.gz", mode=CASE_FILE)
 
 
 def _refuse_other_cases(folder: Path, center: SyntheticCenter) -> None:

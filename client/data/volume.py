@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import IO, Any, Literal, Protocol
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from client.data.nifti_values import HEADER_BYTES, NiftiHeader, read_stored_voxels
 from protocol.errors import CaseError, StorageError
+from protocol.storage.atomic_files import PRIVATE_FILE
 
 Quantity = Literal["ct_hu", "pet_suv", "mask"]
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -125,10 +126,11 @@ def to_image(volume: Volume) -> sitk.Image:
     return image
 
 
-def write_volume(volume: Volume, path: Path, *, notes: str = "") -> None:
+def write_volume(volume: Volume, path: Path, *, notes: str = "", mode: int = PRIVATE_FILE) -> None:
     """Write the volume as its dtype (NIfTI by the suffix); the file appears whole or not at all.
 
-    `notes`, at most 79 characters, are NIfTI's description (`descrip`).
+    `notes`, at most 79 characters, are NIfTI's description (`descrip`). `mode`: who may read it, as far as the umask
+    allows; its owner alone where nothing is said.
 
     Raises:
         StorageError: the folder cannot be written or the disk is full.
@@ -137,15 +139,16 @@ def write_volume(volume: Volume, path: Path, *, notes: str = "") -> None:
     if notes:
         image.SetMetaData("ITK_FileNotes", notes)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folders(path.parent, mode | (mode & 0o444) >> 2)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=".part") as folder:
             part = Path(folder) / path.name
             if path.name.endswith(PACKED):
                 loose = part.with_name(path.name.removesuffix(PACKED))
-                _reserve(loose, HEADER_BYTES + volume.array_zyx.nbytes)
+                _reserve(loose, HEADER_BYTES + volume.array_zyx.nbytes, PRIVATE_FILE)
                 sitk.WriteImage(image, str(loose))
-                _pack(loose, part)
+                _pack(loose, part, mode)
             else:
+                _reserve(part, HEADER_BYTES + volume.array_zyx.nbytes, mode)
                 sitk.WriteImage(image, str(part))
             part.replace(path)
     except (OSError, RuntimeError) as error:
@@ -202,18 +205,29 @@ def _with_non_finite(array_zyx: NDArray[Any], stored: NDArray[Any]) -> NDArray[A
     return np.where(np.isfinite(stored), array_zyx.ravel(), stored).reshape(array_zyx.shape).astype(array_zyx.dtype)
 
 
-def _reserve(path: Path, size: int) -> None:
+def _make_folders(path: Path, mode: int) -> None:
+    """A folder and those above it that are missing; one that is there stays as it is."""
+    for folder in reversed([path, *path.parents]):
+        folder.mkdir(mode=mode, exist_ok=True)
+
+
+def _make(path: Path, mode: int) -> IO[bytes]:
+    """A new file of this mode from the moment it exists; ITK, which knows no modes, writes into it."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb")
+
+
+def _reserve(path: Path, size: int, mode: int) -> None:
     """Ask for the room of a file: where there is none, niftilib complains on the screen and ITK says less than this."""
-    if hasattr(os, "posix_fallocate"):
-        with path.open("wb") as file:
+    with _make(path, mode) as file:
+        if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
 
 
-def _pack(loose: Path, packed: Path) -> None:
+def _pack(loose: Path, packed: Path, mode: int) -> None:
     """Compress a file; equal contents give equal bytes. Six times as fast as ITK's own way, and 5 % larger."""
     with (
         loose.open("rb") as source,
-        packed.open("wb") as target,
+        _make(packed, mode) as target,
         igzip.IGzipFile(filename="", mode="wb", fileobj=target, compresslevel=1, mtime=0) as file,
     ):
         shutil.copyfileobj(source, file, 1 << 20)

@@ -7,10 +7,12 @@ import shutil
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from client.data.checks import Issue
 from client.dicom.findings import find_in_archive
 from protocol.errors import StorageError
+from protocol.storage.atomic_files import PRIVATE_FILE, make_private_folder
 
 MAGIC = b"PK\x03\x04"
 ENCRYPTED = 0x1
@@ -52,7 +54,7 @@ def unpack(archive: Path, below: Path) -> tuple[Path, tuple[Issue, ...]]:
         _refuse_full_disk(error, folder)
         return folder, (_damage(archive, f"a zip archive that cannot be opened ({type(error).__name__})"),)
     if not issues:
-        done.touch()
+        done.touch(mode=PRIVATE_FILE)
     return folder, issues
 
 
@@ -71,7 +73,7 @@ def _unpack_members(opened: zipfile.ZipFile, archive: Path, folder: Path) -> tup
     if total > limit:
         found = f"a zip archive that would grow to {total / 2**30:.1f} GiB"
         return (_damage(archive, found, f"at most {limit / 2**30:.1f} GiB"),)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     _refuse_without_room(folder, total)
     for number, member in enumerate(members):
         if not member.flag_bits & ENCRYPTED:
@@ -81,7 +83,7 @@ def _unpack_members(opened: zipfile.ZipFile, archive: Path, folder: Path) -> tup
 
 def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, archive: Path) -> list[Issue]:
     try:
-        with opened.open(member) as packed, path.open("xb") as stream:
+        with opened.open(member) as packed, _new_file(path) as stream:
             shutil.copyfileobj(packed, stream)
         when_ns = archive.stat().st_mtime_ns
         os.utime(path, ns=(when_ns, when_ns))
@@ -91,6 +93,11 @@ def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path,
         found = f"a member of a zip archive that cannot be unpacked ({type(error).__name__})"
         return [_damage(Path(archive, member.filename.replace("\0", "")), found)]
     return []
+
+
+def _new_file(path: Path) -> IO[bytes]:
+    """A file that was not there, for its owner alone."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE), "wb")
 
 
 def _place(folder: Path, member: zipfile.ZipInfo, number: int) -> Path:
@@ -104,8 +111,8 @@ def _place(folder: Path, member: zipfile.ZipInfo, number: int) -> Path:
         return numbered
     path = folder.joinpath(*parts)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError:
+        make_private_folder(path.parent)
+    except StorageError:
         return numbered
     return numbered if path.exists() else path
 

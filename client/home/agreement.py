@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from protocol.errors import ConciliumError, OtherStudyError
 from protocol.messages.instruction import Instruction
 from protocol.messages.settings import settings_digest
-from protocol.storage.atomic_files import write_text
+from protocol.storage.atomic_files import write_private_text
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def write_agreement(path: Path, center: str, agreement: BaseModel) -> None:
     Raises:
         StorageError: the disk refuses.
     """
-    write_text(path, json.dumps({"center": center, **agreement.model_dump(mode="json")}, indent=1) + "\n")
+    write_private_text(path, json.dumps({"center": center, **agreement.model_dump(mode="json")}, indent=1) + "\n")
 
 
 def agreed_by(path: Path | None, center: str) -> TrainerAgreement:

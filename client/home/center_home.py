@@ -26,17 +26,17 @@ import tomli_w
 from pydantic import AwareDatetime, Field, PositiveInt, ValidationError
 
 from client.home.agreement import MAXIMUM_STEPS
+from client.home.privacy import close_to_others
 from protocol.enrolment.kit import Kit, StudyAgreement
-from protocol.errors import ConciliumError
+from protocol.errors import ConciliumError, StorageError
 from protocol.messages.base import Settings
 from protocol.modalities import IMAGES, Modality
-from protocol.storage.atomic_files import write_text
+from protocol.storage.atomic_files import make_private_folder, write_private_text
 from protocol.storage.locks import hold_lock
 from protocol.storage.paths import Below
 
 DEFAULT_PORT = 9094
 DEFAULT_MINIMUM_CASES = 5
-PRIVATE_FOLDER = 0o700
 
 
 class HomeError(ConciliumError):
@@ -113,9 +113,9 @@ class CenterHome:
         """
         try:
             for folder in (self.root, self.node, self.trainer, self.run):
-                folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        except OSError as error:
-            raise HomeError(f"home {self.root} cannot be made ({error.strerror}); choose another --home") from error
+                make_private_folder(folder)
+        except StorageError as error:
+            raise HomeError(f"home {self.root} cannot be made: {error}; choose another --home") from error
 
 
 def read_settings(home: CenterHome) -> CenterSettings:
@@ -141,7 +141,7 @@ def write_settings(home: CenterHome, settings: CenterSettings) -> None:
     Raises:
         StorageError: the disk refuses.
     """
-    write_text(home.settings, tomli_w.dumps(settings.model_dump(mode="json")))
+    write_private_text(home.settings, tomli_w.dumps(settings.model_dump(mode="json")))
 
 
 def read_membership(home: CenterHome) -> Membership:
@@ -193,8 +193,8 @@ def only_instance(home: CenterHome) -> Iterator[None]:
     Raises:
         HomeError: another process holds it.
     """
-    for folder in (home.root, home.node):
-        folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    make_private_folder(home.node)
+    close_to_others(home.root)
     in_use = HomeError(
         f"home {home.root} is in use: another `concilium-center` runs on it; stop that one, or give --home another "
         "folder"

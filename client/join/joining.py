@@ -34,7 +34,7 @@ from protocol.enrolment.answer import write_answer
 from protocol.enrolment.kit import Kit, authority_fingerprint, read_kit
 from protocol.errors import ConciliumError, KitError, ModelError
 from protocol.messages.tensors import content_hash
-from protocol.storage.atomic_files import write_bytes, write_text
+from protocol.storage.atomic_files import write_private, write_private_text
 
 ASK_AGAIN = "ask the coordinator for a new kit (`concilium enroll CENTER`)"
 LOOK_AGAIN = "check the path, and that this user may read the file"
@@ -80,14 +80,14 @@ def prepare(home: CenterHome, kit: Kit, authority_pem: bytes) -> None:
     if home.agreement.exists() and not joined_before:
         _retire_key(home)
     key = provide_node_key(home.key)
-    write_bytes(home.authority, authority_pem)
+    write_private(home.authority, authority_pem)
     write_agreement(home.trainer_agreement, kit.center, kit.agreement)
     kept = read_accepted(home.bundles) if joined_before else frozenset()
     write_accepted(home.bundles, kept | {kit.agreement.bundle_sha256})
     if not accepted:
         answer = first_answer(center=kit.center, study=kit.agreement.study, serial=kit.serial, token=kit.token, key=key)
         write_answer(home.answer(kit.center), answer)
-    write_text(home.agreement, membership.model_dump_json(indent=1) + "\n")
+    write_private_text(home.agreement, membership.model_dump_json(indent=1) + "\n")
     provide_node_files(home)
 
 

@@ -18,7 +18,7 @@ from client.node.fleet_api import Standing, fleet_api
 from client.node.node_key import read_node_key
 from client.node.renewal import adopt_accepted_key
 from protocol.errors import ConciliumError
-from protocol.storage.atomic_files import write_text
+from protocol.storage.atomic_files import write_private_text
 
 if TYPE_CHECKING:
     from client.data.checks import Issue
@@ -89,7 +89,7 @@ class Situation:
         if found.standing == "unknown" and adopt_accepted_key(self.home):
             found = self._ask()
         if found.standing == "accepted":
-            write_text(self.home.node_id, f"{found.node_id}\n")
+            write_private_text(self.home.node_id, f"{found.node_id}\n")
         return found
 
     @cached_property

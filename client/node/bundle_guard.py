@@ -14,7 +14,7 @@ from pathlib import Path
 
 from protocol.enrolment.kit import BUNDLE_FILES
 from protocol.errors import ConciliumError
-from protocol.storage.atomic_files import write_text
+from protocol.storage.atomic_files import write_private_text
 
 
 class BundleError(ConciliumError):
@@ -35,7 +35,7 @@ def write_accepted(path: Path, hashes: Iterable[str]) -> None:
     Raises:
         StorageError: the disk refuses.
     """
-    write_text(path, json.dumps({"accepted": sorted(set(hashes))}) + "\n")
+    write_private_text(path, json.dumps({"accepted": sorted(set(hashes))}) + "\n")
 
 
 def read_accepted(path: Path) -> frozenset[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from client.home.center_home import CenterHome
 from protocol.flower_internals import TASK_TYPE_TO_COMMAND, TaskType
-from protocol.storage.atomic_files import provide_private, write_private
+from protocol.storage.atomic_files import make_private_folder, provide_private, write_private
 
 GUARDED = f'exec {shlex.quote(sys.executable)} -P -m client.node.clientapp "$@"'
 REFUSED = 'echo "this center runs no such task" >&2; exit 1'
@@ -20,8 +20,8 @@ def provide_node_files(home: CenterHome) -> None:
         StorageError: the disk refuses.
     """
     provide_private(home.secret, secrets.token_bytes(32))
-    home.flower.mkdir(parents=True, exist_ok=True)
-    home.commands.mkdir(parents=True, exist_ok=True)
+    make_private_folder(home.flower)
+    make_private_folder(home.commands)
     for task, name in TASK_TYPE_TO_COMMAND.items():
         _write_command(home.commands / name, GUARDED if task == TaskType.CLIENT_APP else REFUSED)
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from client.home.center_home import CenterHome, HomeError
 from protocol.enrolment.answer import RENEWAL, EnrolmentAnswer, answer_bytes, token_proof
-from protocol.storage.atomic_files import write_private, write_text
+from protocol.storage.atomic_files import write_private, write_private_text
 
 
 def provide_node_key(path: Path) -> ec.EllipticCurvePrivateKey:
@@ -29,7 +29,7 @@ def provide_node_key(path: Path) -> ec.EllipticCurvePrivateKey:
         private = ec.generate_private_key(ec.SECP384R1())
         write_private(path, private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
     key = read_node_key(path)
-    write_text(path.with_name(path.name + ".pub"), public_line(key) + "\n")
+    write_private_text(path.with_name(path.name + ".pub"), public_line(key) + "\n")
     return key
 
 
@@ -83,6 +83,6 @@ def adopt_next_key(home: CenterHome) -> None:
     """Put the renewed key in the old one's place, in one rename; the old one is gone afterwards."""
     key = read_node_key(home.next_key)
     home.next_key.replace(home.key)
-    write_text(home.key.with_name("key.pub"), public_line(key) + "\n")
+    write_private_text(home.key.with_name("key.pub"), public_line(key) + "\n")
     for left in (home.next_key.with_name("key.next.pub"), home.node_id):
         left.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from client.home.center_home import CenterHome, read_membership
 from client.node.fleet_api import fleet_api
 from client.node.node_key import adopt_next_key, provide_node_key, read_node_key, renewal_answer
 from protocol.enrolment.answer import write_answer
-from protocol.storage.atomic_files import write_text
+from protocol.storage.atomic_files import write_private_text
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +51,6 @@ def adopt_accepted_key(home: CenterHome) -> bool:
     if standing != "accepted":
         return False
     adopt_next_key(home)
-    write_text(home.node_id, f"{node_id}\n")
+    write_private_text(home.node_id, f"{node_id}\n")
     logger.info("the renewed key is accepted and in use")
     return True

@@ -123,7 +123,6 @@ def _without(case: str, name: str, reason: str, step: str) -> Issue:
 
 def _write_image(volume: Volume, path: Path, notes: str) -> None:
     write_volume(volume, path, notes=notes)
-    path.chmod(0o600)
 
 
 def _uids(data: Dataset) -> Mapping[str, str]:

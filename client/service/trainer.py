@@ -11,6 +11,7 @@ import torch
 
 from client.data.labelled_cases import NO_ROWS, Rows
 from client.home.agreement import MAXIMUM_STEPS, check_agreed
+from client.home.privacy import close_to_others
 from client.learning.assembly import study_specs
 from client.learning.cancellation import Check, never_cancelled
 from client.outgoing.egress import check_reply
@@ -64,6 +65,7 @@ class Trainer:
         self.center, self.home, self.device = center, home, device
         self._agreed, self._maximum_steps = agreed, maximum_steps
         make_private_folder(home)
+        close_to_others(home)
         self._work = CenterWork(center, folders, modalities, home, device, rows)
         self._outbox = Outbox(home / "outbox")
         self._limits = EgressLimits(self._work.own_groups(GROUPS), minimum_cases, MAXIMUM_BYTES)

@@ -23,6 +23,7 @@ from rich.progress import (
 )
 
 from deploy.comparison.worker import ERROR, THREAD_VARIABLES, RunJob, carry_out, ready
+from protocol.storage.atomic_files import make_private_folder
 
 DIED = "the worker process died, perhaps for want of memory; try fewer --jobs"
 WHOLE_RUN_S = 1e6
@@ -116,7 +117,7 @@ def _outcome(future: Future[str], job: RunJob) -> str:
     if error is None:
         return future.result()
     what = DIED if isinstance(error, BrokenExecutor) else f"{type(error).__name__}: {error}"
-    job.out.mkdir(parents=True, exist_ok=True)
+    make_private_folder(job.out)
     (job.out / ERROR).write_text(f"{what}\n", encoding="utf-8")
     return what
 

@@ -53,7 +53,7 @@ def _end_with_parent() -> None:
 
 def carry_out(job: RunJob) -> str:
     """Run one study to its end, or continue it, and return "" or what stopped it; its words go to `log.txt`."""
-    job.out.mkdir(parents=True, exist_ok=True)
+    make_private_folder(job.out)
     error = job.out / ERROR
     start = time.monotonic()
     with (job.out / LOG).open("a", encoding="utf-8") as log:

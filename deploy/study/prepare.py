@@ -31,7 +31,7 @@ from protocol.messages.tensors import (
     role_of,
 )
 from protocol.modalities import parts_of
-from protocol.storage.atomic_files import write_text
+from protocol.storage.atomic_files import make_private_folder, write_text
 from protocol.tasks import TASKS
 from server.study.directory import StudyDirectory, write_prepared
 from server.study.file import Study, read_study
@@ -77,7 +77,7 @@ def prepare(study_file: Path, root: Path, backbone: Path | None = None) -> Study
     if backbone is not None:
         given = read_backbone(backbone, specs)
         initial |= given
-        root.mkdir(parents=True, exist_ok=True)
+        make_private_folder(root)
         write_text(root / BACKBONE_FILE, json.dumps({"content_sha256": content_hash(given)}))
     write_prepared(root, text, specs, initial, config)
     return study

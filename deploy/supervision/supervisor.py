@@ -23,12 +23,15 @@ from types import FrameType
 from typing import IO, Any
 
 from deploy.supervision import orphan_reaper
+from protocol.storage.atomic_files import PRIVATE_FILE, make_private_folder
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.1
 HEALTHY_AFTER_S = 60.0
 GRACE_S = 15.0
+OWNER_ONLY = 0o077
+"""The mask of what programs write that know no modes: Flower's folder, caches of libraries."""
 LOG_BYTES = 64 << 20
 LOGS_EVERY_S = 10.0
 
@@ -246,8 +249,8 @@ def _write(pipe: IO[bytes] | None, line: str) -> None:
 def _start(program: Program, mark: str) -> "subprocess.Popen[bytes]":
     output: IO[Any] | None = None
     if program.log is not None:
-        program.log.parent.mkdir(parents=True, exist_ok=True)
-        output = program.log.open("ab")
+        make_private_folder(program.log.parent)
+        output = os.fdopen(os.open(program.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE_FILE), "ab")
     try:
         return subprocess.Popen(
             program.command,
@@ -256,6 +259,7 @@ def _start(program: Program, mark: str) -> "subprocess.Popen[bytes]":
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             start_new_session=True,
+            umask=OWNER_ONLY,
         )
     finally:
         if output is not None:

@@ -20,7 +20,7 @@ from protocol.errors import KitError
 from protocol.messages.base import Settings
 from protocol.messages.settings import findings
 from protocol.names import CenterName
-from protocol.storage.atomic_files import write_text
+from protocol.storage.atomic_files import write_private_text
 
 RENEWAL = "renewal"
 ANSWER_BYTES = 1 << 16
@@ -70,7 +70,7 @@ def write_answer(path: Path, answer: EnrolmentAnswer) -> None:
     Raises:
         StorageError: the disk refuses.
     """
-    write_text(path, answer.model_dump_json(indent=1) + "\n")
+    write_private_text(path, answer.model_dump_json(indent=1) + "\n")
 
 
 def read_answer(path: Path) -> EnrolmentAnswer:

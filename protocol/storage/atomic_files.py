@@ -5,9 +5,12 @@ import os
 import secrets
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from protocol.errors import StorageError
+
+PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
+CASE_FILE, CASE_FOLDER = 0o640, 0o750
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -23,7 +26,20 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_private(path: Path, data: bytes) -> None:
     """`write_bytes` of what only its owner may read, from the moment it exists (mode 0600), in folders likewise."""
     make_private_folder(path.parent)
-    _replace(path, data, mode=0o600)
+    _replace(path, data, mode=PRIVATE_FILE)
+
+
+def write_private_text(path: Path, text: str) -> None:
+    """`write_private` of UTF-8 text."""
+    write_private(path, text.encode())
+
+
+def write_case_file(path: Path, data: bytes) -> None:
+    """`write_bytes` of what belongs to cases: for its owner and, as far as the umask lets it, his group; nobody else.
+
+    A trainer of another account reads it as a member of that group.
+    """
+    _replace(path, data, mode=CASE_FILE)
 
 
 def make_private_folder(path: Path) -> None:
@@ -34,11 +50,21 @@ def make_private_folder(path: Path) -> None:
     """
     try:
         for folder in reversed([path, *path.parents]):
-            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
     except OSError as error:
         raise StorageError(
             f"folder {path} cannot be made ({error.strerror or error}); correct the permissions above it"
         ) from error
+
+
+def make_case_folder(path: Path) -> None:
+    """Make a folder of cases, and those above it that are missing: as `write_case_file` makes files in it.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    for folder in reversed([path, *path.parents]):
+        folder.mkdir(mode=CASE_FOLDER, exist_ok=True)
 
 
 def provide_private(path: Path, data: bytes) -> bytes:
@@ -50,8 +76,8 @@ def provide_private(path: Path, data: bytes) -> bytes:
     unfinished = _path_beside(path)
     try:
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _write_through(unfinished, data, mode=0o600)
+            make_private_folder(path.parent)
+            _write_through(unfinished, data, mode=PRIVATE_FILE)
             with contextlib.suppress(FileExistsError):
                 path.hardlink_to(unfinished)
             _sync_directory(path.parent)
@@ -88,13 +114,24 @@ def write_directory(path: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         StorageError: the disk is full or refuses, or `path` holds files already; nothing was written at `path`.
     """
-    path = path.resolve()
+    _make_directory(path.resolve(), files, folder_mode=0o777, file_mode=0o666)
+
+
+def write_private_directory(path: Path, files: Mapping[str, bytes]) -> None:
+    """`write_directory` of what only its owner may read, from the moment it exists."""
+    make_private_folder(path.parent)
+    _make_directory(path.resolve(), files, folder_mode=PRIVATE_FOLDER, file_mode=PRIVATE_FILE)
+
+
+def _make_directory(path: Path, files: Mapping[str, bytes], *, folder_mode: int, file_mode: int) -> None:
     unfinished = _path_beside(path)
     try:
-        unfinished.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.mkdir(mode=folder_mode)
+        for folder in sorted({parent for name in files for parent in PurePath(name).parents}):
+            (unfinished / folder).mkdir(mode=folder_mode, exist_ok=True)
         for name, data in files.items():
-            (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
-            _write_through(unfinished / name, data)
+            _write_through(unfinished / name, data, mode=file_mode)
         for folder in {(unfinished / name).parent for name in files} | {unfinished}:
             _sync_directory(folder)
         unfinished.rename(path)
@@ -124,7 +161,7 @@ def _path_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
 
 
-def _write_through(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+def _write_through(path: Path, data: bytes, *, mode: int) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(data)
         file.flush()

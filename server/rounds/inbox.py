@@ -25,7 +25,7 @@ from protocol.messages.payload import Payload
 from protocol.messages.tensors import content_hash
 from protocol.messages.text import from_text, to_text
 from protocol.names import NAME
-from protocol.storage.atomic_files import remove_unfinished, write_bytes
+from protocol.storage.atomic_files import remove_unfinished, write_private
 
 LATE, ENDING = "late", ".safetensors"
 
@@ -48,7 +48,7 @@ class Inbox:
             StorageError: the center's name cannot name a file, or the disk refuses.
         """
         folder = self._folder(payload.stage, payload.server_round)
-        write_bytes(folder / f"{_name(payload.center)}{ENDING}", _pack(payload))
+        write_private(folder / f"{_name(payload.center)}{ENDING}", _pack(payload))
 
     def put_aside(self, payload: Payload, reason: str) -> None:
         """Keep a payload that is not used, with the reason, for a person to look at; it is never read back.
@@ -57,7 +57,7 @@ class Inbox:
             StorageError: the center's name cannot name a file, or the disk refuses.
         """
         path = self._aside(payload.center, payload.stage, payload.server_round, reason)
-        write_bytes(path, _pack(payload, reason))
+        write_private(path, _pack(payload, reason))
 
     def has_put_aside(self, center: str, stage: str, server_round: int, reason: str) -> bool:
         """Whether a payload of this center and round was put aside for this reason."""

@@ -23,7 +23,7 @@ from safetensors.numpy import save as safetensors_bytes
 
 from protocol.errors import StorageError
 from protocol.messages.tensors import Tensors, content_hash
-from protocol.storage.atomic_files import write_bytes
+from protocol.storage.atomic_files import write_private
 from server.study.history import History
 
 SCHEMA = 3
@@ -73,7 +73,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     tensors = _join(checkpoint)
     facts = json.dumps(_facts(checkpoint))
     metadata = json.dumps({"schema": SCHEMA, "facts": facts, "sha256": _digest(facts, tensors)})
-    write_bytes(path, safetensors_bytes(tensors, {"checkpoint": metadata}))
+    write_private(path, safetensors_bytes(tensors, {"checkpoint": metadata}))
 
 
 def load(path: Path) -> Checkpoint | None:

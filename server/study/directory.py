@@ -30,7 +30,7 @@ from safetensors.numpy import load_file, save
 
 from protocol.errors import StudyError
 from protocol.messages.tensors import Tensors, TensorSpec, read_specs, write_specs
-from protocol.storage.atomic_files import write_bytes, write_text
+from protocol.storage.atomic_files import make_private_folder, write_bytes, write_text
 from protocol.storage.paths import Below
 from server.study.file import Study, read_study
 
@@ -95,7 +95,7 @@ def write_prepared(
     root: Path, study_text: str, specs: tuple[TensorSpec, ...], initial: Tensors, adapter_config: Mapping[str, Any]
 ) -> None:
     """Write a study's directory; the study file last, so that an unfinished directory is not taken for a study."""
-    root.mkdir(parents=True, exist_ok=True)
+    make_private_folder(root)
     write_specs(root / "tensors.json", specs)
     write_bytes(root / "initial.safetensors", save(dict(initial)))
     write_text(root / "adapter_config.json", json.dumps(adapter_config, indent=1))

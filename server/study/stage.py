@@ -46,7 +46,7 @@ class Stage(Settings):
     kind: StageKind
     task: TaskName = "segmentation"
     centers: Annotated[tuple[str, ...], Field(min_length=1)]
-    rounds: Annotated[int, Field(ge=1, le=MAXIMUM_ROUND)]
+    rounds: Annotated[int, Field(gt=0, le=MAXIMUM_ROUND)]
     local_steps: PositiveInt
     learning_rate: PositiveFloat
     batch_size: PositiveInt = 2

@@ -75,7 +75,7 @@ class AdapterBank:
                 )
             atomic_files.remove_unfinished(root)
         else:
-            atomic_files.write_bytes(root / SETTINGS_FILE, seal(study))
+            atomic_files.write_private(root / SETTINGS_FILE, seal(study))
         return cls(root)
 
     def put_backbone(self, tensors: Tensors) -> str:
@@ -84,7 +84,7 @@ class AdapterBank:
         path = self._backbone_path(found)
         data = peft_format.tensor_bytes(tensors)
         if not path.is_file() or path.read_bytes() != data:
-            atomic_files.write_bytes(path, data)
+            atomic_files.write_private(path, data)
         return found
 
     def backbone(self, sha256: str) -> dict[str, NDArray[np.float32]]:
@@ -134,7 +134,7 @@ class AdapterBank:
         entries = (self.entry(name, version) for version in reversed(versions))
         known = next((old for old in entries if old.origin == entry.origin), entry)
         if known is entry:
-            atomic_files.write_directory(self._folder(entry), self._files(entry, tensors))
+            atomic_files.write_private_directory(self._folder(entry), self._files(entry, tensors))
         self._set_head(known)
         return known
 
@@ -220,7 +220,7 @@ class AdapterBank:
         }
 
     def _set_head(self, entry: Entry) -> None:
-        atomic_files.write_bytes(self._adapter_path(entry.name) / HEAD_FILE, seal({"version": entry.version}))
+        atomic_files.write_private(self._adapter_path(entry.name) / HEAD_FILE, seal({"version": entry.version}))
 
     def _folder(self, entry: Entry) -> Path:
         return self._adapter_path(entry.name) / f"{entry.version:04d}"

@@ -12,7 +12,7 @@ import numpy as np
 
 from protocol.errors import BankError
 from protocol.messages.tensors import Tensors
-from protocol.storage.atomic_files import write_bytes
+from protocol.storage.atomic_files import write_private
 from protocol.storage.sealed_json import read_sealed, seal
 from strategies.continual.prototypes import prototypes_of
 from strategies.continual.router import Router, fit
@@ -34,7 +34,7 @@ def write_routers(root: Path, own: Mapping[str, Tensors]) -> None:
             except ValueError as error:
                 logger.warning("no router for scans with %s: %s", "+".join(blocks), error)
     if routers:
-        write_bytes(root / ROUTER_FILE, seal(routers))
+        write_private(root / ROUTER_FILE, seal(routers))
 
 
 def read_routers(root: Path) -> dict[str, Router]:

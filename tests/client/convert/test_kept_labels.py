@@ -1,6 +1,6 @@
 """Labels that others took the place of stay, each once, for the owner alone."""
 
-import shutil
+import os
 from pathlib import Path
 
 import pytest
@@ -24,11 +24,10 @@ def test_copies_are_numbered_and_one_content_is_kept_once(tmp_path: Path) -> Non
 
 
 def test_a_full_disk_leaves_no_half_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fill(source: Path, target: Path) -> None:
-        target.write_bytes(b"half")
+    def fill(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copyfile", fill)
+    monkeypatch.setattr(os, "fsync", fill)
     with pytest.raises(StorageError, match="No space left"):
         keep_copy(label(tmp_path, b"one"), tmp_path / "labels")
     assert list((tmp_path / "labels").iterdir()) == []

@@ -96,6 +96,6 @@ def test_no_room_is_an_error_of_the_disk_not_of_the_archive(tmp_path: Path, monk
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "open", fail)
+    monkeypatch.setattr(unpacking, "_new_file", fail)
     with pytest.raises(StorageError, match="No space left"):
         unpack(path, tmp_path / "other")

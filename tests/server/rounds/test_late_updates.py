@@ -147,7 +147,7 @@ def test_what_cannot_be_set_aside_is_named_and_stays_open(
     def refuse(*_: object) -> None:
         raise StorageError("the disk is full")
 
-    monkeypatch.setattr("server.rounds.inbox.write_bytes", refuse)
+    monkeypatch.setattr("server.rounds.inbox.write_private", refuse)
     updates, state = LateUpdates(Inbox(tmp_path), tell_all(), ()), light_state()
     with caplog.at_level(logging.ERROR):
         updates.set_aside(Reply("b", "train", payload=PAYLOAD), state)
