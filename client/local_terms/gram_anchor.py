@@ -14,6 +14,10 @@ and depends on the product B A alone, never on the gauge. It is elastic weight c
 X X^T / n is the input factor of K-FAC (arXiv 1503.05671, section 3) with the output factor set to the identity, and
 the matrix that RegMean merges with (arXiv 2212.09849, equation 2). A center's own adapter is left out.
 
+What others remember cannot hold a center still: R is scaled down to trace(R^T R) <= 4 m t, t the largest mean of |x|^2
+over the module's inputs x in the round's first ten steps here, m = `M@gram-mass`, the stages' worth of inputs in R.
+Where inputs are of one size at all centers, which a normalised layer sees to, nothing is scaled.
+
 Cost of a step: O((d + k) r q) for the product, since W0 R^T, C R^T and D* R^T are computed once; DoRA's row norms take
 O(d k r). No matrix (d, k) is formed.
 """
@@ -21,16 +25,21 @@ O(d k r). No matrix (d, k) is formed.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from client.local_terms.contract import QuietTerm, Round, like, sum_of
+from client.local_terms.input_sizes import InputSizes
 from client.tasks.contract import Batch
+from fusion_models.adapters.injection import adapter_layers
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import ModelError
 from protocol.messages.tensors import is_statistic, module_of
 
-GRAM = "@gram"
+GRAM, MASS = "@gram", "@gram-mass"
+INPUTS_FACTOR = 4.0
+ONE = np.ones(1, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -66,14 +75,37 @@ class Anchored:
 
 
 class GramAnchor(QuietTerm):
-    """lambda/2 sum |(D - D*) R^T|^2 over anchored modules."""
+    """lambda/2 sum |(D - D*) R^T|^2 over anchored modules, R no larger than what the modules are fed here allows.
 
-    def __init__(self, modules: Mapping[str, Anchored], weight: float) -> None:
-        self._modules, self._weight = dict(modules), weight
+    Args:
+        modules: what is anchored, by name.
+        weight: lambda.
+        inputs: measures what the modules are fed.
+        masses: m of each module.
+    """
+
+    def __init__(
+        self, modules: Mapping[str, Anchored], weight: float, inputs: InputSizes, masses: Mapping[str, float]
+    ) -> None:
+        self._modules, self._weight, self._inputs, self._masses = dict(modules), weight, inputs, dict(masses)
+        self._traces = {name: float(module.sketch_t.double().square().sum()) for name, module in modules.items()}
+
+    def remember(self, batch: Batch) -> None:  # noqa: ARG002
+        """Measure what the modules are fed in this step."""
+        self._inputs.watch()
 
     def penalty(self, batch: Batch, answer: Tensor) -> Tensor | None:  # noqa: ARG002
         """The output drift at the present values."""
-        return self._weight / 2 * sum_of([module.drift().square().sum() for module in self._modules.values()])
+        self._inputs.rest()
+        drifts = [self._scale(name) * module.drift().square().sum() for name, module in self._modules.items()]
+        return self._weight / 2 * sum_of(drifts)
+
+    def _scale(self, name: str) -> float:
+        """What the squared drift is multiplied with: 1 unless R is larger than inputs here allow."""
+        fed, trace = self._inputs.largest.get(name), self._traces[name]
+        if fed is None:
+            return 1.0
+        return min(1.0, INPUTS_FACTOR * self._masses[name] * fed / trace) if trace > 0 else 1.0
 
 
 def row_norms(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
@@ -92,7 +124,9 @@ def build(around: Round, weight: float) -> GramAnchor | None:
     found = sorted(module_of(key) for key in around.received if key.endswith(GRAM))
     modules = {module: _anchor(module, around) for module in found}
     live = {module: anchored for module, anchored in modules.items() if anchored.moves()}
-    return GramAnchor(live, weight) if live else None
+    masses = {module: float(around.received.get(module + MASS, ONE).item()) for module in live}
+    layers = {name: layer for name, layer in adapter_layers(around.model).items() if name in live}
+    return GramAnchor(live, weight, InputSizes(layers), masses) if live else None
 
 
 def _anchor(module: str, around: Round) -> Anchored:

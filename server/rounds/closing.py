@@ -1,7 +1,7 @@
 """How a stage ends: the no-harm gate decides, what the anchor needs is observed, test cases are scored."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from protocol.errors import NO_ANSWER, PayloadError, QuorumError
 from protocol.messages.instruction import Instruction
-from protocol.messages.payload import frozen_hash
+from protocol.messages.payload import Payload, frozen_hash
 from protocol.messages.scores import Comparison
 from protocol.messages.settings import Statistic
 from protocol.messages.tensors import BACKBONE, Tensors
+from protocol.observation_bounds import observation_findings
 from protocol.observations import observation_specs
 from protocol.validation import Expected, validate
 from server.grid.center_answer import CenterAnswer
@@ -22,6 +23,8 @@ from server.study.checkpoint import Checkpoint
 from server.study.history import QueryRecord, StageRow
 from server.study.stage import Stage
 from strategies.continual.gate import decide, usable_figures
+from strategies.continual.memory import MASS, add_mass
+from strategies.continual.observed_sizes import bound_by_peers
 from strategies.continual.terms import REMEMBERED, terms_with_weight
 from strategies.strategy import Strategy
 
@@ -102,7 +105,9 @@ def observe(state: Checkpoint, builder: InstructionBuilder, answers: Mapping[str
         **state.own,
         **{center: {**state.own.get(center, {}), **found} for center, found in prototypes.items() if found},
     }
-    memory = dict(state.memory) if turned_away else remember(state.memory, list(answers.values()), study.strategy)
+    if turned_away:
+        return replace(state, done=done, own=own)
+    memory, own = remember(state.memory, own, answers, study.strategy)
     return replace(state, done=done, own=own, memory=memory)
 
 
@@ -126,6 +131,7 @@ def check_observation(
             registered_cases=registered_cases,
         )
         validate(payload, expected)
+        _check_possible(payload)
     except PayloadError as error:
         logger.warning("%s", error)
         return replace(answer, reply=replace(answer.reply, payload=None, error=error.code))
@@ -138,20 +144,41 @@ def statistics_of(strategy: Strategy) -> tuple[Statistic, ...]:
     return (*dict.fromkeys(wanted), *(("prototype",) if strategy.router else ()))
 
 
-def remember(memory: Tensors, answers: Sequence[CenterAnswer], strategy: Strategy) -> dict[str, NDArray[np.float32]]:
-    """Anchors of all stages so far, faded by `strategy.decay`, with those of this stage merged in."""
-    new = dict(memory)
+def remember(
+    memory: Tensors, own: Mapping[str, Tensors], answers: Mapping[str, CenterAnswer], strategy: Strategy
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, Tensors]]:
+    """Anchors of all stages so far, faded by `strategy.decay`, and what is kept of each center.
+
+    What stands out among the centers that observed it so far is scaled down to their size before it is merged in; its
+    size is kept with its center.
+    """
+    new, kept = dict(memory), dict(own)
     for column in REMEMBERED:
         ending = f"@{column.name}"
-        found: list[tuple[float, Tensors]] = [
-            (float(answer.reply.payload.support.get(column.name, 0)), _ending(answer.reply.payload.tensors, ending))
-            for answer in answers
-            if answer.reply.payload is not None and not answer.reply.error
-        ]
-        usable = [(weight, tensors) for weight, tensors in found if weight and tensors]
+        payloads = {center: answer.reply.payload for center, answer in answers.items() if not answer.reply.error}
+        support = {center: found.support.get(column.name, 0) for center, found in payloads.items() if found}
+        found = {center: _ending(sent.tensors, ending) for center, sent in payloads.items() if sent and support[center]}
+        bounded, sizes = bound_by_peers({c: tensors for c, tensors in found.items() if tensors}, own, column.standout)
+        usable: list[tuple[float, Tensors]] = [(float(support[center]), seen) for center, seen in bounded.items()]
         if usable:
-            new |= column.merge(_ending(memory, ending), usable, strategy.decay, strategy.sketch_rank)
-    return new
+            old = _ending(memory, ending)
+            new |= column.merge(old, usable, strategy.decay, strategy.sketch_rank)
+            new |= add_mass({**old, **_ending(memory, ending + MASS)}, usable, decay=strategy.decay)
+        kept |= {center: {**kept.get(center, {}), **found_sizes} for center, found_sizes in sizes.items()}
+    return new, kept
+
+
+def _check_possible(payload: Payload) -> None:
+    """Refuse what no network can have given.
+
+    Raises:
+        PayloadError: with every finding.
+    """
+    if findings := list(observation_findings(payload)):
+        lines = "\n  ".join(findings)
+        raise PayloadError(
+            f"center '{payload.center}': its observation is not used, with {len(findings)} finding(s):\n  {lines}"
+        )
 
 
 def score(row: str, answers: Mapping[str, CenterAnswer]) -> StageRow:

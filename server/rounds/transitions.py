@@ -20,6 +20,7 @@ from strategies.aggregation.fold import fold
 from strategies.aggregation.schemes import Scheme
 from strategies.bank.bank import AdapterBank
 from strategies.continual.gate import Verdict
+from strategies.continual.observed_sizes import bound_controls
 from strategies.continual.terms import OF_ONE_STAGE, RETURNED, TERMS, terms_with_weight
 
 SERVER_MOMENTS = ("@momentum", "@variance")
@@ -101,6 +102,7 @@ def after_round(
         return replace(state, own=_remember(state.own, sent), server_round=number)
     moments = {key: array for key, array in state.memory.items() if key.endswith(SERVER_MOMENTS)}
     result = study.scheme_of(stage).aggregate(state.shared, passing(), base, moments)
+    sent = _bound_returned(sent)
     record = AggregationRecord(stage.name, number, study.scheme_name(stage), dict(result.log))
     return replace(
         state,
@@ -196,6 +198,15 @@ def _remember(own: Mapping[str, Tensors], sent: Mapping[str, Tensors]) -> dict[s
     """What is known of each center after a round."""
     new = {center: {**own.get(center, {}), **tensors} for center, tensors in sent.items() if tensors}
     return {**own, **new}
+
+
+def _bound_returned(sent: Mapping[str, Tensors]) -> dict[str, Tensors]:
+    """What outlives the round, with what all centers get a share of scaled down where it stands out among them."""
+    bounded = dict(sent)
+    for term in TERMS.values():
+        for ending in term.return_endings if term.shares else ():
+            bounded = bound_controls(bounded, ending)
+    return bounded
 
 
 def _merge_returned(state: Checkpoint, stage: Stage, sent: Mapping[str, Tensors]) -> dict[str, NDArray[np.float32]]:

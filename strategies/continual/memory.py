@@ -5,10 +5,14 @@
     SCAFFOLD  c      = c + (|S| / N) mean_{i in S} (c_i+ - c_i)       c `key@shared-control`, c_i `key@control`
 
     gamma     decay: what a stage's end leaves of all stages before
-    w_i       share of center i among the centers that observed this key, by the cases behind it; the w_i sum to 1
+    w_i       share of center i among the centers that observed this key, by the cases behind it, at most one half
+              where there are several; the w_i sum to 1
     S, N      centers that sent this key in the round; all centers of the stage
 
-A key that nobody observed stays bit-identical: no cases, no opinion, and so nothing fades either.
+    mass      m_k = gamma m_{k-1} + 1, `M@gram-mass`: how many centers' worth of inputs the sum holds, 1 after one stage
+
+A key that nobody observed stays bit-identical: no cases, no opinion, and so nothing fades either. No center has more
+than half of the weight where there are others.
 
 A sum of Gram matrices is the Gram matrix of stacked roots: with U = [sqrt(gamma) R_old; sqrt(w_1) R_1; ...], (Q, k),
 U^T U is the sum. The best root of q rows is S_q V_q^T of the SVD U = Y S V^T (Eckart and Young 1936), found in
@@ -36,6 +40,7 @@ Array = NDArray[np.float64]
 Observed = Sequence[tuple[float, Tensors]]
 
 GRAM, FISHER, CONTROL, SHARED_CONTROL = "@gram", "@fisher", "@control", "@shared-control"
+MASS = "-mass"
 WELL_KEPT = 0.9
 
 
@@ -108,6 +113,15 @@ def merge_fishers(old: Tensors, observed: Observed, *, decay: float) -> dict[str
     return {key: merged[key] for key in sorted(merged)}
 
 
+def add_mass(old: Tensors, observed: Observed, *, decay: float) -> dict[str, NDArray[np.float32]]:
+    """m_k of every key that was observed or remembered, as `key-mass` (1,)."""
+    merged = {key: array for key, array in old.items() if key.endswith(MASS)}
+    for key in {key for _, tensors in observed for key in tensors}:
+        before = float(merged[key + MASS].item()) if key + MASS in merged else float(key in old)
+        merged[key + MASS] = np.array([decay * before + 1], dtype=np.float32)
+    return {key: merged[key] for key in sorted(merged)}
+
+
 def merge_controls(
     shared: Tensors, before: Mapping[str, Tensors], after: Mapping[str, Tensors], centers: int
 ) -> dict[str, NDArray[np.float32]]:
@@ -152,9 +166,14 @@ def _by_key(observed: Observed, ending: str) -> dict[str, list[tuple[float, NDAr
             raise PayloadError(f"an observation has {weight} cases behind it, expected a positive number; leave it out")
     keys = sorted({key for _, tensors in observed for key in _ending(tensors, ending)})
     found = {key: [(weight, tensors[key]) for weight, tensors in observed if key in tensors] for key in keys}
-    return {
-        key: [(weight / sum(w for w, _ in terms), array) for weight, array in terms] for key, terms in found.items()
-    }
+    return {key: _shares(terms) for key, terms in found.items()}
+
+
+def _shares(terms: list[tuple[float, NDArray[np.float32]]]) -> list[tuple[float, NDArray[np.float32]]]:
+    """Weights that sum to 1, none above one half where there are several."""
+    weights = [weight for weight, _ in terms]
+    capped = [min(weight, sum(weights) - weight) if len(terms) > 1 else weight for weight in weights]
+    return [(weight / sum(capped), array) for weight, (_, array) in zip(capped, terms, strict=True)]
 
 
 def _stack(key: str, roots: Iterable[tuple[float, NDArray[np.float32]]]) -> Array:

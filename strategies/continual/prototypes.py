@@ -4,6 +4,7 @@ A prototype is made at the center from features that the frozen backbone gives i
 while the federation learns.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.messages.tensors import Tensors
+from protocol.observation_bounds import feature_findings
+
+logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
@@ -26,7 +30,10 @@ class Prototype:
 
 
 def prototypes_of(own: Mapping[str, Tensors], blocks: Sequence[str]) -> tuple[Prototype, ...]:
-    """The prototypes of the centers that have every block of features, in the order of names.
+    """The prototypes of the centers that have every block of features and can be right, in the order of names.
+
+    One that cannot costs its center its route and nobody else: values that are not finite, of a size that fewer
+    centers have than another, or that no features of so many cases give. The log names it.
 
     Args:
         own: center -> what is kept of it: `BLOCK@mean` (p,), `BLOCK@scatter` (p, p) and `BLOCK@count` (1,).
@@ -35,9 +42,38 @@ def prototypes_of(own: Mapping[str, Tensors], blocks: Sequence[str]) -> tuple[Pr
             block-diagonal, their count the smallest, and a scatter of more cases is scaled down to that count.
     """
     wanted = [f"{block}@{name}" for block in blocks for name in ("mean", "scatter", "count")]
-    return tuple(
-        _join(center, own[center], blocks) for center in sorted(own) if all(key in own[center] for key in wanted)
-    )
+    found = []
+    for center in sorted(own):
+        if all(key in own[center] for key in wanted):
+            if findings := [finding for block in blocks for finding in _findings(own[center], block)]:
+                logger.warning("center '%s' has no route: %s", center, "; ".join(findings))
+            else:
+                found.append(_join(center, own[center], blocks))
+    return _of_one_size(found)
+
+
+def _findings(tensors: Tensors, block: str) -> list[str]:
+    count = tensors[f"{block}@count"]
+    return list(feature_findings(tensors, block, float(count.item()) if count.size == 1 else 0.0))
+
+
+def _of_one_size(rows: Sequence[Prototype]) -> tuple[Prototype, ...]:
+    """Those of the size that most centers have; of two sizes as many, the one with more cases."""
+    sizes = {row.mean.size for row in rows}
+    if len(sizes) < 2:
+        return tuple(rows)
+    weights = {size: (sum(r.mean.size == size for r in rows), _cases(rows, size), size) for size in sizes}
+    kept = max(sizes, key=lambda size: weights[size])
+    for row in rows:
+        if row.mean.size != kept:
+            logger.warning(
+                "center '%s' has no route: %d features, other centers have %d", row.center, row.mean.size, kept
+            )
+    return tuple(row for row in rows if row.mean.size == kept)
+
+
+def _cases(rows: Sequence[Prototype], size: int) -> int:
+    return sum(row.count for row in rows if row.mean.size == size)
 
 
 def check(rows: Sequence[Prototype]) -> None:

@@ -22,6 +22,9 @@ Few cases. q is at most 64, the rank, and half of N - C: with more components th
 small in most directions and scans of known centers look unknown (in a simulation of 4 centers with 10 cases each, 92 %
 of them with q = 39 and 1 % with q = 18, at rho = 0.05). rho > 0 keeps S_rho regular whatever the number of cases.
 
+No single center decides how features scatter or along which axes centers differ:
+`strategies.continual.prototype_bounds`.
+
 Mahalanobis distance with a pooled covariance: Lee et al. 2018 (arXiv 1807.03888), section 2.1. chi2 quantile: Wilson
 and Hilferty 1931, q (1 - 2/9q + z sqrt(2/9q))^3; at 0.99 it is 0.74 % low for q = 1, at most 0.22 % high above.
 """
@@ -34,6 +37,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from strategies.continual.prototype_bounds import pool, prior_counts
 from strategies.continual.prototypes import Prototype, check
 
 Array = NDArray[np.float64]
@@ -148,12 +152,9 @@ def fit(
     rows = sorted(prototypes, key=lambda prototype: prototype.center)
     check(rows)
     _check_settings(shrinkage, components, temperature)
-    counts = np.array([row.count for row in rows], dtype=np.float64)
-    means = np.stack([row.mean for row in rows]).astype(np.float64)
-    scatter: Array = np.asarray(np.sum([row.scatter for row in rows], axis=0, dtype=np.float64))
-    offset = counts @ means / counts.sum()
-    away = means - offset
-    axes, within = _within_centers(scatter, away, counts, components)
+    pooled = pool(rows)
+    offset = pooled.counts @ pooled.means / pooled.counts.sum()
+    axes, within = _within_centers(pooled.scatter, pooled.means - offset, pooled.counts, components)
     if not np.trace(within) > SMALLEST_VARIANCE:
         raise ValueError(
             f"router: no case of centers {[row.center for row in rows]} differs from its center's mean, so no distance "
@@ -162,10 +163,10 @@ def fit(
     projection = _whiten(axes, within, shrinkage)
     return Router(
         centers=tuple(row.center for row in rows),
-        counts=counts,
+        counts=prior_counts(rows),
         offset=offset,
         projection=projection,
-        positions=away @ projection.T,
+        positions=(np.stack([row.mean for row in rows]).astype(np.float64) - offset) @ projection.T,
         temperature=temperature,
     )
 

@@ -15,7 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from protocol.messages.settings import NonNegative, Statistic, Weight
 from protocol.messages.tensors import Tensors
-from strategies.continual.memory import Observed, merge_controls, merge_fishers, merge_grams
+from strategies.continual.memory import MASS, Observed, merge_controls, merge_fishers, merge_grams
+from strategies.continual.observed_sizes import FISHER_SIZE, GRAM_SIZE, StandOut
 
 Weights = Mapping[str, Weight]
 MergeReturned = Callable[
@@ -29,11 +30,12 @@ class Remembers:
     """What the centers of a stage observe at its end, for all later stages.
 
     name: `key@name`. merge: (memory, for each center the cases and what was observed on them, decay, most rows of a
-    sketch) -> what is remembered and sent from then on.
+    sketch) -> what is remembered and sent from then on. standout: how far one center's answer may stand out.
     """
 
     name: Statistic
     merge: MergeObserved
+    standout: StandOut
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Term:
     @property
     def memory_endings(self) -> tuple[str, ...]:
         """Endings of what the coordinator remembers for all centers."""
-        return tuple(f"@{column.name}" for column in (self.remembers, self.shares) if column)
+        masses = (f"@{self.remembers.name}{MASS}",) if self.remembers else ()
+        return (*(f"@{column.name}" for column in (self.remembers, self.shares) if column), *masses)
 
 
 def _merge_sketches(old: Tensors, observed: Observed, decay: float, rank: int) -> Mapping[str, NDArray[np.float32]]:
@@ -102,8 +105,8 @@ TERMS: dict[str, Term] = {
         shares=Shares("shared-control", merge_controls),
         of_one_stage=True,
     ),
-    "gram_anchor": Term(compares=True, remembers=Remembers("gram", _merge_sketches)),
-    "ewc": Term(compares=True, fixed_gauge=True, remembers=Remembers("fisher", _merge_diagonals)),
+    "gram_anchor": Term(compares=True, remembers=Remembers("gram", _merge_sketches, GRAM_SIZE)),
+    "ewc": Term(compares=True, fixed_gauge=True, remembers=Remembers("fisher", _merge_diagonals, FISHER_SIZE)),
     "distillation": Term(compares=True),
     "orthogonality": Term(compares=True, folds=True),
     "ditto": Term(fixed_gauge=True, returns="own", serves=True),

@@ -14,10 +14,9 @@ def prototype(center: str, cases: np.ndarray) -> Prototype:
 
 def line(**centers: "tuple[int, float]") -> Router:
     """Centers on a line: name -> (n_c, mu_c), variance 1 within each."""
-    counts = [count for count, _ in centers.values()]
     return fit(
         [
-            Prototype(name, count, np.array([mean]), np.array([[(sum(counts) - len(counts)) / len(counts)]]))
+            Prototype(name, count, np.array([mean]), np.array([[count - 1.0]]))
             for name, (count, mean) in centers.items()
         ],
         shrinkage=0.5,

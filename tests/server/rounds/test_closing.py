@@ -81,7 +81,10 @@ def test_nothing_to_observe_asks_nobody_and_changes_only_what_is_done(tmp_path: 
 
 @pytest.mark.parametrize("name", [name for name, term in TERMS.items() if term.remembers])
 def test_what_a_term_has_observed_is_remembered(name: str) -> None:
-    """Six cases at a and two at b: whatever the statistic, three quarters of its squares or values are a's."""
+    """Three centers with as many cases, one of which sees nothing: two thirds of the squares or values stay.
+
+    What is kept of each center is the size of what it observed; the sum holds one stage.
+    """
     strategy = Strategy.model_validate({"terms": {name: 1.0}})
     (statistic,) = statistics_of(strategy)
     key = f"qkv@{statistic}"
@@ -91,8 +94,38 @@ def test_what_a_term_has_observed_is_remembered(name: str) -> None:
         payload = Payload(center, "", "adapt", 1, tensors, support={statistic: cases})
         return CenterAnswer(Reply(center, "observe", payload=payload))
 
-    (found,) = remember({}, [observed("a", 1, 6), observed("b", 0, 2)], strategy).values()
-    assert float(found.sum()) == pytest.approx({"gram": 0.75**0.5, "fisher": 0.75}[statistic])
+    memory, own = remember({}, {}, {c: observed(c, value, 6) for c, value in (("a", 1), ("b", 0), ("c", 1))}, strategy)
+    assert float(memory[key].sum()) == pytest.approx({"gram": (2 / 3) ** 0.5, "fisher": 2 / 3}[statistic])
+    assert float(memory[key + "-mass"].item()) == 1
+    assert {center: kept[key + "-size"].tolist() for center, kept in own.items()} == {"a": [1], "b": [0], "c": [1]}
+
+
+@pytest.mark.parametrize(("scale", "most"), [(1e6, 1.5), (3e38, 1.5)], ids=["a million times", "the largest float32"])
+def test_a_gram_that_stands_out_counts_no_more_than_twice_the_others(scale: float, most: float) -> None:
+    """Of four centers with trace 1, one sends `scale`: the memory's trace is at most 1.25, or the answer is refused."""
+    strategy = Strategy.model_validate({"terms": {"gram_anchor": 1.0}})
+    answers = {c: observed_gram(c, 1.0) for c in "abc"} | {"liar": observed_gram("liar", scale)}
+    memory, own = remember({}, {}, answers, strategy)
+    trace = float(np.square(memory["qkv@gram"].astype(np.float64)).sum())
+    assert trace == pytest.approx(0.75 * 1 + 0.25 * 2, rel=1e-5)
+    assert trace < most
+    assert own["liar"]["qkv@gram-size"].tolist() == pytest.approx([2.0])
+
+
+def test_centers_of_earlier_stages_are_peers_too() -> None:
+    """A liar alone in the third stage is held against the two that came before it."""
+    strategy = Strategy.model_validate({"terms": {"gram_anchor": 1.0}, "decay": 1.0})
+    memory, own = remember({}, {}, {"a": observed_gram("a", 1.0)}, strategy)
+    memory, own = remember(memory, own, {"b": observed_gram("b", 1.0)}, strategy)
+    memory, own = remember(memory, own, {"liar": observed_gram("liar", 1e12)}, strategy)
+    assert float(np.square(memory["qkv@gram"].astype(np.float64)).sum()) == pytest.approx(1 + 1 + 2, rel=1e-5)
+    assert memory["qkv@gram-mass"].tolist() == [3]
+
+
+def observed_gram(center: str, trace: float) -> CenterAnswer:
+    tensors = {"qkv@gram": np.full((1, 1), trace**0.5, np.float32)}
+    payload = Payload(center, "", "adapt", 1, tensors, support={"gram": 6})
+    return CenterAnswer(Reply(center, "observe", payload=payload))
 
 
 def test_an_observation_of_another_round_becomes_an_error_and_still_weighs(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import PayloadError
-from strategies.continual.memory import merge_controls, merge_fishers, merge_grams, sketch
+from strategies.continual.memory import add_mass, merge_controls, merge_fishers, merge_grams, sketch
 
 KEY = "qkv@gram"
 SHARED = "qkv#lora_b@shared-control"
@@ -23,10 +23,26 @@ def gram(tensors: "dict[str, np.ndarray]", key: str = KEY) -> np.ndarray:
     return root.T @ root
 
 
-def test_two_centers_count_by_their_cases() -> None:
-    """0.75 diag(4, 0) + 0.25 diag(0, 16) = diag(3, 4), strongest direction first."""
-    merged = merge_grams({}, [(30, rows([2, 0])), (10, rows([0, 4]))], decay=0.9, rank=2)
-    assert merged[KEY] == pytest.approx(np.array([[0, 2], [3**0.5, 0]]), abs=1e-6)
+def test_centers_count_by_their_cases() -> None:
+    """0.4 diag(4, 0) + 0.1 diag(0, 16) + 0.5 diag(4, 0) = diag(3.6, 1.6), strongest direction first."""
+    merged = merge_grams({}, [(40, rows([2, 0])), (10, rows([0, 4])), (50, rows([2, 0]))], decay=0.9, rank=2)
+    assert merged[KEY] == pytest.approx(np.array([[3.6**0.5, 0], [0, 1.6**0.5]]), abs=1e-6)
+
+
+@pytest.mark.parametrize("claimed", [30, 1e9])
+def test_no_center_has_more_than_half_of_the_weight(claimed: float) -> None:
+    """0.5 diag(4, 0) + 0.5 diag(0, 16) = diag(2, 8), however many cases the first claims."""
+    merged = merge_grams({}, [(claimed, rows([2, 0])), (10, rows([0, 4]))], decay=0.9, rank=2)
+    assert gram(merged) == pytest.approx(np.diag([2, 8]), abs=1e-5)
+
+
+def test_the_mass_says_how_many_stages_are_in_a_sum() -> None:
+    """One stage 1, a second 0.5 + 1; a sum of before masses were kept counts 1; what nobody observed keeps its own."""
+    first = add_mass({}, [(3, rows([1, 0])), (2, rows([1, 0]))], decay=0.5)
+    assert {key: mass.tolist() for key, mass in first.items()} == {"qkv@gram-mass": [1.0]}
+    assert add_mass(first, [(3, rows([1, 0]))], decay=0.5)["qkv@gram-mass"].tolist() == [1.5]
+    assert add_mass(rows([1, 0]), [(3, rows([1, 0]))], decay=0.5)["qkv@gram-mass"].tolist() == [1.5]
+    assert add_mass(first, [], decay=0.5)["qkv@gram-mass"].tolist() == [1.0]
 
 
 def test_what_was_remembered_fades_once_a_stage() -> None:
@@ -95,7 +111,8 @@ def test_merging_is_exact_while_all_rows_fit(counts: "list[int]", inputs: int, d
     merged = merge_grams(
         old, [(float(w), each) for w, each in zip(weights, new, strict=True)], decay=decay, rank=2 + sum(counts)
     )
-    parts = [w * gram(each) for w, each in zip(weights / weights.sum(), new, strict=True)]
+    capped = np.minimum(weights, weights.sum() - weights) if len(weights) > 1 else weights
+    parts = [w * gram(each) for w, each in zip(capped / capped.sum(), new, strict=True)]
     expected = decay * gram(old) + sum(parts)
     assert gram(merged) == pytest.approx(expected, abs=1e-5 * max(1, float(np.abs(expected).max())))
 
@@ -135,8 +152,9 @@ def fisher(*values: float) -> "dict[str, np.ndarray]":
 
 
 def test_fisher_fades_and_takes_the_mean_by_cases() -> None:
-    """0.5 (4, 0) + 0.25 (8, 0) + 0.75 (0, 4) = (4, 3)."""
-    merged = merge_fishers(fisher(4, 0), [(1, fisher(8, 0)), (3, fisher(0, 4))], decay=0.5)
+    """0.5 (4, 0) + 0.25 (8, 0) + 0.75 (0, 4) = (4, 3); two centers have the three quarters."""
+    observed = [(2, fisher(8, 0)), (3, fisher(0, 4)), (3, fisher(0, 4))]
+    merged = merge_fishers(fisher(4, 0), observed, decay=0.5)
     assert merged["qkv#lora_b@fisher"] == pytest.approx(np.array([4, 3]))
 
 

@@ -50,7 +50,7 @@ def test_what_travels_for_the_terms() -> None:
     assert {"@control", "@shared-control"} <= set(OF_ONE_STAGE)
     assert not {"@own", "@gram", "@fisher"} & set(OF_ONE_STAGE)
     assert TERMS["scaffold"].memory_endings == ("@shared-control",)
-    assert TERMS["gram_anchor"].memory_endings == ("@gram",)
+    assert TERMS["gram_anchor"].memory_endings == ("@gram", "@gram-mass")
 
 
 @pytest.mark.parametrize("column", REMEMBERED, ids=lambda column: column.name)
