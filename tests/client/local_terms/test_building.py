@@ -16,7 +16,7 @@ from protocol.messages.settings import Weight
 from strategies.continual.terms import TERMS
 from tests.support.local_round import adapted, around
 
-NO_TERMS = {"contract", "building"}
+NO_TERMS = {"contract", "building", "input_sizes"}
 
 
 def build_all(terms: dict[str, Weight]) -> list[LocalTerm]:
