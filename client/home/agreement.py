@@ -1,20 +1,23 @@
-"""What a center has agreed to do: one study's settings, and no more work a round than the center allows."""
+"""What a center has agreed to do: one study, as its plan has it, and no more work a round than the center allows."""
 
 import json
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from protocol.errors import ConciliumError, OtherStudyError
+from client.home.plan_check import check_planned
+from protocol.enrolment.plan import StudyPlan, agreed_digest
+from protocol.errors import ConciliumError
 from protocol.messages.instruction import Instruction
-from protocol.messages.settings import settings_digest
+from protocol.messages.settings import StudySettings
 from protocol.storage.atomic_files import write_private_text
 
 logger = logging.getLogger(__name__)
 
 MAXIMUM_STEPS = 100_000
+MAXIMUM_QUERIES = 20_000
 
 
 class AgreementError(ConciliumError):
@@ -37,19 +40,24 @@ class TrainerAgreement(BaseModel):
     center: str = ""
     study: Annotated[str, Field(min_length=1)]
     title: str
-    settings_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    settings: StudySettings
+    plan: StudyPlan
+    agreed_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     rows: dict[str, str | tuple[str, ...]] = {}
 
-
-ANY_STUDY = TrainerAgreement.model_construct(study="", title="", settings_sha256="")
-"""What a trainer is bound to that was given no agreement."""
+    @model_validator(mode="after")
+    def _agreed_has_its_digest(self) -> Self:
+        found = agreed_digest(self.settings, self.plan)
+        if found != self.agreed_sha256:
+            raise ValueError(f"settings and plan have digest {found[:12]}, agreed to are {self.agreed_sha256[:12]}")
+        return self
 
 
 def read_agreement(path: Path) -> TrainerAgreement:
     """What the center agreed to when it joined.
 
     Raises:
-        AgreementError: no such file, or it does not say which study with which settings.
+        AgreementError: no such file, or it does not say which study, with which settings and which plan.
     """
     try:
         return TrainerAgreement.model_validate_json(path.read_bytes())
@@ -62,7 +70,7 @@ def read_agreement(path: Path) -> TrainerAgreement:
         fields = ", ".join(sorted({".".join(map(str, found["loc"])) or "the text" for found in error.errors()}))
         raise AgreementError(
             f"the study's agreement {path} is not as `concilium-center join` writes it: {fields}; join again "
-            "with the kit"
+            "with the kit, or with a new one where an earlier version of concilium wrote it"
         ) from error
 
 
@@ -75,15 +83,15 @@ def write_agreement(path: Path, center: str, agreement: BaseModel) -> None:
     write_private_text(path, json.dumps({"center": center, **agreement.model_dump(mode="json")}, indent=1) + "\n")
 
 
-def agreed_by(path: Path | None, center: str) -> TrainerAgreement:
-    """What `center` agreed to, `ANY_STUDY` where no agreement is given. The log says which it is.
+def agreed_by(path: Path | None, center: str) -> TrainerAgreement | None:
+    """What `center` agreed to; None, which is any study, where no agreement is given. The log says which it is.
 
     Raises:
         AgreementError: as `read_agreement`, or it is another center's.
     """
     if path is None:
         logger.warning("no --terms: this trainer takes instructions of any study")
-        return ANY_STUDY
+        return None
     agreement = read_agreement(path)
     if agreement.center and agreement.center != center:
         raise AgreementError(
@@ -91,34 +99,29 @@ def agreed_by(path: Path | None, center: str) -> TrainerAgreement:
             "correct --center, or give --terms of its own home"
         )
     logger.info(
-        "this center agreed to study '%s' (%s), settings %s; instructions with others are refused",
+        "this center agreed to study '%s' (%s), settings and plan %s; what they do not have is refused",
         agreement.study,
         agreement.title,
-        agreement.settings_sha256[:12],
+        agreement.agreed_sha256[:12],
     )
     return agreement
 
 
-def check_agreed(instruction: Instruction, center: str, agreed: str, maximum_steps: int) -> None:
+def check_agreed(instruction: Instruction, center: str, agreement: TrainerAgreement | None, maximum_steps: int) -> None:
     """Refuse what the center has not agreed to.
 
     Args:
         instruction: what the coordinator asks.
         center: who is asked.
-        agreed: `settings_digest` of the study the center agreed to; "" for any study.
+        agreement: what the center agreed to; None takes instructions of any study.
         maximum_steps: most local steps of one round.
 
     Raises:
-        OtherStudyError: the settings are not those that were agreed to.
+        OtherStudyError: the settings are not those that were agreed to, or the plan has no such instruction.
         ExcessiveError: a round of more steps.
     """
-    found = settings_digest(instruction.settings) if agreed else ""
-    if found != agreed:
-        raise OtherStudyError(
-            f"center '{center}': the instruction comes with settings {found[:12]} of study "
-            f"'{instruction.settings.study}', this center agreed to {agreed[:12]}; nothing was done. Ask the "
-            "coordinator what was changed; a new kit is needed to agree to it"
-        )
+    if agreement is not None:
+        check_planned(instruction, center, agreement.settings, agreement.plan)
     steps = 0 if instruction.training is None else instruction.training.local_steps
     if steps > maximum_steps:
         raise ExcessiveError(

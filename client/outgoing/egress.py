@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from client.outgoing.payload_egress import EgressLimits, payload_findings
+from client.outgoing.payload_egress import EgressLimits, payload_findings, unasked_findings
 from client.outgoing.sealed_reply import SealedReply, seal
 from client.outgoing.withholding import withhold
 from protocol.errors import INTERNAL, REFUSED, PayloadError, error_codes
@@ -19,6 +19,7 @@ from protocol.messages.diagnostics import diagnostic_findings
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison, Score, comparison_findings, score_findings
+from protocol.messages.settings import Training
 from protocol.messages.tensors import TensorSpec
 from protocol.modalities import SETTINGS
 from protocol.tasks import metric_names
@@ -37,7 +38,11 @@ FACT_TEXT = re.compile(r"[a-z0-9.+:-]{0,40}")
 
 
 def check_reply(
-    reply: Reply, limits: EgressLimits, instruction: Instruction, specs: Sequence[TensorSpec] = ()
+    reply: Reply,
+    limits: EgressLimits,
+    instruction: Instruction,
+    specs: Sequence[TensorSpec] = (),
+    planned: Training | None = None,
 ) -> tuple[SealedReply, list[str]]:
     """What may leave in place of `reply`, sealed, and the reasons why it is less than that.
 
@@ -46,6 +51,7 @@ def check_reply(
         limits: what this center sends.
         instruction: what it answers.
         specs: every tensor the study may exchange.
+        planned: how the round of the payload trains by what the center agreed to; None where nothing says it.
     """
     if reply.error:
         if reply.error in error_codes():
@@ -55,6 +61,7 @@ def check_reply(
     reasons = [*reply_findings(reply, frozenset(metric_names(settings.tasks, settings.labels.endpoints)))]
     if reply.payload is not None:
         reasons += payload_findings(reply.payload, reply.center, limits, specs, settings.sketch_rank)
+        reasons += unasked_findings(reply.payload, instruction, planned, specs)
     if reasons:
         return _seal_code(reply, REFUSED), reasons
     leaving, few = withhold(reply, limits.minimum_cases, instruction.task)

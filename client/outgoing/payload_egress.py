@@ -12,15 +12,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
-from protocol.messages.settings import ROLES
-from protocol.messages.tensors import GROUPS, PEFT, PET, TensorSpec, is_statistic, tensor_bytes
+from protocol.messages.settings import ROLES, Statistic, Training
+from protocol.messages.tensors import GROUPS, PEFT, PET, TensorSpec, is_statistic, role_of, tensor_bytes
 from protocol.observations import OBSERVED, statistic_spec
-from strategies.continual.terms import RETURNED
+from strategies.continual.terms import RETURNED, terms_with_weight
 
 HASH_TEXT = re.compile(r"([0-9a-f]{64})?")
 FEATURE_OWNERS: Mapping[str, str] = {"features.ct": "", "features.pet": PET}
 SUPPORTED = (*GROUPS, *OBSERVED)
+ENDINGS: Mapping[Statistic, tuple[str, ...]] = {
+    "gram": ("gram",),
+    "fisher": ("fisher",),
+    "prototype": ("mean", "scatter"),
+}
+"""Statistic that may be observed -> how the keys of its tensors end."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,41 @@ def specs_by_key(payload: Payload, specs: Sequence[TensorSpec], sketch_rank: int
         if is_statistic(key)
     ]
     return known | {spec.key: spec for spec in found if spec is not None}
+
+
+def unasked_findings(
+    payload: Payload, instruction: Instruction, planned: Training | None, specs: Sequence[TensorSpec]
+) -> Iterator[str]:
+    """What of a payload the round did not train or the instruction did not ask to observe.
+
+    Args:
+        payload: what the trainer wants to send.
+        instruction: what it answers; a `collect` does not say how the round that it fetches trained, and without
+            training settings nothing trains.
+        planned: how that round trains by what the center agreed to; None where nothing says it.
+        specs: every tensor the study may exchange.
+    """
+    training = planned or instruction.training
+    if instruction.kind == "observe":
+        asked = {ending for name in instruction.statistics for ending in ENDINGS[name]}
+        unasked = [key for key in payload.tensors if key.partition("@")[2] not in asked]
+    elif training is not None:
+        groups = {spec.key: spec.group for spec in specs}
+        unasked = [key for key in payload.tensors if not _trains(key, training, groups)]
+    else:
+        unasked = [] if instruction.kind in {"collect", "train"} else list(payload.tensors)
+    if unasked:
+        yield f"{len(unasked)} tensor(s) that were not asked for, such as '{min(unasked)[:80]}'"
+
+
+def _trains(key: str, training: Training, groups: Mapping[str, str]) -> bool:
+    """Whether a round trains a tensor, or returns a statistic about one that it trains."""
+    about, at, name = key.partition("@")
+    returned = {ending for term in terms_with_weight(training.terms) for ending in term.return_endings}
+    if at and f"@{name}" not in returned:
+        return False
+    group = groups.get(about, "")
+    return group in training.groups and (group != PEFT or role_of(about) in training.roles)
 
 
 def _field_findings(payload: Payload, center: str) -> Iterator[str]:

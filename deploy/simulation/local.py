@@ -9,13 +9,16 @@ from flwr.serverapp import Grid
 from rich.console import Console
 
 from client.app import build_client_app
+from client.home.agreement import TrainerAgreement
 from client.report.center_report import write_center_report
 from client.service.failure import Perform
 from client.service.trainer import Trainer
 from deploy.simulation.in_process import InProcessGrid
 from deploy.simulation.ray_engine import run_with_ray
 from deploy.study.prepare import prepare
+from protocol.enrolment.plan import agreed_digest
 from protocol.errors import StudyError
+from server.centers.study_plan import plan_of
 from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
 from server.study.directory import StudyDirectory
@@ -79,7 +82,22 @@ def make_trainer(study: Study, data: Path, out: Path, device: str, center: str) 
     entry = study.centers[center]
     folders = [data / folder for folder in (entry.folders or (center,))]
     home = center_home(out, center)
-    return Trainer(center, folders, entry.modalities, home, device=device, rows=entry.rows)
+    agreement = agreement_of(study, center)
+    return Trainer(center, folders, entry.modalities, home, device=device, agreement=agreement, rows=entry.rows)
+
+
+def agreement_of(study: Study, center: str) -> TrainerAgreement:
+    """What a center would have agreed to that joined the study with a kit."""
+    settings, plan = study.settings_for(center), plan_of(study, center)
+    return TrainerAgreement(
+        center=center,
+        study=study.name,
+        title=study.title,
+        settings=settings,
+        plan=plan,
+        agreed_sha256=agreed_digest(settings, plan),
+        rows=study.centers[center].rows,
+    )
 
 
 def center_home(out: Path, center: str) -> Path:

@@ -28,9 +28,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import AwareDatetime, Field, NonNegativeInt, ValidationError, model_validator
 
 from protocol.enrolment.endpoint import Endpoint
+from protocol.enrolment.plan import StudyPlan, agreed_digest
 from protocol.errors import KitError
 from protocol.messages.base import Settings
-from protocol.messages.settings import StudySettings, findings, settings_digest
+from protocol.messages.settings import StudySettings, findings
 from protocol.modalities import Modality
 from protocol.names import CenterName
 from protocol.storage.atomic_files import write_private
@@ -60,9 +61,10 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 class StudyAgreement(Settings):
     """What a center agrees to when it joins: the study, the code, and what they need of it.
 
-    settings: those that will come with every instruction; settings_sha256: their `settings_digest`, which the trainer
-    holds the coordinator to. modalities: what the study expects of this center. rows: column -> value, or one of
-    several, of the rows that are this center's in a table of labels that several share. flower: major.minor.
+    settings: those that will come with every instruction. plan: all that the center may be asked. agreed_sha256: the
+    `agreed_digest` of both, which the trainer holds the coordinator to. modalities: what the study expects of this
+    center. rows: column -> value, or one of several, of the rows that are this center's in a table of labels that
+    several share. flower: major.minor.
     concilium: the coordinator's version. bundle_sha256: the one Flower bundle that may run. run_options: the run
     options that may be set from outside. image: reference of the client image. backbone_sha256: content hash of the
     backbone that goes as a file of its own; empty where none does. disk_bytes, gpu_memory_bytes: estimates (the
@@ -73,7 +75,8 @@ class StudyAgreement(Settings):
     study: str
     title: str
     settings: StudySettings
-    settings_sha256: Sha256
+    plan: StudyPlan
+    agreed_sha256: Sha256
     model: str
     modalities: tuple[Modality, ...]
     rows: dict[str, str | tuple[str, ...]] = {}
@@ -91,17 +94,17 @@ class StudyAgreement(Settings):
     bytes_up_per_round: NonNegativeInt
 
     @model_validator(mode="after")
-    def _settings_have_their_digest(self) -> Self:
-        found = settings_digest(self.settings)
-        if found != self.settings_sha256:
-            raise ValueError(f"the settings have digest {found[:12]}, agreed to are {self.settings_sha256[:12]}")
+    def _agreed_has_its_digest(self) -> Self:
+        found = agreed_digest(self.settings, self.plan)
+        if found != self.agreed_sha256:
+            raise ValueError(f"settings and plan have digest {found[:12]}, agreed to are {self.agreed_sha256[:12]}")
         return self
 
 
 class Kit(Settings):
     """One center's invitation; `token` is the secret in it and appears in no repr."""
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     consortium: str
     center: CenterName
     endpoint: Endpoint

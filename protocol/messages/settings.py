@@ -150,10 +150,8 @@ class StudySettings(Settings):
 
 
 def settings_digest(settings: StudySettings) -> str:
-    """SHA-256 of what a center agreed to; the rank, which a center may have of its own, is not part of it."""
-    content = settings.model_dump(mode="json")
-    del content["adapter"]["rank"]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    """SHA-256 of the settings as one center has them; its own rank is part of it."""
+    return hashlib.sha256(json.dumps(settings.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()
 
 
 def findings(error: ValidationError, whole: str = "file") -> list[str]:

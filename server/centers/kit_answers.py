@@ -21,7 +21,7 @@ def member_of_kit(kit: Kit, member_days: int, before: Member | None) -> Member:
         token_verifier=token_verifier(kit.token),
         kit_expires_at=kit.expires_at,
         member_days=member_days,
-        settings_sha256=kit.agreement.settings_sha256,
+        agreed_sha256=kit.agreement.agreed_sha256,
         bundle_sha256=kit.agreement.bundle_sha256,
         past_fingerprints=() if before is None else before.all_fingerprints,
     )

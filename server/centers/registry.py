@@ -30,7 +30,8 @@ class Member(Settings):
     member_days: how long a membership lasts from its acceptance or renewal; member_until: when it ends.
     public_key: OpenSSH line of the key it registered with. spent: the key was turned away, and Flower takes no key
     twice. node_id: Flower's; empty until the SuperLink has it. past_fingerprints: of its earlier keys.
-    settings_sha256, bundle_sha256: what its last kit made it agree to; empty in older registries.
+    agreed_sha256, bundle_sha256: what its last kit made it agree to; empty in older registries. settings_sha256: of
+    the settings alone, to which kits of earlier versions bound a center.
     """
 
     state: State
@@ -45,6 +46,7 @@ class Member(Settings):
     node_id: str = ""
     past_fingerprints: tuple[str, ...] = ()
     settings_sha256: str = ""
+    agreed_sha256: str = ""
     bundle_sha256: str = ""
 
     @property

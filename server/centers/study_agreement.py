@@ -17,11 +17,12 @@ from collections.abc import Iterable
 from importlib.metadata import version
 
 from protocol.enrolment.kit import RUN_OPTIONS, StudyAgreement
+from protocol.enrolment.plan import agreed_digest
 from protocol.errors import StudyError
-from protocol.messages.settings import settings_digest
 from protocol.messages.tensors import BACKBONE, NEEDS, TensorSpec, at_rank, read_specs
 from protocol.modalities import IMAGES
 from server.centers.bundle import bundle_sha256
+from server.centers.study_plan import plan_of
 from server.study.coordinator_settings import CoordinatorSettings
 from server.study.directory import StudyDirectory
 from server.study.file import Study, read_study
@@ -43,7 +44,7 @@ def study_agreement(directory: StudyDirectory, coordinator: CoordinatorSettings,
         StudyError: the study is not prepared.
     """
     study = read_study(directory.study_file)
-    settings = study.settings_for(center)
+    settings, plan = study.settings_for(center), plan_of(study, center)
     try:
         specs = read_specs(directory.root / "tensors.json")
     except (OSError, ValueError) as error:
@@ -54,7 +55,8 @@ def study_agreement(directory: StudyDirectory, coordinator: CoordinatorSettings,
         study=study.name,
         title=study.title,
         settings=settings,
-        settings_sha256=settings_digest(settings),
+        plan=plan,
+        agreed_sha256=agreed_digest(settings, plan),
         model=study.model.name,
         modalities=study.centers[center].modalities,
         rows=study.centers[center].rows,

@@ -20,6 +20,7 @@ from server.grid.center_answer import CenterAnswer
 from server.rounds.instructions import InstructionBuilder
 from server.rounds.transitions import after_gate
 from server.study.checkpoint import Checkpoint
+from server.study.file import Study
 from server.study.history import QueryRecord, StageRow
 from server.study.stage import Stage
 from strategies.continual.gate import decide, usable_figures
@@ -81,9 +82,9 @@ def observations(
     return {center: builder.observation(state, center, wanted) for center in centers} if wanted else {}
 
 
-def statistics_to_remember(builder: InstructionBuilder) -> tuple[Statistic, ...]:
+def statistics_to_remember(study: Study, stage: Stage) -> tuple[Statistic, ...]:
     """What the centers of a stage are asked to observe at its end."""
-    return () if BACKBONE in builder.stage.trained else statistics_of(builder.prepared.study.strategy)
+    return () if BACKBONE in stage.trained else statistics_of(study.strategy)
 
 
 def observe(state: Checkpoint, builder: InstructionBuilder, answers: Mapping[str, CenterAnswer]) -> Checkpoint:

@@ -230,7 +230,9 @@ class StudyRun:
                     self._tell(events.GateDecided(record))
             self.tracker.catch_up(self.state)
         if "observe" not in self.state.done:
-            answers = self._observations(builder, closing.statistics_to_remember(builder), builder.stage.centers)
+            answers = self._observations(
+                builder, closing.statistics_to_remember(self.study, builder.stage), builder.stage.centers
+            )
             self.state = closing.observe(self.state, builder, answers)
             self._save()
         if "score" not in self.state.done:

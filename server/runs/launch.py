@@ -14,12 +14,12 @@ from datetime import datetime
 from pathlib import Path
 
 from protocol.errors import LaunchError
-from protocol.messages.settings import settings_digest
 from protocol.storage.locks import is_held
 from server.centers.bundle import bundle_sha256
 from server.centers.enrolment import Enrolment
 from server.centers.federation_init import refuse_expired
 from server.centers.registry import Member
+from server.centers.study_plan import digest_of
 from server.runs.state_files import Launch, hold_launch, read_launch, write_state
 from server.study.checkpoint import load
 from server.study.directory import StudyDirectory, read_prepared
@@ -210,13 +210,13 @@ def _refuse_other_settings(study: Study, members: Mapping[str, Member]) -> None:
     other = [
         name
         for name, member in members.items()
-        if member.settings_sha256
-        and (name not in study.centers or member.settings_sha256 != settings_digest(study.settings_for(name)))
+        if (member.agreed_sha256 or member.settings_sha256)
+        and (name not in study.centers or member.agreed_sha256 != digest_of(study, name))
     ]
     if other:
         raise LaunchError(
-            f"the settings in study.toml are not those that {', '.join(other)} agreed to with their kits, and these "
-            "centers would refuse every instruction. Restore study.toml from a backup; or, if the change is meant, "
+            f"what study.toml asks of {', '.join(other)} is not what they agreed to with their kits, and these centers "
+            "would refuse it. Restore study.toml from a backup; or, if the change is meant, "
             "give each a new kit: `concilium revoke CENTER`, then `concilium enroll CENTER`"
         )
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from protocol.enrolment.kit import Kit, StudyAgreement
-from protocol.messages.settings import Model, StudySettings, settings_digest
+from protocol.enrolment.plan import StudyPlan, agreed_digest
+from protocol.messages.settings import Model, StudySettings
 from server.centers.kit_signing import KitSigner
 from server.tls.authority import (
     provide_authority,
@@ -30,11 +31,13 @@ PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 def agreement(**changes: Any) -> StudyAgreement:
     """The agreement of a small study, which this machine fulfils."""
     settings = changes.get("settings", StudySettings(study="small", seed=5, model=Model(name="pemma-unetr-tiny")))
+    plan = changes.get("plan", StudyPlan(scored=True))
     values: dict[str, Any] = {
         "study": "small",
         "title": "A small study",
         "settings": settings,
-        "settings_sha256": settings_digest(settings),
+        "plan": plan,
+        "agreed_sha256": agreed_digest(settings, plan),
         "model": "pemma-unetr-tiny",
         "modalities": ("ct", "pet"),
         "flower": "1.41",

@@ -1,5 +1,6 @@
-"""A center does what it agreed to and nothing else: one study's settings, and no more work than it allows."""
+"""A center does what it agreed to and nothing else: one study's plan, and no more work than it allows."""
 
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -7,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from client.home.agreement import ANY_STUDY, AgreementError, agreed_by, check_agreed
+from client.home.agreement import AgreementError, agreed_by, write_agreement
 from client.home.center_home import CenterHome
 from client.service.trainer import Trainer
+from deploy.simulation.local import agreement_of
 from protocol.messages.reply import Reply
-from protocol.messages.settings import settings_digest
 from server.study.file import Study, read_study
-from tests.support.coordinator_stand_in import kit
+from tests.support.coordinator_stand_in import agreement, kit
 from tests.support.joined_home import ENDPOINT, joined_home
 from tests.support.one_center import asked
 from tests.support.small_study import STUDY, write_study
 
-AGREED = '{"study": "small", "title": "A study", "settings_sha256": "' + "a" * 64 + '", "image": "x"}'
+AGREED = json.dumps({"image": "x", **agreement().model_dump(mode="json")})
+DIGEST = agreement().agreed_sha256
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +37,11 @@ def test_other_settings_than_agreed_do_nothing_at_all(
 ) -> None:
     """No manifest, no backbone, no outbox touched: a line in the log of what left, and that is all."""
     caplog.set_level(logging.INFO)
-    reply = center(cohort, tmp_path, agreed="a" * 64).perform(asked(study))
+    other = agreement_of(study.model_copy(update={"seed": 6}), "center-d")
+    reply = center(cohort, tmp_path, agreement=other).perform(asked(study))
     assert reply == Reply("center-d", "train", error="other-study")
     assert {path.name for path in tmp_path.iterdir()} == {"outgoing.jsonl", "outgoing.head", "outgoing.lock"}
-    assert "this center agreed to aaaaaaaaaaaa" in caplog.text
+    assert "settings seed are others than those of study 'small'" in caplog.text
 
 
 def test_a_round_of_more_steps_than_the_center_allows_is_refused(cohort: Path, tmp_path: Path, study: Study) -> None:
@@ -47,35 +50,39 @@ def test_a_round_of_more_steps_than_the_center_allows_is_refused(cohort: Path, t
     assert center(cohort, tmp_path / "four", maximum_steps=4).perform(asked(study)).error == ""
 
 
-def test_the_settings_agreed_to_are_served_whatever_the_centers_rank(
+def test_the_agreed_study_is_served_and_whoever_registers_needs_no_rank(
     cohort: Path, tmp_path: Path, study: Study
 ) -> None:
+    """The one message that goes to all centers alike comes with the study's rank."""
     ranked = read_study(write_study(tmp_path / "study.toml", STUDY.replace("rank = 2", "rank = 3"))).settings
-    assert ranked != study.settings
-    agreed = settings_digest(study.settings)
-    check_agreed(replace(asked(study), settings=ranked), "center-d", agreed, 100)
-    assert center(cohort, tmp_path / "home", agreed=agreed).perform(asked(study, "register")).error == ""
+    trainer = center(cohort, tmp_path / "home", agreement=agreement_of(study, "center-d"))
+    assert trainer.perform(replace(asked(study, "register"), settings=ranked)).error == ""
+    assert trainer.perform(replace(asked(study), settings=ranked)).error == "other-study"
+    assert trainer.perform(asked(study)).error == ""
 
 
 def test_the_agreement_is_read_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     (tmp_path / "agreement.json").write_text(AGREED)
-    assert agreed_by(tmp_path / "agreement.json", "center-d").settings_sha256 == "a" * 64
-    assert "this center agreed to study 'small' (A study), settings aaaaaaaaaaaa" in caplog.text
+    found = agreed_by(tmp_path / "agreement.json", "center-d")
+    assert found is not None
+    assert found.agreed_sha256 == DIGEST
+    assert f"this center agreed to study 'small' (A small study), settings and plan {DIGEST[:12]}" in caplog.text
 
 
 def test_a_trainer_without_agreement_takes_any_study_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    assert agreed_by(None, "center-d") == ANY_STUDY
-    assert ANY_STUDY.settings_sha256 == ""
+    assert agreed_by(None, "center-d") is None
     assert "takes instructions of any study" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        (AGREED.replace("a" * 64, "a" * 63), "settings_sha256"),
-        (AGREED.replace('"small"', "3"), "study"),
-        (AGREED.replace('"title": "A study", ', ""), "title"),
+        (AGREED.replace(DIGEST, DIGEST[1:]), "agreed_sha256"),
+        (AGREED.replace(DIGEST, "a" * 64), "the text"),
+        (AGREED.replace('"study": "small", "title"', '"study": 3, "title"'), "study"),
+        (AGREED.replace('"title": "A small study", ', ""), "title"),
+        (AGREED.replace('"plan"', '"plans"'), "plan"),
         ("{", "the text"),
     ],
 )
@@ -96,13 +103,15 @@ def home(tmp_path: Path) -> CenterHome:
 
 
 def test_the_trainers_agreement_says_whose_it_is(home: CenterHome) -> None:
-    agreed = kit(ENDPOINT).agreement.settings_sha256
-    assert agreed_by(home.trainer_agreement, "center-a").settings_sha256 == agreed
+    found = agreed_by(home.trainer_agreement, "center-a")
+    assert found is not None
+    assert found.agreed_sha256 == kit(ENDPOINT).agreement.agreed_sha256
     with pytest.raises(AgreementError, match="that of center 'center-a', this trainer is center 'center-b'"):
         agreed_by(home.trainer_agreement, "center-b")
 
 
 def test_the_rows_that_are_a_centers_own_are_agreed_to(tmp_path: Path) -> None:
-    shared = AGREED.replace("}", ', "rows": {"center": ["HGJ", "CHUS"], "used": "1"}}')
-    (tmp_path / "agreement.json").write_text(shared)
-    assert agreed_by(tmp_path / "agreement.json", "center-d").rows == {"center": ("HGJ", "CHUS"), "used": "1"}
+    write_agreement(tmp_path / "agreement.json", "center-d", agreement(rows={"center": ("HGJ", "CHUS"), "used": "1"}))
+    found = agreed_by(tmp_path / "agreement.json", "center-d")
+    assert found is not None
+    assert found.rows == {"center": ("HGJ", "CHUS"), "used": "1"}

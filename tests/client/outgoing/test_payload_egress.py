@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from client.outgoing.payload_egress import unasked_findings
+from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply
+from protocol.messages.settings import Model, StudySettings, Training
+from protocol.messages.tensors import TensorSpec
 from tests.support.leaving import (
     REPLY,
     TENSORS,
@@ -171,3 +176,42 @@ def test_other_statistics_stop_the_reply(tmp_path: Path, reply: Reply, limits: d
 def test_a_statistic_that_is_not_finite_stops_the_reply(tmp_path: Path) -> None:
     reply = reply_with(tensors={"a@gram": np.array([[1, np.inf]], np.float32)}, support={"gram": 5})
     assert send(reply, tmp_path / "log", **ALL).error == "egress-refused"
+
+
+PLAIN = Training(groups=("peft",), roles=("lora_a",), local_steps=1, learning_rate=1, modality_shares={"ct": 1})
+CONTROLLED = PLAIN.model_copy(update={"terms": {"scaffold": True}})
+SETTINGS = StudySettings(study="s", seed=1, model=Model(name="none"))
+KNOWN = [TensorSpec(key, group, (1,)) for key, group in (("m#lora_a", "peft"), ("m#lora_b", "peft"), ("w", "backbone"))]
+
+
+def unasked(kind: Kind, key: str, training: Training | None = None, planned: Training | None = None) -> bool:
+    instruction = Instruction(kind, SETTINGS, training=training, statistics=("gram",) if kind == "observe" else ())
+    payload = Payload("north", "", "adapt", 1, {key: np.zeros(1, np.float32)})
+    return bool(list(unasked_findings(payload, instruction, planned, KNOWN)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "training", "planned", "stays"),
+    [
+        ("train", "m#lora_a", PLAIN, None, False),
+        ("train", "m#lora_b", PLAIN, None, True),
+        ("train", "w", PLAIN, None, True),
+        ("train", "m#lora_a@control", PLAIN, None, True),
+        ("train", "m#lora_a@control", CONTROLLED, None, False),
+        ("train", "m@gram", CONTROLLED, None, True),
+        ("train", "w", PLAIN.model_copy(update={"groups": ("backbone",)}), PLAIN, True),
+        ("collect", "w", None, PLAIN, True),
+        ("collect", "m#lora_a", None, PLAIN, False),
+        ("collect", "w", None, None, False),
+        ("observe", "m@gram", None, None, False),
+        ("observe", "m#lora_a@fisher", None, None, True),
+        ("observe", "features.ct@mean", None, None, True),
+        ("observe", "m#lora_a", None, None, True),
+        ("evaluate", "m#lora_a", None, None, True),
+        ("register", "features.ct@mean", None, None, True),
+    ],
+)
+def test_what_was_not_asked_for_stays(
+    kind: Kind, key: str, training: Training | None, planned: Training | None, stays: bool
+) -> None:
+    assert unasked(kind, key, training, planned) is stays

@@ -12,18 +12,21 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import ValidationError
 
 from protocol.enrolment.kit import KIT_BYTES, Kit, StudyAgreement, authority_fingerprint, read_kit, write_kit
+from protocol.enrolment.plan import StudyPlan, agreed_digest
 from protocol.errors import KitError
 from protocol.messages.labels import Classes, Labels
-from protocol.messages.settings import Model, StudySettings, settings_digest
+from protocol.messages.settings import Model, StudySettings
 from server.tls.authority import Authority, fingerprint_of, provide_authority
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
 SETTINGS = StudySettings(study="sarcoma", seed=0, model=Model(name="pemma-unetr-tiny"))
+PLAN = StudyPlan(scored=True)
 AGREEMENT = StudyAgreement(
     study="sarcoma",
     title="Sarcoma",
     settings=SETTINGS,
-    settings_sha256=settings_digest(SETTINGS),
+    plan=PLAN,
+    agreed_sha256=agreed_digest(SETTINGS, PLAN),
     model="pemma-unetr-tiny",
     modalities=("ct", "pet"),
     flower="1.41",
@@ -243,13 +246,13 @@ def test_a_kit_names_a_center_that_is_safe_as_a_file_name(center: str) -> None:
 def test_settings_that_are_not_those_of_the_digest_are_refused() -> None:
     """The trainer holds the coordinator to the digest: what a center reads must be what it then gets."""
     other = SETTINGS.model_copy(update={"seed": 1})
-    with pytest.raises(ValidationError, match=f"agreed to are {settings_digest(SETTINGS)[:12]}"):
+    with pytest.raises(ValidationError, match=f"agreed to are {agreed_digest(SETTINGS, PLAN)[:12]}"):
         StudyAgreement.model_validate({**dict(AGREEMENT), "settings": other})
 
 
 def test_a_kit_says_what_the_table_of_a_center_must_hold(write: Write) -> None:
     labels = Labels(classes=Classes(column="metastasis"))
     settings = SETTINGS.model_copy(update={"tasks": ("classification",), "labels": labels})
-    changes = {"settings": settings, "settings_sha256": settings_digest(settings), "rows": {"center": ("a", "b")}}
+    changes = {"settings": settings, "agreed_sha256": agreed_digest(settings, PLAN), "rows": {"center": ("a", "b")}}
     kit, _ = read_kit(write(KIT.model_copy(update={"agreement": AGREEMENT.model_copy(update=changes)})))
     assert (kit.agreement.settings, kit.agreement.rows) == (settings, {"center": ("a", "b")})

@@ -55,5 +55,5 @@ def test_the_registry_keeps_what_a_center_agreed_to(enrolment: Enrolment, regist
     agreement = read_kit(kit_file)[0].agreement
     enrolment.accept(answer_to(kit_file, new_key()), register)
     member = enrolment.registry.member("center-a")
-    assert (member.settings_sha256, member.bundle_sha256) == (agreement.settings_sha256, agreement.bundle_sha256)
-    assert len(member.settings_sha256) == len(member.bundle_sha256) == 64
+    assert (member.agreed_sha256, member.bundle_sha256) == (agreement.agreed_sha256, agreement.bundle_sha256)
+    assert len(member.agreed_sha256) == len(member.bundle_sha256) == 64

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.messages.settings import settings_digest
+from protocol.enrolment.plan import agreed_digest
 from protocol.messages.tensors import TensorSpec, read_specs
 from server.centers.study_agreement import (
     CPU_SUFFICES_BYTES,
@@ -45,7 +45,7 @@ def directory(tmp_path: Path) -> StudyDirectory:
 def test_the_agreement_holds_the_digest_of_the_settings_that_will_be_sent(directory: StudyDirectory) -> None:
     agreement = study_agreement(directory, read_coordinator(directory.coordinator), "center-d")
     settings = read_study(directory.study_file).settings_for("center-d")
-    assert (agreement.settings, agreement.settings_sha256) == (settings, settings_digest(settings))
+    assert (agreement.settings, agreement.agreed_sha256) == (settings, agreed_digest(settings, agreement.plan))
     assert (agreement.modalities, agreement.rows, agreement.image) == (("ct",), {}, "client:1")
 
 

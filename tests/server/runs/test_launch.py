@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import ConciliumError, LaunchError, StudyError
-from protocol.messages.settings import settings_digest
 from server.centers.bundle import bundle_sha256
 from server.centers.registry import read_registry, write_registry
+from server.centers.study_plan import digest_of
 from server.runs.launch import check_ready, launch, stop, wait_until_taken
 from server.study.checkpoint import Checkpoint, save
 from server.study.directory import StudyDirectory
@@ -117,10 +117,10 @@ def test_center_whose_key_is_spent_does_not_count(directory: StudyDirectory) -> 
 
 def test_center_that_agreed_to_other_settings_is_named(directory: StudyDirectory) -> None:
     enroll(directory, CENTERS)
-    change_member(directory, "center-a", settings_sha256=settings_digest(study_of(directory).settings_for("center-a")))
+    change_member(directory, "center-a", agreed_sha256=digest_of(study_of(directory), "center-a"))
     check_ready(directory, utc_now())
-    change_member(directory, "center-c", settings_sha256="0" * 64)
-    with pytest.raises(LaunchError, match=r"not those that center-c agreed to.*Restore study\.toml.*concilium revoke"):
+    change_member(directory, "center-c", agreed_sha256="0" * 64)
+    with pytest.raises(LaunchError, match=r"asks of center-c is not what.*Restore study\.toml.*concilium revoke"):
         check_ready(directory, utc_now())
 
 

@@ -1,0 +1,99 @@
+"""What a center did not agree to is refused by name, before anything is read: one case a field of the message."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from client.home.plan_check import check_planned
+from protocol.enrolment.plan import StudyPlan
+from protocol.errors import OtherStudyError
+from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.settings import Statistic
+from server.centers.study_plan import plan_of
+from server.study.file import Study, read_study
+from tests.support.one_center import asked
+from tests.support.small_study import STUDY, write_study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    text = STUDY.replace("[[stages]]", "[strategy.terms]\ngram_anchor = 1.0\n\n[[stages]]", 1)
+    return read_study(write_study(tmp_path_factory.mktemp("study") / "study.toml", text))
+
+
+@pytest.fixture(scope="module")
+def plan(study: Study) -> StudyPlan:
+    return plan_of(study, "center-d")
+
+
+def refused(study: Study, plan: StudyPlan, instruction: Instruction) -> str:
+    with pytest.raises(OtherStudyError) as caught:
+        check_planned(instruction, "center-d", study.settings, plan)
+    return str(caught.value)
+
+
+KINDS: tuple[Kind, ...] = ("register", "train", "evaluate", "compare", "observe", "collect")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_study_asks_is_planned(study: Study, plan: StudyPlan, kind: Kind) -> None:
+    statistics: tuple[Statistic, ...] = ("gram",) if kind == "observe" else ()
+    check_planned(replace(asked(study, kind), statistics=statistics), "center-d", study.settings, plan)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"groups": ("backbone",)}, "groups"),
+        ({"groups": ("pet", "fusion", "peft", "norm")}, "groups"),
+        ({"batch_size": 3000}, "batch_size"),
+        ({"local_steps": 1}, "local_steps"),
+        ({"learning_rate": 1e-30}, "learning_rate"),
+        ({"roles": ("lora_a", "lora_b", "magnitude")}, "roles"),
+        ({"terms": {"scaffold": True}}, "terms"),
+        ({"modality_shares": {"pet": 1.0}}, "modality_shares"),
+        ({"validate_first": False}, "validate_first"),
+        ({"weight_decay": 1.0}, "weight_decay"),
+    ],
+)
+def test_a_training_that_was_not_agreed_is_refused_by_field(
+    study: Study, plan: StudyPlan, changes: dict[str, Any], named: str
+) -> None:
+    instruction = asked(study)
+    assert instruction.training is not None
+    other = replace(instruction, training=instruction.training.model_copy(update=changes))
+    assert f"the training differs from the planned one in {named}" in refused(study, plan, other)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "named"),
+    [
+        ("train", {"server_round": 5}, "round 5 is not among its rounds of this stage, [3, 4]"),
+        ("train", {"stage": "more"}, "it trains in no stage 'more', only in ['pretrain', 'adapt', 'arrive']"),
+        ("train", {"task": "survival"}, "task 'survival' is none of ['segmentation']"),
+        ("train", {"statistics": ("gram",)}, "it brings statistics, which 'train' does not need"),
+        ("observe", {"statistics": ("gram", "fisher", "prototype")}, "planned: ['gram']"),
+        ("observe", {"statistics": ("gram",), "server_round": 9}, "round 9 is not of this stage, which has 3 to 4"),
+        ("observe", {"statistics": ("gram",), "stage": "more"}, "it trains in no stage 'more'"),
+        ("evaluate", {"stage": ""}, "the stage has no name"),
+        ("evaluate", {"stage": "a\nb"}, "the stage has no name"),
+    ],
+)
+def test_what_no_plan_has_is_refused(
+    study: Study, plan: StudyPlan, kind: Kind, changes: dict[str, Any], named: str
+) -> None:
+    said = refused(study, plan, replace(asked(study, kind), **changes))
+    assert named in said
+    assert said.endswith("a new kit is needed to agree to it")
+
+
+def test_scores_and_comparisons_of_stages_of_others_need_no_new_agreement(study: Study, plan: StudyPlan) -> None:
+    for kind in ("evaluate", "compare"):
+        check_planned(replace(asked(study, kind), stage="later", server_round=9), "center-d", study.settings, plan)
+
+
+def test_a_center_that_is_not_scored_or_compared_is_asked_for_neither(study: Study, plan: StudyPlan) -> None:
+    without = plan.model_copy(update={"scored": False, "compares": False})
+    assert "does not score this center's test cases" in refused(study, without, asked(study, "evaluate"))
+    assert "the study compares nothing" in refused(study, without, asked(study, "compare"))
