@@ -88,6 +88,18 @@ class BankError(ConciliumError):
     code = "bank"
 
 
+class TooFewError(ConciliumError):
+    """Figures that a center was asked for and that would stand on too few patients."""
+
+    code = "too-few"
+
+
+class SpentError(ConciliumError):
+    """Figures that a center was asked for more often than it agreed to, or allows on its data."""
+
+    code = "queries-spent"
+
+
 class StorageError(ConciliumError):
     """A file that could not be written whole; the previous one is untouched."""
 

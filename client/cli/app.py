@@ -123,6 +123,9 @@ def trainer(
         typer.Option("--terms", help="What the center agreed to (agreement.json); any study where none is given."),
     ] = None,
     maximum_steps: Annotated[int | None, typer.Option(min=1, help="Most local steps a round may ask for.")] = None,
+    maximum_queries: Annotated[
+        int | None, typer.Option(min=1, help="Most questions about figures ever answered on this data.")
+    ] = None,
 ) -> None:
     """Start the warm trainer: it holds the data, has no network, and answers the ClientApp over a local socket."""
     from client.service.trainer_link import key_path
@@ -139,6 +142,7 @@ def trainer(
         device=device,
         minimum_cases=minimum_cases,
         maximum_steps=maximum_steps,
+        maximum_queries=maximum_queries,
         agreement=agreement,
     )
     made = build_trainer(found)
@@ -158,9 +162,10 @@ def build_trainer(options: "TrainerOptions") -> "Trainer":
         options.home,
         device=options.device,
         minimum_cases=options.minimum_cases,
-        agreed=agreement.settings_sha256,
+        agreement=agreement,
         maximum_steps=options.maximum_steps,
-        rows=agreement.rows,
+        maximum_queries=options.maximum_queries,
+        rows=agreement.rows if agreement else {},
     )
 
 

@@ -25,7 +25,7 @@ from typing import Annotated, Literal
 import tomli_w
 from pydantic import AwareDatetime, Field, PositiveInt, ValidationError
 
-from client.home.agreement import MAXIMUM_STEPS
+from client.home.agreement import MAXIMUM_QUERIES, MAXIMUM_STEPS
 from client.home.privacy import close_to_others
 from protocol.enrolment.kit import Kit, StudyAgreement
 from protocol.errors import ConciliumError, StorageError
@@ -49,7 +49,8 @@ class CenterSettings(Settings):
     """What the center decides for itself.
 
     center: its name. data: folders with one folder per case. minimum_cases: fewest cases behind what leaves.
-    maximum_steps: most local steps a round may ask for.
+    maximum_steps: most local steps a round may ask for. maximum_queries: most questions about figures that are ever
+    answered on the center's data.
     port: loopback port of the SuperNode's Runtime API; the one after it answers health probes.
     """
 
@@ -59,6 +60,7 @@ class CenterSettings(Settings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     minimum_cases: PositiveInt = DEFAULT_MINIMUM_CASES
     maximum_steps: PositiveInt = MAXIMUM_STEPS
+    maximum_queries: PositiveInt = MAXIMUM_QUERIES
     port: Annotated[int, Field(ge=1, le=65534)] = DEFAULT_PORT
 
 

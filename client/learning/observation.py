@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from client.data.cohort import EVERYBODY, Cohort
 from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import Check, never_cancelled
 from client.learning.features import FEATURES, evaluating, features_of
@@ -27,7 +28,7 @@ from client.learning.input_gram import InputGrams, sketch
 from client.tasks.contract import Batch, CenterTask, runnable_settings, with_target
 from fusion_models.adapters.injection import adapter_layers
 from fusion_models.adapters.keys import parameters_by_key
-from protocol.errors import ModelError
+from protocol.errors import ModelError, TooFewError
 from protocol.messages.settings import ROLES, Statistic, StudySettings
 from protocol.messages.tensors import role_of
 from protocol.tasks import TASKS
@@ -46,18 +47,20 @@ def observe(
     model_settings: Sequence[str],
     rng: np.random.Generator,
     check: Check = never_cancelled,
+    cohort: Cohort = EVERYBODY,
 ) -> Observed:
     """The statistics asked for, and per statistic the number of cases behind it.
 
     The counts are under "gram", "fisher", "features.ct" and "features.pet"; the last two where any case has the
     modality. The model comes back as it was: mode, gradients wanted, and values. `check` is called before each case.
+    Cases enter as `cohort` has them: of those that a statistic can see, whole blocks.
 
     Raises:
         ModelError: no case, no adapted module, a module whose inputs cannot be observed, or no target for the Fisher.
     """
     if not cases:
         raise ModelError(f"no training case to observe; asked for {list(statistics)}")
-    observer = Observer(model, tuple(cases), task, settings, tuple(model_settings), rng, check)
+    observer = Observer(model, tuple(cases), task, settings, tuple(model_settings), rng, check, cohort)
     measures = {"gram": observer.input_grams, "fisher": observer.diagonal_fisher, "prototype": observer.prototypes}
     found: Arrays = {}
     support: dict[str, int] = {}
@@ -83,6 +86,24 @@ class Observer:
     model_settings: tuple[str, ...]
     rng: np.random.Generator
     check: Check = never_cancelled
+    cohort: Cohort = EVERYBODY
+
+    def entering(self, cases: Sequence[PreparedCase]) -> list[PreparedCase]:
+        """The cases of whole blocks that have a pass; all cases where each enters by itself.
+
+        Raises:
+            TooFewError: none is left.
+        """
+        if not self.cohort.is_of_blocks:
+            return list(cases)
+        seen = [case.name for case in cases if runnable_settings(self.task, case, self.model_settings)]
+        kept = self.cohort.keep(seen)
+        if not kept:
+            raise TooFewError(
+                f"none of {len(seen)} training case(s) is in a block of enough patients of its kind; nothing is "
+                "observed until more have come"
+            )
+        return [case for case in cases if case.name in kept]
 
     def input_grams(self) -> Observed:
         """`M@gram` (q, k) of every module with a shared adapter: q = settings.sketch_rank, at most k."""
@@ -91,16 +112,17 @@ class Observer:
             raise ModelError(f"{type(self.model).__name__} has no adapted module whose inputs could be remembered")
         grams = InputGrams(self.rng)
         hooks = [layer.register_forward_pre_hook(partial(grams.add, name)) for name, layer in layers.items()]
+        cases = self.entering(self.cases)
         try:
             with torch.no_grad():
-                for case in self._one_by_one(self.cases):
+                for case in self._one_by_one(cases):
                     for batch in self.passes(case):
                         self.task.forward(self.model, batch)
         finally:
             for hook in hooks:
                 hook.remove()
         sketches = {f"{name}@gram": sketch(gram, self.settings.sketch_rank) for name, gram in grams.means().items()}
-        return sketches, {"gram": len(self.cases)}
+        return sketches, {"gram": len(cases)}
 
     def diagonal_fisher(self) -> Observed:
         """`key@fisher` of the shared adapter: mean over cases with the target of the squared gradient of their loss."""
@@ -111,6 +133,7 @@ class Observer:
                 f"no Fisher without an adapter and a case with {TASKS[self.task.name].target}: "
                 f"{len(parameters)} adapter tensors, {len(labelled)} case(s)"
             )
+        labelled = self.entering(labelled)
         task = self.task.fitted_to(labelled)
         sums = {key: torch.zeros_like(value, dtype=torch.float64) for key, value in parameters.items()}
         with _requiring_gradients(self.model, parameters):
@@ -145,11 +168,12 @@ class Observer:
         Windows cover the whole volume: nothing is drawn.
         """
         crop_zyx = self.settings.preprocessing.crop_zyx
-        every = [features_of(self.model, case, crop_zyx) for case in self._one_by_one(self.cases)]
+        every = {case.name: features_of(self.model, case, crop_zyx) for case in self._one_by_one(self.cases)}
         found: Arrays = {}
         support: dict[str, int] = {}
         for name in FEATURES.values():
-            rows = [features[name].astype(np.float64) for features in every if name in features]
+            kept = self.cohort.keep([case for case, features in every.items() if name in features])
+            rows = [features[name].astype(np.float64) for case, features in every.items() if case in kept]
             if rows:
                 mean = np.mean(rows, axis=0)
                 away = np.stack(rows) - mean

@@ -3,7 +3,7 @@
     scores        the cases of a modality setting; each figure also the cases that define it, of which a metric of a
                   cohort and its counts need `minimum_cases` of their own (`protocol.tasks`) whatever the center's rule,
                   and one that tells outcomes apart `minimum_of_outcome` cases of the rarer
-    loss          the training cases behind the payload, `max(support)`
+    loss          the training cases behind the payload, `max(support)`; to LOSS_DECIMALS where one case may not leave
     comparison    the validation cases that were compared; what the compared metric needs, on those cases
     diagnostics   the cases of the setting that they stand on, `protocol.messages.diagnostics.STANDS_ON`
 
@@ -25,6 +25,8 @@ from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison, Score
 from protocol.tasks import TASKS, TaskName, metric_named
 
+LOSS_DECIMALS = 2
+"""Rounds draw their cases anew, so that many exact losses could be solved for those of cases."""
 PLURALS = ("scores", "diagnostics", "events", "comparable pairs")
 
 
@@ -51,6 +53,9 @@ def withhold(reply: Reply, minimum_cases: int, task: TaskName) -> tuple[Reply, l
     for what, without in _single_figures(reply, minimum_cases, task):
         leaving = replace(leaving, **without)
         reasons.append(what)
+    loss = leaving.loss
+    if minimum_cases > 1 and loss is not None and loss != round(loss, LOSS_DECIMALS):
+        leaving = replace(leaving, loss=round(loss, LOSS_DECIMALS))
     return leaving, reasons
 
 

@@ -10,21 +10,24 @@ from pathlib import Path
 import torch
 
 from client.data.labelled_cases import NO_ROWS, Rows
-from client.home.agreement import MAXIMUM_STEPS, check_agreed
+from client.home.agreement import MAXIMUM_STEPS, TrainerAgreement, check_agreed
 from client.home.privacy import close_to_others
 from client.learning.assembly import study_specs
 from client.learning.cancellation import Check, never_cancelled
+from client.learning.received import check_received
 from client.outgoing.egress import check_reply
 from client.outgoing.outbox import Outbox
 from client.outgoing.outgoing_log import LOG, log_reply
 from client.outgoing.payload_egress import EgressLimits
+from client.outgoing.queries import ASKING, Inquiry, QueryLedger, figures_of
 from client.outgoing.sealed_reply import SealedReply
 from client.service.failure import failure_reply, perform_safely
 from client.service.work import CenterWork
-from protocol.errors import CancelledError, ConciliumError
+from protocol.errors import CancelledError, ConciliumError, SpentError
 from protocol.messages.instruction import Instruction
+from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply
-from protocol.messages.settings import StudySettings
+from protocol.messages.settings import StudySettings, Training
 from protocol.messages.tensors import GROUPS
 from protocol.modalities import Modality
 from protocol.storage.atomic_files import make_private_folder
@@ -44,8 +47,9 @@ class Trainer:
         home: where it keeps manifest, cache, backbones, scores, the outbox and the outgoing log.
         device: where its networks run.
         minimum_cases: fewest cases that may stand behind a tensor or figure that leaves.
-        agreed: `settings_digest` of the one study it takes instructions of; "" for any.
+        agreement: what the center agreed to be asked; None takes instructions of any study.
         maximum_steps: most local steps that a round may ask for.
+        maximum_queries: most questions about figures that are ever answered on its data; None keeps no count.
         rows: its own rows of a table that several centers share: column -> value.
     """
 
@@ -58,16 +62,19 @@ class Trainer:
         *,
         device: str = "cpu",
         minimum_cases: int = 1,
-        agreed: str = "",
+        agreement: TrainerAgreement | None = None,
         maximum_steps: int = MAXIMUM_STEPS,
+        maximum_queries: int | None = None,
         rows: Rows = NO_ROWS,
     ) -> None:
         self.center, self.home, self.device = center, home, device
-        self._agreed, self._maximum_steps = agreed, maximum_steps
+        self._agreement, self._maximum_steps = agreement, maximum_steps
         make_private_folder(home)
         close_to_others(home)
-        self._work = CenterWork(center, folders, modalities, home, device, rows)
+        self._work = CenterWork(center, folders, modalities, home, device, rows, minimum_cases)
         self._outbox = Outbox(home / "outbox")
+        plan = None if agreement is None else agreement.plan
+        self._queries = None if maximum_queries is None else QueryLedger(home, maximum_queries, plan)
         self._limits = EgressLimits(self._work.own_groups(GROUPS), minimum_cases, MAXIMUM_BYTES)
 
     def check_images(self) -> None:
@@ -105,29 +112,65 @@ class Trainer:
             StorageError: the outgoing log could not be written; nothing may leave then.
         """
         try:
-            check_agreed(instruction, self.center, self._agreed, self._maximum_steps)
+            self._check_agreed(instruction)
             waiting = self._outbox.waiting_for(instruction)
         except ConciliumError as error:
             return self._leave(instruction, failure_reply(error, instruction))
         if waiting is not None:
             logger.info("round %d was trained before; its update is sent again", instruction.server_round)
             return self._leave(instruction, waiting, again=True)
-        return self._leave(instruction, self._do(instruction, check))
+        return self._leave(instruction, *self._do(instruction, check))
 
-    def _do(self, instruction: Instruction, check: Check) -> Reply:
+    def _check_agreed(self, instruction: Instruction) -> None:
+        """Refuse what the center did not agree to, before anything is read or computed."""
+        check_agreed(instruction, self.center, self._agreement, self._maximum_steps)
+        if self._agreement is not None:
+            check_received(instruction, self.center, study_specs(instruction.settings.model_dump_json()))
+
+    def _do(self, instruction: Instruction, check: Check) -> tuple[Reply, Inquiry | None]:
         """What comes of an instruction; work that was cancelled gives the device's memory back."""
-        start = time.perf_counter()
-        reply = perform_safely(lambda asked: self._work.do(asked, check), instruction)
+        start, inquiries = time.perf_counter(), list[Inquiry]()
+        reply = perform_safely(lambda asked: self._answer(asked, check, inquiries), instruction)
         if reply.error == CancelledError.code and torch.cuda.is_available():
             gc.collect()
             torch.cuda.empty_cache()
-        return replace(reply, seconds=time.perf_counter() - start)
+        return replace(reply, seconds=time.perf_counter() - start), next(iter(inquiries), None)
 
-    def _leave(self, instruction: Instruction, reply: Reply, *, again: bool = False) -> SealedReply:
+    def _answer(self, instruction: Instruction, check: Check, inquiries: list[Inquiry]) -> Reply:
+        """The work, with the figures that may leave of it; a question that was looked up is left in `inquiries`.
+
+        Raises:
+            ConciliumError: it cannot be done, or `check` raised.
+        """
+        if instruction.kind not in ASKING:
+            return self._work.do(instruction, check)
+        cohort = self._work.cohort(instruction.settings)
+        inquiry = Inquiry() if self._queries is None else self._queries.inquire(instruction, cohort)
+        inquiries.append(replace(inquiry, waiting=cohort.waiting))
+        if instruction.kind in {"compare", "observe"}:
+            if inquiry.known is not None:
+                return inquiry.known
+            if inquiry.spent:
+                raise SpentError(inquiry.spent)
+        return figures_of(self._work.do(instruction, check), inquiry)
+
+    def _leave(
+        self, instruction: Instruction, reply: Reply, inquiry: Inquiry | None = None, *, again: bool = False
+    ) -> SealedReply:
         """Check, keep, log: finished work is kept before its line is written, so that it outlives a full disk."""
         specs = study_specs(instruction.settings.model_dump_json()) if reply.payload else ()
         named = replace(reply, center=self.center)
-        leaving, held_back = check_reply(named, self._limits, instruction, specs)
+        leaving, held_back = check_reply(named, self._limits, instruction, specs, self._trained(named.payload))
+        if inquiry is not None:
+            held_back = [*held_back, *filter(None, (inquiry.spent, inquiry.waiting if not leaving.reply.error else ""))]
+            if self._queries is not None:
+                self._queries.keep(inquiry, leaving.reply)
         self._outbox.keep(instruction, leaving)
         log_reply(self.home / LOG, leaving, instruction, held_back, again=again)
         return leaving
+
+    def _trained(self, payload: Payload | None) -> Training | None:
+        """How the round of a payload was to train by what was agreed; None where nothing says it."""
+        if payload is None or self._agreement is None:
+            return None
+        return self._agreement.plan.training_of(payload.stage, payload.server_round)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from client.home.agreement import MAXIMUM_STEPS
+from client.home.agreement import MAXIMUM_QUERIES, MAXIMUM_STEPS
 from client.home.center_home import DEFAULT_MINIMUM_CASES, CenterHome, HomeError, read_settings
 from protocol.modalities import IMAGES, Modality
 
@@ -21,6 +21,7 @@ class TrainerOptions:
     device: str
     minimum_cases: int
     maximum_steps: int
+    maximum_queries: int
     agreement: Path | None
 
 
@@ -34,6 +35,7 @@ class CommandLine(TypedDict, total=False):
     device: str | None
     minimum_cases: int | None
     maximum_steps: int | None
+    maximum_queries: int | None
     agreement: Path | None
 
 
@@ -66,6 +68,7 @@ def _defaults(home: Path) -> dict[str, Any]:
         "device": "cpu",
         "minimum_cases": DEFAULT_MINIMUM_CASES,
         "maximum_steps": MAXIMUM_STEPS,
+        "maximum_queries": MAXIMUM_QUERIES,
         "agreement": None,
     }
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from torch import nn
 
+from client.data.cohort import Cohort
+from client.data.cohorts import Cohorts
 from client.data.labelled_cases import NO_ROWS, Rows
 from client.data.preprocessing import PreparedCase
 from client.home.backbone_store import BackboneStore
@@ -15,6 +17,7 @@ from client.learning.outcome import arrays_to_send, payload_of, round_generator,
 from client.learning.trainable import train_only
 from client.learning.training import train_locally
 from client.local_terms.building import build_terms
+from client.scores.cohort_rows import level, scored_in
 from client.scores.score_log import record_cohorts, record_prediction, record_scores
 from client.scores.scoring import Network, ScoreCache, Scored, mean_diagnostics, scores_of
 from client.service.cases import Cases
@@ -24,7 +27,7 @@ from client.tasks.contract import CaseScore, CenterTask
 from protocol.errors import ModelError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
-from protocol.messages.settings import Training
+from protocol.messages.settings import StudySettings, Training
 from protocol.messages.tensors import NEEDS, Tensors
 from protocol.modalities import Modality
 
@@ -39,6 +42,7 @@ class CenterWork:
         home: where it keeps manifest, cache, backbones and scores.
         device: where its networks run.
         rows: its own rows of a table that several centers share: column -> value.
+        minimum_cases: fewest patients that enter a figure together.
     """
 
     def __init__(
@@ -49,11 +53,12 @@ class CenterWork:
         home: Path,
         device: str,
         rows: Rows = NO_ROWS,
+        minimum_cases: int = 1,
     ) -> None:
         self.center, self.home, self.device = center, home, device
         self.cases = Cases(center, tuple(folders), tuple(modalities), home, rows)
         self._modalities, self._scores = tuple(modalities), ScoreCache()
-        self._backbones = BackboneStore(home / "backbones")
+        self._backbones, self._cohorts = BackboneStore(home / "backbones"), Cohorts(home, minimum_cases)
 
     def own_groups(self, groups: Iterable[str]) -> tuple[str, ...]:
         """The groups this center may train and send: PET's pathway needs PET, and fusion both modalities."""
@@ -126,12 +131,18 @@ class CenterWork:
             loss=trained.loss,
         )
 
+    def cohort(self, settings: StudySettings) -> Cohort:
+        """The cases that figures of a study may stand on."""
+        return self._cohorts.of(self.cases.manifest(settings), self.cases.split(settings))
+
     def _validate(self, network: Network, training: Training, check: Check) -> dict[CenterTask, list[Scored]]:
-        """The received state's scores on the validation cases by task, where the round asks for them."""
+        """The received state's scores on the validation cases that enter figures, where the round asks for them."""
         wanted = [setting for setting, share in training.modality_shares.items() if share > 0]
         cases = self.cases.part(network.settings, "validation", check) if training.validate_first else []
-        tasks = build_tasks(network.settings)
-        return {task: list(self._scores.scores(network, task, cases, wanted, check)) for task in tasks}
+        tasks, cohort = build_tasks(network.settings), self.cohort(network.settings)
+        return {
+            task: scored_in(list(self._scores.scores(network, task, cases, wanted, check)), cohort) for task in tasks
+        }
 
     def _live(self, network: Network, instruction: Instruction, training: Training) -> dict[str, nn.Parameter]:
         """What trains here, by key; everything else is frozen.
@@ -157,11 +168,11 @@ class CenterWork:
                 found[task] += of_case
                 for fullest in of_case[-1:]:
                     self._keep(task, case, fullest)
-        rows = _rows(found)
-        scores = scores_of(rows)
+        rows, cohort = _rows(found), self.cohort(network.settings)
         record_scores(self.home, instruction.stage, {task.name: of_task for task, of_task in rows.items()})
-        record_cohorts(self.home, instruction.stage, scores)
-        return Reply(center=self.center, kind="evaluate", scores=scores)
+        record_cohorts(self.home, instruction.stage, scores_of(rows))
+        entering = {task: scored_in(of_task, cohort) for task, of_task in found.items()}
+        return Reply(center=self.center, kind="evaluate", scores=scores_of(_rows(entering)))
 
     def _keep(self, task: CenterTask, case: PreparedCase, scored: Scored) -> None:
         """Write what the center's own pages need of a prediction."""
@@ -176,8 +187,9 @@ class CenterWork:
             self._scores.fullest(self._network(instruction, tensors), task, cases, check)
             for tensors in (instruction.tensors, instruction.reference)
         )
-        rng = round_generator(instruction, self.center)
-        return Reply(center=self.center, kind="compare", comparison=task.compare(new, old, rng))
+        rng, cohort = round_generator(instruction, self.center), self.cohort(instruction.settings)
+        both = task.compare(level(new, cohort), level(old, cohort), rng)
+        return Reply(center=self.center, kind="compare", comparison=both)
 
     def _observe(self, instruction: Instruction, check: Check) -> Reply:
         network = self._network(instruction, instruction.tensors)
@@ -190,6 +202,7 @@ class CenterWork:
             model_settings=network.row.settings,
             rng=round_generator(instruction, self.center),
             check=check,
+            cohort=self.cohort(network.settings),
         )
         specs = tensor_specs(network.model, network.row.pathways)
         payload = payload_of(network.model, specs, instruction, self.center, seen, support)

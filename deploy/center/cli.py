@@ -41,6 +41,9 @@ def join(
     device: Annotated[DeviceName | None, typer.Option(help="What trains.")] = None,
     minimum_cases: Annotated[int | None, typer.Option(min=1, help="Fewest cases behind what leaves; 5.")] = None,
     maximum_steps: Annotated[int | None, typer.Option(min=1, help="Most local steps a round may ask for.")] = None,
+    maximum_queries: Annotated[
+        int | None, typer.Option(min=1, help="Most questions about figures ever answered on this data.")
+    ] = None,
     backbone: Annotated[Path | None, typer.Option(help="The frozen backbone, where it came as a file.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65534, help="Local port; the next one is used too.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only: make no key, start nothing.")] = False,
@@ -57,7 +60,7 @@ def join(
 
     log_to_stderr()
     offered = modalities_in(modalities) if modalities else ()
-    options = Options(kit, data, offered, device, minimum_cases, maximum_steps, port)
+    options = Options(kit, data, offered, device, minimum_cases, maximum_steps, maximum_queries, port)
     center = CenterHome(home.absolute())
     with hold_home(center, made=center.node.is_dir() or (kit is not None and not dry_run)) as in_use:
         situation = (examine_home if dry_run else prepare_home)(center, options, in_use)

@@ -29,6 +29,7 @@ class Options:
     device: str | None = None
     minimum_cases: int | None = None
     maximum_steps: int | None = None
+    maximum_queries: int | None = None
     port: int | None = None
 
 

@@ -65,6 +65,12 @@ def test_scores_on_too_few_cases_are_withheld_alone(tmp_path: Path, scores: Any,
     assert lines_of(tmp_path / "log")[0]["held_back"] == [f"{reason}, this center sends from 5 on"]
 
 
+@pytest.mark.parametrize(("minimum", "leaves"), [(1, 0.4567), (5, 0.46)])
+def test_a_loss_leaves_to_two_decimals_where_one_case_may_not(tmp_path: Path, minimum: int, leaves: float) -> None:
+    reply = replace(REPLY, loss=0.4567)
+    assert send(reply, tmp_path / "log", minimum_cases=minimum).loss == leaves
+
+
 def test_a_loss_without_enough_training_cases_behind_it_is_withheld_alone(tmp_path: Path) -> None:
     reply = replace(REPLY, payload=replace(PAYLOAD, tensors={}, support={"peft": 4, "pet": 2}))
     assert send(reply, tmp_path / "log") == replace(reply, loss=None)
