@@ -10,15 +10,14 @@ from client.convert.label_maps import GTV, LabelTable, pick_target, place_mask
 from client.convert.softening import soften
 from client.data.checks import Grade, Issue, Subject
 from client.data.conversion import PetValues, SuvKind
-from client.data.nifti_values import read_nifti_header
-from client.data.volume import Quantity, Volume, read_volume, same_grid
+from client.data.placement import disagreement_mm, without_place
+from client.data.volume import Quantity, Volume, read_volume
 from protocol.errors import CaseError
 from protocol.modalities import Modality
 
 Role = Literal["ct", "pet", "gtv"]
 QUANTITIES: Mapping[Role, Quantity] = {"ct": "ct_hu", "pet": "pet_suv", "gtv": "mask"}
 NAMES: Mapping[Role, str] = {"ct": "ct.nii.gz", "pet": "pet.nii.gz", "gtv": GTV}
-LARGEST_DISAGREEMENT_MM = 0.5
 
 
 @dataclass(frozen=True)
@@ -158,10 +157,10 @@ def _read(role: Role, path: Path | None, subject: Subject, issues: list[Issue]) 
 
 def _form_issues(role: Role, path: Path, subject: Subject) -> list[Issue]:
     """A header says twice where an image lies; programs differ in which they believe."""
-    header = read_nifti_header(path)
-    if header is None or header.disagreement_mm <= LARGEST_DISAGREEMENT_MM:
+    apart_mm = disagreement_mm(path)
+    if not apart_mm:
         return []
-    found = f"qform and sform that lie {header.disagreement_mm:.1f} mm apart"
+    found = f"qform and sform that lie {apart_mm:.1f} mm apart"
     step = "look whether CT, PET and mask overlay; if not, correct the header"
     return [
         subject.issue("two-places", NAMES[role], found, "one place in space", step, grade="warning", source=str(path))
@@ -172,17 +171,15 @@ def _place_issues(
     paths: Mapping[Role, Path | None], ct: Volume | None, pet: Volume | None, subject: Subject
 ) -> list[Issue]:
     """Images on two grids need headers that say where each lies."""
-    if ct is None or pet is None or same_grid(ct, pet):
-        return []
-    nowhere = [role for role, path in paths.items() if path and _is_nowhere(path)]
+    files = {role: path for role, path in paths.items() if path}
+    images: dict[Role, Volume | None] = {"ct": ct, "pet": pet}
+    volumes = {role: volume for role, volume in images.items() if volume is not None}
     step = "convert from DICOM, or write headers with qform or sform"
     found, expected = "a header without a place in space", "one, since CT and PET lie on two grids"
-    return [subject.issue("no-place", NAMES[role], found, expected, step, source=str(paths[role])) for role in nowhere]
-
-
-def _is_nowhere(path: Path) -> bool:
-    header = read_nifti_header(path)
-    return header is not None and header.qform is None and header.sform is None
+    return [
+        subject.issue("no-place", f"{role}.nii.gz", found, expected, step, source=str(files[role]))
+        for role in without_place(files, volumes)
+    ]
 
 
 def _origins(case: NiftiCase) -> dict[str, str | list[str]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from client.data.checks import GRADES, Grade, Issue
 from client.data.manifest import Case, Manifest
-from client.data.table import CASE_COLUMNS, DELIMITERS, read_table
+from client.data.table import CASE_COLUMNS, DELIMITERS, read_table, read_text
 from protocol.errors import CaseError
 from protocol.messages.instruction import Part
 from protocol.messages.labels import Labels
@@ -80,8 +80,8 @@ def read_expected(text: str) -> Expectation:
         return Expectation(int(text), "--expected")
     path = Path(text)
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    except CaseError as error:
         raise CaseError(f"--expected {text}: found neither a number nor a list that can be read ({error})") from error
     header = {cell.strip(' "').casefold() for cell in re.split("|".join(DELIMITERS), lines[0])} if lines else set()
     names = _case_cells(path) if header & set(CASE_COLUMNS) else set(lines)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from client.data.names import escape_name
 from client.data.volume import Grid, OnGrid, Volume, bounds_xyz_mm, same_grid
 
 LARGEST_SUV = 1000.0
@@ -67,7 +68,7 @@ class Subject:
         who = ", ".join(f"{kind} '{name}'" for kind, name in named.items() if name)
         where = file or ("folder" if who or place else "")
         finding = f"found {found}, expected {expected}; {step}{place}"
-        message = ": ".join(part for part in (who, where, finding) if part)
+        message = escape_name(": ".join(part for part in (who, where, finding) if part))
         return Issue(code, self.case, message, grade, file, step, source)
 
 

@@ -9,6 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 from client.data.conversion import RECORD, Conversion
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_case_file
+from protocol.storage.parsed_text import LARGEST_TEXT_BYTES, parse_json
+from protocol.storage.regular_files import read_regular
 
 VERSION = 1
 ADAPTER = TypeAdapter(Conversion)
@@ -33,7 +35,7 @@ def read_conversion(folder: Path) -> Conversion | None:
     """
     path = folder / RECORD
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_regular(path, LARGEST_TEXT_BYTES))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

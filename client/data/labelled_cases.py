@@ -7,6 +7,7 @@ from functools import cached_property
 from client.data.checks import NO_IMAGE, Grade, Issue, Subject
 from client.data.labels import columns_of, read_labels
 from client.data.manifest import Case
+from client.data.names import escape_name, find_in_name, name_key
 from client.data.table import CASE_COLUMNS, PARTICIPANTS, USUAL_NAMES, Row, Table, find_table, list_few, read_table
 from protocol.errors import CaseError
 from protocol.messages.labels import Labels
@@ -94,18 +95,29 @@ class _Join:
         alone = {name: found for name, found in own.items() if name not in {case.name for case in cases}}
         if not self.ehr or self._shared:
             return labelled, issues + self._without_images(alone)
-        bare = [self._label(Case(name, name, self.place.folder.name, {}, {}, {}), alone[name]) for name in alone]
+        bare = [self._label(self._bare(name), alone[name]) for name in alone]
         empty = [case.name for case in bare if case.usable and not case.modalities]
         if empty:
             found, step = f"{len(empty)} row(s) without images and covariates: {list_few(empty)}", "add what is known"
             issues = [*issues, self._about("no-ehr", found, "at least one covariate", step, grade="warning")]
         return labelled + [case for case in bare if case.name not in empty], issues
 
+    def _bare(self, name: str) -> Case:
+        """A case that is a row alone; one whose name no file should have is left out."""
+        case = escape_name(name)
+        issues: tuple[Issue, ...] = ()
+        if found := find_in_name(name):
+            subject = replace(self.place, case=case, folder=self.table.path.parent)
+            step, expected = "rename the case", "letters and digits, at most 128"
+            issues = (subject.issue("case-name", self.table.path.name, found, expected, step),)
+        return Case(case, case, self.place.folder.name, {}, {}, {}, issues)
+
     @cached_property
     def _rows_by_case(self) -> tuple[dict[str, list[Row]], list[Issue]]:
         """The center's own rows by case; those without a name are told."""
         wanted = {column: {value} if isinstance(value, str) else set(value) for column, value in self.rows.items()}
-        own = [row for row in self.table.rows if all(row.text(column) in wanted[column] for column in wanted)]
+        alike = {column: set(map(name_key, values)) for column, values in wanted.items()}
+        own = [row for row in self.table.rows if all(name_key(row.text(name)) in alike[name] for name in alike)]
         found: dict[str, list[Row]] = {}
         for row in own:
             found.setdefault(self._case_of(row), []).append(row)
@@ -151,11 +163,18 @@ class _Join:
             found = subject.issue("row-twice", file, where, "one", "remove the others")
             return replace(case, issues=(*case.issues, found))
         labels, issues = read_labels(rows[0], self.schema, subject, file, ehr=self.ehr)
-        parts = [self.place.folder.name, *(rows[0].text(column) for column in self.rows)]
+        parts = [self.place.folder.name, *(self._chosen(rows[0], column) for column in self.rows)]
         labelled = replace(case, labels=labels, folder="/".join(parts), patient=self._patient(case, rows[0]))
         if labels.ehr is not None and not set(case.modalities) & set(IMAGES):
             return _without_image(labelled, issues)
         return replace(labelled, issues=(*case.issues, *issues))
+
+    def _chosen(self, row: Row, column: str) -> str:
+        """The cell of a column that chooses the center's rows, as the study spells it."""
+        values = self.rows[column]
+        cell = row.text(column)
+        wanted = (values,) if isinstance(values, str) else values
+        return next((value for value in wanted if name_key(value) == name_key(cell)), cell)
 
     def _patient(self, case: Case, row: Row) -> str:
         """Whose case it is: as `participants.csv` says, else as the table does."""

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from client.data.manifest import Manifest
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_private
+from protocol.storage.parsed_text import parse_json
 
 VERSION = 3
 
@@ -30,7 +31,7 @@ def read_manifest(path: Path) -> Manifest:
         CaseError: the file is missing, is no manifest of this version, or was changed after it was written.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         manifest = TypeAdapter(Manifest).validate_python(content)
         found = content["version"], content["digest"]
     except (OSError, ValueError, KeyError, TypeError) as error:

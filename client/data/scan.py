@@ -6,7 +6,7 @@
     <folder>/labels.csv           a row for each case, with the columns that the study names
 
 Any file may be absent; a row without images is a case where the center offers EHR. A patient is a case unless
-`<folder>/participants.csv`, or the table, has the columns `case,patient`.
+`<folder>/participants.csv`, or the table, says otherwise in the columns `case,patient`.
 """
 
 import itertools
@@ -16,13 +16,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from client.data.checks import Issue, Subject
-from client.data.image_cases import case_folders, scan_images
+from client.data.image_cases import case_folders, is_readable, scan_images
 from client.data.labelled_cases import NO_ROWS, Rows, label_cases
+from client.data.labels import columns_of
 from client.data.manifest import Case, Manifest
+from client.data.participants import (
+    COLUMNS_LACK,
+    NO_PARTICIPANTS,
+    Participants,
+    name_patients,
+    read_participants,
+    unify_patients,
+)
 from client.data.scan_progress import ScanProgress, tell_nobody
 from client.data.suv_kinds import suv_kind_issues
-from client.data.table import CASE_COLUMNS, PARTICIPANTS, read_table
-from protocol.errors import CaseError
+from client.data.table import PARTICIPANTS, find_table
 from protocol.messages.labels import Labels
 from protocol.modalities import IMAGES, Modality
 
@@ -52,11 +60,11 @@ def scan_center(
 
 @dataclass(frozen=True)
 class Folder:
-    """The cases of a data folder that have images, and what is wrong with the folder as a whole."""
+    """The cases of a data folder that have images, and whose cases they are by its own table."""
 
     path: Path
     cases: tuple[Case, ...]
-    issues: tuple[Issue, ...] = ()
+    participants: Participants = NO_PARTICIPANTS
 
 
 def scan_folders(
@@ -79,41 +87,41 @@ def join_labels(
     cases: list[Case] = []
     issues: list[Issue] = []
     for folder in folders:
-        found, told = list(folder.cases), list(folder.issues)
+        place = Subject(center, "", folder.path)
+        found, told = list(folder.cases), _told_of_patients(folder, modalities, labels, rows)
         if labels is not None:
-            found, about_table = label_cases(Subject(center, "", folder.path), found, labels, modalities, rows)
+            found, about_table = label_cases(place, found, labels, modalities, rows)
             told += about_table
+        found, about_patients = name_patients(place, folder.participants, found)
+        told += about_patients
         if not found:
-            told.append(_no_cases(Subject(center, "", folder.path), modalities))
+            told.append(_no_cases(place, modalities))
         cases, issues = cases + found, issues + told
+    cases, alike = unify_patients(center, cases)
+    issues += alike
     issues += suv_kind_issues(Subject(center, "", folders[0].path), cases) if folders else []
     ordered = sorted(cases, key=lambda case: (case.name, case.folder))
     return Manifest(center, tuple(_with_duplicates_told(center, ordered)), tuple(issues))
 
 
 def _scan_folder(center: str, folder: Path, modalities: Sequence[Modality], read_one: Callable[[], None]) -> Folder:
-    issues: tuple[Issue, ...] = ()
-    try:
-        patients = _patients(folder / PARTICIPANTS)
-    except CaseError as error:
-        patients, step = {}, "mend it: it says which cases are of one patient, who must not both train and test"
-        issues = (Subject(center, "", folder).issue("participants", PARTICIPANTS, str(error), "a CSV table", step),)
-    return Folder(folder, tuple(scan_images(center, folder, modalities, patients, read_one)), issues)
+    participants = read_participants(Subject(center, "", folder))
+    return Folder(folder, tuple(scan_images(center, folder, modalities, read_one)), participants)
 
 
-def _patients(path: Path) -> dict[str, str]:
-    """Case to patient from `participants.csv`; empty when there is none or it lacks these columns."""
-    if not path.is_file():
-        return {}
-    table = read_table(path)
-    if table.lacks(CASE_COLUMNS):
-        return {}
-    named = {row.text("case"): row.text("patient") for row in table.rows}
-    return {case: patient for case, patient in named.items() if case and patient}
+def _told_of_patients(folder: Folder, modalities: Sequence[Modality], labels: Labels | None, rows: Rows) -> list[Issue]:
+    """What is wrong with `participants.csv`; as a table of labels it may have one column that names the cases."""
+    told = list(folder.participants.issues)
+    if labels is None or not any(issue.code == COLUMNS_LACK for issue in told):
+        return told
+    columns = [*columns_of(labels, ehr="ehr" in modalities), *rows]
+    if find_table(folder.path, labels.file, columns) != folder.path / PARTICIPANTS:
+        return told
+    return [replace(issue, grade="warning") for issue in told]
 
 
 def _no_cases(subject: Subject, modalities: Sequence[Modality]) -> Issue:
-    found = "no folder inside" if subject.folder.is_dir() else "no such folder"
+    found = "no folder inside" if is_readable(subject.folder) else "no such folder, or one that cannot be read"
     tables = " or a table with a row for each case" if "ehr" in modalities else ""
     step = "correct the path, or convert the images first"
     return subject.issue("no-cases", "", found, f"<folder>/<case>/ct.nii.gz, pet.nii.gz, gtv.nii.gz{tables}", step)

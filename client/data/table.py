@@ -6,6 +6,7 @@ Columns are found whatever their capitals. What cannot be understood is refused 
 import codecs
 import csv
 import io
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.errors import CaseError
+from protocol.storage.regular_files import read_regular
 
 DELIMITERS = (",", ";", "\t")
 SEPARATOR_LINE = "sep="
@@ -20,6 +22,8 @@ USUAL_NAMES = ("labels.csv", "clinical.csv")
 PARTICIPANTS = "participants.csv"
 QUOTED = re.compile(r'"[^"]*"')
 CASE_COLUMNS = ("case", "patient")
+LARGEST_TABLE_BYTES = 64 << 20
+"""A hundred thousand rows of six hundred bytes."""
 MISSING = frozenset({"", "na", "nan"})
 
 
@@ -62,7 +66,7 @@ def find_table(folder: Path, file: str, columns: Sequence[str]) -> Path | None:
     """
     for place in (folder, folder.parent):
         for path in [place / name for name in ([file] if file else USUAL_NAMES)]:
-            if path.is_file():
+            if os.path.lexists(path):
                 return path
         if not file and _is_fit(place / PARTICIPANTS, columns):
             return place / PARTICIPANTS
@@ -113,7 +117,7 @@ def read_table(path: Path) -> Table:
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
     """Number and cells of each line that is not blank, header first."""
-    text = _decode(path)
+    text = read_text(path)
     first = text.split("\n", 1)[0].strip()
     said = first.strip('"')
     says = said.startswith(SEPARATOR_LINE) and len(said) == len(SEPARATOR_LINE) + 1
@@ -126,16 +130,25 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
     return [(line, cells) for line, cells in found[int(says) :] if any(cells)]
 
 
-def _decode(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a table or list, in any of the encodings that are understood.
+
+    Raises:
+        CaseError: the file cannot be read, is too large, or is in another encoding.
+    """
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CaseError(f"{path} cannot be read: {error.strerror}; let this user read it") from error
+        content = read_regular(path, LARGEST_TABLE_BYTES)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CaseError(f"{path} cannot be read: {reason}; let this user read it, as a file of its own") from error
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        return content.decode(encoding)
+        text = content.decode(encoding)
     except UnicodeDecodeError as error:
         raise CaseError(f"{path} is not UTF-8 (byte {error.start}); save it as 'CSV UTF-8'") from error
+    if "\0" in text:
+        raise CaseError(f"{path} holds characters of no text (NUL); save it as 'CSV UTF-8'")
+    return text
 
 
 def _key(column: str) -> str:

@@ -3,6 +3,7 @@
 Arrays are ordered z, y, x; origin and direction keep SimpleITK's x, y, z order, in millimeters (LPS).
 """
 
+import math
 import os
 import shutil
 import tempfile
@@ -15,7 +16,10 @@ import SimpleITK as sitk
 from isal import igzip
 from numpy.typing import NDArray
 
-from client.data.nifti_values import HEADER_BYTES, NiftiHeader, read_stored_voxels
+from client.data.free_memory import raise_if_too_large
+from client.data.image_formats import raise_if_other_size, raise_if_unreadable
+from client.data.nifti_header import HEADER_BYTES, NiftiHeader
+from client.data.nifti_values import is_nifti, read_stored_voxels
 from protocol.errors import CaseError, StorageError
 from protocol.storage.atomic_files import PRIVATE_FILE
 
@@ -23,6 +27,7 @@ Quantity = Literal["ct_hu", "pet_suv", "mask"]
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 GRID_TOLERANCE_VOXELS = 0.1
 PACKED = ".gz"
+FLOAT64_BYTES = 8
 
 
 class OnGrid(Protocol):
@@ -81,27 +86,29 @@ def read_volume(path: Path, quantity: Quantity) -> Volume:
     """Read one 3D scalar image; CT and PET come as float32, a mask as it is stored; NaN stays NaN.
 
     Raises:
-        CaseError: the file is missing, damaged, shorter than its header says, no image, not 3D, or has more than one
-            value a voxel.
+        CaseError: the file is missing, damaged, no image, not 3D, or has more than one value a voxel; it holds less or
+            more than its header says, or its header says what cannot be.
+        LowMemoryError: it does not fit into the memory that is free.
     """
     grid = read_grid(path)
+    if not is_nifti(path):
+        raise_if_too_large(path, math.prod(grid.shape_zyx), FLOAT64_BYTES)
+        other = _read_by_itk(path)
+        raise_if_other_size(path, other.nbytes)
+        return _volume(other, grid, quantity)
     stored = read_stored_voxels(path)
-    array = _plain_voxels(stored, grid, quantity) if stored else None
-    if array is None:
-        try:
-            array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-        except RuntimeError as error:
-            raise _unreadable(path, error) from error
-        array = _with_non_finite(array, stored[1]) if stored else array
-    return _volume(array, grid, quantity)
+    array = _plain_voxels(stored, grid, quantity)
+    return _volume(_with_non_finite(_read_by_itk(path), stored[1]) if array is None else array, grid, quantity)
 
 
 def read_grid(path: Path) -> Grid:
     """The grid in a file's header; no voxel is read.
 
     Raises:
-        CaseError: the file is missing, not an image, not 3D, or has more than one value a voxel.
+        CaseError: the file is missing, not an image, not 3D, or has more than one value a voxel; its header says what
+            cannot be.
     """
+    raise_if_unreadable(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -110,6 +117,13 @@ def read_grid(path: Path) -> Grid:
         raise _unreadable(path, error) from error
     _refuse_unless_scalar_3d(reader.GetDimension(), reader.GetNumberOfComponents(), path)
     return _grid(reader)
+
+
+def _read_by_itk(path: Path) -> NDArray[Any]:
+    try:
+        return np.asarray(sitk.GetArrayFromImage(sitk.ReadImage(str(path))))
+    except RuntimeError as error:
+        raise _unreadable(path, error) from error
 
 
 def from_image(image: sitk.Image, quantity: Quantity) -> Volume:

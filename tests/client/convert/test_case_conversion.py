@@ -35,7 +35,7 @@ def test_values_are_judged_as_check_judges_them(tmp_path: Path) -> None:
     """Nothing in the CT is above 5 HU: no tissue."""
     outcome = convert_case(task_of(found_case(tmp_path, "a", hu=5), tmp_path / "case-a"))
     assert [(issue.code, issue.file) for issue in outcome.record.issues if issue.fatal] == [("ct-not-hu", "ct.nii.gz")]
-    (case,) = scan_images("a", tmp_path, ["ct", "pet"], {}, lambda: None)
+    (case,) = scan_images("a", tmp_path, ["ct", "pet"], lambda: None)
     assert [issue.code for issue in case.issues].count("ct-not-hu") == 1
 
 

@@ -1,24 +1,33 @@
 """From a folder of images to cases: every defect is found, named and survived."""
 
+import contextlib
 import gzip
+import os
+import shutil
+import socket
+import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from client.data import image_cases
 from client.data.checks import Issue
 from client.data.conversion import RECORD, Conversion, PetValues
 from client.data.conversion_file import write_conversion
+from client.data.free_memory import LowMemoryError
 from client.data.image_cases import scan_images
 from client.data.manifest import raise_if_unusable
 from client.data.scan import scan_center
+from client.data.volume import Volume, read_volume
 from protocol.errors import CaseError
 from tests.support.two_cases import case_of, codes_of, scan, sound_ct, sound_gtv, sound_pet, write_file
 
 
 def test_a_center_without_images_has_no_case_of_images(folder: Path):
-    assert scan_images("a", folder, ("ehr",), {}, lambda: None) == []
-    assert [case.name for case in scan_images("a", folder, ("ct", "ehr"), {}, lambda: None)] == ["one", "two"]
+    assert scan_images("a", folder, ("ehr",), lambda: None) == []
+    assert [case.name for case in scan_images("a", folder, ("ct", "ehr"), lambda: None)] == ["one", "two"]
 
 
 def test_a_modality_the_center_does_not_offer_is_ignored(folder: Path):
@@ -121,4 +130,131 @@ def test_what_is_wrong_with_a_modality_that_is_not_offered_is_not_told(folder: P
 
 def test_a_damaged_record_keeps_its_case_out(folder: Path):
     (folder / "one" / RECORD).write_text("{")
+    assert codes_of(case_of(scan(folder))) == [("record", True)]
+
+
+def _bad_offset(path: Path) -> None:
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    struct.pack_into("<f", content, 108, -5.0)
+    path.write_bytes(gzip.compress(content))
+
+
+def _bomb(path: Path) -> None:
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + bytes(8 << 20)))
+
+
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _socket(path: Path) -> None:
+    path.unlink()
+    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as server:
+        server.bind(path.name)
+
+
+def _link(path: Path, to: str) -> None:
+    path.unlink()
+    path.symlink_to(to)
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "bad offset": _bad_offset,
+    "bomb": _bomb,
+    "nothing in it": lambda path: path.write_bytes(b""),
+    "pipe": _pipe,
+    "socket": _socket,
+    "device": lambda path: _link(path, "/dev/zero"),
+    "link in a circle": lambda path: _link(path, path.name),
+    "link to nothing": lambda path: _link(path, "absent.nii.gz"),
+    "folder": _folder,
+}
+
+
+@pytest.mark.parametrize("file", ["ct", "gtv"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_whatever_a_file_is_its_case_is_left_out_and_the_others_are_used(folder: Path, damage: str, file: str):
+    """No pipe is waited for, and a CT that is not one never makes a case of its PET alone."""
+    DAMAGES[damage](folder / "one" / f"{file}.nii.gz")
+    manifest = scan(folder)
+    assert ("unreadable", True) in codes_of(case_of(manifest))
+    assert [case.name for case in manifest.usable] == ["two"]
+    raise_if_unusable(manifest)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (MemoryError(), "memory"),
+        (RecursionError(), "unexpected"),
+        (ValueError("never thought of"), "unexpected"),
+        (PermissionError(13, "Permission denied"), "unreadable"),
+        (FileNotFoundError(2, "No such file"), "unreadable"),
+    ],
+)
+def test_an_error_nobody_thought_of_keeps_its_case_out_and_no_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
+):
+    def read(path: Path, quantity: str) -> Volume:
+        if path.parent.name == "one":
+            raise error
+        return read_volume(path, quantity)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(image_cases, "read_volume", read)
+    manifest = scan(folder)
+    assert {found for found, _ in codes_of(case_of(manifest))} == {code}
+    assert [case.name for case in manifest.usable] == ["two"]
+
+
+def test_an_image_too_large_for_the_memory_keeps_its_case_out(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def read(path: Path, quantity: str) -> Volume:
+        raise LowMemoryError(f"image {path} needs 9 GiB")
+
+    monkeypatch.setattr(image_cases, "read_volume", read)
+    assert codes_of(case_of(scan(folder)))[0] == ("memory", True)
+
+
+@pytest.mark.parametrize("name", [b"a\nb", b"\xff\xfe", b"\x1b[2J", b"x" * 200])
+def test_a_case_whose_name_no_file_should_have_is_left_out_and_shown_on_one_line(folder: Path, name: bytes):
+    shutil.copytree(folder / "one", folder / os.fsdecode(name))
+    manifest = scan(folder)
+    (odd,) = [case for case in manifest.cases if case.name not in {"one", "two"}]
+    assert codes_of(odd) == [("case-name", True)]
+    assert odd.issues[0].message.isprintable()
+    assert len(manifest.digest) == 64
+    assert [case.name for case in manifest.usable] == ["one", "two"]
+
+
+def test_folders_that_cannot_be_listed_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    (folder / "lost").symlink_to(folder / "unmounted")
+    (folder / "round").symlink_to(folder / "round")
+    iterdir, (barred, all_of_it) = Path.iterdir, (folder / "one", tmp := folder.parent / "barred")
+    tmp.mkdir()
+
+    def listed(path: Path) -> Iterator[Path]:
+        if path in (barred, all_of_it):
+            raise PermissionError(13, "Permission denied")
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+    (folder / "one" / "ct.nii.gz").unlink()
+    (folder / "one" / "pet.nii.gz").unlink()
+    manifest = scan(folder)
+    left_out = {case.name: codes_of(case) for case in manifest.quarantined}
+    assert left_out == {name: [("unreadable", True)] for name in ("lost", "one", "round")}
+    (issue,) = scan(all_of_it).issues
+    assert (issue.code, "cannot be read" in issue.message) == ("no-cases", True)
+
+
+def test_a_record_nested_without_end_keeps_its_case_out(folder: Path):
+    (folder / "one" / RECORD).write_text("[" * 100_000)
+    assert codes_of(case_of(scan(folder))) == [("record", True)]
+    (folder / "one" / RECORD).unlink()
+    os.mkfifo(folder / "one" / RECORD)
     assert codes_of(case_of(scan(folder))) == [("record", True)]

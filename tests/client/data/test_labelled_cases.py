@@ -8,6 +8,7 @@ import pytest
 from client.data.checks import Subject
 from client.data.labelled_cases import NO_ROWS, Rows, label_cases
 from client.data.manifest import Case
+from client.data.scan import scan_center
 from protocol.messages.labels import Classes, Endpoint, Labels, Number
 from protocol.modalities import Modality
 from tests.support.clinical_table import SCHEMA, write_table
@@ -182,3 +183,19 @@ def test_a_real_table_beside_the_folders_labels_every_case(sts_root: Path) -> No
         assert (issues, [issue for case in cases for issue in case.issues]) == ([], [])
         positive.append(sum(case.labels.class_index or 0 for case in cases))
     assert positive == [4, 1, 4, 5]
+
+
+def test_a_row_whose_name_no_file_should_have_is_left_out(tmp_path: Path):
+    table = write_table(tmp_path / "hn" / "labels.csv", {"../../outside": {}, "p1": {}})
+    manifest = scan_center("a", [table.parent], ("ehr",), SCHEMA)
+    assert [case.name for case in manifest.usable] == ["p1"]
+    assert [issue.code for issue in manifest.quarantined[0].issues] == ["case-name"]
+
+
+def test_rows_are_the_centers_whatever_the_capitals_of_its_name(tmp_path: Path):
+    """A row of "hgj" was another center's, and its patient left out without a word."""
+    spellings = {"p0": "HGJ", "p1": "hgj", "p2": " Hgj ", "p3": "HMR"}
+    write_table(tmp_path / "clinical.csv", {case: {"center": name} for case, name in spellings.items()})
+    (tmp_path / "a").mkdir()
+    manifest = scan_center("a", [tmp_path / "a"], ("ehr",), SCHEMA, {"center": "HGJ"})
+    assert [(case.name, case.folder) for case in manifest.usable] == [(f"p{n}", "a/HGJ") for n in range(3)]

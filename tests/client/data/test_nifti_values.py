@@ -2,12 +2,15 @@
 
 import gzip
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from client.data import free_memory
+from client.data.free_memory import LowMemoryError
 from client.data.nifti_values import read_nifti_header, read_stored_voxels
 from client.data.volume import (
     IDENTITY,
@@ -35,18 +38,20 @@ def test_floats_of_another_byte_order_are_read_as_stored(tmp_path: Path):
     struct.pack_into(">i", header, 0, 348)
     struct.pack_into(">8h", header, 40, 3, 2, 1, 1, 1, 1, 1, 1)
     struct.pack_into(">2h", header, 70, 16, 32)
+    struct.pack_into(">3f", header, 80, 1, 1, 1)
     struct.pack_into(">f", header, 108, 352)
     header[344:348] = b"n+1\0"
     (tmp_path / "big.nii").write_bytes(bytes(header) + np.array([1.5, np.nan], ">f4").tobytes())
     found = read_stored_voxels(tmp_path / "big.nii")
-    assert found is not None
     np.testing.assert_array_equal(found[1], [1.5, np.nan])
 
 
 @pytest.mark.parametrize("content", [b"", b"n+1" * 200])
-def test_what_is_no_nifti_holds_no_voxels(tmp_path: Path, content: bytes):
+def test_what_is_no_nifti_is_refused_by_its_name(tmp_path: Path, content: bytes):
     (tmp_path / "x.nii").write_bytes(content)
-    assert read_stored_voxels(tmp_path / "x.nii") is None
+    with pytest.raises(CaseError, match=r"x\.nii is not as NIfTI must be"):
+        read_stored_voxels(tmp_path / "x.nii")
+    assert read_nifti_header(tmp_path / "x.nrrd") is None
 
 
 def _written(path: Path) -> bytes:
@@ -62,9 +67,9 @@ def test_a_file_cut_off_is_no_image_that_ends_in_zeros(tmp_path: Path):
     (tmp_path / "ct.nii.gz").write_bytes(packed[: len(packed) // 2])
     (tmp_path / "short.nii.gz").write_bytes(gzip.compress(plain[:-2]))
     for name, found in [
-        ("ct.nii", "4351 bytes for 2000 voxels"),
+        ("ct.nii", "at most 4351 bytes, expected 4352 for 10 x 20 x 10 voxels of int16"),
         ("ct.nii.gz", "unpacked"),
-        ("short.nii.gz", "4350 b"),
+        ("short.nii.gz", "4350 bytes, expected 4352"),
     ]:
         with pytest.raises(CaseError, match=found):
             read_volume(tmp_path / name, "ct_hu")
@@ -110,3 +115,69 @@ def test_both_forms_of_the_header_agree_unless_one_was_changed(tmp_path: Path):
     changed = read_nifti_header(tmp_path / "ct.nii")
     assert changed is not None
     assert changed.disagreement_mm == pytest.approx(5, abs=1e-4)
+
+
+KINDS = ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"]
+
+
+@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_one_voxel_less_or_more_than_the_header_says_is_refused(tmp_path: Path, dtype: str, packed: bool):
+    """480 voxels; one is dropped, or one too many: neither is filled nor passed over, whatever the type."""
+    write_volume(Volume(np.ones((8, 6, 10), dtype), (3, 2, 1), (0, 0, 0), IDENTITY, "mask"), tmp_path / "whole.nii")
+    whole, size = (tmp_path / "whole.nii").read_bytes(), np.dtype(dtype).itemsize
+    path = tmp_path / f"gtv.nii{'.gz' if packed else ''}"
+    for content in (whole[:-size], whole + bytes(size)):
+        path.write_bytes(gzip.compress(content) if packed else content)
+        with pytest.raises(CaseError, match=rf"expected {len(whole)} for 10 x 6 x 8 voxels of {dtype}"):
+            read_volume(path, "mask")
+
+
+def test_a_file_of_two_packed_members_is_read_whole_and_both_checksums_count(tmp_path: Path):
+    plain = _written(tmp_path / "ct.nii")
+    first, second = gzip.compress(plain[:1000]), gzip.compress(plain[1000:])
+    path = tmp_path / "ct.nii.gz"
+    path.write_bytes(first + second + bytes(100))
+    assert read_volume(path, "ct_hu").array_zyx.sum() == 1999 * 1000
+    for content in (first + gzip.compress(plain[1000:-2]), first[:-8] + bytes(8) + second, first + second + b"more"):
+        path.write_bytes(content)
+        with pytest.raises(CaseError, match=r"ct\.nii\.gz"):
+            read_volume(path, "ct_hu")
+
+
+def test_what_a_packed_file_unpacks_to_beyond_its_header_is_never_unpacked(tmp_path: Path):
+    """16 MiB of zeros behind 4,352 bytes: refused at the first byte too many."""
+    (tmp_path / "ct.nii.gz").write_bytes(gzip.compress(_written(tmp_path / "ct.nii") + bytes(16 << 20)))
+    tracemalloc.start()
+    with pytest.raises(CaseError, match="more bytes, expected 4352"):
+        read_volume(tmp_path / "ct.nii.gz", "ct_hu")
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
+
+
+def test_a_header_that_promises_more_than_the_file_can_hold_is_refused_before_room_is_made(tmp_path: Path):
+    """2,000 x 2,000 x 1,000 voxels of 2 bytes need 8 GB; a packed file of 3 kB holds 3.5 MB at most."""
+    content = bytearray(_written(tmp_path / "ct.nii"))
+    struct.pack_into("<8h", content, 40, 3, 2000, 2000, 1000, 1, 1, 1, 1)
+    (tmp_path / "ct.nii.gz").write_bytes(gzip.compress(content))
+    with pytest.raises(CaseError, match="expected 8000000352"):
+        read_volume(tmp_path / "ct.nii.gz", "ct_hu")
+
+
+def test_an_image_larger_than_the_memory_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A packed file whose header does not lie: 61 MiB of zeros in some 60 kB, 9 bytes each while they are checked."""
+    head = bytearray(_written(tmp_path / "ct.nii")[:352])
+    struct.pack_into("<8h", head, 40, 3, 400, 400, 200, 1, 1, 1, 1)
+    (tmp_path / "ct.nii.gz").write_bytes(gzip.compress(bytes(head) + bytes(2 * 400 * 400 * 200), 1))
+    monkeypatch.setattr(free_memory, "free_bytes", lambda: 128 << 20)
+    with pytest.raises(LowMemoryError, match="needs 274 MiB of memory, 128 MiB are free"):
+        read_volume(tmp_path / "ct.nii.gz", "ct_hu")
+
+
+@pytest.mark.parametrize("pair", [(np.nan, np.nan), (0.0, 7.0), (np.nan, 0.0), (1.0, 0.0)])
+def test_a_slope_of_zero_or_nan_is_none(tmp_path: Path, pair: tuple[float, float]):
+    """As widely used programs write it."""
+    content = bytearray(_written(tmp_path / "ct.nii"))
+    struct.pack_into("<2f", content, 112, *pair)
+    (tmp_path / "ct.nii").write_bytes(content)
+    assert read_volume(tmp_path / "ct.nii", "mask").array_zyx.ravel()[[0, 1, 1999]].tolist() == [0, 1, 1999]

@@ -85,7 +85,11 @@ def test_a_file_that_is_missing_broken_or_not_3d_is_named(tmp_path: Path, read):
     broken, flat = tmp_path / "broken.nii.gz", tmp_path / "flat.nii.gz"
     broken.write_bytes(b"no image")
     sitk.WriteImage(sitk.GetImageFromArray(np.zeros((3, 4), np.float32)), str(flat))
-    for path, found in [(tmp_path / "absent.nii.gz", "does not exist"), (broken, "cannot be read"), (flat, "2 dim")]:
+    for path, found in [
+        (tmp_path / "absent.nii.gz", "does not exist"),
+        (broken, "not as NIfTI must be"),
+        (flat, "2 dim"),
+    ]:
         with pytest.raises(CaseError, match=found) as raised:
             read(path)
         assert str(path) in str(raised.value)

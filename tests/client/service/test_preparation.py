@@ -27,7 +27,7 @@ def jobs(tmp_path: Path) -> list[Job]:
         write_ct(folder / "ct.nii.gz", 50 + number)
         write_pet(folder / "pet.nii.gz")
         write_labels(folder / "gtv.nii.gz", {1: (slice(1, 4), slice(3, 9), slice(3, 9))})
-    cases = scan_images("c", tmp_path / "data", ("ct", "pet"), {}, lambda: None)
+    cases = scan_images("c", tmp_path / "data", ("ct", "pet"), lambda: None)
     return [Job(case, SETTINGS, tmp_path / "cache") for case in cases]
 
 
