@@ -3,7 +3,6 @@
 The coordinator's reader checks the whole file; this one passes over what concerns the coordinator alone.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +23,7 @@ from protocol.messages.settings import (
 )
 from protocol.modalities import IMAGES, Modality, ModalitySetting
 from protocol.stages import StageKind, usual_groups, usual_shares
+from protocol.storage.parsed_text import UnreadableTextError, read_toml
 from protocol.tasks import TaskName
 
 
@@ -121,13 +121,13 @@ def read_study_part(path: Path) -> StudyPart:
         StudyError: the file cannot be read, or what concerns the data is not as it must be; every finding is listed.
     """
     try:
-        part = StudyPart.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        part = StudyPart.model_validate(read_toml(path))
         _ = part.settings
     except OSError as error:
         raise StudyError(
             f"study file {path} cannot be read: {error.strerror}; give the path of a study.toml"
         ) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnreadableTextError as error:
         raise StudyError(f"study file {path} is not valid TOML: {error}") from error
     except ValidationError as error:
         found = "\n  ".join(findings(error, "study"))

@@ -31,6 +31,7 @@ from pydantic import TypeAdapter
 from client.data.checks import Issue
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import make_private_folder, provide_private, write_private
+from protocol.storage.parsed_text import parse_json
 
 KEY_BYTES = 32
 ID_CHARACTERS = 12
@@ -185,6 +186,6 @@ def _read(path: Path, adapter: TypeAdapter[Content], absent: Content) -> Content
     if not path.exists():
         return absent
     try:
-        return adapter.validate_python(json.loads(path.read_bytes()))
+        return adapter.validate_python(parse_json(path.read_bytes()))
     except (OSError, ValueError) as error:
         raise CaseError(f"{path} cannot be read: {error!r}; restore it from a backup, or remove it") from error

@@ -14,7 +14,6 @@ a patient of its own, and that is told.
 Source: https://github.com/MIC-DKFZ/nnUNet/blob/master/documentation/dataset_format.md.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from client.convert.contract import Choices, FoundCase, FoundCases, subject_of
 from client.convert.label_maps import LabelTable
 from client.convert.nifti_case import NiftiCase, Remark, require_body_weight
 from protocol.errors import CaseError
+from protocol.storage.parsed_text import parse_json
 
 DESCRIPTION = "dataset.json"
 CHANNELS = ("channel_names", "modality")
@@ -50,7 +50,7 @@ class _Dataset:
 def recognize_nnunet(source: Path) -> str:
     """By a dataset.json that names channels; "" where there is none."""
     try:
-        content = json.loads((source / DESCRIPTION).read_bytes())
+        content = parse_json((source / DESCRIPTION).read_bytes())
     except (OSError, ValueError):
         return ""
     named = isinstance(content, dict) and any(key in content for key in CHANNELS)
@@ -66,9 +66,12 @@ def find_nnunet_cases(source: Path, choices: Choices) -> FoundCases:
     dataset = _describe(source)
     if dataset.pet_named_suv and not choices.declared_suv:
         require_body_weight(choices)
-    cases = [
-        _case(dataset, name, channels, label, choices) for name, (channels, label) in sorted(_files(dataset).items())
-    ]
+    try:
+        files = sorted(_files(dataset).items())
+    except (KeyError, TypeError, AttributeError) as error:
+        path = source / DESCRIPTION
+        raise CaseError(f"{path} lists files as no data set does: {error!r}; write it as nnU-Net asks") from error
+    cases = [_case(dataset, name, channels, label, choices) for name, (channels, label) in files]
     step = "write participants.csv (case,patient) where some are of one patient, who must not both train and test"
     alone = subject_of("").issue(
         "patients-unknown", "", f"{len(cases)} case(s) without patients", "which are of one", step, grade="note"
@@ -131,7 +134,7 @@ def _files(dataset: _Dataset) -> dict[str, tuple[dict[str, Path], Path | None]]:
 def _describe(source: Path) -> _Dataset:
     path = source / DESCRIPTION
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
         channels = next(content[key] for key in CHANNELS if key in content)
         named = {f"{int(number):04d}": _words(str(name)) for number, name in channels.items()}
         table = _table(content.get("labels", {}))

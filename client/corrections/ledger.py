@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from client.corrections.comparison import Comparison
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_private
+from protocol.storage.parsed_text import parse_json
 
 LEDGER = "corrections.json"
 
@@ -48,7 +49,7 @@ def read_ledger(private: Path) -> tuple[Entry, ...]:
     """
     path = private / LEDGER
     try:
-        return ADAPTER.validate_python(json.loads(path.read_bytes()))
+        return ADAPTER.validate_python(parse_json(path.read_bytes()))
     except FileNotFoundError:
         return ()
     except (OSError, ValueError) as error:

@@ -15,7 +15,6 @@ run/               what both share; trainer.sock: where the trainer listens
 CENTER.answer      what the coordinator gets: a public key and a proof
 """
 
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from protocol.messages.base import Settings
 from protocol.modalities import IMAGES, Modality
 from protocol.storage.atomic_files import make_private_folder, write_private_text
 from protocol.storage.locks import hold_lock
+from protocol.storage.parsed_text import UnreadableTextError, read_toml
 from protocol.storage.paths import Below
 
 DEFAULT_PORT = 9094
@@ -127,13 +127,13 @@ def read_settings(home: CenterHome) -> CenterSettings:
         HomeError: no such file, or a value that is not as expected.
     """
     try:
-        return CenterSettings.model_validate(tomllib.loads(home.settings.read_text(encoding="utf-8")))
+        return CenterSettings.model_validate(read_toml(home.settings))
     except OSError as error:
         raise HomeError(
             f"{home.settings} cannot be read ({error.strerror}); join first: `concilium-center join KIT --data DIR "
             f"--home {home.root}`"
         ) from error
-    except (ValidationError, tomllib.TOMLDecodeError) as error:
+    except (ValidationError, UnreadableTextError) as error:
         raise HomeError(f"{home.settings} is not as expected ({error}); correct it or join again") from error
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from protocol.enrolment.kit import BUNDLE_FILES
 from protocol.errors import ConciliumError
 from protocol.storage.atomic_files import write_private_text
+from protocol.storage.parsed_text import parse_json
 
 
 class BundleError(ConciliumError):
@@ -41,7 +42,7 @@ def write_accepted(path: Path, hashes: Iterable[str]) -> None:
 def read_accepted(path: Path) -> frozenset[str]:
     """Which bundles may be used here; none where the file cannot be read."""
     try:
-        return frozenset(map(str, json.loads(path.read_bytes())["accepted"]))
+        return frozenset(map(str, parse_json(path.read_bytes())["accepted"]))
     except (OSError, ValueError, KeyError, TypeError):
         return frozenset()
 

@@ -12,7 +12,6 @@ Credentials stand in this file only: never in arguments, messages, logs or resul
 import ipaddress
 import re
 import stat
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -30,6 +29,7 @@ from pydantic import (
 
 from protocol.errors import PacsError
 from protocol.messages.settings import findings
+from protocol.storage.parsed_text import UnreadableTextError, read_toml
 
 OPEN_TO_OTHERS = 0o077
 EXPECTED = (
@@ -143,12 +143,12 @@ def read_server(path: Path) -> Server:
                 f"server file {path}: others than its owner may use it (mode bits {mode:03o}), expected 0600 since it "
                 f"holds credentials; `chmod 600 {path}`, and change the password if others had access"
             )
-        found = _ServerFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).pacs
+        found = _ServerFile.model_validate(read_toml(path)).pacs
     except OSError as error:
         raise PacsError(
             f"server file {path} cannot be read ({error.strerror}); give a file with a [pacs] table"
         ) from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError):
+    except UnreadableTextError:
         # Not from the parser's error: it may quote the line, and a traceback would show it.
         raise PacsError(f"server file {path} is not valid TOML; put text between quotes, one key a line") from None
     except ValidationError as error:

@@ -3,7 +3,6 @@
 Every arm takes the same number of local steps, summed over centers, so that no arm wins by training longer.
 """
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from protocol.messages.base import Settings
 from protocol.messages.settings import NonNegative, findings
 from protocol.modalities import IMAGES
 from protocol.names import NAME
+from protocol.storage.parsed_text import UnreadableTextError, read_toml
 from server.study.file import Study
 
 Table = Mapping[str, Any]
@@ -126,10 +126,10 @@ def read_plan(path: Path) -> Plan:
             the message lists every finding.
     """
     try:
-        benchmark = Benchmark.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        benchmark = Benchmark.model_validate(read_toml(path))
     except OSError as error:
         raise StudyError(f"benchmark file {path} cannot be read: {error.strerror}; give the path of a file") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnreadableTextError as error:
         raise StudyError(f"benchmark file {path} is not valid TOML: {error}") from error
     except ValidationError as error:
         raise _refusal(path, findings(error)) from error

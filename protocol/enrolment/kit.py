@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import AwareDatetime, Field, NonNegativeInt, ValidationError, model_validator
@@ -42,6 +42,8 @@ BUNDLE_FILES = frozenset({"pyproject.toml", ".info/CONTENT"})
 """All that a Flower bundle holds: it names two installed apps and carries no code."""
 KIT_BYTES = 1 << 20
 KEYS = ("readme", "kit", "authority", "signer", "signature")
+UNREADABLE_CERTIFICATE = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+"""All that a damaged certificate raises: cryptography's own errors have no common base."""
 README = """\
 This is the onboarding kit of center '{center}' for the study '{study}' of {consortium}.
 It holds a one-time token: keep it to yourself, pass it on encrypted, delete it once you are enrolled.
@@ -164,7 +166,7 @@ def read_kit(path: Path) -> tuple[Kit, bytes]:
         signer = x509.load_pem_x509_certificate(str(document["signer"]).encode())
         _check_issuer(signer, authority)
         _check_signature(document, signer)
-    except (InvalidSignature, ValueError) as error:
+    except (InvalidSignature, *UNREADABLE_CERTIFICATE) as error:
         reason = f" ({error})" if isinstance(error, InvalidSignature) and error.args else ""
         raise KitError(
             f"kit {path} is not signed by the authority in it{reason}; it was damaged or changed on its way. Ask the "
@@ -211,7 +213,7 @@ def _parse_kit(path: Path, content: Any) -> Kit:
 def _check_issuer(signer: x509.Certificate, authority: x509.Certificate) -> None:
     try:
         signer.verify_directly_issued_by(authority)
-    except (InvalidSignature, TypeError, ValueError) as error:
+    except (InvalidSignature, *UNREADABLE_CERTIFICATE) as error:
         raise InvalidSignature("signer not issued by the authority") from error
 
 

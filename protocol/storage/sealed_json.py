@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import BankError
+from protocol.storage.parsed_text import parse_json
 
 
 def seal(content: Mapping[str, Any]) -> bytes:
@@ -21,7 +22,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
         BankError: the file is missing, is not JSON, or does not match its seal.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
         expected = content.pop("seal")
         found = _digest(content)
     except FileNotFoundError as error:

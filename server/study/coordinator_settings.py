@@ -4,7 +4,6 @@
 (`concilium certificate --renew`), and centers that hold a kit with the old one need to be told.
 """
 
-import tomllib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +16,7 @@ from protocol.errors import StudyError
 from protocol.messages.base import Settings
 from protocol.messages.settings import findings
 from protocol.storage.atomic_files import write_text
+from protocol.storage.parsed_text import UnreadableTextError, read_toml
 
 LINK_PORT = 8443
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -82,13 +82,13 @@ def read_coordinator(path: Path) -> CoordinatorSettings:
         StudyError: the file is missing, is not TOML, or holds an unknown key or a wrong value.
     """
     try:
-        return CoordinatorSettings.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return CoordinatorSettings.model_validate(read_toml(path))
     except FileNotFoundError as error:
         raise StudyError(
             f"{path} does not exist: {path.parent} is no coordinator's directory. Make one with `concilium study init "
             "FILE --out ROOT --endpoint HOST:PORT`, or give its path"
         ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnreadableTextError) as error:
         raise StudyError(f"{path} cannot be read ({error}); correct it or restore it from a backup") from error
     except ValidationError as error:
         found = "\n  ".join(findings(error))

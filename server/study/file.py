@@ -1,7 +1,6 @@
 """The study file: what a consortium agreed to run, parsed and checked once."""
 
 import math
-import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +20,7 @@ from protocol.messages.labels import Labels
 from protocol.messages.settings import Adapter, Model, Preprocessing, Split, StudySettings, Training, findings
 from protocol.names import NAME
 from protocol.stages import Shares
+from protocol.storage.parsed_text import UnreadableTextError, read_toml
 from protocol.tasks import TASKS, Metric, TaskName
 from server.study.stage import INITIAL, Center, Stage
 from server.study.task_findings import task_findings
@@ -259,12 +259,12 @@ def read_study(path: Path) -> Study:
             does not exist; the message lists every finding.
     """
     try:
-        return Study.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Study.model_validate(read_toml(path))
     except FileNotFoundError as error:
         raise StudyError(f"study file {path} does not exist; give the path of a study.toml") from error
     except OSError as error:
         raise StudyError(f"study file {path} cannot be read: {error.strerror}; name a study.toml") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except UnreadableTextError as error:
         raise StudyError(f"study file {path} is not valid TOML: {error}") from error
     except ValidationError as error:
         found = "\n  ".join(findings(error, "study"))
