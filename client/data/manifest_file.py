@@ -7,11 +7,11 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from client.data.manifest import Manifest
-from protocol.errors import CaseError
+from protocol.errors import BankError, CaseError
 from protocol.storage.atomic_files import write_private
-from protocol.storage.parsed_text import parse_json
+from protocol.storage.sealed_json import read_sealed, seal
 
-VERSION = 3
+VERSION = 4
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
@@ -20,8 +20,8 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
     Raises:
         StorageError: the file cannot be written; a manifest that was there is untouched.
     """
-    content = {"version": VERSION, "digest": manifest.digest, **asdict(manifest)}
-    write_private(path, json.dumps(content, indent=1, default=str).encode())
+    content = json.dumps({"version": VERSION, "digest": manifest.digest, **asdict(manifest)}, default=str)
+    write_private(path, seal(json.loads(content)))
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -31,10 +31,10 @@ def read_manifest(path: Path) -> Manifest:
         CaseError: the file is missing, is no manifest of this version, or was changed after it was written.
     """
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        content = read_sealed(path)
         manifest = TypeAdapter(Manifest).validate_python(content)
         found = content["version"], content["digest"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (BankError, ValueError, KeyError, TypeError) as error:
         raise CaseError(f"manifest {path} cannot be read: {error!r}. Scan the center's folders again") from error
     if found != (VERSION, manifest.digest):
         raise CaseError(

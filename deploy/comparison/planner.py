@@ -3,7 +3,7 @@
 Every arm takes the same number of local steps, summed over centers, so that no arm wins by training longer.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -180,11 +180,11 @@ def _table(benchmark: Benchmark, arm: Arm, order: str, seed: int) -> dict[str, A
 
 
 def _place(stage: Table, order: tuple[str, ...]) -> dict[str, Any]:
-    """A stage with names in place of positions; a position outside the order stays, for the study to refuse."""
-    centers = [
-        order[place - 1] if isinstance(place, int) and 0 < place <= len(order) else place
-        for place in stage.get("centers", ())
-    ]
+    """A stage with names in place of positions; what is none, or outside the order, stays for the study to refuse."""
+    places = stage.get("centers", ())
+    if not isinstance(places, Sequence) or isinstance(places, str):
+        return dict(stage)
+    centers = [order[place - 1] if isinstance(place, int) and 0 < place <= len(order) else place for place in places]
     return {**stage, "centers": centers}
 
 

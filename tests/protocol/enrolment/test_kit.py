@@ -1,5 +1,6 @@
 """The kit: what is refused, and with which words."""
 
+import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import load_pem_x509_certificate
 from pydantic import ValidationError
 
 from protocol.enrolment.kit import KIT_BYTES, Kit, StudyAgreement, authority_fingerprint, read_kit, write_kit
@@ -256,3 +258,15 @@ def test_a_kit_says_what_the_table_of_a_center_must_hold(write: Write) -> None:
     changes = {"settings": settings, "agreed_sha256": agreed_digest(settings, PLAN), "rows": {"center": ("a", "b")}}
     kit, _ = read_kit(write(KIT.model_copy(update={"agreement": AGREEMENT.model_copy(update=changes)})))
     assert (kit.agreement.settings, kit.agreement.rows) == (settings, {"center": ("a", "b")})
+
+
+@pytest.mark.parametrize("whose", ["authority", "signer"])
+def test_a_certificate_of_a_version_that_does_not_exist_is_damage(kit_file: Path, whose: str):
+    """Its version, 3, is written as 2; cryptography's error about 9 is no ValueError."""
+    document = json.loads(kit_file.read_text())
+    der = load_pem_x509_certificate(document[whose].encode()).public_bytes(Encoding.DER)
+    changed = base64.encodebytes(der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x09", 1)).decode()
+    document[whose] = f"-----BEGIN CERTIFICATE-----\n{changed}-----END CERTIFICATE-----\n"
+    kit_file.write_text(json.dumps(document))
+    with pytest.raises(KitError, match="not signed by the authority in it"):
+        read_kit(kit_file)
