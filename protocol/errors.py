@@ -8,6 +8,22 @@ from collections.abc import Iterator
 # Codes that stand for an answer and that no class has, since nobody raises them on this side of the wire.
 NO_ANSWER, UNREADABLE, TRAINER_UNAVAILABLE = "no-answer", "unreadable", "trainer-unavailable"
 REFUSED, INTERNAL = "egress-refused", "internal"
+UNKNOWN = "unknown-error"
+OF_CENTERS = frozenset(
+    {
+        "agreement",
+        "bundle-refused",
+        "excessive",
+        "guard",
+        "home",
+        "ledger",
+        "records",
+        "run-option-refused",
+        "trainer-service",
+        TRAINER_UNAVAILABLE,
+    }
+)
+"""Codes of classes that only the program of a center has; the coordinator never imports it and must know them."""
 
 
 class ConciliumError(Exception):
@@ -180,7 +196,12 @@ class LaunchError(ConciliumError):
 
 def error_codes() -> frozenset[str]:
     """Every code that a center may answer with; nothing else is an error code."""
-    return frozenset({REFUSED, INTERNAL, UNREADABLE}.union(_codes(ConciliumError)))
+    return frozenset({REFUSED, INTERNAL, UNREADABLE, *OF_CENTERS}.union(_codes(ConciliumError)))
+
+
+def known_code(code: str) -> str:
+    """A code that a center answered with; `unknown-error` in place of what is none, "" of none."""
+    return code if not code or code in error_codes() else UNKNOWN
 
 
 def _codes(error: type[ConciliumError]) -> Iterator[str]:

@@ -14,10 +14,13 @@ from protocol.errors import PayloadError
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from protocol.messages.tensors import Tensors, float32_only
-from protocol.messages.text import from_text, to_text
-from protocol.packed_tensors import Arrays, pack, read_metadata, unpack
+from protocol.messages.text import MAXIMUM_TEXT, from_text, to_text
+from protocol.packed_tensors import WIDEST, Arrays, BlobBounds, pack, read_metadata, unpack
+from protocol.plain_text import shown
 
 HEADER = "header"
+BOUNDS = BlobBounds(tensors=3 * WIDEST.tensors, tensor_bytes=WIDEST.tensor_bytes, text_bytes=2 * MAXIMUM_TEXT)
+"""Of a frame: three records' tensors, and one text."""
 TENSORS, BACKBONE, REFERENCE, PAYLOAD = "tensors/", "backbone/", "reference/", "payload/"
 
 
@@ -79,12 +82,12 @@ def _pack(text: str, parts: Mapping[str, Tensors]) -> bytes:
 def _unpack(frame: bytes, prefixes: tuple[str, ...]) -> tuple[str, dict[str, Arrays]]:
     """The JSON text, and the tensors by prefix with the prefix taken off."""
     parts: dict[str, Arrays] = {prefix: {} for prefix in prefixes}
-    for name, array in sorted(unpack(frame).items()):
+    for name, array in sorted(unpack(frame, BOUNDS).items()):
         prefix, slash, key = name.partition("/")
         if prefix + slash not in parts:
             raise PayloadError(f"tensor '{name}' is in no known part, expected names under {list(prefixes)}")
         parts[prefix + slash][key] = array
-    metadata = read_metadata(frame)
+    metadata = read_metadata(frame, BOUNDS)
     if set(metadata) != {HEADER}:
-        raise PayloadError(f"blob has metadata {sorted(metadata)}, expected only '{HEADER}'")
+        raise PayloadError(f"blob has metadata {shown(sorted(metadata))}, expected only '{HEADER}'")
     return metadata[HEADER], parts

@@ -12,11 +12,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from protocol.names import ENDPOINT
+
 TaskName = Literal["segmentation", "classification", "survival"]
 Of = Literal["case", "cohort", "count"]
 Better = Literal["higher", "lower", ""]
 FEWEST_OF_A_COHORT = 5
 FEWEST_OF_AN_OUTCOME = 2
+LONGEST_DISTANCE_MM = 10_000.0
+"""Ten metres: no scan is longer."""
+LARGEST_COUNT = 1e12
+"""Pairs of a million cases."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +77,9 @@ class Task:
         Raises:
             KeyError: the task has no such metric.
         """
-        base, _, endpoint = name.partition("/")
+        base, slash, endpoint = name.partition("/")
         found = next((metric for metric in self.metrics if metric.name == base), None)
-        if found is None or (endpoint and not found.per_endpoint):
+        if found is None or (slash and not (found.per_endpoint and ENDPOINT.fullmatch(endpoint))):
             raise KeyError(name)
         return found
 
@@ -87,7 +93,7 @@ def _outcome(name: str, label: str, **others: object) -> Metric:
 
 
 def _count(name: str, label: str) -> Metric:
-    shown: dict[str, object] = {"high": float("inf"), "better": "", "decimals": 0, "of": "count"}
+    shown: dict[str, object] = {"high": LARGEST_COUNT, "better": "", "decimals": 0, "of": "count"}
     return Metric(name, label, minimum_cases=FEWEST_OF_A_COHORT, per_endpoint=True, **shown)  # type: ignore[arg-type]
 
 
@@ -95,7 +101,7 @@ TASKS: Mapping[TaskName, Task] = {
     "segmentation": Task(
         metrics=(
             Metric("dice", "Dice"),
-            Metric("hd95_mm", "HD95", high=float("inf"), better="lower", unit="mm", decimals=1),
+            Metric("hd95_mm", "HD95", high=LONGEST_DISTANCE_MM, better="lower", unit="mm", decimals=1),
         ),
         primary="dice",
         target="a contour",

@@ -22,6 +22,7 @@ from protocol.flower_internals import add_exit_handler
 from protocol.messages.base import Settings
 from protocol.messages.settings import findings
 from server.grid.center_grid import CenterGrid
+from server.grid.pulling import pull_apart
 from server.rounds.study_run import run_study
 from server.runs.progress_file import ProgressFile
 from server.runs.state_files import read_turned_away
@@ -82,7 +83,7 @@ def run_here(grid: Grid, directory: StudyDirectory, run_id: str, tracking_uri: s
         ConciliumError: as `run_study`.
     """
     study = read_study(directory.study_file)
-    center_grid = CenterGrid(grid, patience_s=study.reconnect_s)
+    center_grid = CenterGrid(grid, patience_s=study.reconnect_s, pull=pull_apart)
     with ProgressFile(directory, study, run_id) as progress, Display(study, Console()) as display:
         add_exit_handler(progress.interrupt, run_before_force_exit=True)
         run_study(

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from protocol.plain_text import shown
+
 BOUNDS: Mapping[str, tuple[float, float]] = {
     r"gate/[0-9]/(ct|pet)/mean": (0.0, 1.0),
     r"gate/[0-9]/(ct|pet)/std": (0.0, 0.5),
@@ -29,10 +31,11 @@ def diagnostic_findings(figures: Mapping[str, float]) -> Iterator[str]:
     """
     if len(figures) > MAXIMUM_DIAGNOSTICS:
         yield f"has {len(figures)} figures, expected at most {MAXIMUM_DIAGNOSTICS}"
+        return
     for name, value in figures.items():
         bounds = _bounds_of(name)
         if bounds is None:
-            yield f"'{name[:SHOWN_OF_A_NAME]}' is not in the table, expected names of the forms {list(BOUNDS)}"
+            yield f"'{shown(name, SHOWN_OF_A_NAME)}' is not in the table, expected names of the forms {list(BOUNDS)}"
         elif type(value) not in {int, float} or not bounds[0] <= value <= bounds[1]:
             yield f"'{name}' is not a number in [{bounds[0]:g}, {bounds[1]:g}]"
 

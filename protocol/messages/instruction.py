@@ -5,15 +5,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from protocol.messages.payload import Hash, Round
 from protocol.messages.settings import Statistic, StudySettings, Training
 from protocol.messages.text import STRICT, Beside
+from protocol.plain_text import Label
 from protocol.tasks import TaskName
 
 Kind = Literal["register", "train", "evaluate", "compare", "observe", "collect"]
 Part = Literal["train", "validation", "test"]
-MAXIMUM_ROUND = 1_000_000
-"""At a round a minute, two years of them."""
-Round = Annotated[int, Field(ge=0, le=MAXIMUM_ROUND)]
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,13 @@ class Instruction:
 
     kind: Kind
     settings: StudySettings
-    stage: str = ""
+    stage: Label = ""
     server_round: Round = 0
-    backbone_hash: str = ""
+    backbone_hash: Hash = ""
     training: Training | None = None
     tensors: Beside = field(default_factory=dict)
     backbone: Beside = field(default_factory=dict)
     reference: Beside = field(default_factory=dict)
-    statistics: tuple[Statistic, ...] = ()
+    statistics: Annotated[tuple[Statistic, ...], Field(max_length=8)] = ()
     acknowledged: Round = 0
     task: TaskName = "segmentation"

@@ -12,10 +12,10 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from protocol.messages.base import Fraction, Settings
+from protocol.names import ENDPOINT
 from protocol.tasks import TaskName
 
 TABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\.csv")
-ENDPOINT = re.compile(r"[a-z][a-z0-9_]{0,31}")
 DAYS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
 
 PLAIN = "1"

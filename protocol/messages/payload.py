@@ -2,9 +2,22 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
+from pydantic import Field
+
+from protocol.messages.facts import MAXIMUM_CASES
 from protocol.messages.tensors import Tensors, content_hash, is_statistic, role_of
 from protocol.messages.text import STRICT, Beside
+from protocol.names import OptionalCenterName
+from protocol.plain_text import Label
+
+Hash = Annotated[str, Field(pattern=r"^[0-9a-z]{0,64}$")]
+MAXIMUM_ROUND = 1_000_000
+"""At a round a minute, two years of them."""
+Round = Annotated[int, Field(ge=0, le=MAXIMUM_ROUND)]
+Group = Annotated[str, Field(pattern=r"^[a-z][a-z._]{0,39}$")]
+Support = Annotated[Mapping[Group, Annotated[int, Field(ge=0, le=MAXIMUM_CASES)]], Field(max_length=32)]
 
 
 @dataclass(frozen=True)
@@ -19,14 +32,14 @@ class Payload:
 
     __pydantic_config__ = STRICT
 
-    center: str
-    backbone_hash: str
-    stage: str
-    server_round: int
+    center: OptionalCenterName
+    backbone_hash: Hash
+    stage: Label
+    server_round: Round
     tensors: Beside = field(default_factory=dict)
-    support: Mapping[str, int] = field(default_factory=dict)
-    phase: str = ""
-    frozen_hash: str = ""
+    support: Support = field(default_factory=dict)
+    phase: Annotated[str, Field(pattern=r"^[a-z_+]{0,80}$")] = ""
+    frozen_hash: Hash = ""
 
 
 def phase_of(roles: Iterable[str]) -> str:

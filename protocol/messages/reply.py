@@ -4,16 +4,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from protocol.errors import PayloadError
 from protocol.messages.diagnostics import diagnostic_findings
+from protocol.messages.facts import fact_findings
 from protocol.messages.instruction import Kind
 from protocol.messages.payload import Payload
 from protocol.messages.scores import Comparison, Score, comparison_findings, score_findings
 from protocol.messages.tensors import Tensors
 from protocol.messages.text import STRICT
 from protocol.modalities import ModalitySetting
+from protocol.names import OptionalCenterName
+
+MAXIMUM_TEXT = 1 << 18
+"""Characters of a reply's text: every figure of three tasks in seven settings, with room to double."""
+MAXIMUM_CODE, LARGEST_LOSS, LONGEST_S = 64, 1e9, 1e7
+"""Nobody waits a hundred days for an answer; a loss of a billion is of a network that has come apart."""
 
 T = TypeVar("T")
 
@@ -36,16 +43,16 @@ class Reply:
 
     __pydantic_config__ = STRICT
 
-    center: str
+    center: OptionalCenterName
     kind: Kind
-    error: str = ""
+    error: Annotated[str, Field(max_length=MAXIMUM_CODE)] = ""
     payload: Payload | None = None
     scores: Mapping[ModalitySetting, Annotated[Score, _free_of(score_findings)]] = field(default_factory=dict)
     comparison: Annotated[Comparison, _free_of(comparison_findings)] | None = None
     diagnostics: Annotated[Mapping[str, float], _free_of(diagnostic_findings)] = field(default_factory=dict)
-    loss: float | None = None
-    seconds: float = 0.0
-    facts: Mapping[str, int | float | str] = field(default_factory=dict)
+    loss: Annotated[float, Field(ge=-LARGEST_LOSS, le=LARGEST_LOSS)] | None = None
+    seconds: Annotated[float, Field(ge=0, le=LONGEST_S)] = 0.0
+    facts: Annotated[Mapping[str, int | float | str], _free_of(fact_findings)] = field(default_factory=dict)
 
     @property
     def tensors(self) -> Tensors:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from protocol.messages.facts import MAXIMUM_CASES, is_case_count
+from protocol.plain_text import shown
 from protocol.tasks import metric_named
 
 MAXIMUM_REPLICATES = 1000
@@ -37,19 +39,22 @@ def score_findings(score: Score) -> Iterator[str]:
 
     The values stay out of the findings, since they may be a center's own.
     """
-    if type(score.cases) is not int or score.cases < 0:
-        yield "cases is not a count"
-    if len(score.values) > MAXIMUM_METRICS or len(score.undefined) > MAXIMUM_METRICS:
+    if not is_case_count(score.cases):
+        yield f"cases is not a count of at most {MAXIMUM_CASES}"
+        return
+    if max(map(len, (score.values, score.undefined, score.rarest))) > MAXIMUM_METRICS:
         yield f"has more than {MAXIMUM_METRICS} figures"
         return
+    if any(name not in score.values or not is_case_count(count) for name, count in score.rarest.items()):
+        yield "rarest holds something else than counts of the figures' cases"
     for name, count in score.undefined.items():
-        if name not in score.values or type(count) is not int or not 0 <= count <= max(score.cases, 0):
-            yield f"undefined of '{name[:SHOWN_OF_A_NAME]}' is not a count of at most the cases"
+        if name not in score.values or not is_case_count(count) or count > score.cases:
+            yield f"undefined of '{shown(name, SHOWN_OF_A_NAME)}' is not a count of at most the cases"
     for name, value in score.values.items():
         try:
             metric = metric_named(name)
         except KeyError:
-            yield f"metric '{name[:SHOWN_OF_A_NAME]}' is not in the table of tasks"
+            yield f"metric '{shown(name, SHOWN_OF_A_NAME)}' is not in the table of tasks"
             continue
         if value is not None and not (type(value) in {int, float} and metric.low <= value <= metric.high):
             yield f"'{name}' is not a number in [{metric.low:g}, {metric.high:g}]"
@@ -75,8 +80,8 @@ def comparison_findings(comparison: Comparison) -> Iterator[str]:
 
     The values stay out of the findings, since they may be a center's own.
     """
-    if comparison.cases < 0:
-        yield "cases is negative, expected a count"
+    if not is_case_count(comparison.cases):
+        yield f"cases is not a count of at most {MAXIMUM_CASES}"
     if comparison.difference is not None and not -1 <= comparison.difference <= 1:
         yield "difference is outside [-1, 1]"
     if len(comparison.replicates) > MAXIMUM_REPLICATES:

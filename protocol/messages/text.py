@@ -17,9 +17,13 @@ from pydantic import ConfigDict, Field, PlainValidator, TypeAdapter, ValidationE
 from protocol.errors import PayloadError
 from protocol.messages.settings import findings
 from protocol.messages.tensors import Tensors
+from protocol.plain_text import LINE, shown
 
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, revalidate_instances="always")
 """Values inside are checked again when a message is written, so that no NaN turns into null unseen."""
+
+MAXIMUM_TEXT, MAXIMUM_LINES = 1 << 20, 12
+"""Characters of a message's text, whatever it is: settings of a study with hundreds of covariates take a tenth."""
 
 T = TypeVar("T")
 
@@ -49,16 +53,18 @@ def to_text(message: Any) -> str:
         raise _refusal(f"{_name(type(message))}{whose}", findings(error, "text")) from error
 
 
-def from_text(kind: type[T], text: str) -> T:
-    """The message that `to_text` wrote, still without its tensors.
+def from_text(kind: type[T], text: str, at_most: int = MAXIMUM_TEXT) -> T:
+    """The message that `to_text` wrote, still without its tensors; a longer text than `at_most` is not parsed.
 
     Raises:
         PayloadError: a field is missing, unknown, has the wrong type or is not finite; names the field.
     """
+    if len(text) > at_most:
+        raise PayloadError(f"{_name(kind)}: its text has {len(text)} characters, expected at most {at_most}")
     try:
         message: T = _adapter(kind).validate_json(text)
     except ValidationError as error:
-        raise _refusal(_name(kind), findings(error, "text")) from error
+        raise _refusal(_name(kind), findings(error, "text")) from None
     if missing := list(_missing(message, json.loads(text))):
         raise _refusal(_name(kind), missing)
     return message
@@ -81,4 +87,5 @@ def _name(kind: type) -> str:
 def _refusal(what: str, lines: list[str]) -> PayloadError:
     """One line a field; the offending values stay out, since they may be a center's own."""
     agreed = f"{what}: {len(lines)} field(s) not as agreed; do both sides run the same version?"
-    return PayloadError("\n  ".join([agreed, *lines]))
+    more = [f"and {len(lines) - MAXIMUM_LINES} more"] if len(lines) > MAXIMUM_LINES else []
+    return PayloadError("\n  ".join([agreed, *(shown(line, LINE) for line in lines[:MAXIMUM_LINES]), *more]))

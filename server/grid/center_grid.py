@@ -17,9 +17,10 @@ from protocol.errors import ConciliumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from server.grid.center_answer import CenterAnswer
+from server.grid.pulling import Pull, pull_together
 from server.grid.registration import Registration
 from server.grid.request_batch import RequestBatch
-from server.grid.transport import Node, PendingMessage, Transport, withdraw
+from server.grid.transport import Bounds, Node, PendingMessage, Transport, withdraw
 
 logger = logging.getLogger(__name__)
 
@@ -40,13 +41,18 @@ class CenterGrid:
         poll_s: pause after a look for replies that found none; a grid that answers at once never pauses.
         patience_s: how long, within a deadline, a center that is not connected or whose trainer is away is waited for
             and then asked the same again; 0 takes it for gone at once, as on one machine, where nobody comes back.
+        pull: how replies are fetched; `pull_apart` where others run the nodes.
     """
 
-    def __init__(self, grid: Grid, *, poll_s: float = 0.5, patience_s: float = 0.0) -> None:
-        self._grid, self._transport = grid, Transport(grid)
+    def __init__(self, grid: Grid, *, poll_s: float = 0.5, patience_s: float = 0.0, pull: Pull = pull_together) -> None:
+        self._grid, self._transport = grid, Transport(grid, pull)
         self._poll_s, self._patience_s = poll_s, patience_s
         self._overdue: dict[str, PendingMessage] = {}
         self._names: dict[int, str] = {}
+
+    def expect(self, bounds: Bounds) -> None:
+        """Take from now on no more tensors than these from each center, by its name and the kind of what is asked."""
+        self._transport.bounds = bounds
 
     def centers(self) -> dict[str, int]:
         """Flower's node id of every named center that is connected now, by center in name order.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 from protocol.errors import NO_ANSWER, BackboneMissingError, QuorumError
+from protocol.messages.facts import PARTS, case_finding
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from server.grid.center_answer import CenterAnswer
@@ -20,7 +21,6 @@ from server.study.file import Study
 logger = logging.getLogger(__name__)
 
 OTHERS_DEADLINE_S = COLLECT_DEADLINE_S = 60.0
-EXPECTED_FACTS = ("train_cases", "validation_cases", "test_cases")
 TurnedAway = Callable[[], Mapping[str, str]]
 
 
@@ -136,7 +136,9 @@ class Dispatcher:
         for center, reply in sorted(replies.items()):
             if reply.error:
                 logger.warning("center '%s' registered with error '%s'; it is left out", center, reply.error)
+            elif finding := case_finding(reply.facts):
+                logger.warning("center '%s' registers and %s; it is left out", center, finding)
             elif center in self._study.centers:
-                self.cases[center] = {fact.removesuffix("_cases"): int(reply.facts[fact]) for fact in EXPECTED_FACTS}
+                self.cases[center] = {part: int(reply.facts[f"{part}_cases"]) for part in PARTS}
         for center in sorted(set(centers) - replies.keys()):
             logger.warning("center '%s' did not register", center)

@@ -50,6 +50,14 @@ class Inbox:
         folder = self._folder(payload.stage, payload.server_round)
         write_private(folder / f"{_name(payload.center)}{ENDING}", _pack(payload))
 
+    def discard(self, center: str, stage: str, server_round: int) -> None:
+        """Remove a center's payload of a round, where there is one.
+
+        Raises:
+            StorageError: the center's name cannot name a file, or the disk refuses.
+        """
+        _unlink(self._folder(stage, server_round) / f"{_name(center)}{ENDING}")
+
     def put_aside(self, payload: Payload, reason: str) -> None:
         """Keep a payload that is not used, with the reason, for a person to look at; it is never read back.
 
@@ -142,3 +150,10 @@ def _remove(folder: Path) -> None:
             shutil.rmtree(folder)
     except OSError as error:
         raise StorageError(f"cannot remove {folder} ({error.strerror or error}); correct the permissions") from error
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"cannot remove {path} ({error.strerror or error}); correct the permissions") from error

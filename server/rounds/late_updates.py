@@ -7,6 +7,7 @@ late, or the center says that it has none. Until that is acknowledged the center
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from protocol.errors import NO_ANSWER, TRAINER_UNAVAILABLE, LateError, NothingWaitingError, StorageError
 from protocol.messages.instruction import Instruction
@@ -14,6 +15,7 @@ from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply
 from protocol.messages.tensors import content_hash
 from server.grid.center_answer import CenterAnswer
+from server.grid.containment import contain
 from server.grid.transport import UNAVAILABLE
 from server.rounds.dispatcher import Dispatcher, no_answers
 from server.rounds.inbox import Inbox
@@ -71,6 +73,9 @@ class LateUpdates:
 
     def set_aside(self, reply: Reply, state: Checkpoint) -> None:
         """Set aside what a reply brings; it belongs to no round any more."""
+        contain(reply.center, "set aside", partial(self._set_aside, reply, state), lambda: None)
+
+    def _set_aside(self, reply: Reply, state: Checkpoint) -> None:
         payload, is_update = reply.payload, reply.kind in {"train", "collect"}
         if payload is None or not self._keep(payload, UPDATE if is_update else OTHER):
             return
@@ -98,8 +103,12 @@ class LateUpdates:
             for answer in self.in_time(dispatcher.collect(instructions), state):
                 found[answer.center] = answer
             answers.append(found)
-            asked = [name for name in asked if self._take_in(found[name].reply, state)]
+            asked = [name for name in asked if self._go_on_with(found[name].reply, state)]
         return answers
+
+    def _go_on_with(self, reply: Reply, state: Checkpoint) -> bool:
+        """As `_take_in`; a center whose answer cannot be taken in is not asked again before the next round."""
+        return contain(reply.center, "taken in", partial(self._take_in, reply, state), lambda: False)
 
     def _take_in(self, reply: Reply, state: Checkpoint) -> bool:
         """Take in the answer to a `collect`; True where it closed a round and others are left open.

@@ -13,9 +13,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from protocol.errors import NO_ANSWER, ConciliumError, LateError
+from protocol.errors import NO_ANSWER, ConciliumError
 from protocol.messages.instruction import Instruction
-from protocol.messages.payload import Payload
 from protocol.messages.settings import Statistic, Training
 from protocol.messages.tensors import BACKBONE, PEFT, PERSONAL, Tensors
 from server.grid.center_answer import CenterAnswer
@@ -27,9 +26,10 @@ from server.rounds.banking import bank_stage, current_shared
 from server.rounds.dispatcher import Dispatcher, TurnedAway, no_answers, nobody
 from server.rounds.inbox import Inbox
 from server.rounds.instructions import InstructionBuilder
+from server.rounds.intake import Intake
 from server.rounds.late_updates import LateUpdates
 from server.rounds.outputs import write_outputs
-from server.rounds.records import record_of
+from server.rounds.reply_bounds import reply_bounds
 from server.rounds.round_under_way import RoundUnderWay
 from server.rounds.transitions import after_round, after_warm_up, enter_stage, leave_stage
 from server.study import checkpoint as checkpoints
@@ -71,7 +71,8 @@ def run_study(
         StorageError: the disk refuses; the last checkpoint is untouched.
     """
     with hold_study(StudyDirectory(root).lock):
-        StudyRun(center_grid, root, listen or events.tell_all(), tracking_uri, turned_away).run()
+        tell = events.tell_all(*([] if listen is None else [listen]))
+        StudyRun(center_grid, root, tell, tracking_uri, turned_away).run()
 
 
 class StudyRun:
@@ -94,6 +95,7 @@ class StudyRun:
             BackboneShipping(self.bank, self.directory.backbones, self.study.backbone_by_message_bytes),
             turned_away=turned_away,
         )
+        center_grid.expect(reply_bounds(self.prepared))
         self._clock = time.monotonic()
 
     def run(self) -> None:
@@ -179,23 +181,12 @@ class StudyRun:
         builder, training, number = under_way.builder, under_way.training, under_way.number
         records: dict[str, RoundRecord] = {}
         beside = self._observe_beside(builder, training, centers)
+        intake = Intake(under_way, self.state, self.inbox, self.late, beside)
         for answer in self._ask({name: builder.training(self.state, name, training, number) for name in centers}):
-            center, payload = answer.center, answer.reply.payload
-            norms, error = under_way.check(answer.reply, self.state, self.dispatcher.cases[center]["train"])
-            if not error and payload is not None:
-                error = self._put(payload, beside)
-            elif error == LateError.code:
-                self.late.set_aside(answer.reply, self.state)
-            records[center] = record_of(answer, builder.stage, number, error, norms)
-            self._tell(events.CenterAnswered(records[center]))
+            cases = self.dispatcher.cases[answer.center]["train"]
+            records[answer.center] = intake.take_in(answer, cases)
+            self._tell(events.CenterAnswered(records[answer.center]))
         return records
-
-    def _put(self, payload: Payload, beside: Mapping[str, Tensors] | None) -> str:
-        """Put a payload with the statistics its scheme needs into the inbox; an error code where those are missing."""
-        if beside is not None and payload.center not in beside:
-            return "not-observed"
-        self.inbox.put(replace(payload, tensors={**payload.tensors, **(beside or {}).get(payload.center, {})}))
-        return ""
 
     def _observe_beside(
         self, builder: InstructionBuilder, training: Training, centers: Collection[str]

@@ -1,10 +1,14 @@
 """What a study tells while it runs: one frozen value for each kind of event, and who listens is a function of them."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from server.grid.containment import describe
 from server.study.history import GateRecord, LateRecord, RoundRecord, StageRow
 from server.study.stage import Stage
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,16 @@ Listen = Callable[[Event], None]
 
 
 def tell_all(*listeners: Listen) -> Listen:
-    """A listener that tells several, in their order."""
+    """A listener that tells several, in their order; one that fails is named once, and no study ends by who watches."""
+    failed: set[int] = set()
 
     def tell(event: Event) -> None:
-        for listen in listeners:
-            listen(event)
+        for number, listen in enumerate(listeners):
+            try:
+                listen(event)
+            except Exception as error:  # noqa: BLE001 -- a screen or a file; nothing of the study depends on it
+                if number not in failed:
+                    logger.error("'%s' cannot be shown, the study goes on: %s", type(event).__name__, describe(error))
+                failed.add(number)
 
     return tell

@@ -5,9 +5,10 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from protocol.messages.base import Fraction, Settings
-from protocol.messages.instruction import MAXIMUM_ROUND
+from protocol.messages.payload import MAXIMUM_ROUND
 from protocol.messages.settings import Group
 from protocol.modalities import IMAGES, Modality, ModalitySetting
+from protocol.plain_text import Label
 from protocol.stages import Shares, StageKind, reads_ehr, usual_groups, usual_shares
 from protocol.tasks import TaskName
 
@@ -42,7 +43,7 @@ class Stage(Settings):
     `validate_every`: rounds between two scorings of the received state on validation cases; 0 never scores.
     """
 
-    name: str
+    name: Label
     kind: StageKind
     task: TaskName = "segmentation"
     centers: Annotated[tuple[str, ...], Field(min_length=1)]

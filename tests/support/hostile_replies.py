@@ -19,6 +19,7 @@ from tests.support.reply_damage import (
     text_of,
     with_blob,
     with_characters,
+    with_error,
     with_fields,
     with_many_facts,
     with_many_fields,
@@ -112,7 +113,8 @@ HOSTILE_FIELDS: Mapping[str, Hostile] = {
     "diagnostics: out of bounds": with_fields(diagnostics={"gate/0/ct/mean": 7.0}),
     "diagnostics: a digit of another script": with_fields(diagnostics={"gate/\u0661/ct/mean": 0.1}),
     "comparison: a difference of 7": with_fields(comparison={"cases": 5, "difference": 7.0}),
-    "payload: none": with_fields(payload=None),
+    "payload: none": with_error(""),
+    "payload: none beside tensors": with_fields(payload=None),
     "payload: a list": with_fields(payload=[]),
 }
 """Fields of the reply beside its payload and scores."""
@@ -174,7 +176,7 @@ HOSTILE_SCORES: Mapping[str, Hostile] = {
 """Scores, wherever they are asked for."""
 
 HOSTILE_UPDATES: Mapping[str, Hostile] = {
-    **{f"error: {name}": with_fields(error=code, payload=None) for name, code in CODES.items()},
+    **{f"error: {name}": with_error(code) for name, code in CODES.items()},
     **HOSTILE_TEXTS,
     **HOSTILE_FIELDS,
     **HOSTILE_PAYLOADS,
@@ -204,8 +206,8 @@ HOSTILE_REGISTRATIONS: Mapping[str, Hostile] = {
     "center: another one": _of_another_center,
     "text: nested 10,000 deep": with_text(nested(10_000)),
     "records: none": lambda _content: RecordDict({}),
-    "error: rich markup": with_fields(error="[/x]"),
-    "error: 1 MB": with_fields(error="x" * MANY),
+    "error: rich markup": with_error("[/x]"),
+    "error: 1 MB": with_error("x" * MANY),
     "seconds: 1e308": with_fields(seconds=1e308),
 }
 
@@ -218,5 +220,5 @@ HOSTILE_COMPARISONS: Mapping[str, Hostile] = {
     "comparison: a difference as a text": with_fields(comparison={"cases": 5, "difference": "0.1"}),
     "comparison: an unknown field": with_fields(comparison={"cases": 5, "difference": 0.1, "weight": 9}),
     "comparison: nested": with_fields(comparison=[[[]]]),
-    "error: rich markup": with_fields(error="[/x]"),
+    "error: rich markup": with_error("[/x]"),
 }

@@ -8,20 +8,29 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from protocol.messages.facts import FACT_TEXT
 from protocol.messages.instruction import Instruction, Kind
-from protocol.messages.payload import Payload
+from protocol.messages.payload import Payload, phase_of
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison, Score
-from protocol.messages.settings import Adapter, Model, StudySettings, Training
+from protocol.messages.settings import ROLES, Adapter, Model, StudySettings, Training
+from protocol.messages.tensors import GROUPS
 from protocol.messages.text import to_text
 from protocol.modalities import SETTINGS
+from protocol.names import NAME
+from protocol.observations import OBSERVED
 from tests.support.segmentation_scores import dice_score
 
+PRINTED = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
 KINDS = st.sampled_from(get_args(Kind))
 COUNTS = st.integers(0, 10**6)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 NAMES = st.text(max_size=12)
-KEYS = st.sampled_from(["blocks.0.attn.qkv#lora_a", "tensors/a", "/"]) | st.text(min_size=1, max_size=20)
+CENTERS = st.just("") | st.from_regex(NAME, fullmatch=True)
+LABELS = NAMES.filter(str.isprintable)
+HASHES = st.text("0123456789abcdef", max_size=64)
+ROUNDS = st.integers(0, 10**6)
+KEYS = st.sampled_from(["blocks.0.attn.qkv#lora_a", "tensors/a", "/"]) | st.text(PRINTED, min_size=1, max_size=20)
 TENSORS = st.dictionaries(
     KEYS, arrays(np.float32, array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3)), max_size=4
 )
@@ -50,17 +59,18 @@ INSTRUCTIONS = st.builds(
     Instruction,
     kind=KINDS,
     settings=STUDIES,
-    stage=NAMES,
-    server_round=COUNTS,
-    backbone_hash=NAMES,
+    stage=LABELS,
+    server_round=ROUNDS,
+    backbone_hash=HASHES,
     training=st.none() | TRAININGS,
     tensors=TENSORS,
     backbone=TENSORS,
     reference=TENSORS,
     statistics=st.lists(st.sampled_from(["gram", "fisher", "prototype"]), max_size=3).map(tuple),
 )
+FACT_TEXTS = st.from_regex(FACT_TEXT, fullmatch=True)
 SHARES = st.none() | st.floats(0, 1)
-FIGURES = st.fixed_dictionaries({"dice": SHARES, "hd95_mm": st.none() | st.floats(0, 1e6), "concordance/death": SHARES})
+FIGURES = st.fixed_dictionaries({"dice": SHARES, "hd95_mm": st.none() | st.floats(0, 1e4), "concordance/death": SHARES})
 SCORES = COUNTS.flatmap(
     lambda cases: st.builds(
         Score,
@@ -71,14 +81,14 @@ SCORES = COUNTS.flatmap(
 )
 PAYLOADS = st.builds(
     Payload,
-    center=NAMES,
-    backbone_hash=NAMES,
-    stage=NAMES,
-    server_round=COUNTS,
+    center=CENTERS,
+    backbone_hash=HASHES,
+    stage=LABELS,
+    server_round=ROUNDS,
     tensors=TENSORS,
-    support=st.dictionaries(NAMES, COUNTS, max_size=3),
-    phase=NAMES,
-    frozen_hash=NAMES,
+    support=st.dictionaries(st.sampled_from([*GROUPS, *OBSERVED]), COUNTS, max_size=3),
+    phase=st.sets(st.sampled_from(ROLES)).map(phase_of),
+    frozen_hash=HASHES,
 )
 COMPARISONS = st.builds(
     Comparison,
@@ -88,16 +98,16 @@ COMPARISONS = st.builds(
 )
 REPLIES = st.builds(
     Reply,
-    center=NAMES,
+    center=CENTERS,
     kind=KINDS,
     error=NAMES,
     payload=st.none() | PAYLOADS,
     scores=st.dictionaries(st.sampled_from(SETTINGS), SCORES),
     comparison=st.none() | COMPARISONS,
     diagnostics=st.dictionaries(st.sampled_from(["gate/0/ct/mean", "gate/3/pet/std"]), st.floats(0, 0.5)),
-    loss=st.none() | FINITE,
-    seconds=FINITE,
-    facts=st.dictionaries(NAMES, COUNTS | FINITE | NAMES, max_size=4),
+    loss=st.none() | st.floats(-1e9, 1e9),
+    seconds=st.floats(0, 1e7),
+    facts=st.fixed_dictionaries({}, optional={"cases": COUNTS, "train_cases": COUNTS, "device": FACT_TEXTS}),
 )
 SETTINGS_SMALL = StudySettings(study="s", seed=1, model=Model(name="pemma-unetr"))
 INSTRUCTION = Instruction(kind="train", settings=SETTINGS_SMALL, tensors={"a": np.arange(6, dtype=np.float32)})

@@ -60,6 +60,16 @@ def with_many_facts(count: int) -> Hostile:
     return make
 
 
+def with_error(code: str) -> Hostile:
+    """An error code in place of all that was asked for."""
+
+    def make(content: RecordDict) -> RecordDict:
+        alone = with_fields(error=code, payload=None, scores={}, loss=None)(content)
+        return RecordDict({**alone, "tensors": ArrayRecord({})})
+
+    return make
+
+
 def with_payload(**changes: Any) -> Hostile:
     """The same for the payload's fields."""
 
@@ -87,7 +97,8 @@ def with_blob(change: Callable[[bytes], bytes]) -> Hostile:
     def make(content: RecordDict) -> RecordDict:
         found = content.array_records["tensors"].get("packed")
         blob = change(found.data if found is not None else packed({"a": entry([1], 0)}, 4))
-        return with_array(Array("float32", (1,), "safetensors", blob), content)
+        values = max(0, len(blob) - 8 - int.from_bytes(blob[:8], "little")) // 4
+        return with_array(Array("float32", (values,), "safetensors", blob), content)
 
     return make
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.outgoing.egress import FACTS
+from protocol.messages.facts import FACTS
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison, Score
 from tests.support.leaving import COMPARED, REPLY, lines_of, reply_with, send

@@ -20,8 +20,8 @@ from protocol.messages.diagnostics import diagnostic_findings
         ({"gate/10/ct/mean": 0.5}, ["'gate/10/ct/mean' is not in the table"]),
         ({"gate/0/mr/mean": 0.5}, ["'gate/0/mr/mean' is not in the table"]),
         ({"gate/0/ct/mean/DOE": 0.5}, ["'gate/0/ct/mean/DOE' is not in the table"]),
-        ({"gate/0/ct/mean\n": 0.5}, ["'gate/0/ct/mean\n' is not in the table"]),
-        ({"x" * 41: 0.5}, [f"'{'x' * 40}' is not in the table"]),
+        ({"gate/0/ct/mean\n": 0.5}, ["'gate/0/ct/mean\\n' is not in the table"]),
+        ({"x" * 41: 0.5}, [f"'{'x' * 40}... (41 characters)' is not in the table"]),
         (
             {f"gate/{i}/{m}/{s}": 0.5 for i in range(9) for m in ("ct", "pet") for s in ("mean", "std", "saturated")},
             ["has 54 figures, expected at most 48"],

@@ -74,7 +74,7 @@ def test_building_a_message_checks_nothing() -> None:
         (changed(REPLY, facts={"cases": True}), r"facts\.cases"),
         (changed(REPLY, payload=changed(PAYLOAD, support={"peft": 1.5})), r"payload\.support\.peft"),
         (changed(REPLY, kind="spy"), "kind"),
-        (changed(REPLY, comparison=Comparison(-1, None)), "comparison: .*cases is negative"),
+        (changed(REPLY, comparison=Comparison(-1, None)), "comparison: .*cases is not a count"),
         (changed(REPLY, comparison=Comparison(3, 1.5)), r"comparison: .*difference is outside \[-1, 1\]"),
         (changed(REPLY, comparison=Comparison(3, None, (0.5, -1.5))), r"comparison: .*1 of 2 replicate"),
         (changed(REPLY, comparison=Comparison(3, None, (0.0,) * 1001)), "has 1001 replicates, expected at most 1000"),

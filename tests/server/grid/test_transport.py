@@ -10,6 +10,7 @@ from deploy.simulation.in_process import InProcessGrid
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from server.grid.center_grid import CenterGrid
+from server.grid.pulling import pull_together
 from server.grid.transport import Node, PendingMessage, Transport, withdraw
 from tests.support.grids import TRAIN, VanishingGrid, apps, in_time, says, trained
 
@@ -20,7 +21,7 @@ def ask(grid: Grid, instructions: Mapping[str, Instruction]) -> dict[str, Reply]
 
 def test_a_message_is_received_once_by_the_id_it_was_sent_under() -> None:
     """Two float32 values: 8 bytes down."""
-    transport = Transport(InProcessGrid(apps("a")))
+    transport = Transport(InProcessGrid(apps("a")), pull_together)
     waiting = transport.send(TRAIN, "a", Node(2, ""), 60)
     ((message, reply),) = transport.receive(waiting)
     assert (message.center, message.about, message.bytes_down) == ("a", "adapt/1", 8)

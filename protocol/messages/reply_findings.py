@@ -1,0 +1,63 @@
+"""What of a reply nobody asked for, or cannot be: read by the center before it sends, and by the coordinator after.
+
+A reply may carry scores of the study's own metrics, each within its bounds (`protocol.tasks`), the loss, a comparison,
+the diagnostics of `protocol.messages.diagnostics` and the facts of `protocol.messages.facts`; its tensors are read
+against the study's elsewhere. The values stay out of the findings, since they may be a center's own.
+"""
+
+import math
+from collections.abc import Collection, Iterator
+
+from protocol.messages.diagnostics import diagnostic_findings
+from protocol.messages.facts import fact_findings
+from protocol.messages.reply import LARGEST_LOSS, LONGEST_S, Reply
+from protocol.messages.scores import Comparison, Score, comparison_findings, score_findings
+from protocol.messages.settings import StudySettings
+from protocol.modalities import SETTINGS
+from protocol.plain_text import shown
+from protocol.tasks import metric_names
+
+SHOWN_OF_A_NAME = 40
+
+
+def metrics_of(settings: StudySettings) -> frozenset[str]:
+    """The figures that a score may hold in a study."""
+    return frozenset(metric_names(settings.tasks, settings.labels.endpoints))
+
+
+def reply_findings(reply: Reply, metrics: Collection[str]) -> Iterator[str]:
+    """What of a reply, its tensors aside, is not on the allow-list; `metrics` are those that it may hold."""
+    for setting, score in reply.scores.items():
+        yield from _score_findings(setting, score, metrics)
+    yield from fact_findings(reply.facts)
+    if reply.comparison is not None:
+        for finding in _comparison_findings(reply.comparison):
+            yield f"comparison: {finding}"
+    for finding in diagnostic_findings(reply.diagnostics):
+        yield f"diagnostics: {finding}"
+    for name, number, low, high in (
+        ("loss", reply.loss, -LARGEST_LOSS, LARGEST_LOSS),
+        ("seconds", reply.seconds, 0.0, LONGEST_S),
+    ):
+        if number is not None and not math.isfinite(number):
+            yield f"{name} is {number}, expected a finite number"
+        elif number is not None and not low <= number <= high:
+            yield f"{name} is not a number from {low:g} to {high:g}"
+
+
+def _comparison_findings(comparison: Comparison) -> Iterator[str]:
+    numbers = (0 if comparison.difference is None else comparison.difference, *comparison.replicates)
+    if type(comparison.cases) is int and all(isinstance(number, float | int) for number in numbers):
+        yield from comparison_findings(comparison)
+    else:
+        yield "holds something else than a count and numbers"
+
+
+def _score_findings(setting: str, score: Score, metrics: Collection[str]) -> Iterator[str]:
+    if setting not in SETTINGS:
+        yield f"scores of setting '{shown(setting, SHOWN_OF_A_NAME)}', allowed: {list(SETTINGS)}"
+    found = [f"scores of setting '{shown(setting, SHOWN_OF_A_NAME)}': {finding}" for finding in score_findings(score)]
+    yield from found
+    others = sum(1 for name in score.values if name not in metrics)
+    if others and not found:
+        yield f"scores of setting '{setting}' hold {others} figure(s) that the study's tasks do not have"
