@@ -93,7 +93,7 @@ class SupportError(PayloadError):
 
 
 class NormError(PayloadError):
-    """A payload that moved much further than the study's payloads do."""
+    """A payload that moved farther than the steps of its round can have taken it."""
 
     code = "norm"
 

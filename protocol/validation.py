@@ -1,13 +1,16 @@
 """What a payload must satisfy before any arithmetic touches it: the whole list of findings, or nothing.
 
 Checked in this order: keys, shapes and dtypes; finite values; backbone, stage, round, phase and what must stand still;
-the norm of the update; row gains of DoRA; support. Findings come in it too, and the first one decides the error's
+how far the update moved; row gains of DoRA; support. Findings come in it too, and the first one decides the error's
 class and code.
 
-    norm_g = || payload_g - start_g ||_2     refused above 5 x the study's median of group g, noted above 1.5 x
+    | payload - start | <= move + shrink | start |      entry by entry; refused beyond (`protocol.local_steps`)
+    norm_g = || payload_g - start_g ||_2                noted above 1.5 x the study's median of tensor group g
 
-A payload that is scaled up, by accident or on purpose, pulls a weighted mean with it; a limit on the norm bounds that
-pull. Each tensor group g is held against its own median, so that a center is no outlier for what it alone can train.
+A payload that is scaled up, by accident or on purpose, pulls a weighted mean with it. What the steps of a round can do
+to an entry bounds that pull from the first round on, needs no other center's word, and no honest update exceeds it. The
+median of what the study saw so far decides nothing: centers that agree to send next to nothing would have every other
+one refused.
 """
 
 import logging
@@ -30,24 +33,17 @@ from protocol.errors import (
     PhaseError,
     SupportError,
 )
+from protocol.local_steps import Reach
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import GROUPS, ROLE_GROUPS, Tensors, TensorSpec, group_in, is_statistic, role_of
 from protocol.observations import FISHER
 
 logger = logging.getLogger(__name__)
 
-NORM_LIMIT, NORM_NOTED = 5.0, 1.5
+NORM_NOTED = 1.5
 
 Finding = tuple[type[PayloadError], str]
 Gains = Callable[[Payload], Iterable[str]]
-
-
-@dataclass(frozen=True)
-class NormFindings:
-    """Why the norm of a group's update is refused, and what of it is worth a look; "" where there is nothing."""
-
-    refused: str = ""
-    noted: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,9 +58,10 @@ class Expected:
     registered_cases: training cases the center registered with; no group can have more support.
     gains: says which row gains d are too small; asked once keys, shapes and values are sound. A magnitude that is not
         positive is found without it, since d = m / ||W0 + s B A||.
-    start: what the center was sent; None leaves the norm of the update unchecked.
-    medians: group -> median norm of the study's updates of this kind so far; a group without one is unchecked.
-    norm_limit: multiple of its median above which a group's update is refused; None refuses none.
+    start: what the center began each tensor from, whether it was sent or is known without; None leaves the update
+        unchecked.
+    reach: how far the round can take an entry; None where nothing trained.
+    medians: group -> median norm of the study's updates of this kind so far; a group without one is not noted.
     """
 
     specs: Sequence[TensorSpec]
@@ -76,8 +73,8 @@ class Expected:
     registered_cases: int
     gains: Gains | None = None
     start: Tensors | None = None
+    reach: Reach | None = None
     medians: Mapping[str, float] = field(default_factory=dict)
-    norm_limit: float | None = NORM_LIMIT
 
 
 def validate(payload: Payload, expected: Expected) -> None:
@@ -104,8 +101,9 @@ def _findings(payload: Payload, expected: Expected) -> Iterator[Finding]:
     yield from _context_findings(payload, expected.backbone_hash, expected.stage, expected.server_round)
     yield from _phase_findings(payload, expected.phase, expected.frozen_hash)
     if expected.start is not None and not unsound:
-        norms = update_norms(payload, expected.start, specs)
-        yield from _update_findings(payload, norms, expected.medians, expected.norm_limit)
+        if expected.reach is not None:
+            yield from _reach_findings(payload, expected.start, expected.reach)
+        _note_unusual(payload, update_norms(payload, expected.start, specs), expected.medians)
     yield from _gain_findings(payload, specs)
     if expected.gains is not None and not unsound:
         yield from ((GainError, finding) for finding in expected.gains(payload))
@@ -117,8 +115,7 @@ def update_norms(payload: Payload, start: Tensors, specs: Iterable[TensorSpec]) 
 
     Args:
         payload: a payload whose shapes are those of `start`.
-        start: what the center was sent. Statistics and tensors that were not sent (a fresh adapter's magnitudes)
-            have no start and do not count.
+        start: what the center began from. Statistics and tensors without a start do not count.
         specs: say which group a plain parameter belongs to.
     """
     groups, squares = {spec.key: spec.group for spec in specs}, defaultdict[str, list[float]](list)
@@ -128,15 +125,12 @@ def update_norms(payload: Payload, start: Tensors, specs: Iterable[TensorSpec]) 
     return {group: math.sqrt(math.fsum(found)) for group, found in sorted(squares.items())}
 
 
-def norm_findings(group: str, norm: float, median: float | None, norm_limit: float | None = NORM_LIMIT) -> NormFindings:
-    """Compare the norm of a group's update with the median of earlier ones; nothing is found while it is None or 0."""
-    if not median:
-        return NormFindings()
+def unusual(group: str, norm: float, median: float | None) -> str:
+    """What is worth a look about the norm of a group's update, beside the median of earlier ones; "" for nothing."""
+    if not median or norm <= NORM_NOTED * median:
+        return ""
     found = f"update of group '{group}' has norm {norm:.4g}, {norm / median:.3g} times the study's median {median:.4g}"
-    if norm_limit is not None and norm > norm_limit * median:
-        return NormFindings(refused=f"{found}, expected at most {norm_limit:g} times")
-    usual = norm <= NORM_NOTED * median
-    return NormFindings(noted="" if usual else f"{found}, usual is up to {NORM_NOTED:g} times")
+    return f"{found}, usual is up to {NORM_NOTED:g} times"
 
 
 def _key_findings(payload: Payload, specs: Sequence[TensorSpec], phase: str) -> Iterator[Finding]:
@@ -188,15 +182,21 @@ def _phase_findings(payload: Payload, phase: str, frozen_hash: str) -> Iterator[
         yield FrozenMovedError, f"frozen_hash is {payload.frozen_hash!r}, expected {frozen_hash!r}: {moved}"
 
 
-def _update_findings(
-    payload: Payload, norms: Mapping[str, float], medians: Mapping[str, float], norm_limit: float | None
-) -> Iterator[Finding]:
+def _reach_findings(payload: Payload, start: Tensors, reach: Reach) -> Iterator[Finding]:
+    """Tensors that moved farther than the steps of the round can take them; those without a start are not judged."""
+    for key in sorted(payload.tensors.keys() & start.keys()):
+        begun = start[key].astype(np.float64)
+        moved = np.abs(payload.tensors[key] - begun)
+        limit = reach.move + reach.shrink * np.abs(begun)
+        if far := np.count_nonzero(~(moved <= limit)):
+            found = f"tensor '{key}' moved by up to {moved.max():.3g}, in {far} value(s) of {moved.size} farther"
+            yield NormError, f"{found} than the steps of the round can take them, expected at most {limit.max():.3g}"
+
+
+def _note_unusual(payload: Payload, norms: Mapping[str, float], medians: Mapping[str, float]) -> None:
     for group, norm in norms.items():
-        findings = norm_findings(group, norm, medians.get(group), norm_limit)
-        if findings.refused:
-            yield NormError, findings.refused
-        if findings.noted:
-            logger.warning("center '%s': %s", payload.center, findings.noted)
+        if found := unusual(group, norm, medians.get(group)):
+            logger.warning("center '%s': %s", payload.center, found)
 
 
 def _gain_findings(payload: Payload, specs: Sequence[TensorSpec]) -> Iterator[Finding]:

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import Check, never_cancelled
-from client.local_terms.contract import LocalTerm, warm_up
+from client.local_terms.contract import LocalTerm
 from client.tasks.contract import Batch, CenterTask, with_target
 from fusion_models.adapters.gain import PinnedGain, pin_gain
 from fusion_models.modality import draw_setting, renormalise
 from protocol.errors import ModelError
+from protocol.local_steps import BETAS, EPSILON, warm_up
 from protocol.messages.settings import Training
 from protocol.modalities import settings_within
 from protocol.tasks import TASKS
@@ -109,7 +110,13 @@ def _usable(task: CenterTask, cases: Sequence[PreparedCase]) -> list[PreparedCas
 
 
 def _adam_w(parameters: Mapping[str, nn.Parameter], training: Training) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(list(parameters.values()), lr=training.learning_rate, weight_decay=training.weight_decay)
+    return torch.optim.AdamW(
+        list(parameters.values()),
+        lr=training.learning_rate,
+        betas=BETAS,
+        eps=EPSILON,
+        weight_decay=training.weight_decay,
+    )
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

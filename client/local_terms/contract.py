@@ -28,8 +28,6 @@ from fusion_models.adapters.keys import parameters_by_key
 from protocol.messages.settings import StudySettings, Training
 from protocol.messages.tensors import PERSONAL, ROLE_GROUPS, Tensors, role_of
 
-WARM_UP_STEPS = 5
-
 
 class LocalTerm(Protocol):
     """One term of a center's local objective."""
@@ -107,11 +105,6 @@ class Round:
 
 
 Build = Callable[[Round, float], LocalTerm | None]
-
-
-def warm_up(rate: float, step: int) -> float:
-    """The learning rate of a step, counted from 0: it rises in equal parts over the first WARM_UP_STEPS."""
-    return rate * min(1.0, (step + 1) / WARM_UP_STEPS)
 
 
 def like(array: NDArray[np.float32], parameter: Tensor) -> Tensor:

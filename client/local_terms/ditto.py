@@ -17,10 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from client.local_terms.contract import QuietTerm, Round, array_of, warm_up
+from client.local_terms.contract import QuietTerm, Round, array_of
 from client.tasks.contract import Batch, CenterTask
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import ModelError
+from protocol.local_steps import BETAS, EPSILON, warm_up
 from protocol.messages.settings import Training
 from protocol.messages.tensors import is_statistic
 
@@ -45,7 +46,11 @@ class Ditto(QuietTerm):
         self._starts = dict(starts)
         self._own = own_parameters(model, starts)
         self._optimiser = torch.optim.AdamW(
-            list(self._own.values()), lr=training.learning_rate, weight_decay=training.weight_decay
+            list(self._own.values()),
+            lr=training.learning_rate,
+            betas=BETAS,
+            eps=EPSILON,
+            weight_decay=training.weight_decay,
         )
         self._step = 0
         self._batch: Batch | None = None

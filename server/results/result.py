@@ -17,7 +17,7 @@ from server.study.history import GateRecord, History, QueryRecord, RoundRecord, 
 from server.study.stage import Stage
 from strategies.bank.entry import Entry
 
-SCHEMA = 3
+SCHEMA = 4
 PARTS = ("train", "validation", "test")
 PACKAGES = ("concilium", "flwr", "numpy", "mlflow", "torch", "monai", "peft", "mamba-ssm", "SimpleITK")
 DEFINITION = (
@@ -79,6 +79,7 @@ def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]
         "evaluations": [_evaluation(row) for row in history.rows],
         "aggregations": [asdict(record) for record in history.aggregations],
         "gates": [_gate(record) for record in history.gates],
+        "rollbacks": [asdict(record) for record in history.rollbacks],
         "queries": [asdict(record) for record in history.queries],
         "late": [asdict(record) for record in history.late],
         "bytes": _bytes(study, history),

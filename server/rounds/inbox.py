@@ -86,6 +86,19 @@ class Inbox:
         for center in self.centers(stage, server_round):
             yield _read(folder / f"{center}{ENDING}", (center, stage, server_round))
 
+    def read(self, center: str, stage: str, server_round: int) -> Payload:
+        """One center's payload of a round, verified.
+
+        Raises:
+            StorageError: the file is missing or damaged, or is not the center's payload of this round.
+        """
+        path = self._folder(stage, server_round) / f"{_name(center)}{ENDING}"
+        return _read(path, (center, stage, server_round))
+
+    def remove(self, center: str, stage: str, server_round: int) -> None:
+        """Remove one center's payload of a round, which is refused after all."""
+        (self._folder(stage, server_round) / f"{_name(center)}{ENDING}").unlink(missing_ok=True)
+
     def clear(self, stage: str, server_round: int) -> None:
         """Remove the payloads of a finished round.
 

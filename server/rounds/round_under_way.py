@@ -5,18 +5,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
 from protocol.errors import PayloadError, QuorumError
+from protocol.local_steps import reach_of
 from protocol.messages.payload import frozen_hash, phase_of
 from protocol.messages.reply import Reply
 from protocol.messages.settings import Training
 from protocol.messages.tensors import PEFT
 from protocol.validation import Expected, update_norms, validate
 from server.rounds.instructions import InstructionBuilder
-from server.rounds.records import gain_findings, norm_medians
+from server.rounds.records import gain_findings, norm_medians, returned_norms
+from server.rounds.starts import starts_of
 from server.rounds.transitions import base_of, hash_for, without_backbone
 from server.study.checkpoint import Checkpoint
 from server.study.history import RoundRecord
 from strategies.aggregation.contract import Base
+from strategies.continual.terms import terms_with_weight
 
 logger = logging.getLogger(__name__)
 
@@ -39,26 +45,34 @@ class RoundUnderWay:
         if reply.error or reply.payload is None:
             return {}, reply.error or "no-payload"
         builder, groups = self.builder, self.builder.prepared.groups
-        start = builder.to_train(state, reply.center)
+        sent, start = builder.to_train(state, reply.center), self.starts(state, reply.center)
         phase = phase_of(self.training.roles) if PEFT in self.training.groups else ""
         try:
             expected = Expected(
                 specs=builder.specs_of(self.training, reply.center),
-                backbone_hash=hash_for(state, start, groups),
+                backbone_hash=hash_for(state, sent, groups),
                 stage=builder.stage.name,
                 server_round=self.number,
                 phase=phase,
-                frozen_hash=frozen_hash(without_backbone(start, groups), start, reply.payload.tensors),
+                frozen_hash=frozen_hash(without_backbone(sent, groups), sent, reply.payload.tensors),
                 registered_cases=registered_cases,
                 gains=partial(gain_findings, start=start, base=self.base),
                 start=start,
+                reach=reach_of(self.training),
                 medians=norm_medians(state.history.rounds, builder.stage, phase),
             )
             validate(reply.payload, expected)
         except PayloadError as error:
             logger.warning("%s", error)
             return {}, error.code
-        return update_norms(reply.payload, start, builder.prepared.specs), ""
+        norms = update_norms(reply.payload, start, builder.prepared.specs)
+        return norms | returned_norms(reply.payload, self._shared_endings(), groups), ""
+
+    def starts(self, state: Checkpoint, center: str) -> dict[str, NDArray[np.floating]]:
+        """What a center was sent, and what its tensors began from that were not."""
+        sent = self.builder.to_train(state, center)
+        specs = self.builder.specs_of(self.training, center)
+        return {**sent, **starts_of(specs, sent, state.own.get(center, {}), self.base)}
 
     def check_quorum(self, records: Mapping[str, RoundRecord]) -> None:
         """Refuse to go on with too few.
@@ -75,3 +89,8 @@ class RoundUnderWay:
                 f"usable tensors, quorum is {needed} ({found}). Round {self.number - 1} is kept; resume when they are "
                 "back"
             )
+
+    def _shared_endings(self) -> tuple[str, ...]:
+        """Endings of what a center returns that reaches the others."""
+        shared = [term for term in terms_with_weight(self.training.terms) if term.shares]
+        return tuple(ending for term in shared for ending in term.return_endings)

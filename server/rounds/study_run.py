@@ -16,7 +16,7 @@ from pathlib import Path
 from protocol.errors import NO_ANSWER, ConciliumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.settings import Statistic, Training
-from protocol.messages.tensors import BACKBONE, PEFT, PERSONAL, Tensors
+from protocol.messages.tensors import BACKBONE, PEFT, Tensors
 from server.grid.center_answer import CenterAnswer
 from server.grid.center_grid import CenterGrid
 from server.results.result import Status
@@ -30,8 +30,10 @@ from server.rounds.intake import Intake
 from server.rounds.late_updates import LateUpdates
 from server.rounds.outputs import write_outputs
 from server.rounds.reply_bounds import reply_bounds
+from server.rounds.round_end import conclude
 from server.rounds.round_under_way import RoundUnderWay
-from server.rounds.transitions import after_round, after_warm_up, enter_stage, leave_stage
+from server.rounds.transitions import after_warm_up, enter_stage, leave_stage
+from server.rounds.weighing import agree
 from server.study import checkpoint as checkpoints
 from server.study import events
 from server.study.checkpoint import Checkpoint
@@ -120,6 +122,7 @@ class StudyRun:
         for index in range(self.state.stage_index, len(self.study.stages)):
             stage = self.study.stages[index]
             self._set_late_aside(self.dispatcher.register(stage.name, stage.centers))
+            self.state = agree(self.state, self.dispatcher.cases)
             before = sum(earlier.all_rounds for earlier in self.study.stages[:index])
             if self.state.server_round == before and not self.state.done:
                 self._enter(stage)
@@ -154,6 +157,7 @@ class StudyRun:
         under_way = RoundUnderWay(builder, training, number)
         self._tell(events.RoundStarted(stage, completed + 1, centers))
         self._set_late_aside(self.dispatcher.register_arrivals(centers))
+        self.state = agree(self.state, self.dispatcher.cases)
         for answers in self.late.collect(self.dispatcher, builder, self.state):
             self.state = closing.record_queries(self.state, stage, answers)
         self.inbox.clear(stage.name, number)
@@ -162,16 +166,13 @@ class StudyRun:
         for center in [center for center in centers if center not in records]:
             records[center] = RoundRecord(stage.name, number, center, error=turned_away.get(center, NO_ANSWER))
             self._tell(events.CenterAnswered(records[center]))
-        if not set(training.groups) <= set(PERSONAL):
-            under_way.check_quorum(records)
-        new = tuple(records[center] for center in centers)
-        history = replace(self.state.history, rounds=(*self.state.history.rounds, *new))
-        payloads = self.inbox.payloads(stage.name, number)
-        state, base = replace(self.state, history=history), under_way.base
-        self.state = after_round(state, stage, training, payloads, base, self.study)
+        before = len(self.state.history.rollbacks)
+        self.state = conclude(under_way, self.state, [records[center] for center in centers], self.inbox)
         if completed + 1 == stage.warm_up_rounds:
             self.state = after_warm_up(self.state)
         self._save()
+        for rollback in self.state.history.rollbacks[before:]:
+            self._tell(events.RolledBack(rollback))
         self._tell(events.RoundKept(number))
         self.inbox.clear(stage.name, number)
         self.tracker.catch_up(self.state)

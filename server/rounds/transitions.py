@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from protocol.messages.payload import Payload
 from protocol.messages.settings import Role, Training
 from protocol.messages.tensors import BACKBONE, PERSONAL, Tensors, content_hash, group_in, is_statistic
+from server.rounds.rollback import forget_scored
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared
 from server.study.file import Study
@@ -42,6 +43,7 @@ def enter_stage(state: Checkpoint, stage: Stage, prepared: Prepared, bank: Adapt
     rest = without_backbone(state.shared, prepared.groups)
     missing = of_groups(prepared.initial, prepared.groups, trained - {BACKBONE})
     memory = {key: array for key, array in state.memory.items() if not key.endswith(FORGOTTEN)}
+    state = forget_scored(state)
     if BACKBONE in trained:
         return replace(state, shared={**missing, **rest, **backbone}, memory=memory)
     own = {
@@ -162,7 +164,7 @@ def leave_stage(state: Checkpoint, stage: Stage, following: Stage | None, study:
         for center, tensors in state.own.items()
     }
     own = {center: tensors for center, tensors in own.items() if tensors}
-    return replace(state, stage_index=state.stage_index + 1, done=(), own=own)
+    return replace(forget_scored(state), stage_index=state.stage_index + 1, done=(), own=own)
 
 
 def is_personal(key: str, study: Study) -> bool:

@@ -5,6 +5,7 @@ FILE (safetensors)   shared/<key>            the shared state: adapters, pathway
                      memory/<key>            what the strategy remembers: anchors, moments, control variates
                      own/<position>/<key>    the private state of the center at that position in `own`;
                                              likewise accepted_own and branches
+                     scored_shared/<key>     the state that was last scored, and scored_memory, scored_own likewise
                      metadata                everything else as JSON, a SHA-256 over JSON and tensors, and the schema
 """
 
@@ -26,9 +27,9 @@ from protocol.messages.tensors import Tensors, content_hash
 from protocol.storage.atomic_files import write_private
 from server.study.history import History
 
-SCHEMA = 3
-WHOLE = ("shared", "accepted", "memory")
-BY_CENTER = ("own", "accepted_own", "branches")
+SCHEMA = 4
+WHOLE = ("shared", "accepted", "memory", "scored_shared", "scored_memory")
+BY_CENTER = ("own", "accepted_own", "branches", "scored_own")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class Checkpoint:
     branches:      center -> shared tensors that the gate kept private to it; it is served these.
     tracking:      what the tracker needs to continue the same runs.
     elapsed_s:     wall time of the study so far, over all its starts.
+    agreed_cases:  center -> training cases it first registered with in this study.
+    scored_in:     the round of the stage whose records hold the last scores of a state to go back to; 0 for none.
+    scored_shared, scored_memory, scored_own: that state, as it was before the round.
     """
 
     stage_index: int
@@ -62,6 +66,11 @@ class Checkpoint:
     history: History = field(default_factory=History)
     tracking: Mapping[str, str] = field(default_factory=dict)
     elapsed_s: float = 0.0
+    agreed_cases: Mapping[str, int] = field(default_factory=dict)
+    scored_in: int = 0
+    scored_shared: Tensors = field(default_factory=dict)
+    scored_memory: Tensors = field(default_factory=dict)
+    scored_own: Mapping[str, Tensors] = field(default_factory=dict)
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -142,6 +151,8 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "history": asdict(checkpoint.history),
         "tracking": dict(checkpoint.tracking),
         "elapsed_s": checkpoint.elapsed_s,
+        "agreed_cases": dict(checkpoint.agreed_cases),
+        "scored_in": checkpoint.scored_in,
     }
 
 

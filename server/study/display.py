@@ -17,12 +17,13 @@ from server.study.events import (
     GateDecided,
     LateFound,
     Resumed,
+    RolledBack,
     RoundStarted,
     ScoringStarted,
     StageScored,
 )
 from server.study.file import Study
-from server.study.history import GateRecord, LateRecord, RoundRecord, StageRow
+from server.study.history import GateRecord, LateRecord, RollbackRecord, RoundRecord, StageRow
 
 
 class Display:
@@ -59,6 +60,8 @@ class Display:
             case CenterAnswered(record):
                 self._console.print(round_line(record, self._study.judged_by(record.stage)))
                 self._count_answer()
+            case RolledBack(record):
+                self._console.print(rollback_line(record))
             case GateDecided(record):
                 self._console.print(gate_line(record))
             case ScoringStarted(stage_name, centers):
@@ -100,6 +103,17 @@ def gate_line(record: GateRecord) -> str:
     kept = f"; kept by {', '.join(record.branches)}" if record.branches else ""
     what = "shared" if verdict.promoted else f"not shared{kept}"
     return f"gate: the adapter of stage {record.stage} is {what} ({verdict.reason})"
+
+
+def rollback_line(record: RollbackRecord) -> str:
+    """A round that was undone, and how its updates lay to each other."""
+    falls = ", ".join(f"{center} {figure(fall, 3)}" for center, fall in record.falls.items())
+    sides = ", ".join(f"{center} {figure(cosine, 2)}" for center, cosine in record.directions.items())
+    beside = f"; directions in round {record.restored_round + 1}: {sides}" if sides else ""
+    return (
+        f"{record.server_round:3d} {record.stage:<10} undone: the state after round {record.restored_round} is "
+        f"restored, scores had fallen by {falls}{beside}"
+    )
 
 
 def late_line(record: LateRecord) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from server.grid.containment import describe
-from server.study.history import GateRecord, LateRecord, RoundRecord, StageRow
+from server.study.history import GateRecord, LateRecord, RollbackRecord, RoundRecord, StageRow
 from server.study.stage import Stage
 
 logger = logging.getLogger(__name__)
@@ -32,6 +32,13 @@ class CenterAnswered:
     """One center's round is in."""
 
     record: RoundRecord
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """A round was undone, since the next one found its state much worse."""
+
+    record: RollbackRecord
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,16 @@ class Ended:
 
 
 Event = (
-    Resumed | RoundStarted | CenterAnswered | RoundKept | GateDecided | ScoringStarted | StageScored | LateFound | Ended
+    Resumed
+    | RoundStarted
+    | CenterAnswered
+    | RolledBack
+    | RoundKept
+    | GateDecided
+    | ScoringStarted
+    | StageScored
+    | LateFound
+    | Ended
 )
 Listen = Callable[[Event], None]
 

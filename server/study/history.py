@@ -17,7 +17,10 @@ class RoundRecord:
 
     cases: training cases behind the update; support: the same for each tensor group that was sent.
     phase: adapter roles that trained; update_norms: L2 norm of what was sent minus what was received, by
-        tensor group; empty where unknown.
+        tensor group, and of what is returned beside it by its ending (`peft@control`); empty where unknown.
+    clipped: tensor group -> what was left of the update's length where it was cut (`server.rounds.clipping`).
+    direction: cosine between what was sent minus what was received and the sum of the other centers' updates; None
+        where there is no other or either is zero.
     diagnostics: figures of `protocol.messages.diagnostics`, of the state and the cases of `validation`.
     seconds: wall time at the center; bytes_*: tensor bytes of the messages down to and up from the center.
     """
@@ -36,6 +39,8 @@ class RoundRecord:
     phase: str = ""
     update_norms: Mapping[str, float] = field(default_factory=dict)
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+    clipped: Mapping[str, float] = field(default_factory=dict)
+    direction: float | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,22 @@ class AggregationRecord:
     server_round: int
     scheme: str
     figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RollbackRecord:
+    """A round that found the state it was sent much worse than an earlier one, which was then restored.
+
+    server_round: the round that found it; none of its updates was used. restored_round: after which round the state
+        was as it is again. falls: center -> how much its score fell. directions: center -> `RoundRecord.direction` in
+        the first round that was undone, where it has one.
+    """
+
+    stage: str
+    server_round: int
+    restored_round: int
+    falls: Mapping[str, float] = field(default_factory=dict)
+    directions: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,3 +135,4 @@ class History:
     gates: tuple[GateRecord, ...] = ()
     queries: tuple[QueryRecord, ...] = ()
     late: tuple[LateRecord, ...] = ()
+    rollbacks: tuple[RollbackRecord, ...] = ()

@@ -21,7 +21,8 @@ class Center(Settings):
     `evaluated = false` keeps a center out of the matrix: the pooled baseline trains on a union of centers
     whose patients are already scored one by one. `rank` is the center's own rank of the shared adapter where it
     cannot afford, or wants more than, the study's. `rows`: column -> value, of the rows that are this center's in a
-    table of labels that several centers share; all rows where it names none.
+    table of labels that several centers share; all rows where it names none. `training_cases`: the most that count
+    where centers are weighed; without it, as many as the center first registered with in the study.
     """
 
     modalities: tuple[Modality, ...] = Field(default=IMAGES, min_length=1)
@@ -29,6 +30,7 @@ class Center(Settings):
     rows: dict[str, str | tuple[str, ...]] = {}
     evaluated: bool = True
     rank: PositiveInt | None = None
+    training_cases: PositiveInt | None = None
 
 
 class Stage(Settings):

@@ -11,7 +11,16 @@ from typing import Any
 
 from protocol.tasks import metric_named
 from server.study.file import Study
-from server.study.history import AggregationRecord, GateRecord, History, LateRecord, RoundRecord, Scores, StageRow
+from server.study.history import (
+    AggregationRecord,
+    GateRecord,
+    History,
+    LateRecord,
+    RollbackRecord,
+    RoundRecord,
+    Scores,
+    StageRow,
+)
 from strategies.evaluation.over_centers import over_centers
 
 STUDY_RUN, SHARED_RUN = "study", "shared"
@@ -43,6 +52,8 @@ def lines_of(history: History, study: Study) -> Iterator[Line]:
         yield _round_line(record)
     for figures in history.aggregations:
         yield from _aggregation_line(figures)
+    for rollback in history.rollbacks:
+        yield _rollback_line(rollback)
     for gate in history.gates:
         yield from _gate_lines(gate, steps.get(gate.stage, 0))
     for row in history.rows:
@@ -76,6 +87,12 @@ def _aggregation_line(record: AggregationRecord) -> Iterator[Line]:
     metrics = {f"aggregation/{name}": value for name, value in record.figures.items() if math.isfinite(value)}
     if metrics:
         yield Line(f"aggregation/{record.server_round}", STUDY_RUN, record.server_round, metrics)
+
+
+def _rollback_line(record: RollbackRecord) -> Line:
+    """A round that was not used, since it found its state much worse: a mark in the study's run, and what is back."""
+    step, restored = record.server_round, f"the state after round {record.restored_round} is restored"
+    return Line(f"rollback/{step}", STUDY_RUN, step, {"rollback": 1.0}, {f"rollback/{step:04d}": restored})
 
 
 def _gate_lines(record: GateRecord, step: int) -> Iterator[Line]:

@@ -22,6 +22,8 @@ class Base:
     roles: the adapter roles that trained in this round.
     ranks: centers whose rank differs from `rank`.
     seed: of whatever a scheme draws anew.
+    weights: group -> center -> what it weighs, where that was settled before the round's payloads are read
+        (`strategies.aggregation.shares`); a group without them takes each payload's own count as it is.
     """
 
     groups: Mapping[str, str]
@@ -32,14 +34,18 @@ class Base:
     roles: tuple[Role, ...] = ROLES
     ranks: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
+    weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def group(self, key: str) -> str:
         """The group whose support is the weight of a tensor."""
         return group_in(key, self.groups)
 
     def weight(self, payload: Payload, key: str) -> float:
-        """n^a of a center for one tensor; 0 where it has no case behind it."""
-        cases = payload.support.get(self.group(key), 0)
+        """What a center weighs for one tensor, n^a where nothing else was settled; 0 without a case behind it."""
+        group = self.group(key)
+        if group in self.weights:
+            return self.weights[group].get(payload.center, 0.0)
+        cases = payload.support.get(group, 0)
         return float(cases) ** self.settings.weight_exponent if cases > 0 else 0.0
 
 

@@ -108,7 +108,7 @@ def example_result() -> dict[str, Any]:
         for center in CENTERS
     }
     return {
-        "schema": 3,
+        "schema": 4,
         "status": "complete",
         "study": "demo",
         "title": "Continual PET/CT adaptation",

@@ -20,6 +20,7 @@ from client.outgoing.outbox import Outbox
 from client.outgoing.sealed_reply import seal
 from deploy.simulation.in_process import InProcessGrid
 from protocol.errors import BackboneMissingError, ConciliumError
+from protocol.local_steps import reach_of
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload, frozen_hash, phase_of
 from protocol.messages.reply import Reply
@@ -68,11 +69,13 @@ class LightCenter:
     """Performs like a trainer; with its own outbox, and with what the test does to it.
 
     before: called with each instruction; what it raises becomes the answer's code.
+    change: what becomes of a reply before it is kept and sent; a hostile center's.
     performed: what was really done, in order.
     """
 
     def __init__(self, name: str, folder: Path, before: Callable[[Instruction], None] | None = None) -> None:
         self.name, self.folder, self.before = name, folder, before
+        self.change: Callable[[Instruction, Reply], Reply] | None = None
         self.performed: list[Instruction] = []
         self.outbox = Outbox(folder / "outbox")
         self.backbones: set[str] = set()
@@ -88,6 +91,8 @@ class LightCenter:
             return waiting
         self.performed.append(instruction)
         reply = self._done(instruction)
+        if self.change is not None:
+            reply = self.change(instruction, reply)
         if reply.payload is not None:
             self.outbox.keep(instruction, seal(reply))
         return reply
@@ -112,9 +117,9 @@ class LightCenter:
         return Reply(self.name, instruction.kind, scores=scores)  # type: ignore[arg-type]
 
     def _payload(self, instruction: Instruction, training: Training) -> Payload:
-        rng = np.random.default_rng([instruction.server_round, *self.name.encode()])
+        rng, reach = np.random.default_rng([instruction.server_round, *self.name.encode()]), reach_of(training).move
         sent = {
-            key: array + rng.normal(0, 1e-3, array.shape).astype(np.float32)
+            key: array + rng.uniform(-reach / 2, reach / 2, array.shape).astype(np.float32)
             for key, array in sorted(instruction.tensors.items())
             if group_in(key, {spec.key: spec.group for spec in SPECS}) == PEFT and role_of(key) in training.roles
         }

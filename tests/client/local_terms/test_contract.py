@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from client.local_terms.contract import LocalTerm, QuietTerm, array_of, like, sum_of, warm_up
+from client.local_terms.contract import LocalTerm, QuietTerm, array_of, like, sum_of
 from fusion_models.adapters.injection import inject_beside
 from fusion_models.adapters.keys import parameters_by_key
 from tests.support.local_round import NOTHING, Pair, adapted, around, array
@@ -45,7 +45,3 @@ def test_a_quiet_term_changes_nothing() -> None:
     term.after_step()
     assert term.penalty(batch(), NOTHING) is None
     assert term.outcome() == {}
-
-
-def test_the_rate_rises_in_fifths() -> None:
-    assert [warm_up(10.0, step) for step in range(6)] == [2.0, 4.0, 6.0, 8.0, 10.0, 10.0]

@@ -9,12 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from client.local_terms.contract import Round, warm_up
+from client.local_terms.contract import Round
 from client.local_terms.ditto import Ditto, build
 from fusion_models.adapters.injection import inject, load, lora_config
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.losses import dice_cross_entropy
 from protocol.errors import ModelError
+from protocol.local_steps import warm_up
 from protocol.messages.settings import Model, StudySettings, Training
 from tests.support.image_network import ImageNetwork
 from tests.support.segmentation_task import batch as seen

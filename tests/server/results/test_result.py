@@ -147,5 +147,5 @@ def test_versions_name_python_and_the_packages_that_are_installed():
 
 def test_a_result_of_another_schema_is_told_from_ours():
     assert schema_issue(build_result(STUDY, History(), FACTS)) == ""
-    assert schema_issue({"schema": 1}) == "its result.json has schema 1, this version of concilium reads 3"
+    assert schema_issue({"schema": 1}) == "its result.json has schema 1, this version of concilium reads 4"
     assert "schema None" in schema_issue({})

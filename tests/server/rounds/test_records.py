@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from protocol.errors import NormError, PayloadError
+from protocol.local_steps import Reach
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import PEFT, PET, TensorSpec
-from protocol.validation import Expected, norm_findings, update_norms, validate
-from server.rounds.records import norm_medians
+from protocol.validation import Expected, unusual, update_norms, validate
+from server.rounds.records import norm_medians, returned_norms
 from server.study.history import RoundRecord
 from server.study.stage import Stage
 
@@ -42,24 +43,10 @@ def test_each_group_has_the_norm_of_all_its_tensors_together() -> None:
     assert update_norms(replace(MOVED, tensors={"qkv#lora_a": START["qkv#lora_a"]}), START, SPECS) == {PEFT: 0}
 
 
-@pytest.mark.parametrize(
-    ("median", "norm_limit", "refused", "noted"),
-    [
-        (None, 5.0, False, False),
-        (0.0, 5.0, False, False),
-        (4.0, 5.0, False, False),
-        (3.0, 5.0, False, True),
-        (1.0, 5.0, False, True),
-        (0.99, 5.0, True, False),
-        (0.99, None, False, True),
-    ],
-)
-def test_norms_are_held_against_the_median(
-    median: float | None, norm_limit: float | None, refused: bool, noted: bool
-) -> None:
-    """The norm is 5: up to 1.5 medians is usual, above 5 is refused; 5 medians exactly is not."""
-    findings = norm_findings(PET, 5, median, norm_limit)
-    assert (bool(findings.refused), bool(findings.noted)) == (refused, noted)
+@pytest.mark.parametrize(("median", "noted"), [(None, False), (0.0, False), (4.0, False), (3.0, True), (0.01, True)])
+def test_norms_are_held_against_the_median(median: float | None, noted: bool) -> None:
+    """The norm is 5: up to 1.5 medians is usual."""
+    assert bool(unusual(PET, 5, median)) == noted
 
 
 def accept(payload: Payload, **norm: Any) -> None:
@@ -77,12 +64,19 @@ def accept(payload: Payload, **norm: Any) -> None:
     validate(payload, expected)
 
 
-def test_a_payload_that_moved_too_far_is_refused_by_name() -> None:
-    found = "update of group 'pet' has norm 5, 10 times the study's median 0.5, expected at most 5 times"
-    with pytest.raises(NormError, match=f"1 finding.*\n  center 'hgj': {found}"):
-        accept(MOVED, medians={PET: 0.5, PEFT: 0.1})
-    accept(MOVED, medians={PET: 0.5}, norm_limit=11)
-    accept(MOVED, medians={PET: 0.5}, norm_limit=None)
+def test_a_payload_that_moved_farther_than_its_steps_can_is_refused_by_name() -> None:
+    """The pathway moved by 3 and 4 from 1: 3 + 0.5 is allowed, then 4, and at last nothing."""
+    accept(MOVED, reach=Reach(3.5, 0.5))
+    found = "tensor 'pet_embedding.weight' moved by up to 4, in {} value.s. of 4 farther than .* at most {}"
+    with pytest.raises(NormError, match=f"1 finding.*\n  center 'hgj': {found.format(1, 3.5)}"):
+        accept(MOVED, reach=Reach(3, 0.5))
+    with pytest.raises(NormError, match=found.format(2, 0)):
+        accept(MOVED, reach=Reach(0, 0))
+
+
+def test_what_others_sent_before_refuses_nobody() -> None:
+    """Centers that agree to send next to nothing do not have the honest one refused."""
+    accept(MOVED, medians={PET: 1e-9, PEFT: 1e-9}, reach=Reach(4, 0))
 
 
 def test_a_group_without_a_median_of_its_own_is_not_checked(caplog: pytest.LogCaptureFixture) -> None:
@@ -141,9 +135,13 @@ def test_the_one_center_with_pet_is_no_outlier_for_its_pathway() -> None:
             payload = sent_by(center, 1.0, pet)
             accept(payload, medians=medians)
             records.append(record(center, update_norms(payload, START, SPECS)))
-    medians = norm_medians(records, STAGE, "lora_a")
-    assert medians == {PEFT: pytest.approx(1), PET: pytest.approx(50)}
-    with pytest.raises(NormError, match="group 'peft' has norm 50"):
-        accept(sent_by("pet", 50, 50), medians=medians)
-    with pytest.raises(NormError, match="group 'pet' has norm 300"):
-        accept(sent_by("pet", 1, 300), medians=medians)
+    assert norm_medians(records, STAGE, "lora_a") == {PEFT: pytest.approx(1), PET: pytest.approx(50)}
+
+
+def test_what_came_back_for_a_local_term_has_a_length_of_its_own() -> None:
+    """3 and 4 in the adapter's control variates: 5; what is not shared has none."""
+    sent = {"qkv#lora_a@control": np.array([[3, 0, 0], [0, 4, 0]], np.float32), "qkv#lora_a@own": np.ones((2, 3), "f4")}
+    payload = replace(MOVED, tensors={**MOVED.tensors, **sent})
+    groups = {spec.key: spec.group for spec in SPECS}
+    assert returned_norms(payload, ("@control",), groups) == {"peft@control": 5}
+    assert returned_norms(payload, (), groups) == {}

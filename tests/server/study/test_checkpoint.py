@@ -110,13 +110,13 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
         checkpoint.load(path)
 
 
-@pytest.mark.parametrize(("written", "named"), [({}, 1), ({"schema": 4}, 4)], ids=["before numbers", "later"])
+@pytest.mark.parametrize(("written", "named"), [({}, 1), ({"schema": 5}, 5)], ids=["before numbers", "later"])
 def test_a_checkpoint_of_another_schema_is_refused(tmp_path, written, named):
     """A history of the first schema holds `errands` where there are `queries` now."""
     metadata = json.dumps({"facts": json.dumps({"history": {"errands": []}}), "sha256": "", **written})
     (tmp_path / "c").write_bytes(safetensors_bytes({}, {"checkpoint": metadata}))
     with pytest.raises(
-        StorageError, match=rf"has schema {named}, this version of concilium reads 3; end the study with"
+        StorageError, match=rf"has schema {named}, this version of concilium reads 4; end the study with"
     ):
         checkpoint.load(tmp_path / "c")
 

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from protocol.messages.scores import Score
-from server.study.history import History, StageRow
+from server.study.history import History, RollbackRecord, StageRow
 from server.tracking.lines import flat, lines_of, score_metrics, study_parameters
 from tests.support.segmentation_scores import dice_score
 from tests.support.tracked_study import AGAIN, FIGURES, GATE, LATE, ROW, STUDY, record
@@ -53,6 +53,11 @@ def test_a_verdict_is_the_studys_and_each_difference_its_centers():
 
 def test_figures_of_an_aggregation_are_the_studys():
     assert said(aggregations=(FIGURES,)) == [("study", 2, {"aggregation/dropped": 0.5}, {})]
+
+
+def test_a_round_that_was_undone_is_a_mark_at_the_round_that_found_it():
+    found = said(rollbacks=(RollbackRecord("pretrain", 3, 1, {"a": 0.5}),))
+    assert found == [("study", 3, {"rollback": 1.0}, {"rollback/0003": "the state after round 1 is restored"})]
 
 
 def test_a_late_update_is_a_mark_at_its_round():

@@ -1,0 +1,104 @@
+"""Updates of a round held against each other once all are in: what is far longer than the others' is cut to size.
+
+Of the tensors that a round trains, a length up to FLOOR of what its steps can do at most is never cut: honest updates
+are 0.1 to 0.3 of it. What centers return for a local term (SCAFFOLD's control variates) no step bounds: there the
+others are the only measure, and two centers are enough, since cutting both leaves training as it is without the term.
+"""
+
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import GainError
+from protocol.local_steps import reach_of
+from protocol.messages.payload import Payload
+from protocol.messages.tensors import PERSONAL, Tensors, group_in
+from server.rounds.inbox import Inbox
+from server.rounds.records import gain_findings
+from server.rounds.round_under_way import RoundUnderWay
+from server.study.checkpoint import Checkpoint
+from server.study.history import RoundRecord
+from strategies.aggregation.clipping import shares_left
+
+logger = logging.getLogger(__name__)
+
+FLOOR = 0.25
+FEWEST, FEWEST_RETURNED = 3, 2
+
+
+def clip_updates(
+    under_way: RoundUnderWay, state: Checkpoint, records: Iterable[RoundRecord], inbox: Inbox
+) -> tuple[RoundRecord, ...]:
+    """The records of a round with what was cut noted; the payloads in the inbox are then the cut ones.
+
+    A cut update whose row gains no longer allow the arithmetic is refused, as it would have been when it came.
+    """
+    records = tuple(records)
+    cut = cuts_of(under_way, [record for record in records if not record.error])
+    return tuple(
+        _clip(under_way, state, record, cut[record.center], inbox) if record.center in cut else record
+        for record in records
+    )
+
+
+def cuts_of(under_way: RoundUnderWay, records: Iterable[RoundRecord]) -> dict[str, dict[str, float]]:
+    """Center -> group -> what is left of the length of its update, for what is cut."""
+    norms: dict[str, dict[str, float]] = defaultdict(dict)
+    for record in records:
+        for group, norm in record.update_norms.items():
+            norms[group][record.center] = norm
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for group, by_center in norms.items():
+        if group in PERSONAL:
+            continue
+        returned = "@" in group
+        floors = {} if returned else {center: _floor(under_way, center, group) for center in by_center}
+        for center, left in shares_left(
+            by_center, fewest=FEWEST_RETURNED if returned else FEWEST, floors=floors
+        ).items():
+            found[center][group] = left
+    return dict(found)
+
+
+def clipped(payload: Payload, start: Tensors, left: Mapping[str, float], groups: Mapping[str, str]) -> Payload:
+    """A payload with the updates of some groups shortened towards where they began, what is returned towards zero."""
+    tensors: dict[str, NDArray[np.float32]] = dict(payload.tensors)
+    for key, array in payload.tensors.items():
+        plain, _, ending = key.partition("@")
+        group = group_in(key, groups)
+        part = left.get(f"{group}@{ending}" if ending else group)
+        if part is not None:
+            begun = 0.0 if ending else start[plain].astype(np.float64)
+            tensors[key] = (begun + part * (array - begun)).astype(np.float32)
+    return replace(payload, tensors=tensors)
+
+
+def _clip(
+    under_way: RoundUnderWay, state: Checkpoint, record: RoundRecord, left: Mapping[str, float], inbox: Inbox
+) -> RoundRecord:
+    stage, center = record.stage, record.center
+    start = under_way.starts(state, center)
+    payload = clipped(inbox.read(center, stage, record.server_round), start, left, under_way.builder.prepared.groups)
+    for group, part in left.items():
+        logger.warning(
+            "center '%s': update of group '%s' in round %d is cut to %.3g of its length, beside the other centers'",
+            *(center, group, record.server_round, part),
+        )
+    if findings := list(gain_findings(payload, start=start, base=under_way.base)):
+        logger.warning("center '%s': the cut update is refused: %s", center, "; ".join(findings))
+        inbox.remove(center, stage, record.server_round)
+        return replace(record, error=GainError.code, cases=0, support={}, update_norms={}, clipped=dict(left))
+    inbox.put(payload)
+    return replace(record, clipped=dict(left))
+
+
+def _floor(under_way: RoundUnderWay, center: str, group: str) -> float:
+    """The length that no update of a group is cut below."""
+    specs = under_way.builder.specs_of(under_way.training, center)
+    values = sum(math.prod(spec.shape) for spec in specs if spec.group == group and "@" not in spec.key)
+    return FLOOR * reach_of(under_way.training).move * math.sqrt(values)

@@ -1,0 +1,82 @@
+"""How far the steps of a round can take a tensor: what torch's AdamW does stays within, whatever the gradients."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from protocol.local_steps import BETAS, EPSILON, reach_of, step_limits, warm_up
+from protocol.messages.settings import Training
+
+
+def training(steps: int, rate: float = 0.1, decay: float = 0.0) -> Training:
+    return Training(
+        groups=("peft",), local_steps=steps, learning_rate=rate, weight_decay=decay, modality_shares={"ct": 1.0}
+    )
+
+
+def moved(
+    gradients: list[list[float]], start: list[float], asked: Training
+) -> "np.ndarray[tuple[int, ...], np.dtype[np.float64]]":
+    """How far AdamW as a center runs it takes each entry; a gradient of NaN stands for a step that leaves all alone."""
+    value = torch.nn.Parameter(torch.tensor(start, dtype=torch.float32))
+    optimiser = torch.optim.AdamW(
+        [value], lr=asked.learning_rate, betas=BETAS, eps=EPSILON, weight_decay=asked.weight_decay
+    )
+    for step, gradient in enumerate(gradients):
+        optimiser.param_groups[0]["lr"] = warm_up(asked.learning_rate, step)
+        found = torch.tensor(gradient, dtype=torch.float32)
+        value.grad = None if found.isnan().any() else found
+        optimiser.step()
+    return (value.detach() - torch.tensor(start)).double().abs().numpy()
+
+
+def test_the_rate_rises_in_fifths() -> None:
+    assert [warm_up(10.0, step) for step in range(6)] == [2.0, 4.0, 6.0, 8.0, 10.0, 10.0]
+
+
+def test_a_first_step_is_as_long_as_its_rate_and_later_ones_may_be_a_little_longer() -> None:
+    limits = step_limits(2000)
+    assert limits[0] == pytest.approx(1)
+    assert limits[39] == pytest.approx(1.4614, abs=1e-4)
+    assert limits == sorted(limits)
+    assert limits[-1] < 7.3
+
+
+def test_steps_add_up_with_their_rates() -> None:
+    """Two steps at 0.1 that warm up: 0.02 and 0.04 times about 1."""
+    assert reach_of(training(2)).move == pytest.approx(1.01 * 0.06, rel=1e-3)
+    assert reach_of(training(2)).shrink == pytest.approx(0, abs=1e-4)
+
+
+def test_decay_adds_its_part_of_what_was_there() -> None:
+    """One step of rate 0.02 with decay 5 takes a tenth off."""
+    assert reach_of(training(1, decay=5)).shrink == pytest.approx(0.1, rel=0.02)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 40, 200])
+def test_gradients_that_grow_as_the_bound_wants_them_stay_within_and_near_it(steps: int) -> None:
+    """A constant gradient steps by the rate itself; a growing one, (b2 / b1)^t, by nearly c_t."""
+    growth = BETAS[1] / BETAS[0]
+    scale = 1e-3 if steps < 100 else 1e-9
+    found = moved([[1.0, scale * growth**step] for step in range(steps)], [0.0, 0.0], training(steps, 1e-3))
+    reach = reach_of(training(steps, 1e-3)).move
+    assert found.max() <= reach
+    assert found[1] > 0.8 * reach
+
+
+VALUES = st.floats(-1e6, 1e6, width=32) | st.sampled_from([0.0, 1e-20, -1e18, 1e18, float("nan")])
+
+
+@given(
+    st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=25),
+    st.floats(-50, 50, width=32),
+    st.sampled_from([0.0, 1e-5, 0.5, 30.0]),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_gradients_whatever_lead_out_of_it(gradients: list[tuple[float, float]], start: float, decay: float) -> None:
+    asked = training(len(gradients), 0.05, decay)
+    reach = reach_of(asked)
+    found = moved([list(pair) for pair in gradients], [start, 0.0], asked)
+    assert (found <= [reach.move + reach.shrink * abs(start), reach.move]).all()
