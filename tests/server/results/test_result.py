@@ -7,7 +7,15 @@ from pathlib import Path
 from protocol.messages.tensors import GROUPS, TensorSpec
 from protocol.tasks import TASKS, metric_names
 from server.results.result import Facts, build_result, read_versions, schema_issue, write_result
-from server.study.history import AggregationRecord, GateRecord, History, LateRecord, QueryRecord, RoundRecord
+from server.study.history import (
+    AggregationRecord,
+    GateRecord,
+    History,
+    LateRecord,
+    QueryRecord,
+    RollbackRecord,
+    RoundRecord,
+)
 from strategies.bank.entry import Entry
 from strategies.continual.gate import Verdict
 from tests.support.segmentation_scores import dice_score
@@ -15,12 +23,26 @@ from tests.support.textbook_study import ROWS, STUDY
 
 PAGE = Path(__file__).parents[3] / "docs" / "result.md"
 METRICS = set(metric_names(TASKS))
+HALF = {"peft": 0.5}
 GATE = {"gate/0/ct/mean": 0.25, "gate/0/pet/mean": 0.75}
 
 HISTORY = History(
     rounds=(
         RoundRecord("ct1", 1, "a", "", 0.5, 7, 2.0, 100, 10, {"ct": dice_score(2, None, None, 2, 2)}, {"backbone": 7}),
-        RoundRecord("first", 2, "a", "", math.nan, 7, 3.0, 200, 20, update_norms={"peft": 0.5}, diagnostics=GATE),
+        RoundRecord(
+            "first",
+            2,
+            "a",
+            "",
+            math.nan,
+            7,
+            3.0,
+            200,
+            20,
+            update_norms={"peft": 0.5},
+            diagnostics=GATE,
+            clipped={"peft": 0.5},
+        ),
         RoundRecord("first", 2, "b", "cases", None, 0, 0.5, 5, 0),
     ),
     rows=(*ROWS[:-1], replace(ROWS[-1], bytes_down={"b": 40}, seconds={"b": 1.5}, errors={"c": "cases"})),
@@ -30,6 +52,7 @@ HISTORY = replace(
     HISTORY,
     aggregations=(AggregationRecord("first", 2, "flexlora", {"tail_dropped/w": 0.01}),),
     gates=(GateRecord("first", VERDICT, ("b",)),),
+    rollbacks=(RollbackRecord("first", 3, 1, {"a": 0.5, "b": 0.4}, {"a": 0.2, "b": -0.3}),),
     queries=(QueryRecord("first", "compare", "b", "", 0.25, 50, 3),),
     late=(LateRecord("first", 2, "b", 3, "set-aside", "ef" * 32),),
 )
@@ -100,7 +123,10 @@ NAMED = {
     "rounds[].validation": "setting",
     "rounds[].support": "group",
     "rounds[].update_norms": "group",
+    "rounds[].clipped": "group",
     "rounds[].diagnostics": "diagnostic",
+    "rollbacks[].falls": "center",
+    "rollbacks[].directions": "center",
     "evaluations[].bytes_down": "center",
     "evaluations[].seconds": "center",
     "evaluations[].errors": "center",
@@ -135,7 +161,7 @@ def test_the_documentation_lists_exactly_the_keys_that_are_written():
     documented = {key for cell in first_cells for key in re.findall(r"`([^`]+)`", cell)}
     second = STUDY.stages[-1].model_copy(update={"name": "fourth", "task": "classification"})
     written = paths(build_result(STUDY.model_copy(update={"stages": (*STUDY.stages, second)}), HISTORY, FACTS))
-    tables_that_may_be_null = {"transfer.<setting>.worst_center", "strategy.gate"}
+    tables_that_may_be_null = {"transfer.<setting>.worst_center", "strategy.gate", "strategy.rollback"}
     assert written - tables_that_may_be_null == documented - tables_that_may_be_null
 
 
