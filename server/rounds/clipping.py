@@ -1,8 +1,8 @@
 """Updates of a round held against each other once all are in: what is far longer than the others' is cut to size.
 
-Of the tensors that a round trains, a length up to FLOOR of what its steps can do at most is never cut: honest updates
-are 0.1 to 0.3 of it. What centers return for a local term (SCAFFOLD's control variates) no step bounds: there the
-others are the only measure, and two centers are enough, since cutting both leaves training as it is without the term.
+A length up to FLOOR of what the steps of the round can do at most is never cut: honest updates are 0.1 to 0.3 of it.
+Gram roots, by which a scheme may weigh the centers, no step bounds: there the others are the only measure, and two
+centers are enough, since small roots leave the plain mean.
 """
 
 import logging
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from protocol.errors import GainError
 from protocol.local_steps import reach_of
 from protocol.messages.payload import Payload
-from protocol.messages.tensors import PERSONAL, Tensors, group_in
+from protocol.messages.tensors import PERSONAL, Tensors, group_in, is_statistic
 from server.rounds.inbox import Inbox
 from server.rounds.records import gain_findings
 from server.rounds.round_under_way import RoundUnderWay
@@ -28,7 +28,8 @@ from strategies.aggregation.clipping import shares_left
 logger = logging.getLogger(__name__)
 
 FLOOR = 0.25
-FEWEST, FEWEST_RETURNED = 3, 2
+FEWEST, FEWEST_ROOTS = 3, 2
+ROOT_CLIP = math.sqrt(2)
 
 
 def clip_updates(
@@ -56,24 +57,33 @@ def cuts_of(under_way: RoundUnderWay, records: Iterable[RoundRecord]) -> dict[st
     for group, by_center in norms.items():
         if group in PERSONAL:
             continue
-        returned = "@" in group
-        floors = {} if returned else {center: _floor(under_way, center, group) for center in by_center}
-        for center, left in shares_left(
-            by_center, fewest=FEWEST_RETURNED if returned else FEWEST, floors=floors
-        ).items():
+        floors = {center: _floor(under_way, center, group) for center in by_center}
+        for center, left in shares_left(by_center, fewest=FEWEST, floors=floors).items():
             found[center][group] = left
     return dict(found)
 
 
+def clip_roots(beside: Mapping[str, Tensors]) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """Center -> its Gram roots, none with a trace R'R of more than twice the median of the others'."""
+    bounded = {center: dict(tensors) for center, tensors in beside.items()}
+    for key in sorted({key for tensors in beside.values() for key in tensors}):
+        norms = {
+            center: float(np.linalg.norm(tensors[key].astype(np.float64)))
+            for center, tensors in beside.items()
+            if key in tensors
+        }
+        for center, left in shares_left(norms, fewest=FEWEST_ROOTS, clip=ROOT_CLIP).items():
+            bounded[center][key] = (left * bounded[center][key].astype(np.float64)).astype(np.float32)
+    return bounded
+
+
 def clipped(payload: Payload, start: Tensors, left: Mapping[str, float], groups: Mapping[str, str]) -> Payload:
-    """A payload with the updates of some groups shortened towards where they began, what is returned towards zero."""
+    """A payload with the updates of some groups shortened towards where they began; statistics stay as they are."""
     tensors: dict[str, NDArray[np.float32]] = dict(payload.tensors)
     for key, array in payload.tensors.items():
-        plain, _, ending = key.partition("@")
-        group = group_in(key, groups)
-        part = left.get(f"{group}@{ending}" if ending else group)
+        part = None if is_statistic(key) else left.get(group_in(key, groups))
         if part is not None:
-            begun = 0.0 if ending else start[plain].astype(np.float64)
+            begun = start[key].astype(np.float64)
             tensors[key] = (begun + part * (array - begun)).astype(np.float32)
     return replace(payload, tensors=tensors)
 
@@ -100,5 +110,5 @@ def _clip(
 def _floor(under_way: RoundUnderWay, center: str, group: str) -> float:
     """The length that no update of a group is cut below."""
     specs = under_way.builder.specs_of(under_way.training, center)
-    values = sum(math.prod(spec.shape) for spec in specs if spec.group == group and "@" not in spec.key)
+    values = sum(math.prod(spec.shape) for spec in specs if spec.group == group and not is_statistic(spec.key))
     return FLOOR * reach_of(under_way.training).move * math.sqrt(values)

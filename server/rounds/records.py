@@ -1,14 +1,12 @@
 """One center's answer to one round as it stands in the history, and what of it makes the arithmetic impossible."""
 
-import math
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
 
 from protocol.errors import PayloadError
 from protocol.messages.payload import Payload
-from protocol.messages.tensors import Tensors, group_in, role_of
+from protocol.messages.tensors import Tensors, role_of
 from server.grid.center_answer import CenterAnswer
 from server.study.history import RoundRecord
 from server.study.stage import Stage
@@ -44,15 +42,6 @@ def norm_medians(records: Iterable[RoundRecord], stage: Stage, phase: str) -> di
     groups = sorted({group for norms in earlier for group in norms})
     medians = {group: _median_norm([norms[group] for norms in earlier if group in norms]) for group in groups}
     return {group: median for group, median in medians.items() if median is not None}
-
-
-def returned_norms(payload: Payload, endings: tuple[str, ...], groups: Mapping[str, str]) -> dict[str, float]:
-    """L2 norm of what came back for local terms that share it, by tensor group and ending: `peft@control`."""
-    squares = defaultdict[str, list[float]](list)
-    for key in sorted(key for key in payload.tensors if endings and key.endswith(endings)):
-        square = float(np.square(payload.tensors[key].astype(np.float64)).sum())
-        squares[f"{group_in(key, groups)}@{key.partition('@')[2]}"].append(square)
-    return {name: math.sqrt(math.fsum(found)) for name, found in squares.items()}
 
 
 def gain_findings(payload: Payload, *, start: Tensors, base: Base) -> Iterator[str]:

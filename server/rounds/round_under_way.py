@@ -16,13 +16,12 @@ from protocol.messages.settings import Training
 from protocol.messages.tensors import PEFT
 from protocol.validation import Expected, update_norms, validate
 from server.rounds.instructions import InstructionBuilder
-from server.rounds.records import gain_findings, norm_medians, returned_norms
+from server.rounds.records import gain_findings, norm_medians
 from server.rounds.starts import starts_of
 from server.rounds.transitions import base_of, hash_for, without_backbone
 from server.study.checkpoint import Checkpoint
 from server.study.history import RoundRecord
 from strategies.aggregation.contract import Base
-from strategies.continual.terms import terms_with_weight
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +64,7 @@ class RoundUnderWay:
         except PayloadError as error:
             logger.warning("%s", error)
             return {}, error.code
-        norms = update_norms(reply.payload, start, builder.prepared.specs)
-        return norms | returned_norms(reply.payload, self._shared_endings(), groups), ""
+        return update_norms(reply.payload, start, builder.prepared.specs), ""
 
     def starts(self, state: Checkpoint, center: str) -> dict[str, NDArray[np.floating]]:
         """What a center was sent, and what its tensors began from that were not."""
@@ -89,8 +87,3 @@ class RoundUnderWay:
                 f"usable tensors, quorum is {needed} ({found}). Round {self.number - 1} is kept; resume when they are "
                 "back"
             )
-
-    def _shared_endings(self) -> tuple[str, ...]:
-        """Endings of what a center returns that reaches the others."""
-        shared = [term for term in terms_with_weight(self.training.terms) if term.shares]
-        return tuple(ending for term in shared for ending in term.return_endings)

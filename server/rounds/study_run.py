@@ -23,6 +23,7 @@ from server.results.result import Status
 from server.rounds import closing
 from server.rounds.backbone_shipping import BackboneShipping
 from server.rounds.banking import bank_stage, current_shared
+from server.rounds.clipping import clip_roots
 from server.rounds.dispatcher import Dispatcher, TurnedAway, no_answers, nobody
 from server.rounds.inbox import Inbox
 from server.rounds.instructions import InstructionBuilder
@@ -191,14 +192,16 @@ class StudyRun:
 
     def _observe_beside(
         self, builder: InstructionBuilder, training: Training, centers: Collection[str]
-    ) -> dict[str, Tensors] | None:
+    ) -> Mapping[str, Tensors] | None:
         """The statistics that the scheme weighs payloads by, asked for before the round; None where it needs none."""
         wanted = self.study.scheme_of(builder.stage).observes
         if not wanted or PEFT not in training.groups:
             return None
         answers = self._observations(builder, wanted, centers)
         self.state = closing.record_queries(self.state, builder.stage, answers)
-        return {name: answer.reply.payload.tensors for name, answer in answers.items() if answer.reply.payload}
+        return clip_roots(
+            {name: answer.reply.payload.tensors for name, answer in answers.items() if answer.reply.payload}
+        )
 
     def _observations(
         self, builder: InstructionBuilder, wanted: tuple[Statistic, ...], centers: Collection[str]

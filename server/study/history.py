@@ -17,7 +17,7 @@ class RoundRecord:
 
     cases: training cases behind the update; support: the same for each tensor group that was sent.
     phase: adapter roles that trained; update_norms: L2 norm of what was sent minus what was received, by
-        tensor group, and of what is returned beside it by its ending (`peft@control`); empty where unknown.
+        tensor group; empty where unknown.
     clipped: tensor group -> what was left of the update's length where it was cut (`server.rounds.clipping`).
     direction: cosine between what was sent minus what was received and the sum of the other centers' updates; None
         where there is no other or either is zero.

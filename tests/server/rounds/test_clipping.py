@@ -7,8 +7,7 @@ import pytest
 
 from protocol.local_steps import reach_of
 from protocol.messages.payload import Payload
-from server.rounds.clipping import FLOOR, clip_updates, clipped, cuts_of
-from server.study.history import RoundRecord
+from server.rounds.clipping import FLOOR, clip_roots, clip_updates, clipped, cuts_of
 from tests.support.ended_round import end_round
 from tests.support.hostile_updates import Sent, filled, times
 
@@ -21,12 +20,12 @@ PAYLOAD = Payload(
 )
 
 
-def test_a_cut_shortens_the_way_from_the_start_and_what_is_returned_towards_zero() -> None:
+def test_a_cut_shortens_the_way_from_the_start() -> None:
     start = {"m#lora_a": np.ones((1, 2), np.float32)}
-    found = clipped(PAYLOAD, start, {"peft": 0.5, "peft@control": 0.25}, {})
+    found = clipped(PAYLOAD, start, {"peft": 0.5}, {})
     assert {key: array.tolist() for key, array in found.tensors.items()} == {
         "m#lora_a": [[2, 1]],
-        "m#lora_a@control": [[2, 1]],
+        "m#lora_a@control": [[8, 4]],
     }
     assert clipped(PAYLOAD, start, {"pet": 0.1}, {}).tensors == PAYLOAD.tensors
 
@@ -66,9 +65,8 @@ def test_what_a_round_cannot_have_moved_never_gets_here(tmp_path: Path) -> None:
     assert [record.error for record in ended.records] == ["", "norm", "norm"]
 
 
-def test_a_control_variate_is_cut_beside_the_others(tmp_path: Path) -> None:
-    """Of two centers as well: 1e30 beside 1 counts 2."""
-    under_way = end_round(tmp_path, {}).under_way
-    norms = {"a": 1.0, "b": 1e30}
-    records = [RoundRecord("adapt", 1, name, update_norms={"peft@control": norm}) for name, norm in norms.items()]
-    assert cuts_of(under_way, records) == {"b": {"peft@control": pytest.approx(2e-30)}}
+def test_a_gram_root_weighs_no_more_than_twice_the_others() -> None:
+    """Lengths 1 and 1e30: a trace of 2 beside 1."""
+    found = clip_roots({"a": {"m@gram": np.eye(1, 3, dtype="f4")}, "b": {"m@gram": np.full((1, 3), 1e30, np.float32)}})
+    traces = {center: float(np.square(tensors["m@gram"]).sum()) for center, tensors in found.items()}
+    assert traces == {"a": 1, "b": pytest.approx(2)}

@@ -11,7 +11,7 @@ from protocol.local_steps import Reach
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import PEFT, PET, TensorSpec
 from protocol.validation import Expected, unusual, update_norms, validate
-from server.rounds.records import norm_medians, returned_norms
+from server.rounds.records import norm_medians
 from server.study.history import RoundRecord
 from server.study.stage import Stage
 
@@ -136,12 +136,3 @@ def test_the_one_center_with_pet_is_no_outlier_for_its_pathway() -> None:
             accept(payload, medians=medians)
             records.append(record(center, update_norms(payload, START, SPECS)))
     assert norm_medians(records, STAGE, "lora_a") == {PEFT: pytest.approx(1), PET: pytest.approx(50)}
-
-
-def test_what_came_back_for_a_local_term_has_a_length_of_its_own() -> None:
-    """3 and 4 in the adapter's control variates: 5; what is not shared has none."""
-    sent = {"qkv#lora_a@control": np.array([[3, 0, 0], [0, 4, 0]], np.float32), "qkv#lora_a@own": np.ones((2, 3), "f4")}
-    payload = replace(MOVED, tensors={**MOVED.tensors, **sent})
-    groups = {spec.key: spec.group for spec in SPECS}
-    assert returned_norms(payload, ("@control",), groups) == {"peft@control": 5}
-    assert returned_norms(payload, (), groups) == {}
