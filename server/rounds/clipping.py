@@ -101,7 +101,7 @@ def _clip(
         )
     if findings := list(gain_findings(payload, start=start, base=under_way.base)):
         logger.warning("center '%s': the cut update is refused: %s", center, "; ".join(findings))
-        inbox.remove(center, stage, record.server_round)
+        inbox.discard(center, stage, record.server_round)
         return replace(record, error=GainError.code, cases=0, support={}, update_norms={}, clipped=dict(left))
     inbox.put(payload)
     return replace(record, clipped=dict(left))

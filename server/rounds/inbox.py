@@ -95,10 +95,6 @@ class Inbox:
         path = self._folder(stage, server_round) / f"{_name(center)}{ENDING}"
         return _read(path, (center, stage, server_round))
 
-    def remove(self, center: str, stage: str, server_round: int) -> None:
-        """Remove one center's payload of a round, which is refused after all."""
-        (self._folder(stage, server_round) / f"{_name(center)}{ENDING}").unlink(missing_ok=True)
-
     def clear(self, stage: str, server_round: int) -> None:
         """Remove the payloads of a finished round.
 
