@@ -19,6 +19,7 @@ from protocol.validation import Expected, validate
 from server.grid.center_answer import CenterAnswer
 from server.rounds.instructions import InstructionBuilder
 from server.rounds.transitions import after_gate
+from server.rounds.weighing import most_cases
 from server.study.checkpoint import Checkpoint
 from server.study.file import Study
 from server.study.history import QueryRecord, StageRow
@@ -108,7 +109,7 @@ def observe(state: Checkpoint, builder: InstructionBuilder, answers: Mapping[str
     }
     if turned_away:
         return replace(state, done=done, own=own)
-    memory, own = remember(state.memory, own, answers, study.strategy)
+    memory, own = remember(state.memory, own, answers, study.strategy, most_cases(study, state))
     return replace(state, done=done, own=own, memory=memory)
 
 
@@ -146,12 +147,16 @@ def statistics_of(strategy: Strategy) -> tuple[Statistic, ...]:
 
 
 def remember(
-    memory: Tensors, own: Mapping[str, Tensors], answers: Mapping[str, CenterAnswer], strategy: Strategy
+    memory: Tensors,
+    own: Mapping[str, Tensors],
+    answers: Mapping[str, CenterAnswer],
+    strategy: Strategy,
+    most: Mapping[str, int] | None = None,
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, Tensors]]:
     """Anchors of all stages so far, faded by `strategy.decay`, and what is kept of each center.
 
     What stands out among the centers that observed it so far is scaled down to their size before it is merged in; its
-    size is kept with its center.
+    size is kept with its center. No more cases of a center count than `most` says, of those that it names.
     """
     new, kept = dict(memory), dict(own)
     for column in REMEMBERED:
@@ -160,7 +165,8 @@ def remember(
         support = {center: found.support.get(column.name, 0) for center, found in payloads.items() if found}
         found = {center: _ending(sent.tensors, ending) for center, sent in payloads.items() if sent and support[center]}
         bounded, sizes = bound_by_peers({c: tensors for c, tensors in found.items() if tensors}, own, column.standout)
-        usable: list[tuple[float, Tensors]] = [(float(support[center]), seen) for center, seen in bounded.items()]
+        counted = {center: min(cases, (most or {}).get(center, cases)) for center, cases in support.items()}
+        usable: list[tuple[float, Tensors]] = [(float(counted[center]), seen) for center, seen in bounded.items()]
         if usable:
             old = _ending(memory, ending)
             new |= column.merge(old, usable, strategy.decay, strategy.sketch_rank)

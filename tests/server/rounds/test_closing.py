@@ -112,6 +112,14 @@ def test_a_gram_that_stands_out_counts_no_more_than_twice_the_others(scale: floa
     assert own["liar"]["qkv@gram-size"].tolist() == pytest.approx([2.0])
 
 
+def test_a_memory_counts_no_more_cases_of_a_center_than_were_agreed() -> None:
+    """Of traces 1, 1 and 2 with 6 cases each, the third counts 3: (6 + 6 + 3 * 2) / 15."""
+    strategy = Strategy.model_validate({"terms": {"gram_anchor": 1.0}})
+    answers = {center: observed_gram(center, trace) for center, trace in (("a", 1.0), ("b", 1.0), ("c", 2.0))}
+    memory, _ = remember({}, {}, answers, strategy, {"c": 3})
+    assert float(np.square(memory["qkv@gram"].astype(np.float64)).sum()) == pytest.approx(18 / 15, rel=1e-5)
+
+
 def test_centers_of_earlier_stages_are_peers_too() -> None:
     """A liar alone in the third stage is held against the two that came before it."""
     strategy = Strategy.model_validate({"terms": {"gram_anchor": 1.0}, "decay": 1.0})
