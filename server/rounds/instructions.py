@@ -12,6 +12,7 @@ from protocol.messages.settings import Statistic, Training
 from protocol.messages.tensors import (
     BACKBONE,
     CENTER,
+    NEEDS,
     PEFT,
     RESIDUAL,
     Tensors,
@@ -100,12 +101,17 @@ class InstructionBuilder:
         return self._work(state.branches.get(center, state.shared), state.own, center)
 
     def specs_of(self, training: Training, center: str) -> tuple[TensorSpec, ...]:
-        """The tensors that a center may send after a round: live roles at its own rank, and statistics about them."""
-        rank = self.prepared.study.centers[center].rank
+        """The tensors that a center may send after a round: live roles at its own rank, and statistics about them.
+
+        None of a group whose modalities the study does not give the center: it has no case that reaches them.
+        """
+        known = self.prepared.study.centers[center]
         specs = [
-            at_rank(spec, rank)
+            at_rank(spec, known.rank)
             for spec in self.prepared.specs
-            if spec.group in training.groups and (spec.group != PEFT or role_of(spec.key) in training.roles)
+            if spec.group in training.groups
+            and (spec.group != PEFT or role_of(spec.key) in training.roles)
+            and NEEDS.get(spec.group, frozenset()) <= set(known.modalities)
         ]
         endings = [ending for term in terms_with_weight(training.terms) for ending in term.return_endings]
         statistics = [TensorSpec(spec.key + ending, spec.group, spec.shape) for spec in specs for ending in endings]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from protocol.messages.tensors import PET, TensorSpec
 from tests.support.entered_study import enter
 from tests.support.light_study import STUDY
 
@@ -58,6 +59,15 @@ def test_a_center_may_send_what_is_live_in_the_round_and_nothing_else(tmp_path: 
     entered = enter(tmp_path)
     training = entered.prepared.study.training_in(entered.builder.stage, 0)
     assert [spec.key for spec in entered.builder.specs_of(training, "a")] == ["qkv#lora_b"]
+
+
+def test_a_center_without_a_modality_may_send_nothing_that_needs_it(tmp_path: Path) -> None:
+    """A claim of cases with PET at a center that the study gives CT alone would be the only voice on PET tensors."""
+    entered = enter(tmp_path, STUDY.replace("[centers.a]", '[centers.a]\nmodalities = ["ct"]'))
+    specs = (*entered.prepared.specs, TensorSpec("pet.w", PET, (2,)))
+    builder = replace(entered.builder, prepared=replace(entered.prepared, specs=specs))
+    training = entered.prepared.study.training_in(entered.builder.stage, 0).model_copy(update={"groups": ("pet",)})
+    assert [[spec.key for spec in builder.specs_of(training, center)] for center in "ab"] == [[], ["pet.w"]]
 
 
 def test_a_center_of_its_own_rank_is_sent_the_adapter_at_that_rank(tmp_path: Path) -> None:
