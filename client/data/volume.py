@@ -21,7 +21,7 @@ from client.data.image_formats import raise_if_other_size, raise_if_unreadable
 from client.data.nifti_header import HEADER_BYTES, NiftiHeader
 from client.data.nifti_values import is_nifti, read_stored_voxels
 from protocol.errors import CaseError, StorageError
-from protocol.storage.atomic_files import PRIVATE_FILE
+from protocol.storage.atomic_files import PRIVATE_FILE, free_bytes
 
 Quantity = Literal["ct_hu", "pet_suv", "mask"]
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
@@ -166,7 +166,10 @@ def write_volume(volume: Volume, path: Path, *, notes: str = "", mode: int = PRI
                 sitk.WriteImage(image, str(part))
             part.replace(path)
     except (OSError, RuntimeError) as error:
-        raise StorageError(f"image {path} could not be written: {error}. Check space and permissions") from error
+        raise StorageError(
+            f"image {path} could not be written: {error}; {free_bytes(path.parent)} bytes are free. Free some space "
+            "there or correct the permissions"
+        ) from error
 
 
 def same_grid(a: OnGrid, b: OnGrid) -> bool:

@@ -16,8 +16,9 @@ import typer
 from client.cli.app import app
 from client.home.center_home import DEFAULT_PORT, CenterHome
 from deploy.supervision.telemetry import switch_off_telemetry
-from protocol.errors import ConciliumError
+from protocol.errors import ConciliumError, StorageError
 from protocol.modalities import ModalitySetting, modalities_in
+from protocol.storage.full_disk import explain_full_disk
 
 if TYPE_CHECKING:
     from client.join.preflight import Check
@@ -123,4 +124,9 @@ def main() -> None:
         app()
     except ConciliumError as error:
         typer.echo(f"error ({error.code}): {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if not (told := explain_full_disk(error)):
+            raise
+        typer.echo(f"error ({StorageError.code}): {told}", err=True)
         sys.exit(1)

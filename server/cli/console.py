@@ -8,7 +8,8 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from protocol.errors import ConciliumError
+from protocol.errors import ConciliumError, StorageError
+from protocol.storage.full_disk import explain_full_disk
 
 PIPED_WIDTH = 240
 
@@ -22,6 +23,11 @@ class MessageGroup(TyperGroup):
             return super().invoke(ctx)
         except ConciliumError as error:
             typer.echo(f"error ({error.code}): {error}", err=True)
+            raise typer.Exit(1) from error
+        except OSError as error:
+            if not (told := explain_full_disk(error)):
+                raise
+            typer.echo(f"error ({StorageError.code}): {told}", err=True)
             raise typer.Exit(1) from error
 
 
