@@ -31,7 +31,7 @@ from pydantic import TypeAdapter
 from client.data.checks import Issue
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import make_private_folder, provide_private, write_private
-from protocol.storage.parsed_text import parse_json
+from protocol.storage.sealed_json import seal, unseal_if_sealed
 
 KEY_BYTES = 32
 ID_CHARACTERS = 12
@@ -105,7 +105,7 @@ class PrivateFolder:
     def write_origins(self, origins: Mapping[str, Origin]) -> None:
         """Keep whom the ids stand for."""
         content = {case: asdict(origin) for case, origin in sorted(origins.items())}
-        write_private(self.path / "cases.json", json.dumps(content, indent=1).encode())
+        write_private(self.path / "cases.json", seal(content))
 
     def write_issues(self, issues: Sequence[Issue], file: str = "issues.json") -> None:
         """Keep all issues of a run, with their sources."""
@@ -152,6 +152,7 @@ def open_private(path: Path) -> PrivateFolder:
             f"private folder {path}: the key has {len(key)} byte(s), expected {KEY_BYTES}; restore it from a backup, "
             "or convert into a new folder"
         )
+    _check_key(path, key)
     return PrivateFolder(path, key)
 
 
@@ -166,6 +167,17 @@ def read_private(path: Path) -> PrivateFolder:
             f"no private folder of a conversion at {path}: key not found; name it with --private, or convert first"
         )
     return open_private(path)
+
+
+def _check_key(path: Path, key: bytes) -> None:
+    """Refuse a key with a changed bit: every id would be another one, and every case there twice."""
+    found = hashlib.sha256(key).hexdigest()
+    expected = provide_private(path / "key.sha256", found.encode()).decode(errors="replace").strip()
+    if found != expected:
+        raise CaseError(
+            f"private folder {path}: the key has SHA-256 {found[:12]}, when it was made {expected[:12]}; restore key "
+            "and key.sha256 from a backup, since ids would not agree with those given before"
+        )
 
 
 def _close_to_others(path: Path) -> None:
@@ -186,6 +198,6 @@ def _read(path: Path, adapter: TypeAdapter[Content], absent: Content) -> Content
     if not path.exists():
         return absent
     try:
-        return adapter.validate_python(parse_json(path.read_bytes()))
+        return adapter.validate_python(unseal_if_sealed(path.read_bytes()))
     except (OSError, ValueError) as error:
         raise CaseError(f"{path} cannot be read: {error!r}; restore it from a backup, or remove it") from error

@@ -1,6 +1,8 @@
-"""Every correction that was taken, in the private folder of the center: of what, when, by whom, and how it compares."""
+"""Every correction that was taken, in the private folder of the center: of what, when, by whom, and how it compares.
 
-import json
+corrections.json    {"corrections": [...], "seal": SHA-256}; of earlier versions the list alone
+"""
+
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +12,7 @@ from pydantic import TypeAdapter
 from client.corrections.comparison import Comparison
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_private
-from protocol.storage.parsed_text import parse_json
+from protocol.storage.sealed_json import seal, unseal_if_sealed
 
 LEDGER = "corrections.json"
 
@@ -49,10 +51,11 @@ def read_ledger(private: Path) -> tuple[Entry, ...]:
     """
     path = private / LEDGER
     try:
-        return ADAPTER.validate_python(parse_json(path.read_bytes()))
+        content = unseal_if_sealed(path.read_bytes())
+        return ADAPTER.validate_python(content if isinstance(content, list) else content["corrections"])
     except FileNotFoundError:
         return ()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CaseError(f"{path} cannot be read: {error}; restore it from a backup, or move it away") from error
 
 
@@ -62,4 +65,4 @@ def write_ledger(private: Path, entries: Sequence[Entry]) -> None:
     Raises:
         StorageError: the disk refuses.
     """
-    write_private(private / LEDGER, json.dumps([asdict(entry) for entry in entries], indent=1).encode())
+    write_private(private / LEDGER, seal({"corrections": [asdict(entry) for entry in entries]}))

@@ -9,10 +9,13 @@ from pydantic import TypeAdapter, ValidationError
 from client.data.conversion import RECORD, Conversion
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_case_file
-from protocol.storage.parsed_text import LARGEST_TEXT_BYTES, parse_json
+from protocol.storage.parsed_text import LARGEST_TEXT_BYTES
 from protocol.storage.regular_files import read_regular
+from protocol.storage.sealed_json import seal, unseal_if_sealed
 
-VERSION = 1
+VERSION = 2
+EARLIER = 1
+"""The version without a seal."""
 ADAPTER = TypeAdapter(Conversion)
 
 
@@ -24,7 +27,7 @@ def write_conversion(conversion: Conversion, folder: Path) -> None:
     """
     issues = tuple(replace(issue, source="") for issue in conversion.issues)
     content = {"version": VERSION, **asdict(replace(conversion, issues=issues))}
-    write_case_file(folder / RECORD, json.dumps(content, indent=1, allow_nan=False).encode())
+    write_case_file(folder / RECORD, seal(content))
 
 
 def read_conversion(folder: Path) -> Conversion | None:
@@ -35,7 +38,7 @@ def read_conversion(folder: Path) -> Conversion | None:
     """
     path = folder / RECORD
     try:
-        content = parse_json(read_regular(path, LARGEST_TEXT_BYTES))
+        content = unseal_if_sealed(read_regular(path, LARGEST_TEXT_BYTES))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -44,7 +47,7 @@ def read_conversion(folder: Path) -> Conversion | None:
 
 
 def _parse(content: object, path: Path) -> Conversion:
-    if not isinstance(content, dict) or content.pop("version", None) != VERSION:
+    if not isinstance(content, dict) or content.pop("version", None) not in {EARLIER, VERSION}:
         raise CaseError(f"record {path} is none of version {VERSION}; convert the case again with this program")
     try:
         return ADAPTER.validate_json(json.dumps(content), strict=True, extra="forbid")

@@ -15,13 +15,15 @@ VERSION = 4
 
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
-    """Write the manifest and its digest.
+    """Write the manifest, its digest and a seal over all of it, since no path enters the digest.
+
+    A number of a damaged header that is not finite is written as a text.
 
     Raises:
         StorageError: the file cannot be written; a manifest that was there is untouched.
     """
     content = json.dumps({"version": VERSION, "digest": manifest.digest, **asdict(manifest)}, default=str)
-    write_private(path, seal(json.loads(content)))
+    write_private(path, seal(json.loads(content, parse_constant=str)))
 
 
 def read_manifest(path: Path) -> Manifest:

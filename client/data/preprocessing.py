@@ -18,14 +18,12 @@ from typing import Any, Final
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
 
+from client.data.cache_file import DamagedCacheError, read_cached, write_cached
 from client.data.manifest import QUANTITIES, File
 from client.data.volume import Volume, read_volume, to_image
 from protocol.messages.settings import Preprocessing
 from protocol.modalities import IMAGES, MODALITIES, Modality
-from protocol.storage.atomic_files import write_private
 
 logger = logging.getLogger(__name__)
 
@@ -81,15 +79,15 @@ def prepare_once(
     entry = cache_entry(checksums, settings, cache)
     if entry.exists():
         try:
-            arrays = load_file(entry)
-        except SafetensorError:
-            logger.warning("cache entry %s is damaged; case '%s' is prepared again", entry, name)
+            arrays = read_cached(entry)
+        except (DamagedCacheError, OSError) as error:
+            logger.warning("cache entry %s cannot be used (%s); case '%s' is prepared again", entry, error, name)
         else:
             masks = {SEGMENTATION: arrays["gtv"]} if "gtv" in arrays else {}
             return PreparedCase(name, arrays.get("ct"), arrays.get("pet"), masks)
     case = prepare_case(name, paths, settings)
     found = {"ct": case.ct, "pet": case.pet, "gtv": case.targets.get(SEGMENTATION)}
-    write_private(entry, save({key: array for key, array in found.items() if array is not None}))
+    write_cached(entry, {key: np.ascontiguousarray(array) for key, array in found.items() if array is not None})
     return case
 
 

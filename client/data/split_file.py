@@ -4,23 +4,35 @@ A folder that gains or loses a patient later moves nobody from one part to anoth
 also for cases that are added to theirs, such as a scan whose contour came later; new ones train. Otherwise a resumed
 study could test on patients it was trained on.
 
-    {"cases": {case: part}, "patients": {patient: part}}       files of earlier versions: {case: part}
+    {"cases": {case: part}, "patients": {patient: part}, "seal": SHA-256}       of earlier versions: {case: part}
+
+A file that does not match its seal is never drawn anew: patients would move from one part to another.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 from client.data.manifest import Manifest
 from client.data.split import SEGMENTATION, parts
+from protocol.errors import CaseError
 from protocol.messages.instruction import Part
 from protocol.messages.settings import StudySettings
 from protocol.storage.atomic_files import write_private
+from protocol.storage.sealed_json import SEAL, seal, unseal_if_sealed
+
+PARTS = TypeAdapter(dict[str, Part])
+KEYS = {"cases", "patients"}
 
 
 def fixed_parts(manifest: Manifest, settings: StudySettings, folder: Path) -> dict[str, Part]:
-    """The part of every usable case that has the target of some task, by case name: as it was fixed, else as drawn."""
+    """The part of every usable case that has the target of some task, by case name: as it was fixed, else as drawn.
+
+    Raises:
+        CaseError: what was fixed is damaged.
+    """
     drawn = parts(manifest, seed=_seed(settings), split=settings.split, tasks=settings.tasks)
     path = _path(settings, folder)
     if not path.exists():
@@ -31,16 +43,18 @@ def fixed_parts(manifest: Manifest, settings: StudySettings, folder: Path) -> di
 
 
 def draw_parts_once(manifest: Manifest, settings: StudySettings, folder: Path) -> dict[str, Part]:
-    """What `fixed_parts` says, written at the first call.
+    """What `fixed_parts` says, written at the first call; a file without a seal gets one.
 
     Raises:
+        CaseError: what was fixed is damaged.
         StorageError: the split could not be written.
     """
     found, path = fixed_parts(manifest, settings, folder), _path(settings, folder)
     if not path.exists():
         patients = {case.patient: found[case.name] for case in manifest.cases if case.name in found}
-        content = {"cases": dict(sorted(found.items())), "patients": dict(sorted(patients.items()))}
-        write_private(path, json.dumps(content, indent=1).encode())
+        _write(path, _Fixed(found, patients))
+    elif f'"{SEAL}"'.encode() not in path.read_bytes():
+        _write(path, _read(path, manifest))
     return found
 
 
@@ -52,12 +66,28 @@ class _Fixed:
     patients: Mapping[str, Part]
 
 
+def _write(path: Path, fixed: _Fixed) -> None:
+    write_private(path, seal({name: dict(sorted(parts.items())) for name, parts in asdict(fixed).items()}))
+
+
 def _read(path: Path, manifest: Manifest) -> _Fixed:
-    """The split of a file; of an earlier version's, patients by the cases that are still there."""
-    content = json.loads(path.read_text())
-    if isinstance(content.get("patients"), dict):
-        return _Fixed(content["cases"], content["patients"])
-    return _Fixed(content, {case.patient: content[case.name] for case in manifest.cases if case.name in content})
+    """The split of a file; of an earlier version's, patients by the cases that are still there.
+
+    Raises:
+        CaseError: it is damaged.
+    """
+    try:
+        content = unseal_if_sealed(path.read_bytes())
+        if isinstance(content, dict) and set(content) == KEYS:
+            return _Fixed(PARTS.validate_python(content["cases"]), PARTS.validate_python(content["patients"]))
+        cases = PARTS.validate_python(content)
+    except (OSError, ValueError) as error:
+        found = f"{error.error_count()} value(s) that are no part" if isinstance(error, ValidationError) else error
+        raise CaseError(
+            f"split {path} is damaged ({found}). It says who trains and who tests, so it is not drawn again: restore "
+            "it from a backup. Without one, remove it and begin the study anew: patients may change their part"
+        ) from error
+    return _Fixed(cases, {case.patient: cases[case.name] for case in manifest.cases if case.name in cases})
 
 
 def _path(settings: StudySettings, folder: Path) -> Path:

@@ -5,7 +5,6 @@ Slices go through the brightest voxel of the PET, or the middle of a case withou
 
 import base64
 import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -17,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from client.report.prediction_file import read_arrays
 from client.report.task_rows import CaseRow, TaskPicture, fullest_inputs
 from protocol.errors import CaseError
 from reporting import formats
@@ -63,9 +63,8 @@ def read_case(path: Path) -> ClassifiedCase:
     Raises:
         CaseError: the file is broken or lacks an array.
     """
+    found = read_arrays(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {key: file[key] for key in file.files}
         return ClassifiedCase(
             path.stem,
             {name: found[name] for name in COLOURS if name in found},
@@ -75,7 +74,7 @@ def read_case(path: Path) -> ClassifiedCase:
             tuple(float(step) for step in found["spacing_zyx_mm"]),
             str(found["modalities"]),
         )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise CaseError(f"prediction {path} cannot be read ({error!r}); evaluate the case again") from error
 
 

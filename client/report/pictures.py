@@ -4,7 +4,6 @@ Shown as a radiologist reads: the patient's right on the left of the picture, he
 """
 
 import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import Normal, Stroke
 from numpy.typing import NDArray
 
+from client.report.prediction_file import read_arrays
 from protocol.errors import CaseError
 
 Array = NDArray[Any]
@@ -70,11 +70,7 @@ def read_prediction(path: Path) -> Prediction:
     Raises:
         CaseError: the file is missing, broken, or holds arrays of different shapes.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = {key: file[key] for key in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise CaseError(f"prediction {path} cannot be read: {error}; evaluate the case again") from error
+    found = read_arrays(path)
     missing = sorted({"predicted", "spacing_zyx_mm", "modalities"} - set(found))
     shapes = {key: found[key].shape for key in ("ct", "pet", "gtv", "predicted") if key in found}
     if missing or len(set(shapes.values())) != 1 or not {"ct", "pet"} & set(found):

@@ -8,7 +8,6 @@ interval; a head without a curve has none.
 
 import base64
 import io
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from client.report.prediction_file import read_arrays
 from client.report.task_rows import CaseRow, TaskPicture, fullest_inputs
 from protocol.errors import CaseError
 from reporting import formats
@@ -146,10 +146,10 @@ _OF_ALL: Sequence[str] = ("endpoints", "edges_days", "horizon_days", "modalities
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
+    found = read_arrays(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in (*_OF_CASES, *_OF_ALL)}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        return {name: found[name] for name in (*_OF_CASES, *_OF_ALL)}
+    except KeyError as error:
         raise CaseError(f"prediction {path} cannot be read ({error!r}); evaluate the case again") from error
 
 

@@ -1,11 +1,11 @@
 """What a center remembers of its test cases, as its own page reads it (`client.scores.score_log` writes it)."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from client.scores.score_rows import read_rows as read_recorded
 from protocol.errors import CaseError
 from protocol.messages.scores import Score
 from protocol.modalities import parts_of
@@ -60,10 +60,8 @@ def read_rows(path: Path) -> dict[TaskName, list[CaseRow]]:
     Raises:
         CaseError: the file is not the list the trainer writes.
     """
-    if not path.exists():
-        return {}
     try:
-        rows = [row for row in json.loads(path.read_text(encoding="utf-8")) if row["part"] == "test"]
+        rows = [row for row in read_recorded(path) if row["part"] == "test"]
         tasks = dict.fromkeys(row.get("task", SEGMENTATION) for row in rows)
         return {task: [_case_row(row) for row in rows if row.get("task", SEGMENTATION) == task] for task in tasks}
     except (ValueError, TypeError, KeyError) as error:
@@ -76,12 +74,10 @@ def read_cohorts(path: Path) -> tuple[CohortRow, ...]:
     Raises:
         CaseError: the file is not the list the trainer writes.
     """
-    if not path.exists():
-        return ()
     try:
         return tuple(
             CohortRow(row["stage"], row["modalities"], Score(row["cases"], row["values"], row["undefined"]))
-            for row in json.loads(path.read_text(encoding="utf-8"))
+            for row in read_recorded(path)
         )
     except (ValueError, TypeError, KeyError) as error:
         raise CaseError(f"figures {path} cannot be read ({error!r}); evaluate again to replace them") from error

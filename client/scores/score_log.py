@@ -2,12 +2,13 @@
 
     scores.json                     a row for each stage, task, case and modality setting: the task's values by name
     cohorts.json                    a row for each stage and modality setting: the figures of all tasks over its cases
+                                    both {"rows": [...], "seal": SHA-256}; of earlier versions the list alone
     predictions/<task>/<case>.npz   what the task's own pages need of a prediction
 
 Written under the center's home, for its owner alone, and read by its report; nothing of it travels.
 """
 
-import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from io import BytesIO
@@ -17,11 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from client.scores.score_rows import read_rows
 from client.tasks.contract import CaseScore
+from protocol.errors import CaseError
 from protocol.messages.scores import Score
 from protocol.modalities import ModalitySetting
 from protocol.storage.atomic_files import write_private
+from protocol.storage.sealed_json import seal
 from protocol.tasks import TaskName
+
+logger = logging.getLogger(__name__)
 
 SCORES, COHORTS = "scores.json", "cohorts.json"
 
@@ -52,6 +58,16 @@ def record_prediction(home: Path, task: TaskName, case: str, arrays: Mapping[str
 
 
 def _replace_stage(path: Path, stage: str, new: Sequence[Mapping[str, Any]]) -> None:
-    rows = json.loads(path.read_text()) if path.exists() else []
-    kept = [row for row in rows if row["stage"] != stage]
-    write_private(path, json.dumps([*kept, *new], indent=1).encode())
+    kept = [row for row in _rows_before(path) if row["stage"] != stage]
+    write_private(path, seal({"rows": [*kept, *new]}))
+
+
+def _rows_before(path: Path) -> list[dict[str, Any]]:
+    """What was kept; a damaged file is set aside, since a study does not stop for a center's own page."""
+    try:
+        return read_rows(path)
+    except CaseError as error:
+        aside = path.with_name(f"{path.name}.damaged")
+        logger.warning("%s; it is set aside as %s, and rows of earlier stages are missing from now on", error, aside)
+        path.replace(aside)
+        return []

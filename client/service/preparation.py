@@ -15,6 +15,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
+from client.data.cache_file import is_cached
 from client.data.manifest import Case
 from client.data.preprocessing import cache_entry, prepare_once
 from client.data.workers import Crew
@@ -45,7 +46,7 @@ def prepare_missing(jobs: Sequence[Job], check: Callable[[], None]) -> None:
         jobs: cases with images.
         check: called after each case; what it raises ends the workers.
     """
-    missing = [job for job in jobs if not cache_entry(job.case.checksums, job.settings, job.cache).exists()]
+    missing = [job for job in jobs if not is_cached(cache_entry(job.case.checksums, job.settings, job.cache))]
     workers = count_workers(missing)
     if workers < 2 or sum(map(_voxels, missing)) < FEWEST_VOXELS:
         return

@@ -19,6 +19,7 @@ from deploy.simulation.environment import usable_cores
 from protocol.errors import StudyError
 from protocol.messages.tensors import content_hash
 from protocol.storage.atomic_files import write_bytes, write_text
+from server.results.result import read_result
 from server.study.directory import StudyDirectory
 from strategies.bank.bank import SHARED, AdapterBank
 from strategies.bank.peft_format import read_tensors
@@ -166,7 +167,8 @@ def _complete(folder: Path, text: str) -> bool:
     if not directory.result.exists() or not directory.study_file.exists():
         return False
     same = directory.study_file.read_text() == text
-    return same and json.loads(directory.result.read_text())["status"] == "complete"
+    found = read_result(directory.result)
+    return same and found is not None and found["status"] == "complete"
 
 
 def _refuse_other_studies(texts: dict[Path, str]) -> None:

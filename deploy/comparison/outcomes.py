@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from client.scores.score_rows import read_rows as read_recorded
 from deploy.comparison.planner import Run
 from deploy.comparison.worker import ERROR, RECORD
-from protocol.errors import StudyError
+from protocol.errors import CaseError, StudyError
 from protocol.tasks import TASKS
 from server.results.matrices import evaluation_matrix
-from server.results.result import schema_issue
+from server.results.result import read_result, schema_issue
 from server.study.directory import StudyDirectory
 from strategies.evaluation.cohort_metrics import COHORT_METRICS, Cohort
 from strategies.evaluation.matrix import EvaluationMatrix, Floats
@@ -53,7 +54,14 @@ def read_outcome(run: Run, folder: Path) -> Outcome | Missing:
     directory = StudyDirectory(folder)
     if not directory.study_file.exists():
         return Missing(run, _last_error(folder) or "not run yet")
-    result = _json(directory.result)
+    try:
+        return _read_complete(run, folder, directory)
+    except (StudyError, CaseError) as error:
+        return Missing(run, str(error))
+
+
+def _read_complete(run: Run, folder: Path, directory: StudyDirectory) -> Outcome | Missing:
+    result = read_result(directory.result)
     if not result or result["status"] != "complete":
         return Missing(run, _last_error(folder) or "not complete")
     if issue := schema_issue(result):
@@ -61,15 +69,12 @@ def read_outcome(run: Run, folder: Path) -> Outcome | Missing:
     backbone = directory.study_file.read_text().partition("\n")[0].rpartition(" ")[2]
     if directory.study_file.read_text() != run.text(backbone):
         return Missing(run, "was run with another study file")
-    try:
-        return _outcome(run, folder, result)
-    except StudyError as error:
-        return Missing(run, str(error))
+    return _outcome(run, folder, result)
 
 
 def _outcome(run: Run, folder: Path, result: Mapping[str, Any]) -> Outcome:
     rows = {
-        center: _json(folder / "centers" / center / "scores.json") or []
+        center: read_recorded(folder / "centers" / center / "scores.json")
         for center, entry in result["centers"].items()
         if entry["evaluated"]
     }

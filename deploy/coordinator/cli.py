@@ -33,13 +33,14 @@ def simulate_command(
         raise typer.BadParameter("give either --data DIR or --synthetic")
     from deploy.simulation.local import simulate
     from deploy.simulation.summary import print_summary
+    from server.results.result import read_result
 
     console = Console()
     folder = data or provide_synthetic_cohort(out / "synthetic-cohort", console)
     directory = simulate(
         study, folder, out, engine=engine, device=device, resume=resume, console=console, backbone=backbone
     )
-    print_summary(directory, json.loads(directory.result.read_text()), console)
+    print_summary(directory, read_result(directory.result) or {}, console)
 
 
 @app.command("benchmark")

@@ -1,4 +1,7 @@
-"""JSON objects that carry a SHA-256 of their own content, so that a damaged byte is noticed when they are read."""
+"""JSON objects that carry a SHA-256 of their own content, so that a damaged byte is noticed when they are read.
+
+A seal shows damage. It keeps nobody from writing another one who may write the file.
+"""
 
 import hashlib
 import json
@@ -9,29 +12,56 @@ from typing import Any
 from protocol.errors import BankError
 from protocol.storage.parsed_text import parse_json
 
+SEAL = "seal"
+
 
 def seal(content: Mapping[str, Any]) -> bytes:
     """`content` as an indented JSON object with one more key, `seal`; equal content gives equal bytes."""
-    return (json.dumps({**content, "seal": _digest(content)}, indent=1, allow_nan=False) + "\n").encode()
+    return (json.dumps({**content, SEAL: _digest(content)}, indent=1, allow_nan=False) + "\n").encode()
+
+
+def unseal(data: bytes) -> dict[str, Any]:
+    """The content that `seal` wrote, without its seal.
+
+    Raises:
+        ValueError: the bytes are no JSON object with a seal, or do not match it.
+    """
+    content = parse_json(data)
+    if not isinstance(content, dict) or SEAL not in content:
+        raise ValueError(f"expected a JSON object with '{SEAL}'")
+    return _without_seal(content)
+
+
+def unseal_if_sealed(data: bytes) -> Any:
+    """`unseal`, but what has no seal is taken as it is: an earlier version wrote it.
+
+    Raises:
+        ValueError: the bytes are no JSON, or do not match their seal.
+    """
+    content = parse_json(data)
+    return _without_seal(content) if isinstance(content, dict) and SEAL in content else content
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """The content of a file that `seal` made, without its seal.
+    """The content of a file of an adapter bank that `seal` made, without its seal.
 
     Raises:
         BankError: the file is missing, is not JSON, or does not match its seal.
     """
     try:
-        content = parse_json(path.read_bytes())
-        expected = content.pop("seal")
-        found = _digest(content)
+        return unseal(path.read_bytes())
     except FileNotFoundError as error:
         raise BankError(f"{path} is missing; restore it from a copy of the bank") from error
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise BankError(f"{path} is damaged and cannot be read ({error}); restore it from a copy") from error
-    if found != expected:
-        raise BankError(f"{path} was changed: content {found}, seal {expected}; restore it from a copy")
-    return dict(content)
+    except (OSError, ValueError, TypeError) as error:
+        raise BankError(f"{path} is damaged ({error}); restore it from a copy of the bank") from error
+
+
+def _without_seal(sealed: Mapping[str, Any]) -> dict[str, Any]:
+    content = {key: value for key, value in sealed.items() if key != SEAL}
+    found = _digest(content)
+    if found != sealed[SEAL]:
+        raise ValueError(f"it was changed: content {found}, seal {sealed[SEAL]}")
+    return content
 
 
 def _digest(content: Any) -> str:

@@ -1,6 +1,5 @@
 """`result.json`: a finished or interrupted study for machines to read; docs/result.md describes every key."""
 
-import json
 import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,8 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from protocol.errors import StudyError
 from protocol.messages.tensors import GROUPS, TensorSpec
-from protocol.storage.atomic_files import write_text
+from protocol.storage.atomic_files import write_bytes
+from protocol.storage.sealed_json import seal, unseal_if_sealed
 from server.results.matrices import count_undefined, matrices_of, transfer_of
 from server.study.file import Study
 from server.study.history import GateRecord, History, QueryRecord, RoundRecord, StageRow
@@ -104,7 +105,24 @@ def write_result(path: Path, result: Mapping[str, Any]) -> None:
     Raises:
         StorageError: the disk is full or refuses; the previous file is untouched.
     """
-    write_text(path, json.dumps(result, indent=1, allow_nan=False) + "\n")
+    write_bytes(path, seal(result))
+
+
+def read_result(path: Path) -> dict[str, Any] | None:
+    """What `write_result` wrote, without its seal; None where there is none.
+
+    Raises:
+        StudyError: the file is damaged.
+    """
+    try:
+        result = unseal_if_sealed(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise StudyError(
+            f"result {path} is damaged ({error}); resume the study: where it is complete, its results are written again"
+        ) from error
+    return dict(result)
 
 
 def read_versions() -> dict[str, str]:

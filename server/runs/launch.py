@@ -5,7 +5,6 @@ are one thing: a run of the bundle that names the study's directory. `launch.jso
 watchdog keeps to it.
 """
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -13,13 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from protocol.errors import LaunchError
+from protocol.errors import LaunchError, StudyError
 from protocol.storage.locks import is_held
 from server.centers.bundle import bundle_sha256
 from server.centers.enrolment import Enrolment
 from server.centers.federation_init import refuse_expired
 from server.centers.registry import Member
 from server.centers.study_plan import digest_of
+from server.results.result import read_result
 from server.runs.state_files import Launch, hold_launch, read_launch, write_state
 from server.study.checkpoint import load
 from server.study.directory import StudyDirectory, read_prepared
@@ -91,9 +91,10 @@ def next_stage(directory: StudyDirectory, study: Study) -> Stage:
 def is_complete(directory: StudyDirectory) -> bool:
     """Whether the study has been finished."""
     try:
-        return bool(json.loads(directory.result.read_text(encoding="utf-8"))["status"] == "complete")
-    except (OSError, ValueError, KeyError):
+        found = read_result(directory.result)
+    except StudyError:
         return False
+    return found is not None and found.get("status") == "complete"
 
 
 def launch(directory: StudyDirectory, control: Link, bundle: bytes, now: datetime) -> str:

@@ -4,6 +4,7 @@ study.toml            as the consortium agreed
 tensors.json          specs: key, group and shape of every tensor
 initial.safetensors   the initial state, made once from the study's seed: backbone, pathways, A and B of adapters
 adapter_config.json   peft's configuration of the adapter
+checksums.json        SHA-256 of the four, checked at each start
 checkpoint.safetensors, bank/, mlflow.db, mlartifacts/, result.json, report.html, evaluation_matrix.json
 
 Of a study that runs over a network:
@@ -26,13 +27,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from protocol.errors import StudyError
 from protocol.messages.tensors import Tensors, TensorSpec, read_specs, write_specs
 from protocol.storage.atomic_files import make_private_folder, write_bytes, write_text
 from protocol.storage.paths import Below
+from server.study.checksums import check_files, write_checksums
 from server.study.file import Study, read_study
+
+STUDY, SPECS, INITIAL, ADAPTER_CONFIG = "study.toml", "tensors.json", "initial.safetensors", "adapter_config.json"
+BACKBONE = "backbone.json"
+PREPARED = (SPECS, INITIAL, ADAPTER_CONFIG)
+"""What is made of the study file, and decides every result."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class StudyDirectory:
 
     root: Path
 
-    study_file = Below("study.toml")
+    study_file = Below(STUDY)
     bank = Below("bank")
     checkpoint = Below("checkpoint.safetensors")
     result = Below("result.json")
@@ -96,9 +104,11 @@ def write_prepared(
 ) -> None:
     """Write a study's directory; the study file last, so that an unfinished directory is not taken for a study."""
     make_private_folder(root)
-    write_specs(root / "tensors.json", specs)
-    write_bytes(root / "initial.safetensors", save(dict(initial)))
-    write_text(root / "adapter_config.json", json.dumps(adapter_config, indent=1))
+    write_specs(root / SPECS, specs)
+    write_bytes(root / INITIAL, save(dict(initial)))
+    write_text(root / ADAPTER_CONFIG, json.dumps(adapter_config, indent=1))
+    there = {name: (root / name).read_bytes() for name in (*PREPARED, BACKBONE) if (root / name).exists()}
+    write_checksums(root, {**there, STUDY: study_text.encode()})
     write_text(StudyDirectory(root).study_file, study_text)
 
 
@@ -106,13 +116,14 @@ def read_prepared(root: Path) -> Prepared:
     """Read what `write_prepared` wrote.
 
     Raises:
-        StudyError: the directory holds no prepared study.
+        StudyError: the directory holds no prepared study, or one that was changed since.
     """
     study = read_study(StudyDirectory(root).study_file)
     try:
-        specs = read_specs(root / "tensors.json")
-        initial = load_file(root / "initial.safetensors")
-        adapter_config = json.loads((root / "adapter_config.json").read_text())
-    except (OSError, ValueError) as error:
+        check_files(root, (STUDY, *PREPARED))
+        specs = read_specs(root / SPECS)
+        initial = load_file(root / INITIAL)
+        adapter_config = json.loads((root / ADAPTER_CONFIG).read_text())
+    except (OSError, ValueError, SafetensorError) as error:
         raise StudyError(f"study directory {root} is not complete ({error}); prepare the study again") from error
     return Prepared(study, specs, initial, adapter_config)

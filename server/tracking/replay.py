@@ -1,10 +1,10 @@
 """Send a study that is finished or stopped to MLflow: what an outage kept away, or all of it to another server."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 from protocol.errors import StudyError
+from server.results.result import read_result
 from server.study import checkpoint as checkpoints
 from server.study.directory import StudyDirectory, read_prepared
 from server.study.lock import hold_study
@@ -39,5 +39,6 @@ def replay(root: Path, tracking_uri: str | None) -> Tracker:
 
 def _ending(result: Path) -> RunStatus:
     """How the study ended; a process that was killed leaves no result, or that of an earlier start."""
-    status = json.loads(result.read_text())["status"] if result.exists() else "interrupted"
+    found = read_result(result)
+    status = "interrupted" if found is None else found["status"]
     return ENDINGS.get(status, "KILLED")

@@ -64,6 +64,7 @@ def test_what_is_private_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert _mode(private.path) == 0o700
     assert {path.name: _mode(path) for path in private.path.iterdir()} == {
         "key": 0o600,
+        "key.sha256": 0o600,
         "cases.json": 0o600,
         "issues.json": 0o600,
     }
@@ -138,3 +139,13 @@ def test_a_folder_without_a_conversion_is_not_made_one(tmp_path: Path) -> None:
         read_private(tmp_path / "none")
     assert not (tmp_path / "none").exists()
     assert open_private(tmp_path / "private") == read_private(tmp_path / "private")
+
+
+def test_a_key_with_a_changed_bit_is_refused(tmp_path: Path) -> None:
+    """Each case would be there twice, under two ids."""
+    key = open_private(tmp_path / "private").path / "key"
+    content = bytearray(key.read_bytes())
+    content[5] ^= 1
+    key.write_bytes(content)
+    with pytest.raises(CaseError, match=r"restore key and key\.sha256 from a backup"):
+        open_private(tmp_path / "private")

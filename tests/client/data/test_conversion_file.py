@@ -1,5 +1,6 @@
 """The record of a conversion: read back equal, without sources, and refused where it was damaged."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def test_a_case_without_a_record_has_none(tmp_path: Path):
     ("old", "new", "told"),
     [
         ("{", "[", "cannot be read"),
-        ('"version": 1', '"version": 2', "none of version 1"),
+        ('"version": 2', '"version": 3', "none of version 2"),
         ('"bw"', '"ml"', "pet_values.kind"),
         ("1.5", '"1.5"', "registration.shift_mm"),
         ('"program"', '"patient_name": "DOE", "program"', "patient_name"),
@@ -46,12 +47,23 @@ def test_a_case_without_a_record_has_none(tmp_path: Path):
 def test_a_damaged_record_is_refused_by_what_is_wrong(tmp_path: Path, old: str, new: str, told: str):
     write_conversion(FOUND, tmp_path)
     path = tmp_path / RECORD
-    path.write_text(path.read_text().replace(old, new, 1))
+    sealed = path.read_text()
+    path.write_text(sealed.replace(old, new, 1))
+    with pytest.raises(CaseError, match="cannot be read"):
+        read_conversion(tmp_path)
+    path.write_text(re.sub(r',\n "seal": "\w+"', "", sealed).replace(old, new, 1))
     with pytest.raises(CaseError, match=told):
         read_conversion(tmp_path)
 
 
+def test_a_record_of_the_version_before_has_no_seal_and_is_read(tmp_path: Path):
+    write_conversion(FOUND, tmp_path)
+    path = tmp_path / RECORD
+    path.write_text(re.sub(r',\n "seal": "\w+"', "", path.read_text()).replace('"version": 2', '"version": 1'))
+    assert read_conversion(tmp_path) == replace(FOUND, issues=(replace(TOLD, source=""),))
+
+
 def test_a_record_that_is_no_object_is_refused(tmp_path: Path):
     (tmp_path / RECORD).write_text("[1]")
-    with pytest.raises(CaseError, match="none of version 1"):
+    with pytest.raises(CaseError, match="none of version 2"):
         read_conversion(tmp_path)

@@ -4,9 +4,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from client.data.manifest import Case, File, Manifest
 from client.data.split_file import draw_parts_once, fixed_parts
+from protocol.errors import CaseError
 from protocol.messages.settings import Model, Split, StudySettings
+from protocol.storage.sealed_json import unseal
 from tests.support.clinical_table import SCHEMA
 
 SETTINGS = StudySettings(study="s", seed=3, model=Model(name="m"), split=Split(validation=0.25, test=0.25))
@@ -23,7 +27,7 @@ def test_a_split_is_written_once_and_read_back(tmp_path: Path) -> None:
     assert sorted(first.values()) == ["test", "train", "train", "validation"]
     path = tmp_path / "home" / "split-3-0.25-0.25.json"
     written = {"cases": first, "patients": first}
-    assert (json.loads(path.read_text()), path.stat().st_mode & 0o777) == (written, 0o600)
+    assert (unseal(path.read_bytes()), path.stat().st_mode & 0o777) == (written, 0o600)
     assert draw_parts_once(manifest("p", "q", "r", "s"), SETTINGS, tmp_path / "home") == first
 
 
@@ -31,6 +35,33 @@ def test_what_the_file_says_goes_before_what_would_be_drawn_and_newcomers_train(
     (tmp_path / "split-3-0.25-0.25.json").write_text(json.dumps({"p": "test", "gone": "validation"}))
     found = draw_parts_once(manifest("p", "q", "r"), SETTINGS, tmp_path)
     assert found == {"p": "test", "q": "train", "r": "train"}
+
+
+def test_a_patient_whose_part_was_changed_is_noticed_and_nobody_is_drawn_anew(tmp_path: Path) -> None:
+    """One word: a test patient would train."""
+    draw_parts_once(manifest("p", "q", "r", "s"), SETTINGS, tmp_path)
+    (path,) = tmp_path.iterdir()
+    changed = path.read_text().replace('"test"', '"train"', 1)
+    path.write_text(changed)
+    for ask in (fixed_parts, draw_parts_once):
+        with pytest.raises(CaseError, match="not drawn again: restore it from a backup"):
+            ask(manifest("p", "q", "r", "s"), SETTINGS, tmp_path)
+    assert path.read_text() == changed
+
+
+@pytest.mark.parametrize("content", ['{"p": "Test"}', '{"cases": {"p": "test"}, "patients": {}, "sael": "0"}', "[]"])
+def test_what_no_version_wrote_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "split-3-0.25-0.25.json").write_text(content)
+    with pytest.raises(CaseError, match="is damaged"):
+        fixed_parts(manifest("p"), SETTINGS, tmp_path)
+
+
+def test_a_split_of_an_earlier_version_gets_a_seal_and_the_same_parts(tmp_path: Path) -> None:
+    path = tmp_path / "split-3-0.25-0.25.json"
+    path.write_text(json.dumps({"p": "test", "gone": "validation"}))
+    draw_parts_once(manifest("p", "q"), SETTINGS, tmp_path)
+    assert unseal(path.read_bytes()) == {"cases": {"gone": "validation", "p": "test"}, "patients": {"p": "test"}}
+    assert fixed_parts(manifest("p", "q"), SETTINGS, tmp_path) == {"p": "test", "q": "train"}
 
 
 def test_a_split_that_is_looked_at_is_not_fixed(tmp_path: Path) -> None:

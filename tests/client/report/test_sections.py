@@ -45,5 +45,5 @@ def test_each_section_has_a_template_of_its_own(tmp_path: Path) -> None:
 
 def test_broken_figures_name_the_file(tmp_path: Path) -> None:
     (tmp_path / "cohorts.json").write_text("{")
-    with pytest.raises(CaseError, match=r"figures .*cohorts\.json cannot be read"):
+    with pytest.raises(CaseError, match=r"scores .*cohorts\.json cannot be read"):
         page_sections(tmp_path, MANIFEST, ROWS, ["adapt"])

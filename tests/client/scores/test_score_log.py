@@ -1,11 +1,11 @@
 """What a center remembers of its test cases, in the units of its images."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from client.scores.score_log import record_cohorts, record_prediction, record_scores
+from client.scores.score_rows import read_rows
 from client.tasks.contract import CaseScore
 from protocol.messages.scores import Score
 from tests.support.segmentation_task import row
@@ -15,7 +15,7 @@ def test_a_stage_that_is_scored_again_replaces_its_own_rows_alone(tmp_path: Path
     record_scores(tmp_path, "first", {"segmentation": [row("p", dice=0.1)]})
     record_scores(tmp_path, "second", {"segmentation": [row("p", dice=0.2, hd95_mm=7.0)]})
     record_scores(tmp_path, "first", {"segmentation": [row("q", dice=0.3)]})
-    rows = json.loads((tmp_path / "scores.json").read_text())
+    rows = read_rows(tmp_path / "scores.json")
     assert [(found["stage"], found["case"], found["dice"], found["hd95_mm"]) for found in rows] == [
         ("second", "p", 0.2, 7.0),
         ("first", "q", 0.3, None),
@@ -27,7 +27,7 @@ def test_rows_of_every_task_stand_beside_each_other(tmp_path: Path) -> None:
     """A stage has one list, whose rows hold what their task says of the case."""
     risk = CaseScore("p", "ct", {"risk/death": 0.25})
     record_scores(tmp_path, "first", {"segmentation": [row("p", dice=0.1)], "survival": [risk]})
-    of_masks, of_times = json.loads((tmp_path / "scores.json").read_text())
+    of_masks, of_times = read_rows(tmp_path / "scores.json")
     assert (of_masks["task"], of_masks["dice"], "risk/death" in of_masks) == ("segmentation", 0.1, False)
     assert (of_times["task"], of_times["risk/death"], "dice" in of_times) == ("survival", 0.25, False)
 
@@ -37,7 +37,7 @@ def test_the_figures_of_a_stage_replace_those_that_it_had(tmp_path: Path) -> Non
         record_cohorts(
             tmp_path, "first", {"ct": Score(6, {"concordance": concordance}, *({"concordance": n} for n in (1, 2)))}
         )
-    assert json.loads((tmp_path / "cohorts.json").read_text()) == [
+    assert read_rows(tmp_path / "cohorts.json") == [
         {
             "stage": "first",
             "modalities": "ct",

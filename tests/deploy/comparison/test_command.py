@@ -17,12 +17,14 @@ from click.testing import Result
 from rich.console import Console
 from typer.testing import CliRunner
 
+from client.scores.score_rows import read_rows
 from deploy.comparison.command import benchmark
 from deploy.comparison.outcomes import Missing, Outcome, read_outcome
 from deploy.comparison.planner import read_plan
 from protocol.errors import StudyError
+from protocol.storage.sealed_json import seal
 from server.cli.app import app
-from server.results.result import SCHEMA
+from server.results.result import SCHEMA, read_result, write_result
 from server.study import checkpoint as checkpoints
 from tests.support.small_benchmark import BENCHMARK, write_benchmark, write_cohort
 
@@ -185,9 +187,9 @@ def test_scores_that_contradict_the_result_are_not_used(finished: Path, home: Pa
     shutil.copytree(finished / "runs" / one.name, folder, symlinks=True)
     assert isinstance(read_outcome(one, folder), Outcome)
     scores = folder / "centers" / "center-a" / "scores.json"
-    rows = json.loads(scores.read_text())
+    rows = read_rows(scores)
     rows[-1]["dice"] = 0.9876
-    scores.write_text(json.dumps(rows))
+    scores.write_bytes(seal({"rows": rows}))
     found = read_outcome(one, folder)
     assert isinstance(found, Missing)
     assert "center 'center-a' keeps scores that give" in found.reason
@@ -197,8 +199,9 @@ def test_a_result_of_another_schema_is_refused_with_what_to_do(finished: Path, h
     one = read_plan(home / "benchmark.toml").runs[0]
     folder = tmp_path / "run"
     shutil.copytree(finished / "runs" / one.name, folder, symlinks=True)
-    result = json.loads((folder / "result.json").read_text())
-    (folder / "result.json").write_text(json.dumps({**result, "schema": 1}))
+    result = read_result(folder / "result.json")
+    assert result is not None
+    write_result(folder / "result.json", {**result, "schema": 1})
     found = read_outcome(one, folder)
     assert isinstance(found, Missing)
     assert found.reason == (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from protocol.messages.tensors import GROUPS, TensorSpec
 from protocol.tasks import TASKS, metric_names
-from server.results.result import Facts, build_result, read_versions, schema_issue, write_result
+from server.results.result import Facts, build_result, read_result, read_versions, schema_issue, write_result
 from server.study.history import (
     AggregationRecord,
     GateRecord,
@@ -108,7 +108,7 @@ def test_what_is_not_a_number_is_null(tmp_path):
     assert result["rounds"][0]["validation"]["ct"]["values"]["dice"] is None
     assert result["centers"]["b"]["cases"] == {"train": None, "validation": None, "test": None}
     write_result(tmp_path / "result.json", result)
-    assert json.loads((tmp_path / "result.json").read_text()) == result
+    assert read_result(tmp_path / "result.json") == result
 
 
 NAMED = {

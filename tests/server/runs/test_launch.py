@@ -12,6 +12,7 @@ from server.centers.registry import read_registry, write_registry
 from server.centers.study_plan import digest_of
 from server.runs.launch import check_ready, launch, stop, wait_until_taken
 from server.study.checkpoint import Checkpoint, save
+from server.study.checksums import CHECKSUMS
 from server.study.directory import StudyDirectory
 from server.study.file import Study, read_study
 from server.study.lock import hold_study
@@ -103,6 +104,7 @@ def test_resumed_study_goes_on_in_the_stage_of_its_checkpoint(
     directory: StudyDirectory, stage_index: int, stage: str
 ) -> None:
     directory.study_file.write_text(directory.study_file.read_text() + SECOND_STAGE)
+    (directory.root / CHECKSUMS).unlink()
     enroll(directory, CENTERS)
     report(directory, "interrupted", stage="adapt", server_round=1)
     save(directory.checkpoint, Checkpoint(stage_index, 2, "", {}))
