@@ -12,7 +12,10 @@ from safetensors.numpy import save_file
 
 from client.data.cache_file import DamagedCacheError, checksum, is_cached, read_cached, write_cached
 
-ARRAYS: dict[str, NDArray[Any]] = {"ct": np.arange(8, dtype=np.float32).reshape(2, 2, 2), "gtv": np.ones((2, 2, 2), np.uint8)}
+ARRAYS: dict[str, NDArray[Any]] = {
+    "ct": np.arange(8, dtype=np.float32).reshape(2, 2, 2),
+    "gtv": np.ones((2, 2, 2), np.uint8),
+}
 
 
 @pytest.fixture(scope="module")
