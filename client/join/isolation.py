@@ -7,10 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from client.home.center_home import CenterHome, CenterSettings
+from client.home.center_home import CenterHome, CenterSettings, HomeError
 
 TRIAL_S = 10
 NETWORKS: tuple[tuple[str, ...], ...] = (
@@ -61,6 +61,25 @@ def hides_too_much(home: CenterHome, folders: Sequence[Path]) -> Path | None:
     """The first folder with something in it that the network side needs: its half of the home, or this program."""
     needed = [path.resolve() for path in (home.node, home.run, Path(sys.executable), Path(__file__))]
     return next((folder for folder in folders if any(path.is_relative_to(folder.resolve()) for path in needed)), None)
+
+
+def refuse_sight(folders: Iterable[Path]) -> None:
+    """Refuse to go on as the side with the network where it can see what is in a folder of data.
+
+    Raises:
+        HomeError: names the folder.
+    """
+    for folder in folders:
+        try:
+            seen = next(folder.iterdir(), None)
+        except OSError:
+            continue
+        if seen is not None:
+            raise HomeError(
+                f"this side has the network, and it can look into {folder}, where the data is; nothing was started. "
+                f"Hide the folder from it (systemd: InaccessiblePaths={folder}; a container: do not mount it), or "
+                "start without --unseen if no data of patients is there"
+            )
 
 
 def _outermost(folders: Sequence[Path]) -> list[Path]:

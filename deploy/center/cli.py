@@ -79,15 +79,20 @@ def join(
 def node(
     home: Home,
     port: Annotated[int, typer.Option(min=1, max=65534, help="Local port; the next one is used too.")] = DEFAULT_PORT,
+    unseen: Annotated[
+        list[Path] | None, typer.Option(help="A folder of data: where this side can look into it, it does not start.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run the network side alone, beside a trainer that runs elsewhere: it needs HOME/node and HOME/run, no data."""
+    from client.join.isolation import refuse_sight
     from client.join.joining import hold_home
     from client.join.preflight import NODE_CHECKS
     from client.node.node_files import provide_node_files
     from deploy.center.start import examine_node, keep_node_alive
 
     log_to_stderr()
+    refuse_sight(unseen or ())
     center = CenterHome(home.absolute())
     with hold_home(center, made=center.node.is_dir()) as in_use:
         code = show(examine_node(center, port, in_use), NODE_CHECKS, as_json=as_json)

@@ -241,7 +241,25 @@ def test_the_trainer_s_unit_has_no_network_and_the_node_s_no_trainer():
     node = (DEPLOY / "systemd/concilium-node.service").read_text()
     assert "\nPrivateNetwork=yes\n" in trainer
     assert "\nRestrictAddressFamilies=AF_UNIX\n" in trainer
-    assert "\nInaccessiblePaths=-/var/lib/concilium-center/trainer\n" in node
+    assert "/trainer" not in node.partition("BindPaths=")[2].partition("\n")[0]
+
+
+def test_the_node_s_unit_sees_no_data_unless_somebody_opens_it() -> None:
+    """Its own half of the home and the socket; where the data is it is told only to look whether it sees it."""
+    lines = (DEPLOY / "systemd/concilium-node.service").read_text().splitlines()
+    hidden = next(line for line in lines if line.startswith("TemporaryFileSystem="))
+    assert {"/srv:ro", "/mnt:ro", "/media:ro", "/var/lib/concilium-center:ro"} <= set(hidden.partition("=")[2].split())
+    assert "BindPaths=/var/lib/concilium-center/node /var/lib/concilium-center/run" in lines
+    assert "ProtectHome=yes" in lines
+    assert "EnvironmentFile=/etc/concilium/center.env" in lines
+    start = next(line for line in lines if line.startswith("ExecStart="))
+    assert start.endswith(" --unseen ${DATA}")
+    assert any(line.startswith("DATA=") for line in (DEPLOY / "systemd/center.env.example").read_text().splitlines())
+
+
+def test_the_node_s_container_has_its_own_half_of_the_home_alone() -> None:
+    volumes = services("center.yaml")["node"]["volumes"]
+    assert [volume.rpartition(":")[2] for volume in volumes] == ["/center/node", "/center/run"]
 
 
 # Kubernetes

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from client.home.center_home import CenterHome, CenterSettings, membership_of
+from client.home.center_home import CenterHome, CenterSettings, HomeError, membership_of
 from client.join import isolation
 from client.join.findings import ok
-from client.join.isolation import data_of, hides_too_much, without_data, without_network
+from client.join.isolation import data_of, hides_too_much, refuse_sight, without_data, without_network
 from client.join.site_checks import check_isolation
 from client.join.situation import Situation
 from deploy.center.programs import node_programs
@@ -110,3 +110,12 @@ def test_the_trainer_has_no_way_out_where_the_machine_allows() -> None:
     attempt = "import socket; socket.create_connection(('192.0.2.1', 443), 2)"
     found = subprocess.run([*words, sys.executable, "-c", attempt], capture_output=True, text=True, check=False)
     assert "Network is unreachable" in found.stderr
+
+
+def test_the_side_with_the_network_does_not_start_where_it_sees_the_data(tmp_path: Path) -> None:
+    """Empty and absent folders are what hiding leaves."""
+    (tmp_path / "empty").mkdir()
+    refuse_sight([tmp_path / "empty", tmp_path / "absent"])
+    (tmp_path / "scans" / "case").mkdir(parents=True)
+    with pytest.raises(HomeError, match=r"can look into .*scans, where the data is; nothing was started"):
+        refuse_sight([tmp_path / "empty", tmp_path / "scans"])
