@@ -134,6 +134,18 @@ class PortError(ConciliumError):
     code = "port"
 
 
+class SocketError(ConciliumError):
+    """A local socket that cannot be listened at, or that somebody else has put there."""
+
+    code = "socket"
+
+
+class OtherFlowerError(ConciliumError):
+    """A Flower that does not work as the pinned one does, so that what we change of it cannot be changed."""
+
+    code = "flower"
+
+
 class LabelError(CaseError):
     """A center's table of labels and covariates that no study can begin with."""
 

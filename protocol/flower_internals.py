@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from flwr.proto.run_pb2 import GetRunRequest as GetRunRequest
     from flwr.simulation import run_simulation as run_simulation
     from flwr.supercore import telemetry as telemetry
+    from flwr.supercore.cli import flower_superexec as flower_superexec
     from flwr.supercore.constant import TASK_TYPE_TO_COMMAND as TASK_TYPE_TO_COMMAND
     from flwr.supercore.constant import (
         VERSION_INCOMPATIBILITY_MESSAGE_METADATA_KEY as VERSION_INCOMPATIBILITY_MESSAGE_METADATA_KEY,
@@ -42,10 +43,16 @@ if TYPE_CHECKING:
     from flwr.supercore.interceptors.http.utils import add_headers as add_headers
     from flwr.supercore.primitives.asymmetric import public_key_to_bytes as public_key_to_bytes
     from flwr.supercore.protobuf.client import ProtobufCall as ProtobufCall
+    from flwr.supercore.protobuf.client import ProtobufClient as ProtobufClient
     from flwr.supercore.protobuf.client import ProtobufRequestContext as ProtobufRequestContext
     from flwr.supercore.run import Run as Run
+    from flwr.supercore.runtime import RuntimeHttpClient as RuntimeHttpClient
     from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata as RuntimeVersionMetadata
+    from flwr.supercore.superexec.executor.subprocess_executor import SubprocessExecutor as SubprocessExecutor
     from flwr.supercore.task_identity import TaskIdentity as TaskIdentity
+    from flwr.superlink.cli import flower_superlink as flower_superlink
+    from flwr.superlink.cli import flwr_serverapp as flwr_serverapp
+    from flwr.superlink.runtime import run_serverapp as run_serverapp
     from flwr.supernode.cli import flower_supernode as flower_supernode
     from flwr.supernode.cli import flwr_clientapp as flwr_clientapp
     from flwr.supernode.fleet_http_client import FleetHttpClient as FleetHttpClient
@@ -69,13 +76,16 @@ WHERE: Mapping[str, str] = {
     "NodeAuthHttpInterceptor": "flwr.supernode.node_auth_http_interceptor:NodeAuthHttpInterceptor",
     "NodeInfo": "flwr.proto.node_pb2:NodeInfo",
     "ProtobufCall": "flwr.supercore.protobuf.client:ProtobufCall",
+    "ProtobufClient": "flwr.supercore.protobuf.client:ProtobufClient",
     "ProtobufRequestContext": "flwr.supercore.protobuf.client:ProtobufRequestContext",
     "RegisterNodeRequest": "flwr.proto.control_pb2:RegisterNodeRequest",
     "Run": "flwr.supercore.run:Run",
+    "RuntimeHttpClient": "flwr.supercore.runtime:RuntimeHttpClient",
     "RuntimeVersionMetadata": "flwr.supercore.runtime_version_compatibility:RuntimeVersionMetadata",
     "SUPERLINK_NODE_ID": "flwr.common.constant:SUPERLINK_NODE_ID",
     "StartRunRequest": "flwr.proto.control_pb2:StartRunRequest",
     "StopRunRequest": "flwr.proto.control_pb2:StopRunRequest",
+    "SubprocessExecutor": "flwr.supercore.superexec.executor.subprocess_executor:SubprocessExecutor",
     "TASK_TYPE_TO_COMMAND": "flwr.supercore.constant:TASK_TYPE_TO_COMMAND",
     "TaskIdentity": "flwr.supercore.task_identity:TaskIdentity",
     "TaskType": "flwr.supercore.constant:TaskType",
@@ -86,11 +96,15 @@ WHERE: Mapping[str, str] = {
     "add_exit_handler": "flwr.supercore.exit:add_exit_handler",
     "add_headers": "flwr.supercore.interceptors.http.utils:add_headers",
     "build_fab_from_disk": "flwr.cli.build:build_fab_from_disk",
+    "flower_superexec": "flwr.supercore.cli:flower_superexec",
+    "flower_superlink": "flwr.superlink.cli:flower_superlink",
     "flower_supernode": "flwr.supernode.cli:flower_supernode",
     "flwr_clientapp": "flwr.supernode.cli:flwr_clientapp",
+    "flwr_serverapp": "flwr.superlink.cli:flwr_serverapp",
     "public_key_to_bytes": "flwr.supercore.primitives.asymmetric:public_key_to_bytes",
     "run_clientapp": "flwr.supernode.runtime.run_clientapp",
     "run_pb2": "flwr.proto.run_pb2",
+    "run_serverapp": "flwr.superlink.runtime:run_serverapp",
     "run_simulation": "flwr.simulation:run_simulation",
     "telemetry": "flwr.supercore.telemetry",
     "user_config_to_proto": "flwr.common.serde:user_config_to_proto",

@@ -7,6 +7,7 @@ node/              the network side: no data, no model
   key              the private key, OpenSSH, mode 0600; key.next: a new one that the coordinator has not accepted yet;
                    key.former: that of an earlier kit, since a coordinator takes no key twice
   node_id          the number the coordinator knows the key by; exists once the key was accepted
+  runtime.sock     where the SuperNode's own programs ask it; the account's alone, as every socket here
   superexec.secret what SuperNode and SuperExec know each other by
   accepted_bundles.json   the Flower bundles that may be used here, by SHA-256
   bin/             all of SuperExec's PATH; flwr/: Flower's own folder, FLWR_HOME
@@ -51,7 +52,7 @@ class CenterSettings(Settings):
     center: its name. data: folders with one folder per case. minimum_cases: fewest cases behind what leaves.
     maximum_steps: most local steps a round may ask for. maximum_queries: most questions about figures that are ever
     answered on the center's data.
-    port: loopback port of the SuperNode's Runtime API; the one after it answers health probes.
+    port: the loopback port after it answers health probes; itself it is not used any more.
     """
 
     center: str = ""
@@ -98,6 +99,7 @@ class CenterHome:
     former_key = Below("node", "key.former")
     authority = Below("node", "ca.crt")
     node_id = Below("node", "node_id")
+    api = Below("node", "runtime.sock")
     secret = Below("node", "superexec.secret")
     bundles = Below("node", "accepted_bundles.json")
     commands = Below("node", "bin")

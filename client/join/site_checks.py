@@ -116,7 +116,7 @@ def check_disk(situation: Situation) -> Finding:
 
 
 def check_socket(situation: Situation) -> Finding:
-    """The trainer's socket can be made and the SuperNode's two ports are free."""
+    """The sockets of trainer and SuperNode can be made, and the port of the SuperNode's health probes is free."""
     path = os.fsencode(situation.home.socket.absolute())
     if len(path) > MAXIMUM_SOCKET_PATH_BYTES:
         return failure(
@@ -124,12 +124,11 @@ def check_socket(situation: Situation) -> Finding:
             "give --home a shorter path",
         )
     port = situation.settings.port if situation.settings else DEFAULT_PORT
-    taken = [number for number in (port, port + 1) if not _is_free(number)]
-    if taken and not situation.home_error:
+    if not _is_free(port + 1) and not situation.home_error:
         return failure(
-            f"port(s) {', '.join(map(str, taken))} on 127.0.0.1 are in use", "give --port another number; two are used"
+            f"port {port + 1} on 127.0.0.1 is in use", "give --port another number; the port after it is used"
         )
-    return ok(f"socket {situation.home.socket}, ports {port} and {port + 1} on 127.0.0.1")
+    return ok(f"sockets {situation.home.socket} and {situation.home.api}, port {port + 1} on 127.0.0.1")
 
 
 def check_isolation(situation: Situation) -> Finding:

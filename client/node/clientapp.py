@@ -10,7 +10,6 @@ travels. While the trainer works, the coordinator is asked every ten seconds whe
 """
 
 import logging
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,12 +18,14 @@ from typing import Any
 
 from flwr.app import Context, Message
 
-from client.app import NODE_HOME_VARIABLE, app, note_reply
+from client.app import app, note_reply
 from client.home.center_home import CenterHome, read_membership
 from client.node.bundle_guard import check_bundle, check_run_options, read_accepted
+from client.node.node_home import home_of_node
 from client.node.run_watch import watch_run
 from protocol.errors import ConciliumError
 from protocol.flower_codec import claimed_kind, reply_content
+from protocol.flower_sockets import bring_token, call_through
 from protocol.messages.reply import Reply
 
 logger = logging.getLogger(__name__)
@@ -128,11 +129,11 @@ def main() -> None:
     """Run Flower's ClientApp process under the guard; the arguments are Flower's."""
     from protocol.flower_internals import flwr_clientapp, run_clientapp
 
-    home = os.environ.get(NODE_HOME_VARIABLE)
     try:
-        if not home:
-            raise GuardError(f"{NODE_HOME_VARIABLE} is not set; this process is started by `concilium-center node`")
-        install(Guard(CenterHome(Path(home).parent)), run_clientapp)
+        home = home_of_node()
+        install(Guard(home), run_clientapp)
+        call_through(home.api)
+        bring_token()
     except ConciliumError as error:
         logging.getLogger().error("%s", error)
         sys.exit(1)

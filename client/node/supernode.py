@@ -2,18 +2,20 @@
 
 Flower's process outlives its main loop: after one HTTP 500 the loop ends, a thread goes on, and the node stays
 offline until somebody looks. Here the process ends with the loop, and with any of its threads. A renewed key is taken
-into use before the start, once the coordinator has accepted it.
+into use before the start, once the coordinator has accepted it. The node's own programs ask it at a socket of this
+account, where Flower's would listen on a port for everybody on the machine.
 """
 
 import logging
 import os
 import sys
 import threading
-from pathlib import Path
 
-from client.app import NODE_HOME_VARIABLE
-from client.home.center_home import CenterHome
+from client.node.node_home import home_of_node
 from client.node.renewal import adopt_accepted_key
+from protocol.errors import ConciliumError
+from protocol.flower_sockets import module_of, serve_at
+from protocol.storage.private_socket import listen_privately
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +27,14 @@ def main() -> None:
     from protocol.flower_internals import flower_supernode
 
     threading.excepthook = _end_process
-    if NODE_HOME_VARIABLE in os.environ:
-        adopt_accepted_key(CenterHome(Path(os.environ[NODE_HOME_VARIABLE]).parent))
     code = 1
     try:
+        home = home_of_node()
+        adopt_accepted_key(home)
+        serve_at(module_of(flower_supernode), [listen_privately(home.api)])
         flower_supernode()
+    except ConciliumError as error:
+        logger.error("%s", error)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:

@@ -46,7 +46,9 @@ def join(
         int | None, typer.Option(min=1, help="Most questions about figures ever answered on this data.")
     ] = None,
     backbone: Annotated[Path | None, typer.Option(help="The frozen backbone, where it came as a file.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65534, help="Local port; the next one is used too.")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65534, help="The local port after it answers health probes.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only: make no key, start nothing.")] = False,
     prepare: Annotated[bool, typer.Option("--prepare", help="Check, make key and answer, start nothing.")] = False,
     as_json: Json = False,
@@ -78,7 +80,9 @@ def join(
 @app.command("node")
 def node(
     home: Home,
-    port: Annotated[int, typer.Option(min=1, max=65534, help="Local port; the next one is used too.")] = DEFAULT_PORT,
+    port: Annotated[
+        int, typer.Option(min=1, max=65534, help="The port after it answers health probes.")
+    ] = DEFAULT_PORT,
     unseen: Annotated[
         list[Path] | None, typer.Option(help="A folder of data: where this side can look into it, it does not start.")
     ] = None,

@@ -1,7 +1,8 @@
 """The three programs of a center and how each is started: trainer, SuperNode, SuperExec.
 
 trainer     holds the data; a network namespace of its own where the machine allows; a local socket
-SuperNode   talks to the coordinator with the center's key; sees no data where `client.join.isolation` finds a way
+SuperNode   talks to the coordinator with the center's key; sees no data where `client.join.isolation` finds a way; its
+            own programs ask it at a private socket, HOME/node/runtime.sock
 SuperExec   starts a process for each message; its PATH is one folder of ours, so that of the programs a coordinator
             can ask Flower to start only the guarded ClientApp exists (`client.node.node_files`)
 """
@@ -18,6 +19,7 @@ from deploy.supervision.telemetry import SWITCHED_OFF
 
 TRAINER, SUPERNODE, SUPEREXEC = "trainer", "supernode", "superexec"
 LOOPBACK = "127.0.0.1"
+IN_PLACE_OF_A_PORT = "localhost:443"
 ENVIRONMENT: Mapping[str, str] = {**SWITCHED_OFF, "NO_COLOR": "1"}
 """What every program is told."""
 
@@ -33,13 +35,12 @@ def node_programs(
 ) -> tuple[Program, Program]:
     """The network side; both programs wait for the trainer's socket. `isolation` takes the data from them."""
     environment = node_environment(home)
-    api = f"{LOOPBACK}:{port}"
     node = [sys.executable, "-P", "-m", "client.node.supernode", "--superlink", membership.endpoint]
     node += ["--root-certificates", str(home.authority), "--auth-supernode-private-key", str(home.key)]
-    node += ["--host", LOOPBACK, "--port", str(port), "--health-server-address", health_address(port)]
+    node += ["--health-server-address", health_address(port)]
     node += ["--isolation", "process", "--superexec-auth-secret-file", str(home.secret)]
-    executor = [sys.executable, "-P", str(Path(sys.executable).with_name("flower-superexec")), "--insecure"]
-    executor += ["--runtime-api-address", api, "--superexec-auth-secret-file", str(home.secret)]
+    executor = [sys.executable, "-P", "-m", "client.node.superexec", "--insecure"]
+    executor += ["--runtime-api-address", IN_PLACE_OF_A_PORT, "--superexec-auth-secret-file", str(home.secret)]
     return (
         Program(SUPERNODE, (*isolation, *node), environment, log, home.socket),
         Program(SUPEREXEC, (*isolation, *executor), {**environment, "PATH": str(home.commands)}, log, home.socket),
@@ -47,7 +48,7 @@ def node_programs(
 
 
 def health_address(port: int) -> str:
-    """Where the SuperNode answers health probes: the port after its API's."""
+    """Where the SuperNode answers health probes."""
     return f"{LOOPBACK}:{port + 1}"
 
 

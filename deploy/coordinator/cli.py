@@ -1,6 +1,7 @@
 """The `concilium` command: the coordinator's commands, and those that bring both sides together on one machine."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,9 @@ from server.cli.console import log_to_stderr, wide_console
 from server.cli.enrolment import study_app
 
 __all__ = ["app", "main"]
+
+OTHERS_NOTHING = 0o077
+"""What is made here, and by programs that are started here, is for the account that runs them alone."""
 
 Device = Annotated[str, typer.Option(help='"cpu", "cuda" or "auto".')]
 
@@ -100,9 +104,8 @@ def study_init_command(
     out: Annotated[Path, typer.Option(help="The coordinator's directory, ROOT in the other commands.")],
     endpoint: Annotated[str, typer.Option(help="HOST:PORT under which centers reach the coordinator.")],
     consortium: Annotated[str | None, typer.Option(help="Its name; the study's title by default.")] = None,
-    authority: Annotated[Path | None, typer.Option(help="Folder of an authority that studies share.")] = None,
+    authority: Annotated[Path | None, typer.Option(help="Folder of the authority; OUT.authority by default.")] = None,
     image: Annotated[str | None, typer.Option(help="Reference of the client image.")] = None,
-    link_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Loopback port of the SuperLink.")] = None,
     backbone: Annotated[Path | None, typer.Option(help="Safetensors file of a backbone to start from.")] = None,
 ) -> None:
     """Make a study that centers can join: initial state, settings, certificate authority, server certificate.
@@ -111,7 +114,7 @@ def study_init_command(
     """
     from deploy.study.study_init import init_study
 
-    given = {"consortium": consortium, "authority": authority, "image": image, "link_port": link_port}
+    given = {"consortium": consortium, "authority": authority, "image": image}
     init_study(file, out, endpoint, backbone=backbone, **{name: value for name, value in given.items() if value})
     typer.echo(f"{out}: ready. Next: `concilium enroll CENTER --study {out}` for each center, `concilium serve {out}`")
 
@@ -147,4 +150,5 @@ def provide_synthetic_cohort(root: Path, console: Console) -> Path:
 def main() -> None:
     """Entry point of the console script."""
     switch_off_telemetry()
+    os.umask(OTHERS_NOTHING)
     app()

@@ -1,6 +1,6 @@
 """`concilium serve`: the coordinator's programs on one machine, kept running until it is told to end.
 
-superlink   Flower's, on loopback only: it hands its control to whoever reaches it
+superlink   Flower's, at three private sockets below ROOT/run and at no port (`server.superlink.doors`)
 superexec   starts the ServerApp; apart from the SuperLink, so that it can be restarted where it has died
 proxy       nginx on the endpoint's port, which lets the centers' calls through and nothing else
 watchdog    watches the study; a thread of this process, so that it can restart the SuperExec
@@ -24,16 +24,23 @@ from deploy.proxy.configuration import Proxy
 from deploy.supervision.supervisor import Program, Supervisor
 from deploy.supervision.telemetry import SWITCHED_OFF
 from protocol.errors import LaunchError
+from protocol.storage.atomic_files import close_to_others, make_private_folder
 from protocol.storage.locks import LockHeldError, hold_lock
-from server.centers.federation_init import provide_link_secret, refuse_expired
+from protocol.storage.private_socket import refuse_long_socket
+from server.centers.federation_init import explain_exposed_authority, provide_link_secret, refuse_expired
+from server.runs.flower_programs import superexec_command, superlink_command
 from server.study.coordinator_settings import CoordinatorSettings, read_coordinator
 from server.study.directory import StudyDirectory
+from server.superlink.doors import Doors, proxy_account
 from server.tls.authority import utc_now
 
 logger = logging.getLogger(__name__)
 
 BIN = Path(sys.executable).parent
 LOOPBACK = "127.0.0.1"
+NO_PORT = ("--host", "private-sockets")
+FOLDER_IN_HAND, OPEN_FOLDER = Path("/proc/self/fd/9"), 'exec 9<"$1"; shift; exec "$@"'
+NAME_IN_CERTIFICATE = "localhost:443"
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin")
 
 
@@ -54,9 +61,9 @@ class Serving:
     port: int
 
     @property
-    def link(self) -> str:
-        """Address of the SuperLink."""
-        return f"{LOOPBACK}:{self.coordinator.link_port}"
+    def doors(self) -> Doors:
+        """The SuperLink's sockets."""
+        return Doors(self.directory.root)
 
     @property
     def logs(self) -> Path:
@@ -73,12 +80,13 @@ class Serving:
         here = self.directory
         return Proxy(
             listen=f"{self.bind}:{self.port}",
-            upstream=self.link,
+            upstream=FOLDER_IN_HAND / self.doors.fleet.name,
             certificate=here.server_certificate,
             key=here.server_key,
             authority=here.authority_certificate,
             folder=here.root / "run" / "nginx",
             access_log=self.access_log,
+            account=account.pw_name if (account := proxy_account()) else "",
         )
 
 
@@ -89,10 +97,16 @@ def prepare(root: Path, *, bind: str = "*", port: int | None = None) -> Serving:
         StudyError: the directory is no coordinator's.
         EnrolmentError: a certificate cannot be read.
         LaunchError: the certificate has expired.
+        SocketError: the directory's path is too long for the sockets below it.
     """
     directory = StudyDirectory(root.resolve())
     coordinator = read_coordinator(directory.coordinator)
+    for door in Doors(directory.root).by_name().values():
+        refuse_long_socket(door)
     refuse_expired(directory, utc_now())
+    close_to_others(directory.root)
+    if exposed := explain_exposed_authority(directory, coordinator):
+        logger.warning("%s", exposed)
     provide_link_secret(directory.link_secret)
     return Serving(directory, coordinator, bind, port or coordinator.port)
 
@@ -105,9 +119,15 @@ def programs(serving: Serving) -> tuple[Program, ...]:
 
 
 def proxy(serving: Serving) -> tuple[str, ...]:
-    """The proxy's command; its configuration is written on the way."""
-    configuration = serving.proxy().write()
-    return (nginx_program(), "-e", "stderr", "-p", str(configuration.parent), "-c", str(configuration))
+    """The proxy's command; its configuration is written on the way.
+
+    It finds the fleet door through a folder that is opened before: where root serves, nginx's workers are of another
+    account and could not go there by its path, which is closed to all.
+    """
+    configuration, folder = serving.proxy().write(), serving.doors.fleet.parent
+    make_private_folder(folder)
+    nginx = (nginx_program(), "-e", "stderr", "-p", str(configuration.parent), "-c", str(configuration))
+    return ("/bin/sh", "-c", OPEN_FOLDER, "sh", str(folder), *nginx)
 
 
 def nginx_program() -> str:
@@ -125,9 +145,9 @@ def nginx_program() -> str:
 def superlink(serving: Serving) -> tuple[str, ...]:
     """The SuperLink's command: TLS, registered keys only, no ServerApp of its own, a database that lasts."""
     here = serving.directory
-    return (
-        str(BIN / "flower-superlink"),
-        *("--host", LOOPBACK, "--port", str(serving.coordinator.link_port)),
+    return superlink_command(
+        here.root,
+        *NO_PORT,
         *("--ssl-certfile", str(here.server_certificate), "--ssl-keyfile", str(here.server_key)),
         *("--ssl-ca-certfile", str(here.authority_certificate)),
         *("--isolation", "process", "--superexec-auth-secret-file", str(here.link_secret)),
@@ -137,11 +157,11 @@ def superlink(serving: Serving) -> tuple[str, ...]:
 
 
 def superexec(serving: Serving) -> tuple[str, ...]:
-    """The SuperExec's command: it starts `flwr-serverapp`, found on the path, for every run."""
+    """The SuperExec's command: it starts a process of ours for every run."""
     here = serving.directory
-    return (
-        str(BIN / "flower-superexec"),
-        *("--runtime-api-address", serving.link),
+    return superexec_command(
+        here.root,
+        *("--runtime-api-address", NAME_IN_CERTIFICATE),
         *("--root-certificates", str(here.authority_certificate)),
         *("--superexec-auth-secret-file", str(here.link_secret)),
     )
@@ -158,16 +178,15 @@ def environment_of(serving: Serving) -> Mapping[str, str]:
     }
 
 
-def refuse_taken_ports(serving: Serving) -> None:
-    """LaunchError where a port that is needed cannot be had; names it."""
-    needed = ((serving.bind, serving.port, "the centers' port"), (LOOPBACK, serving.coordinator.link_port, "link_port"))
-    for address, port, what in needed:
-        try:
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(("" if address == "*" else address, port))
-        except OSError as error:
-            raise LaunchError(f"cannot listen on {address}:{port} ({what}): {_why(error, port)}") from error
+def refuse_taken_port(serving: Serving) -> None:
+    """LaunchError where the centers' port cannot be had; names it."""
+    address, port = serving.bind, serving.port
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("" if address == "*" else address, port))
+    except OSError as error:
+        raise LaunchError(f"cannot listen on {address}:{port} (the centers' port): {_why(error, port)}") from error
 
 
 def _why(error: OSError, port: int) -> str:
@@ -185,7 +204,7 @@ def alone(directory: StudyDirectory) -> Iterator[None]:
     Raises:
         LaunchError: another one has it.
     """
-    (directory.root / "run").mkdir(mode=0o755, parents=True, exist_ok=True)
+    make_private_folder(directory.root / "run")
 
     def refuse(held: LockHeldError) -> LaunchError:
         return LaunchError(
@@ -193,7 +212,7 @@ def alone(directory: StudyDirectory) -> Iterator[None]:
             "first"
         )
 
-    with hold_lock(directory.root / "run" / "serve.lock", otherwise=refuse):
+    with hold_lock(directory.root / "run" / "serve.lock", mode=0o600, otherwise=refuse):
         yield
 
 
@@ -207,8 +226,8 @@ def serve(serving: Serving) -> None:
     from server.superlink.control import connect_to
 
     with alone(serving.directory):
-        refuse_taken_ports(serving)
-        serving.logs.mkdir(exist_ok=True)
+        refuse_taken_port(serving)
+        make_private_folder(serving.logs)
         supervisor = Supervisor(programs(serving), other_logs=[serving.access_log])
         watchdog = Watchdog(
             serving.directory,
@@ -217,7 +236,7 @@ def serve(serving: Serving) -> None:
         )
         ended = threading.Event()
         threading.Thread(target=watchdog.keep, args=(ended,), name="watchdog", daemon=True).start()
-        logger.info("centers come in on %s:%d; the SuperLink is at %s", serving.bind, serving.port, serving.link)
+        logger.info("centers come in on %s:%d; nobody else does", serving.bind, serving.port)
         try:
             supervisor.run()
         finally:

@@ -17,7 +17,8 @@ class Proxy:
 
     Attributes:
         listen: "address:port" to listen on; "*:port" for all interfaces.
-        upstream: "host:port" of the SuperLink; its certificate must be for `localhost`.
+        upstream: socket of the SuperLink's fleet door; its certificate must be for `localhost`.
+        account: of the workers, where root starts it; empty for the account that starts it.
         certificate: PEM of the server, shown to the centers.
         key: its private key.
         authority: PEM that the SuperLink's certificate is verified with.
@@ -26,12 +27,13 @@ class Proxy:
     """
 
     listen: str
-    upstream: str
+    upstream: Path
     certificate: Path
     key: Path
     authority: Path
     folder: Path
     access_log: Path
+    account: str = ""
 
     def text(self) -> str:
         """The configuration.
@@ -46,6 +48,8 @@ class Proxy:
                     f"{value!r} cannot stand in nginx's configuration; use a path without {sorted(UNFIT)}"
                 )
             text = text.replace(f"@{name}@", value)
+        if self.account:
+            text = f"user {self.account};\n{text}"
         return text
 
     def write(self) -> Path:

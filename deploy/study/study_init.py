@@ -11,7 +11,7 @@ from protocol.errors import StudyError
 from protocol.messages.settings import findings
 from protocol.storage.atomic_files import write_bytes
 from server.centers.federation_init import init_federation
-from server.study.coordinator_settings import CoordinatorSettings, client_image, free_link_port, read_coordinator
+from server.study.coordinator_settings import CoordinatorSettings, client_image, read_coordinator
 from server.study.directory import StudyDirectory
 from server.study.file import Study, read_study
 
@@ -65,7 +65,9 @@ def _settings(directory: StudyDirectory, study: Study, endpoint: str, given: dic
             before = read_coordinator(directory.coordinator).model_dump()
             return CoordinatorSettings.model_validate({**before, "endpoint": endpoint, **given})
         host_and_port(endpoint)
-        defaults = {"consortium": study.title, "image": client_image(), "link_port": free_link_port(endpoint)}
+        root = directory.root.resolve()
+        apart = str(root.with_name(f"{root.name}.authority"))
+        defaults = {"consortium": study.title, "image": client_image(), "authority": apart}
         return CoordinatorSettings.model_validate({**defaults, "endpoint": endpoint, **given})
     except ValidationError as error:
         found_wrong = "\n  ".join(findings(error))

@@ -8,18 +8,26 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import Certificate
 
 from protocol.errors import LaunchError, StudyError
-from protocol.storage.atomic_files import provide_private, write_bytes
+from protocol.storage.atomic_files import provide_private
 from server.study.coordinator_settings import CoordinatorSettings, read_coordinator, write_coordinator
 from server.study.directory import StudyDirectory
 from server.tls.authority import (
+    CERTIFICATE_FILE,
+    KEY_FILE,
+    AskPassphrase,
     Authority,
+    encrypt_authority,
+    is_open_key,
     open_authority,
     provide_authority,
     provide_server_certificate,
     read_certificate,
+    refuse_encrypted,
     utc_now,
+    write_public,
 )
 
 
@@ -33,22 +41,33 @@ def init_federation(directory: StudyDirectory, coordinator: CoordinatorSettings)
     """
     if directory.coordinator.exists():
         _refuse_other_settings(directory.coordinator, coordinator)
-    authority = provide_authority(authority_folder(directory, coordinator), coordinator.consortium, now=utc_now())
-    if coordinator.authority:
-        _copy_certificate(authority, directory)
-    if not directory.server_certificate.exists():
-        provide_server_certificate(
-            authority,
-            coordinator.host,
-            key_file=directory.server_key,
-            certificate_file=directory.server_certificate,
-            now=utc_now(),
-        )
+    _provide_certificates(directory, coordinator)
     provide_link_secret(directory.link_secret)
     for folder in directory.hidden_from_runs:
         folder.mkdir(mode=0o700, exist_ok=True)
     if not directory.coordinator.exists():
         write_coordinator(directory.coordinator, coordinator)
+
+
+def _provide_certificates(directory: StudyDirectory, coordinator: CoordinatorSettings) -> None:
+    """Authority and server's certificate, where they are missing; once both are there, no key of the authority's is."""
+    folder, known = authority_folder(directory, coordinator), directory.authority_certificate
+    if known.exists() and directory.server_certificate.exists():
+        if (folder / CERTIFICATE_FILE).exists():
+            _refuse_other_authority(read_certificate(folder / CERTIFICATE_FILE), directory)
+        return
+    if known.exists():
+        authority = open_own_authority(directory, coordinator)
+    else:
+        authority = provide_authority(folder, coordinator.consortium, now=utc_now())
+        _copy_certificate(authority, directory)
+    provide_server_certificate(
+        authority,
+        coordinator.host,
+        key_file=directory.server_key,
+        certificate_file=directory.server_certificate,
+        now=utc_now(),
+    )
 
 
 def provide_link_secret(path: Path) -> None:
@@ -72,8 +91,38 @@ def refuse_expired(directory: StudyDirectory, now: datetime) -> None:
         )
 
 
-def renew_certificate(directory: StudyDirectory) -> None:
+def explain_exposed_authority(directory: StudyDirectory, coordinator: CoordinatorSettings) -> str:
+    """What to do where this account, which serves, can use the authority's key; empty where it cannot."""
+    folder = authority_folder(directory, coordinator)
+    if not is_open_key(folder / KEY_FILE):
+        return ""
+    return (
+        f"the authority's key {folder / KEY_FILE} can be used by the account that serves: whoever takes over a program "
+        "here could play the coordinator to every center for years. It is needed once a year, to renew the "
+        f"certificate. Take folder {folder} away until then (to another account, another machine, a safe), or give "
+        f"the key a passphrase: `concilium certificate --study {directory.root} --encrypt-authority`"
+    )
+
+
+def encrypt_own_authority(directory: StudyDirectory, passphrase: bytes) -> Path:
+    """Give the authority's key a passphrase; gives its file.
+
+    Raises:
+        StudyError: this is no coordinator's directory.
+        EnrolmentError: the key cannot be read, or has a passphrase already.
+        StorageError: the disk refuses.
+    """
+    folder = authority_folder(directory, read_coordinator(directory.coordinator))
+    encrypt_authority(folder, passphrase)
+    return folder / KEY_FILE
+
+
+def renew_certificate(directory: StudyDirectory, ask: AskPassphrase = refuse_encrypted) -> None:
     """Sign a new certificate for the server's key and the endpoint of coordinator.toml, by the same authority.
+
+    Args:
+        directory: the coordinator's.
+        ask: gives the passphrase of the authority's key, where it has one.
 
     Raises:
         StudyError: this is no coordinator's directory.
@@ -81,7 +130,7 @@ def renew_certificate(directory: StudyDirectory) -> None:
     """
     coordinator = read_coordinator(directory.coordinator)
     provide_server_certificate(
-        open_own_authority(directory, coordinator),
+        open_own_authority(directory, coordinator, ask),
         coordinator.host,
         key_file=directory.server_key,
         certificate_file=directory.server_certificate,
@@ -89,15 +138,17 @@ def renew_certificate(directory: StudyDirectory) -> None:
     )
 
 
-def open_own_authority(directory: StudyDirectory, coordinator: CoordinatorSettings) -> Authority:
+def open_own_authority(
+    directory: StudyDirectory, coordinator: CoordinatorSettings, ask: AskPassphrase = refuse_encrypted
+) -> Authority:
     """The authority whose certificate the kits carry, with its key.
 
     Raises:
         StudyError: coordinator.toml names another one.
         EnrolmentError: it cannot be read.
     """
-    authority = open_authority(authority_folder(directory, coordinator))
-    _refuse_other_authority(authority, directory)
+    authority = open_authority(authority_folder(directory, coordinator), ask)
+    _refuse_other_authority(authority.certificate, directory)
     return authority
 
 
@@ -107,15 +158,14 @@ def authority_folder(directory: StudyDirectory, coordinator: CoordinatorSettings
 
 
 def _copy_certificate(authority: Authority, directory: StudyDirectory) -> None:
-    """A shared authority's certificate, in the place where everything that only trusts it looks."""
+    """The authority's certificate, in the place where everything that only trusts it looks."""
     if not directory.authority_certificate.exists():
         directory.authority.mkdir(exist_ok=True, mode=0o700)
-        write_bytes(directory.authority_certificate, authority.certificate.public_bytes(Encoding.PEM))
-    _refuse_other_authority(authority, directory)
+        write_public(directory.authority_certificate, authority.certificate.public_bytes(Encoding.PEM))
 
 
-def _refuse_other_authority(authority: Authority, directory: StudyDirectory) -> None:
-    if authority.certificate != read_certificate(directory.authority_certificate):
+def _refuse_other_authority(found: Certificate, directory: StudyDirectory) -> None:
+    if found != read_certificate(directory.authority_certificate):
         raise StudyError(
             f"the certificate authority that coordinator.toml names is not {directory.authority_certificate}, which "
             "the kits carry; restore its folder, or correct `authority` in coordinator.toml"

@@ -84,21 +84,34 @@ def centers(root: Root) -> None:
 
 @app.command("certificate")
 def certificate(
-    root: Root, renew: Annotated[bool, typer.Option("--renew", help="Sign a new one; no center notices.")] = False
+    root: Root,
+    renew: Annotated[bool, typer.Option("--renew", help="Sign a new one; no center notices.")] = False,
+    encrypt: Annotated[
+        bool, typer.Option("--encrypt-authority", help="Give the authority's key a passphrase, asked for here.")
+    ] = False,
 ) -> None:
-    """Show the server's certificate and its authority, or renew the first."""
-    from server.centers.federation_init import renew_certificate
+    """Show the server's certificate and its authority, renew the first, or lock the second."""
+    from server.centers.federation_init import encrypt_own_authority, renew_certificate
     from server.tls.authority import fingerprint_of, names_in, read_certificate, utc_now
 
     directory = directory_at(root)
+    if encrypt:
+        passphrase = typer.prompt("new passphrase of the authority's key", hide_input=True, confirmation_prompt=True)
+        file = encrypt_own_authority(directory, passphrase.encode())
+        typer.echo(f"{file} has a passphrase now; nobody can renew the certificate without it")
     if renew:
-        renew_certificate(directory)
+        renew_certificate(directory, ask_passphrase)
         typer.echo("renewed; restart `concilium serve`, or SuperLink and proxy where they run on their own")
     server = read_certificate(directory.server_certificate)
     for what, found in (("server", server), ("authority", read_certificate(directory.authority_certificate))):
         end = found.not_valid_after_utc
         typer.echo(f"{what}: until {end:%Y-%m-%d}, {(end - utc_now()).days} days; SHA-256 {fingerprint_of(found)}")
     typer.echo(f"names: {', '.join(names_in(server))}")
+
+
+def ask_passphrase(path: Path) -> bytes:
+    """The passphrase of a key, asked for at the terminal."""
+    return str(typer.prompt(f"passphrase of {path}", hide_input=True)).encode()
 
 
 def directory_at(root: Path) -> "StudyDirectory":

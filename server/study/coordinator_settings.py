@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import tomli_w
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from protocol.enrolment.endpoint import Endpoint, host_and_port
 from protocol.errors import StudyError
@@ -18,21 +18,20 @@ from protocol.messages.settings import findings
 from protocol.storage.atomic_files import write_text
 from protocol.storage.parsed_text import UnreadableTextError, read_toml
 
-LINK_PORT = 8443
-Port = Annotated[int, Field(ge=1, le=65535)]
+FORMER = ("link_port",)
+"""Settings of earlier versions, which mean nothing any more."""
 
 
 class CoordinatorSettings(Settings):
     """Settings of one coordinator.
 
     consortium: the name that kits and certificates carry. endpoint: "host:port" that centers reach, the proxy's.
-    link_port: port on loopback where the SuperLink listens. image: reference of the client image. authority: folder
-    of a certificate authority that several studies share; empty where the study has one of its own.
+    image: reference of the client image. authority: folder with the certificate authority's key, outside of the study's
+    directory; empty where it lies in ROOT/authority, as earlier versions made it.
     """
 
     consortium: Annotated[str, Field(min_length=1, max_length=200)]
     endpoint: Endpoint
-    link_port: Port = LINK_PORT
     image: Annotated[str, Field(min_length=1)]
     authority: str = ""
 
@@ -45,20 +44,6 @@ class CoordinatorSettings(Settings):
     def port(self) -> int:
         """Port under which centers reach the coordinator."""
         return host_and_port(self.endpoint)[1]
-
-    @model_validator(mode="after")
-    def _two_ports(self) -> "CoordinatorSettings":
-        if self.port == self.link_port:
-            raise ValueError(
-                f"endpoint and link_port both name port {self.port}: the proxy listens on the first and passes on to "
-                "the second; give another --link-port"
-            )
-        return self
-
-
-def free_link_port(endpoint: str) -> int:
-    """The usual port of the SuperLink, or the next one where the endpoint has that."""
-    return LINK_PORT + (host_and_port(endpoint)[1] == LINK_PORT)
 
 
 def client_image() -> str:
@@ -82,7 +67,8 @@ def read_coordinator(path: Path) -> CoordinatorSettings:
         StudyError: the file is missing, is not TOML, or holds an unknown key or a wrong value.
     """
     try:
-        return CoordinatorSettings.model_validate(read_toml(path))
+        there = read_toml(path)
+        return CoordinatorSettings.model_validate({name: there[name] for name in there if name not in FORMER})
     except FileNotFoundError as error:
         raise StudyError(
             f"{path} does not exist: {path.parent} is no coordinator's directory. Make one with `concilium study init "

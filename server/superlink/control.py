@@ -1,7 +1,7 @@
 """The coordinator's hand on Flower: nodes and runs of a SuperLink, through Flower's own Control API client.
 
 In process, since a call of the `flwr` command takes seconds; tests/server/superlink/test_control.py talks to a real
-SuperLink. Only the machine of the coordinator reaches this API; the proxy refuses it to others.
+SuperLink. It is asked through the control door, a socket that only the account that serves can open (`doors`).
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_key,
 )
 
-from protocol.errors import LaunchError
+from protocol.errors import LaunchError, SocketError
 from protocol.flower_internals import (
     HEARTBEAT_PATIENCE,
     ApiErrorCode,
@@ -40,32 +40,34 @@ from protocol.flower_internals import (
     run_pb2,
     user_config_to_proto,
 )
+from protocol.storage.private_socket import knock
 from server.study.coordinator_settings import read_coordinator
 from server.study.directory import StudyDirectory
 from server.superlink.control_causes import LinkAwayError, explain_refusal, explain_unreachable
+from server.superlink.doors import Doors
 from server.superlink.link import RegisteredNode, Run
 from server.superlink.link_trust import trust, trust_in_server
 
 TIMEOUT_S = 10.0
-LOOPBACK = "127.0.0.1"
+NAME_IN_CERTIFICATE = "localhost"
 
 
 class ControlClient:
     """Nodes and runs of one SuperLink; to be closed, or used with `with`. No proxy is ever asked.
 
     Args:
-        address: "host:port" of the SuperLink itself, not of the proxy before it.
+        door: the SuperLink's socket for such calls.
         ca: PEM file of the authority that signed its certificate.
         certificate: PEM file of the server's certificate, whose key it must have; without, any of the authority's does.
         timeout_s: how long one call may take.
 
-    Every method raises LaunchError, which names the address, the cause and what to do.
+    Every method raises LaunchError, which names the socket, the cause and what to do.
     """
 
-    def __init__(self, address: str, ca: Path, certificate: Path | None = None, timeout_s: float = TIMEOUT_S) -> None:
-        self._address = address
-        trusted = trust(ca) if certificate is None else trust_in_server(ca, certificate, address)
-        self._client = _DirectClient(f"https://{address}", trusted, timeout_s)
+    def __init__(self, door: Path, ca: Path, certificate: Path | None = None, timeout_s: float = TIMEOUT_S) -> None:
+        self._address, self._door = str(door), door
+        trusted = trust(ca) if certificate is None else trust_in_server(ca, certificate, self._address)
+        self._client = _DoorClient(door, trusted, timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -146,11 +148,14 @@ class ControlClient:
     def _asking(self, what: str, already: ApiErrorCode | None = None) -> Iterator[None]:
         """Turn what can go wrong in a call into a LaunchError; `already`: the refusal that is as good as done."""
         try:
+            _knock(self._door)
             yield
         except httpx.HTTPStatusError as error:
             refusal = FlowerError.from_json(error.response.text)
             if refusal is None or already is None or refusal.code != already:
                 raise LaunchError(explain_refusal(self._address, what, error.response, refusal)) from error
+        except SocketError as error:
+            raise LinkAwayError(f"the SuperLink was not asked {what}: {error}") from error
         except httpx.TransportError as error:
             raise LinkAwayError(explain_unreachable(self._address, what, error)) from error
         except (ValueError, TypeError, KeyError) as error:
@@ -168,17 +173,27 @@ def connect_to(directory: StudyDirectory) -> ControlClient:
         EnrolmentError: the server's certificate cannot be read.
         LaunchError: the authority's certificate cannot be read.
     """
-    port = read_coordinator(directory.coordinator).link_port
-    return ControlClient(f"{LOOPBACK}:{port}", directory.authority_certificate, directory.server_certificate)
+    read_coordinator(directory.coordinator)
+    door = Doors(directory.root.resolve()).control
+    return ControlClient(door, directory.authority_certificate, directory.server_certificate)
 
 
-class _DirectClient(ControlHttpClient):
-    """Flower's client without the proxies that the environment may name."""
+def _knock(door: Path) -> None:
+    """Connect once by ourselves: httpx leaves the socket of a failed attempt open."""
+    try:
+        knock(door)
+    except OSError as error:
+        raise httpx.ConnectError(str(error)) from error
 
-    def __init__(self, base_url: str, trust: ssl.SSLContext, timeout_s: float) -> None:
-        super().__init__(base_url, interceptors=[_OwnVersion()], verify=trust)
+
+class _DoorClient(ControlHttpClient):
+    """Flower's client, through a socket; no proxy is ever asked."""
+
+    def __init__(self, door: Path, trust: ssl.SSLContext, timeout_s: float) -> None:
+        super().__init__(f"https://{NAME_IN_CERTIFICATE}", interceptors=[_OwnVersion()], verify=trust)
         self._client.close()
-        self._client = httpx.Client(verify=trust, timeout=timeout_s, trust_env=False)
+        transport = httpx.HTTPTransport(uds=str(door), verify=trust)
+        self._client = httpx.Client(transport=transport, timeout=timeout_s, trust_env=False)
 
     def version(self) -> str:
         """The SuperLink's version of Flower: the API itself neither tells it nor refuses another in 1.41."""

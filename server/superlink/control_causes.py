@@ -18,6 +18,9 @@ def explain_unreachable(address: str, what: str, error: httpx.TransportError) ->
     if "CERTIFICATE_VERIFY_FAILED" in text:
         cause = f"its certificate does not come from this consortium's authority, has expired, or names others ({text})"
         remedy = "see which program listens there, or renew it with `concilium certificate --study ROOT --renew`"
+    elif "Permission denied" in text:
+        cause = "this account may not open it: a SuperLink answers the account that serves, and nobody else"
+        remedy = "run the command as that account"
     elif isinstance(error, httpx.TimeoutException):
         cause = "it does not answer in time"
         remedy = "look into ROOT/logs/superlink.log; a disk that is full or very slow holds its database up"
@@ -36,6 +39,6 @@ def explain_refusal(address: str, what: str, response: httpx.Response, refusal: 
         details = f" ({refusal.public_details})" if refusal.public_details else ""
         return f"the SuperLink at {address} was asked {what} and refused: {refusal.message}{details}"
     return (
-        f"{address} was asked {what} and answered HTTP {response.status_code}, which a SuperLink does not; this must "
-        "be its own address on the coordinator's machine (link_port in coordinator.toml), not the proxy's"
+        f"{address} was asked {what} and answered HTTP {response.status_code}, which a SuperLink does not at its "
+        "control door; see which program listens there, and start `concilium serve ROOT` again"
     )

@@ -62,9 +62,8 @@ def _key(certificate: x509.Certificate) -> bytes:
 def _explain_other(address: str, shown: x509.Certificate, certificate: Path, expected: x509.Certificate) -> str:
     return (
         f"the SuperLink at {address} is not this study's: it shows certificate {_describe(shown)}, expected the key of "
-        f"{certificate}, {_describe(expected)}. Nothing was asked of it. Where another study of the same authority is "
-        "served there, give each a port of its own: `link_port` in coordinator.toml, or `concilium study init "
-        "--link-port PORT`; where this study's server.key was replaced, restart its SuperLink"
+        f"{certificate}, {_describe(expected)}. Nothing was asked of it. Where this study's server.key was replaced, "
+        "restart its SuperLink; otherwise see which program listens there"
     )
 
 

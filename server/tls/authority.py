@@ -6,6 +6,7 @@ are those that OpenSSL's strict mode asks for: basic constraints, key usage, and
 """
 
 import ipaddress
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
@@ -28,6 +30,20 @@ AUTHORITY_DAYS, SERVER_DAYS = 3652, 397
 CLOCK_SLACK = timedelta(hours=1)
 COMMON_NAME_LIMIT = 64
 KEY_FILE, CERTIFICATE_FILE = "ca.key", "ca.crt"
+ENCRYPTED = b"BEGIN ENCRYPTED PRIVATE KEY"
+READABLE = 0o644
+
+
+AskPassphrase = Callable[[Path], bytes]
+
+
+def refuse_encrypted(path: Path) -> bytes:
+    """In place of a passphrase, where nobody can be asked for one.
+
+    Raises:
+        EnrolmentError: always.
+    """
+    raise EnrolmentError(f"key {path} has a passphrase, and nobody was asked for it; use `concilium certificate`")
 
 
 @dataclass(frozen=True)
@@ -89,18 +105,18 @@ def provide_authority(folder: Path, consortium: str, *, now: datetime) -> Author
         .sign(key, hashes.SHA384())
     )
     write_private(key_file, _pem(key))
-    write_bytes(certificate_file, certificate.public_bytes(Encoding.PEM))
+    write_public(certificate_file, certificate.public_bytes(Encoding.PEM))
     return Authority(key, certificate)
 
 
-def open_authority(folder: Path) -> Authority:
-    """The authority in `folder`.
+def open_authority(folder: Path, ask: AskPassphrase = refuse_encrypted) -> Authority:
+    """The authority in `folder`; `ask` gives the passphrase of its key, where it has one.
 
     Raises:
         EnrolmentError: a file is missing or cannot be read, or key and certificate do not belong together.
     """
     certificate = read_certificate(folder / CERTIFICATE_FILE)
-    key = read_key(folder / KEY_FILE)
+    key = read_key(folder / KEY_FILE, ask)
     if key.public_key() != certificate.public_key():
         raise EnrolmentError(
             f"{folder / KEY_FILE} is not the key of {folder / CERTIFICATE_FILE}; restore both from one backup. A new "
@@ -127,7 +143,7 @@ def provide_server_certificate(
     else:
         key = ec.generate_private_key(ec.SECP384R1())
         write_private(key_file, _pem(key))
-    write_bytes(certificate_file, authority.sign(host, key, now=now))
+    write_public(certificate_file, authority.sign(host, key, now=now))
 
 
 def read_certificate(path: Path) -> x509.Certificate:
@@ -142,20 +158,47 @@ def read_certificate(path: Path) -> x509.Certificate:
         raise EnrolmentError(f"certificate {path} cannot be read ({error}); restore it from a backup") from error
 
 
-def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """A private key (PEM).
+def read_key(path: Path, ask: AskPassphrase = refuse_encrypted) -> ec.EllipticCurvePrivateKey:
+    """A private key (PEM); `ask` gives its passphrase, where it has one.
 
     Raises:
-        EnrolmentError: the file is missing or holds no key of an elliptic curve.
+        EnrolmentError: the file is missing or holds no key of an elliptic curve, or the passphrase is another.
     """
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        data = path.read_bytes()
+        key = load_pem_private_key(data, password=ask(path) if ENCRYPTED in data else None)
     except (OSError, ValueError, TypeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no unencrypted PEM key in it"
+        reason = error.strerror if isinstance(error, OSError) else "no PEM key in it, or another passphrase"
         raise EnrolmentError(f"key {path} cannot be read ({reason}); restore it from a backup") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise EnrolmentError(f"key {path} is no elliptic-curve key; restore it from a backup")
     return key
+
+
+def is_open_key(path: Path) -> bool:
+    """Whether this account can use the key at `path` as it lies there, without a passphrase."""
+    try:
+        return ENCRYPTED not in path.read_bytes()
+    except OSError:
+        return False
+
+
+def encrypt_authority(folder: Path, passphrase: bytes) -> None:
+    """Give the key of the authority in `folder` a passphrase, which nobody can recover.
+
+    Raises:
+        EnrolmentError: the key cannot be read, or has a passphrase already.
+        StorageError: the disk refuses.
+    """
+    authority = open_authority(folder)
+    sealed = authority.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase))
+    write_private(folder / KEY_FILE, sealed)
+
+
+def write_public(path: Path, data: bytes) -> None:
+    """A certificate is for everybody who may enter its folder, whoever renewed it."""
+    write_bytes(path, data)
+    path.chmod(READABLE)
 
 
 def names_in(certificate: x509.Certificate) -> tuple[str, ...]:

@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from server.study.coordinator_settings import read_coordinator
 from server.study.directory import StudyDirectory
+from server.superlink.doors import Doors
 from tests.rehearsal.network import Network, RehearsalError
 
 COORDINATOR, SINK, PORT = "coordinator", "sink", 443
@@ -103,9 +103,9 @@ class Consortium:
     def serve(self) -> None:
         """Start the coordinator's programs; centers can come in when this returns."""
         self.start("serve", COORDINATOR, [BIN / "concilium", "serve", self.directory.root])
-        link_port = read_coordinator(self.directory.coordinator).link_port
-        ports = (link_port, PORT)
-        self.wait_until(lambda: all(map(self._listens, ports)), f"the coordinator's ports {ports}", within_s=300)
+        doors = Doors(self.directory.root).by_name().values()
+        self.wait_until(lambda: all(door.is_socket() for door in doors), "the SuperLink's doors", within_s=300)
+        self.wait_until(lambda: self._listens(PORT), f"the coordinator's port {PORT}", within_s=300)
 
     def _listens(self, port: int) -> bool:
         probe = f"import socket; socket.create_connection(('127.0.0.1', {port}), 1).close()"

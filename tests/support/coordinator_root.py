@@ -26,15 +26,12 @@ STUDY = (
 )
 
 
-def init_root(root: Path, *, port: int = 9443, link_port: int = 8443) -> StudyDirectory:
+def init_root(root: Path, *, port: int = 9443) -> StudyDirectory:
     """A coordinator at localhost:`port`, with nobody in its registry."""
     specs = (TensorSpec("w", "peft", (1,)),)
     write_prepared(root, STUDY, specs, {"w": np.zeros(1, np.float32)}, {})
     directory = StudyDirectory(root)
-    init_federation(
-        directory,
-        CoordinatorSettings(consortium="tests", endpoint=f"localhost:{port}", link_port=link_port, image="none"),
-    )
+    init_federation(directory, CoordinatorSettings(consortium="tests", endpoint=f"localhost:{port}", image="none"))
     return directory
 
 

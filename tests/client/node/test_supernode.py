@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from client.app import NODE_HOME_VARIABLE
+from client.home.center_home import CenterHome
+
 # Stands in for Flower's command in a process of its own; the other thread would keep the process alive for ever.
 STAND_IN = """
 import sys, threading, time
+import uvicorn
 import flwr.supernode.cli as cli
 
 threading.Thread(target=lambda: time.sleep(600), name="goes-on").start()
@@ -24,13 +28,13 @@ client.node.supernode.main()
 """
 
 
-def ended(repository: Path, body: str) -> int:
+def ended(repository: Path, home: CenterHome, body: str) -> int:
     """The exit code of the wrapper around a stand-in for Flower's command."""
     source = STAND_IN.format(body=textwrap.indent(body, "    "))
     found = subprocess.run(
         [sys.executable, "-c", source],
         cwd=repository,
-        env={name: value for name, value in os.environ.items() if name != "CONCILIUM_NODE_HOME"},
+        env={**os.environ, NODE_HOME_VARIABLE: str(home.node)},
         capture_output=True,
         timeout=60,
         check=False,
@@ -48,5 +52,7 @@ def ended(repository: Path, body: str) -> int:
     ],
     ids=["the loop returns", "the loop fails", "an orderly end", "a thread dies"],
 )
-def test_the_process_ends_although_a_thread_goes_on(repository: Path, body: str, code: int) -> None:
-    assert ended(repository, body) == code
+def test_the_process_ends_although_a_thread_goes_on(repository: Path, tmp_path: Path, body: str, code: int) -> None:
+    home = CenterHome(tmp_path / "home")
+    assert ended(repository, home, body) == code
+    assert home.api.is_socket()

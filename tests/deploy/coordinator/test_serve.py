@@ -9,12 +9,11 @@ import socket
 import ssl
 import stat
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ from flwr.superlink.routers.fleet.router import router
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from typer.testing import CliRunner
 
-from deploy.coordinator.serve import alone, prepare, programs, refuse_taken_ports
+from deploy.coordinator.serve import alone, prepare, programs, refuse_taken_port
 from deploy.proxy.configuration import template
 from protocol.errors import LaunchError
 from protocol.storage.locks import is_held
@@ -35,6 +34,7 @@ from server.superlink.control import connect_to
 from server.tls.authority import open_authority, provide_server_certificate
 from tests.support.coordinator_root import enroll, init_root
 from tests.support.loopback import Loopback, free_port, wait_until
+from tests.support.socket_server import serve_at
 
 CALLS = tuple(re.findall(r"location = (/v1/fleet/\S+)", template()))
 needs_nginx = pytest.mark.skipif(
@@ -54,7 +54,7 @@ def test_proxy_passes_what_the_superlink_offers_to_supernodes() -> None:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> StudyDirectory:
-    return init_root(tmp_path / "root", port=free_port(), link_port=free_port())
+    return init_root(tmp_path / "root", port=free_port())
 
 
 def test_expired_certificate_is_refused(directory: StudyDirectory) -> None:
@@ -73,15 +73,11 @@ def test_nginx_that_is_missing_is_named(directory: StudyDirectory, monkeypatch: 
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("which", ["the centers' port", "link_port"])
-def test_port_that_is_taken_is_named(directory: StudyDirectory, which: str) -> None:
+def test_port_that_is_taken_is_named(directory: StudyDirectory) -> None:
     serving = prepare(directory.root, bind="127.0.0.1")
-    port = serving.coordinator.link_port if which == "link_port" else serving.port
-    with (
-        socket.create_server(("127.0.0.1", port)),
-        pytest.raises(LaunchError, match=rf"cannot listen on 127.0.0.1:{port} \({which}\): port {port} is in use"),
-    ):
-        refuse_taken_ports(serving)
+    said = rf"cannot listen on 127.0.0.1:{serving.port} \(the centers' port\): port {serving.port} is in use"
+    with socket.create_server(("127.0.0.1", serving.port)), pytest.raises(LaunchError, match=said):
+        refuse_taken_port(serving)
 
 
 def test_second_serve_on_a_directory_is_refused(directory: StudyDirectory) -> None:
@@ -127,22 +123,16 @@ class BusyLink(BaseHTTPRequestHandler):
 def busy(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[tuple[StudyDirectory, int]]:
     """The proxy before an upstream that fails in chosen ways."""
     folder = tmp_path_factory.mktemp("b")
-    directory = init_root(folder / "root", port=free_port(), link_port=free_port())
+    directory = init_root(folder / "root", port=free_port())
     serving, loopback = prepare(directory.root, bind="127.0.0.1"), Loopback(folder, repository)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(directory.server_certificate, directory.server_key)
-    upstream = ThreadingHTTPServer(("127.0.0.1", serving.coordinator.link_port), BusyLink)
-    upstream.socket = context.wrap_socket(upstream.socket, server_side=True)
-    threading.Thread(target=upstream.serve_forever, daemon=True).start()
     proxy = programs(serving)[2]
-    try:
-        loopback.start(proxy.name, proxy.command, **proxy.environment)
-        wait_until(lambda: answer(directory, serving.port, "/")[0] == 403, "proxy", within_s=20)
-        yield directory, serving.port
-    finally:
-        loopback.stop()
-        upstream.shutdown()
-        upstream.server_close()
+    with serve_at(serving.doors.fleet, directory.server_key, directory.server_certificate, BusyLink):
+        try:
+            loopback.start(proxy.name, proxy.command, **proxy.environment)
+            wait_until(lambda: answer(directory, serving.port, "/")[0] == 403, "proxy", within_s=20)
+            yield directory, serving.port
+        finally:
+            loopback.stop()
 
 
 def answer(directory: StudyDirectory, port: int, path: str, body: bytes | None = b"") -> tuple[int, bytes]:
@@ -191,7 +181,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterat
     """A coordinator under `concilium serve`, with two centers in its registry; ended at the end."""
     folder = tmp_path_factory.mktemp("s")
     port = free_port()
-    directory, loopback = init_root(folder / "root", port=port, link_port=free_port()), Loopback(folder, repository)
+    directory, loopback = init_root(folder / "root", port=port), Loopback(folder, repository)
     enroll(directory, ["center-a", "center-b"])
     command = [sys.executable, "-c", "from deploy.coordinator.cli import main; main()", "serve", str(directory.root)]
     try:

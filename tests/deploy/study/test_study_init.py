@@ -31,7 +31,6 @@ def test_a_study_is_prepared_and_its_federation_has_settings_and_certificates(tm
     [
         ("fl.example.org", {}, "--endpoint: "),
         ("fl.example.org:443", {"consortium": ""}, "these settings cannot be used:\n  consortium: "),
-        ("fl.example.org:443", {"link_port": 443}, "both name port 443"),
     ],
 )
 def test_settings_that_cannot_be_used_leave_nothing(

@@ -13,9 +13,10 @@ from server.centers.enrolment import Enrolment
 from server.cli.app import app
 from server.study.coordinator_settings import CoordinatorSettings, read_coordinator
 from server.study.directory import StudyDirectory
-from server.superlink.control import ControlClient
+from server.superlink.control import connect_to
 from tests.support.enrolled_study import COORDINATOR, answer_to, new_key, write_coordinator_directory
-from tests.support.loopback import Loopback, free_port
+from tests.support.loopback import Loopback
+from tests.support.served_root import start_superlink
 
 ENDPOINT = "fed.example.org:443"
 
@@ -79,7 +80,7 @@ def test_init_keeps_a_given_backbone_as_a_file_named_by_its_content(study_file: 
     ("options", "message"),
     [
         (("--endpoint", "nowhere"), "'nowhere' is not of the form HOST:PORT"),
-        (("--endpoint", "a:8500", "--link-port", "8500"), "endpoint and link_port both name port 8500"),
+        (("--endpoint", "a:8500", "--consortium", "C" * 201), "consortium"),
     ],
 )
 def test_init_refuses_settings_before_it_makes_anything(
@@ -106,8 +107,7 @@ def test_enroll_does_one_thing_at_a_time(directory: StudyDirectory, arguments: t
 
 
 def test_accepting_without_a_superlink_says_so_and_keeps_the_answer_in_the_registry(tmp_path: Path) -> None:
-    nobody = CoordinatorSettings.model_validate({**COORDINATOR.model_dump(), "link_port": free_port()})
-    directory = write_coordinator_directory(tmp_path / "root", nobody)
+    directory = write_coordinator_directory(tmp_path / "root")
     run("enroll", "center-a", "--study", directory.root)
     answer = answer_to(directory.kits / "center-a.kit", new_key())
     code, output = run("enroll", "--accept", answer, "--study", directory.root)
@@ -165,13 +165,9 @@ def test_a_folder_that_is_no_coordinators_is_named(tmp_path: Path, command: tupl
 def federation(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[StudyDirectory]:
     """A coordinator's directory and its SuperLink, which has the issued certificate."""
     loopback = Loopback(tmp_path_factory.mktemp("e"), repository)
-    settings = CoordinatorSettings.model_validate({**COORDINATOR.model_dump(), "link_port": loopback.port})
-    directory = write_coordinator_directory(tmp_path_factory.mktemp("f") / "root", settings)
-    (loopback.folder / "ca.crt").write_bytes(directory.authority_certificate.read_bytes())
-    (loopback.folder / "server.pem").write_bytes(directory.server_certificate.read_bytes())
-    (loopback.folder / "server.key").write_bytes(directory.server_key.read_bytes())
+    directory = write_coordinator_directory(tmp_path_factory.mktemp("f") / "root")
     try:
-        loopback.start_superlink()
+        start_superlink(loopback, directory)
         yield directory
     finally:
         loopback.stop()
@@ -185,9 +181,7 @@ def test_a_membership_from_kit_to_revocation_prints_no_secret(federation: StudyD
     kit, _ = read_kit(federation.kits / "center-a.kit")
     answer = answer_to(federation.kits / "center-a.kit", new_key())
     printed += [run("enroll", "--accept", answer, "--study", root), run("centers", "--study", root)]
-    with ControlClient(
-        f"127.0.0.1:{read_coordinator(federation.coordinator).link_port}", root / "authority/ca.crt"
-    ) as c:
+    with connect_to(federation) as c:
         registered = [(node.name, node.node_id) for node in c.nodes()]
         assert registered == [("center-a", Enrolment(federation).registry.member("center-a").node_id)]
         printed += [run("enroll", "--renew", "center-a", "--study", root), run("certificate", "--study", root)]

@@ -9,12 +9,11 @@ from typer.testing import CliRunner
 from server.cli.app import app
 from server.study.directory import StudyDirectory
 from tests.support.coordinator_root import enroll, init_root, report
-from tests.support.loopback import free_port
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> StudyDirectory:
-    return init_root(tmp_path / "root", link_port=free_port())
+    return init_root(tmp_path / "root")
 
 
 @pytest.mark.parametrize(

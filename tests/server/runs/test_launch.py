@@ -19,7 +19,6 @@ from server.study.lock import hold_study
 from server.tls.authority import open_authority, provide_server_certificate, utc_now
 from tests.support.coordinator_root import CENTERS, enroll, init_root, report, want, wanted_of
 from tests.support.listed_link import ListedLink, NoLink, run
-from tests.support.loopback import free_port
 from tests.support.study_text import stage_text
 
 SECOND_STAGE = stage_text("refine", CENTERS, local_steps=1)
@@ -37,7 +36,7 @@ def change_member(directory: StudyDirectory, center: str, **changes: object) -> 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> StudyDirectory:
-    return init_root(tmp_path / "root", link_port=free_port())
+    return init_root(tmp_path / "root")
 
 
 def test_study_with_all_centers_is_ready(directory: StudyDirectory) -> None:

@@ -3,15 +3,9 @@
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from protocol.errors import StudyError
-from server.study.coordinator_settings import (
-    CoordinatorSettings,
-    free_link_port,
-    read_coordinator,
-    write_coordinator,
-)
+from server.study.coordinator_settings import CoordinatorSettings, read_coordinator, write_coordinator
 
 SETTINGS = CoordinatorSettings(consortium="North", endpoint="[fd00::1]:443", image="client:1")
 
@@ -22,16 +16,13 @@ def test_settings_read_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_host_and_port_are_those_of_the_endpoint() -> None:
-    assert (SETTINGS.host, SETTINGS.port, SETTINGS.link_port) == ("fd00::1", 443, 8443)
+    assert (SETTINGS.host, SETTINGS.port) == ("fd00::1", 443)
 
 
-def test_the_superlink_gets_another_port_where_the_endpoint_has_its_usual_one() -> None:
-    assert [free_link_port(f"a:{port}") for port in (443, 8443)] == [8443, 8444]
-
-
-def test_endpoint_and_superlink_cannot_share_a_port() -> None:
-    with pytest.raises(ValidationError, match="both name port 8443"):
-        CoordinatorSettings(consortium="North", endpoint="a:8443", image="client:1")
+def test_a_file_of_an_earlier_version_is_read_without_the_port_that_the_superlink_had(tmp_path: Path) -> None:
+    write_coordinator(tmp_path / "c.toml", SETTINGS)
+    (tmp_path / "c.toml").write_text("link_port = 8443\n" + (tmp_path / "c.toml").read_text())
+    assert read_coordinator(tmp_path / "c.toml") == SETTINGS
 
 
 @pytest.mark.parametrize(

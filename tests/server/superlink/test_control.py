@@ -1,4 +1,4 @@
-"""What this project needs of Flower's Control API, asked of a real SuperLink over TLS that has no SuperExec."""
+"""What this project needs of Flower's Control API, asked of a real SuperLink at its control door; no SuperExec runs."""
 
 import hashlib
 import socket
@@ -9,30 +9,34 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import LaunchError
+from protocol.storage.private_socket import listen_privately
 from server.centers.bundle import bundle_bytes
 from server.runs.launch import wait_until_taken
-from server.superlink.control import ControlClient
+from server.study.directory import StudyDirectory
+from server.superlink.control import ControlClient, connect_to
+from server.superlink.doors import Doors
+from tests.support.coordinator_root import init_root
 from tests.support.loopback import Loopback, free_port, write_certificates, write_node_key
+from tests.support.served_root import start_superlink
 
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 
 @pytest.fixture(scope="module")
-def superlink(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[Loopback]:
-    """A SuperLink in process isolation, so that nothing runs what is started."""
+def superlink(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[StudyDirectory]:
+    """The directory of a SuperLink beside which there is no SuperExec, so that nothing runs what is started."""
     loopback = Loopback(tmp_path_factory.mktemp("l"), repository)
-    secret = loopback.folder / "secret"
-    secret.write_bytes(b"s" * 32)
+    directory = init_root(tmp_path_factory.mktemp("c") / "root")
     try:
-        loopback.start_superlink("--isolation", "process", "--superexec-auth-secret-file", secret)
-        yield loopback
+        start_superlink(loopback, directory)
+        yield directory
     finally:
         loopback.stop()
 
 
 @pytest.fixture
-def control(superlink: Loopback) -> Iterator[ControlClient]:
-    with ControlClient(f"localhost:{superlink.port}", superlink.folder / "ca.crt") as client:
+def control(superlink: StudyDirectory) -> Iterator[ControlClient]:
+    with connect_to(superlink) as client:
         yield client
 
 
@@ -99,10 +103,10 @@ def test_option_that_the_bundle_does_not_have_is_refused(control: ControlClient,
         control.start_run(bundle, {"another": "value"})
 
 
-def test_other_authority_is_named(superlink: Loopback, tmp_path: Path) -> None:
+def test_other_authority_is_named(superlink: StudyDirectory, tmp_path: Path) -> None:
     write_certificates(tmp_path)
     with (
-        ControlClient(f"localhost:{superlink.port}", tmp_path / "ca.crt") as client,
+        ControlClient(Doors(superlink.root).control, tmp_path / "ca.crt") as client,
         pytest.raises(LaunchError, match=r"does not come from this consortium's authority"),
     ):
         client.nodes()
@@ -118,37 +122,49 @@ def test_version_of_flower_that_differs_is_named(control: ControlClient, monkeyp
         control.check_version()
 
 
-def test_no_proxy_of_the_environment_is_asked(superlink: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_of_the_environment_is_asked(superlink: StudyDirectory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("NO_PROXY", "")
-    with ControlClient(f"localhost:{superlink.port}", superlink.folder / "ca.crt") as client:
+    with connect_to(superlink) as client:
         assert isinstance(client.nodes(), tuple)
 
 
-def test_superlink_that_does_not_run_is_named_with_its_address(tmp_path: Path) -> None:
+def test_superlink_that_does_not_run_is_named_with_its_door(tmp_path: Path) -> None:
     write_certificates(tmp_path)
-    port = free_port()
+    door = tmp_path / "link.sock"
     with (
-        ControlClient(f"127.0.0.1:{port}", tmp_path / "ca.crt") as client,
-        pytest.raises(
-            LaunchError, match=rf"SuperLink at 127.0.0.1:{port} for its runs: nothing answers.*concilium serve"
-        ),
+        ControlClient(door, tmp_path / "ca.crt") as client,
+        pytest.raises(LaunchError, match=rf"SuperLink at {door} for its runs: nothing answers.*concilium serve"),
     ):
         client.runs()
 
 
 def test_program_that_speaks_no_tls_is_named(tmp_path: Path) -> None:
     write_certificates(tmp_path)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listen_privately(tmp_path / "s" / "link.sock") as listener:
         threading.Thread(target=_answer_plainly, args=(listener,), daemon=True).start()
         with (
-            ControlClient(f"127.0.0.1:{listener.getsockname()[1]}", tmp_path / "ca.crt") as client,
+            ControlClient(tmp_path / "s" / "link.sock", tmp_path / "ca.crt") as client,
             pytest.raises(LaunchError, match="no SuperLink with TLS"),
         ):
             client.runs()
 
 
+def test_a_door_that_another_account_put_there_is_asked_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_certificates(tmp_path)
+    door = tmp_path / "s" / "link.sock"
+    with listen_privately(door), ControlClient(door, tmp_path / "ca.crt") as client:
+        monkeypatch.setattr("protocol.storage.private_socket.owner_of", lambda _path: 4711)
+        monkeypatch.setattr("os.geteuid", lambda: 4712)
+        with pytest.raises(LaunchError, match=r"not asked for its runs: .* account number 4711, expected 4712"):
+            client.runs()
+
+
 def _answer_plainly(listener: socket.socket) -> None:
+    """The first who comes only knocks."""
+    listener.accept()[0].close()
     connection, _ = listener.accept()
     with connection:
         connection.recv(1024)

@@ -28,4 +28,4 @@ def test_a_call_that_reached_nobody_says_why(error: httpx.TransportError, cause:
 def test_an_answer_that_is_not_flowers_names_the_proxy() -> None:
     text = explain_refusal(ADDRESS, "for its runs", httpx.Response(403), None)
     assert text.startswith(f"{ADDRESS} was asked for its runs and answered HTTP 403")
-    assert "not the proxy's" in text
+    assert "at its control door" in text

@@ -1,4 +1,4 @@
-"""Whose SuperLink answers on a study's port, where two studies share an authority."""
+"""Whose SuperLink answers at a study's door, where two studies share an authority."""
 
 from pathlib import Path
 
@@ -9,29 +9,29 @@ from server.centers.federation_init import renew_certificate
 from server.study.coordinator_settings import CoordinatorSettings
 from server.study.directory import StudyDirectory
 from server.superlink.control import connect_to
-from tests.support.coordinator_stand_in import server
+from server.superlink.doors import Doors
 from tests.support.enrolled_study import COORDINATOR, write_coordinator_directory
-from tests.support.loopback import free_port
+from tests.support.socket_server import serve_at
 
 pytestmark = pytest.mark.network
 
 
 @pytest.fixture
 def studies(tmp_path: Path) -> list[StudyDirectory]:
-    """Two studies of one authority, on one port."""
-    port = free_port()
-    shared = {**COORDINATOR.model_dump(), "authority": str(tmp_path / "authority"), "link_port": port}
+    """Two studies of one authority."""
+    shared = {**COORDINATOR.model_dump(), "authority": str(tmp_path / "authority")}
     settings = CoordinatorSettings.model_validate(shared)
     return [write_coordinator_directory(tmp_path / name, settings) for name in ("one", "two")]
 
 
 def asked(study: StudyDirectory, key: Path, certificate: Path) -> str:
     """What a client of `study` says of a server with this key, which is no SuperLink and refuses every call."""
-    with server(key, certificate) as port:
-        text = study.coordinator.read_text()
-        study.coordinator.write_text(text.replace(_link_port(text), f"link_port = {port}"))
-        with connect_to(study) as control, pytest.raises(LaunchError) as found:
-            control.unregister("1")
+    with (
+        serve_at(Doors(study.root).control, key, certificate),
+        connect_to(study) as control,
+        pytest.raises(LaunchError) as found,
+    ):
+        control.unregister("1")
     return str(found.value)
 
 
@@ -41,7 +41,6 @@ def test_superlink_of_another_study_is_asked_nothing(studies: list[StudyDirector
     assert "is not this study's" in said
     assert "Nothing was asked of it" in said
     assert str(two.server_certificate) in said
-    assert "--link-port" in said
 
 
 def test_superlink_of_the_study_is_asked(studies: list[StudyDirectory]) -> None:
@@ -56,7 +55,3 @@ def test_superlink_that_still_shows_the_certificate_before_a_renewal_is_asked(
     renew_certificate(studies[0])
     assert before.read_bytes() != studies[0].server_certificate.read_bytes()
     assert "answered HTTP 403" in asked(studies[0], studies[0].server_key, before)
-
-
-def _link_port(text: str) -> str:
-    return next(line for line in text.splitlines() if line.startswith("link_port"))
