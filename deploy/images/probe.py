@@ -5,6 +5,7 @@
     tcp:HOST:PORT             something accepts connections there
     grpc:HOST:PORT            Flower's health service says SERVING; a SuperNode whose loop ended is silent
     http:HOST:PORT/PATH       answers with a status below 400
+    socket:PATH               something accepts connections at the Unix socket, in whatever network namespace
     listening:PATH            a process of this container listens at the socket; the check itself does not connect
     fresh:PATH:SECONDS        the file was written within the last SECONDS
 
@@ -70,6 +71,16 @@ def check_http(target: str) -> None:
         raise ProbeError(f"http://{target} answers {status}, expected a status below 400")
 
 
+def check_socket(path: str) -> None:
+    """Raises ProbeError unless a connection to the Unix socket is accepted."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.settimeout(TIMEOUT_S)
+        try:
+            caller.connect(path)
+        except OSError as error:
+            raise ProbeError(f"nothing accepts connections at {path}: {error}") from error
+
+
 def check_listening(path: str) -> None:
     """Raises ProbeError unless a process of this network namespace listens at the Unix socket."""
     if not _is_socket(Path(path)):
@@ -97,6 +108,7 @@ CHECKS: Mapping[str, Callable[[str], None]] = {
     "tcp": check_tcp,
     "grpc": check_grpc,
     "http": check_http,
+    "socket": check_socket,
     "listening": check_listening,
     "fresh": check_fresh,
 }

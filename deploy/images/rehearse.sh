@@ -122,23 +122,25 @@ start_coordinator() {
     --volume "$work/study/server/server.crt:/tls/server.crt:ro"
     --volume "$work/study/server/server.key:/tls/server.key:ro")
   local secret=(--volume "$work/study/link/superexec.secret:/run/secrets/superexec:ro")
+  local flower=(python -P -m server.runs.flower_programs)
   local hidden=(--volume /dev/null:/study/authority/ca.key:ro --volume /dev/null:/study/server/server.key:ro)
   start superlink "$(at coordinator)" "${tls[@]}" "${secret[@]}" --volume "$work/study/link:/study/link" \
-    --env FLWR_HOME=/study/link/flwr "$(image server)" \
-    flower-superlink --host=127.0.0.1 --port=8443 --ssl-ca-certfile=/tls/ca.crt --ssl-certfile=/tls/server.crt \
+    --volume "$work/study/run:/study/run" --env FLWR_HOME=/study/link/flwr "$(image server)" \
+    "${flower[@]}" superlink /study --host=private-sockets --ssl-ca-certfile=/tls/ca.crt --ssl-certfile=/tls/server.crt \
     --ssl-keyfile=/tls/server.key --enable-supernode-auth --isolation=process \
     --superexec-auth-secret-file=/run/secrets/superexec --disable-runtime-dependency-installation \
     --database=/study/link/link.db
   start superexec "$(at coordinator)" "${secret[@]}" --volume "$work/study:/study" "${hidden[@]}" \
     --volume "$work/nothing:/study/link:ro" --volume "$work/nothing:/study/kits:ro" \
+    --volume "$work/nothing:/study/run/control:ro" --volume "$work/nothing:/study/run/fleet:ro" \
     --volume "$work/nothing:/study/enrolment:ro" --volume "$work/nothing:/study/mlflow:ro" \
     --env FLWR_HOME=/tmp/flwr "$(image server)" \
-    flower-superexec --runtime-api-address=127.0.0.1:8443 --root-certificates=/study/authority/ca.crt \
+    "${flower[@]}" superexec /study --runtime-api-address=localhost:443 --root-certificates=/study/authority/ca.crt \
     --superexec-auth-secret-file=/run/secrets/superexec
   start watchdog "$(at coordinator)" --volume "$work/study:/study" "${hidden[@]}" "$(image server)" \
     concilium watchdog /study
-  start proxy "$(at coordinator)" "${tls[@]}" "$(image proxy)" serve
-  wait_for 120 probe superlink tcp:127.0.0.1:8443
+  start proxy "$(at coordinator)" "${tls[@]}" --volume "$work/study/run/fleet:/run/fleet" "$(image proxy)" serve
+  wait_for 120 probe superlink socket:/study/run/control/link.sock
   wait_for 30 "${ENGINE[@]}" exec "$NET-proxy" /opt/proxy/start.sh probe
 }
 

@@ -11,9 +11,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import Certificate
 
 from protocol.errors import LaunchError, StudyError
-from protocol.storage.atomic_files import provide_private
+from protocol.storage.atomic_files import make_private_folder, provide_private
 from server.study.coordinator_settings import CoordinatorSettings, read_coordinator, write_coordinator
 from server.study.directory import StudyDirectory
+from server.superlink.doors import Doors
 from server.tls.authority import (
     CERTIFICATE_FILE,
     KEY_FILE,
@@ -43,8 +44,8 @@ def init_federation(directory: StudyDirectory, coordinator: CoordinatorSettings)
         _refuse_other_settings(directory.coordinator, coordinator)
     _provide_certificates(directory, coordinator)
     provide_link_secret(directory.link_secret)
-    for folder in directory.hidden_from_runs:
-        folder.mkdir(mode=0o700, exist_ok=True)
+    for folder in (*directory.hidden_from_runs, *(path.parent for path in Doors(directory.root).by_name().values())):
+        make_private_folder(folder)
     if not directory.coordinator.exists():
         write_coordinator(directory.coordinator, coordinator)
 

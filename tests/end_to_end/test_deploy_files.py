@@ -134,7 +134,7 @@ def test_a_container_of_a_pod_calls_nobody(container: dict[str, Any]) -> None:
 def test_only_the_door_of_the_coordinator_is_open_to_other_machines():
     published = {name: service["ports"] for name, service in services("coordinator.yaml").items() if "ports" in service}
     assert published == {
-        "link": ["${LISTEN:-0.0.0.0:443}:4443"],
+        "proxy": ["${LISTEN:-0.0.0.0:443}:4443"],
         "mlflow": ["${MLFLOW_LISTEN:-127.0.0.1:5000}:5000"],
     }
 
@@ -143,6 +143,39 @@ def test_postgres_is_reached_by_mlflow_alone():
     networks = {name: set(service.get("networks", ())) for name, service in services("coordinator.yaml").items()}
     assert {name for name, found in networks.items() if "database" in found} == {"mlflow", "postgres"}
     assert networks["postgres"] == {"database"}
+
+
+def test_the_superlink_has_no_network():
+    assert services("coordinator.yaml")["superlink"]["network_mode"] == "none"
+    unit = (DEPLOY / "systemd/concilium-superlink.service").read_text()
+    assert "\nPrivateNetwork=yes\nRestrictAddressFamilies=AF_UNIX\n" in unit
+
+
+@pytest.mark.parametrize(
+    ("program", "own"), [("proxy", "fleet"), ("superexec", "runtime"), ("watchdog", "control")], ids=str
+)
+def test_a_program_of_the_coordinator_sees_its_own_door_to_the_superlink_and_no_other(program, own):
+    """In containers by what is mounted, in a pod likewise, with systemd by what is hidden."""
+    others = {"fleet", "runtime", "control"} - {own}
+    unit = (DEPLOY / f"systemd/concilium-{program}.service").read_text().replace("InaccessiblePaths=", " ").split()
+    assert {f"-/var/lib/concilium/study/run/{door}" for door in others} <= set(unit)
+    assert f"-/var/lib/concilium/study/run/{own}" not in unit
+    container = next(c for c in dict(pods())["coordinator"]["containers"] if c["name"] == program)
+    assert [mount["subPath"] for mount in container["volumeMounts"] if mount["name"] == "doors"] == [own]
+    volumes = services("coordinator.yaml")[program]["volumes"]
+    seen = {door for door in others if any(volume == f"${{STUDY}}/run/{door}" for volume in volumes)}
+    whole = any(volume.endswith(":/study") for volume in volumes)
+    assert (
+        seen | ({door for door in others if f"nothing:/study/run/{door}:ro" not in volumes} if whole else set())
+        == set()
+    )
+
+
+@pytest.mark.parametrize("program", ["superlink", "superexec", "watchdog", "proxy"])
+def test_no_unit_of_the_coordinator_sees_the_authority(program):
+    unit = (DEPLOY / f"systemd/concilium-{program}.service").read_text()
+    assert "-/var/lib/concilium/study.authority" in unit
+    assert "-/var/lib/concilium/study/authority/ca.key" in unit
 
 
 def test_the_process_that_runs_a_study_cannot_read_the_authority_s_key():

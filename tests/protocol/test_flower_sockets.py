@@ -35,11 +35,13 @@ def served(tmp_path: Path) -> Iterator[Path]:
     path, module = tmp_path / "a.sock", ModuleType("flowers")
     module.uvicorn = uvicorn  # type: ignore[attr-defined]
     serve_at(module, [listen_privately(path)])
-    server = module.uvicorn.Server(module.uvicorn.Config(answer, host="127.0.0.1", port=1, lifespan="off"))
+    settings = module.uvicorn.Config(answer, host="127.0.0.1", port=1, lifespan="off", ws="none", log_config=None)
+    server = module.uvicorn.Server(settings)
     thread = threading.Thread(target=server.run)
     thread.start()
-    while not server.started:
+    while thread.is_alive() and not server.started:
         time.sleep(0.01)
+    assert server.started
     yield path
     server.should_exit = True
     thread.join()

@@ -45,15 +45,15 @@ def test_a_gpu_that_is_too_small_or_not_there_is_named(tmp_path: Path) -> None:
 def test_a_local_port_in_use_is_named(tmp_path: Path) -> None:
     of = situation(tmp_path, kit("nowhere.invalid:443"), b"")
     assert of.settings is not None
-    with socket.create_server(("127.0.0.1", of.settings.port)):
+    with socket.create_server(("127.0.0.1", of.settings.port + 1)):
         result = check(of, "socket")["socket"]
-    assert (result.finding.status, str(of.settings.port) in result.finding.text) == ("failed", True)
+    assert (result.finding.status, str(of.settings.port + 1) in result.finding.text) == ("failed", True)
 
 
-def test_without_settings_the_ports_are_the_usual_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_settings_the_port_is_the_usual_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(site_checks, "_is_free", lambda _port: True)
     result = check(Situation(CenterHome(tmp_path), ok("kit")), "socket")["socket"]
-    assert "ports 9094 and 9095" in result.finding.text
+    assert "port 9095 on 127.0.0.1" in result.finding.text
 
 
 def test_little_main_memory_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
