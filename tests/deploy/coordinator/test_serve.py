@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 
 from deploy.coordinator.serve import alone, prepare, programs, refuse_taken_port
 from deploy.proxy.configuration import template
-from protocol.errors import LaunchError
+from protocol.errors import LaunchError, SocketError
 from protocol.storage.locks import is_held
 from server.centers.federation_init import provide_link_secret
 from server.cli.launch import app
@@ -95,6 +95,18 @@ def test_secret_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     before = path.read_bytes()
     provide_link_secret(path)
     assert (path.read_bytes(), len(before), stat.S_IMODE(path.stat().st_mode)) == (before, 32, 0o600)
+
+
+def test_serving_takes_the_directory_from_everybody_else(directory: StudyDirectory) -> None:
+    directory.root.chmod(0o755)
+    prepare(directory.root)
+    assert stat.S_IMODE(directory.root.stat().st_mode) == 0o700
+
+
+def test_a_directory_whose_sockets_would_have_too_long_a_path_is_named(tmp_path: Path) -> None:
+    long = init_root(tmp_path / ("x" * 80))
+    with pytest.raises(SocketError, match="choose a folder with a shorter path"):
+        prepare(long.root)
 
 
 @needs_nginx

@@ -26,6 +26,14 @@ def test_a_study_is_prepared_and_its_federation_has_settings_and_certificates(tm
     assert read_coordinator(again.coordinator) == settings
 
 
+def test_the_authoritys_key_lies_beside_the_study(tmp_path: Path) -> None:
+    directory = init_study(write_study(tmp_path / "study.toml"), tmp_path / "root", "fl.example.org:443")
+    key = tmp_path / "root.authority" / "ca.key"
+    assert list(tmp_path.rglob("ca.key")) == [key]
+    assert (stat.S_IMODE(key.stat().st_mode), stat.S_IMODE(key.parent.stat().st_mode)) == (0o600, 0o700)
+    assert directory.authority_certificate.read_bytes() == (key.parent / "ca.crt").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("endpoint", "given", "message"),
     [

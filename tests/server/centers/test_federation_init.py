@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from protocol.errors import LaunchError, StudyError
+from protocol.errors import EnrolmentError, LaunchError, StudyError
 from server.centers.federation_init import (
+    encrypt_own_authority,
+    explain_exposed_authority,
     init_federation,
     open_own_authority,
     provide_link_secret,
@@ -14,6 +16,7 @@ from server.centers.federation_init import (
     renew_certificate,
 )
 from server.study.directory import StudyDirectory
+from server.superlink.doors import Doors
 from server.tls.authority import provide_authority, read_certificate, utc_now
 from tests.support.enrolled_study import COORDINATOR
 
@@ -63,3 +66,37 @@ def test_an_authority_that_the_kits_do_not_carry_signs_nothing(directory: StudyD
     elsewhere = COORDINATOR.model_copy(update={"authority": str(tmp_path / "other")})
     with pytest.raises(StudyError, match="which the kits carry"):
         open_own_authority(directory, elsewhere)
+
+
+def test_a_key_that_the_serving_account_can_use_is_told(directory: StudyDirectory) -> None:
+    said = explain_exposed_authority(directory, COORDINATOR)
+    assert str(directory.authority_key) in said
+    assert "--encrypt-authority" in said
+
+
+def test_a_key_that_is_away_or_has_a_passphrase_is_not_told(directory: StudyDirectory, tmp_path: Path) -> None:
+    assert encrypt_own_authority(directory, b"p") == directory.authority_key
+    assert explain_exposed_authority(directory, COORDINATOR) == ""
+    directory.authority_key.rename(tmp_path / "away")
+    assert explain_exposed_authority(directory, COORDINATOR) == ""
+
+
+def test_an_initialised_study_needs_no_key_of_the_authority(directory: StudyDirectory) -> None:
+    directory.authority_key.unlink()
+    before = contents(directory)
+    init_federation(directory, COORDINATOR)
+    assert contents(directory) == before
+
+
+def test_renewing_asks_for_the_passphrase(directory: StudyDirectory) -> None:
+    encrypt_own_authority(directory, b"p")
+    with pytest.raises(EnrolmentError, match="has a passphrase, and nobody was asked"):
+        renew_certificate(directory)
+    before = directory.server_certificate.read_bytes()
+    renew_certificate(directory, lambda path: b"p" if path == directory.authority_key else b"")
+    assert directory.server_certificate.read_bytes() != before
+
+
+def test_a_folder_for_each_door_is_there_to_be_mounted(directory: StudyDirectory) -> None:
+    folders = [path.parent for path in Doors(directory.root).by_name().values()]
+    assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o700}

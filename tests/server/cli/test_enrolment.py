@@ -126,6 +126,16 @@ def test_a_renewed_certificate_is_another_one_by_the_same_authority(directory: S
     assert directory.server_certificate.read_bytes() != certificate
 
 
+def test_a_passphrase_of_the_authority_is_asked_for_and_never_shown(directory: StudyDirectory) -> None:
+    words = ["certificate", "--study", str(directory.root)]
+    locked = CliRunner().invoke(app, [*words, "--encrypt-authority"], input="a secret\na secret\n")
+    renewed = CliRunner().invoke(app, [*words, "--renew"], input="a secret\n")
+    wrong = CliRunner().invoke(app, [*words, "--renew"], input="another\n")
+    assert (locked.exit_code, renewed.exit_code, wrong.exit_code) == (0, 0, 1)
+    assert "a secret" not in locked.output + renewed.output
+    assert b"ENCRYPTED" in directory.authority_key.read_bytes()
+
+
 def test_certificates_are_shown_with_the_days_that_are_left(directory: StudyDirectory) -> None:
     before = snapshot(directory.root)
     code, output = run("certificate", "--study", directory.root)

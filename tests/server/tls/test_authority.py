@@ -1,5 +1,6 @@
 """The certificate authority and the server's certificate, as OpenSSL in strict mode sees them."""
 
+import os
 import socket
 import ssl
 import threading
@@ -13,6 +14,8 @@ import pytest
 
 from protocol.errors import EnrolmentError
 from server.tls.authority import (
+    encrypt_authority,
+    is_open_key,
     names_in,
     open_authority,
     provide_authority,
@@ -147,3 +150,31 @@ def test_half_an_authority_is_never_made_anew(files: Files, name: str) -> None:
     (files.authority / name).unlink()
     with pytest.raises(EnrolmentError, match=rf"{name} cannot be read .*restore it from a backup"):
         provide_authority(files.authority, "North", now=NOW)
+
+
+def test_a_key_with_a_passphrase_signs_for_who_knows_it_alone(files: Files) -> None:
+    public = open_authority(files.authority).key.public_key()
+    encrypt_authority(files.authority, b"correct horse")
+    key = files.authority / "ca.key"
+    assert (key.stat().st_mode & 0o777, is_open_key(key)) == (0o600, False)
+    with pytest.raises(EnrolmentError, match="has a passphrase, and nobody was asked for it"):
+        open_authority(files.authority)
+    with pytest.raises(EnrolmentError, match="or another passphrase"):
+        open_authority(files.authority, lambda _path: b"battery staple")
+    assert open_authority(files.authority, lambda _path: b"correct horse").key.public_key() == public
+
+
+def test_a_passphrase_is_given_once(files: Files) -> None:
+    encrypt_authority(files.authority, b"p")
+    with pytest.raises(EnrolmentError, match="has a passphrase"):
+        encrypt_authority(files.authority, b"q")
+
+
+def test_a_certificate_is_readable_whatever_the_mask_was(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        found = made(tmp_path)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (found.certificate, found.authority / "ca.crt")} == {0o644}
+    assert found.key.stat().st_mode & 0o777 == 0o600
