@@ -16,6 +16,7 @@ from pathlib import Path
 
 from server.study.coordinator_settings import read_coordinator
 from server.study.directory import StudyDirectory
+from server.superlink.doors import Doors
 
 HERE = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
@@ -35,19 +36,16 @@ class DeployedStudy:
         self.folder, self.centers = folder, centers
         self.directory = StudyDirectory(folder / "root")
         self._running: list[subprocess.Popen[bytes]] = []
-        endpoint, link = f"localhost:{free_port()}", str(free_port())
+        endpoint = f"localhost:{free_port()}"
         root = self.directory.root
-        self.concilium("study", "init", study_file, "--out", root, "--endpoint", endpoint, "--link-port", link)
+        self.concilium("study", "init", study_file, "--out", root, "--endpoint", endpoint)
 
     def start(self, least_s: float, most_s: float) -> None:
         """Start the coordinator, enrol the centers, and bring their nodes online."""
         root = self.directory.root
         self._start("serve", BIN / "concilium", "serve", root, "--bind", "127.0.0.1")
-        ports = (
-            read_coordinator(self.directory.coordinator).link_port,
-            read_coordinator(self.directory.coordinator).port,
-        )
-        wait_until(lambda: all(map(listens, ports)), "the coordinator")
+        door, port = Doors(root).control, read_coordinator(self.directory.coordinator).port
+        wait_until(lambda: door.is_socket() and listens(port), "the coordinator")
         for center in self.centers:
             self._join(center, least_s, most_s)
         wait_until(self._all_online, "the centers", pause_s=1)
