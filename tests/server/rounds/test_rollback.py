@@ -42,10 +42,21 @@ def verdict(folder: Path, before: list[RoundRecord], now: list[RoundRecord], tex
         ({"a": 0.6, "b": 0.6}, {"a": 0.1, "b": 0.6}, False),
         ({"a": 0.6, "b": 0.6}, {"a": 0.1, "b": 0.1}, True),
         ({"a": 0.6, "b": None, "c": None}, {"a": 0.1, "b": None, "c": None}, False),
+        ({"a": 0.6, "b": 0.6, "c": 0.6, "d": 0.6}, {"a": 0.1, "b": 0.1, "c": 0.6, "d": 0.6}, False),
         ({"a": 0.6}, {"a": 0.1}, True),
         ({"a": 0.6, "b": 0.6}, {"a": 0.35, "b": 0.35}, False),
     ],
-    ids=["two-of-three", "one-of-three", "one-denies", "one-of-two", "both", "one-can-tell", "alone", "just-enough"],
+    ids=[
+        "two-of-three",
+        "one-of-three",
+        "one-denies",
+        "one-of-two",
+        "both",
+        "one-can-tell",
+        "half-of-four",
+        "alone",
+        "just-enough",
+    ],
 )
 def test_more_than_half_of_the_centers_must_see_it(
     before: dict[str, float | None], now: dict[str, float | None], undone: bool, tmp_path: Path
