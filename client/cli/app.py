@@ -126,6 +126,11 @@ def trainer(
     maximum_queries: Annotated[
         int | None, typer.Option(min=1, help="Most questions about figures ever answered on this data.")
     ] = None,
+    maximum_batch: Annotated[int | None, typer.Option(min=1, help="Most crops a step; 512.")] = None,
+    maximum_hours: Annotated[float | None, typer.Option(min=0, help="Longest work of one instruction; 72.")] = None,
+    maximum_memory: Annotated[
+        float | None, typer.Option(min=0, help="GiB for network, step and cases; what the device has.")
+    ] = None,
 ) -> None:
     """Start the warm trainer: it holds the data, has no network, and answers the ClientApp over a local socket."""
     from client.service.trainer_link import key_path
@@ -143,6 +148,9 @@ def trainer(
         minimum_cases=minimum_cases,
         maximum_steps=maximum_steps,
         maximum_queries=maximum_queries,
+        maximum_batch=maximum_batch,
+        maximum_hours=maximum_hours,
+        maximum_memory=maximum_memory,
         agreement=agreement,
     )
     made = build_trainer(found)
@@ -165,6 +173,7 @@ def build_trainer(options: "TrainerOptions") -> "Trainer":
         agreement=agreement,
         maximum_steps=options.maximum_steps,
         maximum_queries=options.maximum_queries,
+        limits=options.limits,
         rows=agreement.rows if agreement else {},
     )
 

@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tomli_w
-from pydantic import AwareDatetime, Field, PositiveInt, ValidationError
+from pydantic import AwareDatetime, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 
 from client.home.agreement import MAXIMUM_QUERIES, MAXIMUM_STEPS
+from client.home.limits import MAXIMUM_BATCH, MAXIMUM_HOURS
 from client.home.privacy import close_to_others
 from protocol.enrolment.kit import Kit, StudyAgreement
 from protocol.errors import ConciliumError, StorageError
@@ -50,8 +51,9 @@ class CenterSettings(Settings):
     """What the center decides for itself.
 
     center: its name. data: folders with one folder per case. minimum_cases: fewest cases behind what leaves.
-    maximum_steps: most local steps a round may ask for. maximum_queries: most questions about figures that are ever
-    answered on the center's data.
+    maximum_steps, maximum_batch, maximum_hours, maximum_memory: what an instruction may take at most, in local steps a
+    round, crops a step, hours and GiB; 0 GiB is what the device has (`client.home.limits`).
+    maximum_queries: most questions about figures that are ever answered on the center's data.
     port: the loopback port after it answers health probes; itself it is not used any more.
     """
 
@@ -62,6 +64,9 @@ class CenterSettings(Settings):
     minimum_cases: PositiveInt = DEFAULT_MINIMUM_CASES
     maximum_steps: PositiveInt = MAXIMUM_STEPS
     maximum_queries: PositiveInt = MAXIMUM_QUERIES
+    maximum_batch: PositiveInt = MAXIMUM_BATCH
+    maximum_hours: PositiveFloat = MAXIMUM_HOURS
+    maximum_memory: NonNegativeFloat = 0.0
     port: Annotated[int, Field(ge=1, le=65534)] = DEFAULT_PORT
 
 

@@ -1,7 +1,7 @@
 """A model from what travels: built from its table row, wrapped with adapters, filled with backbone and tensors."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
 
@@ -52,6 +52,7 @@ HEAD_OUTPUTS: Mapping[TaskName, Callable[[Labels], int]] = {
 }
 """Task -> outputs of the case's head, by the study's labels: one a class, or those of one endpoint after another."""
 MASK_CLASSES = 2
+KNOWN_STUDIES = 8
 MEMORY_FORMATS = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -114,7 +115,7 @@ def assemble(
     return model
 
 
-@cache
+@lru_cache(maxsize=KNOWN_STUDIES)
 def study_specs(settings_json: str) -> tuple[TensorSpec, ...]:
     """Every tensor that a study may exchange, from its settings as JSON; the model is built as an outline."""
     settings = StudySettings.model_validate_json(settings_json)

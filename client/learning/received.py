@@ -13,6 +13,7 @@ from protocol.errors import OtherStudyError
 from protocol.messages.instruction import Instruction
 from protocol.messages.tensors import BACKBONE, Tensors, TensorSpec, is_statistic, module_of, role_of
 from protocol.observations import GRAM, statistic_spec
+from strategies.continual.memory import MASS
 from strategies.continual.terms import terms_with_weight
 
 SHOWN = 5
@@ -90,6 +91,8 @@ def _is_remembered(key: str, shape: tuple[int, ...], known: Mapping[str, TensorS
     endings = {ending for term in terms for ending in (*term.memory_endings, *term.return_endings)}
     if f"@{name}" not in endings:
         return False
+    if name.endswith(MASS):
+        return shape == (1,) and (about in known or about + A in known)
     if name == GRAM:
         spec = statistic_spec(key, shape, known, instruction.settings.sketch_rank)
         return spec is not None and spec.shape == shape

@@ -16,6 +16,7 @@ from client.data.split_file import draw_parts_once, fixed_parts
 from client.data.targets import add_labels
 from client.learning.cancellation import Check
 from client.service.preparation import Job, prepare_missing
+from client.service.work_limits import NO_END, case_findings, refuse
 from protocol.messages.instruction import Part
 from protocol.messages.labels import Labels
 from protocol.messages.settings import Preprocessing, StudySettings
@@ -23,7 +24,7 @@ from protocol.modalities import IMAGES, Modality
 
 logger = logging.getLogger(__name__)
 
-PREPARED_CASES = 64
+PREPARED_CASES, KNOWN_SCHEMAS = 64, 4
 Listing = tuple[tuple[str, int, int], ...]
 LEVELS: Mapping[Grade, int] = {"error": logging.ERROR, "warning": logging.WARNING, "note": logging.INFO}
 
@@ -37,17 +38,24 @@ class Cases:
         modalities: what it offers; files of other modalities are ignored.
         home: where it keeps manifest, splits and cache.
         rows: its own rows of a table that several centers share: column -> value.
+        memory: bytes that prepared cases may take.
     """
 
     def __init__(
-        self, center: str, folders: Sequence[Path], modalities: Sequence[Modality], home: Path, rows: Rows = NO_ROWS
+        self,
+        center: str,
+        folders: Sequence[Path],
+        modalities: Sequence[Modality],
+        home: Path,
+        rows: Rows = NO_ROWS,
+        memory: int = NO_END,
     ) -> None:
         self._center, self._folders, self._modalities, self._home = center, folders, modalities, home
-        self._rows = rows
+        self._rows, self._memory = rows, memory
         self._scanned: Listing | None = None
         self._cache = home / "cache"
         self._scan = cache(self._scan_images)
-        self._joined = cache(self._join)
+        self._joined = lru_cache(maxsize=KNOWN_SCHEMAS)(self._join)
         self._prepared = lru_cache(maxsize=PREPARED_CASES)(self._prepare)
 
     def check_images(self) -> None:
@@ -94,11 +102,19 @@ class Cases:
         return draw_parts_once(manifest, settings, self._home)
 
     def part(self, settings: StudySettings, part: Part, check: Check) -> list[PreparedCase]:
-        """The prepared cases of a part, in name order; `check` is called before each."""
+        """The prepared cases of a part, in name order; `check` is called before each.
+
+        Raises:
+            ExcessiveError: the study's grid has more voxels of them than memory has room for.
+        """
         found = []
         cases = {case.name: case for case in self.manifest(settings).usable}
         names = sorted(name for name, of_part in self.split(settings).items() if of_part == part)
         jobs = [Job(cases[name], settings.preprocessing, self._cache) for name in names if cases[name].paths]
+        asked = f"the {part} part of study '{settings.study}'"
+        refuse(
+            list(case_findings([job.case for job in jobs], settings.preprocessing, self._memory)), self._center, asked
+        )
         prepare_missing(jobs, check)
         for name in names:
             check()

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from client.data.labelled_cases import NO_ROWS, Rows
-from client.home.agreement import MAXIMUM_STEPS, TrainerAgreement, check_agreed
+from client.home.agreement import MAXIMUM_STEPS, ExcessiveError, TrainerAgreement, check_agreed
+from client.home.limits import DEFAULT_LIMITS, WorkLimits
 from client.home.privacy import close_to_others
 from client.learning.assembly import study_specs
 from client.learning.cancellation import Check, never_cancelled
@@ -23,6 +24,7 @@ from client.outgoing.queries import ASKING, Inquiry, QueryLedger, figures_of
 from client.outgoing.sealed_reply import SealedReply
 from client.service.failure import failure_reply, perform_safely
 from client.service.work import CenterWork
+from client.service.work_limits import check_bearable, end_in_time, main_memory
 from protocol.errors import CancelledError, ConciliumError, SpentError
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
@@ -50,6 +52,7 @@ class Trainer:
         agreement: what the center agreed to be asked; None takes instructions of any study.
         maximum_steps: most local steps that a round may ask for.
         maximum_queries: most questions about figures that are ever answered on its data; None keeps no count.
+        limits: what else an instruction may take at most.
         rows: its own rows of a table that several centers share: column -> value.
     """
 
@@ -65,13 +68,14 @@ class Trainer:
         agreement: TrainerAgreement | None = None,
         maximum_steps: int = MAXIMUM_STEPS,
         maximum_queries: int | None = None,
+        limits: WorkLimits = DEFAULT_LIMITS,
         rows: Rows = NO_ROWS,
     ) -> None:
         self.center, self.home, self.device = center, home, device
-        self._agreement, self._maximum_steps = agreement, maximum_steps
+        self._agreement, self._maximum_steps, self._bearable = agreement, maximum_steps, limits
         make_private_folder(home)
         close_to_others(home)
-        self._work = CenterWork(center, folders, modalities, home, device, rows, minimum_cases)
+        self._work = CenterWork(center, folders, modalities, home, device, rows, minimum_cases, main_memory(limits))
         self._outbox = Outbox(home / "outbox")
         plan = None if agreement is None else agreement.plan
         self._queries = None if maximum_queries is None else QueryLedger(home, maximum_queries, plan)
@@ -122,16 +126,18 @@ class Trainer:
         return self._leave(instruction, *self._do(instruction, check))
 
     def _check_agreed(self, instruction: Instruction) -> None:
-        """Refuse what the center did not agree to, before anything is read or computed."""
+        """Refuse what the center did not agree to or cannot bear, before anything is read or computed."""
         check_agreed(instruction, self.center, self._agreement, self._maximum_steps)
+        check_bearable(instruction, self.center, self._bearable, self.device)
         if self._agreement is not None:
             check_received(instruction, self.center, study_specs(instruction.settings.model_dump_json()))
 
     def _do(self, instruction: Instruction, check: Check) -> tuple[Reply, Inquiry | None]:
-        """What comes of an instruction; work that was cancelled gives the device's memory back."""
+        """What comes of an instruction; work that was broken off gives the device's memory back."""
         start, inquiries = time.perf_counter(), list[Inquiry]()
+        check = end_in_time(check, self._bearable, self.center)
         reply = perform_safely(lambda asked: self._answer(asked, check, inquiries), instruction)
-        if reply.error == CancelledError.code and torch.cuda.is_available():
+        if reply.error in {CancelledError.code, ExcessiveError.code} and torch.cuda.is_available():
             gc.collect()
             torch.cuda.empty_cache()
         return replace(reply, seconds=time.perf_counter() - start), next(iter(inquiries), None)

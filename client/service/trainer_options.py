@@ -6,6 +6,7 @@ from typing import Any, TypedDict, Unpack
 
 from client.home.agreement import MAXIMUM_QUERIES, MAXIMUM_STEPS
 from client.home.center_home import DEFAULT_MINIMUM_CASES, CenterHome, HomeError, read_settings
+from client.home.limits import MAXIMUM_BATCH, MAXIMUM_HOURS, WorkLimits
 from protocol.modalities import IMAGES, Modality
 
 
@@ -22,7 +23,15 @@ class TrainerOptions:
     minimum_cases: int
     maximum_steps: int
     maximum_queries: int
+    maximum_batch: int
+    maximum_hours: float
+    maximum_memory: float
     agreement: Path | None
+
+    @property
+    def limits(self) -> WorkLimits:
+        """What an instruction may take, its steps aside."""
+        return WorkLimits(self.maximum_batch, self.maximum_hours, self.maximum_memory)
 
 
 class CommandLine(TypedDict, total=False):
@@ -36,6 +45,9 @@ class CommandLine(TypedDict, total=False):
     minimum_cases: int | None
     maximum_steps: int | None
     maximum_queries: int | None
+    maximum_batch: int | None
+    maximum_hours: float | None
+    maximum_memory: float | None
     agreement: Path | None
 
 
@@ -69,6 +81,9 @@ def _defaults(home: Path) -> dict[str, Any]:
         "minimum_cases": DEFAULT_MINIMUM_CASES,
         "maximum_steps": MAXIMUM_STEPS,
         "maximum_queries": MAXIMUM_QUERIES,
+        "maximum_batch": MAXIMUM_BATCH,
+        "maximum_hours": MAXIMUM_HOURS,
+        "maximum_memory": 0.0,
         "agreement": None,
     }
 

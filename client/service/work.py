@@ -22,6 +22,7 @@ from client.scores.score_log import record_cohorts, record_prediction, record_sc
 from client.scores.scoring import Network, ScoreCache, Scored, mean_diagnostics, scores_of
 from client.service.cases import Cases
 from client.service.networks import network_of
+from client.service.work_limits import NO_END
 from client.tasks.building import build_task, build_tasks
 from client.tasks.contract import CaseScore, CenterTask
 from protocol.errors import ModelError
@@ -43,6 +44,7 @@ class CenterWork:
         device: where its networks run.
         rows: its own rows of a table that several centers share: column -> value.
         minimum_cases: fewest patients that enter a figure together.
+        memory: bytes that its prepared cases may take.
     """
 
     def __init__(
@@ -54,9 +56,10 @@ class CenterWork:
         device: str,
         rows: Rows = NO_ROWS,
         minimum_cases: int = 1,
+        memory: int = NO_END,
     ) -> None:
         self.center, self.home, self.device = center, home, device
-        self.cases = Cases(center, tuple(folders), tuple(modalities), home, rows)
+        self.cases = Cases(center, tuple(folders), tuple(modalities), home, rows, memory)
         self._modalities, self._scores = tuple(modalities), ScoreCache()
         self._backbones, self._cohorts = BackboneStore(home / "backbones"), Cohorts(home, minimum_cases)
 

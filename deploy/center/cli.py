@@ -45,6 +45,11 @@ def join(
     maximum_queries: Annotated[
         int | None, typer.Option(min=1, help="Most questions about figures ever answered on this data.")
     ] = None,
+    maximum_batch: Annotated[int | None, typer.Option(min=1, help="Most crops a step; 512.")] = None,
+    maximum_hours: Annotated[float | None, typer.Option(min=0, help="Longest work of one instruction; 72.")] = None,
+    maximum_memory: Annotated[
+        float | None, typer.Option(min=0, help="GiB for network, step and cases; what the device has.")
+    ] = None,
     backbone: Annotated[Path | None, typer.Option(help="The frozen backbone, where it came as a file.")] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65534, help="The local port after it answers health probes.")
@@ -63,7 +68,8 @@ def join(
 
     log_to_stderr()
     offered = modalities_in(modalities) if modalities else ()
-    options = Options(kit, data, offered, device, minimum_cases, maximum_steps, maximum_queries, port)
+    most = (maximum_steps, maximum_queries, maximum_batch, maximum_hours, maximum_memory)
+    options = Options(kit, data, offered, device, minimum_cases, *most, port=port)
     center = CenterHome(home.absolute())
     with hold_home(center, made=center.node.is_dir() or (kit is not None and not dry_run)) as in_use:
         situation = (examine_home if dry_run else prepare_home)(center, options, in_use)

@@ -30,6 +30,9 @@ class Options:
     minimum_cases: int | None = None
     maximum_steps: int | None = None
     maximum_queries: int | None = None
+    maximum_batch: int | None = None
+    maximum_hours: float | None = None
+    maximum_memory: float | None = None
     port: int | None = None
 
 
