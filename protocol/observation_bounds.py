@@ -20,6 +20,7 @@ from protocol.observations import FEATURES, FISHER, GRAM
 
 GREATEST_SQUARE = 1e6
 GREATEST_FEATURE = 1e6
+MOST_CASES = 10**9
 FIVE_NUMBERS = 5
 ROUNDING = 1e-3
 """Share of a scatter's trace that float32 may move where the exact matrix has none."""
@@ -57,15 +58,18 @@ def feature_findings(tensors: Mapping[str, Array], about: str, cases: float) -> 
     if not (np.isfinite(mean).all() and np.isfinite(scatter).all()):
         yield f"'{about}' has values that are not finite, expected none"
         return
-    if not cases >= 1:
-        yield f"'{about}' stands on {cases:g} cases, expected at least 1"
-    yield from _above(f"{about}@mean", "entry", float(np.abs(mean).max()), GREATEST_FEATURE)
-    greatest = max(1.0, cases) * GREATEST_FEATURE**2
-    yield from _above(f"{about}@scatter", "entry", float(np.abs(scatter).max()), greatest)
-    yield from _scatter_findings(about, scatter.astype(np.float64), cases)
+    if not 1 <= cases <= MOST_CASES:
+        yield f"'{about}' stands on {cases:g} cases, expected 1 to {MOST_CASES}"
+        return
+    greatest = cases * GREATEST_FEATURE**2
+    large = [
+        *_above(f"{about}@mean", "entry", float(np.abs(mean).max()), GREATEST_FEATURE),
+        *_above(f"{about}@scatter", "entry", float(np.abs(scatter).max()), greatest),
+    ]
+    yield from large or _scatter_findings(about, scatter.astype(np.float64), int(cases))
 
 
-def _scatter_findings(about: str, scatter: NDArray[np.float64], cases: float) -> Iterator[str]:
+def _scatter_findings(about: str, scatter: NDArray[np.float64], cases: int) -> Iterator[str]:
     """A scatter is a sum of n squares that add up to zero: symmetric, not negative, of rank n - 1 at most."""
     size = max(float(np.abs(np.diag(scatter)).sum()), float(np.abs(scatter).max()))
     if np.abs(scatter - scatter.T).max() > ROUNDING * size:
@@ -74,10 +78,10 @@ def _scatter_findings(about: str, scatter: NDArray[np.float64], cases: float) ->
     values = np.linalg.eigvalsh(scatter)
     if values[0] < -ROUNDING * size:
         yield f"'{about}@scatter' has eigenvalue {values[0]:.4g}, expected none below 0"
-    beyond = float(values[: max(0, len(values) - max(0, int(cases) - 1))].clip(0).sum())
+    beyond = float(values[: max(0, len(values) - (cases - 1))].clip(0).sum())
     if beyond > ROUNDING * size:
-        found = f"'{about}@scatter' varies in more than {max(0, int(cases) - 1)} directions"
-        yield f"{found}, which the scatter of {int(cases)} case(s) cannot"
+        found = f"'{about}@scatter' varies in more than {cases - 1} directions"
+        yield f"{found}, which the scatter of {cases} case(s) cannot"
 
 
 def _mean_square(root: Array) -> float:

@@ -102,7 +102,7 @@ def observe(state: Checkpoint, builder: InstructionBuilder, answers: Mapping[str
     study, stage = builder.prepared.study, builder.stage
     turned_away = any(gate.stage == stage.name and not gate.verdict.promoted for gate in state.history.gates)
     state = record_queries(state, stage, answers)
-    prototypes = {center: _prototype(answer) for center, answer in answers.items()}
+    prototypes = {center: _prototype(answer) for center, answer in answers.items() if study.strategy.router}
     own = {
         **state.own,
         **{center: {**state.own.get(center, {}), **found} for center, found in prototypes.items() if found},
@@ -159,14 +159,14 @@ def remember(
     size is kept with its center. No more cases of a center count than `most` says, of those that it names.
     """
     new, kept = dict(memory), dict(own)
-    for column in REMEMBERED:
+    for column in [column for column in REMEMBERED if column.name in statistics_of(strategy)]:
         ending = f"@{column.name}"
         payloads = {center: answer.reply.payload for center, answer in answers.items() if not answer.reply.error}
         support = {center: found.support.get(column.name, 0) for center, found in payloads.items() if found}
         found = {center: _ending(sent.tensors, ending) for center, sent in payloads.items() if sent and support[center]}
         bounded, sizes = bound_by_peers({c: tensors for c, tensors in found.items() if tensors}, own, column.standout)
         counted = {center: min(cases, (most or {}).get(center, cases)) for center, cases in support.items()}
-        usable: list[tuple[float, Tensors]] = [(float(counted[center]), seen) for center, seen in bounded.items()]
+        usable: list[tuple[float, Tensors]] = [(float(counted[c]), seen) for c, seen in bounded.items() if counted[c]]
         if usable:
             old = _ending(memory, ending)
             new |= column.merge(old, usable, strategy.decay, strategy.sketch_rank)

@@ -105,6 +105,19 @@ def test_omega_is_half_the_mean_output_drift_on_the_earlier_inputs(method: str, 
     assert found.item() == pytest.approx(0.25 * drift.item(), rel=1e-10)
 
 
+@pytest.mark.parametrize(("mass", "allowed"), [(None, 4.0), (2.0, 8.0)])
+def test_a_sketch_larger_than_what_the_module_is_fed_is_scaled_down(mass: float | None, allowed: float) -> None:
+    """Tokens of square 6 here, R of trace 6e6: Omega counts as if the trace were 4 times 6, a stage's worth each."""
+    old, new = adapted("lora", "linear", 2), adapted("lora", "linear", 3)
+    reference, row = rounded(old), np.ones((1, 6), np.float32)
+    masses = {} if mass is None else {"0@gram-mass": np.array([mass], np.float32)}
+    usual, huge = anchor(new, {"0@gram": row}, reference), anchor(new, {"0@gram": 1000 * row, **masses}, reference)
+    for term in (usual, huge):
+        term.remember(batch())
+        new(torch.ones(2, 6, dtype=torch.float64))
+    assert omega(huge).item() == pytest.approx(allowed * omega(usual).item(), rel=1e-6)
+
+
 @pytest.mark.parametrize(("method", "layer"), KINDS)
 def test_the_dense_weight_of_these_tests_is_what_the_network_multiplies_with(method: str, layer: str) -> None:
     """Guards the reference: one-hot inputs of the peft layer give the columns of the effective weight."""

@@ -71,3 +71,13 @@ def test_with_plain_sgd_the_new_control_is_option_two_of_the_paper() -> None:
 def test_a_control_of_another_shape_is_refused() -> None:
     with pytest.raises(ModelError, match=r"'w@control' has shape \(1,\), expected \(2,\)"):
         build(around(Pair(), {"w@control": array(1)}), 1)
+
+
+def test_a_correction_is_at_most_twice_as_long_as_the_longest_raw_gradient() -> None:
+    """Raw gradient (3, 4) of length 5, c = (1e20, 0): 10 are added to the first entry, also in a shorter step."""
+    model = Pair()
+    term = controlled(model, {"w@shared-control": array(1e20, 0)})
+    for raw, expected in (([3.0, 4.0], [13.0, 4.0]), ([0.0, 1.0], [10.0, 1.0])):
+        model.w.grad = torch.tensor(raw)
+        term.adjust_gradients()
+        assert model.w.grad.tolist() == pytest.approx(expected)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from protocol.errors import QuorumError
-from protocol.messages.payload import Payload
+from protocol.messages.payload import Payload, frozen_hash
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison
 from server.grid.center_answer import CenterAnswer
@@ -118,6 +118,29 @@ def test_a_memory_counts_no_more_cases_of_a_center_than_were_agreed() -> None:
     answers = {center: observed_gram(center, trace) for center, trace in (("a", 1.0), ("b", 1.0), ("c", 2.0))}
     memory, _ = remember({}, {}, answers, strategy, {"c": 3})
     assert float(np.square(memory["qkv@gram"].astype(np.float64)).sum()) == pytest.approx(18 / 15, rel=1e-5)
+
+
+def test_what_nobody_asked_for_is_not_remembered() -> None:
+    strategy = Strategy.model_validate({"terms": {"ewc": 1.0}})
+    assert remember({}, {}, {"a": observed_gram("a", 1.0)}, strategy) == ({}, {})
+
+
+def test_an_observation_that_no_network_gives_becomes_an_error(tmp_path: Path) -> None:
+    entered = enter(tmp_path)
+    tensors = {"features.ct@mean": np.full(1, 3e38, np.float32), "features.ct@scatter": np.ones((1, 1), np.float32)}
+    state, stage = entered.state, entered.builder.stage
+    received = entered.builder.to_train(state, "a")
+    payload = Payload(
+        "a",
+        state.backbone_hash,
+        stage.name,
+        state.server_round,
+        tensors,
+        support={"features.ct": 5},
+        frozen_hash=frozen_hash(received, received, ()),
+    )
+    checked = check_observation(CenterAnswer(Reply("a", "observe", payload=payload)), state, entered.builder, 5)
+    assert (checked.reply.payload, checked.reply.error) == (None, "payload")
 
 
 def test_centers_of_earlier_stages_are_peers_too() -> None:

@@ -45,6 +45,8 @@ BAD = {
     "not a number": {"mean": np.array([np.nan])},
     "huge": {"mean": np.array([3e38])},
     "no cases": {"count": np.array([0])},
+    "cases that are no number": {"count": np.array([np.nan])},
+    "cases without end": {"count": np.array([np.inf])},
     "two counts": {"count": np.array([3, 3])},
     "negative": {"scatter": np.array([[-1.0]])},
     "infinite scatter": {"scatter": np.array([[np.inf]])},
