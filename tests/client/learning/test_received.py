@@ -78,6 +78,20 @@ def test_a_statistic_needs_a_term_that_remembers_it(study: Study, specs: tuple[T
     assert "is no statistic" in refused(replace(anchored, tensors=tall), specs)
 
 
+@pytest.mark.parametrize(("term", "about"), [("gram_anchor", "{}@gram-mass"), ("ewc", "{}#lora_b@fisher-mass")])
+def test_how_many_stages_a_memory_holds_is_one_number(
+    study: Study, specs: tuple[TensorSpec, ...], term: str, about: str
+) -> None:
+    plain, key = asked(study), about.format(adapted(specs))
+    assert plain.training is not None
+    training = plain.training.model_copy(update={"terms": {term: 1.0}})
+    check_received(replace(plain, training=training, tensors={key: np.ones(1, np.float32)}), "center-d", specs)
+    wide = replace(plain, training=training, tensors={key: np.ones(2, np.float32)})
+    assert "is no statistic" in refused(wide, specs)
+    elsewhere = replace(plain, training=training, tensors={f"no.module{key[key.index('@') :]}": np.ones(1, np.float32)})
+    assert "is no statistic" in refused(elsewhere, specs)
+
+
 def test_a_residual_has_a_rank_of_its_own_within_its_modules_sides(study: Study, specs: tuple[TensorSpec, ...]) -> None:
     module, shapes = adapted(specs), {spec.key: spec.shape for spec in specs}
     inputs, outputs = shapes[f"{module}#lora_a"][1], shapes[f"{module}#lora_b"][0]
