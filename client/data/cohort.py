@@ -22,8 +22,9 @@ class Cohort:
     @property
     def digest(self) -> str:
         """SHA-256 over the cases that can enter figures now: those of the blocks that are whole."""
-        entering = sorted(keep_whole(self.blocks, self.keys.values()))
-        return hashlib.sha256("|".join(entering or sorted(self.keys)).encode()).hexdigest()
+        present = frozenset(self.keys.values())
+        entering = keep_whole(self.blocks, present) if self.is_of_blocks else present
+        return hashlib.sha256("|".join(sorted(entering)).encode()).hexdigest()
 
     @property
     def waiting(self) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from client.data.block_file import digest, read_blocks, write_blocks
 from client.data.blocks import PART, Unit, arrange, usable
-from client.data.cohort import EVERYBODY, Cohort
+from client.data.cohort import Cohort
 from client.data.manifest import TARGETS, Case, Manifest
 from protocol.messages.instruction import Part
 
@@ -28,15 +28,16 @@ class Cohorts:
             RecordsError: the kept blocks are damaged.
             StorageError: the disk refuses the new ones.
         """
-        if self._minimum == 1:
-            return EVERYBODY
         cases = [case for case in manifest.usable if case.name in split]
+        keys = {case.name: key_of(case) for case in cases}
+        if self._minimum == 1:
+            return Cohort(keys=keys, is_of_blocks=False)
         units = {key_of(case): unit_of(case, split[case.name]) for case in cases}
         before = read_blocks(self._home)
         blocks = arrange(before, units, self._minimum)
         if blocks != before:
             write_blocks(self._home, blocks)
-        return Cohort(usable(blocks, self._minimum), {case.name: key_of(case) for case in cases})
+        return Cohort(usable(blocks, self._minimum), keys)
 
 
 def key_of(case: Case) -> str:

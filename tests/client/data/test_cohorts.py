@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from client.data.block_file import BLOCKS
-from client.data.cohort import EVERYBODY
 from client.data.cohorts import Cohorts, unit_of
 from client.data.manifest import Case, Manifest
 from protocol.messages.instruction import Part
@@ -69,7 +68,9 @@ def test_a_patients_name_taken_by_another_is_another_case(tmp_path: Path) -> Non
 
 
 def test_a_center_that_sends_from_one_case_on_keeps_no_blocks(tmp_path: Path) -> None:
-    assert Cohorts(tmp_path, 1).of(manifest(FIVE), split(["p0"])) is EVERYBODY
+    found = Cohorts(tmp_path, 1).of(manifest(FIVE), split(["p0", "p1"]))
+    assert found.keep(["p0"]) == {"p0"}
+    assert found.digest != Cohorts(tmp_path, 1).of(manifest(FIVE), split(["p0"])).digest
     assert not (tmp_path / BLOCKS).exists()
 
 

@@ -70,7 +70,7 @@ def test_a_round_and_its_statistics_are_of_their_round_and_scores_of_their_netwo
 
 
 def test_what_decides_an_answer_is_part_of_the_question() -> None:
-    cohort = Cohort((), {"a": "k"})
+    cohort = Cohort(keys={"a": "k"}, is_of_blocks=False)
     questions = {
         question_of(asked(), EVERYBODY),
         question_of(replace(asked(), tensors=OTHER), EVERYBODY),
