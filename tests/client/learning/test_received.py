@@ -72,8 +72,10 @@ def test_a_statistic_needs_a_term_that_remembers_it(study: Study, specs: tuple[T
     plain = asked(study)
     assert plain.training is not None
     anchored = replace(plain, training=plain.training.model_copy(update={"terms": {"gram_anchor": 1.0}}), tensors=gram)
-    check_received(anchored, "center-d", specs)
+    mass = {f"{module}@gram-mass": np.ones(1, np.float32)}
+    check_received(replace(anchored, tensors=gram | mass), "center-d", specs)
     assert "is no statistic" in refused(replace(plain, tensors=gram), specs)
+    assert "is no statistic" in refused(replace(anchored, tensors={"other@gram-mass": np.ones(1, np.float32)}), specs)
     tall = {key: np.zeros((33, array.shape[1]), np.float32) for key, array in gram.items()}
     assert "is no statistic" in refused(replace(anchored, tensors=tall), specs)
 
