@@ -29,6 +29,7 @@ STYLE: dict[Any, Any] = {
 }
 DOWN, UP = "#6AAED6", "#08519C"
 LOSS, FAILED = "#3d4650", "#B2182B"
+LARGEST_DRAWN = 1e12
 NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
@@ -76,7 +77,7 @@ class Curves:
 
 def tenths_around(values: Sequence[float | None]) -> tuple[float, float]:
     """Ends of the colour scale: the defined values widened to whole tenths, (0, 1) where there is none."""
-    defined = [value for value in values if value is not None]
+    defined = [value for value in map(_drawable, values) if math.isfinite(value)]
     if not defined:
         return 0.0, 1.0
     low, high = math.floor(min(defined) * 10) / 10, math.ceil(max(defined) * 10) / 10
@@ -114,11 +115,16 @@ def curves_svg(curves: Curves, name: str) -> str:
         return as_svg(figure, name)
 
 
+def _drawable(value: float | None) -> float:
+    """A value that axes can be scaled to; NaN, which leaves a gap, for one that is undefined or beyond all measure."""
+    return value if value is not None and abs(value) <= LARGEST_DRAWN else math.nan
+
+
 def _draw_scores(panel: Axes, curves: Curves) -> None:
     for setting, values in curves.scores.items():
         panel.plot(
             range(1, len(values) + 1),
-            [math.nan if value is None else value for value in values],
+            [_drawable(value) for value in values],
             color=MARKS[setting].colour,
             marker=MARKS[setting].sign,
             linestyle=MARKS[setting].line,
@@ -130,13 +136,13 @@ def _draw_scores(panel: Axes, curves: Curves) -> None:
 
 
 def _draw_loss(panel: Axes, curves: Curves) -> None:
-    values = [math.nan if value is None else value for value in curves.loss]
+    values = [_drawable(value) for value in curves.loss]
     panel.plot(range(1, len(values) + 1), values, color=LOSS, marker=".", linewidth=1.5)
     failed = [position for position, missed in enumerate(curves.failed, start=1) if missed]
     if failed:
         marks = [0.06] * len(failed)
         panel.plot(failed, marks, "x", color=FAILED, transform=panel.get_xaxis_transform(), clip_on=False)
-    known = [0.0, *(value for value in curves.loss if value is not None)]
+    known = [0.0, *(value for value in values if math.isfinite(value))]
     panel.set_ylim(min(known), 1.08 * max(known) or 1.0)
     panel.set_ylabel("training loss")
 

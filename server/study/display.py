@@ -6,6 +6,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
+from rich.text import Text
 
 from protocol.messages.scores import Score
 from protocol.modalities import SETTINGS
@@ -33,7 +34,7 @@ class Display:
         self._study, self._console = study, console
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -58,24 +59,28 @@ class Display:
                 self._waiting = len(centers)
                 self._progress.update(self._task, description=f"{stage.name} {number}/{stage.all_rounds}")
             case CenterAnswered(record):
-                self._console.print(round_line(record, self._study.judged_by(record.stage)))
+                self._say(round_line(record, self._study.judged_by(record.stage)))
                 self._count_answer()
             case RolledBack(record):
                 self._console.print(rollback_line(record))
             case GateDecided(record):
-                self._console.print(gate_line(record))
+                self._say(gate_line(record))
             case ScoringStarted(stage_name, centers):
                 self._progress.update(self._task, description=f"{stage_name}: test cases of {len(centers)} centers")
             case StageScored(row):
                 for task in self._study.tasks:
                     self._console.print(score_table(f"after {row.stage}", row, task))
             case LateFound(record) if record.fate == "set-aside":
-                self._console.print(late_line(record))
+                self._say(late_line(record))
+
+    def _say(self, line: str) -> None:
+        """A line as it stands: names and codes are nothing that the screen may act on."""
+        self._console.print(line, markup=False, emoji=False)
 
     def _resume(self, server_round: int) -> None:
         """Start the bar where the study stands."""
         if server_round:
-            self._console.print(f"resumed after round {server_round}")
+            self._say(f"resumed after round {server_round}")
         self._progress.update(self._task, completed=server_round)
 
     def _count_answer(self) -> None:
@@ -129,10 +134,10 @@ def score_table(title: str, row: StageRow, task: TaskName) -> Table:
     metrics = TASKS[task].main
     shown = heading((metric.label, metric.unit) for metric in metrics)
     settings = [name for name in SETTINGS if any(name in scores for scores in row.test.values())]
-    table = Table(Column("center", no_wrap=True), "cases", *settings, title=f"{title}: {shown}")
+    table = Table(Column("center", no_wrap=True), "cases", *settings, title=Text(f"{title}: {shown}"))
     for center, scores in row.test.items():
         cases = max((found.cases for found in scores.values()), default=0)
-        table.add_row(center, str(cases), *(_both(scores.get(name), metrics) for name in settings))
+        table.add_row(Text(center), str(cases), *(_both(scores.get(name), metrics) for name in settings))
     return table
 
 

@@ -65,3 +65,45 @@ def test_a_blob_not_as_agreed_is_not_viewed(wrong: bytes, finding: str) -> None:
 def test_a_blob_not_as_agreed_is_not_unpacked(wrong: bytes, finding: str) -> None:
     with pytest.raises(PayloadError, match=finding):
         unpack(wrong)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "finding"),
+    [
+        (BlobBounds(tensors=1, tensor_bytes=20), "2 tensors, expected at most 1"),
+        (BlobBounds(tensors=2, tensor_bytes=19), "tensors of 20 bytes, expected at most 19"),
+    ],
+)
+def test_more_than_was_asked_for_is_not_viewed(bounds: BlobBounds, finding: str) -> None:
+    """Five values of four bytes."""
+    with pytest.raises(PayloadError, match=finding):
+        view(pack(TENSORS), bounds)
+    assert view(pack(TENSORS), BlobBounds(tensors=2, tensor_bytes=20)).keys() == TENSORS.keys()
+
+
+def test_a_header_larger_than_its_tensors_need_is_not_parsed() -> None:
+    """One tensor: 65,536 bytes and 512 for it."""
+    long = struct.pack("<Q", 66_049) + b" " * 66_049
+    with pytest.raises(PayloadError, match="their header is said to have 66049 bytes, expected at most 66048"):
+        view(long, BlobBounds(tensors=1, tensor_bytes=8))
+
+
+def test_texts_that_nobody_expects_beside_the_tensors_are_refused() -> None:
+    with pytest.raises(PayloadError, match="8 characters of text stand beside the tensors, expected at most 0"):
+        view(pack(TENSORS, {"header": "{}"}))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "finding"),
+    [
+        (blob(shape=[True, 2]), r"has shape \[True, 2\] and offsets"),
+        (blob(shape=[2**63]), "expected at most 8 sizes and two offsets, integers from 0 to"),
+        (blob(b"", shape=[0, 2**42, 2**42], data_offsets=[0, 0]), "expected at most 4398046511104 values"),
+        (blob(shape=[2] + [1] * 64), "expected at most 8 sizes"),
+        (blob(device="cuda"), "is not described by"),
+        (blob(shape=[2.0]), "expected at most 8 sizes"),
+    ],
+)
+def test_a_tensor_that_no_array_can_be_is_refused(wrong: bytes, finding: str) -> None:
+    with pytest.raises(PayloadError, match=finding):
+        view(wrong)

@@ -1,6 +1,6 @@
 """A light study of four centers, one of which answers honestly but for what a test puts in an answer's place."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 
 from flwr.app import Message, RecordDict
@@ -20,7 +20,7 @@ Asked = tuple[str, str, int]
 class HostileGrid(ComingAndGoing):
     """Nodes as they are, with answers of one center replaced on their way.
 
-    hostile: what was asked -> what becomes of the records that answer it. met: what was replaced, in order.
+    hostile: what was asked -> what becomes of the records that answer it.
     """
 
     hostile: Mapping[Asked, Hostile] = {}
@@ -35,19 +35,17 @@ class HostileGrid(ComingAndGoing):
         return reply
 
 
-def hostile_study(
-    folder: Path, hostile: Mapping[Asked, Hostile], *, rounds: int, lines: Callable[[str], str] = str
-) -> Light:
-    """A study in which center d answers so; `lines` changes the study file."""
+def hostile_study(folder: Path, hostile: Mapping[Asked, Hostile], *, rounds: int) -> Light:
+    """A study in which center d answers so."""
     head = STUDY.partition("[centers.")[0]
     text = head + centers_text(CENTERS) + stage_text("adapt", CENTERS, kind="arrive", rounds=rounds, local_steps=1)
-    study = light(folder, lines(text), CENTERS)
+    study = light(folder, text, CENTERS)
     study.grid = HostileGrid(study.centers.values())
     study.grid.hostile = hostile
     return study
 
 
-def absent_in(rounds: Mapping[int, str] | range) -> Callable[[Instruction], None]:
+def absent_in(rounds: Container[int]) -> Callable[[Instruction], None]:
     """What a center does that trains in all rounds but these."""
 
     def before(instruction: Instruction) -> None:

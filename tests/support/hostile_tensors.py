@@ -10,6 +10,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from tests.support.reply_damage import (
     ESC,
     MANY,
+    MEGABYTE,
     Hostile,
     entry,
     nested,
@@ -94,7 +95,7 @@ HOSTILE_TENSORS: Mapping[str, Hostile] = {
     "packed: a header that is a list": with_header(lambda _header: [["a", 1]]),
     "packed: a header of 50 MB": with_header(lambda _header: b'{"a": "' + b"x" * 50_000_000 + b'"}'),
     "packed: a header that is no text": with_header(lambda _header: b"\xff\xfe{}"),
-    "packed: a million unknown tensors": _unknown_tensors(MANY),
+    "packed: a hundred thousand unknown tensors": _unknown_tensors(MANY),
     "packed: two unknown tensors": _unknown_tensors(2),
     "packed: a dimension of 2^63": with_first_entry(shape=[2**63]),
     "packed: dimensions 2^63 and 0": with_first_entry(shape=[2**63, 0]),
@@ -133,7 +134,7 @@ HOSTILE_TENSORS: Mapping[str, Hostile] = {
     "packed: a name with a lone surrogate": with_header(
         lambda header: json.dumps({**header, "z": entry([0], 0, 0)}).replace('"z"', '"\\ud800"').encode()
     ),
-    "packed: metadata of 1 MB": with_header(lambda header: {**header, "__metadata__": {"a": "x" * MANY}}),
+    "packed: metadata of 1 MB": with_header(lambda header: {**header, "__metadata__": {"a": "x" * MEGABYTE}}),
     "packed: metadata that is a number": with_header(lambda header: {**header, "__metadata__": 1}),
     "packed: metadata": with_header(lambda header: {**header, "__metadata__": {"header": "{}"}}),
     "values: NaN": with_values(float("nan")),

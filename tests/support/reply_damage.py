@@ -10,7 +10,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
 Hostile = Callable[[RecordDict], RecordDict]
 ESC = "\x1b[31mred\x1b[0m"
-MANY = 1_000_000
+MANY, MEGABYTE = 100_000, 1_000_000
 
 
 def text_of(content: RecordDict) -> dict[str, Any]:

@@ -1,18 +1,26 @@
 """A reply belongs to the center that was asked; what does not fit becomes a code."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
+import numpy as np
+import pytest
 from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
 from client.app import build_client_app
 from deploy.simulation.in_process import InProcessGrid
-from protocol.messages.instruction import Instruction
+from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
+from protocol.packed_tensors import BlobBounds
 from server.grid.center_grid import CenterGrid
 from server.grid.pulling import pull_together
 from server.grid.transport import Node, PendingMessage, Transport, withdraw
 from tests.support.grids import TRAIN, VanishingGrid, apps, in_time, says, trained
+from tests.support.hostile_replies import HOSTILE_COMPARISONS, HOSTILE_SCORES, HOSTILE_UPDATES
+from tests.support.messages import PAYLOAD
+from tests.support.reply_damage import Hostile, with_error, with_fields
+from tests.support.segmentation_scores import dice_score
 
 
 def ask(grid: Grid, instructions: Mapping[str, Instruction]) -> dict[str, Reply]:
@@ -86,3 +94,72 @@ def test_reply_without_a_name_gets_the_name_of_the_center_asked() -> None:
 
     replies = ask(InProcessGrid({"a": build_client_app(perform)}), {"a": TRAIN})
     assert replies == {"a": Reply(center="a", kind="train", error="internal")}
+
+
+def answer_to(asked: Instruction, honest: Reply, hostile: Hostile) -> Reply:
+    """What the coordinator makes of an honest reply that was changed on its way."""
+
+    class Changing(InProcessGrid):
+        def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+            replies = super().pull_messages(message_ids)
+            for reply in replies:
+                reply.content = hostile(RecordDict(dict(reply.content)))
+            return replies
+
+    grid = CenterGrid(Changing({"a": build_client_app(lambda _: honest)}))
+    grid.expect(lambda _center, _kind: BlobBounds(tensors=2, tensor_bytes=1000))
+    return in_time(grid.ask({"a": asked}, deadline_s=5))["a"]
+
+
+def unchanged(content: RecordDict) -> RecordDict:
+    """What arrives as it was sent."""
+    return content
+
+
+UPDATE = Reply(
+    "a",
+    "train",
+    payload=replace(PAYLOAD, center="a", tensors={"qkv#lora_b": np.ones((4, 2), np.float32)}),
+    scores={"ct": dice_score(5, 0.5, 3.0)},
+    loss=0.5,
+)
+LEFT_TO_VALIDATION = {
+    "payload: none",
+    "payload: a stage that is a path",
+    "payload: round of an earlier stage",
+    "payload: a phase nobody has",
+    "packed: two unknown tensors",
+    "packed: a name that is a path",
+    "values: NaN",
+    "values: infinite",
+    "values: minus infinite",
+}
+"""Well-formed, and of another round, stage, phase or study: `protocol.validation` knows what is expected."""
+
+
+def test_no_hostile_update_is_taken_by_the_grid(caplog: pytest.LogCaptureFixture) -> None:
+    taken = {name for name, hostile in HOSTILE_UPDATES.items() if not answer_to(TRAIN, UPDATE, hostile).error}
+    assert taken == LEFT_TO_VALIDATION - {"packed: two unknown tensors"}
+    assert all(len(line) < 5000 for line in caplog.messages)
+    assert [line for line in caplog.messages if not line.replace("\n", "").isprintable()] == []
+
+
+@pytest.mark.parametrize(("kind", "table"), [("evaluate", HOSTILE_SCORES), ("compare", HOSTILE_COMPARISONS)])
+def test_no_hostile_figure_is_taken_by_the_grid(kind: Kind, table: Mapping[str, Hostile]) -> None:
+    honest = replace(UPDATE, kind=kind, payload=None, loss=None)
+    asked = replace(TRAIN, kind=kind)
+    assert answer_to(asked, honest, unchanged).error == ""
+    assert [name for name, hostile in table.items() if not answer_to(asked, honest, hostile).error] == []
+
+
+def test_an_error_brings_nothing_but_its_code() -> None:
+    def failed(content: RecordDict) -> RecordDict:
+        return with_fields(error="cases", payload=None)(with_error("cases")(content))
+
+    assert answer_to(TRAIN, UPDATE, failed) == Reply("a", "train", error="cases")
+
+
+def test_more_tensors_or_bytes_than_were_asked_for_are_not_looked_at() -> None:
+    assert answer_to(TRAIN, UPDATE, unchanged).error == ""
+    more = replace(UPDATE, payload=replace(PAYLOAD, center="a", tensors={"w": np.ones(251, np.float32)}))
+    assert answer_to(TRAIN, more, unchanged).error == "unreadable"

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +40,13 @@ def test_the_curves_of_a_center_say_what_they_show_and_begin_a_second_stage() ->
     assert [text in drawn for text in ("validation Dice", "training loss", ">MB<", ">round<")] == [True] * 4
     assert (drawn.count(DOWN.lower()), drawn.count(UP.lower())) == (3, 3)
     assert [re.search(f">{number}</text>", drawn) is not None for number in (1, 2)] == [True, True]
+
+
+def test_what_is_beyond_all_measure_leaves_a_gap_in_a_drawing() -> None:
+    values = (1e308, -1e308, 0.5)
+    drawn = curves_svg(replace(CURVES, scores={"ct": values}, loss=values), "curves-0")
+    assert "nan" not in drawn
+    assert tenths_around([*values, float("nan")]) == (0.5, 0.6)
 
 
 def test_ids_begin_with_the_name_that_is_unique_in_the_page() -> None:

@@ -59,6 +59,14 @@ def test_a_refused_payload_shows_its_code_also_when_there_is_a_loss(study: Study
     assert "0.500" not in text
 
 
+def test_what_the_screen_could_act_on_is_shown_as_it_stands(study: Study) -> None:
+    """Markup, an emoji's name and a name in brackets: of a code, a center and a stage."""
+    text = show(study, CenterAnswered(replace(RECORD, error="[/x]", center="[red]a", stage=":smile:")))
+    assert [part in text for part in ("[/x]", "[red]a", ":smile:")] == [True] * 3
+    row = StageRow("[/x]", {"[bold]d": ROW.test["center-a"]})
+    assert [part in show(study, StageScored(row)) for part in ("[/x]", "[bold]d")] == [True] * 2
+
+
 def test_a_round_without_a_loss_says_so(study: Study) -> None:
     assert "no loss" in show(study, CenterAnswered(RoundRecord("adapt", 3, "center-d")))
 
@@ -95,7 +103,7 @@ def test_a_row_of_the_matrix_keeps_undefined_and_absent_apart(study: Study) -> N
 
 def test_a_center_that_did_not_answer_has_no_cases() -> None:
     table = score_table("after", StageRow("adapt", {"center-a": {}}), "segmentation")
-    assert [list(column.cells) for column in table.columns] == [["center-a"], ["0"]]
+    assert [[str(cell) for cell in column.cells] for column in table.columns] == [["center-a"], ["0"]]
 
 
 def test_a_round_shows_the_primary_metric_of_what_its_stage_trains_for(study: Study) -> None:
