@@ -13,11 +13,14 @@ from client.outgoing.ledger import read_ledger
 from client.service.trainer_link import (
     TrainerUnavailableError,
 )
-from deploy.simulation.in_process import InProcessGrid
+from deploy.simulation.in_process import InProcessGrid, assume_task_identity
 from protocol.flower_codec import message_type, read_reply, to_message_content
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from protocol.messages.settings import Model, StudySettings
+from tests.support.hostile_replies import HOSTILE_TEXTS
+from tests.support.hostile_tensors import HOSTILE_RECORDS, HOSTILE_TENSORS
+from tests.support.messages import INSTRUCTION
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("", 300), ("0", 0), ("12.5", 12.5)])
@@ -120,3 +123,28 @@ def test_a_clientapp_without_a_home_answers_as_ever(node: Path, monkeypatch: pyt
 
 def _trained(_: Instruction) -> Reply:
     return TRAINED
+
+
+TAKEN = {"packed: two unknown tensors", "packed: a name that is a path"}
+"""Tensors that are well-formed: whether the study has them is for the trainer to say."""
+OF_ANY_TEXT = (
+    "text: empty",
+    "text: a number",
+    "text: nested 10,000 deep",
+    "text: 100 MB",
+    "text: half of one",
+    "text: null",
+)
+
+
+def test_no_hostile_instruction_ends_the_clientapp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A coordinator's message that is not as agreed is answered with a code, whatever is wrong with it."""
+    monkeypatch.delenv("CONCILIUM_NODE_HOME", raising=False)
+    assume_task_identity()
+    app = build_client_app(lambda instruction: Reply("hgj", instruction.kind))
+    hostile = {**HOSTILE_TENSORS, **HOSTILE_RECORDS, **{name: HOSTILE_TEXTS[name] for name in OF_ANY_TEXT}}
+    for name, change in hostile.items():
+        content = change(to_message_content(INSTRUCTION))
+        answer = app(Message(content, 2, message_type("train"), ttl=60), _context())
+        expected = "" if name in TAKEN or name.startswith("values: ") else "unreadable"
+        assert (name, read_reply(answer.content).error) == (name, expected)

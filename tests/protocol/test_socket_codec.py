@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 from safetensors.numpy import save
 
 from protocol.errors import PayloadError
 from protocol.socket_codec import pack_instruction, pack_reply, unpack_reply
+from tests.support.hostile_tensors import HOSTILE_TENSORS
 from tests.support.messages import INSTRUCTION, REPLY, reply_json
 
 
@@ -31,3 +33,19 @@ def test_frames_not_as_agreed_are_refused(frame: bytes, finding: str) -> None:
 
 def test_frames_of_equal_replies_are_equal_bytes() -> None:
     assert pack_reply(REPLY) == pack_reply(replace(REPLY))
+
+
+def test_no_hostile_frame_is_taken() -> None:
+    """Every hostile blob of the table in the place of a frame; values that are not finite are the egress's to find."""
+    frame = pack_reply(REPLY)
+    content = RecordDict(
+        {
+            "header": ConfigRecord({"json": reply_json()}),
+            "tensors": ArrayRecord({"packed": Array("float32", (4,), "safetensors", frame)}),
+        }
+    )
+    for name, hostile in HOSTILE_TENSORS.items():
+        blob = hostile(content).array_records["tensors"]["packed"].data
+        if not name.startswith("values: "):
+            with pytest.raises(PayloadError):
+                unpack_reply(blob)
