@@ -1,7 +1,7 @@
 """One tree of errors, and the codes that may travel."""
 
-import pkgutil
-from importlib import import_module
+import re
+from pathlib import Path
 
 import pytest
 
@@ -34,12 +34,11 @@ def test_a_known_code_and_none_stay() -> None:
 
 def test_the_coordinator_knows_every_code_of_a_centers_program() -> None:
     """It cannot import the classes, so that their codes are listed; a class that is added needs its code there."""
-    for module in pkgutil.walk_packages(client.__path__, "client."):
-        import_module(module.name)
-    found = {kind.code for kind in _below(ConciliumError) if kind.__module__.startswith("client.")}
-    from_protocol = {kind.code for kind in _below(ConciliumError) if kind.__module__ == "protocol.errors"}
-    assert found - from_protocol == OF_CENTERS
+    folder = Path(client.__file__).parent
+    lines = re.findall(r'^    code = "([^"]+)"$', "".join(path.read_text() for path in folder.rglob("*.py")), re.M)
+    assert {*lines, TRAINER_UNAVAILABLE} - {kind.code for kind in _below(ConciliumError)} <= OF_CENTERS
+    assert {*lines, TRAINER_UNAVAILABLE} >= OF_CENTERS
 
 
 def _below(error: type[ConciliumError]) -> set[type[ConciliumError]]:
-    return {error}.union(*(_below(kind) for kind in error.__subclasses__()))
+    return {kind for kind in error.__subclasses__() if kind.__module__ == "protocol.errors"}
