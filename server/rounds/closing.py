@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.errors import NO_ANSWER, PayloadError, QuorumError
+from protocol.errors import NO_ANSWER, UNREADABLE, PayloadError, QuorumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload, frozen_hash
+from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison
 from protocol.messages.settings import Statistic
 from protocol.messages.tensors import BACKBONE, Tensors
@@ -17,6 +19,7 @@ from protocol.observation_bounds import observation_findings
 from protocol.observations import observation_specs
 from protocol.validation import Expected, validate
 from server.grid.center_answer import CenterAnswer
+from server.grid.containment import contain
 from server.rounds.instructions import InstructionBuilder
 from server.rounds.transitions import after_gate
 from server.rounds.weighing import most_cases
@@ -116,7 +119,15 @@ def observe(state: Checkpoint, builder: InstructionBuilder, answers: Mapping[str
 def check_observation(
     answer: CenterAnswer, state: Checkpoint, builder: InstructionBuilder, registered_cases: int
 ) -> CenterAnswer:
-    """The answer to an observation; one that cannot be accepted becomes an error code."""
+    """The answer to an observation; one that cannot be accepted, or not be handled, becomes an error code."""
+    refused = replace(answer, reply=Reply(answer.center, answer.reply.kind, error=UNREADABLE))
+    check = partial(_check_observation, answer, state, builder, registered_cases)
+    return contain(answer.center, "taken for an observation", check, lambda: refused)
+
+
+def _check_observation(
+    answer: CenterAnswer, state: Checkpoint, builder: InstructionBuilder, registered_cases: int
+) -> CenterAnswer:
     payload = answer.reply.payload
     if payload is None:
         return answer

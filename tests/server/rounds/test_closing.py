@@ -188,3 +188,18 @@ def test_queries_are_recorded_in_the_order_of_the_answers(tmp_path: Path) -> Non
         ("adapt", "compare", "b"),
         ("adapt", "compare", "a"),
     ]
+
+
+def test_an_observation_that_cannot_be_handled_costs_its_center_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise OverflowError("too large")
+
+    entered = enter(tmp_path)
+    monkeypatch.setattr("server.rounds.closing.validate", fail)
+    payload = Payload("a", entered.state.backbone_hash, "adapt", 0, {"qkv#lora_b@fisher": np.ones((4, 2), np.float32)})
+    answer = CenterAnswer(Reply("a", "observe", payload=payload), 3, 32)
+    checked = check_observation(answer, entered.state, entered.builder, 5)
+    assert checked == CenterAnswer(Reply("a", "observe", error="unreadable"), 3, 32)
+    assert "center 'a': its reply cannot be taken for an observation: OverflowError (too large)" in caplog.text
