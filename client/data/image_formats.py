@@ -5,11 +5,13 @@ unpack what is damaged without a word. So NRRD and MetaImage are measured, and c
 cannot be measured is refused.
 """
 
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from client.data.names import escape_name
 from client.data.nifti_values import SUFFIXES, read_nifti_header
 from protocol.errors import CaseError
 from protocol.storage.regular_files import open_regular
@@ -20,6 +22,25 @@ LONGEST_HEADER = 1 << 16
 CHUNK_BYTES = 1 << 20
 WRAPPERS: Mapping[str, int | None] = {"raw": None, "gzip": zlib.MAX_WBITS | 16, "gz": zlib.MAX_WBITS | 16}
 """How NRRD says that its voxels are stored, and what unpacks them; None where nothing is packed."""
+SIZES, FLOAT = r"[1-9]\d{0,4}( +[1-9]\d{0,4}){2}", r"-?\d{1,9}(\.\d{0,20})?([eE][-+]?\d{1,2})?"
+FORMS: Mapping[str, str] = {
+    "ndims": "3",
+    "dimension": "3",
+    "dimsize": SIZES,
+    "sizes": SIZES,
+    "elementtype": r"MET_[A-Z_]{1,20}",
+    "type": r"[a-z0-9 _]{1,30}",
+    "elementnumberofchannels": "1",
+    "elementspacing": rf"{FLOAT}( +{FLOAT}){{2}}",
+    "offset": rf"{FLOAT}( +{FLOAT}){{2}}",
+    "transformmatrix": rf"{FLOAT}( +{FLOAT}){{8}}",
+    "spacedirections": rf"(\({FLOAT},{FLOAT},{FLOAT}\) *){{3}}",
+    "spaceorigin": rf"\({FLOAT},{FLOAT},{FLOAT}\)",
+}
+"""What fields of 3D images look like. Readers end the program where some of them are others, such as -1 axes."""
+LONGEST_LINE = 1000
+FIELD = re.compile(r"([A-Za-z][\w .-]{0,79}?) *[=:]=? *(.*)")
+BODY = re.compile(rb"ElementDataFile|\r?\n\r?\n")
 
 
 @dataclass(frozen=True)
@@ -45,7 +66,23 @@ def raise_if_unreadable(path: Path) -> None:
         missing = isinstance(error, FileNotFoundError)
         reason = "the file does not exist" if missing else getattr(error, "strerror", None) or str(error)
         raise CaseError(f"image {path} cannot be read: {reason}. Replace it with a readable NIfTI file") from error
-    read_nifti_header(path)
+    if read_nifti_header(path) is None and (strange := _strange_fields(_head(path))):
+        raise CaseError(f"image {path} has a header that cannot be: {'; '.join(strange)}; write it as 3D NIfTI")
+
+
+def _strange_fields(head: bytes) -> list[str]:
+    """Lines of an NRRD or MetaImage header that are no fields, or fields that are not of their form."""
+    lines = BODY.split(head, maxsplit=1)[0].decode("latin-1").split("\n")
+    return [escape_name(line[:60]) for line in map(str.strip, lines) if not _is_sound(line)]
+
+
+def _is_sound(line: str) -> bool:
+    if len(line) > LONGEST_LINE or not (line.isprintable() and line.isascii()):
+        return False
+    if not line or line.startswith("#") or re.fullmatch(r"NRRD000\d", line):
+        return True
+    field = FIELD.fullmatch(line)
+    return field is not None and bool(re.fullmatch(FORMS.get(field[1].lower().replace(" ", ""), ".*"), field[2]))
 
 
 def raise_if_other_size(path: Path, expected: int) -> None:

@@ -27,7 +27,6 @@ Quantity = Literal["ct_hu", "pet_suv", "mask"]
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 GRID_TOLERANCE_VOXELS = 0.1
 PACKED = ".gz"
-FLOAT64_BYTES = 8
 
 
 class OnGrid(Protocol):
@@ -92,10 +91,11 @@ def read_volume(path: Path, quantity: Quantity) -> Volume:
     """
     grid = read_grid(path)
     if not is_nifti(path):
-        raise_if_too_large(path, math.prod(grid.shape_zyx), FLOAT64_BYTES)
-        other = _read_by_itk(path)
-        raise_if_other_size(path, other.nbytes)
-        return _volume(other, grid, quantity)
+        # Before it is read: MetaImage's reader does not end on some packed voxels that are damaged.
+        count, itemsize = math.prod(grid.shape_zyx), _itemsize(path)
+        raise_if_too_large(path, count, itemsize)
+        raise_if_other_size(path, count * itemsize)
+        return _volume(_read_by_itk(path), grid, quantity)
     stored = read_stored_voxels(path)
     array = _plain_voxels(stored, grid, quantity)
     return _volume(_with_non_finite(_read_by_itk(path), stored[1]) if array is None else array, grid, quantity)
@@ -109,14 +109,25 @@ def read_grid(path: Path) -> Grid:
             cannot be.
     """
     raise_if_unreadable(path)
+    reader = _read_information(path)
+    _refuse_unless_scalar_3d(reader.GetDimension(), reader.GetNumberOfComponents(), path)
+    return _grid(reader)
+
+
+def _read_information(path: Path) -> sitk.ImageFileReader:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise _unreadable(path, error) from error
-    _refuse_unless_scalar_3d(reader.GetDimension(), reader.GetNumberOfComponents(), path)
-    return _grid(reader)
+    return reader
+
+
+def _itemsize(path: Path) -> int:
+    """Bytes of a stored voxel."""
+    one = sitk.Image([1, 1, 1], _read_information(path).GetPixelID())
+    return int(sitk.GetArrayFromImage(one).itemsize)
 
 
 def _read_by_itk(path: Path) -> NDArray[Any]:

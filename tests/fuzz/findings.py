@@ -15,4 +15,9 @@ FINDINGS: Mapping[str, tuple[str, bytes]] = {
     "TOML nested without end": ("text", b"\x00x = " + b"[" * DEEP),
     "a whole number of 5,000 digits": ("text", b"\x00seed = " + b"9" * 5000),
     "a record nested without end": ("text", b"\x09" + b"[" * DEEP),
+    "an NRRD line of 5,000 letters ended the program": ("image", b"\x00NRRD0004\ntyp" + b"[" * 5000 + b": int\n\n"),
+    "-1 axes of a MetaImage ended the program": (
+        "image",
+        b"\x02NDims = -1\nDimSize = 5 4 3\nElementDataFile = LOCAL\n",
+    ),
 }

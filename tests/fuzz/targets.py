@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from tests.fuzz.image_target import ImageTarget
 from tests.fuzz.kit_target import KitTarget
 from tests.fuzz.nifti_target import NiftiTarget
 from tests.fuzz.reply_target import ReplyTarget
@@ -22,6 +23,7 @@ class Target(Protocol):
 
 
 TARGETS: Mapping[str, Callable[[], Target]] = {
+    "image": ImageTarget,
     "kit": KitTarget,
     "nifti": NiftiTarget,
     "reply": ReplyTarget,

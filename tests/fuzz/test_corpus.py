@@ -13,7 +13,7 @@ from tests.fuzz.mutations import mutate
 from tests.fuzz.targets import TARGETS, Target
 
 SEED = 20260801
-INPUTS = {"kit": 1200, "nifti": 2500, "reply": 4000, "stored": 800, "text": 700}
+INPUTS = {"image": 500, "kit": 1200, "nifti": 2500, "reply": 4000, "stored": 800, "text": 700}
 LONGEST_S = 20
 
 target = cache(lambda name: TARGETS[name]())

@@ -71,3 +71,28 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path, text: bytes):
         (tmp_path / name).write_bytes(text)
         with pytest.raises(CaseError, match="cannot be measured"):
             raise_if_other_size(tmp_path / name, 4)
+
+
+@pytest.mark.parametrize(
+    ("ending", "field", "value"),
+    [
+        ("mha", b"NDims = 3", b"NDims = -1"),
+        ("mha", b"NDims = 3", b"NDims = 11"),
+        ("mha", b"DimSize = 20 10 10", b"DimSize = 20 10 -10"),
+        ("mha", b"DimSize = 20 10 10", b"DimSize = 999999 10 10"),
+        ("mha", b"ElementSpacing = 1 1 1", b"ElementSpacing = 1 nan 1"),
+        ("mha", b"Offset = 0 0 0", b"Offset = 0"),
+        ("mha", b"CenterOfRotation = 0 0 0", b"CenterOfRotation = " + b"0 " * 5000),
+        ("nrrd", b"type: ", b"typ" + b"[" * 5000 + b": "),
+        ("nrrd", b"type: ", b"\xff: "),
+        ("nrrd", b"dimension: 3", b"dimension: 17"),
+        ("nrrd", b"sizes: 20 10 10", b"sizes: 20 10 99999999999"),
+    ],
+)
+def test_a_header_that_readers_stumble_over_never_reaches_them(tmp_path: Path, ending: str, field: bytes, value: bytes):
+    """MetaImage's own reader ends the whole program at -1 axes."""
+    path = write(tmp_path / f"ct.{ending}", packed=False)
+    assert field in path.read_bytes()
+    path.write_bytes(path.read_bytes().replace(field, value))
+    with pytest.raises(CaseError, match="a header that cannot be"):
+        read_volume(path, "mask")
