@@ -10,11 +10,12 @@ checkpoint.safetensors, bank/, mlflow.db, mlartifacts/, result.json, report.html
 Of a study that runs over a network:
 
 coordinator.toml      where the centers reach the coordinator (server.study.coordinator_settings)
-authority/            ca.key, ca.crt: the certificate authority, made once
+authority/            ca.crt: the certificate of the authority, whose key lies beside ROOT (ROOT.authority/ca.key)
 server/               server.key, server.crt: the server's certificate, renewed without touching the centers
 enrolment/            enrolment.json: the registry of centers; kits/CENTER.kit: what was issued
 mlflow/               USER.password: of the users made in MLflow
 backbone/             <content hash>.safetensors: the backbone the study starts from, as a file of its own
+run/                  fleet/, runtime/, control/: a socket of the SuperLink's each; nginx/: the proxy's own
 link/                 link.db, superexec.secret, flwr/: Flower's side
 launch.json           what the coordinator wants; progress.json: where the run is; watchdog.json: who watches it
 turned_away.json     the centers of the registry that are turned away, for the run, which does not see the registry

@@ -1,4 +1,4 @@
-"""A coordinator's SuperLink, which is on loopback: what is asked of it, and what it answers."""
+"""A coordinator's SuperLink: what is asked of it, and what it answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
