@@ -123,7 +123,7 @@ def test_each_center_wrote_down_what_left_before_it_left(rehearsed: Rehearsed) -
 
 
 def test_another_bundle_is_refused_by_name_at_every_center(rehearsed: Rehearsed) -> None:
-    """A run started by hand with code of its own, while the study ran: no center ran it, and each said why."""
+    """A run with code of its own, at a coordinator that was taken over: no center ran it, and each said why."""
     assert set(rehearsed.tampered) == set(NAMES)
     assert all("bundle-refused" in answer for answer in rehearsed.tampered.values()), rehearsed.tampered
     assert not Path("/tmp/tampered-code-ran").exists()

@@ -100,9 +100,9 @@ class Consortium:
         root, endpoint = self.directory.root, self.endpoint
         self.coordinate("study", "init", study_file, "--out", root, "--endpoint", endpoint)
 
-    def serve(self) -> None:
-        """Start the coordinator's programs; centers can come in when this returns."""
-        self.start("serve", COORDINATOR, [BIN / "concilium", "serve", self.directory.root])
+    def serve(self, **extra: str) -> None:
+        """Start the coordinator's programs, with more variables; centers can come in when this returns."""
+        self.start("serve", COORDINATOR, [BIN / "concilium", "serve", self.directory.root], **extra)
         doors = Doors(self.directory.root).by_name().values()
         self.wait_until(lambda: all(door.is_socket() for door in doors), "the SuperLink's doors", within_s=300)
         self.wait_until(lambda: self._listens(PORT), f"the coordinator's port {PORT}", within_s=300)

@@ -19,16 +19,16 @@ CUTS: Mapping[str, float] = {"cut-20s": 20.0, "cut-150s": 150.0}
 Words = tuple[str, ...]
 
 AT_COORDINATOR: Mapping[str, Words] = {
-    "kill-superlink": ("flower-superlink",),
-    "kill-coordinator-superexec": ("flower-superexec",),
-    "kill-serverapp": ("flwr-serverapp",),
+    "kill-superlink": ("server.runs.flower_programs superlink",),
+    "kill-coordinator-superexec": ("server.runs.flower_programs superexec",),
+    "kill-serverapp": ("server.runs.flower_programs serverapp",),
     "kill-nginx": ("nginx: master",),
     "kill-serve": ("concilium serve",),
 }
 """Words of the command line of what is killed; the watchdog is a part of `serve`."""
 AT_CENTER: Mapping[str, Words] = {
     "kill-supernode": ("client.node.supernode",),
-    "kill-center-superexec": ("flower-superexec",),
+    "kill-center-superexec": ("client.node.superexec",),
     "kill-clientapp": ("client.node.clientapp",),
     "kill-trainer": (),
     "kill-join": ("concilium-center join",),

@@ -20,7 +20,7 @@ NAMES = ("center-a", "center-b", "center-c", "center-d")
 CANARY, CANARY_CENTER = "DOE-JANE-19540321", "center-d"
 REFERENCE = "reference"
 DESCRIP = slice(148, 228)
-TAMPERED = Path(__file__).parent / "tampered_app"
+TAMPERED, TAKEN_OVER = Path(__file__).parent / "tampered_app", Path(__file__).parent / "taken_over"
 
 STUDY = (
     head_text("federation", "Four hospitals rehearse", "seed = 3", "deadline_s = 600", "reconnect_s = 120")
@@ -112,7 +112,7 @@ def enrol_all(found: Rehearsed) -> None:
         write_cohort(folder / "data")
         init.result()
         found.kits = dict(zip(NAMES, both.map(consortium.invite, NAMES), strict=True))
-    consortium.serve()
+    consortium.serve(PYTHONPATH=str(TAKEN_OVER))
     found.dry = run_join(consortium, NAMES[0], found.kits[NAMES[0]], "--dry-run")
     found.home_before = list(consortium.home(NAMES[0]).rglob("*"))
     with ThreadPoolExecutor(2) as both:
