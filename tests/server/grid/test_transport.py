@@ -154,7 +154,7 @@ def test_no_hostile_figure_is_taken_by_the_grid(kind: Kind, table: Mapping[str, 
 
 def test_an_error_brings_nothing_but_its_code() -> None:
     def failed(content: RecordDict) -> RecordDict:
-        return with_fields(error="cases", payload=None)(with_error("cases")(content))
+        return with_fields(loss=0.5, seconds=9.0)(with_error("cases")(content))
 
     assert answer_to(TRAIN, UPDATE, failed) == Reply("a", "train", error="cases")
 
