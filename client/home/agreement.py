@@ -12,7 +12,8 @@ from protocol.enrolment.plan import StudyPlan, agreed_digest
 from protocol.errors import ConciliumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.settings import StudySettings
-from protocol.storage.atomic_files import write_private_text
+from protocol.storage.atomic_files import write_private
+from protocol.storage.sealed_json import seal, unseal_if_sealed
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def read_agreement(path: Path) -> TrainerAgreement:
         AgreementError: no such file, or it does not say which study, with which settings and which plan.
     """
     try:
-        return TrainerAgreement.model_validate_json(path.read_bytes())
+        return TrainerAgreement.model_validate_json(json.dumps(unseal_if_sealed(path.read_bytes())))
     except OSError as error:
         raise AgreementError(
             f"the study's agreement {path} cannot be read ({error.strerror}); `concilium-center join` writes it, or "
@@ -72,6 +73,11 @@ def read_agreement(path: Path) -> TrainerAgreement:
             f"the study's agreement {path} is not as `concilium-center join` writes it: {fields}; join again "
             "with the kit, or with a new one where an earlier version of concilium wrote it"
         ) from error
+    except ValueError as error:
+        raise AgreementError(
+            f"the study's agreement {path} is not as `concilium-center join` writes it: the text; join again with the kit "
+            f"({error})"
+        ) from error
 
 
 def write_agreement(path: Path, center: str, agreement: BaseModel) -> None:
@@ -80,7 +86,7 @@ def write_agreement(path: Path, center: str, agreement: BaseModel) -> None:
     Raises:
         StorageError: the disk refuses.
     """
-    write_private_text(path, json.dumps({"center": center, **agreement.model_dump(mode="json")}, indent=1) + "\n")
+    write_private(path, seal({"center": center, **agreement.model_dump(mode="json")}))
 
 
 def agreed_by(path: Path | None, center: str) -> TrainerAgreement | None:

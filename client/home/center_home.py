@@ -1,6 +1,6 @@
 """A center's home: which file lies where, and the two small files that say whose home it is.
 
-center.toml        the center's own settings; they never leave
+center.toml        the center's own settings, with a seal; they never leave
 node/              the network side: no data, no model
   agreement.json   the kit without its token
   ca.crt           what the coordinator's certificate must be signed by
@@ -16,6 +16,7 @@ run/               what both share; trainer.sock: where the trainer listens
 CENTER.answer      what the coordinator gets: a public key and a proof
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from protocol.storage.atomic_files import make_private_folder, write_private_tex
 from protocol.storage.locks import hold_lock
 from protocol.storage.parsed_text import UnreadableTextError, read_toml
 from protocol.storage.paths import Below
+from protocol.storage.sealed_json import seal, unseal_if_sealed
 
 DEFAULT_PORT = 9094
 DEFAULT_MINIMUM_CASES = 5
@@ -134,7 +136,8 @@ def read_settings(home: CenterHome) -> CenterSettings:
         HomeError: no such file, or a value that is not as expected.
     """
     try:
-        return CenterSettings.model_validate(read_toml(home.settings))
+        content = json.dumps(read_toml(home.settings), default=str)
+        return CenterSettings.model_validate(unseal_if_sealed(content.encode()))
     except OSError as error:
         raise HomeError(
             f"{home.settings} cannot be read ({error.strerror}); join first: `concilium-center join KIT --data DIR "
@@ -142,6 +145,11 @@ def read_settings(home: CenterHome) -> CenterSettings:
         ) from error
     except (ValidationError, UnreadableTextError) as error:
         raise HomeError(f"{home.settings} is not as expected ({error}); correct it or join again") from error
+    except ValueError as error:
+        raise HomeError(
+            f"{home.settings} is not as `join` wrote it ({error}); undo the change, give it as an option to `join`, or "
+            "remove the line that begins with seal where you mean it"
+        ) from error
 
 
 def write_settings(home: CenterHome, settings: CenterSettings) -> None:
@@ -150,7 +158,8 @@ def write_settings(home: CenterHome, settings: CenterSettings) -> None:
     Raises:
         StorageError: the disk refuses.
     """
-    write_private_text(home.settings, tomli_w.dumps(settings.model_dump(mode="json")))
+    sealed = json.loads(seal(settings.model_dump(mode="json")))
+    write_private_text(home.settings, tomli_w.dumps(sealed))
 
 
 def read_membership(home: CenterHome) -> Membership:
@@ -160,7 +169,7 @@ def read_membership(home: CenterHome) -> Membership:
         HomeError: no such file, or it is damaged.
     """
     try:
-        return Membership.model_validate_json(home.agreement.read_bytes())
+        return Membership.model_validate_json(json.dumps(unseal_if_sealed(home.agreement.read_bytes())))
     except OSError as error:
         raise HomeError(
             f"{home.agreement} cannot be read ({error.strerror}); join first: `concilium-center join KIT --data DIR "
@@ -170,6 +179,8 @@ def read_membership(home: CenterHome) -> Membership:
         raise HomeError(
             f"{home.agreement} is damaged ({error.error_count()} field(s)); join again with the kit"
         ) from error
+    except ValueError as error:
+        raise HomeError(f"{home.agreement} is damaged ({error}); join again with the kit") from error
 
 
 def check_same_owner(home: CenterHome, kit: Membership) -> None:

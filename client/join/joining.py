@@ -34,7 +34,8 @@ from protocol.enrolment.answer import write_answer
 from protocol.enrolment.kit import Kit, authority_fingerprint, read_kit
 from protocol.errors import ConciliumError, KitError, ModelError
 from protocol.messages.tensors import content_hash
-from protocol.storage.atomic_files import write_private, write_private_text
+from protocol.storage.atomic_files import write_private
+from protocol.storage.sealed_json import seal
 
 ASK_AGAIN = "ask the coordinator for a new kit (`concilium enroll CENTER`)"
 LOOK_AGAIN = "check the path, and that this user may read the file"
@@ -87,7 +88,7 @@ def prepare(home: CenterHome, kit: Kit, authority_pem: bytes) -> None:
     if not accepted:
         answer = first_answer(center=kit.center, study=kit.agreement.study, serial=kit.serial, token=kit.token, key=key)
         write_answer(home.answer(kit.center), answer)
-    write_private_text(home.agreement, membership.model_dump_json(indent=1) + "\n")
+    write_private(home.agreement, seal(membership.model_dump(mode="json")))
     provide_node_files(home)
 
 

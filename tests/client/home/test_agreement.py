@@ -115,3 +115,12 @@ def test_the_rows_that_are_a_centers_own_are_agreed_to(tmp_path: Path) -> None:
     found = agreed_by(tmp_path / "agreement.json", "center-d")
     assert found is not None
     assert found.rows == {"center": ("HGJ", "CHUS"), "used": "1"}
+
+
+def test_a_changed_letter_in_the_rows_of_a_center_is_noticed(tmp_path: Path) -> None:
+    """It would take another center's patients for its own."""
+    path = tmp_path / "agreement.json"
+    write_agreement(path, "center-d", agreement(rows={"center": ("HGJ", "CHUS"), "used": "1"}))
+    path.write_text(path.read_text().replace("HGJ", "HMR"))
+    with pytest.raises(AgreementError, match=r"writes it: the text; join again with the kit \(it was changed"):
+        agreed_by(path, "center-d")

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from client.home.center_home import CenterHome, membership_of, read_membership
+from client.home.center_home import (
+    CenterHome,
+    CenterSettings,
+    HomeError,
+    membership_of,
+    read_membership,
+    read_settings,
+    write_settings,
+)
 from tests.support.coordinator_stand_in import kit
 from tests.support.joined_home import ENDPOINT, joined_home
 
@@ -27,3 +35,15 @@ def test_the_folders_are_for_their_owner_alone(home: CenterHome, name: str) -> N
 
 def test_the_agreement_is_kept_without_the_token(home: CenterHome) -> None:
     assert read_membership(home) == membership_of(kit(ENDPOINT, changes={"issued_at": read_membership(home).issued_at}))
+
+
+def test_a_changed_digit_in_the_settings_is_noticed_and_a_change_that_is_meant_is_taken(tmp_path: Path) -> None:
+    """Five cases become one: everything about single patients could leave."""
+    home = CenterHome(tmp_path)
+    write_settings(home, CenterSettings(center="a", data=(tmp_path,), minimum_cases=5))
+    home.settings.write_text(home.settings.read_text().replace("minimum_cases = 5", "minimum_cases = 1"))
+    with pytest.raises(HomeError, match="remove the line that begins with seal where you mean it"):
+        read_settings(home)
+    meant = [line for line in home.settings.read_text().splitlines() if not line.startswith("seal")]
+    home.settings.write_text("\n".join(meant))
+    assert read_settings(home).minimum_cases == 1
