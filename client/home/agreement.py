@@ -75,8 +75,8 @@ def read_agreement(path: Path) -> TrainerAgreement:
         ) from error
     except ValueError as error:
         raise AgreementError(
-            f"the study's agreement {path} is not as `concilium-center join` writes it: the text; join again with the kit "
-            f"({error})"
+            f"the study's agreement {path} is not as `concilium-center join` writes it: the text; join again with the "
+            f"kit ({error})"
         ) from error
 
 
