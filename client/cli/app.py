@@ -18,6 +18,7 @@ from client.cli.pull import pull_studies
 from client.cli.renew_key import renew_key
 from client.cli.view import view
 from client.home.agreement import agreed_by
+from client.home.draw_key import provide_draw_key
 from protocol.errors import CaseError
 from protocol.modalities import IMAGES, MODALITIES, SETTINGS, Modality, ModalitySetting, modalities_in
 from protocol.tasks import metric_named
@@ -175,6 +176,7 @@ def build_trainer(options: "TrainerOptions") -> "Trainer":
         maximum_queries=options.maximum_queries,
         limits=options.limits,
         rows=agreement.rows if agreement else {},
+        draw_key=provide_draw_key(options.home),
     )
 
 

@@ -1,6 +1,8 @@
 """What a round at a center comes to, in plain values: the payload, what stands behind it, and what stood still."""
 
 import hashlib
+import hmac
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -17,6 +19,7 @@ from protocol.messages.settings import Training
 from protocol.messages.tensors import BACKBONE, NEEDS, PEFT, Tensors, TensorSpec, content_hash, group_in, select
 
 Arrays = dict[str, NDArray[np.float32]]
+FEW_STEPS = 5
 
 
 def payload_of(
@@ -79,7 +82,30 @@ def _cases_reaching(trained: Trained, needed: frozenset[str]) -> frozenset[str]:
     return frozenset().union(*found)
 
 
-def round_generator(instruction: Instruction, center: str) -> np.random.Generator:
-    """The randomness of one round at one center, the same whenever that round is repeated."""
-    name = f"{instruction.settings.seed}|{instruction.stage}|{instruction.server_round}|{center}"
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
+def round_loss(trained: Trained) -> float:
+    """The mean loss to a step of 1, 2 or 5 times a power of ten that is no finer than its standard error.
+
+    What a round draws scatters the mean by that much. Rounds that move next to nothing would otherwise tell, mean by
+    mean over other cases, the loss of each: of six, five at a time, it is the sum less five times each of six means.
+    Fewer than FEW_STEPS say little of their scatter: there it is a tenth of the loss at least.
+    """
+    tenth = abs(trained.loss) / 10 if trained.steps < FEW_STEPS else 0.0
+    wanted = max(trained.loss_error, tenth)
+    if not wanted:
+        return trained.loss
+    power = 10.0 ** math.floor(math.log10(wanted))
+    step = next(times * power for times in (1, 2, 5, 10) if times * power >= wanted)
+    return round(trained.loss / step) * step
+
+
+def round_generator(instruction: Instruction, center: str, key: bytes) -> np.random.Generator:
+    """The randomness of one round at one center, the same whenever that round is repeated.
+
+    Args:
+        instruction: of the round.
+        center: whose round it is.
+        key: what the center keeps to itself (`client.home.draw_key`); without one, everybody knows what is drawn.
+    """
+    name = f"{instruction.settings.seed}|{instruction.stage}|{instruction.server_round}|{center}".encode()
+    digest = hmac.digest(key, name, hashlib.sha256) if key else hashlib.sha256(name).digest()[:8]
+    return np.random.default_rng(int.from_bytes(digest, "big"))

@@ -24,10 +24,15 @@ from protocol.tasks import TASKS
 
 @dataclass(frozen=True)
 class Trained:
-    """Mean loss over the steps, and per modality setting the names of the cases that ran under it."""
+    """Mean loss over the steps, and per modality setting the names of the cases that ran under it.
+
+    loss_error: standard error of the mean loss; steps: how many there were.
+    """
 
     loss: float
     used: Mapping[str, frozenset[str]]
+    loss_error: float = 0.0
+    steps: int = 1
 
 
 def train_locally(
@@ -69,7 +74,8 @@ def train_locally(
             losses.append(_step(model, optimiser, task, batch, terms))
             _follow(gain, terms)
             used[setting].update(batch.cases)
-    return Trained(float(np.mean(losses)), {name: frozenset(cases) for name, cases in used.items()})
+    error = float(np.std(losses) / np.sqrt(len(losses)))
+    return Trained(float(np.mean(losses)), {name: frozenset(cases) for name, cases in used.items()}, error, len(losses))
 
 
 @contextmanager

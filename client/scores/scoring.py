@@ -105,12 +105,18 @@ class ScoreCache:
                 yield self.score(network, task, case, setting)
 
     def fullest(
-        self, network: Network, task: CenterTask, cases: Sequence[PreparedCase], check: Check = never_cancelled
+        self,
+        network: Network,
+        task: CenterTask,
+        cases: Sequence[PreparedCase],
+        check: Check = never_cancelled,
+        wanted: Sequence[str] | None = None,
     ) -> dict[str, CaseScore]:
-        """Each case with the target, by name, under the fullest setting that task, case and model allow."""
+        """Each case with the target, by name, under the fullest setting that task, case, model and `wanted` allow."""
         found = {}
+        able = set(network.row.settings) & set(network.row.settings if wanted is None else wanted)
         for case in with_target(task, cases):
-            for setting in runnable_settings(task, case, network.row.settings)[-1:]:
+            for setting in runnable_settings(task, case, able)[-1:]:
                 check()
                 found[case.name] = self.score(network, task, case, setting).score
         return found

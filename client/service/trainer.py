@@ -11,6 +11,7 @@ import torch
 
 from client.data.labelled_cases import NO_ROWS, Rows
 from client.home.agreement import MAXIMUM_STEPS, ExcessiveError, TrainerAgreement, check_agreed
+from client.home.draw_key import PUBLIC
 from client.home.limits import DEFAULT_LIMITS, WorkLimits
 from client.home.privacy import close_to_others
 from client.learning.assembly import study_specs
@@ -54,6 +55,8 @@ class Trainer:
         maximum_queries: most questions about figures that are ever answered on its data; None keeps no count.
         limits: what else an instruction may take at most.
         rows: its own rows of a table that several centers share: column -> value.
+        draw_key: what its draws come from beside the study's seed; the default, that everybody can repeat them, is for
+            centers that are simulated.
     """
 
     def __init__(
@@ -70,12 +73,16 @@ class Trainer:
         maximum_queries: int | None = None,
         limits: WorkLimits = DEFAULT_LIMITS,
         rows: Rows = NO_ROWS,
+        draw_key: bytes = PUBLIC,
     ) -> None:
         self.center, self.home, self.device = center, home, device
         self._agreement, self._maximum_steps, self._bearable = agreement, maximum_steps, limits
         make_private_folder(home)
         close_to_others(home)
-        self._work = CenterWork(center, folders, modalities, home, device, rows, minimum_cases, main_memory(limits))
+        memory = main_memory(limits)
+        self._work = CenterWork(
+            center, folders, modalities, home, device, rows, minimum_cases, memory, draw_key=draw_key
+        )
         self._outbox = Outbox(home / "outbox")
         plan = None if agreement is None else agreement.plan
         self._queries = None if maximum_queries is None else QueryLedger(home, maximum_queries, plan)

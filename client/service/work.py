@@ -10,10 +10,11 @@ from client.data.cohorts import Cohorts
 from client.data.labelled_cases import NO_ROWS, Rows
 from client.data.preprocessing import PreparedCase
 from client.home.backbone_store import BackboneStore
+from client.home.draw_key import PUBLIC
 from client.learning.assembly import tensor_specs
 from client.learning.cancellation import Check
 from client.learning.observation import observe
-from client.learning.outcome import arrays_to_send, payload_of, round_generator, support_of
+from client.learning.outcome import arrays_to_send, payload_of, round_generator, round_loss, support_of
 from client.learning.trainable import train_only
 from client.learning.training import train_locally
 from client.local_terms.building import build_terms
@@ -30,7 +31,7 @@ from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
 from protocol.messages.settings import StudySettings, Training
 from protocol.messages.tensors import NEEDS, Tensors
-from protocol.modalities import Modality
+from protocol.modalities import Modality, ModalitySetting
 
 
 class CenterWork:
@@ -45,6 +46,7 @@ class CenterWork:
         rows: its own rows of a table that several centers share: column -> value.
         minimum_cases: fewest patients that enter a figure together.
         memory: bytes that its prepared cases may take.
+        draw_key: what its draws come from beside the study's seed (`client.home.draw_key`).
     """
 
     def __init__(
@@ -57,8 +59,10 @@ class CenterWork:
         rows: Rows = NO_ROWS,
         minimum_cases: int = 1,
         memory: int = NO_END,
+        *,
+        draw_key: bytes = PUBLIC,
     ) -> None:
-        self.center, self.home, self.device = center, home, device
+        self.center, self.home, self.device, self._draw_key = center, home, device, draw_key
         self.cases = Cases(center, tuple(folders), tuple(modalities), home, rows, memory)
         self._modalities, self._scores = tuple(modalities), ScoreCache()
         self._backbones, self._cohorts = BackboneStore(home / "backbones"), Cohorts(home, minimum_cases)
@@ -117,7 +121,7 @@ class CenterWork:
             task=task,
             training=training,
             model_settings=row.settings,
-            rng=round_generator(instruction, self.center),
+            rng=round_generator(instruction, self.center, self._draw_key),
             terms=terms,
             check=check,
         )
@@ -131,7 +135,7 @@ class CenterWork:
             payload=payload_of(model, specs, instruction, self.center, moved, support),
             scores=scores_of(_rows(validation)),
             diagnostics=mean_diagnostics(found for of_task in validation.values() for found in of_task),
-            loss=trained.loss,
+            loss=round_loss(trained),
         )
 
     def cohort(self, settings: StudySettings) -> Cohort:
@@ -140,7 +144,7 @@ class CenterWork:
 
     def _validate(self, network: Network, training: Training, check: Check) -> dict[CenterTask, list[Scored]]:
         """The received state's scores on the validation cases that enter figures, where the round asks for them."""
-        wanted = [setting for setting, share in training.modality_shares.items() if share > 0]
+        wanted = _wanted(training)
         cases = self.cases.part(network.settings, "validation", check) if training.validate_first else []
         tasks, cohort = build_tasks(network.settings), self.cohort(network.settings)
         return {
@@ -183,14 +187,18 @@ class CenterWork:
         record_prediction(self.home, task.name, case.name, kept)
 
     def _compare(self, instruction: Instruction, check: Check) -> Reply:
-        """The primary metric of the stage's task under `tensors` minus that under `reference`, on validation cases."""
+        """The primary metric of the stage's task under `tensors` minus that under `reference`, on validation cases.
+
+        Each case under its fullest setting, of those that the instruction's training names where it names any.
+        """
         task = build_task(instruction.task, instruction.settings)
         cases = self.cases.part(instruction.settings, "validation", check)
+        wanted = None if instruction.training is None else _wanted(instruction.training)
         new, old = (
-            self._scores.fullest(self._network(instruction, tensors), task, cases, check)
+            self._scores.fullest(self._network(instruction, tensors), task, cases, check, wanted)
             for tensors in (instruction.tensors, instruction.reference)
         )
-        rng, cohort = round_generator(instruction, self.center), self.cohort(instruction.settings)
+        rng, cohort = round_generator(instruction, self.center, self._draw_key), self.cohort(instruction.settings)
         both = task.compare(level(new, cohort), level(old, cohort), rng)
         return Reply(center=self.center, kind="compare", comparison=both)
 
@@ -203,7 +211,7 @@ class CenterWork:
             task=build_task(instruction.task, network.settings),
             settings=network.settings,
             model_settings=network.row.settings,
-            rng=round_generator(instruction, self.center),
+            rng=round_generator(instruction, self.center, self._draw_key),
             check=check,
             cohort=self.cohort(network.settings),
         )
@@ -213,6 +221,11 @@ class CenterWork:
 
     def _network(self, instruction: Instruction, tensors: Tensors) -> Network:
         return network_of(instruction, tensors, self._backbones, self.device)
+
+
+def _wanted(training: Training) -> list[ModalitySetting]:
+    """The settings that a stage trains on."""
+    return [setting for setting, share in training.modality_shares.items() if share > 0]
 
 
 def _rows(scored: Mapping[CenterTask, Sequence[Scored]]) -> dict[CenterTask, list[CaseScore]]:

@@ -120,6 +120,7 @@ def enrol_all(found: Rehearsed) -> None:
         found.prepared = dict(zip(NAMES, codes, strict=True))
         list(both.map(consortium.accept, NAMES))
     for name in NAMES:
+        (consortium.home(name) / "trainer" / "draws.key").write_text("public\n")  # as the reference draws
         consortium.join(name, found.kits[name])
     start_reference(consortium)
     consortium.wait_online(NAMES)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from client.home.draw_key import PUBLIC
 from client.learning.outcome import round_generator, support_of
 from client.learning.training import Trained
 from protocol.messages.instruction import Instruction
@@ -17,9 +18,16 @@ def test_a_rounds_randomness_is_its_own_and_repeats() -> None:
         (replace(asked, stage="arrive"), "center-a"),
         (replace(asked, settings=settings.model_copy(update={"seed": 6})), "center-a"),
     ]
-    draws = [round_generator(*pair).integers(2**62) for pair in [(asked, "center-a"), *others]]
+    draws = [round_generator(*pair, PUBLIC).integers(2**62) for pair in [(asked, "center-a"), *others]]
     assert len(set(draws)) == 5
-    assert round_generator(asked, "center-a").integers(2**62) == draws[0]
+    assert round_generator(asked, "center-a", PUBLIC).integers(2**62) == draws[0]
+
+
+def test_a_centers_own_key_draws_what_nobody_else_can_and_repeats() -> None:
+    asked = Instruction("train", StudySettings(study="s", seed=5, model=Model(name="none")), "adapt", 3)
+    draws = [round_generator(asked, "a", key).integers(2**62) for key in (PUBLIC, b"k" * 32, b"l" * 32, b"k" * 32)]
+    assert len(set(draws)) == 3
+    assert draws[1] == draws[3]
 
 
 def test_support_counts_pet_cases_for_the_pet_pathway_and_leaves_out_zero() -> None:
