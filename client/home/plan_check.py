@@ -60,7 +60,7 @@ def _stray_fields(instruction: Instruction) -> Iterator[str]:
     """What an instruction of its kind has no use for."""
     kind = instruction.kind
     stray = {
-        "training": instruction.training is not None and kind != "train",
+        "training": instruction.training is not None and kind not in {"train", "compare"},
         "statistics": bool(instruction.statistics) and kind != "observe",
         "reference": bool(instruction.reference) and kind not in {"train", "compare"},
         "tensors": bool(instruction.tensors) and kind in {"register", "collect"},
@@ -101,6 +101,15 @@ def _comparison_findings(instruction: Instruction, plan: StudyPlan) -> Iterator[
     if not plan.compares:
         yield "the study compares nothing"
     yield from _of_a_stage(instruction, plan)
+    stage = plan.stage(instruction.stage)
+    if instruction.training is not None and (stage is None or not _trains_so(instruction.training, stage)):
+        yield "it compares for a training that is not planned"
+
+
+def _trains_so(training: Training, stage: PlannedStage) -> bool:
+    """Whether any round of the stage trains like that, at whatever rate."""
+    rate = {"learning_rate": training.learning_rate}
+    return any(planned.training.model_copy(update=rate) == training for planned in stage.rounds)
 
 
 def _score_findings(instruction: Instruction, plan: StudyPlan) -> Iterator[str]:

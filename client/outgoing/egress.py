@@ -5,12 +5,13 @@ diagnostics of `protocol.messages.diagnostics`, the facts named in `protocol.mes
 are the metrics of the tasks and endpoints that the instruction's settings name, each within its bounds
 (`protocol.messages.reply_findings`, which the coordinator reads too). Anything else stops the whole reply; the
 coordinator then learns `egress-refused`, and the reasons are for the outgoing log. Figures that stand on too few cases
-are withheld alone (`withholding`).
+are withheld alone (`withholding`), and the others are rounded (`rounding`).
 """
 
 from collections.abc import Sequence
 
 from client.outgoing.payload_egress import EgressLimits, payload_findings, unasked_findings
+from client.outgoing.rounding import round_figures
 from client.outgoing.sealed_reply import SealedReply, seal
 from client.outgoing.withholding import withhold
 from protocol.errors import INTERNAL, REFUSED, PayloadError, error_codes
@@ -50,7 +51,7 @@ def check_reply(
         return _seal_code(reply, REFUSED), reasons
     leaving, few = withhold(reply, limits.minimum_cases, instruction.task)
     try:
-        return seal(leaving), few
+        return seal(round_figures(leaving)), few
     except PayloadError as error:
         return _seal_code(reply, REFUSED), [str(error)]
 

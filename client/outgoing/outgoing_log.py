@@ -101,5 +101,8 @@ def _score_line(score: Score) -> dict[str, Any]:
 def _comparison_line(comparison: Comparison | None) -> dict[str, Any] | None:
     if comparison is None:
         return None
-    replicates = len(comparison.replicates)
-    return {"cases": comparison.cases, "difference": comparison.difference, "replicates": replicates}
+    return {
+        "cases": comparison.cases,
+        "difference": comparison.difference,
+        "standard_error": comparison.standard_error,
+    }

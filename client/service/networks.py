@@ -4,11 +4,13 @@ from client.home.backbone_store import BackboneStore, check_hash
 from client.learning.assembly import row_of
 from client.scores.scoring import Network
 from protocol.messages.instruction import Instruction
-from protocol.messages.tensors import BACKBONE, Tensors, group_of, is_statistic
+from protocol.messages.tensors import BACKBONE, Tensors, content_hash, group_of, is_statistic
 
 
 def network_of(instruction: Instruction, tensors: Tensors, backbones: BackboneStore, device: str) -> Network:
     """The network of `tensors`; its backbone is among them, was just sent, or is in `backbones`.
+
+    A backbone that comes as the reference of a comparison is another than the instruction names.
 
     Raises:
         BackboneMissingError: it is nowhere.
@@ -23,6 +25,8 @@ def network_of(instruction: Instruction, tensors: Tensors, backbones: BackboneSt
     if moving and instruction.kind == "evaluate":
         # What is scored at the end of a stage is what the next one freezes: kept, it need not travel again.
         backbones.add(moving, backbone_hash)
+    elif moving and tensors is instruction.reference:
+        backbone_hash = content_hash(moving)
     elif moving:
         check_hash(moving, backbone_hash)
     elif instruction.backbone:

@@ -5,7 +5,8 @@ of theirs. Without images one forward pass is all there is.
 
 Networks are compared on the same cases, and in each bootstrap replicate on the same resample of them: the metric of
 both is computed on the resample and subtracted, since a metric of a cohort is no mean over cases. A resample that does
-not define it for both (it may hold one class, or no comparable pair) is left out.
+not define it for both (it may hold one class, or no comparable pair) is left out. What leaves is their standard
+deviation: each resample's figure, with the draws known, would tell of single cases.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from client.tasks.contract import Batch, CaseScore
 from protocol.messages.scores import Comparison, Score
 
 REPLICATES = 1000
+FEWEST_DEFINED = 100
 WINDOWS_AT_ONCE = 4
 
 Floats = NDArray[np.float64]
@@ -58,7 +60,10 @@ def compare_cohorts(
     summarise: Summary,
     rng: np.random.Generator,
 ) -> Comparison:
-    """The figure of `new` minus that of `old` on the cases of both, replicates of it, and a summary of `new`."""
+    """The figure of `new` minus that of `old` on the cases of both, its standard error, and a summary of `new`.
+
+    The standard error is the bootstrap's; None where fewer than FEWEST_DEFINED resamples define the figure.
+    """
     names = sorted(new.keys() & old.keys())
     if not names:
         return Comparison(cases=0, difference=None)
@@ -69,7 +74,8 @@ def compare_cohorts(
     if np.isnan(differences[0]):
         return Comparison(cases=len(names), difference=None, score=stands_on)
     replicates = differences[1:][~np.isnan(differences[1:])]
-    return Comparison(len(names), float(differences[0]), tuple(replicates.tolist()), stands_on)
+    error = float(replicates.std()) if replicates.size >= FEWEST_DEFINED else None
+    return Comparison(len(names), float(differences[0]), error, stands_on)
 
 
 def drawn_weights(cases: int, rng: np.random.Generator) -> Floats:

@@ -120,7 +120,7 @@ class CenterTask(Protocol):
     def compare(
         self, new: Mapping[str, CaseScore], old: Mapping[str, CaseScore], rng: np.random.Generator
     ) -> Comparison:
-        """The primary metric of `new` minus that of `old` over the cases of both, and bootstrap replicates of it."""
+        """The primary metric of `new` minus that of `old` over the cases of both, and its standard error."""
         ...
 
     def record(self, case: PreparedCase, setting: str, prediction: NDArray[Any]) -> Mapping[str, NDArray[Any]]:

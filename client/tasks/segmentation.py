@@ -104,10 +104,10 @@ class Segmentation:
         return mean_score(rows, TASKS[self.name])
 
     def compare(
-        self, new: Mapping[str, CaseScore], old: Mapping[str, CaseScore], rng: np.random.Generator
+        self, new: Mapping[str, CaseScore], old: Mapping[str, CaseScore], _rng: np.random.Generator
     ) -> Comparison:
-        """Differences of Dice, paired by case."""
-        return compare_pairs(new, old, TASKS[self.name].primary, rng)
+        """The mean difference of Dice, paired by case."""
+        return compare_pairs(new, old, TASKS[self.name].primary)
 
     def record(self, case: PreparedCase, setting: str, prediction: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         """Images in HU and SUV, contour and prediction (0 or 1) on the study grid, and what they were made from."""

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from protocol.messages.diagnostics import diagnostic_findings
 from protocol.messages.facts import fact_findings
 from protocol.messages.reply import LARGEST_LOSS, LONGEST_S, Reply
-from protocol.messages.scores import Comparison, Score, comparison_findings, score_findings
+from protocol.messages.scores import Score, comparison_findings, score_findings
 from protocol.messages.settings import StudySettings
 from protocol.modalities import SETTINGS
 from protocol.plain_text import shown
@@ -31,7 +31,7 @@ def reply_findings(reply: Reply, metrics: Collection[str]) -> Iterator[str]:
         yield from _score_findings(setting, score, metrics)
     yield from fact_findings(reply.facts)
     if reply.comparison is not None:
-        for finding in _comparison_findings(reply.comparison):
+        for finding in comparison_findings(reply.comparison):
             yield f"comparison: {finding}"
     for finding in diagnostic_findings(reply.diagnostics):
         yield f"diagnostics: {finding}"
@@ -43,14 +43,6 @@ def reply_findings(reply: Reply, metrics: Collection[str]) -> Iterator[str]:
             yield f"{name} is {number}, expected a finite number"
         elif number is not None and not low <= number <= high:
             yield f"{name} is not a number from {low:g} to {high:g}"
-
-
-def _comparison_findings(comparison: Comparison) -> Iterator[str]:
-    numbers = (0 if comparison.difference is None else comparison.difference, *comparison.replicates)
-    if type(comparison.cases) is int and all(isinstance(number, float | int) for number in numbers):
-        yield from comparison_findings(comparison)
-    else:
-        yield "holds something else than a count and numbers"
 
 
 def _score_findings(setting: str, score: Score, metrics: Collection[str]) -> Iterator[str]:

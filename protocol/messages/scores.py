@@ -7,7 +7,6 @@ from protocol.messages.facts import MAXIMUM_CASES, is_case_count
 from protocol.plain_text import shown
 from protocol.tasks import metric_named
 
-MAXIMUM_REPLICATES = 1000
 MAXIMUM_METRICS = 64
 SHOWN_OF_A_NAME = 40
 
@@ -64,28 +63,29 @@ def score_findings(score: Score) -> Iterator[str]:
 class Comparison:
     """Primary metric of a candidate minus that of the reference, over the same cases, each under its fullest setting.
 
-    difference: over `cases`; None where they do not define it. replicates: the same over bootstrap resamples of the
-    cases, in the order drawn; a resample that does not define it is left out. score: of the candidate over the same
-    cases, where the metric is of a cohort; it says what the comparison stands on, and stays at the center.
+    difference: over `cases`; None where they do not define it. standard_error: of the difference, over the center's own
+    cases; None where they are too few to tell. score: of the candidate over the same cases, where the metric is of a
+    cohort; it says what the comparison stands on, and stays at the center.
     """
 
     cases: int
     difference: float | None
-    replicates: tuple[float, ...] = ()
+    standard_error: float | None = None
     score: Score | None = None
 
 
 def comparison_findings(comparison: Comparison) -> Iterator[str]:
-    """What of a comparison cannot be: a count below 0, a difference outside [-1, 1], too many replicates.
+    """What of a comparison cannot be: a count below 0, a difference outside [-1, 1], a standard error outside [0, 1].
 
-    The values stay out of the findings, since they may be a center's own.
+    A metric within [0, 1] allows no other. The values stay out of the findings, since they may be a center's own.
     """
     if not is_case_count(comparison.cases):
         yield f"cases is not a count of at most {MAXIMUM_CASES}"
-    if comparison.difference is not None and not -1 <= comparison.difference <= 1:
-        yield "difference is outside [-1, 1]"
-    if len(comparison.replicates) > MAXIMUM_REPLICATES:
-        yield f"has {len(comparison.replicates)} replicates, expected at most {MAXIMUM_REPLICATES}"
-    outside = sum(1 for replicate in comparison.replicates if not -1 <= replicate <= 1)
-    if outside:
-        yield f"{outside} of {len(comparison.replicates)} replicate(s) are outside [-1, 1]"
+    if comparison.difference is not None and not _lies_within(comparison.difference, -1):
+        yield "difference is not a number in [-1, 1]"
+    if comparison.standard_error is not None and not _lies_within(comparison.standard_error, 0):
+        yield "standard_error is not a number in [0, 1]"
+
+
+def _lies_within(value: float, low: float) -> bool:
+    return type(value) in {int, float} and low <= value <= 1

@@ -118,11 +118,14 @@ class Aggregation(Settings):
 
 
 class Gate(Settings):
-    """When a stage's candidate becomes the shared adapter (strategies.continual.gate)."""
+    """When a stage's candidate becomes the shared adapter (strategies.continual.gate).
+
+    liars: share of the voices that may be false without deciding anything; 0 lets every harmed center refuse for all.
+    """
 
     tolerance: NonNegative = 0.01
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.9
-    replicates: Annotated[int, Field(ge=1, le=1000)] = 1000
+    liars: Annotated[float, Field(ge=0, lt=0.5)] = 1 / 3
 
 
 class StudySettings(Settings):

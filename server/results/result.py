@@ -170,7 +170,8 @@ def _evaluation(row: StageRow) -> dict[str, Any]:
 
 
 def _gate(record: GateRecord) -> dict[str, Any]:
-    return {"stage": record.stage, **asdict(record.verdict), "branches": list(record.branches)}
+    lists = {"branches": list(record.branches), "kept": list(record.kept)}
+    return {"stage": record.stage, **asdict(record.verdict), **lists}
 
 
 def _bytes(study: Study, history: History) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How a stage ends: the no-harm gate decides, what the anchor needs is observed, test cases are scored."""
+"""How a stage ends once the gate has decided: what the anchor needs is observed, test cases are scored."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -8,11 +8,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.errors import NO_ANSWER, UNREADABLE, PayloadError, QuorumError
+from protocol.errors import NO_ANSWER, UNREADABLE, PayloadError
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload, frozen_hash
 from protocol.messages.reply import Reply
-from protocol.messages.scores import Comparison
 from protocol.messages.settings import Statistic
 from protocol.messages.tensors import BACKBONE, Tensors
 from protocol.observation_bounds import observation_findings
@@ -21,62 +20,17 @@ from protocol.validation import Expected, validate
 from server.grid.center_answer import CenterAnswer
 from server.grid.containment import contain
 from server.rounds.instructions import InstructionBuilder
-from server.rounds.transitions import after_gate
 from server.rounds.weighing import most_cases
 from server.study.checkpoint import Checkpoint
 from server.study.file import Study
 from server.study.history import QueryRecord, StageRow
 from server.study.stage import Stage
-from strategies.continual.gate import decide, usable_figures
 from strategies.continual.memory import MASS, add_mass
 from strategies.continual.observed_sizes import bound_by_peers
 from strategies.continual.terms import REMEMBERED, terms_with_weight
 from strategies.strategy import Strategy
 
 logger = logging.getLogger(__name__)
-
-UNHEARD = Comparison(cases=0, difference=None)
-
-
-def comparisons(state: Checkpoint, builder: InstructionBuilder) -> dict[str, Instruction]:
-    """What the no-harm gate asks; nothing where the study has none or the backbone trained.
-
-    Every center that the shared tensors serve by then compares them with what it is served so far. A center of the
-    stage that has a branch is asked too: it is served the shared tensors again if it speaks for them.
-    """
-    if not _has_gate(builder):
-        return {}
-    study, stage = builder.prepared.study, builder.stage
-    asked = _centers_served_before(state, builder) | {
-        center for center in stage.centers if study.centers[center].evaluated
-    }
-    return {center: builder.comparison(state, center) for center in sorted(asked)}
-
-
-def run_gate(state: Checkpoint, builder: InstructionBuilder, answers: Mapping[str, CenterAnswer]) -> Checkpoint:
-    """The state after the no-harm gate; unchanged but for `done` where there is none.
-
-    Args:
-        state: with the candidate as its shared tensors.
-        builder: of the stage.
-        answers: to `comparisons`, by center.
-
-    Raises:
-        QuorumError: no center could be heard; the stage can be closed when one is back.
-    """
-    study, stage = builder.prepared.study, builder.stage
-    gate = study.strategy.gate
-    if gate is False or not _has_gate(builder):
-        return replace(state, done=(*state.done, "gate"))
-    heard = {center: answer.reply.comparison or UNHEARD for center, answer in answers.items()}
-    if answers and not any(usable_figures(comparison, gate) for comparison in heard.values()):
-        errors = {center: answer.reply.error or "no case to compare" for center, answer in answers.items()}
-        raise QuorumError(
-            f"stage '{stage.name}': none of {sorted(answers)} could compare the candidate ({errors}); the rounds are "
-            "kept, resume when one of them is back, or run the study with gate = false"
-        )
-    verdict = decide(heard, gate, earlier=_centers_served_before(state, builder))
-    return after_gate(record_queries(state, stage, answers), stage, study, verdict)
 
 
 def observations(
@@ -225,21 +179,6 @@ def record_queries(state: Checkpoint, stage: Stage, answers: Mapping[str, Center
         for center, answer in answers.items()
     )
     return replace(state, history=replace(state.history, queries=(*state.history.queries, *new)))
-
-
-def _has_gate(builder: InstructionBuilder) -> bool:
-    return builder.prepared.study.strategy.gate is not False and BACKBONE not in builder.stage.trained
-
-
-def _centers_served_before(state: Checkpoint, builder: InstructionBuilder) -> set[str]:
-    """The evaluated centers of earlier stages that work with the shared tensors."""
-    study = builder.prepared.study
-    return {
-        center
-        for before in study.stages[: study.stages.index(builder.stage)]
-        for center in before.centers
-        if study.centers[center].evaluated and BACKBONE not in before.trained and center not in state.branches
-    }
 
 
 def _prototype(answer: CenterAnswer) -> dict[str, NDArray[np.float32]]:

@@ -67,13 +67,19 @@ class InstructionBuilder:
         )
 
     def comparison(self, state: Checkpoint, center: str) -> Instruction:
-        """Score the candidate of the stage and what the center is served so far on the same validation cases."""
+        """Score the candidate of the stage and what the center is served so far on the same validation cases.
+
+        Of a stage that trains the backbone, under the settings that it trains on: no other pathway is trained yet.
+        """
+        tensors = self._work(state.shared, state.own, center)
+        study, stage = self.prepared.study, self.stage
         return self._instruction(
             "compare",
             center,
             state,
-            backbone_hash=state.backbone_hash,
-            tensors=self._work(state.shared, state.own, center),
+            backbone_hash=hash_for(state, tensors, self.prepared.groups),
+            training=study.training_in(stage, stage.warm_up_rounds) if BACKBONE in stage.trained else None,
+            tensors=tensors,
             reference=self._work(state.branches.get(center, state.accepted), state.accepted_own, center),
         )
 

@@ -20,7 +20,7 @@ from protocol.messages.tensors import BACKBONE, PEFT, Tensors
 from server.grid.center_answer import CenterAnswer
 from server.grid.center_grid import CenterGrid
 from server.results.result import Status
-from server.rounds import closing
+from server.rounds import closing, gate_step
 from server.rounds.backbone_shipping import BackboneShipping
 from server.rounds.banking import bank_stage, current_shared
 from server.rounds.clipping import clip_roots
@@ -217,8 +217,11 @@ class StudyRun:
     def _close(self, builder: InstructionBuilder) -> None:
         """The closing steps of a stage that are not behind yet, each with its checkpoint."""
         if "gate" not in self.state.done:
-            answers = self._ask_all(closing.comparisons(self.state, builder))
-            self.state = closing.run_gate(self.state, builder, answers)
+            asked = gate_step.comparisons(self.state, builder)
+            self._set_late_aside(self.dispatcher.register_arrivals(asked))
+            registered = {center: parts["validation"] for center, parts in self.dispatcher.cases.items()}
+            answers, gone = self._ask_all(asked), self.dispatcher.turned_away()
+            self.state = gate_step.run_gate(self.state, builder, answers, registered=registered, gone=gone)
             self._save()
             for record in self.state.history.gates:
                 if record.stage == builder.stage.name:

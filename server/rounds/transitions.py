@@ -1,6 +1,6 @@
 """How the state of a study changes at stage borders and rounds: pure functions from checkpoint to checkpoint."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
@@ -45,7 +45,10 @@ def enter_stage(state: Checkpoint, stage: Stage, prepared: Prepared, bank: Adapt
     memory = {key: array for key, array in state.memory.items() if not key.endswith(FORGOTTEN)}
     state = forget_scored(state)
     if BACKBONE in trained:
-        return replace(state, shared={**missing, **rest, **backbone}, memory=memory)
+        shared = {**missing, **rest, **backbone}
+        state = replace(state, shared=shared, memory=memory)
+        judged = prepared.study.strategy.gate is not False
+        return replace(state, accepted=shared, accepted_own=state.own) if judged else state
     own = {
         center: {key: array for key, array in tensors.items() if not key.endswith(FORGOTTEN)}
         for center, tensors in state.own.items()
@@ -116,35 +119,50 @@ def after_round(
     )
 
 
-def after_gate(state: Checkpoint, stage: Stage, study: Study, verdict: Verdict) -> Checkpoint:
+def after_gate(
+    state: Checkpoint, stage: Stage, study: Study, verdict: Verdict, returning: Collection[str] = ()
+) -> Checkpoint:
     """The state after the no-harm gate: the candidate is shared, or shared tensors and old centers are as before.
 
-    What fails stays private to its center: a center of the stage that the candidate serves better than what it had,
-    or a newcomer that could not be heard, keeps the candidate as its own branch. A center gives up an earlier branch
-    only for a candidate that it has been heard on.
+    Promoted: a center that the candidate harms, or that was served before and is away, keeps as its own branch what it
+    was served before. Any other that was heard gives up an earlier branch, as do those that are `returning`: not of the
+    stage, with a branch that the candidate serves as well.
+
+    Refused: what fails stays private to its center: a center of the stage that the candidate serves better than what
+    it had, or a newcomer that could not be heard, keeps the candidate as its own branch.
     """
     done = (*state.done, "gate")
-    heard = set(stage.centers) & verdict.differences.keys()
-    branches = {center: tensors for center, tensors in state.branches.items() if center not in heard}
     if verdict.promoted:
-        history = _with_gate(state, GateRecord(stage.name, verdict))
-        return replace(state, done=done, branches=branches, history=history)
+        kept = tuple(sorted({*verdict.harmed, *verdict.away}))
+        before = {center: state.branches.get(center, state.accepted) for center in kept}
+        given_up = {*verdict.differences, *returning}
+        left = {center: tensors for center, tensors in state.branches.items() if center not in given_up}
+        own = {center: tensors for center, tensors in state.own.items() if center not in kept}
+        own |= {center: state.accepted_own[center] for center in kept if center in state.accepted_own}
+        history = _with_gate(state, GateRecord(stage.name, verdict, kept=kept))
+        return replace(state, done=done, branches={**left, **before}, own=own, history=history)
     newcomers = study.newcomers(stage)
     gaining = tuple(
         center
         for center in stage.centers
         if verdict.differences.get(center, 0.0) > 0 or (center in newcomers and center not in verdict.differences)
     )
-    kept = dict.fromkeys(gaining, state.shared)
+    candidate = dict.fromkeys(gaining, state.shared)
     own = {center: state.own[center] for center in gaining if center in state.own}
     return replace(
         state,
         done=done,
         shared=state.accepted,
-        branches={**state.branches, **kept},
+        branches={**state.branches, **candidate},
         own={**state.accepted_own, **own},
         history=_with_gate(state, GateRecord(stage.name, verdict, gaining)),
     )
+
+
+def after_backbone_gate(state: Checkpoint, stage: Stage, verdict: Verdict) -> Checkpoint:
+    """The state once it is decided whether a trained backbone stands; otherwise all is as before the stage."""
+    state = replace(state, done=(*state.done, "gate"), history=_with_gate(state, GateRecord(stage.name, verdict)))
+    return state if verdict.promoted else replace(state, shared=state.accepted, own=state.accepted_own)
 
 
 def after_warm_up(state: Checkpoint) -> Checkpoint:

@@ -106,7 +106,8 @@ def gate_line(record: GateRecord) -> str:
     """What became of a candidate, and why."""
     verdict = record.verdict
     kept = f"; kept by {', '.join(record.branches)}" if record.branches else ""
-    what = "shared" if verdict.promoted else f"not shared{kept}"
+    spared = f", {', '.join(record.kept)} keep(s) the former one" if record.kept else ""
+    what = f"shared{spared}" if verdict.promoted else f"not shared{kept}"
     return f"gate: the adapter of stage {record.stage} is {what} ({verdict.reason})"
 
 

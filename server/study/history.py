@@ -71,11 +71,16 @@ class RollbackRecord:
 
 @dataclass(frozen=True)
 class GateRecord:
-    """What the no-harm gate decided about the candidate of a stage, and which centers keep it as their own branch."""
+    """What the no-harm gate decided about the candidate of a stage.
+
+    branches: centers that keep a refused candidate as their own branch. kept: centers that keep, as theirs, what they
+    were served before a promoted one.
+    """
 
     stage: str
     verdict: Verdict
     branches: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,42 +1,55 @@
 """The no-harm gate: whether a stage's candidate may replace the shared adapter that was accepted before it.
 
-    d_j        primary metric of the stage's task on center j's validation cases, candidate minus accepted: a mean of
-               differences paired per case (Dice), or the difference of two figures of one cohort (AUC)
-    d_j*(b)    the same over the b-th bootstrap resample of j's cases; centers resample independently
-    D*(b)      mean over heard centers of d_j*(b): the center-stratified bootstrap of the mean over centers
-    L          (1 - confidence) quantile of D*: the one-sided lower confidence bound of that mean
+Each of K heard centers has a voice, of which up to f may be false:
 
-    promoted   iff  min_j d_j >= -tolerance  and  L >= -tolerance
+    d_j   primary metric of the stage's task on center j's validation cases, candidate minus accepted: a mean of
+          differences paired per case (Dice), or the difference of two figures of one cohort (AUC)
+    s_j   its standard error: s / sqrt(n) of the paired differences, or the bootstrap's standard deviation
+    w_j   share of the validation cases that the centers registered with, none above MOST of all
+    f     floor(liars * K); d_(1) <= ... <= d_(K) and s_(1) <= ... <= s_(K) are in order
 
-Every center counts once in D*, however few its cases: a large center cannot outvote a small one that is harmed. L says
-what the validation cases allow to say: many cases with a scattered outcome are needed before a small loss is noticed,
-and one case alone has no scatter, L = d_j. A comparison against -tolerance forgives 1e-9, because 0.79 - 0.80 is not
-exactly -0.01 in binary.
+    D     sum_j w_j min(max(d_j, d_(f+1)), max(d_(K-f), PRAISE * tolerance))
+    L     D - z sqrt(sum_j (w_j min(s_j, s_(K-f)))^2),  z the `confidence` quantile of the standard normal
 
-L needs replicates: a center is heard with at least FEWEST_REPLICATES of them (fewer where the gate asks for fewer), and
-all heard centers count with as many as the one that sent fewest, at most `gate.replicates`.
+    promoted   iff  d_(f+1) >= -tolerance  and  L >= -tolerance
+
+No f voices decide: f that claim harm are passed over by d_(f+1), and pull D no lower than the next; f that praise
+cannot help where more than f are harmed, and lift D to at most what the next says, or to PRAISE tolerances; f that
+claim to know nothing (s_j = 1) count as the next. With few voices, as with two, f = 0: all must be unharmed. A center
+that the candidate harms, d_j < -tolerance, is never served it, whatever the verdict, nor is one that was served before
+and could not be asked: what becomes of them is in `server.rounds.transitions`. A comparison against -tolerance
+forgives 1e-9, because 0.79 - 0.80 is not exactly -0.01 in binary.
 
 Who was heard decides what the verdict is worth:
 
-    no earlier center, nobody heard        promoted     nothing was accepted that could be harmed
-    earlier centers, nobody heard          refused      nothing speaks for the candidate
-    some heard, an earlier center unheard  by the rule  a promotion is provisional: what it does there is unknown
-    all earlier centers heard              by the rule
+    away          did not answer, or with an error
+    cannot judge  answered that no case, or too few, define the metric, or with what is no comparison; it follows
 
-Percentile bootstrap: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
+    no earlier center, nobody heard                      promoted     nothing was accepted that could be harmed
+    half of the earlier centers that can judge, or more,
+    are away                                             refused      ask again: liars may be all that is there
+    an earlier center was not heard                      by the rule  a promotion is provisional: what it does there is
+                                                                      unknown
+
+A stage that trains the backbone has another rule, since nobody was served it before, and nobody can keep another:
+
+    stands     iff  at most K / 2 of the voices have d_j + z s_j < -tolerance
+
+Sources: trimming f of K, Yin et al. (2018), Byzantine-robust distributed learning, arXiv 1803.01498; clipping what is
+trimmed (winsorising) and the standard error of a mean, Huber and Ronchetti (2009), Robust Statistics, chapter 1.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
+from statistics import NormalDist
 
 from protocol.messages.scores import Comparison
 from protocol.messages.settings import Gate
 
 ROUNDING = 1e-9
-FEWEST_REPLICATES = 100
+MOST = 0.5
+PRAISE = 10
 
 
 @dataclass(frozen=True)
@@ -45,13 +58,17 @@ class Verdict:
 
     Attributes:
         promoted: whether the candidate becomes the shared adapter.
-        worst: heard center with the lowest mean difference, and that difference; the first by name where equal.
-        mean: mean over heard centers of their differences; None where nobody was heard.
+        worst: heard center with the lowest difference, and that difference; the first by name where equal.
+        mean: D; None where nobody was heard.
         lower_bound: L; None where nobody was heard.
         differences: d_j of every heard center, by name.
-        unheard: centers without a usable comparison: offline, no case defines the metric, or too few replicates.
+        unheard: centers without a usable comparison: away, or unable to judge.
         reason: the decision in words, with its numbers.
         provisional: promoted although an earlier center was not heard.
+        standard_errors, weights: s_j and w_j of every heard center, by name.
+        tolerated: f.
+        harmed: heard centers with d_j < -tolerance, which are not served the candidate.
+        away: earlier centers that did not answer; they are not served the candidate either.
     """
 
     promoted: bool
@@ -62,92 +79,196 @@ class Verdict:
     unheard: tuple[str, ...] = ()
     reason: str = ""
     provisional: bool = False
+    standard_errors: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    tolerated: int = 0
+    harmed: tuple[str, ...] = ()
+    away: tuple[str, ...] = ()
 
 
-def bootstrap_means(
-    differences: NDArray[np.float64], *, replicates: int, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Means of resamples of the cases, drawn with replacement.
+@dataclass(frozen=True)
+class Voice:
+    """What a center says: difference, its standard error, and the validation cases that it counts with."""
 
-    Args:
-        differences: one paired difference a case, (n,).
-        replicates: number of resamples, at least 1.
-        rng: where the draws come from.
-
-    Returns:
-        (replicates,), in the order drawn; (0,) where there is no case.
-
-    Raises:
-        ValueError: no replicate is asked for, the differences are not a vector, or one is not finite.
-    """
-    if replicates < 1 or differences.ndim != 1 or not np.isfinite(differences).all():
-        raise ValueError(
-            f"bootstrap needs finite differences in one axis and at least 1 replicate, found shape "
-            f"{differences.shape}, {int((~np.isfinite(differences)).sum())} not finite, and {replicates} replicates; "
-            "leave out cases that do not define the score"
-        )
-    cases = differences.size
-    if cases == 0:
-        return np.empty(0, dtype=np.float64)
-    drawn = rng.integers(cases, size=(replicates, cases))
-    return np.asarray(differences[drawn].mean(axis=1), dtype=np.float64)
+    difference: float
+    standard_error: float
+    cases: int
 
 
 def decide(
-    comparisons: Mapping[str, Comparison | None], gate: Gate, *, earlier: Collection[str] | None = None
+    comparisons: Mapping[str, Comparison | None],
+    gate: Gate,
+    *,
+    earlier: Collection[str],
+    registered: Mapping[str, int],
+    gone: Collection[str] = (),
 ) -> Verdict:
     """Apply the rule of this module to the centers' comparisons.
 
     Args:
         comparisons: one for every center that should be heard, the stage's own and all earlier ones. A center that is
-            offline has None, or a Comparison without a difference.
-        gate: tolerance, confidence and the most replicates of a center that count.
-        earlier: names of the centers whom an earlier stage served; None means all that are in `comparisons`. One that
-            is missing from `comparisons` is unheard.
+            away has None, one that cannot judge a Comparison without a difference.
+        gate: tolerance, confidence and the share of voices that may be false.
+        earlier: names of the centers whom an earlier stage served. One that is missing from `comparisons` is away.
+        registered: validation cases that each center registered with; one that is missing counts with one.
+        gone: earlier centers that will not come back, and are not waited for.
     """
-    guarded = set(comparisons if earlier is None else earlier)
-    heard = {name: found for name in sorted(comparisons) if (found := usable_figures(comparisons[name], gate))}
-    unheard = tuple(sorted((guarded | set(comparisons)) - set(heard)))
-    if not heard:
-        return _unanimous_silence(guarded, unheard)
-    differences = {name: difference for name, (difference, _) in heard.items()}
-    worst = min(differences, key=lambda name: differences[name])
-    bound = lower_bound([replicates for _, replicates in heard.values()], gate)
+    voices, unheard = _hear(comparisons, earlier, registered)
+    away = tuple(sorted(center for center in earlier if comparisons.get(center) is None))
+    if lacking := missing_voices(comparisons, set(earlier) - set(gone)):
+        return _refuse_unasked(lacking, unheard, away)
+    if not voices:
+        return _unanimous_silence(set(earlier), unheard)
+    weighed = _weigh(voices, gate)
     limit = -gate.tolerance - ROUNDING
-    promoted = differences[worst] >= limit and bound >= limit
-    return Verdict(
+    rank = sorted(voices, key=lambda name: (voices[name].difference, name))
+    decisive = rank[weighed.tolerated]
+    promoted = voices[decisive].difference >= limit and weighed.lower_bound >= limit
+    return _verdict(
+        voices,
+        weighed,
         promoted=promoted,
-        worst=(worst, differences[worst]),
-        mean=float(np.mean(list(differences.values()))),
-        lower_bound=bound,
-        differences=differences,
         unheard=unheard,
-        reason=_reason(worst, differences[worst], bound, gate, unheard),
-        provisional=promoted and bool(guarded & set(unheard)),
+        away=away,
+        harmed=tuple(name for name in voices if voices[name].difference < limit),
+        reason=_reason(decisive, voices, weighed, gate, unheard),
+        provisional=promoted and bool(set(earlier) & set(unheard)),
     )
 
 
-def usable_figures(comparison: Comparison | None, gate: Gate) -> tuple[float, tuple[float, ...]] | None:
-    """A center's difference and replicates; None where they cannot be differences in [-1, 1], or are too few."""
-    if comparison is None or comparison.difference is None:
-        return None
-    found = np.array([comparison.difference, *comparison.replicates], dtype=np.float64)
-    enough = len(comparison.replicates) >= min(gate.replicates, FEWEST_REPLICATES)
-    if not enough or not np.isfinite(found).all() or np.abs(found).max() > 1 + ROUNDING:
-        return None
-    return float(comparison.difference), comparison.replicates
-
-
-def lower_bound(replicates: Sequence[tuple[float, ...]], gate: Gate) -> float:
-    """L: the (1 - confidence) quantile, linearly interpolated, of the replicates' mean over centers.
+def decide_backbone(
+    comparisons: Mapping[str, Comparison | None], gate: Gate, *, registered: Mapping[str, int]
+) -> Verdict:
+    """Whether a backbone that a stage has trained stands: unless most voices say that it harms, beyond their noise.
 
     Args:
-        replicates: d_j*(b) of each heard center; as many count as every center has, at most `gate.replicates`.
-        gate: confidence and the most replicates that count.
+        comparisons: of the stage's centers, as for `decide`; the reference is the backbone that the stage began with.
+        gate: tolerance and confidence.
+        registered: validation cases that each center registered with.
     """
-    count = min(gate.replicates, *(len(row) for row in replicates))
-    over_centers = np.mean([row[:count] for row in replicates], axis=0)
-    return float(np.quantile(over_centers, 1 - gate.confidence))
+    voices, unheard = _hear(comparisons, (), registered)
+    if not voices:
+        reason = f"promoted: none of {list(unheard)} can judge a backbone" if unheard else "promoted: nobody to ask"
+        return Verdict(
+            promoted=True,
+            worst=None,
+            mean=None,
+            lower_bound=None,
+            unheard=unheard,
+            reason=reason,
+            provisional=bool(unheard),
+        )
+    z, limit = NormalDist().inv_cdf(gate.confidence), -gate.tolerance - ROUNDING
+    harmed = tuple(name for name, voice in voices.items() if voice.difference + z * voice.standard_error < limit)
+    stands = 2 * len(harmed) <= len(voices)
+    who = f": {', '.join(harmed)}" if harmed else ""
+    reason = (
+        f"{'promoted' if stands else 'refused'}: {len(harmed)} of {len(voices)} center(s) find the backbone worse than "
+        f"the one before by more than {gate.tolerance:.4f} and their noise{who}{_silence(unheard)}"
+    )
+    weighed = _weigh(voices, gate)
+    return _verdict(voices, weighed, promoted=stands, unheard=unheard, harmed=harmed, reason=reason)
+
+
+def missing_voices(comparisons: Mapping[str, Comparison | None], expected: Collection[str]) -> tuple[str, ...]:
+    """The expected centers that are away, where they are half or more of those that can judge; nobody otherwise."""
+    found = {center: comparisons.get(center) for center in sorted(expected)}
+    away = tuple(center for center, comparison in found.items() if comparison is None)
+    heard = sum(comparison is not None and usable_voice(comparison, 1) is not None for comparison in found.values())
+    return away if away and heard <= len(away) else ()
+
+
+def usable_voice(comparison: Comparison, registered: int) -> Voice | None:
+    """What a comparison says, with no more cases than its center registered with; None where it is no comparison.
+
+    A difference lies in [-1, 1], a standard error in [0, 1], and both are numbers.
+    """
+    difference, error = comparison.difference, comparison.standard_error
+    if difference is None or error is None or comparison.cases < 1:
+        return None
+    if not (abs(difference) <= 1 + ROUNDING and 0 <= error <= 1 + ROUNDING):
+        return None
+    return Voice(float(difference), float(error), max(1, min(comparison.cases, registered)))
+
+
+def capped_shares(cases: Mapping[str, int]) -> dict[str, float]:
+    """Each center's share of the cases, none above MOST of several: {a: 8, b: 1, c: 1} is 1/2, 1/4, 1/4."""
+    largest, total = max(cases, key=lambda name: cases[name]), sum(cases.values())
+    if len(cases) == 1 or cases[largest] / total <= MOST:
+        return {name: count / total for name, count in cases.items()}
+    rest = total - cases[largest]
+    return {name: MOST if name == largest else (1 - MOST) * (count / rest) for name, count in cases.items()}
+
+
+@dataclass(frozen=True)
+class _Weighed:
+    """f, the weights, D and L."""
+
+    tolerated: int
+    weights: Mapping[str, float]
+    mean: float
+    lower_bound: float
+
+
+def _weigh(voices: Mapping[str, Voice], gate: Gate) -> _Weighed:
+    count = len(voices)
+    tolerated = math.floor(gate.liars * count + ROUNDING)
+    differences = sorted(voice.difference for voice in voices.values())
+    low, high = differences[tolerated], differences[count - 1 - tolerated]
+    high = max(high, PRAISE * gate.tolerance) if tolerated else high
+    largest_error = sorted(voice.standard_error for voice in voices.values())[count - 1 - tolerated]
+    weights = capped_shares({name: voice.cases for name, voice in voices.items()})
+    mean = math.fsum(weights[name] * min(max(voice.difference, low), high) for name, voice in voices.items())
+    error = math.hypot(*(weights[name] * min(voice.standard_error, largest_error) for name, voice in voices.items()))
+    return _Weighed(tolerated, weights, mean, mean - NormalDist().inv_cdf(gate.confidence) * error)
+
+
+def _hear(
+    comparisons: Mapping[str, Comparison | None], earlier: Collection[str], registered: Mapping[str, int]
+) -> tuple[dict[str, Voice], tuple[str, ...]]:
+    """The voices, by name, and who has none."""
+    found = {
+        name: usable_voice(comparison, registered.get(name, 1))
+        for name, comparison in sorted(comparisons.items())
+        if comparison is not None
+    }
+    voices = {name: voice for name, voice in found.items() if voice is not None}
+    return voices, tuple(sorted((set(earlier) | set(comparisons)) - set(voices)))
+
+
+def _verdict(
+    voices: Mapping[str, Voice],
+    weighed: _Weighed,
+    *,
+    promoted: bool,
+    unheard: tuple[str, ...],
+    harmed: tuple[str, ...],
+    reason: str,
+    away: tuple[str, ...] = (),
+    provisional: bool = False,
+) -> Verdict:
+    worst = min(voices, key=lambda name: voices[name].difference)
+    return Verdict(
+        promoted=promoted,
+        worst=(worst, voices[worst].difference),
+        mean=weighed.mean,
+        lower_bound=weighed.lower_bound,
+        differences={name: voice.difference for name, voice in voices.items()},
+        unheard=unheard,
+        reason=reason,
+        provisional=provisional,
+        standard_errors={name: voice.standard_error for name, voice in voices.items()},
+        weights=weighed.weights,
+        tolerated=weighed.tolerated,
+        harmed=harmed,
+        away=away,
+    )
+
+
+def _refuse_unasked(lacking: tuple[str, ...], unheard: tuple[str, ...], away: tuple[str, ...]) -> Verdict:
+    """The verdict where too many earlier centers are away."""
+    reason = f"refused: earlier center(s) {list(lacking)} are away, half or more of those that can judge; ask again"
+    return Verdict(promoted=False, worst=None, mean=None, lower_bound=None, unheard=unheard, reason=reason, away=away)
 
 
 def _unanimous_silence(guarded: set[str], unheard: tuple[str, ...]) -> Verdict:
@@ -160,15 +281,23 @@ def _unanimous_silence(guarded: set[str], unheard: tuple[str, ...]) -> Verdict:
     return Verdict(promoted=not guarded, worst=None, mean=None, lower_bound=None, unheard=unheard, reason=reason)
 
 
-def _reason(worst: str, difference: float, bound: float, gate: Gate, unheard: tuple[str, ...]) -> str:
+def _reason(decisive: str, voices: Mapping[str, Voice], weighed: _Weighed, gate: Gate, unheard: tuple[str, ...]) -> str:
     """The decision in words: the first condition that fails, or the numbers with which both hold."""
-    limit = -gate.tolerance - ROUNDING
-    silent = f"; not heard: {', '.join(unheard)}" if unheard else ""
+    limit, difference = -gate.tolerance - ROUNDING, voices[decisive].difference
+    harmed = [name for name, voice in voices.items() if voice.difference < limit]
     if difference < limit:
+        others = f", and {len(harmed) - 1} more change(s) by less than is asked" if len(harmed) > 1 else ""
         return (
-            f"refused: center '{worst}' changes by {difference:+.4f}, at least {-gate.tolerance:+.4f} is asked{silent}"
+            f"refused: center '{decisive}' changes by {difference:+.4f}, at least {-gate.tolerance:+.4f} is asked"
+            f"{others}{_silence(unheard)}"
         )
-    level = f"{100 * gate.confidence:g} % lower bound of the mean over centers {bound:+.4f}"
-    if bound < limit:
-        return f"refused: {level}, at least {-gate.tolerance:+.4f} is asked{silent}"
-    return f"promoted: worst center '{worst}' {difference:+.4f}, {level}{silent}"
+    level = f"{100 * gate.confidence:g} % lower bound of the mean over centers {weighed.lower_bound:+.4f}"
+    if weighed.lower_bound < limit:
+        return f"refused: {level}, at least {-gate.tolerance:+.4f} is asked{_silence(unheard)}"
+    worst = min(voices, key=lambda name: voices[name].difference)
+    aside = f"; not served, since it harms there: {', '.join(harmed)}" if harmed else ""
+    return f"promoted: worst center '{worst}' {voices[worst].difference:+.4f}, {level}{aside}{_silence(unheard)}"
+
+
+def _silence(unheard: tuple[str, ...]) -> str:
+    return f"; not heard: {', '.join(unheard)}" if unheard else ""

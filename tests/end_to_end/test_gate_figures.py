@@ -49,7 +49,7 @@ def send(reply: Reply, folder: Path) -> tuple[Reply, dict[str, Any]]:
 def test_figures_on_enough_cases_leave_and_are_logged(tmp_path: Path) -> None:
     """Five cases with CT and PET, the minimum exactly."""
     leaving, line = send(REPLY, tmp_path)
-    assert leaving is REPLY
+    assert leaving == REPLY
     assert (line["diagnostics"], line["held_back"]) == (FIGURES, [])
 
 

@@ -190,6 +190,7 @@ def gate(stage: str, *, promoted: bool) -> dict[str, Any]:
         "lower_bound": None if promoted else -0.04,
         "unheard": ["center-c"] if promoted else [],
         "branches": [] if promoted else ["center-d"],
+        "kept": ["center-a"] if promoted else [],
     }
 
 

@@ -40,7 +40,7 @@ REPLY = Reply(
     facts={"train_cases": 5, "modalities": "ct+pet"},
 )
 INSTRUCTION = Instruction(kind="train", settings=StudySettings(study="s", seed=0, model=Model(name="none")))
-COMPARED = Reply(center="a", kind="compare", comparison=Comparison(cases=5, difference=0.25, replicates=(0.5, 0.0)))
+COMPARED = Reply(center="a", kind="compare", comparison=Comparison(cases=5, difference=0.25, standard_error=0.125))
 
 
 def leave(

@@ -94,7 +94,7 @@ COMPARISONS = st.builds(
     Comparison,
     cases=COUNTS,
     difference=st.none() | st.floats(-1, 1),
-    replicates=st.lists(st.floats(-1, 1), max_size=5).map(tuple),
+    standard_error=st.none() | st.floats(0, 1),
 )
 REPLIES = st.builds(
     Reply,

@@ -97,3 +97,13 @@ def test_a_center_that_is_not_scored_or_compared_is_asked_for_neither(study: Stu
     without = plan.model_copy(update={"scored": False, "compares": False})
     assert "does not score this center's test cases" in refused(study, without, asked(study, "evaluate"))
     assert "the study compares nothing" in refused(study, without, asked(study, "compare"))
+
+
+def test_a_comparison_may_name_a_training_of_its_stage_and_no_other(study: Study, plan: StudyPlan) -> None:
+    """Under what a stage trains on, its backbones are compared."""
+    planned = asked(study, "train").training
+    assert planned is not None
+    compared = replace(asked(study, "compare"), training=planned.model_copy(update={"learning_rate": 7.0}))
+    check_planned(compared, "center-d", study.settings, plan)
+    other = planned.model_copy(update={"local_steps": planned.local_steps + 1})
+    assert "for a training that is not planned" in refused(study, plan, replace(compared, training=other))

@@ -18,15 +18,15 @@ from tests.support.segmentation_scores import dice_score
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (replace(REPLY, comparison=Comparison(9, 1.5)), "comparison: difference is outside [-1, 1]"),
-        (replace(REPLY, comparison=Comparison(9, float("nan"))), "comparison: difference is outside [-1, 1]"),
+        (replace(REPLY, comparison=Comparison(9, 1.5)), "comparison: difference is not a number in [-1, 1]"),
+        (replace(REPLY, comparison=Comparison(9, float("nan"))), "comparison: difference is not a number in [-1, 1]"),
         (
-            replace(REPLY, comparison=Comparison(9, 0.5, (0.0,) * 1001)),
-            "comparison: has 1001 replicates, expected at most 1000",
+            replace(REPLY, comparison=Comparison(9, 0.5, 1.5)),
+            "comparison: standard_error is not a number in [0, 1]",
         ),
         (
             replace(REPLY, comparison=Comparison(9, "DOE")),  # type: ignore[arg-type]
-            "comparison: holds something else than a count and numbers",
+            "comparison: difference is not a number in [-1, 1]",
         ),
         (replace(REPLY, loss=float("inf")), "loss is inf, expected a finite number"),
     ],

@@ -25,7 +25,7 @@ from tests.support.leaving import (
 def test_agreed_reply_leaves_unchanged_and_is_logged(tmp_path: Path) -> None:
     """Two float32 values are 8 bytes, the cap exactly; 5 cases stand behind them, the minimum exactly."""
     log = tmp_path / "logs" / "outgoing.jsonl"
-    assert send(REPLY, log) is REPLY
+    assert send(REPLY, log) == REPLY
     (line,) = lines_of(log)
     assert line.pop("time").endswith("+00:00")
     assert len(line.pop("names_sha256")) == 64

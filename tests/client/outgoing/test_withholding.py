@@ -21,14 +21,14 @@ from tests.support.segmentation_scores import dice_score
 def test_comparison_on_enough_cases_leaves(tmp_path: Path) -> None:
     """Five cases, the minimum exactly."""
     log = tmp_path / "log"
-    assert send(COMPARED, log) is COMPARED
+    assert send(COMPARED, log) == COMPARED
     line = lines_of(log)[0]
-    assert (line["comparison"], line["held_back"]) == ({"cases": 5, "difference": 0.25, "replicates": 2}, [])
+    assert (line["comparison"], line["held_back"]) == ({"cases": 5, "difference": 0.25, "standard_error": 0.125}, [])
 
 
 def test_comparison_on_too_few_cases_is_withheld_alone(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    reply = replace(COMPARED, scores=REPLY.scores, comparison=Comparison(4, 0.25, (0.5,)))
+    reply = replace(COMPARED, scores=REPLY.scores, comparison=Comparison(4, 0.25, 0.125))
     assert send(reply, log) == replace(COMPARED, scores=REPLY.scores, comparison=None)
     line = lines_of(log)[0]
     assert line["comparison"] is None
@@ -81,7 +81,7 @@ def test_a_loss_without_enough_training_cases_behind_it_is_withheld_alone(tmp_pa
 
 def test_counts_of_cases_leave_however_small(tmp_path: Path) -> None:
     reply = Reply(center="a", kind="register", facts={"validation_cases": 1, "test_cases": 0})
-    assert send(reply, tmp_path / "log") is reply
+    assert send(reply, tmp_path / "log") == reply
 
 
 OUTCOMES = StudySettings(
@@ -183,7 +183,7 @@ def test_a_figure_of_classes_needs_two_cases_of_the_smaller(
 
 
 def _compared(cases: int, score: Score | None) -> Reply:
-    return Reply("a", "compare", comparison=Comparison(cases, 0.25, (0.5,), score))
+    return Reply("a", "compare", comparison=Comparison(cases, 0.25, 0.125, score))
 
 
 @pytest.mark.parametrize(
@@ -199,4 +199,4 @@ def _compared(cases: int, score: Score | None) -> Reply:
 def test_a_comparison_of_cohorts_needs_what_its_metric_needs(tmp_path: Path, reply: Reply, leaves: bool) -> None:
     """Five cases, two events of each endpoint; what it stands on stays."""
     left = _survival(tmp_path / "log", reply).comparison
-    assert left == (Comparison(reply.comparison.cases, 0.25, (0.5,)) if leaves and reply.comparison else None)
+    assert left == (Comparison(reply.comparison.cases, 0.25, 0.125) if leaves and reply.comparison else None)

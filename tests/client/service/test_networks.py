@@ -35,3 +35,20 @@ def test_a_stage_that_trains_the_backbone_keeps_none_on_disk_until_it_is_scored(
     assert not (ct_only.home / "backbones").exists()
     ct_only.perform(replace(start.instruction("evaluate", 0, send=False), tensors=start.backbone))
     assert ct_only.perform(start.instruction("evaluate", send=False)).error == ""
+
+
+def test_two_backbones_are_compared_each_under_its_own_hash(ct_only: Trainer, start: Start) -> None:
+    """The stage trains on CT, and its settings say under what the cases are scored; none is kept on disk."""
+    other = {key: array + 1 for key, array in start.backbone.items()}
+    asked = replace(
+        start.instruction("compare", 0, send=False),
+        training=start.study.training_in(start.study.stages[0], 0),
+        tensors=start.backbone,
+        reference=other,
+    )
+    same, differing = (ct_only.perform(replace(asked, reference=it)) for it in (start.backbone, other))
+    assert same.comparison is not None
+    assert (same.comparison.difference, same.comparison.cases) == (0, 1)
+    assert (differing.error, differing.comparison is None) == ("", False)
+    assert ct_only.perform(replace(asked, tensors=other, reference=start.backbone)).error == "model"
+    assert not (ct_only.home / "backbones").exists()

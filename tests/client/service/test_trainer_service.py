@@ -109,7 +109,7 @@ def test_everything_but_tensors_passes_too(socket_path: Path) -> None:
             heard.append(instruction)
             if instruction.stage == "quit":
                 raise SystemExit
-            return Reply("a", "compare", comparison=Comparison(2, 0.25, (0.5, 0.0)))
+            return Reply("a", "compare", comparison=Comparison(2, 0.25, 0.125))
 
     link = TrainerLink(socket_path, b"key")
     service = threading.Thread(target=_serve_until_quit, args=(socket_path, b"key", Comparing()), daemon=True)
@@ -118,7 +118,7 @@ def test_everything_but_tensors_passes_too(socket_path: Path) -> None:
     asked = Instruction(
         kind="compare", settings=SETTINGS, tensors=TENSORS, reference=dict.fromkeys("x", np.zeros(1, "f"))
     )
-    assert link.perform(asked).comparison == Comparison(2, 0.25, (0.5, 0.0))
+    assert link.perform(asked).comparison == Comparison(2, 0.25, 0.125)
     assert heard[0].reference["x"].tolist() == [0.0]
     with pytest.raises(TrainerUnavailableError):
         link.perform(_in_stage("quit"))

@@ -82,7 +82,7 @@ def test_test_cases_are_scored_and_remembered_at_the_center(center: Trainer) -> 
     (cohort,) = json.loads((center.home / "cohorts.json").read_text())
     assert {(row["task"], row["modalities"]) for row in rows} == {("survival", "ehr")}
     assert len({row["case"] for row in rows}) == len(rows) == reply.scores["ehr"].cases == cohort["cases"]
-    assert cohort["values"]["concordance"] == reply.scores["ehr"].value("concordance")
+    assert cohort["values"]["concordance"] == pytest.approx(reply.scores["ehr"].value("concordance"), abs=1e-4)
     assert {path.stem for path in (center.home / "predictions" / "survival").glob("*.npz")} == {
         row["case"] for row in rows
     }
@@ -92,8 +92,7 @@ def test_a_state_compared_with_itself_has_the_same_concordance(center: Trainer) 
     compare = asked("compare")
     reply = center.perform(replace(compare, reference=compare.tensors))
     assert reply.comparison is not None
-    assert reply.comparison.difference == 0
-    assert set(reply.comparison.replicates) == {0.0}
+    assert (reply.comparison.difference, reply.comparison.standard_error) == (0, 0)
 
 
 def test_records_have_no_prototype(center: Trainer) -> None:

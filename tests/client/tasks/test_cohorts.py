@@ -81,14 +81,32 @@ def test_both_cohorts_are_figured_on_the_same_resamples() -> None:
     """A network against itself: no difference in any of them."""
     cohort = rows(a=0.1, b=0.9, c=0.4)
     found = compare_cohorts(cohort, cohort, share_of_the_highest, count_cases, np.random.default_rng(0))
-    assert (found.cases, found.difference, set(found.replicates)) == (3, 0.0, {0.0})
+    assert (found.cases, found.difference, found.standard_error) == (3, 0.0, 0.0)
 
 
-def test_a_resample_that_does_not_define_the_figure_is_left_out() -> None:
-    """The first of three cases is missing from (2/3)^3 = 30 % of the resamples."""
-    cohort = rows(a=0.1, b=0.9, c=0.4)
-    found = compare_cohorts(cohort, cohort, share_of_the_highest, count_cases, np.random.default_rng(0))
-    assert 640 < len(found.replicates) < 770
+def mean_where_the_first_is_drawn(cohort: Sequence[CaseScore], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    values = np.array([row.values["value"] for row in cohort], dtype=np.float64)
+    return np.where(weights[:, 0] > 0, weights @ values / weights.sum(1), np.nan)
+
+
+def test_the_standard_error_is_the_scatter_over_resamples() -> None:
+    """Differences 0.3 and -0.3: with a drawn, it is 0.3 in 1/3 and 0 in 2/3: 0.3 sqrt(2) / 3."""
+    found = compare_cohorts(
+        rows(a=0.5, b=0.2), rows(a=0.2, b=0.5), mean_where_the_first_is_drawn, count_cases, np.random.default_rng(0)
+    )
+    assert found.difference == pytest.approx(0)
+    assert found.standard_error == pytest.approx(0.3 * 2**0.5 / 3, abs=0.01)
+
+
+def test_resamples_that_hardly_ever_define_the_figure_have_no_standard_error() -> None:
+    """Each of seven cases exactly once: 7! / 7^7 = 0.6 % of the resamples."""
+    cohort = rows(**dict.fromkeys("abcdefg", 0.1))
+
+    def whole(_cohort: Sequence[CaseScore], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where((weights == 1).all(1), 1.0, np.nan)
+
+    found = compare_cohorts(cohort, cohort, whole, count_cases, np.random.default_rng(0))
+    assert (found.cases, found.difference, found.standard_error) == (7, 0.0, None)
 
 
 def test_only_the_cases_of_both_are_compared() -> None:
@@ -116,7 +134,7 @@ def test_without_a_case_of_both_or_a_figure_there_is_no_difference() -> None:
     undefined = compare_cohorts(
         rows(a=1), rows(a=1), lambda _, weights: np.full(len(weights), np.nan), count_cases, rng
     )
-    assert (undefined.cases, undefined.difference, undefined.replicates) == (1, None, ())
+    assert (undefined.cases, undefined.difference, undefined.standard_error) == (1, None, None)
 
 
 def test_a_resample_draws_as_many_cases_as_there_are() -> None:

@@ -1,11 +1,10 @@
 """Means over cases, and two networks compared case by case."""
 
-import numpy as np
 import pytest
 
 from client.tasks.contract import CaseScore
 from client.tasks.pairing import compare_pairs, mean_score
-from protocol.messages.scores import Score
+from protocol.messages.scores import Comparison, Score
 from protocol.tasks import TASKS
 from tests.support.segmentation_task import row
 
@@ -28,16 +27,17 @@ def test_without_a_defined_score_there_is_no_mean() -> None:
 
 
 def test_a_comparison_pairs_the_cases_that_both_define() -> None:
-    """Differences 0.2 and -0.1 over two of four cases: mean 0.05; resamples say -0.1, 0.05 or 0.2."""
+    """Differences 0.2 and -0.1 over two of four cases: mean 0.05, s = 0.15, and 0.15 / sqrt(2) of it."""
     new, old = rows(a=0.5, b=0.6, c=None, d=0.9), rows(a=0.3, b=0.7, c=0.4, d=None)
-    found = compare_pairs(new, old, "dice", np.random.default_rng(0))
+    found = compare_pairs(new, old, "dice")
     assert found.cases == 2
     assert found.difference == pytest.approx(0.05)
-    assert len(found.replicates) == 1000
-    assert {round(value, 6) for value in found.replicates} == {-0.1, 0.05, 0.2}
-    assert found == compare_pairs(new, old, "dice", np.random.default_rng(0))
+    assert found.standard_error == pytest.approx(0.15 / 2**0.5)
+
+
+def test_one_case_has_no_standard_error_to_speak_of() -> None:
+    assert compare_pairs(rows(a=0.5), rows(a=0.25), "dice") == Comparison(1, 0.25, 0.0)
 
 
 def test_where_no_case_defines_the_score_there_is_no_difference() -> None:
-    found = compare_pairs(rows(a=None), rows(a=0.5), "dice", np.random.default_rng(0))
-    assert (found.cases, found.difference, found.replicates) == (0, None, ())
+    assert compare_pairs(rows(a=None), rows(a=0.5), "dice") == Comparison(0, None)

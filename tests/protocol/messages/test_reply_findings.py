@@ -29,7 +29,7 @@ def test_a_study_of_segmentation_has_two_figures() -> None:
         ({"scores": {"mr\x1b": Score(5)}}, "scores of setting 'mr\\x1b', allowed: ["),
         ({"facts": {"patients": 5}}, "fact 'patients' is not in the table"),
         ({"diagnostics": {"gate/0/ct/mean": 7.0}}, "diagnostics: 'gate/0/ct/mean' is not a number in [0, 1]"),
-        ({"comparison": Comparison(5, 7.0)}, "comparison: difference is outside [-1, 1]"),
+        ({"comparison": Comparison(5, 7.0)}, "comparison: difference is not a number in [-1, 1]"),
     ],
 )
 def test_what_cannot_be_is_one_finding(changes: dict[str, Any], finding: str) -> None:

@@ -10,6 +10,9 @@ def test_a_figure_stands_on_the_cases_that_define_it() -> None:
     assert (score.behind("dice"), score.behind("hd95_mm"), score.value("dice"), score.value("auc")) == (4, 0, 0.5, None)
 
 
+NUMBERS = (("difference is not a number", -1), ("standard_error is not a number", 0))
+
+
 @pytest.mark.parametrize(
     ("score", "findings"),
     [
@@ -39,10 +42,12 @@ def test_what_a_score_cannot_be(score: Score, findings: list[str]) -> None:
     ("comparison", "findings"),
     [
         (Comparison(0, None), []),
-        (Comparison(9, -1.0, (1.0, -1.0)), []),
-        (Comparison(-1, 1.5), ["cases is not a count of at most 1000000", "difference is outside [-1, 1]"]),
-        (Comparison(9, None, (2.0, 0.0)), ["1 of 2 replicate(s) are outside [-1, 1]"]),
-        (Comparison(9, None, (0.0,) * 1001), ["has 1001 replicates, expected at most 1000"]),
+        (Comparison(9, -1.0, 1.0), []),
+        (Comparison(-1, 1.5), ["cases is not a count of at most 1000000", "difference is not a number in [-1, 1]"]),
+        (Comparison(10**30, 0.5, 0.1), ["cases is not a count of at most 1000000"]),
+        (Comparison(9, 0.5, -0.1), ["standard_error is not a number in [0, 1]"]),
+        (Comparison(9, 0.5, 1e308), ["standard_error is not a number in [0, 1]"]),
+        (Comparison(9, float("nan"), float("nan")), [f"{what} in [{low}, 1]" for what, low in NUMBERS]),
     ],
 )
 def test_what_a_comparison_cannot_be(comparison: Comparison, findings: list[str]) -> None:

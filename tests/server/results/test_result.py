@@ -47,11 +47,25 @@ HISTORY = History(
     ),
     rows=(*ROWS[:-1], replace(ROWS[-1], bytes_down={"b": 40}, seconds={"b": 1.5}, errors={"c": "cases"})),
 )
-VERDICT = Verdict(True, ("a", -0.004), 0.01, 0.002, {"a": -0.004, "b": 0.024}, ("c",), "promoted", provisional=True)
+VERDICT = Verdict(
+    promoted=True,
+    worst=("a", -0.02),
+    mean=0.01,
+    lower_bound=0.002,
+    differences={"a": -0.02, "b": 0.024},
+    unheard=("c",),
+    reason="promoted",
+    provisional=True,
+    standard_errors={"a": 0.01, "b": 0.02},
+    weights={"a": 0.5, "b": 0.5},
+    tolerated=1,
+    harmed=("a",),
+    away=("c",),
+)
 HISTORY = replace(
     HISTORY,
     aggregations=(AggregationRecord("first", 2, "flexlora", {"tail_dropped/w": 0.01}),),
-    gates=(GateRecord("first", VERDICT, ("b",)),),
+    gates=(GateRecord("first", VERDICT, ("b",), ("a", "c")),),
     rollbacks=(RollbackRecord("first", 3, 1, {"a": 0.5, "b": 0.4}, {"a": 0.2, "b": -0.3}),),
     queries=(QueryRecord("first", "compare", "b", "", 0.25, 50, 3),),
     late=(LateRecord("first", 2, "b", 3, "set-aside", "ef" * 32),),
@@ -132,6 +146,8 @@ NAMED = {
     "evaluations[].errors": "center",
     "aggregations[].figures": "figure",
     "gates[].differences": "center",
+    "gates[].standard_errors": "center",
+    "gates[].weights": "center",
     "bytes.by_center": "center",
     "seconds.by_center": "center",
     "versions": "package",

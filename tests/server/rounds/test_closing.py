@@ -6,71 +6,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protocol.errors import QuorumError
 from protocol.messages.payload import Payload, frozen_hash
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison
 from server.grid.center_answer import CenterAnswer
 from server.rounds.closing import (
     check_observation,
-    comparisons,
     observations,
     observe,
     record_queries,
     remember,
-    run_gate,
     score,
     statistics_of,
 )
 from strategies.continual.terms import TERMS
 from strategies.strategy import Strategy
 from tests.support.entered_study import enter
-from tests.support.light_study import STUDY
 from tests.support.segmentation_scores import dice_score
 
-GATED = STUDY.replace("gate = false\n", "")
 
-
-def compared(center: str, difference: float | None) -> CenterAnswer:
-    replicates = () if difference is None else (difference,) * 100
-    return CenterAnswer(Reply(center, "compare", comparison=Comparison(5, difference, replicates)), 7, 3)
-
-
-def test_without_a_gate_nobody_is_asked_and_the_step_is_done(tmp_path: Path) -> None:
-    entered = enter(tmp_path)
-    assert comparisons(entered.state, entered.builder) == {}
-    assert run_gate(entered.state, entered.builder, {}) == replace(entered.state, done=("gate",))
-
-
-def test_the_gate_asks_all_centers_of_the_stage(tmp_path: Path) -> None:
-    entered = enter(tmp_path, GATED)
-    asked = comparisons(entered.state, entered.builder)
-    assert {center: instruction.kind for center, instruction in asked.items()} == {"a": "compare", "b": "compare"}
-
-
-def test_a_candidate_that_nobody_is_harmed_by_is_promoted_and_the_answers_are_counted(tmp_path: Path) -> None:
-    entered = enter(tmp_path, GATED)
-    state = run_gate(entered.state, entered.builder, {center: compared(center, 0.1) for center in "ab"})
-    (record,) = state.history.gates
-    assert (record.verdict.promoted, record.branches, state.done) == (True, (), ("gate",))
-    assert [(query.center, query.bytes_down, query.bytes_up) for query in state.history.queries] == [
-        ("a", 7, 3),
-        ("b", 7, 3),
-    ]
-
-
-def test_a_candidate_that_harms_one_stays_with_the_other(tmp_path: Path) -> None:
-    entered = enter(tmp_path, GATED)
-    state = run_gate(entered.state, entered.builder, {"a": compared("a", -0.3), "b": compared("b", 0.1)})
-    (record,) = state.history.gates
-    assert (record.verdict.promoted, record.branches, list(state.branches)) == (False, ("b",), ["b"])
-
-
-def test_a_gate_that_hears_nobody_stops_the_study_and_says_why(tmp_path: Path) -> None:
-    entered = enter(tmp_path, GATED)
-    away = CenterAnswer(Reply("a", "compare", error="no-answer"))
-    with pytest.raises(QuorumError, match=r"'a': 'no-answer', 'b': 'no case to compare'"):
-        run_gate(entered.state, entered.builder, {"a": away, "b": compared("b", None)})
+def compared(center: str) -> CenterAnswer:
+    return CenterAnswer(Reply(center, "compare", comparison=Comparison(5, 0.1, 0.0)), 7, 3)
 
 
 def test_nothing_to_observe_asks_nobody_and_changes_only_what_is_done(tmp_path: Path) -> None:
@@ -183,7 +139,7 @@ def test_a_row_of_the_matrix_keeps_failed_and_silent_centers_apart() -> None:
 
 def test_queries_are_recorded_in_the_order_of_the_answers(tmp_path: Path) -> None:
     entered = enter(tmp_path)
-    state = record_queries(entered.state, entered.builder.stage, {"b": compared("b", 0.1), "a": compared("a", 0.1)})
+    state = record_queries(entered.state, entered.builder.stage, {"b": compared("b"), "a": compared("a")})
     assert [(query.stage, query.kind, query.center) for query in state.history.queries] == [
         ("adapt", "compare", "b"),
         ("adapt", "compare", "a"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from deploy.study.prepare import prepare
 from protocol.messages.tensors import Tensors, role_of
 from server.rounds.study_run import FRESH
-from server.rounds.transitions import after_gate, after_warm_up, enter_stage, leave_stage
+from server.rounds.transitions import after_backbone_gate, after_gate, after_warm_up, enter_stage, leave_stage
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared, read_prepared
 from strategies.bank.bank import AdapterBank
@@ -36,6 +36,8 @@ local_steps = 1
 learning_rate = 1e-3
 """
 TERMS = "[strategy]\n[strategy.terms]\northogonality = 1.0\n[centers.center-a]"
+
+NAMES = ("center-a", "center-d")
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +140,37 @@ def test_a_branch_is_given_up_only_by_a_center_that_was_heard(
     state = replace(entered, branches={"center-d": moved(entered.shared)})
     after = after_gate(state, prepared.study.stages[1], prepared.study, verdict(promoted=True, **told))
     assert set(after.branches) == kept
+
+
+def test_a_center_that_a_promoted_candidate_harms_keeps_what_it_was_served_with_its_own(
+    prepared: Prepared, entered: Checkpoint
+) -> None:
+    """Center-a keeps the tensors from before the stage and its own of then; center-d has the candidate and its own."""
+    then, now = ({name: {"m#center_b": np.full(1, value, np.float32)} for name in NAMES} for value in (1, 2))
+    candidate = replace(entered, shared=moved(entered.shared), own=now, accepted_own=then)
+    told = replace(verdict(promoted=True, center_a=-0.5, center_d=0.1), harmed=("center-a",))
+    state = after_gate(candidate, prepared.study.stages[1], prepared.study, told)
+    assert same(state.shared, candidate.shared)
+    assert (list(state.branches), same(state.branches["center-a"], entered.accepted)) == (["center-a"], True)
+    assert [state.own[name]["m#center_b"].item() for name in NAMES] == [1, 2]
+    assert state.history.gates[-1].kept == ("center-a",)
+
+
+def test_a_center_that_is_harmed_again_keeps_the_branch_it_has(prepared: Prepared, entered: Checkpoint) -> None:
+    branch = moved(entered.shared, 7.0)
+    candidate = replace(entered, shared=moved(entered.shared), branches={"center-a": branch})
+    told = replace(verdict(promoted=True, center_a=-0.5), harmed=("center-a",))
+    assert same(after_gate(candidate, prepared.study.stages[1], prepared.study, told).branches["center-a"], branch)
+
+
+@pytest.mark.parametrize("promoted", [True, False])
+def test_a_backbone_that_does_not_stand_is_as_before_the_stage(
+    prepared: Prepared, entered: Checkpoint, *, promoted: bool
+) -> None:
+    candidate = replace(entered, shared=moved(entered.shared), own={"center-a": {"w": np.ones(1, np.float32)}})
+    state = after_backbone_gate(candidate, prepared.study.stages[0], verdict(promoted=promoted))
+    assert same(state.shared, candidate.shared if promoted else entered.accepted)
+    assert (set(state.own), state.done) == ({"center-a"} if promoted else set(), ("gate",))
 
 
 def test_leaving_a_stage_keeps_nothing_that_is_shared(prepared: Prepared, entered: Checkpoint) -> None:

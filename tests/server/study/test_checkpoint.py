@@ -110,7 +110,9 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
         checkpoint.load(path)
 
 
-@pytest.mark.parametrize(("written", "named"), [({}, 1), ({"schema": 5}, 5)], ids=["before numbers", "later"])
+@pytest.mark.parametrize(
+    ("written", "named"), [({}, 1), ({"schema": 3}, 3), ({"schema": 5}, 5)], ids=["before numbers", "former", "later"]
+)
 def test_a_checkpoint_of_another_schema_is_refused(tmp_path, written, named):
     """A history of the first schema holds `errands` where there are `queries` now."""
     metadata = json.dumps({"facts": json.dumps({"history": {"errands": []}}), "sha256": "", **written})

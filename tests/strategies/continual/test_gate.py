@@ -1,213 +1,292 @@
-"""The no-harm gate on differences small enough to check by hand."""
+"""The no-harm gate on differences small enough to check by hand, and against voices that lie."""
 
-from itertools import pairwise
+from collections.abc import Mapping
+from statistics import NormalDist
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
 from protocol.messages.scores import Comparison
 from protocol.messages.settings import Gate
-from strategies.continual.gate import bootstrap_means, decide, lower_bound, usable_figures
+from strategies.continual.gate import (
+    Verdict,
+    Voice,
+    capped_shares,
+    decide,
+    decide_backbone,
+    missing_voices,
+    usable_voice,
+)
 
-GATE = Gate(tolerance=0.01, confidence=0.9, replicates=10)
-SILENT = Comparison(cases=0, difference=None)
+GATE = Gate(tolerance=0.01, confidence=0.9)
+STRICT = Gate(tolerance=0.01, confidence=0.9, liars=0)
+Z = NormalDist().inv_cdf(0.9)
+CANNOT_JUDGE = Comparison(cases=0, difference=None)
+CASES = 10
+HUGE = 10**9
 
 
-def steady(difference: float) -> Comparison:
-    """A center whose cases all change alike: every resample has the same mean."""
-    return Comparison(cases=3, difference=difference, replicates=(difference,) * 10)
+def said(difference: float, error: float = 0.0, cases: int = CASES) -> Comparison:
+    return Comparison(cases, difference, error)
 
 
-def heard(difference: float, cases: "list[float]", seed: int = 0) -> Comparison:
-    means = bootstrap_means(np.array(cases), replicates=10, rng=np.random.default_rng(seed))
-    return Comparison(cases=len(cases), difference=difference, replicates=tuple(means))
+def judge(
+    comparisons: Mapping[str, Comparison | None],
+    gate: Gate = GATE,
+    earlier: "set[str] | None" = None,
+    registered: Mapping[str, int] | None = None,
+) -> Verdict:
+    """The verdict, with all centers earlier ones, and each registered with ten cases."""
+    known = dict.fromkeys(comparisons, CASES) if registered is None else registered
+    return decide(comparisons, gate, earlier=set(comparisons) if earlier is None else earlier, registered=known)
 
 
 def test_a_candidate_that_helps_everyone_is_promoted() -> None:
-    verdict = decide({"mda": steady(0.02), "hgj": steady(0.04)}, GATE)
-    assert (verdict.promoted, verdict.provisional, verdict.unheard) == (True, False, ())
+    verdict = judge({"mda": said(0.02), "hgj": said(0.04)})
+    assert (verdict.promoted, verdict.provisional, verdict.unheard, verdict.harmed) == (True, False, (), ())
     assert verdict.worst == ("mda", 0.02)
     assert [verdict.mean, verdict.lower_bound] == pytest.approx([0.03, 0.03])
-    assert verdict.differences == {"mda": 0.02, "hgj": 0.04}
+    assert verdict.differences == {"hgj": 0.04, "mda": 0.02}
     assert verdict.reason.startswith("promoted: worst center 'mda' +0.0200, 90 % lower bound of the mean")
 
 
-def test_one_harmed_center_refuses_what_helps_all_others_much() -> None:
-    verdict = decide({"a": steady(0.5), "b": steady(0.5), "hmr": steady(-0.02)}, GATE)
-    assert verdict.promoted is False
-    assert verdict.lower_bound == pytest.approx(0.98 / 3)
+def test_one_of_two_that_is_harmed_refuses_for_both() -> None:
+    verdict = judge({"a": said(0.5), "hmr": said(-0.02)})
+    assert (verdict.promoted, verdict.tolerated, verdict.harmed) == (False, 0, ("hmr",))
     assert verdict.reason == "refused: center 'hmr' changes by -0.0200, at least -0.0100 is asked"
+
+
+@pytest.mark.parametrize("centers", [3, 4, 5])
+def test_one_of_several_that_says_it_is_harmed_is_left_out_and_does_not_decide(centers: int) -> None:
+    """The gains of all others are 0.05; f is 1, and the liar counts as the worst of the others."""
+    verdict = judge({**{f"c{j}": said(0.05) for j in range(centers - 1)}, "liar": said(-1.0, 1.0, HUGE)})
+    assert (verdict.promoted, verdict.tolerated, verdict.harmed) == (True, 1, ("liar",))
+    assert verdict.mean == pytest.approx(0.05)
+    assert verdict.worst == ("liar", -1.0)
+    assert "not served, since it harms there: liar" in verdict.reason
+
+
+@pytest.mark.parametrize("lies", [said(1.0), said(1.0, 0.0, HUGE), said(1.0, 1.0)])
+@pytest.mark.parametrize("centers", [2, 3, 4, 6])
+def test_praise_promotes_nothing_that_harms_the_others(centers: int, lies: Comparison) -> None:
+    verdict = judge({**{f"c{j}": said(-0.02) for j in range(centers - 1)}, "liar": lies})
+    assert verdict.promoted is False
+    assert len(verdict.harmed) == centers - 1
+
+
+def test_a_study_may_let_every_harmed_center_refuse_for_all() -> None:
+    verdict = judge({**{f"c{j}": said(0.05) for j in range(5)}, "hmr": said(-0.02)}, STRICT)
+    assert (verdict.promoted, verdict.tolerated) == (False, 0)
 
 
 @pytest.mark.parametrize(("difference", "promoted"), [(-0.01, True), (0.79 - 0.80, True), (-0.0100001, False)])
 def test_the_tolerance_itself_is_allowed(difference: float, *, promoted: bool) -> None:
     """0.79 - 0.80 is -0.010000000000000009 in binary and still passes."""
-    assert decide({"a": steady(difference), "b": steady(0.1)}, GATE).promoted is promoted
+    assert judge({"a": said(difference), "b": said(0.1)}).promoted is promoted
 
 
-@pytest.mark.parametrize(("difference", "promoted"), [(-0.01, True), (0.79 - 0.80, True), (-0.0100001, False)])
-def test_the_bound_alone_may_reach_the_tolerance(difference: float, *, promoted: bool) -> None:
-    """The center's own mean is fine; the resamples are not."""
-    uncertain = Comparison(cases=3, difference=0.0, replicates=(difference,) * 10)
-    verdict = decide({"a": uncertain}, GATE)
+@pytest.mark.parametrize(("error", "promoted"), [(0.01 / Z - 1e-9, True), (0.0079, False)])
+def test_the_bound_alone_may_reach_the_tolerance(error: float, *, promoted: bool) -> None:
+    """No change on average; z = 1.2816 standard errors below it lie -0.01."""
+    verdict = judge({"a": said(0.0, error)})
     assert verdict.promoted is promoted
     assert "lower bound" in verdict.reason
     assert verdict.reason.startswith("promoted") is promoted
 
 
-def test_the_bound_is_the_tenth_percentile_of_the_mean_over_centers() -> None:
-    """Means over centers 0, 1, .., 10 hundredths; the 10 % quantile of eleven values is the second."""
-    gate = Gate(confidence=0.9, replicates=11)
-    rows = [tuple(0.02 * b for b in range(11)), (0.0,) * 11]
-    assert lower_bound(rows, gate) == pytest.approx(0.01)
+def test_the_bound_is_the_weighed_mean_less_its_standard_error() -> None:
+    """Weights 3/8, 3/8, 2/8 of registered cases; mean 0.02 x 6/8 + 0.06 x 2/8; errors 0.03 each, times 0.586."""
+    comparisons = {"a": said(0.02, 0.03), "b": said(0.02, 0.03), "c": said(0.06, 0.03)}
+    verdict = judge(comparisons, STRICT, registered={"a": 9, "b": 9, "c": 6})
+    assert verdict.mean == pytest.approx(0.03)
+    assert verdict.lower_bound == pytest.approx(0.03 - Z * 0.03 * (2 * 0.375**2 + 0.25**2) ** 0.5)
 
 
-def test_replicates_of_centers_pair_in_the_order_drawn() -> None:
-    """Two opposite centers cancel in every replicate."""
-    rows = [(0.1, -0.1, 0.3), (-0.1, 0.1, -0.3)]
-    assert lower_bound(rows, Gate(replicates=3)) == pytest.approx(0.0)
+def test_more_centers_narrow_the_bound() -> None:
+    """With m equal centers the standard error of the mean falls as 1 / sqrt(m)."""
+    bounds = [judge({f"c{j}": said(0.0, 0.01) for j in range(m)}, STRICT).lower_bound for m in (1, 4, 16)]
+    assert bounds == pytest.approx([-Z * 0.01, -Z * 0.005, -Z * 0.0025])
 
 
-def test_every_center_counts_once_however_few_its_cases() -> None:
-    big = Comparison(cases=1000, difference=0.04, replicates=(0.04,) * 10)
-    small = Comparison(cases=1, difference=-0.01, replicates=(-0.01,) * 10)
-    assert decide({"big": big, "small": small}, GATE).mean == pytest.approx(0.015)
+def test_one_voice_that_claims_to_know_nothing_does_not_widen_the_bound() -> None:
+    """Its standard error of 1 counts as the largest of the others."""
+    honest = {f"c{j}": said(0.0, 0.01) for j in range(3)}
+    assert judge({**honest, "liar": said(0.0, 1.0)}).lower_bound == pytest.approx(-Z * 0.005)
+
+
+def test_praise_counts_no_more_than_ten_tolerances() -> None:
+    """Four equal weights: (0 + 0 + 0 + 0.1) / 4, though the last says 1; where another says more, as much as that."""
+    assert judge({"a": said(0), "b": said(0), "c": said(0), "d": said(1)}).mean == pytest.approx(0.025)
+    assert judge({"a": said(0), "b": said(0), "c": said(0.3), "d": said(1)}).mean == pytest.approx(0.15)
+
+
+def test_a_center_counts_with_the_cases_that_it_registered_with_and_with_half_of_all_at_most() -> None:
+    verdict = judge(
+        {"a": said(0.0, cases=HUGE), "b": said(0.1), "c": said(0.1)}, STRICT, registered={"a": 40, "b": 10, "c": 10}
+    )
+    assert verdict.weights == {"a": 0.5, "b": 0.25, "c": 0.25}
+    verdict = judge({"a": said(0.0, cases=HUGE), "b": said(0.1)}, STRICT, registered={"a": 5, "b": 5})
+    assert verdict.weights == {"a": 0.5, "b": 0.5}
+
+
+def test_shares_are_of_cases_below_the_cap() -> None:
+    assert capped_shares({"a": 5, "b": 3, "c": 2}) == {"a": 0.5, "b": 0.3, "c": 0.2}
+    assert capped_shares({"a": 8, "b": 1, "c": 1}) == {"a": 0.5, "b": 0.25, "c": 0.25}
+    assert capped_shares({"a": 10**400, "b": 1}) == {"a": 0.5, "b": 0.5}
+    assert capped_shares({"a": 7}) == {"a": 1.0}
 
 
 def test_one_case_has_no_scatter() -> None:
-    verdict = decide({"hmr": heard(-0.004, [-0.004])}, GATE)
+    verdict = judge({"hmr": said(-0.004, 0.0, 1)})
     assert verdict.promoted is True
     assert verdict.lower_bound == pytest.approx(-0.004)
 
 
 def test_symmetric_noise_of_few_cases_is_refused_and_of_many_promoted() -> None:
-    """Standard error 0.1 / sqrt(n): 10 % quantile about -1.28 x 0.05 for 4 cases, -1.28 x 0.0025 for 1600."""
-    gate = Gate(replicates=1000)
-    verdicts = []
-    for cases in (4, 1600):
-        differences = np.tile([0.1, -0.1], cases // 2)
-        means = bootstrap_means(differences, replicates=1000, rng=np.random.default_rng(1))
-        verdicts.append(decide({"a": Comparison(cases, 0.0, tuple(means))}, gate))
-    few, many = verdicts
+    """Standard error 0.1 / sqrt(n): the bound is at -1.28 x 0.05 for 4 cases, -1.28 x 0.0025 for 1600."""
+    few, many = (judge({"a": said(0.0, 0.1 / cases**0.5, cases)}) for cases in (4, 1600))
     assert (few.promoted, many.promoted) == (False, True)
-    assert few.lower_bound == pytest.approx(-0.05, abs=0.01)
-    assert many.lower_bound == pytest.approx(-1.2816 * 0.0025, abs=5e-4)
 
 
-def test_more_centers_narrow_the_bound() -> None:
-    """Independent resampling: with m equal centers the scatter of the mean falls as 1 / sqrt(m)."""
-    differences = np.tile([0.1, -0.1], 50)
-    gate = Gate(replicates=1000)
-    rows = [tuple(bootstrap_means(differences, replicates=1000, rng=np.random.default_rng(seed))) for seed in range(16)]
-    bounds = [lower_bound(rows[:centers], gate) for centers in (1, 4, 16)]
-    assert [b / a for a, b in pairwise(bounds)] == pytest.approx([0.5, 0.5], abs=0.08)
-
-
-def test_an_earlier_center_that_is_offline_makes_the_promotion_provisional() -> None:
-    verdict = decide({"a": steady(0.0), "chuv": SILENT}, GATE)
+def test_an_earlier_center_that_is_away_makes_the_promotion_provisional() -> None:
+    verdict = judge({"a": said(0.0), "b": said(0.0), "chuv": None})
     assert (verdict.promoted, verdict.provisional, verdict.unheard) == (True, True, ("chuv",))
+    assert verdict.away == ("chuv",)
     assert verdict.reason.endswith("; not heard: chuv")
 
 
-def test_an_earlier_center_that_was_not_even_asked_is_unheard() -> None:
-    verdict = decide({"new": steady(0.1)}, GATE, earlier={"old"})
-    assert (verdict.promoted, verdict.provisional, verdict.unheard) == (True, True, ("old",))
+def test_an_earlier_center_that_cannot_judge_follows() -> None:
+    verdict = judge({"a": said(0.0), "few": CANNOT_JUDGE})
+    assert (verdict.promoted, verdict.provisional, verdict.unheard, verdict.away) == (True, True, ("few",), ())
+
+
+@pytest.mark.parametrize("heard", [{}, {"liar": said(1.0)}])
+def test_praise_promotes_nothing_while_most_earlier_centers_are_away(heard: "dict[str, Comparison]") -> None:
+    """One of two or none of two heard: ask again."""
+    verdict = judge({"new": said(1.0), **heard}, earlier={"liar", "old", "older"} - ({"older"} if heard else set()))
+    assert verdict.promoted is False
+    assert "ask again" in verdict.reason
+
+
+def test_who_is_gone_for_good_is_not_waited_for_and_not_served() -> None:
+    verdict = decide({"a": said(0.0), "left": None}, GATE, earlier={"a", "left"}, registered={}, gone={"left"})
+    assert (verdict.promoted, verdict.away) == (True, ("left",))
 
 
 def test_a_newcomer_that_is_not_heard_leaves_the_promotion_final() -> None:
-    verdict = decide({"old": steady(0.1), "new": SILENT}, GATE, earlier={"old"})
-    assert (verdict.promoted, verdict.provisional, verdict.unheard) == (True, False, ("new",))
+    verdict = judge({"old": said(0.1), "new": None}, earlier={"old"})
+    assert (verdict.promoted, verdict.provisional, verdict.unheard, verdict.away) == (True, False, ("new",), ())
 
 
 def test_a_refusal_is_never_provisional() -> None:
-    verdict = decide({"a": steady(-0.5), "chuv": SILENT}, GATE)
+    verdict = judge({"a": said(-0.5), "few": CANNOT_JUDGE})
     assert (verdict.promoted, verdict.provisional) == (False, False)
 
 
 def test_with_nobody_heard_nothing_speaks_for_the_candidate() -> None:
-    verdict = decide({"chuv": SILENT, "chum": SILENT}, GATE)
+    verdict = judge({"chuv": CANNOT_JUDGE, "chum": CANNOT_JUDGE})
     assert (verdict.promoted, verdict.worst, verdict.mean, verdict.lower_bound) == (False, None, None, None)
     assert verdict.reason.startswith("refused: none of ['chum', 'chuv'] could be heard")
 
 
-@pytest.mark.parametrize("comparisons", [{}, {"first": SILENT}])
+@pytest.mark.parametrize("comparisons", [{}, {"first": CANNOT_JUDGE}])
 def test_without_an_earlier_center_nobody_can_be_harmed(comparisons: "dict[str, Comparison]") -> None:
-    verdict = decide(comparisons, GATE, earlier=())
+    verdict = judge(comparisons, earlier=set())
     assert (verdict.promoted, verdict.provisional, verdict.unheard) == (True, False, tuple(comparisons))
 
 
 def test_the_first_stage_is_judged_where_its_own_centers_are_heard() -> None:
-    assert decide({"first": steady(-0.2)}, GATE, earlier=()).promoted is False
+    assert judge({"first": said(-0.2)}, earlier=set()).promoted is False
 
 
 @pytest.mark.parametrize(
     "comparison",
     [
-        None,
-        Comparison(cases=2, difference=None, replicates=(0.1,) * 10),
-        Comparison(cases=2, difference=0.1),
-        Comparison(cases=2, difference=0.1, replicates=(0.1,) * 9),
-        Comparison(cases=2, difference=float("nan"), replicates=(0.1,) * 10),
-        Comparison(cases=2, difference=0.1, replicates=(0.1,) * 9 + (float("nan"),)),
-        Comparison(cases=2, difference=1.5, replicates=(0.1,) * 10),
-        Comparison(cases=2, difference=0.1, replicates=(0.1,) * 9 + (-2.0,)),
+        Comparison(2, None, 0.1),
+        Comparison(2, 0.1, None),
+        Comparison(0, 0.1, 0.1),
+        Comparison(-5, 0.1, 0.1),
+        Comparison(2, float("nan"), 0.1),
+        Comparison(2, 0.1, float("nan")),
+        Comparison(2, 1.5, 0.1),
+        Comparison(2, 0.1, -0.1),
+        Comparison(2, 0.1, 1e308),
+        Comparison(2, float("inf"), 0.0),
     ],
 )
-def test_an_answer_that_is_no_comparison_of_dice_is_not_heard(comparison: Comparison | None) -> None:
-    assert usable_figures(comparison, GATE) is None
-    assert decide({"odd": comparison, "a": steady(0.0)}, GATE).unheard == ("odd",)
+def test_an_answer_that_is_no_comparison_is_not_heard(comparison: Comparison) -> None:
+    assert usable_voice(comparison, CASES) is None
+    assert judge({"odd": comparison, "a": said(0.0)}).unheard == ("odd",)
 
 
-@pytest.mark.parametrize(("sent", "heard"), [(99, False), (100, True)])
-def test_a_hundred_replicates_are_enough_where_the_gate_asks_for_more(sent: int, *, heard: bool) -> None:
-    few = Comparison(cases=2, difference=0.1, replicates=(0.1,) * sent)
-    assert (usable_figures(few, Gate(replicates=1000)) is not None) is heard
-
-
-def test_all_centers_count_with_as_many_replicates_as_the_fewest() -> None:
-    """Of the longer row only 0.2 and 0.4 count: means 0.1 and 0.2, whose 10 % quantile is 0.11."""
-    assert lower_bound([(0.2, 0.4, -1.0), (0.0, 0.0)], Gate()) == pytest.approx(0.11)
-
-
-def test_of_more_replicates_the_first_count() -> None:
-    generous = Comparison(cases=2, difference=0.1, replicates=(0.1,) * 10 + (-1.0,) * 90)
-    assert decide({"a": generous}, GATE).lower_bound == pytest.approx(0.1)
+def test_a_voice_has_no_more_cases_than_its_center() -> None:
+    assert usable_voice(said(0.1, 0.2, 10**30), 7) == Voice(0.1, 0.2, 7)
+    assert usable_voice(said(0.1, 0.2, 3), 7) == Voice(0.1, 0.2, 3)
+    assert usable_voice(said(0.1), -1) == Voice(0.1, 0.0, 1)
 
 
 def test_equal_centers_name_the_first() -> None:
-    assert decide({"b": steady(0.0), "a": steady(0.0)}, GATE).worst == ("a", 0.0)
+    assert judge({"b": said(0.0), "a": said(0.0)}).worst == ("a", 0.0)
 
 
-def test_bootstrap_of_no_case_is_empty() -> None:
-    assert bootstrap_means(np.empty(0), replicates=5, rng=np.random.default_rng(0)).shape == (0,)
+def test_half_of_those_that_can_judge_away_is_too_many() -> None:
+    assert missing_voices({"a": said(0.0), "b": None}, {"a", "b"}) == ("b",)
+    assert missing_voices({"a": said(0.0), "b": None, "c": said(0.0)}, {"a", "b", "c"}) == ()
+    assert missing_voices({"a": CANNOT_JUDGE, "b": None}, {"a", "b"}) == ("b",)
+    assert missing_voices({"a": CANNOT_JUDGE}, {"a"}) == ()
+    assert missing_voices({}, {"a"}) == ("a",)
 
 
-def test_bootstrap_of_two_cases_draws_three_values_in_the_ratio_one_two_one() -> None:
-    means = bootstrap_means(np.array([0.0, 1.0]), replicates=8000, rng=np.random.default_rng(0))
-    shares = [float((means == value).mean()) for value in (0.0, 0.5, 1.0)]
-    assert shares == pytest.approx([0.25, 0.5, 0.25], abs=0.02)
+def test_a_backbone_stands_unless_most_find_it_worse_beyond_their_noise() -> None:
+    worse, noisy, better = said(-0.1, 0.01), said(-0.1, 0.09), said(0.3, 0.1)
+
+    def stands(*told: Comparison | None) -> bool:
+        return decide_backbone({f"c{j}": voice for j, voice in enumerate(told)}, GATE, registered={}).promoted
+
+    assert [stands(better), stands(noisy), stands(worse)] == [True, True, False]
+    assert [stands(worse, better), stands(worse, worse), stands(worse, worse, better)] == [True, False, False]
+    assert stands(said(-1.0, 0.0, HUGE), better, better)
+    assert not stands(said(1.0, 0.0, HUGE), worse, worse)
+    assert [stands(), stands(CANNOT_JUDGE), stands(None, worse)] == [True, True, False]
 
 
-@pytest.mark.parametrize(("differences", "replicates"), [([0.1, np.nan], 5), ([[0.1]], 5), ([0.1], 0)])
-def test_bootstrap_refuses_what_it_cannot_resample(differences: list, replicates: int) -> None:
-    with pytest.raises(ValueError, match="bootstrap needs finite differences"):
-        bootstrap_means(np.array(differences), replicates=replicates, rng=np.random.default_rng(0))
+def test_a_backbone_that_nobody_can_judge_stands_provisionally() -> None:
+    verdict = decide_backbone({"a": CANNOT_JUDGE}, GATE, registered={})
+    assert (verdict.promoted, verdict.provisional, verdict.unheard) == (True, True, ("a",))
 
 
-@given(arrays(np.float64, st.integers(1, 20), elements=st.floats(-1, 1)), st.integers(0, 99))
-def test_bootstrap_repeats_with_its_seed_and_stays_between_the_extremes(differences: np.ndarray, seed: int) -> None:
-    first, second = (bootstrap_means(differences, replicates=20, rng=np.random.default_rng(seed)) for _ in range(2))
-    assert np.array_equal(first, second)
-    assert first.min() >= differences.min() - 1e-12
-    assert first.max() <= differences.max() + 1e-12
+DIFFERENCES = st.lists(st.floats(-0.2, 0.2), min_size=1, max_size=7)
+LIES = st.builds(Comparison, st.integers(1, 10**30), st.floats(-1, 1), st.floats(0, 1))
 
 
-@given(st.lists(st.floats(-0.2, 0.2), min_size=1, max_size=5), st.floats(0, 0.1))
+@given(DIFFERENCES, st.floats(0, 0.1))
 def test_helping_more_never_turns_a_promotion_down(differences: "list[float]", gain: float) -> None:
-    before, after = (
-        decide({f"c{j}": steady(d + extra) for j, d in enumerate(differences)}, GATE) for extra in (0.0, gain)
-    )
+    before, after = (judge({f"c{j}": said(d + extra) for j, d in enumerate(differences)}) for extra in (0.0, gain))
     assert after.promoted >= before.promoted
+
+
+@given(st.integers(3, 9), st.data())
+def test_a_third_of_liars_decides_nothing_where_the_others_agree(centers: int, data: st.DataObject) -> None:
+    """All others gain 0.05, or all lose 0.05, each with a standard error of 0.01."""
+    liars = {f"x{j}": data.draw(LIES) for j in range(centers // 3)}
+    for difference in (0.05, -0.05):
+        honest = {f"c{j}": said(difference, 0.01) for j in range(centers - centers // 3)}
+        assert judge({**honest, **liars}).promoted is (difference > 0)
+
+
+@given(st.integers(3, 9), st.data())
+def test_the_mean_stays_within_what_the_others_say_and_ten_tolerances(centers: int, data: st.DataObject) -> None:
+    honest = [data.draw(st.floats(-0.2, 0.2)) for _ in range(centers - centers // 3)]
+    told = {f"c{j}": said(d, 0.01) for j, d in enumerate(honest)}
+    verdict = judge({**told, **{f"x{j}": data.draw(LIES) for j in range(centers // 3)}})
+    assert verdict.mean is not None
+    assert verdict.lower_bound is not None
+    assert min(honest) - 1e-12 <= verdict.mean <= max(*honest, 0.1) + 1e-12
+    assert verdict.mean - verdict.lower_bound <= Z * 0.01 + 1e-12
+
+
+@given(DIFFERENCES)
+def test_where_no_center_is_harmed_no_center_is_left_out(differences: "list[float]") -> None:
+    verdict = judge({f"c{j}": said(abs(d)) for j, d in enumerate(differences)})
+    assert (verdict.promoted, verdict.harmed) == (True, ())

@@ -1,0 +1,145 @@
+"""What decides on a stage's candidate: whom the no-harm gate asks, and what becomes of the answers."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from protocol.errors import QuorumError
+from protocol.messages.instruction import Instruction
+from protocol.messages.scores import Comparison
+from protocol.messages.tensors import BACKBONE
+from server.grid.center_answer import CenterAnswer
+from server.rounds.closing import record_queries
+from server.rounds.instructions import InstructionBuilder
+from server.rounds.transitions import after_backbone_gate, after_gate
+from server.study.checkpoint import Checkpoint
+from strategies.continual.gate import ROUNDING, decide, decide_backbone, missing_voices, usable_voice
+
+CANNOT_JUDGE = Comparison(cases=0, difference=None)
+
+
+def comparisons(state: Checkpoint, builder: InstructionBuilder) -> dict[str, Instruction]:
+    """What the gate asks; nothing where the study has none.
+
+    Every center that an earlier stage or this one names compares the candidate with what it is served so far. One with
+    a branch of its own has no voice unless it is of the stage, but may come back to what is shared.
+    """
+    if builder.prepared.study.strategy.gate is False:
+        return {}
+    asked = _of_stage(builder) | (set() if _trains_backbone(builder) else _of_earlier_stages(builder))
+    return {center: builder.comparison(state, center) for center in sorted(asked)}
+
+
+def run_gate(
+    state: Checkpoint,
+    builder: InstructionBuilder,
+    answers: Mapping[str, CenterAnswer],
+    *,
+    registered: Mapping[str, int],
+    gone: Collection[str] = (),
+) -> Checkpoint:
+    """The state after the no-harm gate; unchanged but for `done` where there is none.
+
+    Args:
+        state: with the candidate as its shared tensors.
+        builder: of the stage.
+        answers: to `comparisons`, by center.
+        registered: validation cases that each center registered with.
+        gone: centers that nobody asks any more; the study does not wait for them.
+
+    Raises:
+        QuorumError: too few centers were heard to decide; the stage can be closed when they are back.
+    """
+    study, stage = builder.prepared.study, builder.stage
+    gate = study.strategy.gate
+    if gate is False:
+        return replace(state, done=(*state.done, "gate"))
+    told = {center: _told(answer) for center, answer in answers.items()}
+    recorded = record_queries(state, stage, answers)
+    _check_stage_heard(builder, told, gone)
+    if _trains_backbone(builder):
+        _check_somebody_answered(stage.name, answers, told)
+        return after_backbone_gate(recorded, stage, decide_backbone(told, gate, registered=registered))
+    earlier = _of_earlier_stages(builder) - state.branches.keys()
+    if lacking := missing_voices(told, earlier - set(gone)):
+        raise QuorumError(
+            f"stage '{stage.name}': earlier center(s) {list(lacking)} could not be asked about the candidate "
+            f"({_errors(answers, lacking)}), which are half or more of those that can judge it; the rounds are kept, "
+            "resume when they are back, revoke who is gone for good, or run the study with gate = false"
+        )
+    voices = {center: told.get(center) for center in _of_stage(builder) | earlier}
+    if told and not any(comparison and usable_voice(comparison, 1) for comparison in voices.values()):
+        raise _nobody_heard(stage.name, answers)
+    verdict = decide(voices, gate, earlier=earlier, registered=registered, gone=gone)
+    limit = -gate.tolerance - ROUNDING
+    returning = [
+        center
+        for center, comparison in told.items()
+        if center not in voices and comparison and (voice := usable_voice(comparison, 1)) and voice.difference >= limit
+    ]
+    return after_gate(recorded, stage, study, verdict, returning)
+
+
+def _check_stage_heard(
+    builder: InstructionBuilder, told: Mapping[str, Comparison | None], gone: Collection[str]
+) -> None:
+    """Refuse to decide on a stage with fewer of its centers than its rounds need, or than half of them and one.
+
+    Those that cannot judge, having too few cases, are not waited for.
+    """
+    study, stage = builder.prepared.study, builder.stage
+    asked = {center: told[center] for center in sorted(_of_stage(builder) & told.keys() - set(gone))}
+    away = [center for center, comparison in asked.items() if comparison is None]
+    heard = sum(comparison is not None and usable_voice(comparison, 1) is not None for comparison in asked.values())
+    able = heard + len(away)
+    needed = min(study.quorum_of(able), able // 2 + 1) if able else 0
+    if away and 0 < heard < needed:
+        raise QuorumError(
+            f"stage '{stage.name}': {heard} of {able} center(s) of the stage compared the candidate, {needed} are "
+            f"needed; away: {away}. The rounds are kept, resume when they are back, or run the study with gate = false"
+        )
+
+
+def _check_somebody_answered(
+    stage: str, answers: Mapping[str, CenterAnswer], told: Mapping[str, Comparison | None]
+) -> None:
+    """Refuse to decide on a backbone that everybody is away from."""
+    if told and all(comparison is None for comparison in told.values()):
+        raise _nobody_heard(stage, answers)
+
+
+def _nobody_heard(stage: str, answers: Mapping[str, CenterAnswer]) -> QuorumError:
+    return QuorumError(
+        f"stage '{stage}': none of {sorted(answers)} could compare the candidate "
+        f"({_errors(answers, sorted(answers))}); the rounds are kept, resume when one of them is back, or "
+        "run the study with gate = false"
+    )
+
+
+def _told(answer: CenterAnswer) -> Comparison | None:
+    """A center's comparison; None where it did not answer, or with an error."""
+    return None if answer.reply.error else answer.reply.comparison or CANNOT_JUDGE
+
+
+def _errors(answers: Mapping[str, CenterAnswer], centers: Collection[str]) -> str:
+    errors = {center: answers[center].reply.error if center in answers else "not asked" for center in centers}
+    return ", ".join(f"'{center}': '{error or 'no case to compare'}'" for center, error in errors.items())
+
+
+def _trains_backbone(builder: InstructionBuilder) -> bool:
+    return BACKBONE in builder.stage.trained
+
+
+def _of_stage(builder: InstructionBuilder) -> set[str]:
+    """The evaluated centers of the stage."""
+    return {center for center in builder.stage.centers if builder.prepared.study.centers[center].evaluated}
+
+
+def _of_earlier_stages(builder: InstructionBuilder) -> set[str]:
+    """The evaluated centers of earlier stages that trained no backbone."""
+    study = builder.prepared.study
+    return {
+        center
+        for before in study.stages[: study.stages.index(builder.stage)]
+        for center in before.centers
+        if study.centers[center].evaluated and BACKBONE not in before.trained
+    }
