@@ -100,7 +100,7 @@ def test_a_case_that_lacks_its_pet_makes_the_exit_code_1(tmp_path: Path) -> None
 
 
 def test_a_full_disk_is_told_with_the_room_that_is_left(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise StorageError("image could not be written")
 
     monkeypatch.setattr("client.convert.case_folder.write_volume", refuse)
