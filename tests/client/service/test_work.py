@@ -1,6 +1,5 @@
 """What one center does on synthetic cases: what it says, and what it sends."""
 
-import json
 import os
 from collections.abc import Collection
 from dataclasses import replace
@@ -16,6 +15,7 @@ from torch import nn
 from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import never_cancelled
 from client.learning.training import Trained, train_locally
+from client.scores.score_rows import read_rows
 from client.scores.scoring import Network, Scored
 from client.service.trainer import Trainer
 from client.service.work import CenterWork
@@ -194,12 +194,12 @@ def _same(array: NDArray[np.float32], before: NDArray[np.float32] | None) -> boo
 def test_scoring_a_stage_again_replaces_its_rows(both: Trainer, start: Start) -> None:
     path = both.home / "scores.json"
     both.perform(start.instruction("evaluate", 0))
-    once = json.loads(path.read_text())
+    once = read_rows(path)
     reply = both.perform(start.instruction("evaluate", 0))
-    assert json.loads(path.read_text()) == once
+    assert read_rows(path) == once
     assert [(row["stage"], row["modalities"]) for row in once] == [("pretrain", m) for m in ("ct", "pet", "ct+pet")]
     both.perform(start.instruction("evaluate", 1))
-    assert [row["stage"] for row in json.loads(path.read_text())] == ["pretrain"] * 3 + ["adapt"] * 3
+    assert [row["stage"] for row in read_rows(path)] == ["pretrain"] * 3 + ["adapt"] * 3
     assert reply.scores["ct"].value("dice") == round(once[0]["dice"], 4)
     assert len(list((both.home / "predictions" / "segmentation").glob("*.npz"))) == 1
 

@@ -1,12 +1,12 @@
 """What a center of health records does for a study of survival: no image, no mask, a figure of its cohort."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from client.scores.score_rows import read_rows
 from client.service.trainer import Trainer
 from deploy.study.prepare import initial_state
 from protocol.messages.instruction import Instruction, Kind
@@ -78,8 +78,8 @@ def test_it_trains_what_records_reach_and_says_how_its_cohort_fares(center: Trai
 def test_test_cases_are_scored_and_remembered_at_the_center(center: Trainer) -> None:
     """One row a case that has a time and a record; the cohort's figures are those that leave."""
     reply = center.perform(asked("evaluate"))
-    rows = json.loads((center.home / "scores.json").read_text())
-    (cohort,) = json.loads((center.home / "cohorts.json").read_text())
+    rows = read_rows(center.home / "scores.json")
+    (cohort,) = read_rows(center.home / "cohorts.json")
     assert {(row["task"], row["modalities"]) for row in rows} == {("survival", "ehr")}
     assert len({row["case"] for row in rows}) == len(rows) == reply.scores["ehr"].cases == cohort["cases"]
     assert cohort["values"]["concordance"] == pytest.approx(reply.scores["ehr"].value("concordance"), abs=1e-4)
