@@ -25,6 +25,7 @@ from rich.table import Table
 from client.data.phantom import PLAIN
 from client.data.synthetic import CENTERS, SyntheticCenter, score_patient, write_synthetic_cohort
 from client.data.synthetic_labels import log_hazard
+from client.scores.score_rows import read_rows as read_recorded
 from deploy.simulation.local import center_home, simulate
 from server.study.file import read_study
 from strategies.evaluation.survival_metrics import ratio, sums_over_pairs
@@ -42,7 +43,7 @@ Floats = NDArray[np.float64]
 
 def read_rows(home: Path, stage: str, setting: str) -> Rows:
     """Days, event and risk of a center's test cases after a stage, from one modality setting."""
-    found = json.loads((home / "scores.json").read_text(encoding="utf-8"))
+    found = read_recorded(home / "scores.json")
     rows = [row for row in found if (row["task"], row["stage"], row["modalities"]) == ("survival", stage, setting)]
     names = {"days": "days/event", "event": "event/event", "risk": "risk/event"}
     return {row["case"]: {name: row[key] for name, key in names.items()} for row in rows}

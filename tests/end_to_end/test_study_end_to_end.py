@@ -13,6 +13,7 @@ from peft import PeftModel
 
 from client.learning.assembly import assemble, build, row_of
 from client.scores.bank_evaluation import evaluate_cases, evaluation_table, load_adapter, scan_folder
+from client.scores.score_rows import read_rows
 from deploy.simulation.local import simulate
 from protocol.errors import CaseError, QuorumError, StudyError
 from server.study import checkpoint as checkpoints
@@ -180,7 +181,7 @@ def test_an_adapter_of_the_bank_scores_a_folder_as_the_study_did(finished: Study
     manifest = scan_folder(cohort / "center-a", "ct+pet", bank.settings.labels)
     scores = evaluate_cases(lambda _case: model, bank.settings, row, manifest, "ct+pet")
     table = evaluation_table(scores, manifest)
-    rows = json.loads((finished.root / "centers" / "center-a" / "scores.json").read_text())
+    rows = read_rows(finished.root / "centers" / "center-a" / "scores.json")
     seen = {row["case"]: row["dice"] for row in rows if row["stage"] == "arrive" and row["modalities"] == "ct+pet"}
     found = {row["case"]: row["dice"] for row in table["cases"]}
     assert len(found) == 3
