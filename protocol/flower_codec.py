@@ -13,14 +13,13 @@ from dataclasses import replace
 from itertools import islice
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, MessageType, RecordDict
-from pydantic_core import from_json
 
 from protocol.errors import PayloadError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import MAXIMUM_TEXT as MAXIMUM_REPLY_TEXT
 from protocol.messages.reply import Reply
 from protocol.messages.tensors import Tensors, tensor_bytes
-from protocol.messages.text import MAXIMUM_TEXT, from_text, to_text
+from protocol.messages.text import MAXIMUM_TEXT, from_text, parse_json, to_text
 from protocol.packed_tensors import WIDEST, Arrays, BlobBounds, pack, unpack, view
 from protocol.plain_text import shown
 
@@ -49,7 +48,7 @@ def claimed_kind(content: RecordDict, of_type: str) -> Kind:
     """
     kinds: list[Kind] = [kind for kind, found in MESSAGE_TYPES.items() if found == of_type]
     with suppress(PayloadError, KeyError, ValueError, TypeError):
-        claimed = from_json(_text(content, MAXIMUM_TEXT))["kind"]
+        claimed = parse_json(_text(content, MAXIMUM_TEXT))["kind"]
         return next((kind for kind in kinds if kind == claimed), kinds[0])
     return kinds[0]
 

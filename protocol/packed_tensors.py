@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic_core import from_json
 from safetensors.numpy import save
 
 from protocol.errors import PayloadError
 from protocol.messages.tensors import Tensors, float32_only
+from protocol.messages.text import parse_json
 from protocol.plain_text import shown
 
 LENGTH_BYTES, FLOAT_BYTES = 8, 4
@@ -121,7 +121,7 @@ def _header(blob: bytes, bounds: BlobBounds) -> tuple[dict[str, Any], int]:
     if len(blob) - end > bounds.tensor_bytes:
         raise PayloadError(f"tensors of {len(blob) - end} bytes, expected at most {bounds.tensor_bytes}")
     try:
-        header = from_json(blob[LENGTH_BYTES:end], allow_inf_nan=False)
+        header = parse_json(blob[LENGTH_BYTES:end])
     except ValueError as error:
         raise _refusal(blob, error) from None
     if not isinstance(header, dict):

@@ -70,6 +70,18 @@ def from_text(kind: type[T], text: str, at_most: int = MAXIMUM_TEXT) -> T:
     return message
 
 
+def parse_json(text: str | bytes) -> Any:
+    """What a stranger's JSON text holds, whatever it is; nesting ends at a depth of 200, where pydantic's parser stops.
+
+    Raises:
+        ValueError: it is no JSON, or is nested deeper; says where.
+    """
+    try:
+        return _adapter(Any).validate_json(text)
+    except ValidationError as error:
+        raise ValueError(error.errors(include_input=False, include_url=False)[0]["msg"]) from None
+
+
 def _missing(message: Any, given: Mapping[str, Any], within: str = "") -> Iterator[str]:
     """Fields that the text leaves out: their defaults are for whoever builds a message, not for whoever sends one."""
     for field in fields(message):

@@ -12,7 +12,7 @@ from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison
-from protocol.messages.text import from_text, to_text
+from protocol.messages.text import from_text, parse_json, to_text
 from tests.support.messages import INSTRUCTION, PAYLOAD, REPLY, reply_json
 from tests.support.segmentation_scores import dice_score
 
@@ -119,3 +119,24 @@ def test_a_refused_value_is_not_repeated_in_the_error() -> None:
     with pytest.raises(PayloadError) as caught:
         from_text(Reply, reply_json(seconds="DOE^JOHN"))
     assert "DOE" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "finding"),
+    [
+        ("[" * 250 + "]" * 250, "recursion limit exceeded at line 1 column 202"),
+        ("[" * 1_000_000, "recursion limit exceeded at line 1 column 202"),
+        (b'{"a": "\xff"}', "invalid unicode code point at line 1 column 8"),
+        ('{"a": ' + "9" * 5000 + "}", "number out of range"),
+        ('{"secret": ]', "expected value at line 1 column 12"),
+    ],
+)
+def test_a_strangers_text_that_is_no_json_is_refused_by_where_it_goes_wrong(text: str | bytes, finding: str) -> None:
+    with pytest.raises(ValueError, match=finding) as caught:
+        parse_json(text)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_strangers_text_may_be_nested_as_deep_as_the_parser_goes() -> None:
+    assert parse_json('{"a": [1, {"b": null}]}') == {"a": [1, {"b": None}]}
+    assert parse_json("[" * 200 + "]" * 200)
