@@ -9,6 +9,7 @@ A coordinator that names ever new ones fills no disk. One that is damaged is rem
 import logging
 import os
 import re
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,8 +44,10 @@ class BackboneStore:
             StorageError: the disk refuses.
         """
         check_hash(tensors, expected_hash)
-        write_private(self._path(expected_hash), save(dict(tensors)))
-        self._drop_surplus(self._path(expected_hash))
+        path = self._path(expected_hash)
+        write_private(path, save(dict(tensors)))
+        _note_use(path)
+        self._drop_surplus(path)
 
     def bring(self, tensors: Tensors, expected_hash: str) -> None:
         """Keep a backbone that a person brought, for as long as the home lasts.
@@ -94,12 +97,23 @@ def _read(path: Path, expected_hash: str) -> Tensors | None:
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         found = str(error)
     if found == expected_hash:
-        with suppress(OSError):
-            os.utime(path)
+        _note_use(path)
         return tensors
     logger.warning("backbone %s is damaged (%s): it is removed, and the coordinator asked for it again", path, found)
     path.unlink(missing_ok=True)
     return None
+
+
+def _note_use(path: Path) -> None:
+    """Make this file the one used last of its folder.
+
+    A file's own time has the grain of the kernel's clock, milliseconds within which two uses look alike, and a clock
+    may be set back: the new time is later than that of every other file whatever the clock says.
+    """
+    with suppress(OSError):
+        others = (other.stat().st_mtime_ns for other in path.parent.glob("*.safetensors") if other != path)
+        latest = max(time.time_ns(), 1 + max(others, default=0))
+        os.utime(path, ns=(latest, latest))
 
 
 def check_hash(tensors: Tensors, expected_hash: str) -> None:

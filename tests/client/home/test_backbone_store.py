@@ -55,6 +55,19 @@ def test_ever_new_backbones_fill_no_disk_and_what_is_used_or_was_brought_stays(t
     assert store.get(names[9])["w"].tolist() == [9]
 
 
+def test_the_order_of_use_holds_where_the_clock_stands_still(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is used after the second arrived: the second gives way to the third, though all times were one."""
+    monkeypatch.setattr("time.time_ns", lambda: 1)
+    store = BackboneStore(tmp_path, kept=2)
+    backbones = [{"w": np.array([number], np.float32)} for number in range(3)]
+    first, second, third = [content_hash(backbone) for backbone in backbones]
+    store.add(backbones[0], first)
+    store.add(backbones[1], second)
+    store.get(first)
+    store.add(backbones[2], third)
+    assert {path.stem for path in tmp_path.glob("*.safetensors")} == {first, third}
+
+
 def test_backbones_are_for_their_owner_alone(tmp_path: Path) -> None:
     store, tensors = BackboneStore(tmp_path / "backbones"), {"w": np.array([1], np.float32)}
     store.add(tensors, content_hash(tensors))
