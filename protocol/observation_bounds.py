@@ -7,7 +7,7 @@
                than n - 1 positive ones, and no entry above n * 1e12
 
 The bounds are far from what is usual, since they only keep arithmetic sound: what is usual, other centers say
-(`strategies.continual.peers`).
+(`strategies.peers`).
 """
 
 from collections.abc import Iterator, Mapping

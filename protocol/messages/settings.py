@@ -103,7 +103,7 @@ class Aggregation(Settings):
     scheme: a row of the scheme table. weight_exponent: a in w = n^a. phases: the factor that each round of a stage
     trains in the alternating schemes, over and over. gauge_step: orthonormalise A after a phase B. residual_rank: cap
     of the residual per module. ridge: lambda of LoRA-FAIR and of RegMean. density: share of entries TIES keeps.
-    maximum_share: of one center in a mean of several (`strategies.aggregation.shares`).
+    maximum_share: of one center in a mean of several (`strategies.shares`).
     """
 
     scheme: str = "alt-exact"

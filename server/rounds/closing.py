@@ -1,7 +1,7 @@
 """How a stage ends once the gate has decided: what the anchor needs is observed, test cases are scored."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -20,7 +20,7 @@ from protocol.validation import Expected, validate
 from server.grid.center_answer import CenterAnswer
 from server.grid.containment import contain
 from server.rounds.instructions import InstructionBuilder
-from server.rounds.weighing import most_cases
+from server.rounds.weighing import most_cases, named_cases
 from server.study.checkpoint import Checkpoint
 from server.study.file import Study
 from server.study.history import QueryRecord, StageRow
@@ -28,6 +28,7 @@ from server.study.stage import Stage
 from strategies.continual.memory import MASS, add_mass
 from strategies.continual.observed_sizes import bound_by_peers
 from strategies.continual.terms import REMEMBERED, terms_with_weight
+from strategies.shares import believed_cases
 from strategies.strategy import Strategy
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def observe(state: Checkpoint, builder: InstructionBuilder, answers: Mapping[str
     }
     if turned_away:
         return replace(state, done=done, own=own)
-    memory, own = remember(state.memory, own, answers, study.strategy, most_cases(study, state))
+    memory, own = remember(state.memory, own, answers, study.strategy, most_cases(study, state), named_cases(study))
     return replace(state, done=done, own=own, memory=memory)
 
 
@@ -117,11 +118,13 @@ def remember(
     answers: Mapping[str, CenterAnswer],
     strategy: Strategy,
     most: Mapping[str, int] | None = None,
+    named: Collection[str] = (),
 ) -> tuple[dict[str, NDArray[np.float32]], dict[str, Tensors]]:
     """Anchors of all stages so far, faded by `strategy.decay`, and what is kept of each center.
 
     What stands out among the centers that observed it so far is scaled down to their size before it is merged in; its
-    size is kept with its center. No more cases of a center count than `most` says, of those that it names.
+    size is kept with its center. No more cases of a center count than `most` says, of those that it names, or than the
+    others' make believable, of those that are not in `named`, the centers whose cases the study file names.
     """
     new, kept = dict(memory), dict(own)
     for column in [column for column in REMEMBERED if column.name in statistics_of(strategy)]:
@@ -130,8 +133,9 @@ def remember(
         support = {center: found.support.get(column.name, 0) for center, found in payloads.items() if found}
         found = {center: _ending(sent.tensors, ending) for center, sent in payloads.items() if sent and support[center]}
         bounded, sizes = bound_by_peers({c: tensors for c, tensors in found.items() if tensors}, own, column.standout)
-        counted = {center: min(cases, (most or {}).get(center, cases)) for center, cases in support.items()}
-        usable: list[tuple[float, Tensors]] = [(float(counted[c]), seen) for c, seen in bounded.items() if counted[c]]
+        counted = {center: min(support[center], (most or {}).get(center, support[center])) for center in bounded}
+        believed = believed_cases(counted, named)
+        usable: list[tuple[float, Tensors]] = [(float(believed[c]), seen) for c, seen in bounded.items() if counted[c]]
         if usable:
             old = _ending(memory, ending)
             new |= column.merge(old, usable, strategy.decay, strategy.sketch_rank)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from server.study.checkpoint import Checkpoint
 from server.study.file import Study
 from server.study.history import RoundRecord
-from strategies.aggregation.shares import capped_weights
+from strategies.shares import capped_weights
 
 
 def agree(state: Checkpoint, cases: Mapping[str, Mapping[str, int]]) -> Checkpoint:
@@ -22,7 +22,7 @@ def agree(state: Checkpoint, cases: Mapping[str, Mapping[str, int]]) -> Checkpoi
 
 def most_cases(study: Study, state: Checkpoint) -> dict[str, int]:
     """The most training cases of each center that count: those of the study file, else of its first registration."""
-    return {**state.agreed_cases, **_named(study)}
+    return {**state.agreed_cases, **named_cases(study)}
 
 
 def weights_of(records: Iterable[RoundRecord], study: Study, state: Checkpoint) -> dict[str, dict[str, float]]:
@@ -36,13 +36,13 @@ def weights_of(records: Iterable[RoundRecord], study: Study, state: Checkpoint) 
             exponent=settings.weight_exponent,
             maximum_share=settings.maximum_share,
             limits=most_cases(study, state),
-            agreed=_named(study),
+            agreed=named_cases(study),
         )
         for group in groups
     }
 
 
-def _named(study: Study) -> dict[str, int]:
+def named_cases(study: Study) -> dict[str, int]:
     """The centers whose training cases the study file names."""
     named = {name: center.training_cases for name, center in study.centers.items()}
     return {name: cases for name, cases in named.items() if cases is not None}

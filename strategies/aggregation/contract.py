@@ -23,7 +23,7 @@ class Base:
     ranks: centers whose rank differs from `rank`.
     seed: of whatever a scheme draws anew.
     weights: group -> center -> what it weighs, where that was settled before the round's payloads are read
-        (`strategies.aggregation.shares`); a group without them takes each payload's own count as it is.
+        (`strategies.shares`); a group without them takes each payload's own count as it is.
     """
 
     groups: Mapping[str, str]

@@ -5,7 +5,8 @@ Each of K heard centers has a voice, of which up to f may be false:
     d_j   primary metric of the stage's task on center j's validation cases, candidate minus accepted: a mean of
           differences paired per case (Dice), or the difference of two figures of one cohort (AUC)
     s_j   its standard error: s / sqrt(n) of the paired differences, or the bootstrap's standard deviation
-    w_j   share of the validation cases that the centers registered with, none above MOST of all
+    w_j   share of the validation cases that the centers registered with, of which no more count than
+          `strategies.shares` believes, none above one half of all
     f     floor(liars * K); d_(1) <= ... <= d_(K) and s_(1) <= ... <= s_(K) are in order
 
     D     sum_j w_j min(max(d_j, d_(f+1)), max(d_(K-f), PRAISE * tolerance))
@@ -46,9 +47,9 @@ from statistics import NormalDist
 
 from protocol.messages.scores import Comparison
 from protocol.messages.settings import Gate
+from strategies.shares import believed_cases, capped_shares
 
 ROUNDING = 1e-9
-MOST = 0.5
 PRAISE = 10
 
 
@@ -191,15 +192,6 @@ def usable_voice(comparison: Comparison, registered: int) -> Voice | None:
     return Voice(float(difference), float(error), max(1, min(comparison.cases, registered)))
 
 
-def capped_shares(cases: Mapping[str, int]) -> dict[str, float]:
-    """Each center's share of the cases, none above MOST of several: {a: 8, b: 1, c: 1} is 1/2, 1/4, 1/4."""
-    largest, total = max(cases, key=lambda name: cases[name]), sum(cases.values())
-    if len(cases) == 1 or cases[largest] / total <= MOST:
-        return {name: count / total for name, count in cases.items()}
-    rest = total - cases[largest]
-    return {name: MOST if name == largest else (1 - MOST) * (count / rest) for name, count in cases.items()}
-
-
 @dataclass(frozen=True)
 class _Weighed:
     """f, the weights, D and L."""
@@ -217,7 +209,7 @@ def _weigh(voices: Mapping[str, Voice], gate: Gate) -> _Weighed:
     low, high = differences[tolerated], differences[count - 1 - tolerated]
     high = max(high, PRAISE * gate.tolerance) if tolerated else high
     largest_error = sorted(voice.standard_error for voice in voices.values())[count - 1 - tolerated]
-    weights = capped_shares({name: voice.cases for name, voice in voices.items()})
+    weights = capped_shares(believed_cases({name: voice.cases for name, voice in voices.items()}))
     mean = math.fsum(weights[name] * min(max(voice.difference, low), high) for name, voice in voices.items())
     error = math.hypot(*(weights[name] * min(voice.standard_error, largest_error) for name, voice in voices.items()))
     return _Weighed(tolerated, weights, mean, mean - NormalDist().inv_cdf(gate.confidence) * error)

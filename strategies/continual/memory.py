@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from protocol.errors import PayloadError
 from protocol.messages.tensors import Tensors
+from strategies.shares import capped_shares
 
 logger = logging.getLogger(__name__)
 
@@ -171,9 +172,8 @@ def _by_key(observed: Observed, ending: str) -> dict[str, list[tuple[float, NDAr
 
 def _shares(terms: list[tuple[float, NDArray[np.float32]]]) -> list[tuple[float, NDArray[np.float32]]]:
     """Weights that sum to 1, none above one half where there are several."""
-    weights = [weight for weight, _ in terms]
-    capped = [min(weight, sum(weights) - weight) if len(terms) > 1 else weight for weight in weights]
-    return [(weight / sum(capped), array) for weight, (_, array) in zip(capped, terms, strict=True)]
+    shares = capped_shares({place: weight for place, (weight, _) in enumerate(terms)})
+    return [(shares[place], array) for place, (_, array) in enumerate(terms)]
 
 
 def _stack(key: str, roots: Iterable[tuple[float, NDArray[np.float32]]]) -> Array:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.messages.tensors import Tensors
-from strategies.continual.peers import scales_by_peers
+from strategies.peers import scales_by_peers
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.continual.peers import FEWEST_PEERS
 from strategies.continual.prototypes import Prototype
+from strategies.peers import FEWEST_PEERS
 
 Array = NDArray[np.float64]
 

@@ -76,6 +76,16 @@ def test_a_memory_counts_no_more_cases_of_a_center_than_were_agreed() -> None:
     assert float(np.square(memory["qkv@gram"].astype(np.float64)).sum()) == pytest.approx(18 / 15, rel=1e-5)
 
 
+def test_two_of_eight_that_agreed_on_a_million_cases_weigh_in_a_memory_as_four_others_each() -> None:
+    """Of six traces of 1 and two of 2: (6 + 8 * 2) / (6 + 8); nearly 2 where the study file names the counts."""
+    strategy = Strategy.model_validate({"terms": {"gram_anchor": 1.0}})
+    answers = {center: observed_gram(center, 1.0) for center in "abcdef"}
+    answers |= {center: observed_gram(center, 2.0, 10**6) for center in "xy"}
+    for named, trace in (((), 22 / 14), ("xy", 2.0)):
+        memory, _ = remember({}, {}, answers, strategy, {"x": 10**6, "y": 10**6}, named)
+        assert float(np.square(memory["qkv@gram"].astype(np.float64)).sum()) == pytest.approx(trace, rel=1e-4)
+
+
 def test_what_nobody_asked_for_is_not_remembered() -> None:
     strategy = Strategy.model_validate({"terms": {"ewc": 1.0}})
     assert remember({}, {}, {"a": observed_gram("a", 1.0)}, strategy) == ({}, {})
@@ -109,9 +119,9 @@ def test_centers_of_earlier_stages_are_peers_too() -> None:
     assert memory["qkv@gram-mass"].tolist() == [3]
 
 
-def observed_gram(center: str, trace: float) -> CenterAnswer:
+def observed_gram(center: str, trace: float, cases: int = 6) -> CenterAnswer:
     tensors = {"qkv@gram": np.full((1, 1), trace**0.5, np.float32)}
-    payload = Payload(center, "", "adapt", 1, tensors, support={"gram": 6})
+    payload = Payload(center, "", "adapt", 1, tensors, support={"gram": cases})
     return CenterAnswer(Reply(center, "observe", payload=payload))
 
 

@@ -12,7 +12,6 @@ from protocol.messages.settings import Gate
 from strategies.continual.gate import (
     Verdict,
     Voice,
-    capped_shares,
     decide,
     decide_backbone,
     missing_voices,
@@ -130,11 +129,12 @@ def test_a_center_counts_with_the_cases_that_it_registered_with_and_with_half_of
     assert verdict.weights == {"a": 0.5, "b": 0.5}
 
 
-def test_shares_are_of_cases_below_the_cap() -> None:
-    assert capped_shares({"a": 5, "b": 3, "c": 2}) == {"a": 0.5, "b": 0.3, "c": 0.2}
-    assert capped_shares({"a": 8, "b": 1, "c": 1}) == {"a": 0.5, "b": 0.25, "c": 0.25}
-    assert capped_shares({"a": 10**400, "b": 1}) == {"a": 0.5, "b": 0.5}
-    assert capped_shares({"a": 7}) == {"a": 1.0}
+def test_two_of_a_hundred_that_register_with_a_million_cases_weigh_as_four_others_each() -> None:
+    """98 voices of 50 cases, two of 1,000,000, believed as 200: 400 of 5,300."""
+    names = [f"h{i:02d}" for i in range(98)]
+    said_by = {**{name: said(0.0, cases=50) for name in names}, "x": said(1, cases=HUGE), "y": said(1, cases=HUGE)}
+    weights = judge(said_by, registered={**dict.fromkeys(names, 50), "x": 10**6, "y": 10**6}).weights
+    assert weights["x"] + weights["y"] == pytest.approx(400 / 5300)
 
 
 def test_one_case_has_no_scatter() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import StudyError
-from strategies.aggregation.shares import capped_weights
+from strategies.shares import believed_cases, capped_shares, capped_weights
 
 CASES = st.dictionaries(st.sampled_from("abcdefg"), st.integers(1, 10**9), min_size=2, max_size=7)
 
@@ -20,6 +20,40 @@ def shares(weights: dict[str, float]) -> dict[str, float]:
 def test_a_claim_of_a_billion_cases_weighs_as_much_as_all_others_together() -> None:
     found = capped_weights({"a": 4, "b": 9, "liar": 10**9}, exponent=0.5, maximum_share=0.5)
     assert found == pytest.approx({"a": 2.0, "b": 3.0, "liar": 5.0})
+
+
+@pytest.mark.parametrize(("exponent", "together"), [(0.5, 4 / 102), (1, 400 / 5300)])
+def test_two_of_a_hundred_that_claim_a_million_cases_weigh_as_four_others_each(
+    exponent: float, together: float
+) -> None:
+    """Their 1,000,000 count as 4 times the 50 of the others."""
+    cases = {**{f"h{i:02d}": 50 for i in range(98)}, "x": 10**6, "y": 10**6}
+    found = shares(capped_weights(cases, exponent=exponent, maximum_share=0.5))
+    assert found["x"] + found["y"] == pytest.approx(together)
+
+
+def test_a_count_that_the_study_file_names_is_no_claim() -> None:
+    cases = {"a": 10, "b": 10, "c": 1000}
+    assert believed_cases(cases) == {"a": 10, "b": 10, "c": 40}
+    assert believed_cases(cases, {"c"}) == cases
+    assert capped_weights(cases, exponent=1, maximum_share=1, limits={"c": 90}, agreed={"c": 90})["c"] == 90
+
+
+def test_of_two_peers_the_larger_says_what_is_usual_and_of_one_nothing_is_known() -> None:
+    assert believed_cases({"a": 10, "c": 1000}) == {"a": 10, "c": 1000}
+    assert believed_cases({"a": 1, "b": 10, "c": 41, "none": 0}) == {"a": 1, "b": 10, "c": 40}
+
+
+def test_hospitals_of_usual_sizes_keep_their_counts() -> None:
+    for cases in ({"hgj": 65, "chus": 69, "hmr": 33, "chum": 51}, {"a": 12, "b": 6, "c": 9, "d": 10}):
+        assert believed_cases(cases) == cases
+
+
+def test_shares_are_of_cases_below_the_cap() -> None:
+    assert capped_shares({"a": 5, "b": 3, "c": 2}) == {"a": 0.5, "b": 0.3, "c": 0.2}
+    assert capped_shares({"a": 8, "b": 1, "c": 1}) == {"a": 0.5, "b": 0.25, "c": 0.25}
+    assert capped_shares({0: 10**6, 1: 1}) == {0: 0.5, 1: 0.5}
+    assert capped_shares({"a": 7}) == {"a": 1.0}
 
 
 def test_of_two_centers_the_claim_of_one_counts_no_more_than_the_other() -> None:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.continual.peers import scales_by_peers, upper_median
+from strategies.peers import scales_by_peers, upper_median
 
 SIZES = st.floats(0, 1e30)
 
