@@ -50,6 +50,11 @@ class Metric:
     weight: str = ""
     per_endpoint: bool = False
 
+    @property
+    def decimals_leaving(self) -> int:
+        """Those with which a figure leaves a center: one more than it is shown with."""
+        return self.decimals + 1
+
 
 @dataclass(frozen=True)
 class Task:

@@ -44,7 +44,7 @@ def _round_score(score: Score) -> Score:
     values: Mapping[str, float | None] = {
         name: value
         if value is None or (metric := metric_named(name)).of == "count"
-        else round(value, metric.decimals + 1)
+        else round(value, metric.decimals_leaving)
         for name, value in score.values.items()
     }
     return replace(score, values=values)

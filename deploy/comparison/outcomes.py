@@ -5,7 +5,7 @@ A consortium cannot join these two; a benchmark on one machine may.
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from strategies.evaluation.matrix import EvaluationMatrix, Floats
 from strategies.evaluation.run_scores import RunScores, mean_of
 
 TOLERANCE = 1e-9
+"""What adding up in another order may change of a figure."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +107,7 @@ def _matrices(run: Run, result: Mapping[str, Any]) -> dict[str, Mapping[str, Any
 
 
 def _scores(run: Run, setting: str, matrix: Mapping[str, Any], rows: Mapping[str, list[dict[str, Any]]]) -> RunScores:
-    """R with the patients behind it.
+    """R with the patients behind it, and with all the digits they give: a figure leaves its center rounded.
 
     Raises:
         StudyError: R is empty, or is not what the patients give whom the centers keep.
@@ -115,19 +116,21 @@ def _scores(run: Run, setting: str, matrix: Mapping[str, Any], rows: Mapping[str
     found = evaluation_matrix(run.study, matrix, task)
     if found is None:
         raise StudyError(f"run {run.name}: no stage was scored")
-    metric = TASKS[task].primary
+    primary = TASKS[task].metric(TASKS[task].primary)
+    metric, rounding = primary.name, 10.0**-primary.decimals_leaving / 2
     own = {c: [row for row in rows[c] if row["modalities"] == setting and row["task"] == task] for c in found.centers}
     cases = {center: tuple(sorted({row["case"] for row in scored})) for center, scored in own.items()}
     patients = {center: _by_stage(found.stages, cases[center], scored, metric) for center, scored in own.items()}
     cohorts = _cohorts(found, matrix, cases, own, metric) if metric in COHORT_METRICS else {}
+    kept = np.stack([_figures(found, center, patients, cohorts) for center in found.centers], axis=1)
     for column, center in enumerate(found.centers):
-        values = _figures(found, center, patients, cohorts)
-        if not np.allclose(values, found.values[:, column], rtol=0, atol=TOLERANCE, equal_nan=True):
+        values, rounded = kept[:, column], found.values[:, column]
+        if not np.allclose(values, rounded, rtol=0, atol=rounding + TOLERANCE, equal_nan=True):
             raise StudyError(
                 f"run {run.name}: center '{center}' keeps scores that give {values.tolist()}, but the result has "
-                f"{found.values[:, column].tolist()} for {setting}; remove the folder of the run and run it again"
+                f"{rounded.tolist()} for {setting}; remove the folder of the run and run it again"
             )
-    return RunScores(run.seed, found, cases, patients, cohorts)
+    return RunScores(run.seed, replace(found, values=kept), cases, patients, cohorts)
 
 
 def _figures(

@@ -13,7 +13,7 @@ from strategies.evaluation.matrix import EvaluationMatrix, Floats
 class RunScores:
     """The primary metric of one run under one modality setting.
 
-    seed: of the run. matrix: R, as the coordinator has it.
+    seed: of the run. matrix: R, from these patients with all digits; the coordinator's own is rounded.
     cases: center -> names of its test cases, sorted.
     patients: center -> a metric of cases (rows of R, cases), NaN undefined; all NaN for a metric of cohorts, which no
         patient has.

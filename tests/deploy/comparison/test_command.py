@@ -92,11 +92,12 @@ def test_every_run_is_complete_on_the_one_backbone_and_leaves_all_outputs(finish
 
 
 def test_figures_are_the_means_of_the_runs_results(finished: Path) -> None:
+    """Figures reach a result rounded to 1e-4, and a transfer is a mean of them or of their differences."""
     files = [finished / "runs" / "in-turn" / "forward" / str(seed) / "result.json" for seed in (1, 2)]
     transfers = [json.loads(file.read_text())["transfer"]["ct+pet"] for file in files]
     pooled = table_of(finished)["arms"]["in-turn"]["scores"]["ct+pet"]["pooled"]
     for metric in ("average", "backward_transfer", "forgetting", "forward_transfer"):
-        assert pooled[metric]["value"] == pytest.approx(sum(found[metric] for found in transfers) / 2, abs=1e-12)
+        assert pooled[metric]["value"] == pytest.approx(sum(found[metric] for found in transfers) / 2, abs=1e-4)
 
 
 def test_interrupted_failed_and_resumed_equals_uninterrupted(finished: Path, home: Path) -> None:

@@ -104,6 +104,23 @@ def test_scores_that_contradict_the_matrix_are_not_used(run: Run, tmp_path: Path
     assert "center 'center-b' keeps scores that give" in reason(run, folder)
 
 
+@pytest.mark.parametrize(("thirds", "agrees"), [(0.3333, True), (0.3335, False)])
+def test_a_figure_that_left_rounded_agrees_and_counts_with_all_its_digits(
+    run: Run, tmp_path: Path, thirds: float, agrees: bool
+) -> None:
+    """Dice of 0, 0 and 1 is a third, which leaves as 0.3333."""
+    folder = leave(run, tmp_path / "run", matrices={"ct": {**MATRIX, "dice": [[thirds, 0.0], [0.6, None], [0.5, 0.8]]}})
+    path = folder / "centers" / "center-a" / "scores.json"
+    rows = [row for row in json.loads(path.read_text()) if row["stage"] != "initial"]
+    first = {"task": "segmentation", "stage": "initial", "modalities": "ct"}
+    rows += [{**first, "case": f"case-{place}", "dice": float(place == 2)} for place in range(3)]
+    path.write_text(json.dumps(rows))
+    found = read_outcome(run, folder)
+    assert isinstance(found, Outcome if agrees else Missing)
+    if isinstance(found, Outcome):
+        assert found.scores["ct"].matrix.values[0, 0] == 1 / 3
+
+
 def test_a_result_without_a_stage_is_missing(run: Run, tmp_path: Path) -> None:
     matrix = {"stages": [], "centers": CENTERS, "dice": []}
     assert reason(run, leave(run, tmp_path / "run", matrices={"ct": matrix})).endswith("no stage was scored")
