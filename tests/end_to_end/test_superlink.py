@@ -60,6 +60,9 @@ def finished(study: Path, tmp_path_factory: pytest.TempPathFactory, repository: 
 
 
 def _start_trainer(loopback: Loopback, center: str, data: Path) -> None:
+    """A trainer that draws its cases as `simulate` does, so that the banks can be compared."""
+    (loopback.folder / f"home-{center}").mkdir()
+    (loopback.folder / f"home-{center}" / "draws.key").write_text("public\n")
     command = [sys.executable, "-m", "deploy.center", "trainer", "--center", center]
     command += ["--data", str(data), "--home", str(loopback.folder / f"home-{center}")]
     command += ["--socket", str(loopback.folder / f"{center}.sock"), "--minimum-cases", "1"]
