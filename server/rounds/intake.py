@@ -12,7 +12,7 @@ from server.grid.center_answer import CenterAnswer
 from server.grid.containment import contain
 from server.rounds.inbox import Inbox
 from server.rounds.late_updates import LateUpdates
-from server.rounds.records import record_of
+from server.rounds.records import as_asked, record_of
 from server.rounds.round_under_way import RoundUnderWay
 from server.study.checkpoint import Checkpoint
 from server.study.history import RoundRecord
@@ -38,6 +38,7 @@ class Intake:
         Raises:
             StorageError: the disk refuses.
         """
+        answer = as_asked(answer, self.under_way.training)
         take_in, leave_out = partial(self._take_in, answer, registered_cases), partial(self._leave_out, answer)
         return contain(answer.center, "taken into the round", take_in, leave_out)
 

@@ -1,11 +1,13 @@
 """One center's answer to one round as it stands in the history, and what of it makes the arithmetic impossible."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from protocol.errors import PayloadError
 from protocol.messages.payload import Payload
+from protocol.messages.settings import Training
 from protocol.messages.tensors import Tensors, role_of
 from server.grid.center_answer import CenterAnswer
 from server.study.history import RoundRecord
@@ -34,6 +36,13 @@ def record_of(answer: CenterAnswer, stage: Stage, number: int, error: str, norms
         update_norms={} if error else norms,
         diagnostics=reply.diagnostics,
     )
+
+
+def as_asked(answer: CenterAnswer, training: Training) -> CenterAnswer:
+    """An answer without scores and diagnostics where its round asked for none: a center does not choose what counts."""
+    if training.validate_first:
+        return answer
+    return replace(answer, reply=replace(answer.reply, scores={}, diagnostics={}))
 
 
 def norm_medians(records: Iterable[RoundRecord], stage: Stage, phase: str) -> dict[str, float]:

@@ -2,22 +2,24 @@
 
     v_c(t)   primary metric of the stage's task on center c's validation cases, under its fullest modality setting, of
              the state after round t
-    f_c      v_c(s) - v_c(t), s the last state of the stage that was scored and stands
+    s        the last state of the stage that stands and that more than half of its round's centers scored
+    f_c      v_c(s_c) - v_c(t), s_c the last state up to s that stands and that center c scored
     told_c   f_c > fall, and of a figure of a cohort f_c > fall + 1 / sqrt(cases)
 
-    undone   iff more than half of the centers that have both scores are told so, and at least two of them unless the
-             round asks one center alone
+    undone   iff more than half of the centers that the round asks are told so
 
 State s is then restored whole (shared tensors, what is each center's own, moments and control variates), and the
 updates of the round that found it, which started from what is undone, are not used. The count of rounds goes on, and
 the round after a rollback finds the state it knows: at most every second round can be lost.
 
-Every center counts once. Of three or more centers one alone can neither bring a rollback about nor prevent one; of two
-both must see the fall. 1 / sqrt(n) is twice the standard error of a figure that is 0.5 by chance over n cases.
+Every center counts once, and one without scores, withheld or away, as one that sees no fall: a minority never brings a
+rollback about. Of three or more centers one alone can neither do so nor prevent it; of two both must see the fall. What
+a center scores counts in rounds that ask for scores alone, and moves no other center's s_c. 1 / sqrt(n) is twice the
+standard error of a figure that is 0.5 by chance over n cases.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -27,7 +29,7 @@ from protocol.modalities import SETTINGS
 from protocol.tasks import Metric
 from server.study.checkpoint import Checkpoint
 from server.study.file import Study
-from server.study.history import RollbackRecord, RoundRecord
+from server.study.history import History, RollbackRecord, RoundRecord
 from server.study.stage import Stage
 
 ROUNDING = 1e-9
@@ -45,19 +47,40 @@ def find_fall(state: Checkpoint, records: Sequence[RoundRecord], stage: Stage, s
     rollback = study.strategy.rollback
     if rollback is False or not state.scored_in or _same(state.shared, state.scored_shared):
         return None
-    earlier = [found for found in state.history.rounds if found.server_round == state.scored_in]
+    earlier = [found for found in standing(state.history, stage) if found.server_round <= state.scored_in]
     metric = study.judged_by(stage.name)
     falls, told = falls_between(earlier, records, metric, rollback.fall)
-    if 2 * len(told) <= len(falls) or len(told) < min(2, len(records)):
+    if 2 * len(told) <= len(records):
         return None
-    directions = {found.center: found.direction for found in earlier if found.direction is not None}
+    undone = [found for found in state.history.rounds if found.server_round == state.scored_in]
+    directions = {found.center: found.direction for found in undone if found.direction is not None}
     return RollbackRecord(stage.name, state.server_round + 1, state.scored_in - 1, falls, directions)
+
+
+def standing(history: History, stage: Stage) -> Iterator[RoundRecord]:
+    """The records of a stage with scores, but those of states that were undone.
+
+    A round scores the state after the round before it: one found in round r, with the state after round q restored,
+    takes those of rounds q + 2 to r with it.
+    """
+    undone = [(found.restored_round + 2, found.server_round) for found in history.rollbacks]
+    for record in history.rounds:
+        stands = not any(first <= record.server_round <= last for first, last in undone)
+        if record.stage == stage.name and record.validation and stands:
+            yield record
 
 
 def falls_between(
     earlier: Iterable[RoundRecord], now: Iterable[RoundRecord], metric: Metric, fall: float
 ) -> tuple[dict[str, float], list[str]]:
-    """How much each center's score fell between two rounds, and the centers for which that is too much."""
+    """How much each center's score fell since the last of its earlier ones, and the centers for which that is too much.
+
+    Args:
+        earlier: in the order of rounds.
+        now: of one round.
+        metric: of the stage.
+        fall: that is still allowed.
+    """
     before = {record.center: record for record in earlier}
     falls: dict[str, float] = {}
     told: list[str] = []
@@ -84,9 +107,9 @@ def restore(state: Checkpoint, record: RollbackRecord) -> Checkpoint:
     )
 
 
-def remember_scored(state: Checkpoint, records: Iterable[RoundRecord]) -> Checkpoint:
-    """The state as one to go back to, where the round about to be aggregated has scored it."""
-    if not any(record.validation for record in records):
+def remember_scored(state: Checkpoint, records: Sequence[RoundRecord]) -> Checkpoint:
+    """The state as one to go back to, where most centers of the round about to be aggregated have scored it."""
+    if 2 * sum(bool(record.validation) for record in records) <= len(records):
         return state
     return replace(
         state,

@@ -131,6 +131,26 @@ def test_a_round_that_ruined_the_state_is_undone_and_a_resumed_study_has_the_sam
     assert third == first
 
 
+def test_scores_that_nobody_asked_for_prevent_no_rollback(tmp_path: Path) -> None:
+    """Rounds 1 and 3 are scored. The third center scores round 2 too, as well as if nothing had fallen."""
+    found = light(tmp_path, three_centers() + "validate_every = 2\n", "abc")
+    for name in "abc":
+        found.centers[name].change = scoring_unasked if name == "c" else ruined_in_round_three
+    found.run()
+    (rollback,) = found.state.history.rollbacks
+    assert (rollback.server_round, rollback.restored_round, rollback.falls) == (3, 0, {"a": 0.6, "b": 0.6, "c": 0.0})
+
+
+def scoring_unasked(instruction: Instruction, reply: Reply) -> Reply:
+    return replace(reply, scores={"ct": dice_score(5, 0.6, 3.0)}) if instruction.kind == "train" else reply
+
+
+def ruined_in_round_three(instruction: Instruction, reply: Reply) -> Reply:
+    if instruction.training is None or not instruction.training.validate_first:
+        return reply
+    return replace(reply, scores={"ct": dice_score(5, 0.0 if instruction.server_round == 3 else 0.6, 3.0)})
+
+
 def study_of_doubt(folder: Path) -> Light:
     """Three centers of which two find the state of round 2 worthless."""
     found = light(folder, three_centers(), "abc")

@@ -16,6 +16,7 @@ from server.rounds.records import record_of
 from server.rounds.round_under_way import RoundUnderWay
 from server.study.events import tell_all
 from tests.support.entered_study import Entered, enter
+from tests.support.segmentation_scores import dice_score
 
 
 def first_round(entered: Entered, folder: Path) -> tuple[Intake, CenterAnswer]:
@@ -34,6 +35,16 @@ def test_a_sound_update_is_in_the_inbox_and_in_its_record(tmp_path: Path) -> Non
     record = intake.take_in(answer, 5)
     assert (record.error, record.cases, record.bytes_up) == ("", 5, 16)
     assert intake.inbox.centers("adapt", 1) == ("a",)
+
+
+def test_scores_and_diagnostics_that_a_round_did_not_ask_for_are_dropped(tmp_path: Path) -> None:
+    """A center may not choose a round of its own as the one that others are held against."""
+    intake, answer = first_round(enter(tmp_path), tmp_path)
+    answer = replace(answer, reply=replace(answer.reply, scores={"ct": dice_score(5, 0.6, 3.0)}))
+    assert intake.take_in(answer, 5).validation == answer.reply.scores
+    unasked = replace(intake.under_way, training=intake.under_way.training.model_copy(update={"validate_first": False}))
+    record = replace(intake, under_way=unasked).take_in(answer, 5)
+    assert (record.error, record.validation, record.diagnostics) == ("", {}, {})
 
 
 def test_a_late_update_is_set_aside(tmp_path: Path) -> None:

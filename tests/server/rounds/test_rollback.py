@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from protocol.tasks import TASKS
-from server.rounds.rollback import falls_between, find_fall, forget_scored, remember_scored, restore
-from server.study.history import History, RoundRecord, Scores
+from server.rounds.rollback import falls_between, find_fall, forget_scored, remember_scored, restore, standing
+from server.study.history import History, RollbackRecord, RoundRecord, Scores
 from tests.support.entered_study import enter
 from tests.support.light_study import STUDY
 from tests.support.segmentation_scores import dice_score
@@ -45,6 +45,9 @@ def verdict(folder: Path, before: list[RoundRecord], now: list[RoundRecord], tex
         ({"a": 0.6, "b": 0.6, "c": 0.6, "d": 0.6}, {"a": 0.1, "b": 0.1, "c": 0.6, "d": 0.6}, False),
         ({"a": 0.6}, {"a": 0.1}, True),
         ({"a": 0.6, "b": 0.6}, {"a": 0.35, "b": 0.35}, False),
+        (dict.fromkeys("abc", 0.6), {"a": 0.1, "b": 0.1, "c": None}, True),
+        (dict.fromkeys("abcdefg", 0.6), {**dict.fromkeys("abc", 0.1), **dict.fromkeys("defg")}, False),
+        ({"a": 0.6, "b": 0.6, "c": None}, {"a": 0.1, "b": 0.1, "c": 0.6}, True),
     ],
     ids=[
         "two-of-three",
@@ -56,6 +59,9 @@ def verdict(folder: Path, before: list[RoundRecord], now: list[RoundRecord], tex
         "half-of-four",
         "alone",
         "just-enough",
+        "two-of-three-asked",
+        "three-of-seven-asked",
+        "one-never-scored",
     ],
 )
 def test_more_than_half_of_the_centers_must_see_it(
@@ -112,7 +118,30 @@ def test_everything_that_the_round_changed_is_restored_and_the_count_goes_on(tmp
     assert forget_scored(after).scored_in == 0
 
 
-def test_a_round_without_scores_keeps_the_state_that_was_scored_last(tmp_path: Path) -> None:
+def test_a_round_that_few_scored_keeps_the_state_that_most_scored_last(tmp_path: Path) -> None:
     entered = enter(tmp_path)
-    state = remember_scored(entered.state, scored(1, a=0.6))
-    assert remember_scored(replace(state, server_round=1), [RoundRecord("adapt", 2, "a")]).scored_in == 1
+    state = replace(remember_scored(entered.state, scored(1, a=0.6, b=0.6)), server_round=1)
+    assert remember_scored(state, [RoundRecord("adapt", 2, "a"), *scored(2, b=0.6)]).scored_in == 1
+    assert remember_scored(state, scored(2, a=0.6, b=0.6)).scored_in == 2
+
+
+def test_each_center_is_held_against_its_own_last_score(tmp_path: Path) -> None:
+    """In round 2, c alone is away: the fall that it finds in round 3 is the one since round 1."""
+    entered = enter(tmp_path)
+    rounds = (*scored(1, a=0.6, b=0.6, c=0.6), *scored(2, a=0.6, b=0.6))
+    state = replace(remember_scored(entered.state, rounds[:3]), server_round=1, history=History(rounds=rounds[:3]))
+    state = remember_scored(state, [*rounds[3:], RoundRecord("adapt", 2, "c")])
+    moved = {key: array + 1 for key, array in state.shared.items()}
+    state = replace(state, shared=moved, server_round=2, history=History(rounds=rounds))
+    now = scored(3, a=0.1, b=0.6, c=0.1)
+    fall = find_fall(state, now, entered.builder.stage, entered.prepared.study)
+    assert fall is not None
+    assert (fall.restored_round, fall.falls) == (1, {"a": 0.5, "b": 0.0, "c": 0.5})
+
+
+def test_scores_of_states_that_were_undone_and_of_other_stages_do_not_count(tmp_path: Path) -> None:
+    """Round 4 found what rounds 2 and 3 did, and the state after round 1, which round 2 scored, stands."""
+    stage = enter(tmp_path).builder.stage
+    rounds = [record for number in range(1, 6) for record in scored(number, a=number / 10)]
+    history = History(rounds=(RoundRecord("earlier", 1, "a"), *rounds), rollbacks=(RollbackRecord("adapt", 4, 1),))
+    assert [record.server_round for record in standing(history, stage)] == [1, 2, 5]
