@@ -1,6 +1,7 @@
 """A split is drawn once: who comes later trains, and nobody changes his part."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from client.data.manifest import Case, File, Manifest
 from client.data.split_file import draw_parts_once, fixed_parts
 from protocol.errors import CaseError
 from protocol.messages.settings import Model, Split, StudySettings
-from protocol.storage.sealed_json import unseal
+from protocol.storage.sealed_json import seal, unseal
 from tests.support.clinical_table import SCHEMA
 
 SETTINGS = StudySettings(study="s", seed=3, model=Model(name="m"), split=Split(validation=0.25, test=0.25))
@@ -26,7 +27,7 @@ def test_a_split_is_written_once_and_read_back(tmp_path: Path) -> None:
     first = draw_parts_once(manifest("p", "q", "r", "s"), SETTINGS, tmp_path / "home")
     assert sorted(first.values()) == ["test", "train", "train", "validation"]
     path = tmp_path / "home" / "split-3-0.25-0.25.json"
-    written = {"cases": first, "patients": first}
+    written = {"center": "a", "cases": first, "patients": first}
     assert (unseal(path.read_bytes()), path.stat().st_mode & 0o777) == (written, 0o600)
     assert draw_parts_once(manifest("p", "q", "r", "s"), SETTINGS, tmp_path / "home") == first
 
@@ -60,7 +61,8 @@ def test_a_split_of_an_earlier_version_gets_a_seal_and_the_same_parts(tmp_path: 
     path = tmp_path / "split-3-0.25-0.25.json"
     path.write_text(json.dumps({"p": "test", "gone": "validation"}))
     draw_parts_once(manifest("p", "q"), SETTINGS, tmp_path)
-    assert unseal(path.read_bytes()) == {"cases": {"gone": "validation", "p": "test"}, "patients": {"p": "test"}}
+    cases = {"gone": "validation", "p": "test"}
+    assert unseal(path.read_bytes()) == {"center": "a", "cases": cases, "patients": {"p": "test"}}
     assert fixed_parts(manifest("p", "q"), SETTINGS, tmp_path) == {"p": "test", "q": "train"}
 
 
@@ -95,3 +97,41 @@ def test_a_case_that_is_added_has_the_part_of_its_patient_in_a_split_of_an_earli
     (tmp_path / "split-3-0.25-0.25.json").write_text(json.dumps({"p": "test"}))
     cases = (*manifest("p", "q").cases, replace(manifest("p").cases[0], name="later"))
     assert draw_parts_once(Manifest("a", cases), SETTINGS, tmp_path) == {"p": "test", "q": "train", "later": "test"}
+
+
+@pytest.mark.parametrize("names", [("p", "q", "r", "s"), ("t", "u")])
+def test_the_split_of_another_center_is_refused_whatever_its_cases_are_called(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    """Whom a split does not know trains: a stranger's would make training patients of all who test."""
+    draw_parts_once(manifest("p", "q", "r", "s"), SETTINGS, tmp_path)
+    other = replace(manifest(*names), center="b")
+    for ask in (fixed_parts, draw_parts_once):
+        with pytest.raises(CaseError, match="is that of center 'a', expected 'b'"):
+            ask(other, SETTINGS, tmp_path)
+
+
+def test_a_sealed_split_without_a_center_gets_its_name_and_the_same_parts(tmp_path: Path) -> None:
+    path, parts = tmp_path / "split-3-0.25-0.25.json", {"p": "test", "q": "train"}
+    path.write_bytes(seal({"cases": parts, "patients": parts}))
+    assert draw_parts_once(manifest("p", "q"), SETTINGS, tmp_path) == parts
+    assert unseal(path.read_bytes()) == {"center": "a", "cases": parts, "patients": parts}
+
+
+@pytest.mark.parametrize("content", [json.dumps({"p": "test"}), seal({"cases": {}, "patients": {}}).decode()])
+def test_a_split_that_knows_nobody_at_hand_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "split-3-0.25-0.25.json"
+    path.write_text(content)
+    for ask in (fixed_parts, draw_parts_once):
+        with pytest.raises(CaseError, match="knows none of the 2 case"):
+            ask(manifest("x", "y"), SETTINGS, tmp_path)
+    assert (path.read_text(), draw_parts_once(manifest(), SETTINGS, tmp_path)) == (content, {})
+
+
+def test_a_link_to_nothing_is_no_reason_to_draw_anew_and_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "split-3-0.25-0.25.json"
+    for make in (lambda: path.symlink_to("gone"), lambda: os.mkfifo(path)):
+        make()
+        with pytest.raises(CaseError, match="is damaged"):
+            draw_parts_once(manifest("p"), SETTINGS, tmp_path)
+        path.unlink()
