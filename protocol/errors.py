@@ -25,6 +25,9 @@ OF_CENTERS = frozenset(
 )
 """Codes of classes that only the program of a center has; the coordinator never imports it and must know them."""
 
+LASTING = frozenset({"queries-spent", "too-few", "other-study", "bundle-refused", "run-option-refused", REFUSED})
+"""Codes that the same question gets again however long one waits: the center may not answer it."""
+
 
 class ConciliumError(Exception):
     """Base of all errors raised on purpose."""

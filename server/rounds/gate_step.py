@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from protocol.errors import QuorumError
+from protocol.errors import LASTING, QuorumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.scores import Comparison
 from protocol.messages.tensors import BACKBONE
@@ -43,7 +43,7 @@ def run_gate(
         state: with the candidate as its shared tensors.
         builder: of the stage.
         answers: to `comparisons`, by center.
-        registered: validation cases that each center registered with.
+        registered: validation cases that each center first registered with in the study.
         gone: centers that nobody asks any more; the study does not wait for them.
 
     Raises:
@@ -84,7 +84,7 @@ def _check_stage_heard(
 ) -> None:
     """Refuse to decide on a stage with fewer of its centers than its rounds need, or than half of them and one.
 
-    Those that cannot judge, having too few cases, are not waited for.
+    Those that cannot judge, having too few cases or none of their budget left, are not waited for.
     """
     study, stage = builder.prepared.study, builder.stage
     asked = {center: told[center] for center in sorted(_of_stage(builder) & told.keys() - set(gone))}
@@ -116,8 +116,10 @@ def _nobody_heard(stage: str, answers: Mapping[str, CenterAnswer]) -> QuorumErro
 
 
 def _told(answer: CenterAnswer) -> Comparison | None:
-    """A center's comparison; None where it did not answer, or with an error."""
-    return None if answer.reply.error else answer.reply.comparison or CANNOT_JUDGE
+    """A center's comparison; None where it did not answer, or with an error that may pass."""
+    if answer.reply.error:
+        return CANNOT_JUDGE if answer.reply.error in LASTING else None
+    return answer.reply.comparison or CANNOT_JUDGE
 
 
 def _errors(answers: Mapping[str, CenterAnswer], centers: Collection[str]) -> str:

@@ -219,7 +219,8 @@ class StudyRun:
         if "gate" not in self.state.done:
             asked = gate_step.comparisons(self.state, builder)
             self._set_late_aside(self.dispatcher.register_arrivals(asked))
-            registered = {center: parts["validation"] for center, parts in self.dispatcher.cases.items()}
+            self.state = agree(self.state, self.dispatcher.cases)
+            registered = self.state.agreed_validation_cases
             answers, gone = self._ask_all(asked), self.dispatcher.turned_away()
             self.state = gate_step.run_gate(self.state, builder, answers, registered=registered, gone=gone)
             self._save()

@@ -10,14 +10,18 @@ from strategies.shares import capped_weights
 
 
 def agree(state: Checkpoint, cases: Mapping[str, Mapping[str, int]]) -> Checkpoint:
-    """The state with the training cases of centers that registered for the first time in the study.
+    """The state with the cases of centers that registered for the first time in the study.
 
     Args:
         state: keeps what earlier registrations said.
         cases: center -> part -> number of cases, as registered now.
     """
-    found = {center: parts["train"] for center, parts in cases.items()}
-    return replace(state, agreed_cases={**found, **state.agreed_cases})
+    train, validation = ({name: parts[part] for name, parts in cases.items()} for part in ("train", "validation"))
+    return replace(
+        state,
+        agreed_cases={**train, **state.agreed_cases},
+        agreed_validation_cases={**validation, **state.agreed_validation_cases},
+    )
 
 
 def most_cases(study: Study, state: Checkpoint) -> dict[str, int]:

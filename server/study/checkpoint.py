@@ -48,7 +48,7 @@ class Checkpoint:
     branches:      center -> shared tensors that the gate kept private to it; it is served these.
     tracking:      what the tracker needs to continue the same runs.
     elapsed_s:     wall time of the study so far, over all its starts.
-    agreed_cases:  center -> training cases it first registered with in this study.
+    agreed_cases:  center -> training cases it first registered with in this study; agreed_validation_cases likewise.
     scored_in:     the round of the stage whose records hold the last scores of a state to go back to; 0 for none.
     scored_shared, scored_memory, scored_own: that state, as it was before the round.
     """
@@ -67,6 +67,7 @@ class Checkpoint:
     tracking: Mapping[str, str] = field(default_factory=dict)
     elapsed_s: float = 0.0
     agreed_cases: Mapping[str, int] = field(default_factory=dict)
+    agreed_validation_cases: Mapping[str, int] = field(default_factory=dict)
     scored_in: int = 0
     scored_shared: Tensors = field(default_factory=dict)
     scored_memory: Tensors = field(default_factory=dict)
@@ -152,6 +153,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "tracking": dict(checkpoint.tracking),
         "elapsed_s": checkpoint.elapsed_s,
         "agreed_cases": dict(checkpoint.agreed_cases),
+        "agreed_validation_cases": dict(checkpoint.agreed_validation_cases),
         "scored_in": checkpoint.scored_in,
     }
 

@@ -9,28 +9,27 @@ Each of K heard centers has a voice, of which up to f may be false:
           `strategies.shares` believes, none above one half of all
     f     floor(liars * K); d_(1) <= ... <= d_(K) and s_(1) <= ... <= s_(K) are in order
 
-    D     sum_j w_j min(max(d_j, d_(f+1)), max(d_(K-f), PRAISE * tolerance))
-    L     D - z sqrt(sum_j (w_j min(s_j, s_(K-f)))^2),  z the `confidence` quantile of the standard normal
+    D     sum_j w_j min(max(d_j, d_(f+1)), d_(K-f))
+    E     sqrt(K / (K - f) sum_j (w_j min(max(s_j, s_(f+1)), s_(K-f)))^2)
+    L     D - z E,  z the `confidence` quantile of the standard normal
 
     promoted   iff  d_(f+1) >= -tolerance  and  L >= -tolerance
 
-No f voices decide: f that claim harm are passed over by d_(f+1), and pull D no lower than the next; f that praise
-cannot help where more than f are harmed, and lift D to at most what the next says, or to PRAISE tolerances; f that
-claim to know nothing (s_j = 1) count as the next. With few voices, as with two, f = 0: all must be unharmed. A center
-that the candidate harms, d_j < -tolerance, is never served it, whatever the verdict, nor is one that was served before
-and could not be asked: what becomes of them is in `server.rounds.transitions`. A comparison against -tolerance
-forgives 1e-9, because 0.79 - 0.80 is not exactly -0.01 in binary.
+No f voices decide against what all others say: they count in D and E as the next, whatever they claim, and help
+nothing where more than f are harmed; E is that of K - f voices, so that f more do not sharpen it. Where the others say
+the same and all weigh alike, the verdict is theirs; where they differ, f can tip it as the best or worst of them would
+with f voices more. Of two voices f = 0: all must be unharmed. A center that the candidate harms, d_j < -tolerance, is
+never served it, nor is one that was served before and is away (`server.rounds.transitions`). A comparison against
+-tolerance forgives 1e-9, because 0.79 - 0.80 is not exactly -0.01 in binary.
 
 Who was heard decides what the verdict is worth:
 
     away          did not answer, or with an error
-    cannot judge  answered that no case, or too few, define the metric, or with what is no comparison; it follows
+    cannot judge  has too few cases, may not be asked, or answered with what is no comparison; it follows
 
     no earlier center, nobody heard                      promoted     nothing was accepted that could be harmed
-    half of the earlier centers that can judge, or more,
-    are away                                             refused      ask again: liars may be all that is there
-    an earlier center was not heard                      by the rule  a promotion is provisional: what it does there is
-                                                                      unknown
+    half or more of the earlier ones able to judge away  refused      ask again: liars may be all that is there
+    an earlier center was not heard                      by the rule  a promotion is provisional: it may do harm there
 
 A stage that trains the backbone has another rule, since nobody was served it before, and nobody can keep another:
 
@@ -50,7 +49,6 @@ from protocol.messages.settings import Gate
 from strategies.shares import believed_cases, capped_shares
 
 ROUNDING = 1e-9
-PRAISE = 10
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def decide(
             away has None, one that cannot judge a Comparison without a difference.
         gate: tolerance, confidence and the share of voices that may be false.
         earlier: names of the centers whom an earlier stage served. One that is missing from `comparisons` is away.
-        registered: validation cases that each center registered with; one that is missing counts with one.
+        registered: most validation cases that count of each center; one that is missing counts with one.
         gone: earlier centers that will not come back, and are not waited for.
     """
     voices, unheard = _hear(comparisons, earlier, registered)
@@ -205,14 +203,21 @@ class _Weighed:
 def _weigh(voices: Mapping[str, Voice], gate: Gate) -> _Weighed:
     count = len(voices)
     tolerated = math.floor(gate.liars * count + ROUNDING)
-    differences = sorted(voice.difference for voice in voices.values())
-    low, high = differences[tolerated], differences[count - 1 - tolerated]
-    high = max(high, PRAISE * gate.tolerance) if tolerated else high
-    largest_error = sorted(voice.standard_error for voice in voices.values())[count - 1 - tolerated]
+    differences = _clipped({name: voice.difference for name, voice in voices.items()}, tolerated)
+    errors = _clipped({name: voice.standard_error for name, voice in voices.items()}, tolerated)
     weights = capped_shares(believed_cases({name: voice.cases for name, voice in voices.items()}))
-    mean = math.fsum(weights[name] * min(max(voice.difference, low), high) for name, voice in voices.items())
-    error = math.hypot(*(weights[name] * min(voice.standard_error, largest_error) for name, voice in voices.items()))
+    mean = math.fsum(weights[name] * difference for name, difference in differences.items())
+    error = (
+        math.hypot(*(weights[name] * error for name, error in errors.items())) * (count / (count - tolerated)) ** 0.5
+    )
     return _Weighed(tolerated, weights, mean, mean - NormalDist().inv_cdf(gate.confidence) * error)
+
+
+def _clipped(values: Mapping[str, float], ends: int) -> dict[str, float]:
+    """The values with so many at either end pulled to the next: of 1, 2, 5 with one at either end, 2, 2, 2."""
+    ranked = sorted(values.values())
+    low, high = ranked[ends], ranked[len(ranked) - 1 - ends]
+    return {name: min(max(value, low), high) for name, value in values.items()}
 
 
 def _hear(

@@ -26,7 +26,7 @@ from tests.support.segmentation_scores import dice_score
 SHARED = sorted(set(SCHEMES) - {"lorm", "local-only"})
 """What can be trained without an observation, and exchanges anything."""
 OnReply = Callable[[Instruction, Reply], Reply]
-REGISTERED = {name: {"train": 5} for name in "abc"}
+REGISTERED = {name: {"train": 5, "validation": 5} for name in "abc"}
 
 
 def concluded(folder: Path, scheme: str, changes: dict[str, Change]) -> tuple[Ended, Checkpoint]:
@@ -101,7 +101,7 @@ def test_a_claim_of_a_million_cases_is_half_of_the_mean_at_most(scheme: str, tmp
     ended, refused = concluded(tmp_path / "later", scheme, {"c": claiming(10**6)})
     assert [record.error for record in refused.history.rounds] == ["", "", "support"]
     ended = end_round(tmp_path / "first", {}, three_centers(scheme))
-    lied = {**REGISTERED, "c": {"train": 10**6}}
+    lied = {**REGISTERED, "c": {"train": 10**6, "validation": 5}}
     payload = ended.inbox.read("c", "adapt", 1)
     ended.inbox.put(claiming(10**6)(payload, {}))
     records = [replace(r, support={"peft": 10**6}) if r.center == "c" else r for r in ended.records]

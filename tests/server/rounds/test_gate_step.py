@@ -142,6 +142,17 @@ def test_praise_promotes_nothing_while_honest_centers_are_away(tmp_path: Path) -
     assert state.history.gates[-1].kept == ("a",)
 
 
+@pytest.mark.parametrize("code", ["queries-spent", "too-few", "other-study"])
+def test_an_earlier_center_that_may_not_answer_is_not_waited_for(code: str, tmp_path: Path) -> None:
+    """Neither does it keep what it had: it follows, as one with too few cases does."""
+    found = at_the_end_of(tmp_path, GROWING, 1)
+    state = found.decide({**dict.fromkeys("abc", code), "d": 0.05, "e": 0.05})
+    record = state.history.gates[-1]
+    assert (record.verdict.promoted, record.verdict.provisional, record.kept) == (True, True, ())
+    assert record.verdict.unheard == ("a", "b", "c")
+    assert [query.error for query in state.history.queries if query.center == "a"] == [code]
+
+
 def test_a_lone_voice_of_three_that_trained_does_not_decide(tmp_path: Path) -> None:
     """The light study has a quorum of one; without it two of three are needed, as in a round."""
     text = (HEAD + centers_text("abc") + stage_text("adapt", "abc")).replace("quorum = 1\n", "")
