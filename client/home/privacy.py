@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 OTHERS = 0o077
 OURS = (
-    *("agreement.json", "backbones", "cache", "cohorts.json", "data-check.txt", "draws.key", "manifest.json", "outbox"),
+    *("agreement.json", "backbones", "cache", "cohorts.json", "data-check.txt", "draws.*", "manifest.json", "outbox"),
     *("outgoing.*", "predictions", "queries*", "report.html", "scores.json", "split-*.json", "trainer.log", "node.log"),
     *("center.toml", "node", "trainer", "run", "*.answer"),
 )
