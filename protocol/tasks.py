@@ -19,6 +19,8 @@ Of = Literal["case", "cohort", "count"]
 Better = Literal["higher", "lower", ""]
 FEWEST_OF_A_COHORT = 5
 FEWEST_OF_AN_OUTCOME = 2
+MAXIMUM_ENDPOINTS = 32
+"""Of a study; the bounds of a message follow from it. Eleven are the most that anybody described so far."""
 LONGEST_DISTANCE_MM = 10_000.0
 """Ten metres: no scan is longer."""
 LARGEST_COUNT = 1e12
@@ -34,7 +36,7 @@ class Metric:
     center's own rule; a figure over fewer patients would say too much of each. minimum_of_outcome: likewise the fewest
     cases of the rarer outcome (class, event), so that it is of no one patient; 0 where outcomes are not told apart.
     weight: the count that weighs centers where they are averaged, "" where they count alike. per_endpoint: whether it
-    exists for each endpoint too.
+    exists for each endpoint too. pairs: whether a count is of pairs of cases.
     """
 
     name: str
@@ -49,6 +51,11 @@ class Metric:
     minimum_of_outcome: int = 0
     weight: str = ""
     per_endpoint: bool = False
+    pairs: bool = False
+
+    def most_of(self, cases: int) -> int:
+        """The largest count of one endpoint that so many cases can give."""
+        return cases * (cases - 1) // 2 if self.pairs else cases
 
     @property
     def decimals_leaving(self) -> int:
@@ -97,8 +104,8 @@ def _outcome(name: str, label: str, **others: object) -> Metric:
     return _cohort(name, label, minimum_of_outcome=FEWEST_OF_AN_OUTCOME, **others)
 
 
-def _count(name: str, label: str) -> Metric:
-    shown: dict[str, object] = {"high": LARGEST_COUNT, "better": "", "decimals": 0, "of": "count"}
+def _count(name: str, label: str, *, pairs: bool = False) -> Metric:
+    shown: dict[str, object] = {"pairs": pairs, "high": LARGEST_COUNT, "better": "", "decimals": 0, "of": "count"}
     return Metric(name, label, minimum_cases=FEWEST_OF_A_COHORT, per_endpoint=True, **shown)  # type: ignore[arg-type]
 
 
@@ -133,7 +140,7 @@ TASKS: Mapping[TaskName, Task] = {
             _outcome("concordance", "concordance", weight="pairs", per_endpoint=True),
             _outcome("uno", "Uno's concordance", weight="pairs", per_endpoint=True),
             _outcome("brier", "integrated Brier score", better="lower", per_endpoint=True),
-            _count("pairs", "comparable pairs"),
+            _count("pairs", "comparable pairs", pairs=True),
             _count("events", "events"),
         ),
         primary="concordance",

@@ -44,12 +44,12 @@ def capped_shares(cases: Mapping[K, float], most: float = MOST) -> dict[K, float
     return {name: weight / total for name, weight in weights.items()}
 
 
-def believed_cases(cases: Mapping[str, float], named: Collection[str] = ()) -> dict[str, float]:
+def believed_cases(cases: Mapping[str, float], named: Collection[str] = (), factor: float = FACTOR) -> dict[str, float]:
     """b_c of every center that has cases, from its m_c; those in `named`, of whom the study file says N_c, keep it."""
     found = {name: count for name, count in sorted(cases.items()) if count > 0}
     if len(found) <= FEWEST_PEERS:
         return found
-    limits = {name: FACTOR * upper_median(n for other, n in found.items() if other != name) for name in found}
+    limits = {name: factor * upper_median(n for other, n in found.items() if other != name) for name in found}
     return {name: count if name in named else min(count, limits[name]) for name, count in found.items()}
 
 
@@ -60,6 +60,7 @@ def capped_weights(
     maximum_share: float,
     limits: Mapping[str, int] | None = None,
     agreed: Mapping[str, int] | None = None,
+    factor: float = FACTOR,
 ) -> dict[str, float]:
     """The weight of every center that has cases; of one alone its n^a, whose share is 1.
 
@@ -70,6 +71,7 @@ def capped_weights(
         limits: center -> most cases that count, of the centers that have such a limit.
         agreed: center -> cases that the study file names: what others have is no limit to them, and they raise the cap
             where every center of `cases` has them.
+        factor: how many times the others' median is believed.
 
     Raises:
         StudyError: `maximum_share` is not in (0, 1].
@@ -78,7 +80,7 @@ def capped_weights(
         raise StudyError(f"maximum_share is {maximum_share}, expected a number above 0 and at most 1")
     most = limits or {}
     counted = {name: min(found, most.get(name, found)) for name, found in cases.items()}
-    weights = {name: float(found) ** exponent for name, found in believed_cases(counted, agreed or {}).items()}
+    weights = {name: float(found) ** exponent for name, found in believed_cases(counted, agreed or {}, factor).items()}
     return _cut(weights, _caps(weights, exponent, maximum_share, agreed or {}))
 
 

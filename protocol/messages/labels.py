@@ -13,7 +13,7 @@ from pydantic import Field, PositiveFloat, field_validator, model_validator
 
 from protocol.messages.base import Fraction, Settings
 from protocol.names import ENDPOINT
-from protocol.tasks import TaskName
+from protocol.tasks import MAXIMUM_ENDPOINTS, TaskName
 
 TABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\.csv")
 DAYS = {"days": 1.0, "weeks": 7.0, "months": 30.4375, "years": 365.25}
@@ -151,6 +151,10 @@ class Labels(Settings):
         unfit = [name for name in (*self.endpoints, *self.covariates) if not ENDPOINT.fullmatch(name)]
         if unfit:
             raise ValueError(f"names of endpoints and covariates are small letters, digits and '_'; found {unfit}")
+        if len(self.endpoints) > MAXIMUM_ENDPOINTS:
+            raise ValueError(
+                f"{len(self.endpoints)} endpoints, expected at most {MAXIMUM_ENDPOINTS}; make a second study of more"
+            )
         return self
 
     @property

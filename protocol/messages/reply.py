@@ -11,14 +11,16 @@ from protocol.messages.diagnostics import diagnostic_findings
 from protocol.messages.facts import fact_findings
 from protocol.messages.instruction import Kind
 from protocol.messages.payload import Payload
-from protocol.messages.scores import Comparison, Score, comparison_findings, score_findings
+from protocol.messages.scores import MAXIMUM_METRICS, Comparison, Score, comparison_findings, score_findings
 from protocol.messages.tensors import Tensors
 from protocol.messages.text import STRICT
-from protocol.modalities import ModalitySetting
+from protocol.modalities import SETTINGS, ModalitySetting
 from protocol.names import OptionalCenterName
 
-MAXIMUM_TEXT = 1 << 18
-"""Characters of a reply's text: every figure of three tasks in seven settings, with room to double."""
+LONGEST_FIGURE = 80
+"""Characters of a figure: its name with that of an endpoint (44), a number (24) and what stands between."""
+MAXIMUM_TEXT = 2 * len(SETTINGS) * MAXIMUM_METRICS * 3 * LONGEST_FIGURE
+"""Characters of a reply's text: every figure of all tasks in all settings, with what it stands on; twice that."""
 MAXIMUM_CODE, LARGEST_LOSS, LONGEST_S = 64, 1e9, 1e7
 """Nobody waits a hundred days for an answer; a loss of a billion is of a network that has come apart."""
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from protocol.messages.facts import MAXIMUM_CASES, is_case_count
 from protocol.plain_text import shown
-from protocol.tasks import metric_named
+from protocol.tasks import MAXIMUM_ENDPOINTS, TASKS, Metric, metric_named, metric_names
 
-MAXIMUM_METRICS = 64
+MAXIMUM_METRICS = len(list(metric_names(TASKS, (f"e{number}" for number in range(MAXIMUM_ENDPOINTS)))))
+"""Every figure of every task, with as many endpoints as a study may have."""
 SHOWN_OF_A_NAME = 40
 
 
@@ -57,6 +58,20 @@ def score_findings(score: Score) -> Iterator[str]:
             continue
         if value is not None and not (type(value) in {int, float} and metric.low <= value <= metric.high):
             yield f"'{name}' is not a number in [{metric.low:g}, {metric.high:g}]"
+        elif value is not None:
+            yield from _unfounded(score, name, metric, value)
+
+
+def _unfounded(score: Score, name: str, metric: Metric, value: float) -> Iterator[str]:
+    """A figure that its cases cannot give: one of no case, or a count above what so many have."""
+    cases = score.behind(name)
+    if metric.of != "count" and cases < 1:
+        yield f"'{name}' has a value and no case that defines it"
+    if metric.of == "count":
+        endpoints = 1 if "/" in name else max(1, sum(other.startswith(f"{name}/") for other in score.values))
+        most = endpoints * metric.most_of(cases)
+        if value > most:
+            yield f"'{name}' is above {most:g}, the most that {cases} case(s) have"
 
 
 @dataclass(frozen=True)

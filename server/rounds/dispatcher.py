@@ -21,6 +21,8 @@ from server.study.file import Study
 logger = logging.getLogger(__name__)
 
 OTHERS_DEADLINE_S = COLLECT_DEADLINE_S = 60.0
+SCORED: Mapping[str, str] = {"train": "validation", "evaluate": "test"}
+"""Whose cases the scores in an answer are of."""
 TurnedAway = Callable[[], Mapping[str, str]]
 
 
@@ -104,7 +106,7 @@ class Dispatcher:
             if answer.reply.error == BackboneMissingError.code and not answer.late:
                 lacking[answer.center] = answer
             else:
-                yield answer
+                yield self._of_registered(answer)
         again = {}
         for center, answer in lacking.items():
             backbone = self._backbones.by_message(center, instructions[center].backbone_hash)
@@ -115,11 +117,25 @@ class Dispatcher:
         if again:
             for answer in self._center_grid.ask(again, deadline_s=max(0.0, ends_at - time.monotonic())):
                 before = 0 if answer.late else lacking[answer.center].bytes_down
-                yield replace(answer, bytes_down=answer.bytes_down + before)
+                yield self._of_registered(replace(answer, bytes_down=answer.bytes_down + before))
 
     def collect(self, instructions: Mapping[str, Instruction]) -> Iterator[CenterAnswer]:
         """Yield each answer to a `collect`; a center that is slow to answer does not hold up the others."""
         return self._center_grid.ask(instructions, deadline_s=min(self._study.deadline_s, COLLECT_DEADLINE_S))
+
+    def _of_registered(self, answer: CenterAnswer) -> CenterAnswer:
+        """The answer without scores of more cases than its center registered with; all of one that has not."""
+        part, scores = SCORED.get(answer.reply.kind, ""), answer.reply.scores
+        most = self.cases.get(answer.center, {}).get(part)
+        if most is None or all(score.cases <= most for score in scores.values()):
+            return answer
+        kept = {setting: score for setting, score in scores.items() if score.cases <= most}
+        logger.warning(
+            "center '%s': scores of settings %s stand on more %s cases than the %d that it registered with and are "
+            "left out; where cases were added there, stop the study and resume it, so that the center registers anew",
+            *(answer.center, sorted(scores.keys() - kept.keys()), part, most),
+        )
+        return replace(answer, reply=replace(answer.reply, scores=kept))
 
     def _introduce(
         self, centers: Collection[str], deadline_s: float, enough: int | None = None

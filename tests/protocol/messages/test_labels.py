@@ -37,6 +37,7 @@ def test_a_time_has_a_unit() -> None:
         {"file": "../other.csv"},
         {"file": "labels.xlsx"},
         {"endpoints": {"Death!": DEATH}},
+        {"endpoints": {f"e{number}": DEATH for number in range(33)}},
         {"classes": {"column": "subtype", "values": ["0", "0"]}},
         {"classes": {"column": "subtype", "weights": [1.0]}},
         {"survival": {"edges_days": [10, 10]}},

@@ -17,7 +17,14 @@ NUMBERS = (("difference is not a number", -1), ("standard_error is not a number"
     ("score", "findings"),
     [
         (Score(3, {"dice": 1.0, "hd95_mm": 900.0}, {"dice": 0}), []),
-        (Score(3, {"concordance/death": 0.5, "pairs": 12}), []),
+        (Score(3, {"concordance/death": 0.5, "pairs": 3}), []),
+        (Score(3, {"pairs": 6, "pairs/a": 3, "pairs/b": 3, "events": 4, "events/a": 3, "events/b": 1}), []),
+        (Score(3, {"pairs/a": 4}), ["'pairs/a' is above 3, the most that 3 case(s) have"]),
+        (Score(3, {"pairs/a": 2}, {"pairs/a": 1}), ["'pairs/a' is above 1, the most that 2 case(s) have"]),
+        (Score(3, {"events/a": 0}, {"events/a": 3}), []),
+        (Score(3, {"events": 7, "events/a": 3, "events/b": 3}), ["'events' is above 6, the most that 3 case(s) have"]),
+        (Score(3, {"concordance": 1.0}, {"concordance": 3}), ["'concordance' has a value and no case that defines it"]),
+        (Score(0, {"dice": 1.0}), ["'dice' has a value and no case that defines it"]),
         (Score(3, {"dice": 1.5}), ["'dice' is not a number in [0, 1]"]),
         (Score(3, {"dice": True}), ["'dice' is not a number in [0, 1]"]),
         (Score(3, {"jaccard": 0.5}), ["metric 'jaccard' is not in the table of tasks"]),
@@ -31,7 +38,7 @@ NUMBERS = (("difference is not a number", -1), ("standard_error is not a number"
             ["rarest holds something else than counts of the figures' cases"],
         ),
         (Score(3, {"dice": None}, {"dice": 4}), ["undefined of 'dice' is not a count of at most the cases"]),
-        (Score(3, {f"dice{n}": 1.0 for n in range(65)}), ["has more than 64 figures"]),
+        (Score(3, {f"dice{n}": 1.0 for n in range(176)}), ["has more than 175 figures"]),
     ],
 )
 def test_what_a_score_cannot_be(score: Score, findings: list[str]) -> None:

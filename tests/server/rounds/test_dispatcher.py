@@ -1,5 +1,6 @@
 """Who is asked and who answers for whom: registration, centers that are turned away, backbones that are missing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from protocol.errors import QuorumError
 from protocol.messages.instruction import Instruction
+from protocol.messages.scores import Score
 from server.grid.center_grid import CenterGrid
 from server.rounds.backbone_shipping import BackboneShipping
 from server.rounds.dispatcher import Dispatcher, TurnedAway, no_answers, nobody
@@ -77,6 +79,20 @@ def test_a_backbone_too_large_for_a_message_is_the_error(tmp_path: Path) -> None
     entered = enter(tmp_path)
     (answer,) = dispatcher_of(entered, limit=0).ask(scoring(entered, "a"))
     assert (answer.reply.error, answer.bytes_down) == ("backbone-missing", 8)
+
+
+@pytest.mark.parametrize(("cases", "kept"), [(5, ["ct"]), (6, [])])
+def test_scores_of_more_cases_than_were_registered_are_left_out(
+    cases: int, kept: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Center a registers with 5 test cases."""
+    entered = enter(tmp_path)
+    dispatcher = dispatcher_of(entered)
+    assert list(dispatcher.register("adapt", ("a",))) == []
+    entered.found.centers["a"].change = lambda _, reply: replace(reply, scores={"ct": Score(cases, {"dice": 0.5})})
+    (answer,) = dispatcher.ask(scoring(entered, "a"))
+    assert list(answer.reply.scores) == kept
+    assert ("scores of settings ['ct'] stand on more test cases than the 5" in caplog.text) is (not kept)
 
 
 def test_who_has_not_answered_has_the_error_no_answer(tmp_path: Path) -> None:
