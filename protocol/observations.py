@@ -9,7 +9,9 @@ from protocol.messages.tensors import TensorSpec
 GRAM, FISHER = "gram", "fisher"
 FEATURES = ("features.ct", "features.pet")
 OBSERVED = (GRAM, FISHER, *FEATURES)
-MAXIMUM_FEATURES = 4096
+MAXIMUM_FEATURES = 1029
+"""Last features of a frozen network, 1024, and five intensities. Eigenvalues of a scatter take p cubed steps, which one
+center of a larger p would make all others wait for."""
 
 
 def statistic_spec(
@@ -19,7 +21,7 @@ def statistic_spec(
 
         key@fisher                 shape of `key`; group "fisher"
         M@gram                     (q, k), q <= sketch_rank, k inputs of module M; group "gram"
-        features.ct@mean           (p,), p <= 4096; group "features.ct"; so for PET
+        features.ct@mean           (p,), p <= 1029; group "features.ct"; so for PET
         features.ct@scatter        (p, p)
 
     Args:

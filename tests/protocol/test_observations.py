@@ -52,3 +52,12 @@ def test_a_negative_fisher_diagonal_is_a_finding() -> None:
     payload = observation({"qkv#lora_b@fisher": (3, 2)}, fisher=12)
     payload.tensors["qkv#lora_b@fisher"][0, 0] = -1
     assert observation_findings(payload) == ["tensor 'qkv#lora_b@fisher' has 1 negative value(s) of 6, expected none"]
+
+
+def test_features_are_no_more_than_a_network_gives() -> None:
+    """1,029 numbers; of more the scatter is refused by its shape, before anybody takes its eigenvalues."""
+    shapes: dict[str, tuple[int, ...]] = {"features.ct@mean": (1030,), "features.ct@scatter": (1030, 1030)}
+    assert observation_findings(observation(shapes, features_ct=12)) == [
+        "tensor 'features.ct@mean' has shape (1030,), expected (1029,)",
+        "tensor 'features.ct@scatter' has shape (1030, 1030), expected (1029, 1029)",
+    ]

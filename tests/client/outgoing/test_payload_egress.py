@@ -112,7 +112,7 @@ ALL: dict[str, Any] = {"owned_groups": ("pet", "peft", "center", "norm"), "maxim
         _sends("conv@gram", (3, 54), gram=5),
         _sends("features.ct@mean", (7,), features_ct=5),
         _sends("features.ct@scatter", (7, 7), features_ct=5),
-        _sends("features.pet@mean", (4096,), features_pet=5),
+        _sends("features.pet@mean", (1029,), features_pet=5),
     ],
 )
 def test_agreed_groups_and_statistics_leave(tmp_path: Path, reply: Reply) -> None:
@@ -136,9 +136,9 @@ def test_agreed_groups_and_statistics_leave(tmp_path: Path, reply: Reply) -> Non
         (_sends("a@gram", (4, 2), gram=5), {}, "tensor 'a@gram' has shape (4, 2), the study's is (3, 2)"),
         (_sends("a@gram", (3, 3), gram=5), {}, "tensor 'a@gram' has shape (3, 3), the study's is (3, 2)"),
         (
-            _sends("features.ct@mean", (4097,), features_ct=5),
+            _sends("features.ct@mean", (1030,), features_ct=5),
             {},
-            "tensor 'features.ct@mean' has shape (4097,), the study's is (4096,)",
+            "tensor 'features.ct@mean' has shape (1030,), the study's is (1029,)",
         ),
         (
             _sends("features.ct@scatter", (7, 6), features_ct=5),

@@ -38,4 +38,4 @@ def test_a_term_that_returns_something_beside_each_tensor_doubles_them(tmp_path:
 def test_an_observation_brings_statistics_and_features(tmp_path: Path) -> None:
     """One statistic a tensor, one sketch of 32 rows for the module's 4 inputs, and features of both modalities."""
     bounds = reply_bounds(enter(tmp_path).prepared)("a", "observe")
-    assert (bounds.tensors, bounds.tensor_bytes) == (4 + 1 + 2 + 16, 4 * (48 + 32 * 4 + 2 * 4097 * 4096 + 16))
+    assert (bounds.tensors, bounds.tensor_bytes) == (4 + 1 + 2 + 16, 4 * (48 + 32 * 4 + 2 * 1030 * 1029 + 16))
