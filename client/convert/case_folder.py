@@ -22,6 +22,7 @@ from client.data.manifest import File
 from client.data.volume import Volume, write_volume
 from protocol.errors import StorageError
 from protocol.storage.atomic_files import CASE_FILE, CASE_FOLDER
+from protocol.storage.regular_files import open_regular
 
 SUFFIX = ".nii.gz"
 
@@ -62,7 +63,7 @@ def fits(folder: Path, checksums: Mapping[str, str]) -> bool:
 
 def checksum(path: Path) -> str:
     """SHA-256 of a file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

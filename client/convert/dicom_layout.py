@@ -33,6 +33,7 @@ from client.dicom.suv import read_pet
 from client.dicom.target import Target, read_target
 from protocol.errors import CaseError
 from protocol.modalities import Modality
+from protocol.storage.regular_files import open_regular
 
 LOOKED_AT = 2000
 PREAMBLE, MAGIC = 128, b"DICM"
@@ -210,7 +211,7 @@ def _files(source: Path) -> Iterator[Path]:
 
 def _is_dicom(path: Path) -> bool:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(PREAMBLE)
             return file.read(len(MAGIC)) == MAGIC
     except OSError:

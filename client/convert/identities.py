@@ -31,6 +31,7 @@ from pydantic import TypeAdapter
 from client.data.checks import Issue
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import make_private_folder, provide_private, write_private
+from protocol.storage.regular_files import read_whole
 from protocol.storage.sealed_json import seal, unseal_if_sealed
 
 KEY_BYTES = 32
@@ -198,6 +199,6 @@ def _read(path: Path, adapter: TypeAdapter[Content], absent: Content) -> Content
     if not path.exists():
         return absent
     try:
-        return adapter.validate_python(unseal_if_sealed(path.read_bytes()))
+        return adapter.validate_python(unseal_if_sealed(read_whole(path)))
     except (OSError, ValueError) as error:
         raise CaseError(f"{path} cannot be read: {error!r}; restore it from a backup, or remove it") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from client.convert.case_folder import SUFFIX, checksum
 from protocol.errors import StorageError
 from protocol.storage.atomic_files import make_private_folder, write_private
+from protocol.storage.regular_files import read_whole
 
 
 def keep_copy(label: Path, folder: Path) -> Path:
@@ -18,13 +19,13 @@ def keep_copy(label: Path, folder: Path) -> Path:
     """
     make_private_folder(folder)
     copies = sorted(folder.glob(f"[0-9]*{SUFFIX}"))
-    content = checksum(label)
-    for copy in copies:
-        if checksum(copy) == content:
-            return copy
     kept = folder / f"{len(copies) + 1}{SUFFIX}"
     try:
-        write_private(kept, label.read_bytes())
+        content = checksum(label)
+        for copy in copies:
+            if checksum(copy) == content:
+                return copy
+        write_private(kept, read_whole(label))
     except OSError as error:
         raise StorageError(f"{label} cannot be read ({error.strerror}); correct the permissions") from error
     return kept

@@ -24,7 +24,8 @@ from client.convert.contract import Choices, FoundCase, FoundCases, subject_of
 from client.convert.label_maps import LabelTable
 from client.convert.nifti_case import NiftiCase, Remark, require_body_weight
 from protocol.errors import CaseError
-from protocol.storage.parsed_text import parse_json
+from protocol.storage.parsed_text import LARGEST_TEXT_BYTES, parse_json
+from protocol.storage.regular_files import read_regular
 
 DESCRIPTION = "dataset.json"
 CHANNELS = ("channel_names", "modality")
@@ -50,7 +51,7 @@ class _Dataset:
 def recognize_nnunet(source: Path) -> str:
     """By a dataset.json that names channels; "" where there is none."""
     try:
-        content = parse_json((source / DESCRIPTION).read_bytes())
+        content = parse_json(read_regular(source / DESCRIPTION, LARGEST_TEXT_BYTES))
     except (OSError, ValueError):
         return ""
     named = isinstance(content, dict) and any(key in content for key in CHANNELS)
@@ -134,7 +135,7 @@ def _files(dataset: _Dataset) -> dict[str, tuple[dict[str, Path], Path | None]]:
 def _describe(source: Path) -> _Dataset:
     path = source / DESCRIPTION
     try:
-        content = parse_json(path.read_bytes())
+        content = parse_json(read_regular(path, LARGEST_TEXT_BYTES))
         channels = next(content[key] for key in CHANNELS if key in content)
         named = {f"{int(number):04d}": _words(str(name)) for number, name in channels.items()}
         table = _table(content.get("labels", {}))

@@ -32,6 +32,7 @@ from client.data.checks import Issue, Subject
 from client.data.conversion import PetValues
 from client.data.volume import IDENTITY, Quantity, Volume
 from protocol.errors import CaseError
+from protocol.storage.regular_files import open_regular
 
 CT, PET, MASK = "_CT.png", "_PET.png", "_mask.png"
 NUMBER = re.compile(r"(\d+)\D*$")
@@ -171,8 +172,9 @@ def _pairs(folder: Path) -> set[Path]:
 def _read(path: Path, subject: Subject) -> NDArray[np.uint8]:
     """A picture of 8 bits, (y, x); one in color is grey where its three channels are one."""
     try:
+        open_regular(path).close()
         array = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
         raise CaseError(f"case '{subject.case}': a picture cannot be read; copy the data set again") from error
     if array.ndim == 3 and (array[..., :3] == array[..., :1]).all():
         array = array[..., 0]

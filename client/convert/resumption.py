@@ -18,6 +18,7 @@ from client.data.conversion import Layout
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_private
 from protocol.storage.parsed_text import parse_json
+from protocol.storage.regular_files import read_whole
 
 ALGORITHM = 1
 """Raised when the program makes other values of the same files."""
@@ -43,7 +44,7 @@ def read_done(path: Path) -> dict[str, Done]:
         CaseError: the file is damaged.
     """
     try:
-        return ADAPTER.validate_python(parse_json(path.read_bytes()))
+        return ADAPTER.validate_python(parse_json(read_whole(path)))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from client.corrections.comparison import Comparison
 from protocol.errors import CaseError
 from protocol.storage.atomic_files import write_private
+from protocol.storage.regular_files import read_whole
 from protocol.storage.sealed_json import seal, unseal_if_sealed
 
 LEDGER = "corrections.json"
@@ -51,7 +52,7 @@ def read_ledger(private: Path) -> tuple[Entry, ...]:
     """
     path = private / LEDGER
     try:
-        content = unseal_if_sealed(path.read_bytes())
+        content = unseal_if_sealed(read_whole(path))
         return ADAPTER.validate_python(content if isinstance(content, list) else content["corrections"])
     except FileNotFoundError:
         return ()

@@ -11,6 +11,8 @@ from client.data.volume import Volume, read_volume
 from client.dicom.findings import find_in_archive
 from client.predict.record import RECORD
 from protocol.errors import CaseError
+from protocol.storage.parsed_text import LARGEST_TEXT_BYTES
+from protocol.storage.regular_files import read_regular
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -97,7 +99,7 @@ def find_predictions(folder: Path) -> tuple[tuple[Predicted, ...], tuple[Issue, 
 
 
 def _read(path: Path) -> Predicted:
-    record = _Record.model_validate_json(path.read_bytes())
+    record = _Record.model_validate_json(read_regular(path, LARGEST_TEXT_BYTES))
     given = record.input
     uids = [given.ct_series_uid, given.pet_series_uid]
     ordered = uids if record.grid.of.startswith("ct") else uids[::-1]

@@ -14,7 +14,7 @@ DEEPEST = 3
 
 
 def list_files(source: Path, unpack_to: Path) -> tuple[tuple[Path, ...], tuple[Issue, ...]]:
-    """All regular files below `source`, in order of their paths, and what could not be opened.
+    """All regular files below `source`, in order of their paths, and what is none or could not be opened.
 
     Zip archives, also inside of others, are unpacked below `unpack_to`; their members take the archive's place. A
     folder or a file that is reached a second time by links is passed over.
@@ -60,8 +60,11 @@ def _walk(source: Path, issues: list[Issue]) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if _is_new(Path(root, name), seen))
         for name in sorted(names):
             path = Path(root, name)
-            if _is_regular(path) and _is_new(path, seen):
+            kind = _kind(path)
+            if kind == stat.S_IFREG and _is_new(path, seen):
                 yield path
+            elif kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
+                issues.append(_tell_special(path))
 
 
 def _is_new(path: Path, seen: set[tuple[int, int]]) -> bool:
@@ -76,9 +79,14 @@ def _is_new(path: Path, seen: set[tuple[int, int]]) -> bool:
     return True
 
 
-def _is_regular(path: Path) -> bool:
-    """Whether it is a file, or a link to one; never a pipe, which would block whoever opens it."""
+def _tell_special(path: Path) -> Issue:
+    found, step = "a pipe, socket or device, which is not opened", "remove it, or export again what it stands for"
+    return find_in_archive("special-file", found, "a file", step, grade="warning", source=str(path))
+
+
+def _kind(path: Path) -> int:
+    """The kind of what is there, or what a link leads to, as in `stat.S_IFMT`; 0 where nothing is."""
     try:
-        return stat.S_ISREG(path.stat().st_mode)
+        return stat.S_IFMT(path.stat().st_mode)
     except OSError:
-        return False
+        return 0

@@ -21,6 +21,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
 from client.dicom.findings import NotDicomError, UnreadableFileError
+from protocol.storage.regular_files import open_regular
 
 PREFIX_AT, PREFIX = 128, b"DICM"
 META_AT, META_GROUP = 132, b"\x02\x00"
@@ -81,7 +82,7 @@ def _read(
 ) -> Dataset:
     """The wanted elements, all of them where nobody says which, up to one at which to stop."""
     try:
-        with path.open("rb") as stream, warnings.catch_warnings():
+        with open_regular(path) as stream, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             whole = _begins_as_dicom(stream, path)
             data = _parse(stream, stop_when, wanted, whole=whole)

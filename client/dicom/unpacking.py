@@ -13,6 +13,7 @@ from client.data.checks import Issue
 from client.dicom.findings import find_in_archive
 from protocol.errors import StorageError
 from protocol.storage.atomic_files import PRIVATE_FILE, make_private_folder
+from protocol.storage.regular_files import open_regular
 
 MAGIC = b"PK\x03\x04"
 ENCRYPTED = 0x1
@@ -28,7 +29,7 @@ DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, Runtime
 def is_zip(path: Path) -> bool:
     """Whether the file begins as a zip archive, whatever its name."""
     try:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             return stream.read(len(MAGIC)) == MAGIC
     except OSError:
         return False

@@ -13,6 +13,7 @@ from protocol.errors import ConciliumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.settings import StudySettings
 from protocol.storage.atomic_files import write_private
+from protocol.storage.regular_files import read_whole
 from protocol.storage.sealed_json import seal, unseal_if_sealed
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def read_agreement(path: Path) -> TrainerAgreement:
         AgreementError: no such file, or it does not say which study, with which settings and which plan.
     """
     try:
-        return TrainerAgreement.model_validate_json(json.dumps(unseal_if_sealed(path.read_bytes())))
+        return TrainerAgreement.model_validate_json(json.dumps(unseal_if_sealed(read_whole(path))))
     except OSError as error:
         raise AgreementError(
             f"the study's agreement {path} cannot be read ({error.strerror}); `concilium-center join` writes it, or "

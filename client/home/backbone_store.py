@@ -19,6 +19,7 @@ from safetensors.numpy import load, save
 from protocol.errors import BackboneMissingError, ModelError
 from protocol.messages.tensors import Tensors, content_hash
 from protocol.storage.atomic_files import write_private
+from protocol.storage.regular_files import read_whole
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def _read(path: Path, expected_hash: str) -> Tensors | None:
     if not path.exists():
         return None
     try:
-        tensors = load(path.read_bytes())
+        tensors = load(read_whole(path))
         found = content_hash(tensors)
     except (SafetensorError, KeyError, ValueError, OSError) as error:
         found = str(error)

@@ -37,6 +37,7 @@ from protocol.storage.atomic_files import make_private_folder, write_private_tex
 from protocol.storage.locks import hold_lock
 from protocol.storage.parsed_text import UnreadableTextError, read_toml
 from protocol.storage.paths import Below
+from protocol.storage.regular_files import read_whole
 from protocol.storage.sealed_json import seal, unseal_if_sealed
 
 DEFAULT_PORT = 9094
@@ -169,7 +170,7 @@ def read_membership(home: CenterHome) -> Membership:
         HomeError: no such file, or it is damaged.
     """
     try:
-        return Membership.model_validate_json(json.dumps(unseal_if_sealed(home.agreement.read_bytes())))
+        return Membership.model_validate_json(json.dumps(unseal_if_sealed(read_whole(home.agreement))))
     except OSError as error:
         raise HomeError(
             f"{home.agreement} cannot be read ({error.strerror}); join first: `concilium-center join KIT --data DIR "

@@ -35,6 +35,7 @@ from protocol.enrolment.kit import Kit, authority_fingerprint, read_kit
 from protocol.errors import ConciliumError, KitError, ModelError
 from protocol.messages.tensors import content_hash
 from protocol.storage.atomic_files import write_private
+from protocol.storage.regular_files import open_regular
 from protocol.storage.sealed_json import seal
 
 ASK_AGAIN = "ask the coordinator for a new kit (`concilium enroll CENTER`)"
@@ -52,7 +53,7 @@ def judge_kit(path: Path | None, home: CenterHome, now: datetime) -> tuple[Findi
             None,
         )
     try:
-        path.open("rb").close()
+        open_regular(path).close()
     except OSError as error:
         return failure(f"kit {path} cannot be read ({error.strerror})", LOOK_AGAIN), None, None
     try:
@@ -102,6 +103,7 @@ def provide_backbone(home: CenterHome, membership: Membership, path: Path) -> No
     if not expected:
         raise ModelError(f"study '{membership.agreement.study}' has no backbone as a file; leave out --backbone")
     try:
+        open_regular(path).close()
         tensors = load_file(path)
     except Exception as error:
         raise ModelError(f"backbone {path} cannot be read ({error}); copy it from the coordinator again") from error

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import CaseError
+from protocol.storage.regular_files import read_whole
 
 DAMAGE = (
     *(OSError, ValueError, KeyError, EOFError, RuntimeError, SyntaxError, MemoryError),
@@ -26,7 +27,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         CaseError: the file is missing or damaged.
     """
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+        with np.load(io.BytesIO(read_whole(path)), allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
     except DAMAGE as error:
         raise CaseError(f"prediction {path} cannot be read ({error!r}); evaluate the case again") from error

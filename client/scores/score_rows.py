@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import CaseError
+from protocol.storage.regular_files import read_whole
 from protocol.storage.sealed_json import unseal_if_sealed
 
 
@@ -16,7 +17,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        content = unseal_if_sealed(path.read_bytes())
+        content = unseal_if_sealed(read_whole(path))
         rows = content if isinstance(content, list) else content["rows"]
         if not all(isinstance(row, dict) and "stage" in row for row in rows):
             raise ValueError("expected rows that name their stage")

@@ -19,6 +19,7 @@ from deploy.simulation.environment import usable_cores
 from protocol.errors import StudyError
 from protocol.messages.tensors import content_hash
 from protocol.storage.atomic_files import write_bytes, write_text
+from protocol.storage.regular_files import read_whole
 from server.results.result import read_result
 from server.study.directory import StudyDirectory
 from strategies.bank.bank import SHARED, AdapterBank
@@ -153,7 +154,7 @@ def _copy_backbone(given: Path, folder: Path) -> Path:
         StudyError: it cannot be read.
     """
     try:
-        data = given.read_bytes()
+        data = read_whole(given)
     except OSError as error:
         raise StudyError(f"backbone file {given} cannot be read: {error.strerror}; correct backbone_file") from error
     found = content_hash(read_tensors(data, str(given)))

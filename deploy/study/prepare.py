@@ -32,6 +32,7 @@ from protocol.messages.tensors import (
 )
 from protocol.modalities import parts_of
 from protocol.storage.atomic_files import make_private_folder, write_text
+from protocol.storage.regular_files import open_regular
 from protocol.tasks import TASKS
 from server.study.directory import StudyDirectory, write_prepared
 from server.study.file import Study, read_study
@@ -206,6 +207,7 @@ def _follows_the_backbone(key: str) -> bool:
 
 def _read(path: Path) -> Arrays:
     try:
+        open_regular(path).close()
         return load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise StudyError(f"backbone file {path} cannot be read ({error}); give a safetensors file") from error

@@ -22,6 +22,7 @@ from fusion_models.registry import MODELS, ModelRow
 from protocol.errors import ModelError, StudyError
 from protocol.messages.tensors import BACKBONE, group_of
 from protocol.storage.atomic_files import write_bytes
+from protocol.storage.regular_files import open_regular
 from server.study.file import read_study
 
 Reader = Callable[[Path], Mapping[str, Any]]
@@ -83,6 +84,7 @@ def read_weights(path: Path) -> Mapping[str, Any]:
     if reader is None:
         raise StudyError(f"weights {path} cannot be read: expected a name that ends in one of {sorted(READERS)}")
     try:
+        open_regular(path).close()
         return reader(path)
     except (OSError, EOFError, RuntimeError, SafetensorError) as error:
         raise StudyError(f"weights {path} cannot be read ({error}); give a whole file") from error

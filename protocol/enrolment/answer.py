@@ -21,6 +21,7 @@ from protocol.messages.base import Settings
 from protocol.messages.settings import findings
 from protocol.names import CenterName
 from protocol.storage.atomic_files import write_private_text
+from protocol.storage.regular_files import read_regular
 
 RENEWAL = "renewal"
 ANSWER_BYTES = 1 << 16
@@ -82,7 +83,7 @@ def read_answer(path: Path) -> EnrolmentAnswer:
     try:
         if path.stat().st_size > ANSWER_BYTES:
             raise KitError(f"answer {path} has {path.stat().st_size} bytes, expected at most {ANSWER_BYTES}; {WHICH}")
-        return EnrolmentAnswer.model_validate_json(path.read_bytes())
+        return EnrolmentAnswer.model_validate_json(read_regular(path, ANSWER_BYTES))
     except OSError as error:
         raise KitError(f"answer {path} cannot be read ({error.strerror}); {WHICH}") from error
     except ValidationError as error:

@@ -35,6 +35,7 @@ from protocol.messages.settings import StudySettings, findings
 from protocol.modalities import Modality
 from protocol.names import CenterName
 from protocol.storage.atomic_files import write_private
+from protocol.storage.regular_files import read_regular
 
 RUN_OPTIONS = ("study-directory",)
 """What a run may be told."""
@@ -189,7 +190,7 @@ def _read_document(path: Path) -> dict[str, Any]:
             raise KitError(
                 f"kit {path} has {size} bytes, expected at most {KIT_BYTES}; ask the coordinator for it again"
             )
-        found = json.loads(path.read_bytes())
+        found = json.loads(read_regular(path, KIT_BYTES))
     except OSError as error:
         raise KitError(f"kit {path} cannot be read ({error.strerror}); give the file the coordinator sent") from error
     except (ValueError, RecursionError) as error:

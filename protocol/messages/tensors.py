@@ -28,6 +28,7 @@ from pydantic import TypeAdapter
 
 from protocol.errors import PayloadError
 from protocol.storage.atomic_files import write_text
+from protocol.storage.regular_files import read_whole
 
 Tensors = Mapping[str, NDArray[np.float32]]
 
@@ -144,7 +145,7 @@ def write_specs(path: Path, specs: Iterable[TensorSpec]) -> None:
 
 def read_specs(path: Path) -> tuple[TensorSpec, ...]:
     """Read what `write_specs` wrote."""
-    return TypeAdapter(tuple[TensorSpec, ...]).validate_json(path.read_bytes())
+    return TypeAdapter(tuple[TensorSpec, ...]).validate_json(read_whole(path))
 
 
 def at_rank(spec: TensorSpec, rank: int | None) -> TensorSpec:

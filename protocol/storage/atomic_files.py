@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 
 from protocol.errors import StorageError
+from protocol.storage.regular_files import read_whole
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 CASE_FILE, CASE_FOLDER = 0o640, 0o750
@@ -95,7 +96,7 @@ def provide_private(path: Path, data: bytes) -> bytes:
             with contextlib.suppress(FileExistsError):
                 path.hardlink_to(unfinished)
             _sync_directory(path.parent)
-        return path.read_bytes()
+        return read_whole(path)
     except OSError as error:
         raise _explain_refusal(path, len(data), error) from error
     finally:

@@ -9,6 +9,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from protocol.storage.regular_files import open_regular
+
 LARGEST_TEXT_BYTES = 16 << 20
 """A study file of a hundred centers has a thousandth of it."""
 TOO_DEEP = "it is nested too deep"
@@ -22,10 +24,10 @@ def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it is no regular file, or cannot be read.
         UnreadableTextError: it is larger than any study file, not UTF-8, or no TOML.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         data = file.read(LARGEST_TEXT_BYTES + 1)
     if len(data) > LARGEST_TEXT_BYTES:
         raise UnreadableTextError(f"it has more than {LARGEST_TEXT_BYTES} bytes")

@@ -19,6 +19,16 @@ def open_regular(path: Path) -> BufferedReader:
     return os.fdopen(handle, "rb")
 
 
+def read_whole(path: Path) -> bytes:
+    """All bytes of a file that its own program wrote, however many.
+
+    Raises:
+        OSError: it is no regular file, or cannot be read.
+    """
+    with open_regular(path) as file:
+        return file.read()
+
+
 def read_regular(path: Path, most_bytes: int) -> bytes:
     """The bytes of a file.
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from protocol.errors import BankError
 from protocol.storage.parsed_text import parse_json
+from protocol.storage.regular_files import read_whole
 
 SEAL = "seal"
 
@@ -49,7 +50,7 @@ def read_sealed(path: Path) -> dict[str, Any]:
         BankError: the file is missing, is not JSON, or does not match its seal.
     """
     try:
-        return unseal(path.read_bytes())
+        return unseal(read_whole(path))
     except FileNotFoundError as error:
         raise BankError(f"{path} is missing; restore it from a copy of the bank") from error
     except (OSError, ValueError, TypeError) as error:

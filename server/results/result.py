@@ -11,6 +11,7 @@ from typing import Any, Literal
 from protocol.errors import StudyError
 from protocol.messages.tensors import GROUPS, TensorSpec
 from protocol.storage.atomic_files import write_bytes
+from protocol.storage.regular_files import read_whole
 from protocol.storage.sealed_json import seal, unseal_if_sealed
 from server.results.matrices import count_undefined, matrices_of, transfer_of
 from server.study.file import Study
@@ -115,7 +116,7 @@ def read_result(path: Path) -> dict[str, Any] | None:
         StudyError: the file is damaged.
     """
     try:
-        result = unseal_if_sealed(path.read_bytes())
+        result = unseal_if_sealed(read_whole(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -25,6 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from protocol.errors import EnrolmentError
 from protocol.storage.atomic_files import write_bytes, write_private
+from protocol.storage.regular_files import read_whole
 
 AUTHORITY_DAYS, SERVER_DAYS = 3652, 397
 CLOCK_SLACK = timedelta(hours=1)
@@ -153,7 +154,7 @@ def read_certificate(path: Path) -> x509.Certificate:
         EnrolmentError: the file is missing or holds none.
     """
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(read_whole(path))
     except (OSError, ValueError) as error:
         raise EnrolmentError(f"certificate {path} cannot be read ({error}); restore it from a backup") from error
 
@@ -165,7 +166,7 @@ def read_key(path: Path, ask: AskPassphrase = refuse_encrypted) -> ec.EllipticCu
         EnrolmentError: the file is missing or holds no key of an elliptic curve, or the passphrase is another.
     """
     try:
-        data = path.read_bytes()
+        data = read_whole(path)
         key = load_pem_private_key(data, password=ask(path) if ENCRYPTED in data else None)
     except (OSError, ValueError, TypeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "no PEM key in it, or another passphrase"
@@ -178,7 +179,7 @@ def read_key(path: Path, ask: AskPassphrase = refuse_encrypted) -> ec.EllipticCu
 def is_open_key(path: Path) -> bool:
     """Whether this account can use the key at `path` as it lies there, without a passphrase."""
     try:
-        return ENCRYPTED not in path.read_bytes()
+        return ENCRYPTED not in read_whole(path)
     except OSError:
         return False
 

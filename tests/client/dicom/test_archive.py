@@ -13,15 +13,22 @@ def names(source: Path) -> list[str]:
     return sorted(path.name for path in files)
 
 
-def test_files_at_any_depth_are_listed_and_pipes_and_dead_links_are_not(tmp_path: Path) -> None:
+def test_files_at_any_depth_are_listed_and_dead_links_are_not(tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "a" / "b").mkdir(parents=True)
     for path in ("z", "a/y", "a/b/x"):
         (source / path).write_bytes(b"1")
-    os.mkfifo(source / "pipe")
     (source / "dead").symlink_to(source / "nowhere")
     assert names(source) == ["x", "y", "z"]
     assert names(source / "a" / "y") == ["y"]
+
+
+def test_a_pipe_is_told_and_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    os.mkfifo(tmp_path / "source" / "pipe")
+    files, (issue,) = list_files(tmp_path / "source", tmp_path / "unpacked")
+    assert (files, issue.code, issue.grade) == ((), "special-file", "warning")
+    assert issue.source == str(tmp_path / "source" / "pipe")
 
 
 def test_a_loop_of_links_ends_and_a_linked_file_counts_once(tmp_path: Path) -> None:

@@ -38,9 +38,15 @@ def test_a_mark_at_the_beginning_is_no_part_of_it(tmp_path: Path):
     assert read_toml(tmp_path / "x.toml") == {"a": 1}
 
 
-def test_a_file_without_end_is_read_to_its_bound(monkeypatch: pytest.MonkeyPatch):
+def test_a_large_file_is_read_to_its_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(parsed_text, "LARGEST_TEXT_BYTES", 100)
+    (tmp_path / "x.toml").write_bytes(bytes(101))
     with pytest.raises(UnreadableTextError, match="more than 100 bytes"):
+        read_toml(tmp_path / "x.toml")
+
+
+def test_a_file_without_end_is_not_read():
+    with pytest.raises(OSError, match="no regular file"):
         read_toml(Path("/dev/zero"))
 
 

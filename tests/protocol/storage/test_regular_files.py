@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.storage.regular_files import open_regular, read_regular
+from protocol.storage.regular_files import open_regular, read_regular, read_whole
 
 
 def test_a_file_is_read_up_to_its_bound(tmp_path: Path):
@@ -13,6 +13,7 @@ def test_a_file_is_read_up_to_its_bound(tmp_path: Path):
     assert read_regular(tmp_path / "x", 5) == b"12345"
     with pytest.raises(OSError, match="more than 4 bytes"):
         read_regular(tmp_path / "x", 4)
+    assert read_whole(tmp_path / "x") == b"12345"
 
 
 def test_a_pipe_nobody_writes_to_a_folder_and_a_device_are_refused_at_once(tmp_path: Path):
