@@ -17,27 +17,36 @@ across qualities where they share a part and a modality. A block is never taken 
     a minimum that rises                blocks that became too small join others, whole, or stay out
     a minimum that falls                blocks stay as they are; cases that waited form smaller ones
 
+Blocks end where both they and what is left have two patients of each outcome or none, wherever those who came together
+allow it (`client.data.outcomes`): a block in which an outcome is one patient's enters no figure that tells it apart.
+
 A minimum of 1 asks for none of this: every case enters by itself.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+from client.data.outcomes import Outcomes, outcomes_of_one
 from protocol.modalities import MODALITIES
 
 Qualities = frozenset[str]
+LARGEST = 4
+"""A case that is away takes its block with it: blocks do not grow without end for a rare outcome."""
 
 
 @dataclass(frozen=True)
 class Unit:
     """One case as blocks know it.
 
-    patient: whose it is. qualities: all that says into which figures it can enter: part, modalities, targets.
+    patient: whose it is. qualities: all that says into which figures it can enter: part, modalities, targets. outcomes:
+    its class, and the endpoints whose event came.
     """
 
     patient: str
     qualities: Qualities
+    outcomes: Outcomes = frozenset()
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,7 @@ def _form_alike(pieces: Sequence[Block], units: Mapping[str, Unit], minimum: int
         alike[tuple(sorted({tuple(sorted(units[case].qualities)) for case in piece.members}))].append(piece)
     formed, left = [], []
     for of_kind in alike.values():
-        made = list(_fill(of_kind, minimum))
+        made = list(_fill(of_kind, units, minimum))
         formed += made
         left += [] if made else of_kind
     return formed, left
@@ -129,16 +138,36 @@ def _form_across(pieces: Sequence[Block], units: Mapping[str, Unit], minimum: in
     return formed, left
 
 
-def _fill(pieces: Sequence[Block], minimum: int) -> Iterator[Block]:
-    """Blocks of `minimum` patients, in the order of the pieces; the last takes what is left, and nothing is too few."""
-    ends, filled = [], Block({})
-    for place, piece in enumerate(pieces, start=1):
-        filled = filled.joined_with([piece])
-        if filled.patients >= minimum:
-            ends.append(place)
-            filled = Block({})
-    for start, end in zip([0, *ends], [*ends[:-1], len(pieces)] if ends else [], strict=False):
-        yield Block({}).joined_with(pieces[start:end])
+def _fill(pieces: Sequence[Block], units: Mapping[str, Unit], minimum: int) -> Iterator[Block]:
+    """Blocks of `minimum` patients; the last takes what is left, and nothing is too few.
+
+    Pieces of the same outcomes follow each other, and a block goes on where its end would leave an outcome with one
+    patient on either side that together they have not, but to no more than `LARGEST` times `minimum`.
+    """
+    ordered = sorted(pieces, key=lambda piece: sorted({*map(tuple, map(sorted, _outcomes(piece, units).values()))}))
+    unavoidable = _of_one(ordered, units)
+    ends, begin = [], 0
+    for end in range(1, len(ordered) + 1):
+        patients = Block({}).joined_with(ordered[begin:end]).patients
+        if patients >= minimum and (
+            patients >= LARGEST * minimum
+            or _of_one(ordered[begin:end], units) | _of_one(ordered[end:], units) <= unavoidable
+        ):
+            ends.append(end)
+            begin = end
+    ends = [*ends[:-1], len(ordered)] if Block({}).joined_with(ordered).patients >= minimum else []
+    for start, end in pairwise([0, *ends]):
+        yield Block({}).joined_with(ordered[start:end])
+
+
+def _of_one(pieces: Iterable[Block], units: Mapping[str, Unit]) -> Outcomes:
+    """The outcomes that these pieces, as one block, would have of one patient."""
+    together = Block({}).joined_with(pieces)
+    return outcomes_of_one(_outcomes(together, units), together.members)
+
+
+def _outcomes(block: Block, units: Mapping[str, Unit]) -> dict[str, Outcomes]:
+    return {case: units[case].outcomes for case in block.members}
 
 
 PART = "part:"

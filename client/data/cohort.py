@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from client.data.blocks import Block, keep_whole
+from client.data.outcomes import Outcomes, outcomes_of_one
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,16 @@ class Cohort:
             return frozenset(names)
         by_key = {self.keys[name]: name for name in names if name in self.keys}
         return frozenset(by_key[key] for key in keep_whole(self.blocks, by_key))
+
+    def of_one_patient(self, outcomes: Mapping[str, Outcomes]) -> dict[str, Outcomes]:
+        """Of cases of whole blocks, by name, the outcomes that could be told of one patient of their block."""
+        by_key = {self.keys[name]: name for name in outcomes if name in self.keys}
+        found: dict[str, Outcomes] = {}
+        for block in self.blocks if self.is_of_blocks else ():
+            patients = {by_key[key]: patient for key, patient in block.members.items() if key in by_key}
+            told = outcomes_of_one({name: outcomes[name] for name in patients}, patients)
+            found |= dict.fromkeys(patients, told)
+        return found
 
 
 EVERYBODY = Cohort(is_of_blocks=False)

@@ -49,4 +49,10 @@ def unit_of(case: Case, part: Part) -> Unit:
     """A case as blocks know it, with all that decides into which figures it can enter."""
     targets = {f"target:{task}" for task, has_target in TARGETS.items() if has_target(case)}
     endpoints = {f"endpoint:{place}" for place, known in enumerate(case.labels.endpoints) if known is not None}
-    return Unit(digest(case.patient), frozenset({PART + part, *case.modalities, *targets, *endpoints}))
+    events = {f"event:{place}" for place, known in enumerate(case.labels.endpoints) if known is not None and known[1]}
+    classes = {f"class:{case.labels.class_index}"} if case.labels.class_index is not None else set[str]()
+    return Unit(
+        digest(case.patient),
+        frozenset({PART + part, *case.modalities, *targets, *endpoints}),
+        frozenset({*events, *classes}),
+    )

@@ -148,7 +148,8 @@ class CenterWork:
         cases = self.cases.part(network.settings, "validation", check) if training.validate_first else []
         tasks, cohort = build_tasks(network.settings), self.cohort(network.settings)
         return {
-            task: scored_in(list(self._scores.scores(network, task, cases, wanted, check)), cohort) for task in tasks
+            task: scored_in(task, list(self._scores.scores(network, task, cases, wanted, check)), cohort)
+            for task in tasks
         }
 
     def _live(self, network: Network, instruction: Instruction, training: Training) -> dict[str, nn.Parameter]:
@@ -178,7 +179,7 @@ class CenterWork:
         rows, cohort = _rows(found), self.cohort(network.settings)
         record_scores(self.home, instruction.stage, {task.name: of_task for task, of_task in rows.items()})
         record_cohorts(self.home, instruction.stage, scores_of(rows))
-        entering = {task: scored_in(of_task, cohort) for task, of_task in found.items()}
+        entering = {task: scored_in(task, of_task, cohort) for task, of_task in found.items()}
         return Reply(center=self.center, kind="evaluate", scores=scores_of(_rows(entering)))
 
     def _keep(self, task: CenterTask, case: PreparedCase, scored: Scored) -> None:
@@ -199,7 +200,7 @@ class CenterWork:
             for tensors in (instruction.tensors, instruction.reference)
         )
         rng, cohort = round_generator(instruction, self.center, self._draw_key), self.cohort(instruction.settings)
-        both = task.compare(level(new, cohort), level(old, cohort), rng)
+        both = task.compare(level(task, new, cohort), level(task, old, cohort), rng)
         return Reply(center=self.center, kind="compare", comparison=both)
 
     def _observe(self, instruction: Instruction, check: Check) -> Reply:

@@ -13,7 +13,9 @@ AUC and the others are figures of a cohort (`strategies.evaluation.classificatio
 them, the class and the probabilities of a case, stays at the center.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, cast
 
 import numpy as np
@@ -33,10 +35,12 @@ from protocol.errors import LabelError, ModelError
 from protocol.messages.labels import Classes
 from protocol.messages.scores import Comparison, Score
 from protocol.messages.settings import StudySettings
-from protocol.tasks import TASKS, TaskName
+from protocol.tasks import TASKS, TaskName, metric_named
 from strategies.evaluation.classification_metrics import METRICS, Truth, cohort_figures
 
 CLASS, PROBABILITY = "class", "probability"
+CONCEALED = "concealed"
+"""Of a row by which no figure may tell classes apart."""
 
 
 class Classification:
@@ -131,22 +135,36 @@ class Classification:
         values = {f"{PROBABILITY}/{k}": float(value) for k, value in enumerate(prediction)}
         return CaseScore(case.name, setting, {CLASS: float(case.targets[self.name]), **values})
 
+    def outcomes(self, row: CaseScore) -> frozenset[str]:
+        """The class of the case."""
+        return frozenset({f"{CLASS}/{row.values[CLASS]}"})
+
+    def conceal(self, row: CaseScore, _outcomes: Collection[str]) -> CaseScore:
+        """The row, for accuracy and majority rate alone: of two classes either tells of the other."""
+        return replace(row, values={**row.values, CONCEALED: 1.0})
+
     def summarise(self, rows: Sequence[CaseScore]) -> Score:
         """The figures of the cohort; one that it does not define stands on no case.
 
         The rarer outcome is the smallest class that is there.
         """
-        truth, probability = cohort_of(rows, len(self._weights))
-        figures = cohort_figures(truth, probability)
-        rarest = min(np.unique(truth, return_counts=True)[1].tolist(), default=0)
-        undefined = {name: len(rows) for name, value in figures.items() if value is None}
-        return Score(len(rows), figures, undefined, dict.fromkeys(figures, rarest))
+        shown = [row for row in rows if CONCEALED not in row.values]
+        figures, apart = (cohort_figures(*cohort_of(some, len(self._weights))) for some in (rows, shown))
+        figures |= {name: apart[name] for name in figures if metric_named(name).minimum_of_outcome}
+        rarest = min(Counter(row.values[CLASS] for row in shown).values(), default=0)
+        missing = {name: len(rows) - len(shown) if metric_named(name).minimum_of_outcome else 0 for name in figures}
+        undefined = {name: len(rows) if figures[name] is None else count for name, count in missing.items()}
+        counted = {name: count for name, count in undefined.items() if count}
+        return Score(len(rows), figures, counted, dict.fromkeys(figures, rarest))
 
     def compare(
         self, new: Mapping[str, CaseScore], old: Mapping[str, CaseScore], rng: np.random.Generator
     ) -> Comparison:
-        """The difference of both networks' AUC."""
-        return compare_cohorts(new, old, self._primary, self.summarise, rng)
+        """The difference of both networks' AUC, over the cases that it may stand on."""
+        of_new, of_old = (
+            {name: row for name, row in rows.items() if CONCEALED not in row.values} for rows in (new, old)
+        )
+        return compare_cohorts(of_new, of_old, self._primary, self.summarise, rng)
 
     def record(self, case: PreparedCase, setting: str, prediction: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         """Images as the network sees them, the class, and of each class its probability and what it is called."""

@@ -113,6 +113,14 @@ class CenterTask(Protocol):
         """What a prediction is worth for a case with the target."""
         ...
 
+    def outcomes(self, row: CaseScore) -> frozenset[str]:
+        """What of a case the task's figures tell apart: its class, the endpoints whose event came."""
+        ...
+
+    def conceal(self, row: CaseScore, outcomes: Collection[str]) -> CaseScore:
+        """The row as figures may see it where no figure may tell these outcomes apart by it."""
+        ...
+
     def summarise(self, rows: Sequence[CaseScore]) -> Score:
         """Every metric of the task over cases; what they do not define is None and counted."""
         ...

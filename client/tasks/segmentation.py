@@ -4,7 +4,7 @@ Crops train with Dice plus cross-entropy at every scale; whole volumes are predi
 Dice and HD95 against the contour. Two networks are compared by their Dice on the same cases, paired.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
 import numpy as np
@@ -98,6 +98,14 @@ class Segmentation:
         truth = case.targets[self.name]
         values = {"dice": dice(prediction, truth), "hd95_mm": hd95_mm(prediction, truth, self._grid.spacing_zyx_mm)}
         return CaseScore(case.name, setting, values)
+
+    def outcomes(self, _row: CaseScore) -> frozenset[str]:
+        """None: a contour is no outcome."""
+        return frozenset()
+
+    def conceal(self, row: CaseScore, _outcomes: Collection[str]) -> CaseScore:
+        """The row itself."""
+        return row
 
     def summarise(self, rows: Sequence[CaseScore]) -> Score:
         """Means over cases."""

@@ -12,7 +12,8 @@ Concordance and the others are figures of a cohort; what a row holds to compute 
 the center. Two networks are compared by concordance over the pairs of all endpoints.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, cast
 
 import numpy as np
@@ -25,7 +26,15 @@ from client.tasks.batches import plain_crops, show_crops
 from client.tasks.cohorts import Floats, compare_cohorts, predict_case
 from client.tasks.contract import Batch, CaseScore
 from client.tasks.divergence import TEMPERATURE
-from client.tasks.survival_cohorts import cohort_figures, concordance_of_draws, events_behind, read_endpoint, values_of
+from client.tasks.survival_cohorts import (
+    EVENT,
+    cohort_figures,
+    concordance_of_draws,
+    events_behind,
+    read_endpoint,
+    values_of,
+    without_endpoints,
+)
 from fusion_models.contract import Assessor, Segmenter
 from fusion_models.losses import deeply_supervised
 from fusion_models.registry import model_row
@@ -129,6 +138,14 @@ class Survival:
     def score(self, case: PreparedCase, setting: str, prediction: NDArray[Any]) -> CaseScore:
         """Time, event, risk and curve of each endpoint."""
         return CaseScore(case.name, setting, values_of(self._endpoints, case.targets[self.name], prediction))
+
+    def outcomes(self, row: CaseScore) -> frozenset[str]:
+        """The endpoints whose event came."""
+        return frozenset(name for name in self._endpoints if row.values[f"{EVENT}/{name}"])
+
+    def conceal(self, row: CaseScore, outcomes: Collection[str]) -> CaseScore:
+        """The row without what came at these endpoints: pairs of one event would say when it came."""
+        return replace(row, values=without_endpoints(row.values, outcomes))
 
     def summarise(self, rows: Sequence[CaseScore]) -> Score:
         """The figures of the cohort, of each endpoint and over all."""

@@ -58,6 +58,11 @@ def values_of(
     return found
 
 
+def without_endpoints(values: Mapping[str, float | None], endpoints: Iterable[str]) -> Mapping[str, float | None]:
+    """The values of a row as if these endpoints were not known of its case."""
+    return {**values, **{f"{what}/{name}": None for name in endpoints for what in (DAYS, EVENT)}}
+
+
 def read_endpoint(rows: Sequence[CaseScore], name: str, edges: int) -> EndpointCohort:
     """The cohort of one endpoint; `edges`: how many times each row has a predicted survival at."""
     known = np.array([row.values[f"{DAYS}/{name}"] is not None for row in rows], dtype=bool)

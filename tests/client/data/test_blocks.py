@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from client.data.blocks import PART, Block, Unit, arrange, keep_whole, usable
+from client.data.outcomes import outcomes_of_one
 
 TEST, TRAIN = PART + "test", PART + "train"
 
@@ -76,6 +78,28 @@ def test_a_lower_minimum_takes_no_block_apart() -> None:
     assert sizes(arrange(first, named(7), 1)) == [5, 1, 1]
 
 
+def classes(**of_cases: str) -> dict[str, Unit]:
+    """Cases of one kind with the class that each has."""
+    return {name: Unit(name, frozenset({TEST, "ct"}), frozenset({found})) for name, found in of_cases.items()}
+
+
+@pytest.mark.parametrize(
+    ("rare", "others", "expected"),
+    [(6, 9, [5, 10]), (2, 8, [5, 5]), (4, 7, [5, 6]), (1, 12, [5, 8]), (1, 5, [6]), (1, 4, [5]), (0, 10, [5, 5])],
+)
+def test_no_block_has_one_patient_of_an_outcome_where_there_are_more(
+    rare: int, others: int, expected: list[int]
+) -> None:
+    """Nobody waits longer for it; a single patient of an outcome keeps one block from telling outcomes apart."""
+    there = classes(
+        **{f"r{number}": "rare" for number in range(rare)}, **{f"o{number}": "other" for number in range(others)}
+    )
+    blocks = arrange((), there, 5)
+    assert sorted(sizes(blocks)) == expected
+    counts = [sum(name.startswith("r") for name in block.members) for block in blocks]
+    assert counts.count(1) == (rare == 1)
+
+
 MINIMUM = 3
 KINDS = ("ct", "ct+pet", "ct+gtv", "pet+gtv", "ct+pet+gtv")
 WANTED = [frozenset(kinds) for kinds in product(("ct", "pet"), ("gtv", ""))]
@@ -136,3 +160,45 @@ def test_blocks_only_grow_and_no_case_is_in_two(history: list[dict[int, tuple[st
         assert blocks[: len(before)] == before
         members = [case for block in blocks for case in block.members]
         assert len(members) == len(set(members))
+
+
+patients = st.lists(
+    st.tuples(st.sampled_from(KINDS), st.sampled_from(["", "local", "distant", "local+distant"]), st.integers(0, 2)),
+    min_size=3,
+    max_size=PATIENTS,
+)
+
+
+@given(patients)
+@settings(max_examples=50, deadline=None)
+def test_no_combination_of_figures_that_tell_outcomes_apart_is_of_one_patient(
+    found: list[tuple[str, str, int]],
+) -> None:
+    """Cases come on three days; of every cohort of every day the outcomes are told that its blocks can hide.
+
+    Every figure is a row, summed over the cases of an outcome; without the column of one patient the rank stays.
+    """
+    blocks: tuple[Block, ...] = ()
+    there: dict[str, Unit] = {}
+    rows: list[set[str]] = []
+    for day in range(3):
+        there |= {
+            f"p{number:02d}": Unit(
+                f"p{number:02d}", frozenset({TEST, *kind.split("+")}), frozenset(had.split("+")) - {""}
+            )
+            for number, (kind, had, came) in enumerate(found)
+            if came == day
+        }
+        blocks = arrange(blocks, there, MINIMUM)
+        told = {
+            case: there[case].outcomes
+            - outcomes_of_one({name: there[name].outcomes for name in block.members}, block.members)
+            for block in usable(blocks, MINIMUM)
+            for case in block.members
+        }
+        for cohort in cohorts_of(blocks, there):
+            rows += [{name for name in cohort if outcome in told[name]} for outcome in ("local", "distant")]
+    names = sorted(there)
+    matrix = np.array([[name in row for name in names] for row in rows], dtype=float)
+    whole = np.linalg.matrix_rank(matrix)
+    assert all(np.linalg.matrix_rank(np.delete(matrix, place, axis=1)) == whole for place in range(len(names)))
