@@ -10,8 +10,8 @@ from protocol.enrolment.plan import PlannedStage, StudyPlan, is_planned
 from protocol.errors import OtherStudyError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.settings import StudySettings, Training
+from protocol.plain_text import MAXIMUM_LABEL
 
-LONGEST_NAME = 128
 Findings = Callable[[Instruction, StudyPlan], Iterator[str]]
 
 
@@ -30,7 +30,7 @@ def check_planned(instruction: Instruction, center: str, settings: StudySettings
     found = [*_settings_findings(instruction, settings), *_findings(instruction, plan, settings)]
     if found:
         raise OtherStudyError(
-            f"center '{center}': '{instruction.kind}' of stage {instruction.stage[:LONGEST_NAME]!r}, round "
+            f"center '{center}': '{instruction.kind}' of stage {instruction.stage[:MAXIMUM_LABEL]!r}, round "
             f"{instruction.server_round}, is not what this center agreed to: {'; '.join(found)}. Nothing was done. Ask "
             "the coordinator what was changed; a new kit is needed to agree to it"
         )
@@ -51,8 +51,8 @@ def _findings(instruction: Instruction, plan: StudyPlan, settings: StudySettings
     if instruction.kind not in {"register", "collect"}:
         if instruction.task not in settings.tasks:
             yield f"task '{instruction.task}' is none of {list(settings.tasks)}"
-        if not (0 < len(instruction.stage) <= LONGEST_NAME and instruction.stage.isprintable()):
-            yield f"the stage has no name of 1 to {LONGEST_NAME} letters"
+        if not (0 < len(instruction.stage) <= MAXIMUM_LABEL and instruction.stage.isprintable()):
+            yield f"the stage has no name of 1 to {MAXIMUM_LABEL} letters"
     yield from CHECKS.get(instruction.kind, _nothing)(instruction, plan)
 
 
@@ -136,7 +136,7 @@ def _nothing(_instruction: Instruction, _plan: StudyPlan) -> Iterator[str]:
 
 def _no_stage(instruction: Instruction, plan: StudyPlan) -> str:
     return (
-        f"it trains in no stage {instruction.stage[:LONGEST_NAME]!r}, only in {[stage.name for stage in plan.stages]}"
+        f"it trains in no stage {instruction.stage[:MAXIMUM_LABEL]!r}, only in {[stage.name for stage in plan.stages]}"
     )
 
 

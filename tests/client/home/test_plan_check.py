@@ -10,6 +10,7 @@ from protocol.enrolment.plan import StudyPlan
 from protocol.errors import OtherStudyError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.settings import Statistic
+from protocol.plain_text import MAXIMUM_LABEL
 from server.centers.study_plan import plan_of
 from server.study.file import Study, read_study
 from tests.support.one_center import asked
@@ -91,6 +92,12 @@ def test_what_no_plan_has_is_refused(
 def test_scores_and_comparisons_of_stages_of_others_need_no_new_agreement(study: Study, plan: StudyPlan) -> None:
     for kind in ("evaluate", "compare"):
         check_planned(replace(asked(study, kind), stage="later", server_round=9), "center-d", study.settings, plan)
+
+
+def test_a_stage_may_have_the_longest_name_that_a_study_file_allows(study: Study, plan: StudyPlan) -> None:
+    check_planned(replace(asked(study, "evaluate"), stage="s" * MAXIMUM_LABEL), "center-d", study.settings, plan)
+    said = refused(study, plan, replace(asked(study, "evaluate"), stage="s" * (MAXIMUM_LABEL + 1)))
+    assert "the stage has no name of 1 to 200 letters" in said
 
 
 def test_a_center_that_is_not_scored_or_compared_is_asked_for_neither(study: Study, plan: StudyPlan) -> None:
