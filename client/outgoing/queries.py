@@ -1,6 +1,6 @@
 """How often a center has answered with figures or statistics, for the life of its data set, and what it answered.
 
-    queries.json                     sealed: every question ever counted, with its study
+    queries.json                     sealed: every question ever counted, with its study, and the stages named
     answers/<question>.<content>     one answer each, a frame of `protocol.socket_codec`; <content>: its SHA-256
 
 A question is what decides an answer: kind, settings, network and what it is compared with, task, statistics, and the
@@ -12,7 +12,11 @@ a program that is killed has counted it. Beyond the budget figures and statistic
     of one study          ALLOWANCE * questions of its plan + SPARE     where the center agreed to a plan
     of the data set       the center's own --maximum-queries
 
-ALLOWANCE is for rounds that are resumed with other tensors or after new cases came, SPARE for studies of few rounds.
+    stages of one study   ALLOWANCE * further stages of its plan + 1    named beside those in which the center trains
+
+ALLOWANCE is for rounds that are resumed with other tensors or after new cases came, SPARE for studies of few rounds,
+and the one more stage is the row before the first. A stage beyond is refused, known answer or not, since each has its
+rows in the center's own scores.
 """
 
 import hashlib
@@ -22,14 +26,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from client.data.block_file import SCHEMA_VERSION, RecordsError, read_records
+from client.data.block_file import SCHEMA_VERSION, RecordsError, digest, read_records
 from client.data.cohort import Cohort
 from client.outgoing.outbox import instruction_digest
 from client.outgoing.sealed_reply import seal as seal_reply
 from protocol.enrolment.plan import StudyPlan
-from protocol.errors import PayloadError, StorageError
+from protocol.errors import OtherStudyError, PayloadError, StorageError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
+from protocol.plain_text import shown
 from protocol.socket_codec import unpack_reply
 from protocol.storage.atomic_files import remove_unfinished, write_private
 from protocol.storage.sealed_json import seal
@@ -69,22 +74,25 @@ class QueryLedger:
 
     def __init__(self, home: Path, maximum_queries: int, plan: StudyPlan | None = None) -> None:
         self._path, self._answers, self._maximum = home / QUERIES, home / ANSWERS, maximum_queries
+        self._plan = plan
         self._of_study = None if plan is None else ALLOWANCE * plan.questions + SPARE
 
     def inquire(self, instruction: Instruction, cohort: Cohort) -> Inquiry:
         """Look a question up; one that is new is counted, on the disk, before this returns.
 
         Raises:
+            OtherStudyError: it names one stage more than the study's plan allows.
             RecordsError: what was counted is damaged.
             StorageError: the disk refuses the count; nothing may be computed then.
         """
         question, study = question_of(instruction, cohort), instruction.settings.study
-        counted = self._read()
-        if question not in counted:
-            if spent := self._spent(counted, study):
-                logger.warning("figures stay at the center: %s", spent)
-                return Inquiry(question, spent=spent)
-            self._write({**counted, question: study})
+        counted, stages = self._read()
+        named = self._with_stage(stages, instruction)
+        if question not in counted and (spent := self._spent(counted, study)):
+            logger.warning("figures stay at the center: %s", spent)
+            return Inquiry(question, spent=spent)
+        if question not in counted or named != stages:
+            self._write({**counted, question: study}, named)
         return Inquiry(question, known=self._answer(question))
 
     def keep(self, inquiry: Inquiry, leaving: Reply) -> None:
@@ -103,6 +111,19 @@ class QueryLedger:
             logger.warning("an answer leaves but could not be kept: %s", error)
         if answer.reply.tensors:
             self._drop_surplus()
+
+    def _with_stage(self, stages: Mapping[str, str], instruction: Instruction) -> Mapping[str, str]:
+        """The stages named so far, as digests, each with its study, and the instruction's where the plan lacks it."""
+        study, stage = instruction.settings.study, digest(instruction.settings.study, instruction.stage)
+        if self._plan is None or stage in stages or self._plan.stage(instruction.stage) is not None:
+            return stages
+        of_study, allowed = list(stages.values()).count(study), ALLOWANCE * self._plan.further_stages + 1
+        if of_study >= allowed:
+            raise OtherStudyError(
+                f"stage {shown(instruction.stage)!r} is not in the plan of study '{study}', and {of_study} such stages "
+                f"were named before, {allowed} are allowed. Nothing was done; a new kit holds the plan as it is now"
+            )
+        return {**stages, stage: study}
 
     def _spent(self, counted: Mapping[str, str], study: str) -> str:
         """Why one more question is not answered; "" where it is."""
@@ -129,16 +150,19 @@ class QueryLedger:
             logger.warning("%s is damaged; the same question is computed again", path)
         return None
 
-    def _read(self) -> Mapping[str, str]:
+    def _read(self) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """Questions and stages, each with its study; files of earlier versions name no stages."""
         if not self._path.exists():
-            return {}
-        found = read_records(self._path).get("questions")
-        if not isinstance(found, dict):
+            return {}, {}
+        records = read_records(self._path)
+        questions, stages = records.get("questions"), records.get("stages", {})
+        if not (isinstance(questions, dict) and isinstance(stages, dict)):
             raise RecordsError(f"{self._path} holds no questions; put it back from a backup of the home")
-        return found
+        return questions, stages
 
-    def _write(self, counted: Mapping[str, str]) -> None:
-        write_private(self._path, seal({"schema_version": SCHEMA_VERSION, "questions": dict(counted)}))
+    def _write(self, counted: Mapping[str, str], stages: Mapping[str, str]) -> None:
+        content = {"schema_version": SCHEMA_VERSION, "questions": dict(counted), "stages": dict(stages)}
+        write_private(self._path, seal(content))
 
     def _drop_surplus(self) -> None:
         """Keep the latest statistics only: they are large, and the same question computes them again, to the bit."""

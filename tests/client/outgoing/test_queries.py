@@ -10,6 +10,7 @@ from client.data.block_file import RecordsError
 from client.data.cohort import EVERYBODY, Cohort
 from client.outgoing.queries import ANSWERS, QUERIES, QueryLedger, figures_of, question_of
 from protocol.enrolment.plan import StudyPlan
+from protocol.errors import OtherStudyError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply
@@ -52,6 +53,17 @@ def test_a_studys_plan_bounds_what_it_may_ask_whatever_is_left(tmp_path: Path) -
     for number in range(22):
         assert ledger.inquire(asked("observe", server_round=number), EVERYBODY).spent == ""
     assert "study 's' has asked 22 questions, its plan allows 22" in ledger.inquire(asked(), EVERYBODY).spent
+
+
+def test_a_stage_beyond_those_that_a_plan_leaves_room_for_is_refused_though_its_answer_is_known(tmp_path: Path) -> None:
+    """Room for one further stage: two, and the row before the first; stages that were named before stay."""
+    ledger = QueryLedger(tmp_path, 1000, StudyPlan(further_stages=1))
+    ledger.keep(ledger.inquire(asked(stage="start"), EVERYBODY), ANSWER)
+    for stage in ("second", "third", "start"):
+        assert ledger.inquire(asked(stage=stage), EVERYBODY).known == ANSWER
+    with pytest.raises(OtherStudyError, match="stage 'fourth' is not in the plan of study 's', and 3 such stages"):
+        QueryLedger(tmp_path, 1000, StudyPlan(further_stages=1)).inquire(asked(stage="fourth"), EVERYBODY)
+    assert QueryLedger(tmp_path, 1000).inquire(asked(stage="fourth"), EVERYBODY).known == ANSWER
 
 
 def test_beyond_the_budget_training_goes_on_without_figures(tmp_path: Path) -> None:
