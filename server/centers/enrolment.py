@@ -6,7 +6,8 @@
     expire  -> expired    a membership has ended; `renew` and a new key of the center bring it back
 
 Whatever breaks off, `reconcile` makes the SuperLink's register what the registry says: keys of enrolled centers are let
-in, all others are turned away, also those that came back with an old database.
+in, those that have ended are turned away, also where they came back with an old database. A key that the registry
+never had is told and left alone.
 """
 
 import os
@@ -23,7 +24,15 @@ from protocol.errors import EnrolmentError, LaunchError
 from server.centers.kit_answers import member_after, member_of_kit
 from server.centers.kit_signing import open_kit_signer
 from server.centers.node_register import follow
-from server.centers.registry import CenterRegistry, Member, day_of, hold_registry, read_registry, write_registry
+from server.centers.registry import (
+    SCHEMA_VERSION,
+    CenterRegistry,
+    Member,
+    day_of,
+    hold_registry,
+    read_registry,
+    write_registry,
+)
 from server.centers.study_agreement import study_agreement
 from server.study.coordinator_settings import CoordinatorSettings, read_coordinator
 from server.study.directory import StudyDirectory
@@ -63,6 +72,14 @@ def _refuse_enrolled(center: str, before: Member | None, now: datetime) -> None:
             f"that with `concilium enroll --renew {center}`, or end it with `concilium revoke {center}` before you "
             "invite another center under this name"
         )
+
+
+def _is_registered(link: Link, center: str) -> bool:
+    """Whether a SuperLink that answers has a key under this name."""
+    try:
+        return any(node.name == center for node in link.nodes())
+    except LaunchError:
+        return False
 
 
 class Enrolment:
@@ -156,17 +173,23 @@ class Enrolment:
     def revoke(self, center: str, link: Link) -> None:
         """End a membership or an invitation at once: first in the registry, then at the SuperLink.
 
+        A key that was never in the registry goes too where it stands under this name.
+
         Raises:
-            EnrolmentError: the center is not in the registry; or it is revoked, but the SuperLink could not be told.
+            EnrolmentError: neither registry nor SuperLink know the center; or it is revoked, but the SuperLink could
+                not be told.
         """
         with self._changing() as registry:
+            if center not in registry.members and _is_registered(link, center):
+                follow(registry, link, center).raise_refused()
+                return
             before = registry.member(center)
             self._write(
                 registry.having(
                     center, before.model_copy(update={"state": "revoked", "token_verifier": "", "spent": True})
                 )
             )
-            if before.public_key:
+            if before.public_key or _is_registered(link, center):
                 self._follow(
                     link,
                     center,
@@ -187,7 +210,9 @@ class Enrolment:
             over = {
                 name: registry.members[name].model_copy(update={"state": "expired", "spent": True}) for name in ended
             }
-            current = registry.model_copy(update={"members": {**registry.members, **over}})
+            current = registry.model_copy(
+                update={"members": {**registry.members, **over}, "schema_version": SCHEMA_VERSION}
+            )
             self._write(current)
             followed = follow(current, link)
             followed.done[:0] = [f"center '{center}': its membership has ended" for center in ended]

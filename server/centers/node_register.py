@@ -2,8 +2,10 @@
 
 The register is compared with the registry whenever either may have changed, and not by what was done before: so a
 command that was broken off, a SuperLink that was down and a database that was lost or restored all come right the same
-way. What is refused for one center is kept for the end: the others come right all
-the same.
+way. What is refused for one center is kept for the end: the others come right all the same.
+
+A key is turned away for good. So only one goes that the registry names as ended, or whose center a person has just
+revoked by its name; one that the registry has never heard of may be a registry of an earlier day, and is told.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,8 +14,8 @@ from dataclasses import dataclass, field
 
 from protocol.errors import LaunchError
 from server.centers.keys import fingerprint
-from server.centers.registry import CenterRegistry
-from server.superlink.link import Link
+from server.centers.registry import CenterRegistry, Member
+from server.superlink.link import Link, RegisteredNode
 
 
 @dataclass
@@ -52,7 +54,12 @@ class Followed:
 
 
 def follow(registry: CenterRegistry, link: Link, only: str | None = None) -> Followed:
-    """Let the keys in that the registry accepts, and turn all others away; where a center is given, its own alone.
+    """Let the keys in that the registry accepts, and turn those away that have ended; tells what it does not know.
+
+    Args:
+        registry: the registry.
+        link: the SuperLink.
+        only: the center that a person named; of one that is not accepted every key goes, and all others are left alone.
 
     Raises:
         LaunchError: the SuperLink cannot be asked for its nodes; nothing was done.
@@ -64,19 +71,36 @@ def follow(registry: CenterRegistry, link: Link, only: str | None = None) -> Fol
 
 
 def _turn_away(followed: Followed, link: Link, only: str | None) -> dict[str, str]:
-    """All keys that the registry does not accept; gives the ids of the nodes that it does."""
+    """All keys that have ended; gives the ids of the nodes that the registry accepts."""
     found: dict[str, str] = {}
     for node in link.nodes():
         if only not in {None, node.name}:
             continue
-        member = followed.registry.members.get(node.name)
+        member, key = followed.registry.members.get(node.name), fingerprint(node.public_key)
         if member is not None and member.accepted and member.public_key == node.public_key:
             found[node.name] = node.node_id
-            continue
-        with followed.note_refusal(node.name):
-            link.unregister(node.node_id)
-            followed.done.append(f"center '{node.name}': key {fingerprint(node.public_key)} is turned away")
+        elif _has_ended(key, member, named=only is not None):
+            with followed.note_refusal(node.name):
+                link.unregister(node.node_id)
+                followed.done.append(f"center '{node.name}': key {key} is turned away")
+        else:
+            followed.refused[node.name] = _explain_unknown(node)
     return found
+
+
+def _has_ended(key: str, member: Member | None, *, named: bool) -> bool:
+    """Whether the registry knows that the key with this fingerprint is over, or a person who named its center does."""
+    if member is not None and key in member.all_fingerprints:
+        return True
+    return named and (member is None or not member.accepted)
+
+
+def _explain_unknown(node: RegisteredNode) -> str:
+    return (
+        f"key {fingerprint(node.public_key)} is in the SuperLink's register, and the registry has never had it. It is "
+        "left as it is: where enrolment/enrolment.json is gone or of an earlier day, restore it from a backup; where "
+        f"this key is nobody's, `concilium revoke {node.name}`"
+    )
 
 
 def _let_in(followed: Followed, link: Link, known: Mapping[str, str], only: str | None) -> None:

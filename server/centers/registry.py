@@ -2,13 +2,17 @@
 
 It holds no token and no private key, but of a kit that is still out the token's hash, with which an answer could be
 forged: the file has mode 0600, and the hash goes when the kit is used. Who changes the registry holds its lock.
+
+Flower takes no key twice: a center that is turned away by mistake never comes back with the key it has. So the registry
+is sealed, and one that does not stand as it was written is an error, never a list of centers.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, ValidationError
 
@@ -18,9 +22,14 @@ from protocol.messages.settings import findings
 from protocol.names import CenterName
 from protocol.storage.atomic_files import write_private
 from protocol.storage.locks import hold_lock
+from protocol.storage.parsed_text import parse_json
+from protocol.storage.sealed_json import SEAL, seal, unseal
+from server.centers.keys import fingerprint
 
 State = Literal["invited", "enrolled", "revoked", "expired"]
 WAIT_S = 30.0
+SCHEMA_VERSION: Literal[2] = 2
+UNSEALED_VERSION = 1
 
 
 class Member(Settings):
@@ -70,9 +79,9 @@ class Member(Settings):
 
 
 class CenterRegistry(Settings):
-    """All centers of one study."""
+    """All centers of one study; version 1 had no seal."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = SCHEMA_VERSION
     study: str
     members: dict[CenterName, Member] = {}
 
@@ -117,17 +126,22 @@ def read_registry(path: Path, study: str) -> CenterRegistry:
     """The registry of a study; an empty one where there is no file yet.
 
     Raises:
-        EnrolmentError: the file is damaged or belongs to another study.
+        EnrolmentError: the file is damaged, a link to nothing, or belongs to another study.
     """
     try:
-        registry = CenterRegistry.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return CenterRegistry(study=study)
+        registry = CenterRegistry.model_validate_json(json.dumps(_content_of(path.read_bytes())))
+        _check_fingerprints(registry)
+    except FileNotFoundError as error:
+        if not path.is_symlink():
+            return CenterRegistry(study=study)
+        raise EnrolmentError(f"{path} is a link to {path.readlink()}, which is gone; restore that") from error
     except OSError as error:
         raise EnrolmentError(f"{path} cannot be read ({error.strerror}); correct its owner and mode") from error
     except ValidationError as error:
         found = "\n  ".join(findings(error))
         raise EnrolmentError(f"{path} is damaged; restore it from a backup:\n  {found}") from error
+    except ValueError as error:
+        raise EnrolmentError(f"{path} is damaged; restore it from a backup: {error}") from error
     if registry.study != study:
         raise EnrolmentError(
             f"{path} is the registry of study '{registry.study}', expected '{study}'; restore the right one"
@@ -135,14 +149,30 @@ def read_registry(path: Path, study: str) -> CenterRegistry:
     return registry
 
 
+def _content_of(data: bytes) -> Any:
+    """What was written: unsealed, but for a registry of an earlier version, which had no seal."""
+    there = parse_json(data)
+    if isinstance(there, dict) and SEAL not in there and there.get("schema_version") == UNSEALED_VERSION:
+        return there
+    return unseal(data)
+
+
+def _check_fingerprints(registry: CenterRegistry) -> None:
+    """ValueError where a key is not the one whose fingerprint stands beside it."""
+    for center, member in registry.members.items():
+        if member.public_key and fingerprint(member.public_key) != member.fingerprint:
+            raise ValueError(f"the key of center '{center}' is not {member.fingerprint}")
+
+
 def write_registry(path: Path, registry: CenterRegistry) -> None:
-    """Replace the registry; only its owner can read it.
+    """Replace the registry, sealed; only its owner can read it.
 
     Raises:
         StorageError: the disk refuses; the earlier registry stands.
     """
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    write_private(path, (registry.model_dump_json(indent=1) + "\n").encode())
+    sealed = registry.model_copy(update={"schema_version": SCHEMA_VERSION})
+    write_private(path, seal(sealed.model_dump(mode="json")))
 
 
 @contextmanager

@@ -71,7 +71,6 @@ class Register(ListedLink):
 
     def __init__(self, *, down: bool = False) -> None:
         super().__init__()
-        self.registered = []
         self.keys: set[str] = set()
         self.refusing: set[str] = set()
         self.down = down

@@ -30,7 +30,7 @@ class ListedLink:
         self.listed = list(runs)
         self.options: Mapping[str, str] = {}
         self.unregistered: list[str] = []
-        self.registered = [RegisteredNode("center-z", "77", STRANGERS_KEY, "online", None)]
+        self.registered: list[RegisteredNode] = []
 
     def __enter__(self) -> Self:
         return self
@@ -63,6 +63,14 @@ class ListedLink:
     def unregister(self, node_id: str) -> None:
         self.unregistered.append(node_id)
         self.registered = [node for node in self.registered if node.node_id != node_id]
+
+
+class LinkWithStranger(ListedLink):
+    """One that has a key which no registry of these tests ever had."""
+
+    def __init__(self, *runs: Run) -> None:
+        super().__init__(*runs)
+        self.registered = [RegisteredNode("center-z", "77", STRANGERS_KEY, "online", None)]
 
 
 class NoLink(ListedLink):

@@ -11,6 +11,7 @@ from tests.support.enrolled_study import (
     enroll,
     new_key,
     openssh,
+    renewal_answer,
 )
 
 
@@ -50,10 +51,59 @@ def test_reconciling_twice_does_nothing_the_second_time(
     assert directory.enrolment.stat().st_ino == before
 
 
-def test_a_node_that_the_registry_does_not_know_is_turned_away(enrolment: Enrolment, register: Register) -> None:
+def test_a_key_that_the_registry_never_had_is_told_and_left_alone_until_a_person_names_it(
+    enrolment: Enrolment, register: Register
+) -> None:
     register.register(openssh(new_key()), "stranger")
-    assert "center 'stranger': key SHA256:" in enrolment.reconcile(register)[0]
+    with pytest.raises(LaunchError, match=r"stranger.*the registry has never had it.*`concilium revoke stranger`"):
+        enrolment.reconcile(register)
+    assert register.names == ["stranger"]
+    enrolment.revoke("stranger", register)
     assert register.nodes() == ()
+    with pytest.raises(EnrolmentError, match="center 'stranger' was never invited"):
+        enrolment.revoke("stranger", register)
+
+
+@pytest.mark.parametrize("loss", ["gone", "earlier"])
+def test_a_registry_that_is_gone_or_of_an_earlier_day_throws_nobody_out(
+    enrolment: Enrolment, register: Register, directory: StudyDirectory, loss: str
+) -> None:
+    """Flower takes no key twice: a center that was turned away could not come back when the registry is restored."""
+    key = enroll(enrolment, register, ["center-a"])["center-a"]
+    earlier = directory.enrolment.read_bytes()
+    enroll(enrolment, register, ["center-d"])
+    enrolment.accept(renewal_answer(directory.kits / "center-a.kit", new_key(), key), register)
+    whole, nodes = directory.enrolment.read_bytes(), register.nodes()
+    if loss == "gone":
+        directory.enrolment.unlink()
+    else:
+        directory.enrolment.write_bytes(earlier)
+    with pytest.raises(LaunchError, match=r"center 'center-d': key SHA256:\S+ is in the SuperLink's register"):
+        enrolment.reconcile(register)
+    assert register.nodes() == nodes
+    directory.enrolment.write_bytes(whole)
+    assert enrolment.reconcile(register) == ()
+
+
+def test_a_key_that_nobody_accepted_goes_with_the_center_under_whose_name_it_stands(
+    enrolment: Enrolment, register: Register
+) -> None:
+    enrolment.invite("center-a")
+    register.register(openssh(new_key()), "center-a")
+    enrolment.revoke("center-a", register)
+    assert register.nodes() == ()
+
+
+def test_a_key_of_an_earlier_enrolment_that_came_back_with_an_old_database_is_turned_away(
+    enrolment: Enrolment, register: Register
+) -> None:
+    key = enroll(enrolment, register, ["center-a"])["center-a"]
+    enrolment.revoke("center-a", register)
+    enroll(enrolment, register, ["center-a"])
+    restored = Register()
+    restored.register(openssh(key), "center-a")
+    assert "is turned away" in enrolment.reconcile(restored)[0]
+    assert [node.public_key for node in restored.nodes()] == [enrolment.registry.member("center-a").public_key]
 
 
 def test_reconciling_passes_the_superlinks_own_words_on(enrolment: Enrolment, register: Register) -> None:
@@ -73,7 +123,7 @@ def test_a_key_that_is_refused_holds_up_no_other_center(enrolment: Enrolment, re
     assert [enrolment.registry.member(center).node_id for center in ("center-a", "center-d")] == ["", "101"]
 
 
-def test_a_stranger_who_cannot_be_turned_away_holds_up_no_center(enrolment: Enrolment, register: Register) -> None:
+def test_a_stranger_holds_up_no_center(enrolment: Enrolment, register: Register) -> None:
     enroll(enrolment, register, ["center-a"])
     fresh = Register()
     fresh.register(openssh(new_key()), "stranger")

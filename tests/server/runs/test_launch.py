@@ -18,7 +18,7 @@ from server.study.file import Study, read_study
 from server.study.lock import hold_study
 from server.tls.authority import open_authority, provide_server_certificate, utc_now
 from tests.support.coordinator_root import CENTERS, enroll, init_root, report, want, wanted_of
-from tests.support.listed_link import ListedLink, NoLink, run
+from tests.support.listed_link import LinkWithStranger, ListedLink, NoLink, run
 from tests.support.study_text import stage_text
 
 SECOND_STAGE = stage_text("refine", CENTERS, local_steps=1)
@@ -152,7 +152,18 @@ def test_no_run_starts_while_a_revoked_center_cannot_be_turned_away(directory: S
         def unregister(self, node_id: str) -> None:
             raise LaunchError(f"node {node_id} stays")
 
+    enroll(directory, CENTERS)
     link = Stubborn()
+    launch(directory, link, b"bundle", utc_now())
+    link.listed = []
+    change_member(directory, "center-b", state="revoked")
+    with pytest.raises(LaunchError, match="does not follow the registry for center-b"):
+        launch(directory, link, b"bundle", utc_now())
+    assert link.runs() == ()
+
+
+def test_no_run_starts_while_a_key_is_registered_that_the_registry_never_had(directory: StudyDirectory) -> None:
+    link = LinkWithStranger()
     with pytest.raises(LaunchError, match="does not follow the registry for center-z"):
         launch(directory, link, b"bundle", utc_now())
     assert link.runs() == ()

@@ -11,7 +11,7 @@ from server.runs.watchdog import Watchdog
 from server.study.directory import StudyDirectory
 from server.study.lock import hold_study
 from tests.support.coordinator_root import enroll, init_root, want, wanted_of
-from tests.support.listed_link import NOW, ListedLink, NoLink, run
+from tests.support.listed_link import NOW, LinkWithStranger, ListedLink, NoLink, run
 
 FAILED = run("finished:failed")
 
@@ -73,10 +73,27 @@ def test_superexec_is_restarted_once_a_minute(directory: StudyDirectory) -> None
     assert restarts == ["once"]
 
 
-def test_node_that_is_not_in_the_registry_is_turned_away(directory: StudyDirectory) -> None:
-    link = ListedLink()
-    watchdog(directory, link).look()
-    assert link.unregistered == ["77"]
+def test_a_key_that_the_registry_never_had_is_an_alarm_and_stays(directory: StudyDirectory) -> None:
+    link = LinkWithStranger()
+    assert "the registry has never had it" in watchdog(directory, link).look()[0]
+    assert link.unregistered == []
+
+
+def test_a_damaged_registry_is_an_alarm_and_turns_nobody_away(
+    directory: StudyDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One letter of a key: the center has it still when the file is restored, and Flower takes no key twice."""
+    enroll(directory, ["center-a"], until=NOW + timedelta(days=9))
+    link, whole = ListedLink(), directory.enrolment.read_text()
+    watching = watchdog(directory, link)
+    watching.look()
+    place = whole.index("AAAA")
+    directory.enrolment.write_text(f"{whole[:place]}B{whole[place + 1 :]}")
+    assert "is damaged; restore it from a backup" in watching.look()[0]
+    directory.enrolment.write_text(whole)
+    assert watching.look() == ()
+    assert (link.unregistered, len(link.registered)) == ([], 1)
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_expired_center_is_turned_away(directory: StudyDirectory) -> None:
