@@ -6,6 +6,8 @@ With at least three centers, of center c against the others
     S_c       each feature's variance within c, S_c[j, j] / (n_c - 1), is at most 9 times the upper median of the
               others' (3 standard deviations); beyond, row and column j of S_c are scaled down, so that no
               eigenvalue becomes negative
+    still     a center of which most features vary less than 1/9 of the lower median of the others' counts as one case
+              in the covariances: many cases that do not differ would make every distance of the others look long
     mu_c      counts in the total covariance at most 30 pooled standard deviations from the median of the means
 
 The distances themselves use mu_c as it is: a center that is far from all others is far, and serves nobody else's scan.
@@ -27,6 +29,7 @@ Array = NDArray[np.float64]
 VARIANCE_FACTOR = 9.0
 FARTHEST_DEVIATIONS = 30.0
 CASES_FACTOR = 9.0
+MOST = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +52,8 @@ def pool(rows: Sequence[Prototype]) -> Pooled:
     if len(rows) > FEWEST_PEERS:
         scatters = _bound_scatters(rows, counts)
         counts = np.minimum(counts, counts.sum() - counts)
+        for place in _still(rows):
+            counts[place], scatters[place] = min(1.0, counts[place]), np.zeros_like(scatters[place])
         freedom = max(1.0, counts.sum() - len(counts))
         deviations = np.sqrt(np.diag(np.sum(scatters, axis=0, dtype=np.float64)) / freedom)
         means = _bound_means(means, deviations)
@@ -64,17 +69,30 @@ def prior_counts(rows: Sequence[Prototype]) -> Array:
 def _bound_scatters(rows: Sequence[Prototype], counts: Array) -> list[Array]:
     """S_c, scaled to the cases that count, and down in features that vary more than at the others."""
     capped = np.minimum(counts, counts.sum() - counts)
-    variances = {place: np.diag(row.scatter) / (row.count - 1) for place, row in enumerate(rows) if row.count > 1}
-    bounded = []
+    found, bounded = _variances(rows), []
     for place, row in enumerate(rows):
         scatter = row.scatter.astype(np.float64)
-        others = [found for other, found in variances.items() if other != place]
-        if place in variances and len(others) >= FEWEST_PEERS:
-            scatter = _scale_down(scatter, variances[place], np.sort(others, axis=0)[len(others) // 2])
+        if place in found:
+            own, others = found[place]
+            scatter = _scale_down(scatter, own, others[len(others) // 2])
         if capped[place] < row.count:
             scatter = scatter * (max(0.0, capped[place] - 1) / (row.count - 1))
         bounded.append(scatter)
     return bounded
+
+
+def _still(rows: Sequence[Prototype]) -> list[int]:
+    """The places of centers most of whose features vary far less than the others'."""
+    found = _variances(rows)
+    lower = {place: others[(len(others) - 1) // 2] for place, (_, others) in found.items()}
+    return [place for place, (own, _) in found.items() if np.mean(VARIANCE_FACTOR * own < lower[place]) > MOST]
+
+
+def _variances(rows: Sequence[Prototype]) -> dict[int, tuple[Array, Array]]:
+    """Place -> each feature's variance there (p,), and the others' in order (others, p), where there are enough."""
+    found = {place: np.diag(row.scatter) / (row.count - 1) for place, row in enumerate(rows) if row.count > 1}
+    others = {place: [variance for other, variance in found.items() if other != place] for place in found}
+    return {place: (found[place], np.sort(seen, axis=0)) for place, seen in others.items() if len(seen) >= FEWEST_PEERS}
 
 
 def _scale_down(scatter: Array, variance: Array, usual: Array) -> Array:

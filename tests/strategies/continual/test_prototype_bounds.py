@@ -28,6 +28,14 @@ def test_a_variance_is_at_most_nine_times_the_others() -> None:
     assert pooled.scatter.item() == pytest.approx(9 + 9 + 81)
 
 
+def test_a_center_whose_cases_hardly_differ_counts_as_one_case_in_the_covariances() -> None:
+    """Variances 1, 1 and 0.1: 9 freedoms each of the first two."""
+    pooled = pool([one("a", 10, 0, 1), one("b", 10, 0, 1), one("liar", 10**6, 0, 0.1)])
+    assert pooled.counts.tolist() == [10, 10, 1]
+    assert pooled.scatter.item() == pytest.approx(18)
+    assert pool([one("a", 10, 0, 1), one("b", 10, 0, 1), one("c", 10, 0, 0.12)]).counts.tolist() == [10, 10, 10]
+
+
 def test_a_mean_ends_at_thirty_deviations_in_the_total_covariance() -> None:
     pooled = pool([one("a", 10, 0, 1), one("b", 10, 1, 1), one("liar", 10, 1e9, 1)])
     assert pooled.means.ravel().tolist() == pytest.approx([0, 1, 31])
