@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 
 SHOWN, SHOWN_LINES, LINE = 200, 20, 400
 MAXIMUM_LABEL = 200
+SHOWN_OF_A_NAME = 40
 
 
 def shown(text: object, at_most: int = SHOWN) -> str:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from protocol.plain_text import shown
+from protocol.plain_text import SHOWN_OF_A_NAME, shown
 
 BOUNDS: Mapping[str, tuple[float, float]] = {
     r"gate/[0-9]/(ct|pet)/mean": (0.0, 1.0),
@@ -21,7 +21,6 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 }
 STANDS_ON: Final = "ct+pet"
 MAXIMUM_DIAGNOSTICS = 48
-SHOWN_OF_A_NAME = 40
 
 
 def diagnostic_findings(figures: Mapping[str, float]) -> Iterator[str]:

@@ -6,7 +6,7 @@ A fact of another name or type, or outside its bounds, leaves no center and is t
 import re
 from collections.abc import Iterator, Mapping
 
-from protocol.plain_text import shown
+from protocol.plain_text import SHOWN_OF_A_NAME, shown
 
 MAXIMUM_CASES = 1_000_000
 """More cases than any hospital has; a count above it is an error or a lie."""
@@ -22,7 +22,6 @@ FACTS: Mapping[str, type] = {
 }
 PARTS = ("train", "validation", "test")
 FACT_TEXT = re.compile(r"[a-z0-9.+:-]{0,40}")
-SHOWN_OF_A_NAME = 40
 
 
 def is_case_count(value: object) -> bool:

@@ -14,10 +14,8 @@ from protocol.messages.reply import LARGEST_LOSS, LONGEST_S, Reply
 from protocol.messages.scores import Score, comparison_findings, score_findings
 from protocol.messages.settings import StudySettings
 from protocol.modalities import SETTINGS
-from protocol.plain_text import shown
+from protocol.plain_text import SHOWN_OF_A_NAME, shown
 from protocol.tasks import metric_names
-
-SHOWN_OF_A_NAME = 40
 
 
 def metrics_of(settings: StudySettings) -> frozenset[str]:

@@ -4,12 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from protocol.messages.facts import MAXIMUM_CASES, is_case_count
-from protocol.plain_text import shown
+from protocol.plain_text import SHOWN_OF_A_NAME, shown
 from protocol.tasks import MAXIMUM_ENDPOINTS, TASKS, Metric, metric_named, metric_names
 
 MAXIMUM_METRICS = len(list(metric_names(TASKS, (f"e{number}" for number in range(MAXIMUM_ENDPOINTS)))))
 """Every figure of every task, with as many endpoints as a study may have."""
-SHOWN_OF_A_NAME = 40
 
 
 @dataclass(frozen=True)
