@@ -7,26 +7,32 @@ spreadsheet has taken zeros away or added some; each is told. What remains uncle
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from client.data.checks import Issue, Subject
 from client.data.manifest import Case
-from client.data.names import name_key
+from client.data.names import look_alike_key, name_key
 from client.data.table import CASE_COLUMNS, PARTICIPANTS, Row, Table, list_few, read_table
 from protocol.errors import CaseError
 
-OTHER_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".tab", ".xls", ".xlsx", ".ods", ""})
-"""Of tables that programs write, and of none."""
+NEAR = "participant"
+LEFT_BY_PROGRAMS = (".", "~")
+"""What the names of files begin with that editors, spreadsheets and systems leave beside others."""
 COLUMNS_LACK = "participants-columns"
 
 
 @dataclass(frozen=True)
 class Participants:
-    """What a folder says of patients: rows of the table, and what is wrong with it before cases are known."""
+    """What a folder says of patients: rows of the table, and what is wrong with it before cases are known.
+
+    misnamed: files that are called nearly so, which nobody has read.
+    """
 
     rows: tuple[Row, ...] = ()
     issues: tuple[Issue, ...] = ()
+    misnamed: tuple[str, ...] = ()
 
 
 NO_PARTICIPANTS = Participants()
@@ -34,11 +40,27 @@ NO_PARTICIPANTS = Participants()
 
 def read_participants(place: Subject) -> Participants:
     """The table of a data folder; without rows where there is none or it cannot be understood, which is told."""
+    read = _read(place)
+    return replace(read, misnamed=tuple(_misnamed(place.folder)))
+
+
+def refuse_misnamed(place: Subject, participants: Participants, table: str) -> list[Issue]:
+    """An error where files are called nearly so; `table` is the study's table of labels, which may be called anyhow."""
     path = place.folder / PARTICIPANTS
-    others = _misnamed(place.folder)
-    if others:
-        found, step = f"also {list_few(others)}", f"save it as {PARTICIPANTS}, or move it elsewhere"
-        return Participants((), (place.issue("participants", "", found, f"{PARTICIPANTS} alone", step),))
+    others = [name for name in participants.misnamed if name != table]
+    if not others:
+        return []
+    found = f"{'also ' * _is_there(path)}{_quote(others)}"
+    step = (
+        f"if it says which cases are of one patient, save that as {PARTICIPANTS} with the columns case and patient; "
+        f"else move it elsewhere. What is called neither {PARTICIPANTS} nor has .csv in its name, as "
+        f"participants.tsv and participants.json of BIDS, may stay beside {PARTICIPANTS}"
+    )
+    return [place.issue("participants", "", found, f"{PARTICIPANTS} alone", step)]
+
+
+def _read(place: Subject) -> Participants:
+    path = place.folder / PARTICIPANTS
     if not _is_there(path):
         return Participants((), tuple(_told_above(place)))
     try:
@@ -75,7 +97,20 @@ def unify_patients(center: str, cases: Sequence[Case]) -> tuple[list[Case], list
         place.issue("participants-name", "", f"patients {_quote(names)}", "one spelling", step, grade="note")
         for names in several.values()
     ]
-    return [replace(case, patient=first.get(case.patient, case.patient)) for case in cases], issues
+    unified = [replace(case, patient=first.get(case.patient, case.patient)) for case in cases]
+    given = {case.patient for case in unified if case.patient != case.name}
+    return unified, [*issues, *_tell_alike(place, {case.patient for case in unified}, given)]
+
+
+def _tell_alike(place: Subject, patients: Iterable[str], given: AbstractSet[str]) -> Iterator[Issue]:
+    """Patients who are taken for several though their names look alike, where a table gave at least one of them."""
+    alike: dict[str, list[str]] = defaultdict(list)
+    for patient in sorted(patients):
+        alike[look_alike_key(patient)].append(patient)
+    for names in alike.values():
+        if len(names) > 1 and not given.isdisjoint(names):
+            found, step = f"patients {_quote(names)}", "nothing to do if they are several; else spell them alike"
+            yield place.issue("participants-alike", "", found, "names that tell them apart", step, grade="note")
 
 
 def _lay_beside(place: Subject, rows: Iterable[Row], cases: Sequence[str]) -> tuple[dict[str, str], list[Issue]]:
@@ -166,10 +201,16 @@ def _misnamed(folder: Path) -> list[str]:
         names = [path.name for path in folder.iterdir() if not path.is_dir()]
     except OSError:
         return []
-    stem = Path(PARTICIPANTS).stem
-    suffixes = {".csv"} if PARTICIPANTS in names else OTHER_SUFFIXES
-    near = [Path(name.strip()) for name in names if name != PARTICIPANTS]
-    return sorted(path.name for path in near if path.stem.casefold() == stem and path.suffix.casefold() in suffixes)
+    beside = PARTICIPANTS in names
+    return sorted(name for name in names if name != PARTICIPANTS and _is_near(name_key(name), beside=beside))
+
+
+def _is_near(key: str, *, beside: bool) -> bool:
+    """Whether a file seems to be the table; beside the table itself one of another kind may say something else."""
+    if key.startswith(LEFT_BY_PROGRAMS):
+        return False
+    is_csv = ".csv" in key
+    return (is_csv and NEAR in key) or (key.startswith(NEAR) and not beside)
 
 
 def _quote(names: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ from client.data.participants import (
     Participants,
     name_patients,
     read_participants,
+    refuse_misnamed,
     unify_patients,
 )
 from client.data.scan_progress import ScanProgress, tell_nobody
@@ -88,7 +89,7 @@ def join_labels(
     issues: list[Issue] = []
     for folder in folders:
         place = Subject(center, "", folder.path)
-        found, told = list(folder.cases), _told_of_patients(folder, modalities, labels, rows)
+        found, told = list(folder.cases), _told_of_patients(center, folder, modalities, labels, rows)
         if labels is not None:
             found, about_table = label_cases(place, found, labels, modalities, rows)
             told += about_table
@@ -109,9 +110,13 @@ def _scan_folder(center: str, folder: Path, modalities: Sequence[Modality], read
     return Folder(folder, tuple(scan_images(center, folder, modalities, read_one)), participants)
 
 
-def _told_of_patients(folder: Folder, modalities: Sequence[Modality], labels: Labels | None, rows: Rows) -> list[Issue]:
+def _told_of_patients(
+    center: str, folder: Folder, modalities: Sequence[Modality], labels: Labels | None, rows: Rows
+) -> list[Issue]:
     """What is wrong with `participants.csv`; as a table of labels it may have one column that names the cases."""
-    told = list(folder.participants.issues)
+    place = Subject(center, "", folder.path)
+    told = refuse_misnamed(place, folder.participants, "" if labels is None else labels.file)
+    told += folder.participants.issues
     if labels is None or not any(issue.code == COLUMNS_LACK for issue in told):
         return told
     columns = [*columns_of(labels, ehr="ehr" in modalities), *rows]

@@ -30,6 +30,8 @@ from protocol.storage.sealed_json import seal, unseal_if_sealed
 PARTS = TypeAdapter(dict[str, Part])
 KEYS = {"cases", "patients"}
 CENTER = "center"
+Patient = tuple[str, str]
+"""Data folder and name: of each folder the split is drawn alone."""
 MAXIMUM_BYTES = 256 * 1024**2
 """Of a split: a million cases with long names."""
 
@@ -45,8 +47,10 @@ def fixed_parts(manifest: Manifest, settings: StudySettings, folder: Path) -> di
     if not os.path.lexists(path):
         return dict(drawn)
     fixed = _read(path, manifest)
-    patients = {case.name: case.patient for case in manifest.cases}
-    known = {case: fixed.cases.get(case, fixed.patients.get(patients[case])) for case in drawn}
+    patients = {case.name: (case.folder, case.patient) for case in manifest.cases}
+    own = _parts_of_patients({case: fixed.cases[case] for case in drawn if case in fixed.cases}, patients)
+    _refuse_several_parts(path, own)
+    known = {case: _part_of(patients[case], fixed, own) for case in drawn}
     _refuse_strangers(path, manifest.center, known)
     return {case: part or "train" for case, part in known.items()}
 
@@ -88,6 +92,36 @@ def _refuse_strangers(path: Path, center: str, known: Mapping[str, Part | None])
         raise CaseError(
             f"split {path} knows none of the {len(known)} case(s) of center '{center}', nor a patient of theirs: it is "
             "of other data. Correct --data or --home, or restore the split from a backup"
+        )
+
+
+def _parts_of_patients(fixed: Mapping[str, Part], patients: Mapping[str, Patient]) -> dict[Patient, dict[str, Part]]:
+    """Of each patient the cases whose part is fixed."""
+    found: dict[Patient, dict[str, Part]] = {}
+    for case, part in fixed.items():
+        found.setdefault(patients[case], {})[case] = part
+    return found
+
+
+def _part_of(patient: Patient, fixed: _Fixed, own: Mapping[Patient, Mapping[str, Part]]) -> Part | None:
+    """The part of all cases of a patient: that of those whose part is fixed, else the one that the patient once had."""
+    others = own.get(patient)
+    return next(iter(others.values())) if others else fixed.patients.get(patient[1])
+
+
+def _refuse_several_parts(path: Path, parts_of: Mapping[Patient, Mapping[str, Part]]) -> None:
+    """Refuse a split in which a patient of a folder trains and tests: a table said later whose cases they are.
+
+    Raises:
+        CaseError: names a patient with cases and parts.
+    """
+    torn = {patient: cases for (_, patient), cases in parts_of.items() if len(set(cases.values())) > 1}
+    for patient, cases in torn.items():
+        said = ", ".join(f"'{case}' ({part})" for case, part in sorted(cases.items()))
+        raise CaseError(
+            f"split {path} has {len(torn)} patient(s) in several parts, such as '{patient}': {said}. It was drawn "
+            "before the data said that these cases are of one patient. Move the cases of all parts but one elsewhere, "
+            "or take back what names the patient if it is wrong; else remove the split and begin the study anew"
         )
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.data.names import LONGEST_NAME, escape_name, find_in_name, name_key
+from client.data.names import LONGEST_NAME, escape_name, find_in_name, look_alike_key, name_key
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,7 @@ from client.data.names import LONGEST_NAME, escape_name, find_in_name, name_key
         ("Case 7", "case  7", "CASE\u00a07", "case\u200b 7"),
         ("M\u00fcller", "mu\u0308ller", "M\u00dcLLER"),
         ("\ufeffone", "ONE"),
+        ("P-1", "p\u20111", "P\u20131", "P\u22121", "P\ufe581"),
     ],
 )
 def test_spellings_of_one_name_are_alike(names: tuple[str, ...]):
@@ -24,6 +25,19 @@ def test_spellings_of_one_name_are_alike(names: tuple[str, ...]):
 
 def test_other_names_are_not():
     assert len({name_key(name) for name in ("1", "10", "1.5", "1a", "a1", "0", "case 7", "case 70", "case7")}) == 9
+
+
+def test_names_that_look_alike_are_told_from_others():
+    alike = [
+        ("P01", "P1"),
+        ("'P1'", "P1"),
+        ("1E+05", "100000"),
+        ("1,5e1", "15"),
+        ("A_7", "a 7"),
+        ("\u0420\u0421", "pc"),
+    ]
+    assert all(look_alike_key(one) == look_alike_key(other) for one, other in alike)
+    assert len({look_alike_key(name) for name in ("P1", "P10", "P-1", "1.5", "15", "1-12", "11-2", "e5", "0")}) == 9
 
 
 @given(st.text(max_size=20))

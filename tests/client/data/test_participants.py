@@ -115,16 +115,64 @@ def test_a_row_of_a_case_that_went_is_told_and_no_more(tmp_path: Path):
     assert told(scan(tmp_path, (TEXT + "gone,P9\n").encode())) == [("participants-row", "warning")]
 
 
-@pytest.mark.parametrize("name", ["Participants.csv", "PARTICIPANTS.CSV", "participants.tsv", "participants.xlsx"])
+NEARLY = (
+    "Participants.csv",
+    "PARTICIPANTS.CSV",
+    "participants.tsv",
+    "participants.xlsx",
+    "participants.csv.txt",
+    "participants.csv.csv",
+    "participants.csv.gz",
+    "participants (1).csv",
+    "participants.json",
+    "participant.csv",
+    " participants.csv",
+    "Copy of participants.csv",
+    "participants",
+)
+
+
+@pytest.mark.parametrize("name", NEARLY)
 def test_a_table_that_is_called_otherwise_is_not_passed_over(tmp_path: Path, name: str):
     (tmp_path / "001").mkdir()
     (tmp_path / name).write_text(TEXT)
     assert told(scan_center("a", [tmp_path], ("ct",))) == [("participants", "error")]
 
 
-def test_the_spreadsheet_that_the_table_was_made_of_may_lie_beside_it(tmp_path: Path):
-    (tmp_path / "participants.xlsx").write_bytes(b"PK")
+def test_what_cannot_be_the_table_may_lie_beside_it(tmp_path: Path):
+    """The spreadsheet that it was made of, the two files of BIDS, and what programs leave."""
+    for name in ("xlsx", "tsv", "json"):
+        (tmp_path / f"participants.{name}").write_bytes(b"PK")
+    for name in ("._participants.csv", ".~lock.participants.csv#", "~$participants.csv"):
+        (tmp_path / name).write_bytes(b"x")
     assert told(scan(tmp_path, TEXT.encode())) == []
+
+
+def test_a_second_table_beside_it_is_not_passed_over(tmp_path: Path):
+    (tmp_path / "participants (1).csv").write_text(TEXT)
+    manifest = scan(tmp_path, TEXT.encode())
+    assert told(manifest) == [("participants", "error")]
+    assert "also 'participants (1).csv'" in manifest.issues[0].message
+
+
+def test_the_study_s_table_of_labels_may_be_called_nearly_so(tmp_path: Path):
+    labels = SCHEMA.model_copy(update={"file": "participants_outcome.csv"})
+    write_table(tmp_path / "participants_outcome.csv", {"one": {}, "two": {}})
+    assert told(scan_center("a", [tmp_path], ("ehr",), labels)) == []
+
+
+@pytest.mark.parametrize("other", ["P01", "'P1", "\u04201", "1E+05", "P_1"])
+def test_patients_that_look_alike_stay_several_and_are_told(tmp_path: Path, other: str):
+    first = {"1E+05": "100000", "P_1": "P-1"}.get(other, "P1")
+    manifest = scan(tmp_path, f"case,patient\n001,{first}\nFall 2,{other}\n".encode())
+    assert {case.patient for case in manifest.cases} == {first, other, CASES[2]}
+    assert told(manifest) == [("participants-alike", "note")]
+
+
+def test_a_patient_with_another_dash_is_one(tmp_path: Path):
+    manifest = scan(tmp_path, "case,patient\n001,P-1\nFall 2,P\u20111\nM\u00fcller,P\u20131\n".encode())
+    assert {case.patient for case in manifest.cases} == {"P-1"}
+    assert told(manifest) == [("participants-name", "note")]
 
 
 def test_a_table_that_is_no_file_is_an_error_and_not_waited_for(tmp_path: Path):

@@ -135,3 +135,30 @@ def test_a_link_to_nothing_is_no_reason_to_draw_anew_and_a_pipe_is_not_waited_fo
         with pytest.raises(CaseError, match="is damaged"):
             draw_parts_once(manifest("p"), SETTINGS, tmp_path)
         path.unlink()
+
+
+def test_a_patient_whom_a_later_table_gives_cases_of_several_parts_is_refused(tmp_path: Path) -> None:
+    """Drawn: one tests, one validates, two train. One patient of a test and a training case would train on his test."""
+    before = manifest("p", "q", "r", "s")
+    drawn = draw_parts_once(before, SETTINGS, tmp_path)
+    (tested,) = (case for case, part in drawn.items() if part == "test")
+    trained, other = (case for case, part in drawn.items() if part == "train")
+    together = _of_one_patient(before, {tested, trained})
+    for ask in (fixed_parts, draw_parts_once):
+        with pytest.raises(CaseError, match=rf"1 patient\(s\) in several parts, such as 'P': .*'{tested}' \(test\)"):
+            ask(together, SETTINGS, tmp_path)
+    assert fixed_parts(before, SETTINGS, tmp_path) == drawn
+    assert fixed_parts(_of_one_patient(before, {trained, other}), SETTINGS, tmp_path) == drawn
+
+
+def test_a_new_case_of_a_patient_whom_a_later_table_named_has_his_part(tmp_path: Path) -> None:
+    drawn = draw_parts_once(manifest("p", "q", "r", "s"), SETTINGS, tmp_path)
+    (tested,) = (case for case, part in drawn.items() if part == "test")
+    later = _of_one_patient(manifest("p", "q", "r", "s", "new"), {tested, "new"})
+    assert fixed_parts(later, SETTINGS, tmp_path) == {**drawn, "new": "test"}
+
+
+def _of_one_patient(whole: Manifest, names: set[str]) -> Manifest:
+    return replace(
+        whole, cases=tuple(replace(case, patient="P") if case.name in names else case for case in whole.cases)
+    )
