@@ -71,12 +71,12 @@ INSTRUCTIONS = st.builds(
 FACT_TEXTS = st.from_regex(FACT_TEXT, fullmatch=True)
 SHARES = st.none() | st.floats(0, 1)
 FIGURES = st.fixed_dictionaries({"dice": SHARES, "hd95_mm": st.none() | st.floats(0, 1e4), "concordance/death": SHARES})
-SCORES = COUNTS.flatmap(
+SCORES = COUNTS.filter(bool).flatmap(
     lambda cases: st.builds(
         Score,
         cases=st.just(cases),
         values=FIGURES,
-        undefined=st.fixed_dictionaries({"hd95_mm": st.integers(0, cases)}),
+        undefined=st.fixed_dictionaries({"hd95_mm": st.integers(0, cases - 1)}),
     )
 )
 PAYLOADS = st.builds(
