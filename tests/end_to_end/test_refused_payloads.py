@@ -48,8 +48,8 @@ def _first(payload: Payload, value: float) -> dict[str, Any]:
         (lambda _i, p: replace(p, server_round=0), "late"),
         (lambda _i, p: replace(p, support={"peft": 99}), "support"),
         (lambda _i, p: replace(p, tensors=_first(p, float("nan"))), "non-finite"),
-        (lambda _i, p: replace(p, tensors=_first(p, -1.0)), "gain"),
-        (lambda _i, p: replace(p, tensors=_first(p, 1e-9)), "gain"),
+        (lambda _i, p: replace(p, tensors=_first(p, -1.0)), "norm"),
+        (lambda _i, p: replace(p, tensors=_first(p, 1e-9)), "norm"),
         (lambda _i, p: replace(p, tensors={k: a[:1] for k, a in p.tensors.items()}), "payload"),
     ],
     ids=[
