@@ -8,6 +8,7 @@ A connection carries, each as one message:
     CANCEL + name    cancel what that asker waits for; answered with CANCELLED or IDLE
 """
 
+import errno
 import logging
 import os
 import socket
@@ -22,15 +23,20 @@ from multiprocessing.connection import Connection, answer_challenge, deliver_cha
 from pathlib import Path
 from typing import TypeVar
 
-from protocol.errors import TRAINER_UNAVAILABLE, ConciliumError
+from protocol.errors import TRAINER_UNAVAILABLE, ConciliumError, SocketError
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from protocol.socket_codec import pack_instruction, unpack_reply
+from protocol.storage.private_socket import refuse_foreign
+from protocol.storage.regular_files import open_own
 
 logger = logging.getLogger(__name__)
 
 MAXIMUM_FRAME_BYTES = 4 * 1024**3
 MAXIMUM_NAME_BYTES = 64
+MAXIMUM_KEY_BYTES = 1024
+FOREIGN = {errno.EPERM, errno.ELOOP}
+"""What `open_own` says of another account's file, and of a link."""
 GREETING_S = 60.0
 """By when a trainer must have taken a connection and proven the key, however busy the machine is."""
 # No safetensors frame starts like these: its first eight bytes are a length.
@@ -50,7 +56,7 @@ class TrainerUnavailableError(ConciliumError):
 
 
 class OtherKeyError(TrainerUnavailableError):
-    """A trainer is there and has another key: waiting will not help."""
+    """What is there has another key or is another account's: waiting will not help."""
 
     code = TrainerUnavailableError.code
 
@@ -70,12 +76,14 @@ def read_key(path: Path) -> bytes:
     """The key that the trainer wrote when it started.
 
     Raises:
-        TrainerUnavailableError: no such file, or not readable by this user.
+        TrainerUnavailableError: no such file, or not readable by this user; another account's (OtherKeyError).
     """
     try:
-        return path.read_bytes()
+        with open_own(path) as file:
+            return file.read(MAXIMUM_KEY_BYTES)
     except OSError as error:
-        raise TrainerUnavailableError(
+        kind = OtherKeyError if error.errno in FOREIGN else TrainerUnavailableError
+        raise kind(
             f"the trainer's key {path} cannot be read ({error.strerror}); {START_IT} as the same user"
         ) from error
 
@@ -138,6 +146,8 @@ class TrainerLink:
             raise OtherKeyError(
                 f"the trainer at {self._socket_path} has another key; give the ClientApp {key_path(self._socket_path)}"
             ) from error
+        except SocketError as error:
+            raise OtherKeyError(f"no trainer is asked: {error}") from error
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise TrainerUnavailableError(f"no trainer listens at {self._socket_path}; {START_IT}") from error
         except (BlockingIOError, TimeoutError) as error:
@@ -181,8 +191,10 @@ def _open_connection(socket_path: Path) -> "Connection[bytes, bytes]":
     """A connection that nothing was said on yet.
 
     Raises:
+        SocketError: another account has put the socket there.
         OSError: nobody listens, or nobody takes it in time (BlockingIOError).
     """
+    refuse_foreign(socket_path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wire:
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _time_value(GREETING_S))
         wire.connect(str(socket_path))

@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import socket
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,12 +29,15 @@ from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from protocol.socket_codec import pack_reply, unpack_instruction
 from protocol.storage.atomic_files import provide_private
+from protocol.storage.regular_files import open_own
 
 logger = logging.getLogger(__name__)
 
 MAXIMUM_SOCKET_PATH_BYTES = 100
 WAITING_CONNECTIONS = 16
-OWNER_ONLY_UMASK = 0o177
+OWNER_ONLY_UMASK, OTHERS = 0o177, 0o077
+KEY_BYTES = 32
+REMOVE = "find out who put it there and remove it, or choose a socket in a folder of this account's alone"
 
 
 class Performer(Protocol):
@@ -55,8 +59,32 @@ class _TerminatedError(BaseException):
 
 
 def provide_key(path: Path) -> bytes:
-    """The key at `path`, drawn when there is none yet, readable by this user alone."""
-    return provide_private(path, secrets.token_bytes(32))
+    """The key at `path`, drawn when there is none yet, readable by this user alone.
+
+    Raises:
+        ServiceError: another account put one there, or others may read it.
+        StorageError: the disk refuses.
+    """
+    if not os.path.lexists(path):
+        provide_private(path, secrets.token_bytes(KEY_BYTES))
+    try:
+        with open_own(path) as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            key = file.read(KEY_BYTES + 1)
+    except OSError as error:
+        raise ServiceError(
+            f"the key of the trainer's socket {path} cannot be used ({error.strerror}); {REMOVE}"
+        ) from error
+    if mode & OTHERS:
+        raise ServiceError(
+            f"the key of the trainer's socket {path} has mode {mode:04o}, expected 0600: others can give this trainer "
+            f"work with it; {REMOVE}"
+        )
+    if len(key) != KEY_BYTES:
+        raise ServiceError(
+            f"the key of the trainer's socket {path} is not of {KEY_BYTES} bytes, as a trainer draws it; {REMOVE}"
+        )
+    return key
 
 
 def serve(trainer: Performer, socket_path: Path, authkey: bytes) -> None:

@@ -1,5 +1,6 @@
 """The ClientApp waits for a trainer that is not there, and says what is wrong with one that is."""
 
+import os
 import socket
 import threading
 import time
@@ -21,6 +22,9 @@ from protocol.messages.reply import Reply
 from protocol.messages.settings import Model, StudySettings
 
 REGISTER = Instruction("register", StudySettings(study="demo", seed=0, model=Model(name="none")))
+
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 
 
 @pytest.fixture
@@ -92,6 +96,24 @@ def test_the_key_lies_beside_the_socket(folder: Path) -> None:
     assert read_key(folder / "t.sock.key") == b"secret"
     with pytest.raises(TrainerUnavailableError, match=r"other\.key cannot be read \(No such file"):
         read_key(folder / "other.key")
+
+
+@needs_root
+def test_the_key_and_the_socket_of_another_account_are_refused_at_once(
+    folder: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "t.sock.key").write_bytes(bytes(32))
+    os.chown(folder / "t.sock.key", NOBODY, -1)
+    with pytest.raises(OtherKeyError, match=f"belongs to account number {NOBODY}"):
+        try_patiently(lambda: read_key(folder / "t.sock.key"), 60)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stranger:
+        stranger.bind(str(folder / "t.sock"))
+        stranger.listen()
+        os.chown(folder / "t.sock", NOBODY, -1)
+        monkeypatch.setattr(os, "geteuid", lambda: 4711)
+        with pytest.raises(OtherKeyError, match=f"belongs to account number {NOBODY}, expected 4711"):
+            from_nobody(folder, 60)
+    assert pauses == []
 
 
 @pytest.mark.parametrize("said", [b"", b"\0\0", b"\0\0\0\x05hello"], ids=["silence", "half", "no challenge"])

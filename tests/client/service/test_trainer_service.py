@@ -30,6 +30,8 @@ from protocol.socket_codec import pack_instruction, unpack_reply
 from tests.support.echo_trainer import EchoTrainer
 from tests.support.performing import Performing
 
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 SETTINGS = StudySettings(study="demo", seed=0, model=Model(name="none"))
 REGISTER = Instruction(kind="register", settings=SETTINGS)
 TENSORS = {"a#lora_a": np.array([[1, 2], [3, 4]], np.float32), "a#lora_b": np.array([[0.1]], np.float32)}
@@ -140,6 +142,34 @@ def test_service_answers_many_connections(link: TrainerLink) -> None:
 def test_key_stays_when_a_trainer_starts_again(tmp_path: Path) -> None:
     keys = {provide_key(tmp_path / "key") for _ in range(2)}
     assert [len(key) for key in keys] == [32]
+
+
+@needs_root
+def test_a_key_that_another_account_put_there_is_not_used(tmp_path: Path) -> None:
+    """He could give the trainer work with it."""
+    (tmp_path / "key").write_bytes(bytes(32))
+    (tmp_path / "key").chmod(0o600)
+    os.chown(tmp_path / "key", NOBODY, -1)
+    with pytest.raises(ServiceError, match=f"belongs to account number {NOBODY}, expected 0"):
+        provide_key(tmp_path / "key")
+
+
+@pytest.mark.parametrize(
+    ("mode", "content", "found"), [(0o644, bytes(32), "has mode 0644, expected 0600"), (0o600, b"", "not of 32 bytes")]
+)
+def test_a_key_that_others_know_or_guess_is_not_used(tmp_path: Path, mode: int, content: bytes, found: str) -> None:
+    (tmp_path / "key").write_bytes(content)
+    (tmp_path / "key").chmod(mode)
+    with pytest.raises(ServiceError, match=found):
+        provide_key(tmp_path / "key")
+
+
+@pytest.mark.parametrize("target", ["gone", "other"])
+def test_a_link_in_the_place_of_the_key_is_not_followed(tmp_path: Path, target: str) -> None:
+    provide_key(tmp_path / "other")
+    (tmp_path / "key").symlink_to(target)
+    with pytest.raises(ServiceError, match="cannot be used"):
+        provide_key(tmp_path / "key")
 
 
 @pytest.mark.usefixtures("link")
