@@ -177,8 +177,10 @@ def read_membership(home: CenterHome) -> Membership:
             f"--home {home.root}`"
         ) from error
     except ValidationError as error:
+        fields = ", ".join(sorted({".".join(map(str, found["loc"])) or "the text" for found in error.errors()}))
         raise HomeError(
-            f"{home.agreement} is damaged ({error.error_count()} field(s)); join again with the kit"
+            f"{home.agreement} is not as `concilium-center join` writes it: {fields}; join again with the kit, or with "
+            "a new one where an earlier version of concilium wrote it"
         ) from error
     except ValueError as error:
         raise HomeError(f"{home.agreement} is damaged ({error}); join again with the kit") from error

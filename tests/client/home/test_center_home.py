@@ -1,5 +1,6 @@
 """A center's home: folders for their owner alone, and one center, study and consortium."""
 
+import json
 import stat
 from pathlib import Path
 
@@ -47,3 +48,14 @@ def test_a_changed_digit_in_the_settings_is_noticed_and_a_change_that_is_meant_i
     meant = [line for line in home.settings.read_text().splitlines() if not line.startswith("seal")]
     home.settings.write_text("\n".join(meant))
     assert read_settings(home).minimum_cases == 1
+
+
+def test_an_agreement_of_an_earlier_version_says_what_it_lacks_and_what_helps(home: CenterHome) -> None:
+    """The kit that wrote it cannot: it has no plan either."""
+    content = json.loads(home.agreement.read_text())
+    del content["agreement"]["plan"], content["seal"]
+    home.agreement.write_text(json.dumps(content))
+    with pytest.raises(
+        HomeError, match=r"writes it: agreement\.plan; .* a new one where an earlier version of concilium"
+    ):
+        read_membership(home)

@@ -28,6 +28,7 @@ def study(tmp_path: Path) -> Study:
     ("old", "new", "message"),
     [
         ("seed = 5", "sede = 5", r"sede: Extra inputs are not permitted"),
+        ("seed = 5", "seed = 99999999999999999999997", r"seed: Value error, an integer must be from"),
         ("rank = 2", "rnk = 2", r"adapter\.rnk: Extra inputs are not permitted"),
         ("local_steps = 4", "local_stps = 4", r"stages\.1\.local_stps: Extra inputs"),
         ("rounds = 1", "rounds = 0", r"stages\.2\.rounds: Input should be greater than 0"),
