@@ -24,8 +24,9 @@ from deploy.proxy.configuration import Proxy
 from deploy.supervision.supervisor import Program, Supervisor
 from deploy.supervision.telemetry import SWITCHED_OFF
 from protocol.errors import LaunchError
-from protocol.storage.atomic_files import close_to_others, make_private_folder
+from protocol.storage.atomic_files import make_private_folder
 from protocol.storage.locks import LockHeldError, hold_lock
+from protocol.storage.own_folders import follow_own_link, refuse_foreign_entries, take_folder
 from protocol.storage.private_socket import refuse_long_socket
 from server.centers.federation_init import explain_exposed_authority, provide_link_secret, refuse_expired
 from server.runs.flower_programs import superexec_command, superlink_command
@@ -98,17 +99,31 @@ def prepare(root: Path, *, bind: str = "*", port: int | None = None) -> Serving:
         EnrolmentError: a certificate cannot be read.
         LaunchError: the certificate has expired.
         SocketError: the directory's path is too long for the sockets below it.
+        StorageError: another account owns the directory or something in it.
     """
-    directory = StudyDirectory(root.resolve())
+    directory = StudyDirectory(follow_own_link(root))
     coordinator = read_coordinator(directory.coordinator)
     for door in Doors(directory.root).by_name().values():
         refuse_long_socket(door)
     refuse_expired(directory, utc_now())
-    close_to_others(directory.root)
+    take_root(directory)
     if exposed := explain_exposed_authority(directory, coordinator):
         logger.warning("%s", exposed)
     provide_link_secret(directory.link_secret)
     return Serving(directory, coordinator, bind, port or coordinator.port)
+
+
+def take_root(directory: StudyDirectory) -> None:
+    """Close a coordinator's directory to others, and refuse one in which others have put something.
+
+    Raises:
+        StorageError: names what another account owns.
+    """
+    proxy, run = proxy_account(), Doors(directory.root).fleet.parent.parent
+    take_folder(directory.root)
+    refuse_foreign_entries(directory.root)
+    if run.is_dir():
+        refuse_foreign_entries(run, lent_to=frozenset({proxy.pw_uid} if proxy else ()))
 
 
 def programs(serving: Serving) -> tuple[Program, ...]:

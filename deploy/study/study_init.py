@@ -10,6 +10,7 @@ from protocol.enrolment.endpoint import host_and_port
 from protocol.errors import StudyError
 from protocol.messages.settings import findings
 from protocol.storage.atomic_files import write_bytes
+from protocol.storage.own_folders import follow_own_link, refuse_foreign_entries, take_folder
 from server.centers.federation_init import init_federation
 from server.study.coordinator_settings import CoordinatorSettings, client_image, read_coordinator
 from server.study.directory import StudyDirectory
@@ -17,7 +18,7 @@ from server.study.file import Study, read_study
 
 
 def init_study(file: Path, root: Path, endpoint: str, *, backbone: Path | None = None, **given: Any) -> StudyDirectory:
-    """Prepare a study and found its federation; what is there already stays as it is, a new `root` gets mode 0700.
+    """Prepare a study and found its federation; what is there already stays as it is, `root` gets mode 0700.
 
     Args:
         file: the study file.
@@ -30,12 +31,15 @@ def init_study(file: Path, root: Path, endpoint: str, *, backbone: Path | None =
         StudyError: the study cannot be run, a setting is wrong, `root` holds another study or other settings, or torch
             is not installed here.
         EnrolmentError: an authority or a certificate cannot be read.
-        StorageError: the disk refuses.
+        StorageError: the disk refuses, or another account owns `root`, the authority's folder or something in them.
     """
+    root = follow_own_link(root)
     directory = StudyDirectory(root)
     settings = _settings(directory, read_study(file), endpoint, given)
     if not root.exists():
         root.mkdir(parents=True, mode=0o700)
+    take_folder(root)
+    refuse_foreign_entries(root)
     _prepare(file, root, backbone)
     if backbone is not None:
         content = json.loads((root / "backbone.json").read_text())["content_sha256"]

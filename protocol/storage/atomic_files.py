@@ -68,20 +68,6 @@ def make_case_folder(path: Path) -> None:
         folder.mkdir(mode=CASE_FOLDER, exist_ok=True)
 
 
-def close_to_others(path: Path) -> None:
-    """Take a folder of ours from everybody else (mode 0700), whatever mode it was made with; another's stays.
-
-    Raises:
-        StorageError: the file system refuses.
-    """
-    try:
-        found = path.stat()
-        if found.st_uid == os.geteuid() and found.st_mode & 0o077:
-            path.chmod(0o700)
-    except OSError as error:
-        raise StorageError(f"folder {path} cannot be closed to others ({error.strerror}); correct its mode") from error
-
-
 def provide_private(path: Path, data: bytes) -> bytes:
     """The secret at `path`, which is `data` where there is none yet: whole or not at all, and the first one stays.
 

@@ -6,28 +6,27 @@ to a socket that is such a file, and nobody else can put another in its place.
 
 import os
 import socket
-import stat
 from pathlib import Path
 
 from protocol.errors import SocketError
 from protocol.storage.atomic_files import make_private_folder
+from protocol.storage.own_folders import SUPERUSER, claim_folder
 
 LONGEST_PATH_BYTES = 100
-OWNER_ONLY, OWNER_ONLY_UMASK = 0o700, 0o177
+OWNER_ONLY_UMASK = 0o177
 WAITING_CONNECTIONS = 2048
-SUPERUSER = 0
 
 
 def listen_privately(path: Path) -> socket.socket:
     """A socket that listens at `path`, for this account alone; what a killed process left there is replaced.
 
     Raises:
-        SocketError: the path is too long, something else or somebody else's, or another process listens there.
-        StorageError: its folder cannot be made.
+        SocketError: the path is too long or something else's, or another process listens there.
+        StorageError: its folder cannot be made, is a link, or is somebody else's.
     """
     refuse_long_socket(path)
     make_private_folder(path.parent)
-    _take_folder(path.parent)
+    claim_folder(path.parent)
     _clear_stale(path)
     found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(OWNER_ONLY_UMASK)
@@ -102,24 +101,9 @@ def give_to(path: Path, account: int) -> None:
     """
     try:
         for given in (path.parent, path):
-            os.chown(given, account, -1)
+            os.chown(given, account, -1, follow_symlinks=False)
     except OSError as error:
         raise SocketError(f"{path} cannot be given to account number {account} ({error.strerror})") from error
-
-
-def _take_folder(folder: Path) -> None:
-    """A folder of our own is closed to others; one of root's is root's affair; any other is not to be trusted."""
-    if os.geteuid() == SUPERUSER:
-        os.chown(folder, SUPERUSER, -1)
-    found = folder.stat()
-    if found.st_uid == os.geteuid():
-        if stat.S_IMODE(found.st_mode) != OWNER_ONLY:
-            folder.chmod(OWNER_ONLY)
-    elif found.st_uid != SUPERUSER:
-        raise SocketError(
-            f"folder {folder} belongs to account number {found.st_uid}, expected {os.geteuid()}, which runs this "
-            "program; give it to that account, or remove it"
-        )
 
 
 def _clear_stale(path: Path) -> None:

@@ -15,8 +15,8 @@ from pathlib import Path
 from pwd import getpwall, struct_passwd
 from typing import Any
 
+from protocol.storage.own_folders import SUPERUSER
 from protocol.storage.paths import Below
-from protocol.storage.private_socket import SUPERUSER
 
 FLEET_CALLS = (
     *("register-node", "activate-node", "deactivate-node", "unregister-node", "send-node-heartbeat"),

@@ -25,6 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from protocol.errors import EnrolmentError
 from protocol.storage.atomic_files import write_bytes, write_private
+from protocol.storage.own_folders import refuse_foreign_entries, take_folder
 from protocol.storage.regular_files import read_whole
 
 AUTHORITY_DAYS, SERVER_DAYS = 3652, 397
@@ -78,16 +79,19 @@ class Authority:
 
 
 def provide_authority(folder: Path, consortium: str, *, now: datetime) -> Authority:
-    """The authority in `folder`, made there where there is none yet; a new folder gets mode 0700.
+    """The authority in `folder`, made there where there is none yet; the folder gets mode 0700.
 
     Raises:
         EnrolmentError: a part of an authority is there, or it cannot be read.
-        StorageError: the disk refuses.
+        StorageError: the disk refuses, the folder is a link, or another account owns it or something in it: an
+            authority that somebody else put there would be his.
     """
     key_file, certificate_file = folder / KEY_FILE, folder / CERTIFICATE_FILE
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    take_folder(folder)
+    refuse_foreign_entries(folder)
     if key_file.exists() or certificate_file.exists():
         return open_authority(folder)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = ec.generate_private_key(ec.SECP384R1())
     public, name = key.public_key(), _name(f"{consortium} certificate authority")
     identifier = x509.SubjectKeyIdentifier.from_public_key(public)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from pwd import getpwuid
 
 import pytest
 from fastapi.routing import APIRoute
@@ -24,7 +25,7 @@ from typer.testing import CliRunner
 
 from deploy.coordinator.serve import alone, prepare, programs, refuse_taken_port
 from deploy.proxy.configuration import template
-from protocol.errors import LaunchError, SocketError
+from protocol.errors import LaunchError, SocketError, StorageError
 from protocol.storage.locks import is_held
 from server.centers.federation_init import provide_link_secret
 from server.cli.launch import app
@@ -37,6 +38,8 @@ from tests.support.loopback import Loopback, free_port, wait_until
 from tests.support.socket_server import serve_at
 
 CALLS = tuple(re.findall(r"location = (/v1/fleet/\S+)", template()))
+NOBODY = 65534
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 needs_nginx = pytest.mark.skipif(
     shutil.which("nginx") is None and not os.environ.get("CONCILIUM_CI"), reason="nginx is not installed"
 )
@@ -101,6 +104,25 @@ def test_serving_takes_the_directory_from_everybody_else(directory: StudyDirecto
     directory.root.chmod(0o755)
     prepare(directory.root)
     assert stat.S_IMODE(directory.root.stat().st_mode) == 0o700
+
+
+@needs_root
+@pytest.mark.parametrize("name", [".", "run", "run/fleet", "study.toml"])
+def test_a_directory_in_which_another_account_owns_something_is_not_served(
+    directory: StudyDirectory, name: str
+) -> None:
+    os.chown(directory.root / name, NOBODY, -1)
+    with pytest.raises(StorageError, match=f"belongs to account number {NOBODY}, expected 0"):
+        prepare(directory.root)
+
+
+@needs_root
+def test_a_door_that_was_given_to_the_proxy_is_no_strangers(
+    directory: StudyDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.chown(directory.root / "run" / "fleet", NOBODY, -1)
+    monkeypatch.setattr("deploy.coordinator.serve.proxy_account", lambda: getpwuid(NOBODY))
+    prepare(directory.root)
 
 
 def test_a_directory_whose_sockets_would_have_too_long_a_path_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`study init`: from a study file to a directory that centers can be enrolled in."""
 
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.study.study_init import init_study
-from protocol.errors import StudyError
+from protocol.errors import StorageError, StudyError
 from server.study.coordinator_settings import read_coordinator
 from server.study.directory import read_prepared
 from tests.support.small_study import write_study
@@ -32,6 +33,24 @@ def test_the_authoritys_key_lies_beside_the_study(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("ca.key")) == [key]
     assert (stat.S_IMODE(key.stat().st_mode), stat.S_IMODE(key.parent.stat().st_mode)) == (0o600, 0o700)
     assert directory.authority_certificate.read_bytes() == (key.parent / "ca.crt").read_bytes()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("name", ["root", "root/authority", "root.authority", "root.authority/ca.key"])
+def test_no_study_is_made_where_another_account_was_before(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir(parents=True)
+    os.chown(tmp_path / name, 65534, -1)
+    with pytest.raises(StorageError, match=f"{name} belongs to account number 65534, expected 0"):
+        init_study(write_study(tmp_path / "study.toml"), tmp_path / "root", "fl.example.org:443")
+    assert not [path for path in tmp_path.rglob("*.key") if path.is_file()]
+
+
+def test_a_directory_that_was_open_is_closed(tmp_path: Path) -> None:
+    for name in ("root", "root.authority"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o777)
+    init_study(write_study(tmp_path / "study.toml"), tmp_path / "root", "fl.example.org:443")
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("root", "root.authority")] == [0o700] * 2
 
 
 @pytest.mark.parametrize(

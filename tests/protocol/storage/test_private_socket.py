@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from protocol.errors import SocketError
-from protocol.storage.private_socket import knock, listen_privately, refuse_foreign, refuse_long_socket
+from protocol.errors import SocketError, StorageError
+from protocol.storage.private_socket import give_to, knock, listen_privately, refuse_foreign, refuse_long_socket
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -75,8 +75,28 @@ def test_a_folder_of_another_account_is_not_trusted(path: Path, monkeypatch: pyt
     path.parent.mkdir()
     os.chown(path.parent, NOBODY, -1)
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
-    with pytest.raises(SocketError, match=rf"belongs to account number {NOBODY}, expected 4711"):
+    with pytest.raises(StorageError, match=rf"belongs to account number {NOBODY}, expected 4711"):
         listen_privately(path)
+
+
+def test_a_folder_that_is_a_link_is_refused_and_what_it_leads_to_is_left_as_it_is(path: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    victim.chmod(0o755)
+    path.parent.symlink_to(victim)
+    with pytest.raises(StorageError, match=rf"is a link to {victim}, expected a folder"):
+        listen_privately(path)
+    assert (mode(victim), list(victim.iterdir())) == (0o755, [])
+
+
+@needs_root
+def test_what_is_given_away_is_never_what_a_link_leads_to(tmp_path: Path) -> None:
+    victim, door = tmp_path / "victim", tmp_path / "door"
+    victim.mkdir()
+    door.symlink_to(victim)
+    (victim / "link.sock").symlink_to(tmp_path)
+    give_to(door / "link.sock", NOBODY)
+    assert (victim.stat().st_uid, tmp_path.stat().st_uid) == (0, 0)
 
 
 @needs_root
