@@ -15,6 +15,7 @@ import shutil
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ BIN = Path(sys.executable).parent
 LOOPBACK = "127.0.0.1"
 NO_PORT = ("--host", "private-sockets")
 FOLDER_IN_HAND, OPEN_FOLDER = Path("/proc/self/fd/9"), 'exec 9<"$1"; shift; exec "$@"'
+LINK_STARTS_WITHIN_S = 60.0
 NAME_IN_CERTIFICATE = "localhost:443"
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin")
 
@@ -240,6 +242,7 @@ def serve(serving: Serving) -> None:
     from server.runs.watchdog import Watchdog
     from server.superlink.control import connect_to
 
+    started_at = time.monotonic()
     with alone(serving.directory):
         refuse_taken_port(serving)
         make_private_folder(serving.logs)
@@ -248,6 +251,7 @@ def serve(serving: Serving) -> None:
             serving.directory,
             connect=lambda: connect_to(serving.directory),
             restart_superexec=lambda: supervisor.restart("superexec"),
+            link_starting=lambda: time.monotonic() < started_at + LINK_STARTS_WITHIN_S,
         )
         ended = threading.Event()
         threading.Thread(target=watchdog.keep, args=(ended,), name="watchdog", daemon=True).start()

@@ -33,7 +33,7 @@ GRACE_S = 15.0
 OWNER_ONLY = 0o077
 """The mask of what programs write that know no modes: Flower's folder, caches of libraries."""
 LOG_BYTES = 64 << 20
-LOGS_EVERY_S = 10.0
+LOGS_EVERY_S, WAIT_TOLD_EVERY_S = 10.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Program:
     """One program to keep running.
 
     environment: what it gets beyond the supervisor's own environment.
-    log: a file its output is appended to; None leaves it on the supervisor's own output.
-    waits_for: a path that must exist before the program is started, such as another program's socket.
+    log: a file its output is appended to (None: the supervisor's own). waits_for: a path that must exist before the
+    program is started, such as another program's socket.
     """
 
     name: str
@@ -66,7 +66,7 @@ class _Charge:
         self.program = program
         self.process: subprocess.Popen[bytes] | None = None
         self.pause_s = first_pause_s
-        self.started_at = self.start_at = time.monotonic()
+        self.started_at = self.start_at = self.wait_told_at = time.monotonic()
         self.kill_at: float | None = None
 
 
@@ -155,7 +155,7 @@ class Supervisor:
 
     def _start_if_due(self, charge: _Charge) -> None:
         program, now = charge.program, time.monotonic()
-        if now < charge.start_at or (program.waits_for is not None and not program.waits_for.exists()):
+        if now < charge.start_at or _waits(charge):
             return
         charge.started_at, charge.kill_at = now, None
         self._to_restart.discard(program.name)
@@ -182,13 +182,8 @@ class Supervisor:
         self._put_off(charge, code)
 
     def _put_off(self, charge: _Charge, code: int) -> None:
-        logger.warning(
-            "%s ended with %d after %.0f s; it starts again in %.0f s",
-            charge.program.name,
-            code,
-            time.monotonic() - charge.started_at,
-            charge.pause_s,
-        )
+        name, lasted_s = charge.program.name, time.monotonic() - charge.started_at
+        logger.warning("%s ended with %d after %.0f s; it starts again in %.0f s", name, code, lasted_s, charge.pause_s)
         charge.start_at = time.monotonic() + charge.pause_s
         charge.pause_s = min(2 * charge.pause_s, self._longest_pause_s)
         self._on_restart(charge.program.name, code)
@@ -223,6 +218,18 @@ class Supervisor:
         )
         for pid in self.pids().values():
             _write(self._reaper.stdin, f"add {pid}")
+
+
+def _waits(charge: _Charge) -> bool:
+    path = charge.program.waits_for
+    if path is None or path.exists():
+        return False
+    if time.monotonic() - charge.wait_told_at >= WAIT_TOLD_EVERY_S:
+        charge.wait_told_at = time.monotonic()
+        logger.warning(
+            "%s waits for %s; start the program that makes it, if it does not run", charge.program.name, path
+        )
+    return True
 
 
 def cut_log(path: Path, limit_bytes: int) -> None:

@@ -34,10 +34,16 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 5.0
 RESTART_EVERY_S = 60.0
+LINK_STARTING = "the SuperLink does not answer yet: it is starting"
 
 
 def nobody_restarts() -> None:
     """Where the SuperExec belongs to somebody else, an alarm is all there is."""
+
+
+def nobody_starts() -> bool:
+    """Where the SuperLink belongs to somebody else, its absence is an alarm at once."""
+    return False
 
 
 class Watchdog:
@@ -49,6 +55,7 @@ class Watchdog:
         bundle: gives the bundle that runs are started with.
         clock: the time, aware.
         restart_superexec: called, at most once a minute, while a run waits for a SuperExec that does not take it.
+        link_starting: whether the SuperLink may still be on its way up, so that its absence needs nobody.
     """
 
     def __init__(
@@ -58,9 +65,10 @@ class Watchdog:
         bundle: Callable[[], bytes] = bundle_bytes,
         clock: Callable[[], datetime] = utc_now,
         restart_superexec: Callable[[], None] = nobody_restarts,
+        link_starting: Callable[[], bool] = nobody_starts,
     ) -> None:
         self._directory, self._connect, self._bundle, self._clock = directory, connect, bundle, clock
-        self._restart_superexec = restart_superexec
+        self._restart_superexec, self._link_starting = restart_superexec, link_starting
         self._restarted_at = -RESTART_EVERY_S
         self._expiries_logged_on: date | None = None
         self._alarms: tuple[str, ...] = ()
@@ -79,7 +87,7 @@ class Watchdog:
             try:
                 alarms += duty()
             except LinkAwayError as error:
-                away = (str(error),)
+                away = (LINK_STARTING,) if self._link_starting() else (str(error),)
             except ConciliumError as error:
                 alarms.append(str(error))
             except Exception as error:
@@ -144,7 +152,9 @@ class Watchdog:
 
     def _tell(self, alarms: tuple[str, ...]) -> None:
         for line in alarms:
-            if line not in self._alarms:
+            if line == LINK_STARTING:
+                logger.info("%s", line)
+            elif line not in self._alarms:
                 logger.warning("alarm: %s", line)
         self._alarms = alarms
         try:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.supervision import supervisor as supervision
 from deploy.supervision.supervisor import Program, Supervisor, cut_log
 from tests.support.supervised import ONE_PARENT, ONE_SLEEPER, SLEEPER, Supervised, eventually, is_alive
 
@@ -127,8 +128,11 @@ def test_a_command_that_does_not_exist_is_told_and_tried_again(tmp_path: Path) -
     assert told == [127, 127]
 
 
-def test_a_program_waits_for_the_path_it_needs(tmp_path: Path) -> None:
+def test_a_program_waits_for_the_path_it_needs_and_says_so_from_time_to_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second waits for a file that the first makes after its own start; it could not run `cat` before."""
+    monkeypatch.setattr(supervision, "WAIT_TOLD_EVERY_S", 0.1)
     made, copy = tmp_path / "made", tmp_path / "copy"
     first = Program("first", ("sh", "-c", f"sleep 0.3; echo here > {made}; sleep 600"))
     second = Program("second", ("sh", "-c", f"cat {made} > {copy}; exit 5"), waits_for=made)
@@ -142,6 +146,8 @@ def test_a_program_waits_for_the_path_it_needs(tmp_path: Path) -> None:
     supervisor.run()
     assert codes == [5]
     assert copy.read_text() == "here\n"
+    waits = {record.getMessage() for record in caplog.records if "waits" in record.getMessage()}
+    assert waits == {f"second waits for {made}; start the program that makes it, if it does not run"}
 
 
 def test_a_restart_that_is_asked_for_ends_and_starts_the_program(tmp_path: Path) -> None:

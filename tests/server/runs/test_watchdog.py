@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from server.runs.state_files import WatchdogState, read_watchdog
-from server.runs.watchdog import Watchdog
+from server.runs.watchdog import LINK_STARTING, Watchdog
 from server.study.directory import StudyDirectory
 from server.study.lock import hold_study
 from tests.support.coordinator_root import enroll, init_root, want, wanted_of
@@ -61,6 +61,17 @@ def test_superlink_that_is_away_is_an_alarm(directory: StudyDirectory) -> None:
     want(directory)
     watchdog(directory, NoLink()).look()
     assert read_watchdog(directory) == WatchdogState(alive_at=NOW, alarms=("nothing answers",))
+
+
+def test_superlink_that_is_on_its_way_up_needs_nobody(
+    directory: StudyDirectory, caplog: pytest.LogCaptureFixture
+) -> None:
+    starting = [True, True, False, False]
+    watching = watchdog(directory, NoLink(), link_starting=lambda: starting.pop(0))
+    assert watching.look() == (LINK_STARTING,)
+    assert not [record for record in caplog.records if "alarm" in record.message]
+    assert watching.look() == ("nothing answers",)
+    assert "alarm: nothing answers" in caplog.text
 
 
 def test_superexec_is_restarted_once_a_minute(directory: StudyDirectory) -> None:
