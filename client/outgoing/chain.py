@@ -39,6 +39,10 @@ class Head(BaseModel):
     chain: str = Field(pattern=HASH)
 
 
+NOTHING = Head(bytes=0, lines=0, chain=START)
+"""Of a log that has no chained line yet."""
+
+
 class Link(BaseModel):
     """What a chained line says of its place."""
 
@@ -61,7 +65,7 @@ def append_line(log: Path, line: Mapping[str, Any]) -> None:
     """
     make_private_folder(log.parent)
     with hold_lock(log.with_suffix(".lock"), wait_s=WAIT_S, mode=0o600), _open_private(log) as file:
-        end = _find_end(file, read_head(log))
+        end = _find_end(file, _provide_head(log, file))
         data = json.dumps({**line, "number": end.lines + 1, "chain": end.chain}, sort_keys=True).encode()
         file.write(_break_before(file) + data + b"\n")
         file.flush()
@@ -108,13 +112,29 @@ def read_head(log: Path) -> Head | None:
         return None
 
 
+def _provide_head(log: Path, file: BinaryIO) -> Head | None:
+    """The head of a log; of an empty one, a first head that covers nothing.
+
+    It is written before the first line, so that a kill between the two does not look like a head that was removed.
+
+    Raises:
+        OSError: it cannot be read.
+        StorageError: it cannot be written.
+    """
+    head = read_head(log)
+    if head is not None or head_path(log).exists() or file.seek(0, os.SEEK_END):
+        return head
+    write_private(head_path(log), (NOTHING.model_dump_json() + "\n").encode())
+    return NOTHING
+
+
 def _open_private(log: Path) -> BinaryIO:
     return os.fdopen(os.open(log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "ab+")
 
 
 def _find_end(file: BinaryIO, head: Head | None) -> Head:
     """What the next line goes on from: the head, and the lines after it that it does not know yet."""
-    size, known = file.seek(0, os.SEEK_END), head or Head(bytes=0, lines=0, chain=START)
+    size, known = file.seek(0, os.SEEK_END), head or NOTHING
     if size < known.bytes:
         return known
     file.seek(known.bytes)

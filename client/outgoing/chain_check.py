@@ -106,7 +106,7 @@ def _between(lines: Sequence[bytes], chained: Sequence[tuple[int, Link]]) -> Ite
 def _at_the_end(
     lines: Sequence[bytes], chained: Sequence[tuple[int, Link]], head: Head | None, data: bytes
 ) -> Iterator[Break]:
-    """What is wrong with the last line, or after it: a crash may leave one line that the head does not know yet."""
+    """What is wrong with the last line, or after it: crashes may leave lines that the head does not know yet."""
     if head is None:
         if chained:
             yield Break(len(lines), "the head of the chain is missing: lines after it may have been removed")
@@ -119,10 +119,11 @@ def _at_the_end(
     known = len(lines_in(data[: head.bytes]))
     vouched = [(place, link) for place, link in chained if place < known]
     place, link = vouched[-1] if vouched else (0, Link(number=1, chain=START))
-    if advance(link.chain, lines[place:known]) != head.chain or link.number != head.lines:
+    number = link.number if vouched else 0
+    if advance(link.chain, lines[place:known]) != head.chain or number != head.lines:
         yield Break(place + 1, "it does not lead to the head: it was changed, or lines after it are missing")
-    elif len(chained) > len(vouched) + 1:
-        yield Break(chained[len(vouched)][0] + 1, "the head knows neither it nor those after it")
+    elif len(lines) > after and data.endswith(b"\n"):
+        yield Break(after + 1, NO_PLACE)
     elif stranger := _whole_among(lines[after:]):
         yield Break(after + stranger, NO_PLACE)
 

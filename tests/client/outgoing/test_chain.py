@@ -3,11 +3,16 @@
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from client.outgoing.chain import advance, append_line, lines_in, read_head
 from client.outgoing.chain_check import check_chain
+from protocol.errors import StorageError
+from protocol.storage.atomic_files import write_private
 
 START = 64 * "0"
 
@@ -75,3 +80,30 @@ def test_a_log_of_an_earlier_version_is_covered_from_the_first_chained_line_on(t
     chain = check_chain(log)
     assert (chain.lines, chain.older, chain.broken) == (3, 2, None)
     assert json.loads(lines_in(log.read_bytes())[2])["chain"] == advance(START, [b'{"n": 1}', b'{"n": 2}'])
+
+
+@pytest.mark.parametrize("written", [0, 3])
+def test_kills_in_a_row_before_the_head_is_written_break_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    """Nor does a disk that has room for lines but for no head, from the first line on."""
+    log = tmp_path / "outgoing.jsonl"
+    for number in range(written):
+        append_line(log, {"n": number})
+    for number in range(3):
+        with monkeypatch.context() as patch:
+            patch.setattr("client.outgoing.chain.write_private", _refuse_all_but_the_first(log))
+            with pytest.raises(StorageError):
+                append_line(log, {"n": number})
+        assert check_chain(log).broken is None
+    append_line(log, {"n": 9})
+    assert (check_chain(log).lines, check_chain(log).broken) == (written + 4, None)
+
+
+def _refuse_all_but_the_first(log: Path) -> Callable[[Path, bytes], None]:
+    def write(path: Path, data: bytes) -> None:
+        if log.stat().st_size:
+            raise StorageError("the disk is full")
+        write_private(path, data)
+
+    return write

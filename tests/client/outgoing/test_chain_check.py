@@ -59,6 +59,9 @@ EDITS: dict[str, tuple[int, Callable[[Lines], Lines]]] = {
     "added first": (1, lambda lines: [FORGED, *lines]),
     "added middle": (3, lambda lines: [*lines[:2], FORGED, *lines[2:]]),
     "added last": (6, lambda lines: [*lines, FORGED]),
+    "text last": (6, lambda lines: [*lines, b"not json"]),
+    "list last": (6, lambda lines: [*lines, b"[1]"]),
+    "blank last": (6, lambda lines: [*lines, b""]),
     "blank": (3, lambda lines: [*lines[:2], b"", *lines[2:]]),
 }
 
