@@ -74,7 +74,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=f"study file {tmp_path} cannot be read: Is a directory"):
+    with pytest.raises(StudyError, match=f"study file {tmp_path} cannot be read: it is no regular file"):
         read_study(tmp_path)
 
 
