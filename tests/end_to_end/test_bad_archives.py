@@ -187,11 +187,11 @@ def test_a_full_disk_ends_with_a_sentence_and_leaves_whole_cases(
         write_pet(tmp_path / "src" / str(number), study, ACTIVITY, GRID)
     written: list[Path] = []
 
-    def refuse_the_fourth(volume: Volume, path: Path, **modes: int) -> None:
+    def refuse_the_fourth(volume: Volume, path: Path, *, mode: int) -> None:
         written.append(path)
         if len(written) == 4:
             raise StorageError(f"image {path} could not be written: No space left on device")
-        write_volume(volume, path, **modes)
+        write_volume(volume, path, mode=mode)
 
     monkeypatch.setattr("client.convert.case_folder.write_volume", refuse_the_fourth)
     arguments = ["convert", str(tmp_path / "src"), str(tmp_path / "data")]
