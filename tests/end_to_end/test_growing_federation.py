@@ -8,11 +8,11 @@ import pytest
 from client.learning.assembly import row_of
 from client.scores.bank_evaluation import load_adapter
 from protocol.errors import QuorumError
-from protocol.messages.tensors import role_of
+from protocol.messages.tensors import Tensors, role_of
 from server.study import checkpoint as checkpoints
-from server.study.history import RoundRecord
 from strategies.bank.bank import AdapterBank
 from tests.support.federation import GROWING, TOGETHER, errors_of, federation, result_of, when_round_starts
+from tests.support.study_text import NO_GATE
 
 
 def test_a_center_that_only_later_stages_name_may_come_later(cohort: Path, tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_a_center_that_comes_within_a_stage_takes_part_from_the_next_round(cohor
 
 
 def test_a_center_that_left_is_named_and_the_round_goes_on(cohort: Path, tmp_path: Path) -> None:
-    found = federation(tmp_path, cohort, GROWING)
+    found = federation(tmp_path, cohort, GROWING.replace("[centers.center-a]", f"{NO_GATE}\n[centers.center-a]"))
     found.run(when_round_starts(4, lambda: found.offline.add("center-a")))
     assert errors_of(found)[-2:] == [(4, "center-a", "node-unavailable"), (4, "center-d", "")]
     rows = result_of(found)["evaluations"]
@@ -62,18 +62,27 @@ def test_records_say_what_trained_and_how_far_it_moved(cohort: Path, tmp_path: P
     found.run()
     state = checkpoints.load(found.directory.checkpoint)
     assert state is not None
-    records: tuple[RoundRecord, ...] = state.history.rounds
+    bank, records = AdapterBank(found.directory.bank), state.history.rounds
     assert [record.phase for record in records] == ["lora_b+magnitude"] * 2 + ["lora_a"] * 2
     sent = {(i.server_round, r.center): (i, r) for i, r in found.notes if i.kind == "train"}
     for record in records:
         instruction, reply = sent[record.server_round, record.center]
         assert reply.payload is not None
-        known, squares = instruction.tensors, {"peft": 0.0} | dict.fromkeys(reply.payload.support, 0.0)
+        known = {**first_magnitudes(bank.backbone(instruction.backbone_hash)), **instruction.tensors}
+        squares = {"peft": 0.0} | dict.fromkeys(reply.payload.support, 0.0)
         for key, array in reply.payload.tensors.items():
             group = "peft" if role_of(key) else "pet"
             squares[group] += float(np.square(array.astype(np.float64) - known[key]).sum()) if key in known else 0.0
         assert record.update_norms.keys() == record.support.keys()
-        assert {group: norm**2 for group, norm in record.update_norms.items()} == pytest.approx(squares)
+        assert {group: norm**2 for group, norm in record.update_norms.items()} == pytest.approx(squares, rel=1e-4)
+
+
+def first_magnitudes(backbone: Tensors) -> Tensors:
+    """What a magnitude that nobody sent begins from: the norms of its frozen weight's rows."""
+    weights = {key.removesuffix(".weight"): array for key, array in backbone.items() if key.endswith(".weight")}
+    return {
+        f"{name}#magnitude": np.linalg.norm(array.reshape(len(array), -1), axis=1) for name, array in weights.items()
+    }
 
 
 def test_centers_of_other_ranks_work_with_one_shared_adapter(cohort: Path, tmp_path: Path) -> None:
