@@ -6,6 +6,7 @@ from dataclasses import replace
 from protocol.errors import LASTING, QuorumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.scores import Comparison
+from protocol.messages.settings import Gate
 from protocol.messages.tensors import BACKBONE
 from server.grid.center_answer import CenterAnswer
 from server.rounds.closing import record_queries
@@ -60,23 +61,29 @@ def run_gate(
         _check_somebody_answered(stage.name, answers, told)
         return after_backbone_gate(recorded, stage, decide_backbone(told, gate, registered=registered))
     earlier = _of_earlier_stages(builder) - state.branches.keys()
-    if lacking := missing_voices(told, earlier - set(gone)):
-        raise QuorumError(
-            f"stage '{stage.name}': earlier center(s) {list(lacking)} could not be asked about the candidate "
-            f"({_errors(answers, lacking)}), which are half or more of those that can judge it; the rounds are kept, "
-            "resume when they are back, revoke who is gone for good, or run the study with gate = false"
-        )
+    _check_earlier_heard(stage.name, answers, missing_voices(told, earlier - set(gone)))
     voices = {center: told.get(center) for center in _of_stage(builder) | earlier}
     if told and not any(comparison and usable_voice(comparison, 1) for comparison in voices.values()):
         raise _nobody_heard(stage.name, answers)
     verdict = decide(voices, gate, earlier=earlier, registered=registered, gone=gone)
-    limit = -gate.tolerance - ROUNDING
-    returning = [
-        center
-        for center, comparison in told.items()
-        if center not in voices and comparison and (voice := usable_voice(comparison, 1)) and voice.difference >= limit
-    ]
-    return after_gate(recorded, stage, study, verdict, returning)
+    returning = [center for center in told.keys() - voices.keys() if _is_unharmed(told[center], gate)]
+    return after_gate(recorded, stage, study, verdict, sorted(returning))
+
+
+def _check_earlier_heard(stage: str, answers: Mapping[str, CenterAnswer], lacking: Collection[str]) -> None:
+    """Refuse to decide while so many earlier centers are away that liars may be all that is there."""
+    if lacking:
+        raise QuorumError(
+            f"stage '{stage}': earlier center(s) {list(lacking)} could not be asked about the candidate "
+            f"({_errors(answers, lacking)}), which are half or more of those that can judge it; the rounds are kept, "
+            "resume when they are back, revoke who is gone for good, or run the study with gate = false"
+        )
+
+
+def _is_unharmed(comparison: Comparison | None, gate: Gate) -> bool:
+    """Whether a center says, and can say, that the candidate is no worse than what it has."""
+    voice = usable_voice(comparison, 1) if comparison else None
+    return voice is not None and voice.difference >= -gate.tolerance - ROUNDING
 
 
 def _check_stage_heard(
