@@ -49,11 +49,11 @@ def test_init_makes_a_directory_and_again_changes_no_byte(study_file: Path, tmp_
     assert snapshot(root) == before
 
 
-def test_init_leaves_the_mode_of_a_folder_that_is_there(study_file: Path, tmp_path: Path) -> None:
+def test_init_closes_a_folder_that_is_there_to_other_accounts(study_file: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir(mode=0o750)
     code, output = run("study", "init", study_file, "--out", root, "--endpoint", ENDPOINT)
-    assert (code, root.stat().st_mode & 0o777) == (0, 0o750), output
+    assert (code, root.stat().st_mode & 0o777) == (0, 0o700), output
 
 
 def test_init_keeps_a_given_backbone_as_a_file_named_by_its_content(study_file: Path, tmp_path: Path) -> None:
