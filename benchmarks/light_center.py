@@ -17,6 +17,7 @@ from client.learning.cancellation import Check, never_cancelled
 from client.outgoing.sealed_reply import SealedReply, seal
 from client.service.trainer_link import key_path
 from client.service.trainer_service import provide_key, serve
+from protocol.local_steps import reach_of
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload, frozen_hash, phase_of
 from protocol.messages.reply import Reply
@@ -61,8 +62,9 @@ class LightCenter:
         while (left := ends_at - time.monotonic()) > 0:
             check()
             time.sleep(min(left, STEP_S))
+        move = np.float32(reach_of(training).move / 2)
         moved = {
-            spec.key: instruction.tensors[spec.key] + np.float32(1e-3)
+            spec.key: instruction.tensors[spec.key] + move
             for spec in self._specs
             if spec.group in training.groups and (spec.group != PEFT or role_of(spec.key) in training.roles)
         }
