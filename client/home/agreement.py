@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from client.home.plan_check import check_planned
-from protocol.enrolment.plan import StudyPlan, agreed_digest
+from protocol.enrolment.plan import StudyPlan, check_digest
 from protocol.errors import ConciliumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.settings import StudySettings
@@ -49,9 +49,7 @@ class TrainerAgreement(BaseModel):
 
     @model_validator(mode="after")
     def _agreed_has_its_digest(self) -> Self:
-        found = agreed_digest(self.settings, self.plan)
-        if found != self.agreed_sha256:
-            raise ValueError(f"settings and plan have digest {found[:12]}, agreed to are {self.agreed_sha256[:12]}")
+        check_digest(self.settings, self.plan, self.agreed_sha256)
         return self
 
 

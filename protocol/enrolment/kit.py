@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import AwareDatetime, Field, NonNegativeInt, ValidationError, model_validator
 
 from protocol.enrolment.endpoint import Endpoint
-from protocol.enrolment.plan import StudyPlan, agreed_digest
+from protocol.enrolment.plan import StudyPlan, check_digest
 from protocol.errors import KitError
 from protocol.messages.base import Settings
 from protocol.messages.settings import StudySettings, findings
@@ -98,9 +98,7 @@ class StudyAgreement(Settings):
 
     @model_validator(mode="after")
     def _agreed_has_its_digest(self) -> Self:
-        found = agreed_digest(self.settings, self.plan)
-        if found != self.agreed_sha256:
-            raise ValueError(f"settings and plan have digest {found[:12]}, agreed to are {self.agreed_sha256[:12]}")
+        check_digest(self.settings, self.plan, self.agreed_sha256)
         return self
 
 

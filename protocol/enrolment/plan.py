@@ -104,3 +104,14 @@ def agreed_digest(settings: StudySettings, plan: StudyPlan) -> str:
     """SHA-256 of all that a center agrees to be asked: its settings, with its own rank, and its plan."""
     content = {"settings": settings.model_dump(mode="json"), "plan": plan.model_dump(mode="json")}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def check_digest(settings: StudySettings, plan: StudyPlan, agreed_sha256: str) -> None:
+    """Hold settings and plan against the digest that was agreed to.
+
+    Raises:
+        ValueError: they have another one.
+    """
+    found = agreed_digest(settings, plan)
+    if found != agreed_sha256:
+        raise ValueError(f"settings and plan have digest {found[:12]}, agreed to are {agreed_sha256[:12]}")

@@ -2,7 +2,15 @@
 
 import pytest
 
-from protocol.enrolment.plan import PlannedRounds, PlannedStage, StudyPlan, agreed_digest, is_planned, rounded_rate
+from protocol.enrolment.plan import (
+    PlannedRounds,
+    PlannedStage,
+    StudyPlan,
+    agreed_digest,
+    check_digest,
+    is_planned,
+    rounded_rate,
+)
 from protocol.messages.settings import Adapter, Model, StudySettings, Training
 
 SETTINGS = StudySettings(study="s", seed=1, model=Model(name="none"), adapter=Adapter(rank=4))
@@ -74,3 +82,9 @@ def test_a_plan_counts_what_it_asks() -> None:
 
 def test_a_rate_is_kept_to_nine_digits() -> None:
     assert rounded_rate(1 / 3) == 0.333333333
+
+
+def test_settings_and_plan_are_held_against_what_was_agreed_to() -> None:
+    check_digest(SETTINGS, PLAN, agreed_digest(SETTINGS, PLAN))
+    with pytest.raises(ValueError, match=f"agreed to are {'0' * 12}"):
+        check_digest(SETTINGS, PLAN, "0" * 64)
