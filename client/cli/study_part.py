@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from protocol.errors import StudyError
 from protocol.messages.base import Fraction
 from protocol.messages.labels import Labels
+from protocol.messages.recipe import Prediction, Recipe
 from protocol.messages.settings import (
     Adapter,
     Group,
@@ -65,6 +66,8 @@ class StudyPart(_Part):
     adapter: Adapter = Adapter()
     preprocessing: Preprocessing = Preprocessing()
     split: Split = Split()
+    training: Recipe = Recipe()
+    prediction: Prediction = Prediction()
     centers: dict[str, CenterPart] = {}
     stages: tuple[StagePart, ...] = ()
 
@@ -80,6 +83,7 @@ class StudyPart(_Part):
             adapter=self.adapter,
             preprocessing=self.preprocessing,
             split=self.split,
+            prediction=self.prediction,
         )
 
     def center(self, name: str) -> CenterPart:
@@ -111,6 +115,7 @@ class StudyPart(_Part):
             batch_size=stage.batch_size,
             modality_shares=stage.modality_shares or usual_shares(stage.kind, task, offered),
             validate_first=bool(stage.validate_every),
+            recipe=self.training,
         )
 
 

@@ -13,8 +13,8 @@ import tomli_w
 from pydantic import Field, ValidationError
 
 from protocol.errors import StudyError
-from protocol.messages.base import Settings
-from protocol.messages.settings import NonNegative, findings
+from protocol.messages.base import NonNegative, Settings
+from protocol.messages.settings import findings
 from protocol.modalities import IMAGES
 from protocol.names import NAME
 from protocol.storage.parsed_text import UnreadableTextError, read_toml

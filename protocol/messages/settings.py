@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from protocol.messages.base import Fraction, Settings
+from protocol.messages.base import Fraction, NonNegative, Settings
 from protocol.messages.labels import NEEDED, Labels
+from protocol.messages.recipe import Prediction, Recipe
 from protocol.modalities import ModalitySetting
 from protocol.tasks import TaskName
 
@@ -16,7 +17,6 @@ ROLES: tuple[Role, ...] = ("lora_a", "lora_b", "magnitude")
 Group = Literal["backbone", "pet", "fusion", "ehr", "head", "peft", "center", "norm"]
 Personal = Literal["center", "norm"]
 Statistic = Literal["gram", "fisher", "prototype"]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Weight = bool | NonNegative
 OptionValue = bool | int | float | str | tuple[int, ...] | tuple[str, ...]
 
@@ -74,6 +74,7 @@ class Training(Settings):
         that the row gain d = m / ||W0 + s B A|| stays.
     terms: weights of local terms; the center refuses one that it does not have.
     validate_first: score the received state on validation cases before training.
+    recipe: how each step is taken.
     """
 
     groups: tuple[Group, ...]
@@ -85,6 +86,7 @@ class Training(Settings):
     batch_size: PositiveInt = 2
     weight_decay: Annotated[float, Field(ge=0)] = 1e-5
     modality_shares: dict[ModalitySetting, Fraction]
+    recipe: Recipe = Recipe()
 
 
 class ServerOptimiser(Settings):
@@ -142,6 +144,7 @@ class StudySettings(Settings):
     adapter: Adapter = Adapter()
     preprocessing: Preprocessing = Preprocessing()
     split: Split = Split()
+    prediction: Prediction = Prediction()
     personal: tuple[Personal, ...] = ()
     center_rank: PositiveInt = 4
     sketch_rank: PositiveInt = 32

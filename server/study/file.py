@@ -17,6 +17,7 @@ from pydantic import (
 from protocol.errors import StudyError
 from protocol.messages.base import Settings
 from protocol.messages.labels import Labels
+from protocol.messages.recipe import Prediction, Recipe
 from protocol.messages.settings import Adapter, Model, Preprocessing, Split, StudySettings, Training, findings
 from protocol.names import NAME
 from protocol.stages import Shares
@@ -58,6 +59,8 @@ class Study(Settings):
     adapter: Adapter = Adapter()
     preprocessing: Preprocessing = Preprocessing()
     split: Split = Split()
+    training: Recipe = Recipe()
+    prediction: Prediction = Prediction()
     strategy: Strategy = Strategy()
     centers: Annotated[dict[str, Center], Field(min_length=1)]
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
@@ -79,6 +82,7 @@ class Study(Settings):
             adapter=self.adapter,
             preprocessing=self.preprocessing,
             split=self.split,
+            prediction=self.prediction,
             personal=self.strategy.personal,
             center_rank=self.strategy.center_rank,
             sketch_rank=self.strategy.sketch_rank,
@@ -135,6 +139,7 @@ class Study(Settings):
             batch_size=stage.batch_size,
             weight_decay=stage.weight_decay,
             modality_shares=self.shares_of(stage),
+            recipe=self.training,
             validate_first=bool(stage.validate_every) and completed % stage.validate_every == 0,
         )
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from protocol.messages.settings import NonNegative, Statistic, Weight
+from protocol.messages.base import NonNegative
+from protocol.messages.settings import Statistic, Weight
 from protocol.messages.tensors import Tensors
 from strategies.continual.memory import MASS, Observed, merge_controls, merge_fishers, merge_grams
 from strategies.continual.observed_sizes import FISHER_SIZE, GRAM_SIZE, StandOut

@@ -176,7 +176,7 @@ def test_a_strategy_that_cannot_be_followed_is_refused(tmp_path: Path, text: str
 def test_what_travels_holds_no_center_and_no_stage(study: Study) -> None:
     assert study.settings.study == "small"
     assert set(study.settings.model_dump()) == {
-        *("study", "seed", "model", "adapter", "preprocessing", "split", "tasks", "labels"),
+        *("study", "seed", "model", "adapter", "preprocessing", "split", "tasks", "labels", "prediction"),
         *("personal", "center_rank", "sketch_rank"),
     }
 
