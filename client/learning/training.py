@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import Check, never_cancelled
+from client.learning.stepping import take_step
 from client.local_terms.contract import LocalTerm
+from client.optimisation.optimiser import Optimiser
 from client.tasks.contract import Batch, CenterTask, with_target
 from fusion_models.adapters.gain import PinnedGain, pin_gain
 from fusion_models.modality import draw_setting, renormalise
 from protocol.errors import ModelError
-from protocol.local_steps import BETAS, EPSILON, warm_up
 from protocol.messages.settings import Training
 from protocol.modalities import settings_within
 from protocol.tasks import TASKS
@@ -62,20 +63,33 @@ def train_locally(
     usable = _usable(task, cases)
     task, device = task.fitted_to(usable), next(model.parameters()).device
     by_setting = cases_by_setting(usable, training, [name for name in model_settings if task.runs(name)])
-    shares, optimiser = renormalise(training.modality_shares, by_setting), _adam_w(parameters, training)
-    used, losses, gain = defaultdict[str, set[str]](set), [], pin_gain(model)
+    batches, optimiser = draw_batches(task, by_setting, training, device, rng), Optimiser(parameters, training)
+    used, losses, gain = defaultdict[str, set[str]](set), list[float](), pin_gain(model)
     model.train()
     with seed_torch(rng, model):
-        for step in range(training.local_steps):
+        for number in range(training.local_steps):
             check()
-            setting = draw_setting(shares, rng)
-            batch = task.draw_batch(by_setting[setting], setting, training.batch_size, device, rng)
-            _set_rate(optimiser, warm_up(training.learning_rate, step))
-            losses.append(_step(model, optimiser, task, batch, terms))
+            batch = next(batches)
+            optimiser.begin_step(number)
+            losses.append(take_step(model, optimiser, task, batch, terms))
             _follow(gain, terms)
-            used[setting].update(batch.cases)
+            used[batch.setting].update(batch.cases)
     error = float(np.std(losses) / np.sqrt(len(losses)))
     return Trained(float(np.mean(losses)), {name: frozenset(cases) for name, cases in used.items()}, error, len(losses))
+
+
+def draw_batches(
+    task: CenterTask,
+    by_setting: Mapping[str, Sequence[PreparedCase]],
+    training: Training,
+    device: torch.device,
+    rng: np.random.Generator,
+) -> Iterator[Batch]:
+    """A batch for each step, one after another, each of one modality setting."""
+    shares = renormalise(training.modality_shares, by_setting)
+    for _ in range(training.local_steps):
+        setting = draw_setting(shares, rng)
+        yield task.draw_batch(by_setting[setting], setting, training.batch_size, device, rng)
 
 
 @contextmanager
@@ -115,58 +129,8 @@ def _usable(task: CenterTask, cases: Sequence[PreparedCase]) -> list[PreparedCas
     return found
 
 
-def _adam_w(parameters: Mapping[str, nn.Parameter], training: Training) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
-        list(parameters.values()),
-        lr=training.learning_rate,
-        betas=BETAS,
-        eps=EPSILON,
-        weight_decay=training.weight_decay,
-    )
-
-
-def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-
-
 def _follow(gain: PinnedGain, terms: Sequence[LocalTerm]) -> None:
     """What follows the optimiser's step."""
     gain.restore()
     for term in terms:
         term.after_step()
-
-
-def _step(
-    model: nn.Module, optimiser: torch.optim.Optimizer, task: CenterTask, batch: Batch, terms: Sequence[LocalTerm]
-) -> float:
-    for term in terms:
-        term.remember(batch)
-    optimiser.zero_grad(set_to_none=True)
-    loss, answer = task.loss(model, batch)
-    found = [term.penalty(batch, answer) for term in terms]
-    penalties = [penalty for penalty in found if penalty is not None]
-    objective = loss.detach() + sum(penalty.detach() for penalty in penalties)
-    if not torch.isfinite(objective):
-        raise ModelError(f"training loss became {objective.item()} on cases {list(batch.cases)}; lower the rate")
-    if loss.requires_grad:
-        _backward(loss, penalties, optimiser)
-        for term in terms:
-            term.adjust_gradients()
-        optimiser.step()
-    return float(loss.item())
-
-
-def _backward(loss: Tensor, penalties: Sequence[Tensor], optimiser: torch.optim.Optimizer) -> None:
-    """Gradients of the whole objective, for the tensors that the batch's forward pass used.
-
-    A penalty reaches the PET pathway in a CT-only step too; a gradient there, even of zeros, would let weight decay
-    move a tensor that has no case behind it.
-    """
-    loss.backward(retain_graph=bool(penalties))
-    if penalties:
-        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-        idle = [parameter for parameter in parameters if parameter.grad is None]
-        torch.stack(tuple(penalties)).sum().backward()
-        for parameter in idle:
-            parameter.grad = None

@@ -1,4 +1,4 @@
-"""Local terms in the loop: when they are called, and what they change."""
+"""One step: when local terms are called, and what they change."""
 
 from typing import Any
 

@@ -1,0 +1,1 @@
+"""How what trains at a center takes its steps: rates, gradients, moments and averages."""
