@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from monai.losses import DiceCELoss
 from torch import Tensor
 
+from fusion_models.full_precision import compute_in_float32
+
 
 def dice_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     """Soft Dice plus cross-entropy over all classes, background included (arXiv 2404.13704).
@@ -18,6 +20,7 @@ def dice_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     return loss
 
 
+@compute_in_float32
 def deeply_supervised(scales: Sequence[Tensor], label: Tensor) -> Tensor:
     """Dice plus cross-entropy at every scale, each of half the weight of the one before; the weights sum to one.
 

@@ -1,28 +1,39 @@
 """One step of local training: the objective of a batch, its gradients, and what follows them."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
 
+from client.learning.precision import FLOAT32
 from client.local_terms.contract import LocalTerm
 from client.optimisation.optimiser import Optimiser
 from client.tasks.contract import Batch, CenterTask
+from fusion_models.full_precision import widen
 from protocol.errors import ModelError
 
 
 def take_step(
-    model: nn.Module, optimiser: Optimiser, task: CenterTask, batch: Batch, terms: Sequence[LocalTerm]
+    model: nn.Module,
+    optimiser: Optimiser,
+    task: CenterTask,
+    batch: Batch,
+    terms: Sequence[LocalTerm],
+    precision: AbstractContextManager[object] = FLOAT32,
 ) -> float:
     """The task's loss on a batch, after one step down the objective that `terms` add to; their `after_step` is not run.
+
+    The network runs within `precision` (`client.learning.precision`); its loss and what terms add are float32.
 
     Raises:
         ModelError: the objective is no longer finite.
     """
     for term in terms:
         term.remember(batch)
-    loss, answer = task.loss(model, batch)
-    found = [term.penalty(batch, answer) for term in terms]
+    with precision:
+        loss, answer = task.loss(model, batch)
+    found = [term.penalty(batch, widen(answer)) for term in terms]
     penalties = [penalty for penalty in found if penalty is not None]
     objective = loss.detach() + sum(penalty.detach() for penalty in penalties)
     if not torch.isfinite(objective):

@@ -11,6 +11,7 @@ from torch import nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import Check, never_cancelled
+from client.learning.precision import choose_precision, compute_in
 from client.learning.stepping import take_step
 from client.local_terms.contract import LocalTerm
 from client.optimisation.optimiser import Optimiser
@@ -65,13 +66,14 @@ def train_locally(
     by_setting = cases_by_setting(usable, training, [name for name in model_settings if task.runs(name)])
     batches, optimiser = draw_batches(task, by_setting, training, device, rng), Optimiser(parameters, training)
     used, losses, gain = defaultdict[str, set[str]](set), list[float](), pin_gain(model)
+    precision = compute_in(choose_precision(training.recipe.precision, str(device)), str(device))
     model.train()
     with seed_torch(rng, model):
         for number in range(training.local_steps):
             check()
             batch = next(batches)
             optimiser.begin_step(number)
-            losses.append(take_step(model, optimiser, task, batch, terms))
+            losses.append(take_step(model, optimiser, task, batch, terms, precision))
             _follow(gain, terms)
             used[batch.setting].update(batch.cases)
     error = float(np.std(losses) / np.sqrt(len(losses)))

@@ -15,6 +15,7 @@ from client.learning.assembly import tensor_specs
 from client.learning.cancellation import Check
 from client.learning.observation import observe
 from client.learning.outcome import arrays_to_send, payload_of, round_generator, round_loss, support_of
+from client.learning.precision import available_precision
 from client.learning.trainable import train_only
 from client.learning.training import train_locally
 from client.local_terms.building import build_terms
@@ -101,6 +102,7 @@ class CenterWork:
         manifest = self.cases.manifest(instruction.settings)
         facts |= {"cases": len(manifest.usable), "refused_cases": len(manifest.quarantined)}
         facts |= {"modalities": "+".join(sorted(self._modalities)), "device": self.device}
+        facts |= {"precision": available_precision(self.device)}
         return Reply(center=self.center, kind="register", facts=facts)
 
     def _train(self, instruction: Instruction, check: Check) -> Reply:

@@ -31,6 +31,7 @@ from client.tasks.cohorts import Floats, compare_cohorts, predict_case
 from client.tasks.contract import Batch, CaseScore
 from client.tasks.divergence import TEMPERATURE, divergence
 from fusion_models.contract import Assessor
+from fusion_models.full_precision import widen
 from protocol.errors import LabelError, ModelError
 from protocol.messages.labels import Classes
 from protocol.messages.scores import Comparison, Score
@@ -116,7 +117,7 @@ class Classification:
         """
         if self.name not in batch.targets:
             raise ModelError(f"not each of the cases {list(batch.cases)} has {TASKS[self.name].target}")
-        logits = self.answer(model, batch)
+        logits = widen(self.answer(model, batch))
         weights = torch.as_tensor(self._weights, dtype=logits.dtype, device=logits.device)
         truth = batch.targets[self.name].long()
         return len(weights) * F.cross_entropy(logits, truth, weights, reduction="sum") / len(truth), logits

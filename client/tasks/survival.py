@@ -36,6 +36,7 @@ from client.tasks.survival_cohorts import (
     without_endpoints,
 )
 from fusion_models.contract import Assessor, Segmenter
+from fusion_models.full_precision import widen
 from fusion_models.losses import deeply_supervised
 from fusion_models.registry import model_row
 from fusion_models.survival.heads import HEADS
@@ -111,7 +112,7 @@ class Survival:
             raise ModelError(f"not each of the cases {list(batch.cases)} has {TASKS[self.name].target}")
         network, share = _assessor(model), self._mask_share
         features = network.encode(batch.ct, batch.pet, batch.ehr)
-        outputs = network.answer(features)
+        outputs = widen(network.answer(features))
         edges = outputs.new_tensor(self._edges_days)
         loss = self._head.loss(outputs, batch.targets[self.name], edges)
         mask = batch.targets.get("segmentation")

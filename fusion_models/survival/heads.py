@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from fusion_models.full_precision import compute_in_float32
 from fusion_models.survival.cox import cox_loss, cox_risk
 from fusion_models.survival.mtlr import mtlr_log_probabilities, mtlr_loss, mtlr_risk, mtlr_survival
 
@@ -44,6 +45,6 @@ def _who_is_next(outputs: Tensor, endpoints: int) -> Tensor:
 
 
 HEADS: Mapping[str, SurvivalHead] = {
-    "mtlr": SurvivalHead(mtlr_loss, mtlr_risk, mtlr_survival, mtlr_log_probabilities),
-    "cox": SurvivalHead(_cox_loss, cox_risk, _no_curve, _who_is_next),
+    "mtlr": SurvivalHead(compute_in_float32(mtlr_loss), mtlr_risk, mtlr_survival, mtlr_log_probabilities),
+    "cox": SurvivalHead(compute_in_float32(_cox_loss), cox_risk, _no_curve, _who_is_next),
 }

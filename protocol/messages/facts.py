@@ -18,6 +18,7 @@ FACTS: Mapping[str, type] = {
     "refused_cases": int,
     "modalities": str,
     "device": str,
+    "precision": str,
     "version": str,
 }
 PARTS = ("train", "validation", "test")

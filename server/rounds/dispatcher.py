@@ -156,5 +156,7 @@ class Dispatcher:
                 logger.warning("center '%s' registers and %s; it is left out", center, finding)
             elif center in self._study.centers:
                 self.cases[center] = {part: int(reply.facts[f"{part}_cases"]) for part in PARTS}
+                device, precision = (reply.facts.get(name, "unknown") for name in ("device", "precision"))
+                logger.info("center '%s' computes on %s, in %s where it is asked to", center, device, precision)
         for center in sorted(set(centers) - replies.keys()):
             logger.warning("center '%s' did not register", center)

@@ -60,7 +60,8 @@ def test_a_center_with_a_table_and_no_image_takes_part(tmp_path: Path) -> None:
     error, facts = register(hospital(tmp_path / "hn"))
     parts = {"train_cases": 6, "validation_cases": 2, "test_cases": 2}
     assert error == ""
-    assert {**facts, "device": ""} == {**parts, "cases": 10, "refused_cases": 0, "modalities": "ehr", "device": ""}
+    machine = {"device": facts["device"], "precision": facts["precision"]}
+    assert facts == {**parts, "cases": 10, "refused_cases": 0, "modalities": "ehr", **machine}
 
 
 def test_a_part_has_targets_and_covariates_and_no_image(tmp_path: Path) -> None:

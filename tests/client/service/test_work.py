@@ -14,6 +14,7 @@ from torch import nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import never_cancelled
+from client.learning.precision import available_precision
 from client.learning.training import Trained, train_locally
 from client.scores.score_rows import read_rows
 from client.scores.scoring import Network, Scored
@@ -38,7 +39,8 @@ def test_it_registers_with_counts_and_without_names(both: Trainer, study: Study)
     """Three patients: one each to train, validate and test."""
     reply = both.perform(Instruction(kind="register", settings=study.settings))
     counts = {"train_cases": 1, "validation_cases": 1, "test_cases": 1, "cases": 3, "refused_cases": 0}
-    assert reply.facts == {**counts, "modalities": "ct+pet", "device": "cpu"}
+    precision = available_precision("cpu")
+    assert reply.facts == {**counts, "modalities": "ct+pet", "device": "cpu", "precision": precision}
     assert (reply.center, reply.error, reply.payload) == ("center-a", "", None)
     assert reply.seconds > 0
     assert (both.home / "manifest.json").exists()
