@@ -62,6 +62,10 @@ class Segmenter(FusionModel):
         """The window by which it predicts a volume of some shape, where it trains on crops."""
         return tuple(crop_zyx)
 
+    def mirror_axes(self) -> tuple[int, ...]:
+        """The axes of 0 (z), 1 (y) and 2 (x) along which a volume's mirror image is another input to the network."""
+        return (0, 1, 2)
+
 
 class Assessor(FusionModel):
     """A network that answers for a case: class logits, or the outputs of a survival head."""

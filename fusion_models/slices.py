@@ -113,6 +113,10 @@ class SliceSegmenter(Segmenter):
         """All slices of the crop's size at once, so that the neighbours of a slice are the volume's own."""
         return (shape_zyx[0], *crop_zyx[1:])
 
+    def mirror_axes(self) -> tuple[int, ...]:
+        """Those within a slice; along z too where a slice has neighbours, whose order turns."""
+        return (0, 1, 2) if self.neighbours else (1, 2)
+
     def pool_features(self, ct: Tensor) -> Tensor:
         """Mean over slices of the network's pooled features of CT alone: (b, d)."""
         return (

@@ -58,7 +58,9 @@ class Predictor:
         found = Prediction(scan, setting, network.algorithm, network.facts, issues=issues)
         for task, shown in asked.items():
             if task.name == SEGMENTATION:
-                found = self._add_mask(found, predict_probability(_segmenter(network.model), case, shown, self._crop))
+                how = self._settings.prediction
+                probability = predict_probability(_segmenter(network.model), case, shown, self._crop, how)
+                found = self._add_mask(found, probability)
             else:
                 told = describe_answer(task.name, task.predict(network.model, case, shown), self._settings)
                 found = replace(found, answers={**found.answers, task.name: {"modalities": shown, **told}})

@@ -21,6 +21,7 @@ from client.data.preprocessing import PreparedCase
 from client.learning.assembly import assemble
 from client.learning.cancellation import Check, never_cancelled
 from client.tasks.contract import CaseScore, CenterTask, runnable_settings, with_target
+from client.tasks.margins import Margins
 from fusion_models.registry import ModelRow
 from protocol.messages.scores import Score
 from protocol.messages.settings import StudySettings
@@ -56,10 +57,14 @@ class Network:
         return assemble(self.settings, self.row, self.backbone, tensors, device=self.device)
 
     @cached_property
+    def adapter_hash(self) -> str:
+        """Content hash of what lies on the backbone, as the adapter bank has it."""
+        return content_hash({key: array for key, array in self.tensors.items() if not is_statistic(key)})
+
+    @cached_property
     def name(self) -> str:
         """SHA-256 over everything that a prediction depends on, as hex."""
-        loaded = {key: array for key, array in self.tensors.items() if not is_statistic(key)}
-        parts = (self.settings.model_dump_json(), self.backbone_hash, content_hash(loaded))
+        parts = (self.settings.model_dump_json(), self.backbone_hash, self.adapter_hash)
         return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
@@ -67,7 +72,8 @@ class Network:
 class Scored:
     """One case under one modality setting, with the array that the task predicted, compressed.
 
-    diagnostics: what the network told about its inside while it predicted; empty where it tells nothing.
+    diagnostics: what the network told about its inside while it predicted; empty where it tells nothing. margins: how
+    sure a mask is near the lesion; None where the task's answer is none.
     """
 
     score: CaseScore
@@ -75,6 +81,7 @@ class Scored:
     dtype: np.dtype[Any]
     prediction: bytes
     diagnostics: Mapping[str, float] = field(default_factory=dict)
+    margins: Margins | None = None
 
     @property
     def predicted(self) -> NDArray[Any]:
@@ -112,14 +119,23 @@ class ScoreCache:
         check: Check = never_cancelled,
         wanted: Sequence[str] | None = None,
     ) -> dict[str, CaseScore]:
-        """Each case with the target, by name, under the fullest setting that task, case, model and `wanted` allow."""
-        found = {}
+        """The scores of `scored_fullest`, by the case's name."""
+        return {row.score.case: row.score for row in self.scored_fullest(network, task, cases, check, wanted)}
+
+    def scored_fullest(
+        self,
+        network: Network,
+        task: CenterTask,
+        cases: Sequence[PreparedCase],
+        check: Check = never_cancelled,
+        wanted: Sequence[str] | None = None,
+    ) -> Iterator[Scored]:
+        """Each case with the target under the fullest setting that task, case, model and `wanted` allow."""
         able = set(network.row.settings) & set(network.row.settings if wanted is None else wanted)
         for case in with_target(task, cases):
             for setting in runnable_settings(task, case, able)[-1:]:
                 check()
-                found[case.name] = self.score(network, task, case, setting).score
-        return found
+                yield self.score(network, task, case, setting)
 
     def score(self, network: Network, task: CenterTask, case: PreparedCase, setting: str) -> Scored:
         """One case under one setting: as it was scored before, or scored now."""
@@ -136,9 +152,10 @@ def score_now(network: Network, task: CenterTask, case: PreparedCase, setting: s
     """Score a case, watched by what the model's row names."""
     diagnostics = network.row.diagnostics()
     with diagnostics.observe(network.model):
-        predicted = np.ascontiguousarray(task.predict(network.model, case, setting))
-    packed = zlib.compress(predicted.tobytes(), level=1)
-    return Scored(task.score(case, setting, predicted), predicted.shape, predicted.dtype, packed, diagnostics.summary())
+        found, margins = task.examine(network.model, case, setting)
+    predicted = np.ascontiguousarray(found)
+    packed, told = zlib.compress(predicted.tobytes(), level=1), diagnostics.summary()
+    return Scored(task.score(case, setting, predicted), predicted.shape, predicted.dtype, packed, told, margins)
 
 
 def by_setting(task: CenterTask, rows: Sequence[CaseScore]) -> dict[ModalitySetting, Score]:

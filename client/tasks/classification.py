@@ -131,6 +131,10 @@ class Classification:
         mean = predict_case(self.forward, model, case, setting, self._crop_zyx)
         return np.asarray(softmax(mean.astype(np.float64)), dtype=np.float32)
 
+    def examine(self, model: nn.Module, case: PreparedCase, setting: str) -> tuple[NDArray[np.float32], None]:
+        """The prediction: it has no voxels to be sure of."""
+        return self.predict(model, case, setting), None
+
     def score(self, case: PreparedCase, setting: str, prediction: NDArray[Any]) -> CaseScore:
         """The class and the probability of each class."""
         values = {f"{PROBABILITY}/{k}": float(value) for k, value in enumerate(prediction)}

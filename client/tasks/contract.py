@@ -5,7 +5,8 @@
     loss, answer = task.loss(model, batch)                    each step
     task.divergence(task.answer(teacher, batch), answer)      what distillation adds
 
-    prediction = task.predict(model, case, setting)           each case, once
+    prediction = task.predict(model, case, setting)           each case, once; with the target also
+    prediction, sure = task.examine(model, case, setting)
     row = task.score(case, setting, prediction)
     task.summarise(rows), task.compare(new, old, rng)         what may leave
     task.record(case, setting, prediction)                    what stays for the center's own pages
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
+from client.tasks.margins import Margins
 from protocol.messages.scores import Comparison, Score
 from protocol.modalities import ModalitySetting, settings_within
 from protocol.tasks import TaskName
@@ -107,6 +109,10 @@ class CenterTask(Protocol):
 
     def predict(self, model: nn.Module, case: PreparedCase, setting: str) -> NDArray[Any]:
         """The prediction for a whole case. No step here sees a target."""
+        ...
+
+    def examine(self, model: nn.Module, case: PreparedCase, setting: str) -> tuple[NDArray[Any], Margins | None]:
+        """The prediction for a case with the target, and how sure it is; None where the task's answer is no mask."""
         ...
 
     def score(self, case: PreparedCase, setting: str, prediction: NDArray[Any]) -> CaseScore:

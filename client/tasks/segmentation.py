@@ -16,27 +16,30 @@ from client.data.preprocessing import PreparedCase
 from client.tasks.batches import draw_crops, plain_crops
 from client.tasks.contract import Batch, CaseScore
 from client.tasks.divergence import TEMPERATURE, divergence, worth_hearing
+from client.tasks.margins import Margins, count_margins
 from client.tasks.overlap import dice, hd95_mm
 from client.tasks.pairing import compare_pairs, mean_score
-from client.tasks.sliding_windows import predict_volume
+from client.tasks.sliding_windows import predict_margins, predict_volume
 from fusion_models.contract import Segmenter
 from fusion_models.losses import deeply_supervised
 from protocol.errors import ModelError
+from protocol.messages.recipe import Prediction
 from protocol.messages.scores import Comparison, Score
 from protocol.messages.settings import Preprocessing, StudySettings
 from protocol.modalities import IMAGES, parts_of
 from protocol.tasks import TASKS, TaskName
 
+AS_PLAIN = Prediction()
 NEAR_MM = 10.0
 
 
 class Segmentation:
-    """The task on a study's grid."""
+    """The task on a study's grid, predicted as the study asks for it."""
 
     name: Final[TaskName] = "segmentation"
 
-    def __init__(self, grid: Preprocessing) -> None:
-        self._grid = grid
+    def __init__(self, grid: Preprocessing, prediction: Prediction = AS_PLAIN) -> None:
+        self._grid, self._prediction = grid, prediction
 
     def has_target(self, case: PreparedCase) -> bool:
         """Whether the case has a contour."""
@@ -91,7 +94,13 @@ class Segmentation:
 
     def predict(self, model: nn.Module, case: PreparedCase, setting: str) -> NDArray[np.uint8]:
         """Class index per voxel (z, y, x)."""
-        return predict_volume(_segmenter(model), case, setting, self._grid.crop_zyx)
+        return predict_volume(_segmenter(model), case, setting, self._grid.crop_zyx, self._prediction)
+
+    def examine(self, model: nn.Module, case: PreparedCase, setting: str) -> tuple[NDArray[np.uint8], Margins]:
+        """The prediction, and how sure it is near the lesion."""
+        found = predict_margins(_segmenter(model), case, setting, self._grid.crop_zyx, self._prediction)
+        truth = case.targets[self.name]
+        return found.classes, count_margins(found.margin, found.classes, truth, self._grid.spacing_zyx_mm)
 
     def score(self, case: PreparedCase, setting: str, prediction: NDArray[Any]) -> CaseScore:
         """Dice and HD95 against the contour."""
@@ -132,7 +141,7 @@ class Segmentation:
 
 def build(settings: StudySettings) -> Segmentation:
     """The task as a study asks for it."""
-    return Segmentation(settings.preprocessing)
+    return Segmentation(settings.preprocessing, settings.prediction)
 
 
 def _segmenter(model: nn.Module) -> Segmenter:

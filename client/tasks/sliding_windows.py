@@ -1,6 +1,17 @@
-"""Prediction over whole volumes. No step here sees a label."""
+"""Prediction over whole volumes. No step here sees a label.
 
-from collections.abc import Sequence
+    z            logits (classes, z, y, x): the mean, with Gaussian weights, of all windows over a voxel
+    with flips   z = log 1/n sum_k M_k softmax(z(M_k image)),   M_0 the identity, M_k a mirror image along one axis
+
+The mean is of probabilities: that of n networks which are asked about the same voxel (arXiv 1612.01474, section 2.4;
+of views of an image arXiv 1807.07356). A mean of logits would be their geometric mean, as sure as the surest view: of
+logits 8 and -1 it says 0.97, though the views disagree, and of what they disagree about the entropy would tell nothing.
+The log of the mean is a logit again (its softmax is the mean), so that class, probability, margin and temperature are
+taken from it as from any other.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,41 +21,87 @@ from torch import Tensor
 
 from client.data.preprocessing import PreparedCase
 from fusion_models.contract import Segmenter
+from protocol.messages.recipe import Prediction
 
-OVERLAP = 0.25
 WINDOWS_AT_ONCE = 2
+AS_PLAIN = Prediction()
 
 
-def predict_volume(model: Segmenter, case: PreparedCase, setting: str, crop_zyx: Sequence[int]) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class PredictedVolume:
+    """What a network says of every voxel (z, y, x).
+
+    classes: index of the likeliest. margin: logit of class 1 minus that of class 0.
+    """
+
+    classes: NDArray[np.uint8]
+    margin: NDArray[np.float32]
+
+
+def predict_volume(
+    model: Segmenter, case: PreparedCase, setting: str, crop_zyx: Sequence[int], how: Prediction = AS_PLAIN
+) -> NDArray[np.uint8]:
     """Class index per voxel (z, y, x) from sliding windows with Gaussian weights.
 
     Volumes smaller than the window are padded with the window's low end, as in training.
     """
-    return _mean_logits(model, case, setting, crop_zyx).argmax(dim=0).to(torch.uint8).cpu().numpy()
+    return _classes(_logits(model, case, setting, crop_zyx, how))
+
+
+def predict_margins(
+    model: Segmenter, case: PreparedCase, setting: str, crop_zyx: Sequence[int], how: Prediction = AS_PLAIN
+) -> PredictedVolume:
+    """`predict_volume`, and by how much class 1 leads class 0 at each voxel."""
+    logits = _logits(model, case, setting, crop_zyx, how)
+    return PredictedVolume(_classes(logits), (logits[1] - logits[0]).float().cpu().numpy())
 
 
 def predict_probability(
-    model: Segmenter, case: PreparedCase, setting: str, crop_zyx: Sequence[int]
+    model: Segmenter, case: PreparedCase, setting: str, crop_zyx: Sequence[int], how: Prediction = AS_PLAIN
 ) -> NDArray[np.float32]:
     """Probability of class 1 per voxel (z, y, x): the softmax of what `predict_volume` takes the highest of."""
-    return _mean_logits(model, case, setting, crop_zyx).softmax(dim=0)[1].float().cpu().numpy()
+    return _logits(model, case, setting, crop_zyx, how).softmax(dim=0)[1].float().cpu().numpy()
 
 
-def _mean_logits(model: Segmenter, case: PreparedCase, setting: str, crop_zyx: Sequence[int]) -> Tensor:
-    """Logits (classes, z, y, x), the weighted mean of all windows over a voxel."""
+def _classes(logits: Tensor) -> NDArray[np.uint8]:
+    return logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+
+def _logits(model: Segmenter, case: PreparedCase, setting: str, crop_zyx: Sequence[int], how: Prediction) -> Tensor:
+    """Logits (classes, z, y, x) of a case under a setting."""
     names = setting.split("+")
-    image = torch.from_numpy(np.stack([getattr(case, name) for name in names]))[None]
+    device = next(model.parameters()).device
+    image = torch.from_numpy(np.stack([getattr(case, name) for name in names]))[None].to(device)
+    model.eval()
+    with torch.inference_mode():
+        if not how.flips:
+            return _mean_of_windows(model, image, names, crop_zyx, how.overlap)
+        views = _views(model, image, names, crop_zyx, how.overlap)
+        total, passes = next(views), 1
+        for probability in views:
+            total, passes = total + probability, passes + 1
+        return (total / passes).clamp_min(torch.finfo(total.dtype).tiny).log()
+
+
+def _views(
+    model: Segmenter, image: Tensor, names: Sequence[str], crop_zyx: Sequence[int], overlap: float
+) -> Iterator[Tensor]:
+    """Probabilities (classes, z, y, x) from the image and from each of its mirror images, turned back."""
+    for axes in ((), *((axis - 3,) for axis in model.mirror_axes())):
+        mirrored = _mean_of_windows(model, image.flip(axes), names, crop_zyx, overlap)
+        yield mirrored.flip(axes).float().softmax(dim=0)
+
+
+def _mean_of_windows(
+    model: Segmenter, image: Tensor, names: Sequence[str], crop_zyx: Sequence[int], overlap: float
+) -> Tensor:
+    """Logits (classes, z, y, x) of images (1, images, z, y, x), the weighted mean of all windows over a voxel."""
 
     def forward(window: Tensor) -> Tensor:
         channels = dict(zip(names, window.split(1, dim=1), strict=True))
         logits: Tensor = model(channels.get("ct"), channels.get("pet"))
         return logits
 
-    model.eval()
     window = model.window_zyx(image.shape[2:], crop_zyx)
-    device = next(model.parameters()).device
-    with torch.inference_mode():
-        logits: Tensor = sliding_window_inference(
-            image.to(device), window, WINDOWS_AT_ONCE, forward, overlap=OVERLAP, mode="gaussian"
-        )
+    logits: Tensor = sliding_window_inference(image, window, WINDOWS_AT_ONCE, forward, overlap=overlap, mode="gaussian")
     return logits[0]

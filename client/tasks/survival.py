@@ -136,6 +136,10 @@ class Survival:
         risk, curve = (of(outputs, len(self._endpoints))[0] for of in (self._head.risk, self._head.curve))
         return torch.cat([risk[:, None], curve], dim=1).numpy()
 
+    def examine(self, model: nn.Module, case: PreparedCase, setting: str) -> tuple[NDArray[np.float32], None]:
+        """The prediction: it has no voxels to be sure of."""
+        return self.predict(model, case, setting), None
+
     def score(self, case: PreparedCase, setting: str, prediction: NDArray[Any]) -> CaseScore:
         """Time, event, risk and curve of each endpoint."""
         return CaseScore(case.name, setting, values_of(self._endpoints, case.targets[self.name], prediction))

@@ -139,8 +139,8 @@ class Risks:
 
     name = "survival"
 
-    def predict(self, *_: object) -> NDArray[np.float32]:
-        return np.zeros(2, np.float32)
+    def examine(self, *_: object) -> tuple[NDArray[np.float32], None]:
+        return np.zeros(2, np.float32), None
 
     def score(self, case: PreparedCase, setting: str, _prediction: object) -> CaseScore:
         return CaseScore(case.name, setting, {})
@@ -152,6 +152,19 @@ def test_a_case_is_scored_once_for_each_task(counted: list[tuple[str, str]]) -> 
     for task in (TASK, other, TASK):
         cache.score(net, task, made("a"), "ct")
     assert counted == [("a", "ct"), ("a", "ct")]
+
+
+def test_how_sure_a_mask_is_is_counted_when_it_is_scored_and_of_no_other_answer() -> None:
+    scored, other = (ScoreCache().score(network(), task, made("a"), "ct") for task in (TASK, Risks()))  # type: ignore[arg-type]  # enough of a task
+    assert scored.margins is not None
+    assert int(scored.margins.inside.sum()) == int(made("a").targets["segmentation"].sum())
+    assert other.margins is None
+
+
+def test_the_hash_of_the_adapter_is_that_of_the_bank_and_leaves_statistics_out() -> None:
+    plain = network()
+    remembered = {**plain.tensors, "x@control": np.ones(1, np.float32)}
+    assert network(tensors=remembered).adapter_hash == content_hash(plain.tensors)
 
 
 def test_a_prediction_comes_back_as_the_task_made_it() -> None:

@@ -13,6 +13,7 @@ from client.tasks.divergence import divergence
 from client.tasks.segmentation import Segmentation, build
 from fusion_models.losses import deeply_supervised
 from protocol.errors import ModelError
+from protocol.messages.recipe import Prediction
 from protocol.messages.scores import Score
 from protocol.messages.settings import Model, Preprocessing, StudySettings
 from tests.support.image_network import ImageNetwork
@@ -30,6 +31,26 @@ def case() -> PreparedCase:
     ct, pet = np.zeros((6, 6, 6), np.float32), np.zeros((6, 6, 6), np.float32)
     ct[0, 0, :2], pet[-1, -1, -1] = 1, 1
     return masked("p", ct, pet, (ct > 0).astype(np.uint8))
+
+
+def test_a_case_with_a_contour_is_examined_near_it() -> None:
+    """All 216 voxels of 1 mm lie within 10 mm of the contour's two; the network finds both, its mask is `predict`'s."""
+    predicted, margins = TASK.examine(Threshold(), case(), "ct")
+    np.testing.assert_array_equal(predicted, TASK.predict(Threshold(), case(), "ct"))
+    assert [int(counts.sum()) for counts in (margins.inside, margins.outside, margins.near)] == [2, 214, 216]
+
+
+def test_volumes_are_predicted_as_the_study_asks() -> None:
+    settings = StudySettings(study="s", seed=0, model=Model(name="m"), prediction=Prediction(flips=True))
+    passes = []
+
+    class Counting(Threshold):
+        def look(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+            passes.append(1)
+            return super().look(ct, pet)
+
+    build(settings).predict(Counting(), case(), "ct")
+    assert len(passes) == 4
 
 
 class TwoScales(Threshold):
