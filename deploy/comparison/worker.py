@@ -75,7 +75,7 @@ def simulate_run(job: RunJob) -> None:
     import torch
     from rich.console import Console
 
-    from deploy.simulation.local import center_home, simulate
+    from deploy.simulation.local import center_home, share_folder, simulate
     from server.study.file import read_study
 
     torch.set_num_threads(job.threads)
@@ -92,13 +92,6 @@ def simulate_run(job: RunJob) -> None:
         console=Console(file=sys.stdout, force_terminal=False, width=160),
         backbone=job.backbone,
     )
-
-
-def share_folder(link: Path, folder: Path) -> None:
-    """Make `link` lead to `folder`, relative, so that the whole output can be moved; in a private folder."""
-    if not link.exists():
-        make_private_folder(link.parent)
-        link.symlink_to(os.path.relpath(folder, link.parent), target_is_directory=True)
 
 
 def _record(job: RunJob, seconds: float) -> None:

@@ -31,6 +31,10 @@ def simulate_command(
     engine: Annotated[str, typer.Option(help='"in-process", or "ray" for Flower\'s simulation engine.')] = "in-process",
     device: Device = "auto",
     backbone: Annotated[Path | None, typer.Option(help="Safetensors file of a backbone to start from.")] = None,
+    against_local_only: Annotated[
+        bool,
+        typer.Option("--against-local-only", help="Train every center alone as well; say what federation brought."),
+    ] = False,
 ) -> None:
     """Run a whole federated continual study on this machine."""
     if (data is None) != synthetic:
@@ -45,6 +49,10 @@ def simulate_command(
         study, folder, out, engine=engine, device=device, resume=resume, console=console, backbone=backbone
     )
     print_summary(directory, read_result(directory.result) or {}, console)
+    if against_local_only:
+        from deploy.simulation.local_only import simulate_alone
+
+        console.print(simulate_alone(directory, folder, engine=engine, device=device, console=console))
 
 
 @app.command("benchmark")

@@ -1,5 +1,6 @@
 """A whole federation on one machine: the coordinator's round loop and every center's trainer, through Flower's apps."""
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from deploy.simulation.ray_engine import run_with_ray
 from deploy.study.prepare import prepare
 from protocol.enrolment.plan import agreed_digest
 from protocol.errors import StudyError
+from protocol.storage.atomic_files import make_private_folder
 from server.centers.study_plan import plan_of
 from server.grid.center_grid import CenterGrid
 from server.rounds.study_run import run_study
@@ -103,6 +105,13 @@ def agreement_of(study: Study, center: str) -> TrainerAgreement:
 def center_home(out: Path, center: str) -> Path:
     """Where a simulated center keeps what is its own."""
     return out / "centers" / center
+
+
+def share_folder(link: Path, folder: Path) -> None:
+    """Make `link` lead to `folder`, relative, so that the whole output can be moved; in a private folder."""
+    if not link.exists():
+        make_private_folder(link.parent)
+        link.symlink_to(os.path.relpath(folder, link.parent), target_is_directory=True)
 
 
 def find_device(name: str) -> str:

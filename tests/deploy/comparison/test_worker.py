@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from deploy.comparison.worker import ERROR, LOG, RECORD, share_folder
+from deploy.comparison.worker import ERROR, LOG, RECORD
 
 # Standard output and error of the process go to the log and then nowhere: this must not be pytest's own process.
 PROGRAM = """
@@ -39,12 +39,3 @@ def test_a_failed_run_leaves_its_error_and_a_later_one_takes_it_away(tmp_path: P
     record = json.loads((tmp_path / "run" / RECORD).read_text())
     assert (record["run"], record["device"]) == ("a/b/1", "cpu")
     assert record["threads"] >= 1
-
-
-def test_a_shared_folder_is_found_again_when_all_of_it_moves(tmp_path: Path) -> None:
-    (tmp_path / "out" / "cache").mkdir(parents=True)
-    (tmp_path / "out" / "cache" / "case").write_text("prepared")
-    for _ in range(2):
-        share_folder(tmp_path / "out" / "runs" / "one" / "cache", tmp_path / "out" / "cache")
-    (tmp_path / "out").rename(tmp_path / "moved")
-    assert (tmp_path / "moved" / "runs" / "one" / "cache" / "case").read_text() == "prepared"

@@ -6,7 +6,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from deploy.simulation.local import center_home, find_device, make_trainer, simulate
+from deploy.simulation.local import center_home, find_device, make_trainer, share_folder, simulate
 from protocol.errors import StudyError
 from server.study.file import read_study
 from tests.support.small_study import STUDY, write_study
@@ -45,3 +45,12 @@ def test_a_center_reads_its_folders_and_keeps_its_own_beside_the_others(tmp_path
     trainer = make_trainer(study, tmp_path / "data", tmp_path / "out", "cpu", "center-a")
     assert trainer.center == "center-a"
     assert trainer.home == center_home(tmp_path / "out", "center-a") == tmp_path / "out" / "centers" / "center-a"
+
+
+def test_a_shared_folder_is_found_again_when_all_of_it_moves(tmp_path: Path) -> None:
+    (tmp_path / "out" / "cache").mkdir(parents=True)
+    (tmp_path / "out" / "cache" / "case").write_text("prepared")
+    for _ in range(2):
+        share_folder(tmp_path / "out" / "runs" / "one" / "cache", tmp_path / "out" / "cache")
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert (tmp_path / "moved" / "runs" / "one" / "cache" / "case").read_text() == "prepared"

@@ -1,0 +1,153 @@
+"""What federation brought: beside a study, every center trains alone from the same backbone, in as many steps.
+
+Nothing is exchanged then, so there is nothing to gate, to anchor or to undo; model, data, split, recipe and the steps
+that a center takes on adapters and pathways are the study's own.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from rich.console import Console
+
+from deploy.simulation.local import center_home, share_folder, simulate
+from protocol.errors import StudyError
+from protocol.messages.tensors import BACKBONE
+from protocol.storage.atomic_files import write_text
+from protocol.tasks import TASKS
+from reporting.formats import figure
+from server.results.result import read_result
+from server.study.directory import StudyDirectory
+from server.study.file import Study, read_study
+from server.study.stage import Stage
+from strategies.bank.bank import SHARED, AdapterBank
+
+FOLDER = "alone"
+ALONE: Mapping[str, Any] = {"aggregation": {"scheme": "local-only"}, "gate": False, "rollback": False}
+
+
+@dataclass(frozen=True)
+class Gain:
+    """The primary metric of one center after the last stage, federated and alone, under its fullest modality setting.
+
+    cases: test cases behind both. A value is None where it is undefined.
+    """
+
+    center: str
+    setting: str
+    cases: int
+    federated: float | None
+    alone: float | None
+
+
+def simulate_alone(directory: StudyDirectory, data: Path, *, engine: str, device: str, console: Console) -> str:
+    """Train the centers of a finished study alone, or go on with it, in `alone/` beside its results; the sentence.
+
+    Raises:
+        StudyError: the study trained no adapters, or has no result yet.
+    """
+    study, federated = read_study(directory.study_file), read_result(directory.result)
+    if (
+        federated is None
+        or federated["status"] != "complete"
+        or not any(_adapting(study, name) for name in study.centers)
+    ):
+        raise StudyError(f"{directory.root} holds no finished study that trained adapters; finish it, then ask again")
+    out, source = directory.root / FOLDER, directory.root / f"{FOLDER}.toml"
+    write_text(source, tomli_w.dumps(alone(study)))
+    for center in study.centers:
+        share_folder(center_home(out, center) / "cache", center_home(directory.root, center) / "cache")
+    console.print("now every center alone, in as many steps, from the same backbone")
+    backbone = frozen_backbone(directory)
+    simulate(source, data, out, engine=engine, device=device, resume=True, console=console, backbone=backbone)
+    by_itself = read_result(StudyDirectory(out).result) or {}
+    return tell(gains(federated, by_itself), federated)
+
+
+def alone(study: Study) -> dict[str, Any]:
+    """The study file, as a table, in which each center takes its steps on adapters and pathways alone."""
+    table = study.model_dump(mode="json", exclude_none=True)
+    stages = [_alone(study, center) for center in study.centers if _adapting(study, center)]
+    return {**table, "name": f"{study.name} alone", "strategy": dict(ALONE), "stages": stages, "quorum": 1}
+
+
+def frozen_backbone(directory: StudyDirectory) -> Path:
+    """The backbone that a study's adapters stand on."""
+    bank = AdapterBank(directory.bank)
+    return bank.root / "backbones" / f"{bank.head(SHARED).backbone}.safetensors"
+
+
+def gains(federated: Mapping[str, Any], alone: Mapping[str, Any]) -> list[Gain]:
+    """Each center's last figures in two results of one study."""
+    return [gain for center in alone["centers"] if (gain := _gain(center, federated, alone)) is not None]
+
+
+def tell(found: list[Gain], result: Mapping[str, Any]) -> str:
+    """What federation brought to each center, in one sentence."""
+    metric = TASKS[result["tasks"][0]].main[0]
+    said = "; ".join(
+        f"{gain.center} {_difference(gain, metric.decimals)} with {gain.setting.upper()} "
+        f"({figure(gain.federated, metric.decimals)} against {figure(gain.alone, metric.decimals)}, "
+        f"{gain.cases} test case{'s' if gain.cases != 1 else ''})"
+        for gain in found
+    )
+    return f"What federation brought, {metric.label} against training alone in as many steps: {said}."
+
+
+def _adapting(study: Study, center: str) -> list[Stage]:
+    return [stage for stage in study.stages if center in stage.centers and BACKBONE not in stage.trained]
+
+
+def _alone(study: Study, center: str) -> dict[str, Any]:
+    """One stage of as many steps as all adapter stages of a center, in the longest rounds that divide each of them."""
+    stages = _adapting(study, center)
+    length = math.gcd(*(stage.local_steps for stage in stages))
+    groups = dict.fromkeys(group for stage in stages for group in stage.trained)
+    first = stages[0].model_dump(mode="json", exclude_none=True)
+    return {
+        **first,
+        "name": f"alone-{center}",
+        "kind": "adapt",
+        "centers": [center],
+        "groups": list(groups),
+        "local_steps": length,
+        "rounds": sum(stage.rounds * stage.local_steps for stage in stages) // length,
+        "warm_up_rounds": 0,
+        "settle_rounds": 0,
+        "validate_every": 0,
+        "aggregation": "",
+    }
+
+
+def _gain(center: str, federated: Mapping[str, Any], alone: Mapping[str, Any]) -> Gain | None:
+    """Under the fullest setting that the center's cases have; None where none was scored."""
+    for setting in reversed(list(_settings(federated, center))):
+        now, then = (_last(result, setting, center) for result in (federated, alone))
+        if now is not None and then is not None:
+            return Gain(center, setting, now[0], now[1], then[1])
+    return None
+
+
+def _settings(result: Mapping[str, Any], center: str) -> Iterator[str]:
+    for setting, matrix in result["matrices"].items():
+        if center in matrix["centers"]:
+            yield setting
+
+
+def _last(result: Mapping[str, Any], setting: str, center: str) -> tuple[int, float | None] | None:
+    """Test cases and primary metric of a center in the last row; None where no case was scored."""
+    matrix = result["matrices"].get(setting)
+    if matrix is None or center not in matrix["centers"]:
+        return None
+    column, metric = matrix["centers"].index(center), TASKS[result["tasks"][0]].main[0]
+    cases = matrix["cases"][-1][column]
+    return (cases, matrix[metric.name][-1][column]) if cases else None
+
+
+def _difference(gain: Gain, decimals: int) -> str:
+    if gain.federated is None or gain.alone is None:
+        return "undefined"
+    return f"{gain.federated - gain.alone:+.{decimals}f}"

@@ -1,0 +1,50 @@
+"""Every center alone: as many steps as in the federation, no exchange, one sentence."""
+
+import tomllib
+
+import tomli_w
+
+from deploy.simulation.local_only import Gain, alone, gains, tell
+from server.study.file import Study
+from tests.support.small_study import STUDY
+from tests.support.study_text import stage_text
+
+GROWING = STUDY + stage_text("stay", ("center-a", "center-d"), kind="arrive", rounds=3, local_steps=6)
+
+
+def matrices(**dice: dict[str, list[float | None]]) -> dict[str, object]:
+    def matrix(last: list[float | None]) -> dict[str, object]:
+        cases = [2 if value is not None else 0 for value in last]
+        return {"centers": ["a", "d"], "dice": [[0.0, 0.0], last], "cases": [[1, 1], cases]}
+
+    return {
+        "tasks": ["segmentation"],
+        "centers": {"a": {}, "d": {}},
+        "matrices": {name.replace("_", "+"): matrix(values["last"]) for name, values in dice.items()},
+    }
+
+
+def test_a_center_takes_all_its_adapter_steps_in_one_stage_of_its_own() -> None:
+    study = Study.model_validate(tomllib.loads(GROWING))
+    by_itself = Study.model_validate(tomllib.loads(tomli_w.dumps(alone(study))))
+    taken = {stage.centers: (stage.rounds, stage.local_steps) for stage in by_itself.stages}
+    # adapt: 2 rounds of 4; arrive: 1 of 2 at center-d alone; stay: 3 of 6. Both lengths that divide all are 2.
+    assert taken == {("center-a",): (13, 2), ("center-d",): (14, 2)}
+    assert by_itself.steps_by_center() == {"center-a": 26, "center-d": 28}
+    assert {by_itself.scheme_name(stage) for stage in by_itself.stages} == {"local-only"}
+    assert not by_itself.strategy.gate
+    assert by_itself.stages[0].trained == ("pet", "fusion", "peft")
+
+
+def test_each_center_is_compared_under_its_fullest_setting() -> None:
+    federated = matrices(ct={"last": [0.6, 0.5]}, ct_pet={"last": [0.75, None]})
+    by_itself = matrices(ct={"last": [0.6, 0.45]}, ct_pet={"last": [0.7, None]})
+    assert gains(federated, by_itself) == [Gain("a", "ct+pet", 2, 0.75, 0.7), Gain("d", "ct", 2, 0.5, 0.45)]
+
+
+def test_one_sentence_says_what_it_brought() -> None:
+    told = tell([Gain("a", "ct+pet", 2, 0.75, 0.7), Gain("d", "ct", 1, None, 0.45)], matrices(ct={"last": [0.6, 0.5]}))
+    assert told == (
+        "What federation brought, Dice against training alone in as many steps: a +0.050 with CT+PET (0.750 against "
+        "0.700, 2 test cases); d undefined with CT (undefined against 0.450, 1 test case)."
+    )
