@@ -15,8 +15,10 @@ from fusion_models.modality import present
 from fusion_models.pemma.unetr import (
     UnetrFeatures,
     add_convolution_stack,
+    add_scale_heads,
     check_sizes,
     decode,
+    decode_scales,
     hidden_taps,
     levels_of,
     skip_block,
@@ -37,6 +39,7 @@ class EarlyFusionUnetr(Segmenter):
         mlp: int,
         features: int,
         classes: int = 2,
+        supervised_scales: int = 1,
     ) -> None:
         super().__init__()
         check_sizes(crop_zyx, patch=patch, width=width, heads=heads)
@@ -46,6 +49,7 @@ class EarlyFusionUnetr(Segmenter):
         self.vit = ViT(2, self.crop_zyx, (patch,) * 3, width, mlp, depth, heads)
         self.encoder1 = skip_block(2, features)
         add_convolution_stack(self, width=width, features=features, classes=classes, levels=levels_of(patch))
+        add_scale_heads(self, supervised_scales, features=features, classes=classes, levels=levels_of(patch))
 
     def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> UnetrFeatures:
         """Hidden states and skip of CT and PET, each (b, 1, z, y, x).
@@ -64,6 +68,10 @@ class EarlyFusionUnetr(Segmenter):
     def decode(self, features: UnetrFeatures) -> Tensor:
         """Logits (b, classes, z, y, x)."""
         return decode(self, features, self.grid_zyx)
+
+    def scales(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> list[Tensor]:
+        """Logits (b, classes, z / f, y / f, x / f) of the supervised scales, f = 1, 2, .."""
+        return decode_scales(self, self.encode(ct, pet, ehr), self.grid_zyx)
 
     def pool_features(self, ct: Tensor) -> Tensor:  # noqa: ARG002  (there are none)
         """Its first convolution mixes CT with PET, so there are no features of CT alone.

@@ -22,7 +22,7 @@ to read, as in TMSS.
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +30,15 @@ from torch import Tensor, nn
 from fusion_models.contract import Assessor
 from fusion_models.modality import present
 from fusion_models.options import Sizes
-from fusion_models.pemma.unetr import PEMMA_PAPER, PEMMA_SMALL, PEMMA_TINY, PemmaUnetr, UnetrFeatures, decode
+from fusion_models.pemma.unetr import (
+    PEMMA_PAPER,
+    PEMMA_SMALL,
+    PEMMA_TINY,
+    PemmaUnetr,
+    UnetrFeatures,
+    decode,
+    decode_scales,
+)
 
 PROGNOSIS_PAPER: Sizes = {**PEMMA_PAPER, "head": (512, 128), "dropout": 0.2, "pool": "image"}
 PROGNOSIS_SMALL: Sizes = {**PEMMA_SMALL, "head": (48,), "dropout": 0.2, "pool": "image"}
@@ -57,7 +65,7 @@ class PemmaPrognosis(PemmaUnetr, Assessor):
     """PEMMA-UNETR with an EHR token (`ehr_embedding`) and a case head (`head`).
 
     Args:
-        crop_zyx, patch, width, depth, heads, mlp, features, classes, beta: of `PemmaUnetr`.
+        width: token width d. network: what else `PemmaUnetr` takes.
         outputs: o, outputs of the head; with 0 the network has none.
         covariates: k, width of the encoded EHR vector; with 0 the network takes no EHR.
         head: hidden widths of the head.
@@ -71,32 +79,15 @@ class PemmaPrognosis(PemmaUnetr, Assessor):
     def __init__(
         self,
         *,
-        crop_zyx: Sequence[int],
-        patch: int,
         width: int,
-        depth: int,
-        heads: int,
-        mlp: int,
-        features: int,
         head: Sequence[int],
         outputs: int,
         covariates: int,
-        classes: int = 2,
-        beta: float = 1.0,
         dropout: float = 0.2,
         pool: str = "image",
+        **network: Any,
     ) -> None:
-        super().__init__(
-            crop_zyx=crop_zyx,
-            patch=patch,
-            width=width,
-            depth=depth,
-            heads=heads,
-            mlp=mlp,
-            features=features,
-            classes=classes,
-            beta=beta,
-        )
+        super().__init__(width=width, **network)
         if pool not in POOLS:
             raise ValueError(f"unknown pool '{pool}'; known: {sorted(POOLS)}")
         self.pool, self.covariates = POOLS[pool], covariates
@@ -113,8 +104,9 @@ class PemmaPrognosis(PemmaUnetr, Assessor):
             ValueError: all are absent, or a size is not the network's.
         """
         embedded = self.embed(ct, pet, ehr)
-        states = self.states(torch.cat(list(embedded.values()), dim=1))
-        parts = states[-1].split([part.shape[1] for part in embedded.values()], dim=1)
+        states, last = self.states(embedded)
+        whole = last[0] if len(last) == 1 else torch.cat(last, dim=1)
+        parts = whole.split([part.shape[1] for part in embedded.values()], dim=1)
         first, n = int(ehr is not None), self.vit.patch_embedding.n_patches
         hidden = [state[:, first : first + n] for state in states] if len(embedded) > first else []
         return PrognosisFeatures(dict(zip(embedded, parts, strict=True)), hidden, ct, pet)
@@ -124,9 +116,9 @@ class PemmaPrognosis(PemmaUnetr, Assessor):
         if ct is None and pet is None and ehr is None:
             raise ValueError("a case needs CT, PET or EHR; found none")
         embedded = {} if ehr is None else {"ehr": self._embed_ehr(ehr)}
-        images = {} if ct is None and pet is None else present(ct, pet, (1, *self.crop_zyx))
-        embedders = {"ct": self.vit.patch_embedding, "pet": self.pet_embedding}
-        return embedded | {name: embedders[name](image) for name, image in images.items()}
+        if ct is not None or pet is not None:
+            present(ct, pet, (1, *self.crop_zyx))
+        return embedded | self.tokens(ct, pet)
 
     def decode(self, features: PrognosisFeatures) -> Tensor:  # type: ignore[override]  # each reads its own features
         """Logits (b, classes, z, y, x).
@@ -134,9 +126,11 @@ class PemmaPrognosis(PemmaUnetr, Assessor):
         Raises:
             ValueError: there is no image.
         """
-        if not features.hidden:
-            raise ValueError("a mask needs CT, PET or both; found EHR alone")
-        return decode(self, UnetrFeatures(features.hidden, self.skip(features.ct, features.pet)), self.grid_zyx)
+        return decode(self, self._of_mask(features), self.grid_zyx)
+
+    def scales(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> list[Tensor]:
+        """Logits (b, classes, z / f, y / f, x / f) of the supervised scales; errors as in `encode` and `decode`."""
+        return decode_scales(self, self._of_mask(self.encode(ct, pet, ehr)), self.grid_zyx)
 
     def answer(self, features: PrognosisFeatures) -> Tensor:
         """The head's outputs (b, o).
@@ -148,6 +142,12 @@ class PemmaPrognosis(PemmaUnetr, Assessor):
             raise ValueError("the network was built without a head; give the study a task of whole cases")
         found: Tensor = self.head(self.pool(features.parts))
         return found
+
+    def _of_mask(self, features: PrognosisFeatures) -> UnetrFeatures:
+        """What the decoder reads."""
+        if not features.hidden:
+            raise ValueError("a mask needs CT, PET or both; found EHR alone")
+        return UnetrFeatures(features.hidden, self.skip(features.ct, features.pet))
 
     def _embed_ehr(self, ehr: Tensor) -> Tensor:
         if not self.covariates:

@@ -20,13 +20,13 @@ normalisation stands for batch normalisation, whose running statistics would not
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from fusion_models.contract import Segmenter, refuse_ehr
 from fusion_models.modality import present
+from fusion_models.offset import zero
 from fusion_models.pemma.swin_unetr import (
     SwinFeatures,
     SwinStages,
@@ -37,8 +37,6 @@ from fusion_models.pemma.swin_unetr import (
 )
 from fusion_models.pemma.unetr import skip_block
 
-Part = TypeVar("Part", bound=nn.Module)
-
 
 class ModalityAdapter(nn.Sequential):
     """R_M: residual of one modality's embedding in the pair that Fuse reads, (b, f, g) -> (b, 2f, g); zero at first."""
@@ -46,7 +44,7 @@ class ModalityAdapter(nn.Sequential):
     def __init__(self, features: int) -> None:
         last = nn.Conv3d(features, 2 * features, 1)
         super().__init__(nn.Conv3d(features, features, 1), nn.GroupNorm(1, features), nn.ReLU(), last)
-        _zero(last)
+        zero(last)
 
 
 class PemmaSwin(Segmenter):
@@ -79,9 +77,9 @@ class PemmaSwin(Segmenter):
         self.swinViT = SwinStages(1, features=features, depths=depths, heads=heads, window=window, recompute=recompute)
         self.encoder1 = skip_block(1, features)
         add_convolution_stack(self, features=features, stages=len(depths), classes=classes)
-        self.pet_embedding = _zero(patch_embedding(1, features))
+        self.pet_embedding = zero(patch_embedding(1, features))
         self.pet_skip = pet_skip(features)
-        self.fuse = _zero(nn.Conv3d(2 * features, features, 1))
+        self.fuse = zero(nn.Conv3d(2 * features, features, 1))
         nn.init.dirac_(self.fuse.weight)
         self.ct_adapter, self.pet_adapter = ModalityAdapter(features), ModalityAdapter(features)
 
@@ -128,13 +126,6 @@ def pet_skip(features: int) -> nn.Module:
     """
     block = skip_block(1, features)
     for place in (2, 3):
-        _zero(block.layer.get_submodule(f"conv{place}"))
+        zero(block.layer.get_submodule(f"conv{place}"))
         block.layer.add_module(f"norm{place}", nn.Identity())
     return block
-
-
-def _zero(module: Part) -> Part:
-    """The module with all its weights zero."""
-    for parameter in module.parameters():
-        nn.init.zeros_(parameter)
-    return module

@@ -10,13 +10,20 @@ Symbols, with the shapes beside them (b batch, n tokens a modality, d width, f c
 A missing modality drops its tokens and its skip; it is never replaced by zeros. Without CT the n PET tokens
 take the decoder's place. CT-only output therefore equals the CT network's bit for bit.
 
+That is the pathway as published, which changes the answer to CT+PET from the first step on. The identity start
+(`fusion_models.pathways`) does not, and with all gates and gains s at 1 it is the published form again:
+
+    T_P        E_C(pet) + offset                embedding, positions and skip of PET are CT's plus an offset
+    H_l        blocks of `joint_attention`      T_C and T_P attend to themselves, and to each other through gates
+    z          z_C + s beta z_P                 s (f), zero at first
+
 Parameter names of the CT network are those of `monai.networks.nets.UNETR`, so that its checkpoints load as they are;
 patch size, depth and width are free here, because a small network needs finer patches than 16.
 Not done: a modality-type embedding and an attention mask, which the paper does not have either.
 """
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from itertools import pairwise, repeat
 from typing import NamedTuple
 
 import torch
@@ -27,15 +34,27 @@ from monai.networks.nets.vit import ViT
 from torch import Tensor, nn
 
 from fusion_models.contract import Segmenter, refuse_ehr
+from fusion_models.gates import Gain, Gate
 from fusion_models.modality import present
 from fusion_models.options import Sizes
+from fusion_models.pathways import pathway_of
+from fusion_models.pemma.joint_attention import advance
 
-UNETR_PAPER: Sizes = {"patch": 16, "width": 768, "depth": 12, "heads": 12, "mlp": 3072, "features": 48}
-UNETR_SMALL: Sizes = {"patch": 8, "width": 96, "depth": 6, "heads": 6, "mlp": 192, "features": 8}
-UNETR_TINY: Sizes = {"patch": 4, "width": 24, "depth": 4, "heads": 2, "mlp": 48, "features": 4}
-PEMMA_PAPER: Sizes = {**UNETR_PAPER, "beta": 1.0}
-PEMMA_SMALL: Sizes = {**UNETR_SMALL, "beta": 1.0}
-PEMMA_TINY: Sizes = {**UNETR_TINY, "beta": 1.0}
+UNETR_PAPER: Sizes = {
+    "patch": 16,
+    "width": 768,
+    "depth": 12,
+    "heads": 12,
+    "mlp": 3072,
+    "features": 48,
+    "supervised_scales": 1,
+}
+UNETR_SMALL: Sizes = {**UNETR_PAPER, "patch": 8, "width": 96, "depth": 6, "heads": 6, "mlp": 192, "features": 8}
+UNETR_TINY: Sizes = {**UNETR_PAPER, "patch": 4, "width": 24, "depth": 4, "heads": 2, "mlp": 48, "features": 4}
+PET_OPTIONS: Sizes = {"beta": 1.0, "pathway": "published", "gate": 0.0, "gain": 0.0}
+PEMMA_PAPER: Sizes = {**UNETR_PAPER, **PET_OPTIONS}
+PEMMA_SMALL: Sizes = {**UNETR_SMALL, **PET_OPTIONS}
+PEMMA_TINY: Sizes = {**UNETR_TINY, **PET_OPTIONS}
 
 
 class UnetrFeatures(NamedTuple):
@@ -46,7 +65,7 @@ class UnetrFeatures(NamedTuple):
 
 
 class PemmaUnetr(Segmenter):
-    """UNETR with a PET pathway (`pet_embedding`, `pet_skip`) beside the CT network.
+    """UNETR with a PET pathway (`pet_embedding`, `pet_skip`; `attention_gates`, `skip_gain`) beside the CT network.
 
     Args:
         crop_zyx: input size in voxels, a multiple of `patch` on each axis.
@@ -54,10 +73,12 @@ class PemmaUnetr(Segmenter):
         width: token width d. depth: transformer blocks. heads: attention heads. mlp: hidden width of each MLP.
         features: convolution width f at full resolution.
         classes: output channels, background included.
+        supervised_scales: outputs that are trained, finest first, each coarser one by a head of its own.
         beta: weight of the PET skip.
+        pathway: name in `PATHWAYS`. gate, gain: how far its attention gates and the gain of its skip are open at first.
 
     Raises:
-        ValueError: crop, patch, width and heads do not fit each other.
+        ValueError: sizes do not fit each other, or no pathway has this name.
     """
 
     def __init__(
@@ -71,11 +92,16 @@ class PemmaUnetr(Segmenter):
         mlp: int,
         features: int,
         classes: int = 2,
+        supervised_scales: int = 1,
         beta: float = 1.0,
+        pathway: str = "published",
+        gate: float = 0.0,
+        gain: float = 0.0,
     ) -> None:
         super().__init__()
         check_sizes(crop_zyx, patch=patch, width=width, heads=heads)
         self.crop_zyx, self.beta = tuple(crop_zyx), beta
+        self.pathway = pathway_of(pathway, gate=gate, gain=gain)
         self.grid_zyx = tuple(size // patch for size in crop_zyx)
         self.taps = hidden_taps(depth, levels_of(patch))
         self.vit = ViT(1, self.crop_zyx, (patch,) * 3, width, mlp, depth, heads)
@@ -83,6 +109,12 @@ class PemmaUnetr(Segmenter):
         add_convolution_stack(self, width=width, features=features, classes=classes, levels=levels_of(patch))
         self.pet_embedding = PatchEmbeddingBlock(1, self.crop_zyx, (patch,) * 3, width, heads)
         self.pet_skip = skip_block(1, features)
+        self.pathway.draw(self.pet_embedding)
+        self.pathway.draw(self.pet_skip)
+        if self.pathway.gated:
+            self.attention_gates = nn.ModuleList(Gate(heads, gate) for _ in range(depth))
+            self.skip_gain = Gain(features, gain)
+        add_scale_heads(self, supervised_scales, features=features, classes=classes, levels=levels_of(patch))
 
     def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> UnetrFeatures:
         """Hidden states and skip of CT and PET, each (b, 1, z, y, x) or absent.
@@ -92,46 +124,64 @@ class PemmaUnetr(Segmenter):
         """
         refuse_ehr(self, ehr)
         present(ct, pet, (1, *self.crop_zyx))
-        return UnetrFeatures(self.hidden_states(self.tokens(ct, pet)), self.skip(ct, pet))
+        return UnetrFeatures(self.hidden_states(ct, pet), self.skip(ct, pet))
 
     def decode(self, features: UnetrFeatures) -> Tensor:
         """Logits (b, classes, z, y, x)."""
         return decode(self, features, self.grid_zyx)
 
+    def scales(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> list[Tensor]:
+        """Logits (b, classes, z / f, y / f, x / f) of the supervised scales, f = 1, 2, .."""
+        return decode_scales(self, self.encode(ct, pet, ehr), self.grid_zyx)
+
     def pool_features(self, ct: Tensor) -> Tensor:
         """Mean over tokens of the last hidden state of CT alone: (b, d)."""
-        return self.hidden_states(self.tokens(ct, None))[-1].mean(1)
+        return self.hidden_states(ct, None)[-1].mean(1)
 
-    def tokens(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
-        """Patch tokens of the present modalities, CT first: (b, n, d) or (b, 2n, d)."""
-        embedded = [] if ct is None else [self.vit.patch_embedding(ct)]
+    def tokens(self, ct: Tensor | None, pet: Tensor | None) -> dict[str, Tensor]:
+        """Patch tokens (b, n, d) of the present images, CT first."""
+        found = {} if ct is None else {"ct": self.vit.patch_embedding(ct)}
         if pet is not None:
-            embedded.append(self.pet_embedding(pet))
-        return torch.cat(embedded, dim=1)
+            found["pet"] = self.pathway.call(self.vit.patch_embedding, self.pet_embedding, pet)
+        return found
 
-    def hidden_states(self, tokens: Tensor) -> list[Tensor]:
+    def hidden_states(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
         """The decoder's inputs, finest tap first, last the normalised output: each (b, n, d), the first n rows."""
         n: int = self.vit.patch_embedding.n_patches
-        return self.states(tokens, slice(0, n))
+        return self.states(self.tokens(ct, pet), slice(0, n))[0]
 
-    def states(self, tokens: Tensor, rows: slice = slice(None)) -> list[Tensor]:
-        """Outputs of the tapped blocks, finest first, last the normalised output: `rows` of the tokens of each.
+    def states(self, tokens: Mapping[str, Tensor], rows: slice = slice(None)) -> tuple[list[Tensor], list[Tensor]]:
+        """The first stream behind each tapped block, finest first, and normalised at the end; and all streams there.
+
+        Args:
+            tokens: by modality, in the order of the sequence. rows: of the first stream, those that are handed out.
 
         Rows are cut where a state is made: cut later, gradients would be summed in another order.
         """
-        found: list[Tensor] = []
-        for index, block in enumerate(self.vit.blocks.children()):
-            tokens = block(tokens)
+        streams, found = self._streams(tokens), []
+        gates = self.attention_gates.children() if self.pathway.gated else repeat(None, len(self.vit.blocks))
+        for index, (block, gate) in enumerate(zip(self.vit.blocks.children(), gates, strict=True)):
+            streams = advance(block, streams, gate)
             if index in self.taps:
-                found.append(tokens[:, rows])
-        return [*found, self.vit.norm(tokens)[:, rows]]
+                found.append(streams[0][:, rows])
+        last = [self.vit.norm(stream) for stream in streams]
+        return [*found, last[0][:, rows]], last
 
     def skip(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
-        """z = z_C + beta * z_P over the present modalities: (b, f, z, y, x)."""
+        """z of the present modalities: (b, f, z, y, x)."""
         if pet is None:
             return self.encoder1(ct)
-        z_pet = self.beta * self.pet_skip(pet)
-        return z_pet if ct is None else self.encoder1(ct) + z_pet
+        z_pet = self.beta * self.pathway.call(self.encoder1, self.pet_skip, pet)
+        if ct is None:
+            return z_pet
+        return self.encoder1(ct) + (self.skip_gain(z_pet) if self.pathway.gated else z_pet)
+
+    def _streams(self, tokens: Mapping[str, Tensor]) -> list[Tensor]:
+        """The sequences that run through the blocks: all tokens in one, or PET's apart from what CT leads."""
+        if not self.pathway.gated or not {"ct", "pet"} <= set(tokens):
+            return [torch.cat(list(tokens.values()), dim=1)]
+        led = [part for name, part in tokens.items() if name != "pet"]
+        return [torch.cat(led, dim=1), tokens["pet"]]
 
 
 def levels_of(patch: int) -> int:
@@ -162,13 +212,38 @@ def add_convolution_stack(net: nn.Module, *, width: int, features: int, classes:
     net.add_module("out", UnetOutBlock(3, features, classes))
 
 
+def add_scale_heads(net: nn.Module, scales: int, *, features: int, classes: int, levels: int) -> None:
+    """Add out2.., a 1x1x1 convolution on the decoder's map at 1/2^(k-1) of full resolution, for all scales but one.
+
+    Raises:
+        ValueError: the decoder has no more than `levels` maps.
+    """
+    if not 1 <= scales <= levels:
+        raise ValueError(f"supervised_scales must be 1 to {levels}, the decoder's maps, found {scales}")
+    for k in range(2, scales + 1):
+        net.add_module(f"out{k}", UnetOutBlock(3, features * 2 ** (k - 1), classes))
+
+
 def decode(net: nn.Module, features: UnetrFeatures, grid_zyx: Sequence[int]) -> Tensor:
     """UNETR's decoder: features -> logits (b, classes, z, y, x)."""
+    return net.get_submodule("out")(decoder_maps(net, features, grid_zyx)[0])
+
+
+def decode_scales(net: nn.Module, features: UnetrFeatures, grid_zyx: Sequence[int]) -> list[Tensor]:
+    """Logits (b, classes, z / f, y / f, x / f) of each scale that has a head, finest first."""
+    finest, *coarser = decoder_maps(net, features, grid_zyx)
+    heads = [(name, each) for k, each in enumerate(coarser, start=2) if hasattr(net, name := f"out{k}")]
+    return [net.get_submodule("out")(finest), *(net.get_submodule(name)(each) for name, each in heads)]
+
+
+def decoder_maps(net: nn.Module, features: UnetrFeatures, grid_zyx: Sequence[int]) -> list[Tensor]:
+    """The decoder's maps (b, f 2^(k-1), z / 2^(k-1), ..), k = 1 at full resolution first."""
     maps = [state.transpose(1, 2).unflatten(2, tuple(grid_zyx)).contiguous() for state in features.hidden]
-    x = maps[-1]
+    found = [maps[-1]]
     for k in range(len(maps) + 1, 2, -1):
-        x = net.get_submodule(f"decoder{k}")(x, net.get_submodule(f"encoder{k - 1}")(maps[k - 3]))
-    return net.get_submodule("out")(net.get_submodule("decoder2")(x, features.skip))
+        x = net.get_submodule(f"encoder{k - 1}")(maps[k - 3])
+        found.append(net.get_submodule(f"decoder{k}")(found[-1], x))
+    return [net.get_submodule("decoder2")(found[-1], features.skip), *reversed(found[1:])]
 
 
 def check_sizes(crop_zyx: Sequence[int], *, patch: int, width: int, heads: int) -> None:

@@ -67,15 +67,15 @@ def test_1_tokens_are_ct_first_and_the_decoder_reads_the_ct_half(net: PemmaUnetr
     ct, pet = volumes
     tokens = net.tokens(ct, pet)
     n = net.vit.patch_embedding.n_patches
-    assert tokens.shape[1] == 2 * n
-    assert torch.equal(tokens[:, :n], net.vit.patch_embedding(ct))
-    assert torch.equal(tokens[:, n:], net.pet_embedding(pet))
-    outputs, running = [], tokens
+    assert list(tokens) == ["ct", "pet"]
+    assert torch.equal(tokens["ct"], net.vit.patch_embedding(ct))
+    assert torch.equal(tokens["pet"], net.pet_embedding(pet))
+    outputs, running = [], torch.cat([tokens["ct"], tokens["pet"]], dim=1)
     for block in net.vit.blocks.children():
         running = block(running)
         outputs.append(running)
     ct_rows = [outputs[tap][:, :n] for tap in net.taps] + [net.vit.norm(running)[:, :n]]
-    states = net.hidden_states(tokens)
+    states = net.hidden_states(ct, pet)
     assert all(torch.equal(state, rows) for state, rows in zip(states, ct_rows, strict=True))
 
 
@@ -83,7 +83,7 @@ def test_1_the_paper_size_has_432_tokens_and_taps_3_6_9() -> None:
     net = on_meta(lambda: build_model(MODELS["pemma-unetr-paper"], {"classes": 3}, crop_zyx=PAPER_CROP, seed=0))
     image = torch.empty(1, 1, *PAPER_CROP, device="meta")
     assert isinstance(net, PemmaUnetr)
-    assert net.tokens(image, image).shape == (1, 432, 768)
+    assert [part.shape for part in net.tokens(image, image).values()] == 2 * [(1, 216, 768)]
     assert net.vit.patch_embedding.n_patches == 216
     assert hidden_taps(12, 4) == (3, 6, 9)
 
@@ -123,20 +123,18 @@ def test_2_with_adapters_switched_off_the_ct_network_is_back(net: PemmaUnetr, vo
 
 def test_3_a_signal_in_pet_alone_lights_up_the_pet_skip_and_the_second_half(net: PemmaUnetr, volumes: Volumes) -> None:
     ct, pet = volumes
-    n = net.vit.patch_embedding.n_patches
     lit = pet.clone()
     lit[..., 8, 8, 8] += 10
     with torch.no_grad():
         before, after = net.tokens(ct, pet), net.tokens(ct, lit)
-        assert torch.equal(before[:, :n], after[:, :n])
-        assert not torch.equal(before[:, n:], after[:, n:])
+        assert torch.equal(before["ct"], after["ct"])
+        assert not torch.equal(before["pet"], after["pet"])
         assert not torch.equal(net.skip(ct, pet), net.skip(ct, lit))
 
 
 def test_4_an_absent_pet_is_not_a_pet_of_zeros(net: PemmaUnetr, volumes: Volumes) -> None:
     ct, _ = volumes
-    with torch.no_grad():
-        assert not torch.allclose(net(ct, None), net(ct, torch.zeros_like(ct)), atol=1e-3)
+    assert not torch.allclose(net(ct, None), net(ct, torch.zeros_like(ct)), atol=1e-3)
 
 
 def test_5_with_beta_zero_pet_still_speaks_through_attention(net: PemmaUnetr, volumes: Volumes) -> None:
@@ -280,3 +278,24 @@ def test_a_case_without_any_modality_is_refused(net: PemmaUnetr) -> None:
 def test_another_crop_than_the_networks_is_refused(net: PemmaUnetr) -> None:
     with pytest.raises(ValueError, match=r"\(1, 1, 8, 8, 8\)"):
         net(torch.zeros(1, 1, 8, 8, 8), None)
+
+
+def test_coarser_decoder_maps_are_trained_by_heads_of_their_own_and_the_finest_stays(volumes: Volumes) -> None:
+    row = MODELS["pemma-unetr-tiny"]
+    one, two = (build_model(row, {"supervised_scales": n}, crop_zyx=CROP, seed=3).eval() for n in (1, 2))
+    assert isinstance(two, PemmaUnetr)
+    scales = two.scales(*volumes)
+    assert [tuple(each.shape[2:]) for each in scales] == [(16, 16, 16), (8, 8, 8)]
+    assert torch.equal(scales[0], one(*volumes))
+    assert torch.equal(two(*volumes), one(*volumes))
+    assert set(parameters_by_key(two)) - set(parameters_by_key(one)) == {"out2.conv.conv.weight", "out2.conv.conv.bias"}
+
+
+@pytest.mark.parametrize(("options", "most"), [({}, 2), ({"patch": 8}, 3)])
+def test_no_more_scales_than_decoder_maps(options: dict[str, int], most: int) -> None:
+    row = MODELS["pemma-unetr-tiny"]
+    build_model(row, {**options, "supervised_scales": most}, crop_zyx=CROP, seed=0)
+    with pytest.raises(
+        ValueError, match=f"supervised_scales must be 1 to {most}, the decoder's maps, found {most + 1}"
+    ):
+        build_model(row, {**options, "supervised_scales": most + 1}, crop_zyx=CROP, seed=0)

@@ -1,0 +1,52 @@
+"""Gates and gains: closed they pass nothing, and they can open."""
+
+import pytest
+import torch
+
+from fusion_models.adapters.keys import parameters_by_key
+from fusion_models.gates import Gain, Gate, is_gate
+from tests.support.smallest_models import SMALLEST, built
+
+CLOSED, OPENED = torch.full((1, 2, 3), 4.0), torch.full((1, 2, 3), 10.0)
+
+
+def test_a_gate_stands_between_closed_and_open_by_the_channel() -> None:
+    """4 where it is closed; 4 + (10 - 4) / 2 = 7 half open."""
+    gate = Gate(2, 0.0)
+    with torch.no_grad():
+        gate.gate[1] = 0.5
+    assert gate(CLOSED, OPENED)[0].tolist() == [[4.0] * 3, [7.0] * 3]
+
+
+def test_a_closed_gate_has_the_whole_gradient() -> None:
+    """Three positions, each of which would grow by 10 - 4."""
+    gate = Gate(2, 0.0)
+    gate(CLOSED, OPENED).sum().backward()
+    assert gate.gate.grad is not None
+    assert gate.gate.grad.tolist() == [18.0, 18.0]
+
+
+@pytest.mark.parametrize("opening", [0.0, 1.0])
+def test_shut_and_wide_open_are_exact(opening: float) -> None:
+    closed, opened = torch.randn(2, 4, 5, 6), torch.randn(2, 4, 5, 6)
+    assert torch.equal(Gate(4, opening)(closed, opened), (closed, opened)[int(opening)])
+
+
+@pytest.mark.parametrize(("axis", "expected"), [(1, [[0.0, 0.0], [2.0, 2.0]]), (-1, [[0.0, 2.0], [0.0, 2.0]])])
+def test_a_gain_counts_the_channels_of_its_axis(axis: int, expected: list[list[float]]) -> None:
+    gain = Gain(2, 0.0, axis=axis)
+    with torch.no_grad():
+        gain.gain[1] = 2.0
+    assert gain(torch.ones(1, 2, 2))[0].tolist() == expected
+
+
+def test_a_gate_is_told_by_the_last_word_of_its_key() -> None:
+    assert is_gate("attention_gates.3.gate")
+    assert is_gate("skip_gain.gain")
+    assert not is_gate("merges.0.cgm.ct_gate.spatial.weight")
+    assert not is_gate("head.weight")
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_the_published_networks_have_none(name: str) -> None:
+    assert not [key for key in parameters_by_key(built(name)) if is_gate(key)]
