@@ -1,6 +1,6 @@
 """Training losses."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -9,9 +9,13 @@ from torch import Tensor
 
 from fusion_models.full_precision import compute_in_float32
 
+SegmentationLoss = Callable[[Tensor, Tensor], Tensor]
+
 
 def dice_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
-    """Soft Dice plus cross-entropy over all classes, background included (arXiv 2404.13704).
+    """Soft Dice of each crop plus cross-entropy, over all classes, background included (arXiv 2404.13704).
+
+    A crop without lesion has a Dice for its lesion class too, which smoothing alone defines.
 
     Args:
         logits: (b, classes, z, y, x). label: (b, 1, z, y, x), class indices.
@@ -20,20 +24,44 @@ def dice_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     return loss
 
 
+def batch_dice_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    """Soft Dice of the foreground over the whole batch, plus cross-entropy over all classes.
+
+    Dice = 2 sum p g / (sum p + sum g), sums over b, z, y, x, as nnU-Net's batch Dice (arXiv 1809.10486); the mean over
+    the classes but background. Nothing is added to the numerator: a batch without lesion has a Dice loss of 1 whatever
+    is predicted, whose gradient is 0, and cross-entropy alone teaches it to stay empty. With a constant there, the loss
+    would fall steeply between nearly and wholly empty predictions.
+
+    Args:
+        logits: (b, classes, z, y, x). label: (b, 1, z, y, x), class indices.
+    """
+    losses = DiceCELoss(include_background=False, softmax=True, to_onehot_y=True, batch=True, smooth_nr=0.0)
+    loss: Tensor = losses(logits, label)
+    return loss
+
+
+SEGMENTATION_LOSSES: Mapping[str, SegmentationLoss] = {
+    "dice-ce": dice_cross_entropy,
+    "batch-dice-ce": batch_dice_cross_entropy,
+}
+"""Of one scale, by the name that a study's recipe gives."""
+
+
 @compute_in_float32
-def deeply_supervised(scales: Sequence[Tensor], label: Tensor) -> Tensor:
-    """Dice plus cross-entropy at every scale, each of half the weight of the one before; the weights sum to one.
+def deeply_supervised(scales: Sequence[Tensor], label: Tensor, loss: SegmentationLoss = dice_cross_entropy) -> Tensor:
+    """A loss at every scale, each of half the weight of the one before; the weights sum to one.
 
     The label of a coarser scale is the nearest voxel of the full one (nnU-Net's deep supervision, arXiv 1809.10486).
     Where the finest scale is smaller than the label, it stands for the label's middle.
 
     Args:
         scales: logits (b, classes, z, y, x) each, finest first. label: (b, 1, z, y, x), class indices.
+        loss: of one scale.
     """
     label = _middle(label, scales[0].shape[2:])
     weights = [2.0**-level for level in range(len(scales))]
     losses = [
-        weight * dice_cross_entropy(logits, F.interpolate(label, logits.shape[2:], mode="nearest-exact"))
+        weight * loss(logits, F.interpolate(label, logits.shape[2:], mode="nearest-exact"))
         for weight, logits in zip(weights, scales, strict=True)
     ]
     return torch.stack(losses).sum() / sum(weights)

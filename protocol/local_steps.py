@@ -14,11 +14,20 @@ of one gradient after only zeros. Summed over the steps of a round, entry by ent
 
     |x_T - x_0| <= D_T + S_T |x_0|,     D_t = |1 - r_t l| D_(t-1) + r_t c_t,     S_t = |1 - r_t l| S_(t-1) + r_t l
 
-A tensor that some steps leave alone has taken fewer steps, and both sums only grow. No data, no loss and no local term
-can take an honest center farther, since terms change gradients alone. AdamW: arXiv 1711.05101, algorithm 2.
+A tensor that some steps leave alone has taken fewer steps, and both sums only grow. No data, no loss, no clipping of
+gradients and no local term can take an honest center farther, since all of these change gradients alone. AdamW: arXiv
+1711.05101, algorithm 2. The same holds for the rest of a recipe (`protocol.messages.recipe`):
+
+gate_rate   r_t of a gate or gain is that many times the rate; it alone may move so much farther.
+ema         what is sent is an average sum_t w_t x_t, w_t >= 0, sum w_t = 1, of the states x_0 .. x_T of the round. Each
+            has |x_t - x_0| <= D_t + S_t |x_0| <= D_T + S_T |x_0|, and so has what lies between them.
+kept        moments that go on are those of the gradients g_1 .. g_t since they were fresh, at most those of all rounds
+            of the stage: c_t with t counted from the stage's first step, for which nothing above asks that the x_t
+            belong to one round. A tensor that has fewer behind it has a smaller c_t.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from protocol.messages.settings import Training
 
@@ -28,6 +37,8 @@ WARM_UP_STEPS = 5
 SLACK = 0.01
 FLOAT32_STEP = 2.0**-22
 OTHER_ROUNDING_STEPS = 100
+GATES = ("gate", "gain")
+KNOWN_REACHES = 64
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,11 @@ def warm_up(rate: float, step: int) -> float:
     return rate * min(1.0, (step + 1) / WARM_UP_STEPS)
 
 
+def rate_factor(key: str, training: Training) -> float:
+    """How many times the learning rate of a round a tensor moves at: `gate_rate` for a gate or gain of a pathway."""
+    return training.recipe.gate_rate if key.rpartition(".")[2] in GATES else 1.0
+
+
 def step_limits(steps: int) -> list[float]:
     """c_1 .. c_T, never falling."""
     first, second = BETAS
@@ -56,16 +72,28 @@ def step_limits(steps: int) -> list[float]:
     return limits[1:]
 
 
-def reach_of(training: Training) -> Reach:
+def reach_of(training: Training, key: str = "", rounds_before: int = 0) -> Reach:
     """What the steps of a round can do to an entry.
 
     SLACK and a float32 step for each operation of the loop are added; OTHER_ROUNDING_STEPS stand for what is computed
     once, such as the row norms that a fresh magnitude begins with.
+
+    Args:
+        training: of the round.
+        key: of the entry's tensor; without one, of any that is no gate.
+        rounds_before: of the stage, whose moments the optimiser may have kept.
     """
+    steps, rate = training.local_steps, training.learning_rate * rate_factor(key, training)
+    before = rounds_before * steps if training.recipe.optimiser == "kept" else 0
+    return _reach(steps, rate, training.weight_decay, before)
+
+
+@lru_cache(maxsize=KNOWN_REACHES)
+def _reach(steps: int, learning_rate: float, weight_decay: float, steps_before: int) -> Reach:
     move = shrink = 0.0
-    for step, limit in enumerate(step_limits(training.local_steps)):
-        rate = warm_up(training.learning_rate, step)
-        kept = abs(1 - rate * training.weight_decay)
-        move, shrink = kept * move + rate * limit, kept * shrink + rate * training.weight_decay
-    rounding = (training.local_steps + OTHER_ROUNDING_STEPS) * FLOAT32_STEP
+    for step, limit in enumerate(step_limits(steps_before + steps)[steps_before:]):
+        rate = warm_up(learning_rate, step)
+        kept = abs(1 - rate * weight_decay)
+        move, shrink = kept * move + rate * limit, kept * shrink + rate * weight_decay
+    rounding = (steps + OTHER_ROUNDING_STEPS) * FLOAT32_STEP
     return Reach(move=(1 + SLACK) * move * (1 + rounding), shrink=(1 + SLACK) * shrink + rounding)

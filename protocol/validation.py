@@ -60,7 +60,7 @@ class Expected:
         positive is found without it, since d = m / ||W0 + s B A||.
     start: what the center began each tensor from, whether it was sent or is known without; None leaves the update
         unchecked.
-    reach: how far the round can take an entry; None where nothing trained.
+    reach: how far the round can take an entry of a tensor, by key; None where nothing trained.
     medians: group -> median norm of the study's updates of this kind so far; a group without one is not noted.
     """
 
@@ -73,7 +73,7 @@ class Expected:
     registered_cases: int
     gains: Gains | None = None
     start: Tensors | None = None
-    reach: Reach | None = None
+    reach: Callable[[str], Reach] | None = None
     medians: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -182,12 +182,13 @@ def _phase_findings(payload: Payload, phase: str, frozen_hash: str) -> Iterator[
         yield FrozenMovedError, f"frozen_hash is {payload.frozen_hash!r}, expected {frozen_hash!r}: {moved}"
 
 
-def _reach_findings(payload: Payload, start: Tensors, reach: Reach) -> Iterator[Finding]:
+def _reach_findings(payload: Payload, start: Tensors, reach: Callable[[str], Reach]) -> Iterator[Finding]:
     """Tensors that moved farther than the steps of the round can take them; those without a start are not judged."""
     for key in sorted(payload.tensors.keys() & start.keys()):
         begun = start[key].astype(np.float64)
         moved = np.abs(payload.tensors[key] - begun)
-        limit = reach.move + reach.shrink * np.abs(begun)
+        farthest = reach(key)
+        limit = farthest.move + farthest.shrink * np.abs(begun)
         if far := np.count_nonzero(~(moved <= limit)):
             found = f"tensor '{key}' moved by up to {moved.max():.3g}, in {far} value(s) of {moved.size} farther"
             yield NormError, f"{found} than the steps of the round can take them, expected at most {limit.max():.3g}"

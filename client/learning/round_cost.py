@@ -102,7 +102,7 @@ def measure_round(work: RoundWork) -> RoundCost:
         CaseError: a case cannot be read.
     """
     settings, row = work.settings, row_of(work.settings)
-    task = build_task(work.task, settings)
+    task = build_task(work.task, settings, work.training.recipe)
     loaded = [_prepare(case, settings) for case in work.train[:LOADED_CASES]]
     model, live = _network(work, row)
     step_s = _time_steps(work, model, live, loaded, task, row)

@@ -114,7 +114,7 @@ class CenterWork:
         validation = self._validate(network, training, check)
         parameters = self._live(network, instruction, training)
         tensors, reference, steps = instruction.tensors, instruction.reference, training.local_steps
-        task, variant = build_task(instruction.task, settings), network.variant
+        task, variant = build_task(instruction.task, settings, training.recipe), network.variant
         terms = build_terms(model, training, tensors, reference, settings, task, row.pathways, variant, steps)
         trained = train_locally(
             model,

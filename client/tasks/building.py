@@ -4,15 +4,16 @@ from collections.abc import Callable
 from importlib import import_module
 
 from client.tasks.contract import CenterTask
+from protocol.messages.recipe import PLAIN, Recipe
 from protocol.messages.settings import StudySettings
 from protocol.tasks import TaskName
 
-Build = Callable[[StudySettings], CenterTask]
+Build = Callable[[StudySettings, Recipe], CenterTask]
 
 
-def build_task(name: TaskName, settings: StudySettings) -> CenterTask:
-    """A task as a study asks for it."""
-    return build_of(name)(settings)
+def build_task(name: TaskName, settings: StudySettings, recipe: Recipe = PLAIN) -> CenterTask:
+    """A task as a study asks for it; `recipe` says how it trains, and nothing else of it."""
+    return build_of(name)(settings, recipe)
 
 
 def build_tasks(settings: StudySettings) -> tuple[CenterTask, ...]:

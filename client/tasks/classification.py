@@ -34,6 +34,7 @@ from fusion_models.contract import Assessor
 from fusion_models.full_precision import widen
 from protocol.errors import LabelError, ModelError
 from protocol.messages.labels import Classes
+from protocol.messages.recipe import PLAIN, Recipe
 from protocol.messages.scores import Comparison, Score
 from protocol.messages.settings import StudySettings
 from protocol.tasks import TASKS, TaskName, metric_named
@@ -189,7 +190,7 @@ class Classification:
         return np.array([int(case.targets[self.name]) for case in cases if self.has_target(case)], dtype=np.int64)
 
 
-def build(settings: StudySettings) -> Classification:
+def build(settings: StudySettings, _recipe: Recipe = PLAIN) -> Classification:
     """The task as a study asks for it: with its weights of the classes, or equal ones until it is fitted to cases."""
     classes = classes_of(settings)
     weights = np.asarray(classes.weights or np.ones(len(classes.values)), dtype=np.float64)

@@ -1,6 +1,6 @@
 """What a task knows at a center, and nobody else does: target, batch, loss, prediction, score, summary, comparison.
 
-    task = build_task(name, settings).fitted_to(cases)        once a round
+    task = build_task(name, settings, recipe).fitted_to(cases)   once a round
     batch = task.draw_batch(cases, setting, size, device, rng)
     loss, answer = task.loss(model, batch)                    each step
     task.divergence(task.answer(teacher, batch), answer)      what distillation adds

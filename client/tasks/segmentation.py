@@ -21,9 +21,9 @@ from client.tasks.overlap import dice, hd95_mm
 from client.tasks.pairing import compare_pairs, mean_score
 from client.tasks.sliding_windows import predict_margins, predict_volume
 from fusion_models.contract import Segmenter
-from fusion_models.losses import deeply_supervised
+from fusion_models.losses import SEGMENTATION_LOSSES, deeply_supervised
 from protocol.errors import ModelError
-from protocol.messages.recipe import Prediction
+from protocol.messages.recipe import PLAIN, Prediction, Recipe
 from protocol.messages.scores import Comparison, Score
 from protocol.messages.settings import Preprocessing, StudySettings
 from protocol.modalities import IMAGES, parts_of
@@ -34,12 +34,13 @@ NEAR_MM = 10.0
 
 
 class Segmentation:
-    """The task on a study's grid, predicted as the study asks for it."""
+    """The task on a study's grid, trained by a recipe and predicted as the study asks for it."""
 
     name: Final[TaskName] = "segmentation"
 
-    def __init__(self, grid: Preprocessing, prediction: Prediction = AS_PLAIN) -> None:
+    def __init__(self, grid: Preprocessing, prediction: Prediction = AS_PLAIN, recipe: Recipe = PLAIN) -> None:
         self._grid, self._prediction = grid, prediction
+        self._loss = SEGMENTATION_LOSSES[recipe.loss]
 
     def has_target(self, case: PreparedCase) -> bool:
         """Whether the case has a contour."""
@@ -75,7 +76,7 @@ class Segmentation:
         return _segmenter(model).scales(batch.ct, batch.pet)[0]
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Dice plus cross-entropy at every scale, and the finest logits.
+        """The recipe's loss at every scale, and the finest logits.
 
         Raises:
             ModelError: a case has no contour.
@@ -83,7 +84,7 @@ class Segmentation:
         if self.name not in batch.targets:
             raise ModelError(f"not each of the cases {list(batch.cases)} has {TASKS[self.name].target}")
         scales = _segmenter(model).scales(batch.ct, batch.pet)
-        return deeply_supervised(scales, batch.targets[self.name]), scales[0]
+        return deeply_supervised(scales, batch.targets[self.name], self._loss), scales[0]
 
     def divergence(self, taught: Tensor, answer: Tensor) -> Tensor | None:
         """The mean over voxels where the teacher is confident, or within NEAR_MM of the lesion that it predicts."""
@@ -139,9 +140,9 @@ class Segmentation:
         return {"predicted": prediction, **images, **contour, **facts}
 
 
-def build(settings: StudySettings) -> Segmentation:
+def build(settings: StudySettings, recipe: Recipe = PLAIN) -> Segmentation:
     """The task as a study asks for it."""
-    return Segmentation(settings.preprocessing, settings.prediction)
+    return Segmentation(settings.preprocessing, settings.prediction, recipe)
 
 
 def _segmenter(model: nn.Module) -> Segmenter:

@@ -37,21 +37,23 @@ from client.tasks.survival_cohorts import (
 )
 from fusion_models.contract import Assessor, Segmenter
 from fusion_models.full_precision import widen
-from fusion_models.losses import deeply_supervised
+from fusion_models.losses import SEGMENTATION_LOSSES, deeply_supervised
 from fusion_models.registry import model_row
 from fusion_models.survival.heads import HEADS
 from protocol.errors import LabelError, ModelError
+from protocol.messages.recipe import PLAIN, Recipe
 from protocol.messages.scores import Comparison, Score
 from protocol.messages.settings import StudySettings
 from protocol.tasks import TASKS, TaskName
 
 
 class Survival:
-    """The task for a study's endpoints."""
+    """The task for a study's endpoints; of a recipe it takes the loss of the contours that it trains beside."""
 
     name: Final[TaskName] = "survival"
 
-    def __init__(self, settings: StudySettings) -> None:
+    def __init__(self, settings: StudySettings, recipe: Recipe = PLAIN) -> None:
+        self._mask_loss = SEGMENTATION_LOSSES[recipe.loss]
         self._settings, self._crop_zyx = settings, settings.preprocessing.crop_zyx
         self._endpoints = tuple(settings.labels.endpoints)
         self._survival = settings.labels.survival
@@ -120,7 +122,7 @@ class Survival:
         if not share or mask is None or not sees_images:
             return loss, outputs
         logits = cast("Segmenter", network).decode(features)
-        return (1 - share) * loss + share * deeply_supervised([logits], mask), outputs
+        return (1 - share) * loss + share * deeply_supervised([logits], mask, self._mask_loss), outputs
 
     def divergence(self, taught: Tensor, answer: Tensor) -> Tensor | None:
         """T^2 KL of the heads' distributions: over time bins, or over which case of the batch is next."""
@@ -182,7 +184,7 @@ class Survival:
         return concordance_of_draws(cohorts, weights)
 
 
-def build(settings: StudySettings) -> Survival:
+def build(settings: StudySettings, recipe: Recipe = PLAIN) -> Survival:
     """The task as a study asks for it.
 
     Raises:
@@ -193,7 +195,7 @@ def build(settings: StudySettings) -> Survival:
     survival = settings.labels.survival
     if survival.head == "mtlr" and not survival.edges_days:
         raise LabelError("head 'mtlr' needs time bins; give their edges in [labels.survival] edges_days")
-    return Survival(settings)
+    return Survival(settings, recipe)
 
 
 def mask_share(settings: StudySettings) -> float:

@@ -54,6 +54,9 @@ class Recipe(Settings):
     precision: Precision = "float32"
 
 
+PLAIN = Recipe()
+
+
 class Prediction(Settings):
     """How whole volumes are predicted, for scores and for use alike.
 

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import GainError
-from protocol.local_steps import reach_of
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import PERSONAL, Tensors, group_in, is_statistic
 from server.rounds.inbox import Inbox
@@ -110,5 +109,10 @@ def _clip(
 def _floor(under_way: RoundUnderWay, center: str, group: str) -> float:
     """The length that no update of a group is cut below."""
     specs = under_way.builder.specs_of(under_way.training, center)
-    values = sum(math.prod(spec.shape) for spec in specs if spec.group == group and not is_statistic(spec.key))
-    return FLOOR * reach_of(under_way.training).move * math.sqrt(values)
+    move = under_way.reach().move
+    values = sum(
+        math.prod(spec.shape) * (under_way.reach(spec.key).move / move) ** 2
+        for spec in specs
+        if spec.group == group and not is_statistic(spec.key)
+    )
+    return FLOOR * move * math.sqrt(values)

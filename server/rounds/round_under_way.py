@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.errors import PayloadError, QuorumError
-from protocol.local_steps import reach_of
+from protocol.local_steps import Reach, reach_of
 from protocol.messages.payload import frozen_hash, phase_of
 from protocol.messages.reply import Reply
 from protocol.messages.settings import Training
@@ -39,6 +39,12 @@ class RoundUnderWay:
         """What stands fixed in the round, as aggregation wants it."""
         return base_of(self.builder.prepared, self.builder.backbone, roles=self.training.roles, seed=self.number)
 
+    def reach(self, key: str = "") -> Reach:
+        """How far the round can take an entry of a tensor, with what moments of the stage may have been kept."""
+        study, stage = self.builder.prepared.study, self.builder.stage
+        before = sum(earlier.all_rounds for earlier in study.stages[: study.stages.index(stage)])
+        return reach_of(self.training, key, max(0, self.number - 1 - before))
+
     def check(self, reply: Reply, state: Checkpoint, registered_cases: int) -> tuple[dict[str, float], str]:
         """The norms of an update that may enter the arithmetic, or the error code that stands in the record."""
         if reply.error or reply.payload is None:
@@ -57,7 +63,7 @@ class RoundUnderWay:
                 registered_cases=registered_cases,
                 gains=partial(gain_findings, start=start, base=self.base),
                 start=start,
-                reach=reach_of(self.training),
+                reach=self.reach,
                 medians=norm_medians(state.history.rounds, builder.stage, phase),
             )
             validate(reply.payload, expected)

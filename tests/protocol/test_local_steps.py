@@ -1,12 +1,15 @@
 """How far the steps of a round can take a tensor: what torch's AdamW does stays within, whatever the gradients."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.local_steps import BETAS, EPSILON, reach_of, step_limits, warm_up
+from protocol.local_steps import BETAS, EPSILON, rate_factor, reach_of, step_limits, warm_up
+from protocol.messages.recipe import Recipe
 from protocol.messages.settings import Training
 
 
@@ -80,3 +83,69 @@ def test_no_gradients_whatever_lead_out_of_it(gradients: list[tuple[float, float
     reach = reach_of(asked)
     found = moved([list(pair) for pair in gradients], [start, 0.0], asked)
     assert (found <= [reach.move + reach.shrink * abs(start), reach.move]).all()
+
+
+def with_recipe(asked: Training, **changes: Any) -> Training:
+    return asked.model_copy(update={"recipe": Recipe.model_validate(changes)})
+
+
+@pytest.mark.parametrize(
+    ("key", "factor"),
+    [
+        ("attention.0.opening.gate", 30),
+        ("pet_skip.gain", 30),
+        ("cgm.ct_gate.channel.0.weight", 1),
+        ("gate.weight", 1),
+        ("gain#lora_a", 1),
+        ("", 1),
+    ],
+)
+def test_gates_and_gains_alone_have_a_rate_of_their_own(key: str, factor: float) -> None:
+    asked = with_recipe(training(2), gate_rate=30)
+    assert rate_factor(key, asked) == factor
+    assert reach_of(asked, key).move == pytest.approx(factor * reach_of(training(2)).move)
+
+
+def test_kept_moments_count_from_the_first_step_of_the_stage() -> None:
+    """The third round of two steps has c_5 and c_6, at rates that warm up afresh; fresh moments have c_1 and c_2."""
+    limits, asked = step_limits(6), with_recipe(training(2), optimiser="kept")
+    assert reach_of(asked, rounds_before=2).move == pytest.approx(
+        1.01 * (0.02 * limits[4] + 0.04 * limits[5]), rel=1e-4
+    )
+    assert reach_of(asked, rounds_before=0) == reach_of(training(2), rounds_before=2) == reach_of(training(2))
+
+
+def test_moments_that_go_on_stay_within_it_and_leave_what_fresh_ones_allow() -> None:
+    """After 40 steps of gradients that grow as fast as the bound wants them, five more at a rate that warms up."""
+    growth, asked = BETAS[1] / BETAS[0], with_recipe(training(5, 1e-3), optimiser="kept")
+    value = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.AdamW([value], lr=1e-3, betas=BETAS, eps=EPSILON, weight_decay=0)
+    places = []
+    for step in range(45):
+        optimiser.param_groups[0]["lr"] = warm_up(1e-3, step if step < 40 else step - 40)
+        value.grad = torch.tensor([1e-3 * growth**step])
+        optimiser.step()
+        places.append(value.item())
+    moved_in_the_last = abs(places[-1] - places[39])
+    assert reach_of(asked).move < moved_in_the_last <= reach_of(asked, rounds_before=8).move
+
+
+@given(
+    st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=20),
+    st.lists(st.floats(0, 1), min_size=20, max_size=20),
+    st.floats(-5, 5, width=32),
+)
+@settings(max_examples=40, deadline=None)
+def test_an_average_of_the_states_of_a_round_lies_within_it(
+    gradients: list[float], decays: list[float], start: float
+) -> None:
+    asked, value = training(len(gradients), 0.05, 0.3), torch.nn.Parameter(torch.tensor([start]))
+    optimiser = torch.optim.AdamW([value], lr=0.05, betas=BETAS, eps=EPSILON, weight_decay=0.3)
+    average = float(start)
+    for step, gradient in enumerate(gradients):
+        optimiser.param_groups[0]["lr"] = warm_up(0.05, step)
+        value.grad = torch.tensor([gradient])
+        optimiser.step()
+        average = decays[step] * average + (1 - decays[step]) * value.item()
+    reach = reach_of(asked)
+    assert abs(average - start) <= reach.move + reach.shrink * abs(start)

@@ -66,17 +66,17 @@ def accept(payload: Payload, **norm: Any) -> None:
 
 def test_a_payload_that_moved_farther_than_its_steps_can_is_refused_by_name() -> None:
     """The pathway moved by 3 and 4 from 1: 3 + 0.5 is allowed, then 4, and at last nothing."""
-    accept(MOVED, reach=Reach(3.5, 0.5))
+    accept(MOVED, reach=lambda _: Reach(3.5, 0.5))
     found = "tensor 'pet_embedding.weight' moved by up to 4, in {} value.s. of 4 farther than .* at most {}"
     with pytest.raises(NormError, match=f"1 finding.*\n  center 'hgj': {found.format(1, 3.5)}"):
-        accept(MOVED, reach=Reach(3, 0.5))
+        accept(MOVED, reach=lambda _: Reach(3, 0.5))
     with pytest.raises(NormError, match=found.format(2, 0)):
-        accept(MOVED, reach=Reach(0, 0))
+        accept(MOVED, reach=lambda _: Reach(0, 0))
 
 
 def test_what_others_sent_before_refuses_nobody() -> None:
     """Centers that agree to send next to nothing do not have the honest one refused."""
-    accept(MOVED, medians={PET: 1e-9, PEFT: 1e-9}, reach=Reach(4, 0))
+    accept(MOVED, medians={PET: 1e-9, PEFT: 1e-9}, reach=lambda _: Reach(4, 0))
 
 
 def test_a_group_without_a_median_of_its_own_is_not_checked(caplog: pytest.LogCaptureFixture) -> None:
