@@ -14,6 +14,7 @@ from client.learning.cancellation import Check, never_cancelled
 from client.learning.precision import choose_precision, compute_in
 from client.learning.stepping import take_step
 from client.local_terms.contract import LocalTerm
+from client.optimisation.average import Average
 from client.optimisation.optimiser import Optimiser
 from client.tasks.contract import Batch, CenterTask, with_target
 from fusion_models.adapters.gain import PinnedGain, pin_gain
@@ -51,11 +52,11 @@ def train_locally(
 ) -> Trained:
     """Run `training.local_steps` steps of AdamW on `parameters` for a task; everything else of the model stays.
 
-    The optimiser starts afresh each round, with a short warm-up: no state of a center outlives a round, so that
-    a resumed study repeats it exactly. Each step draws one modality setting for its whole batch (PEMMA);
+    The rate warms up over the first few steps. Each step draws one modality setting for its whole batch (PEMMA);
     a step whose setting reaches nothing that trains moves nothing, its loss counts all the same.
     `terms` add to the objective; the reported loss is the task's alone. A DoRA magnitude that is frozen while
-    its factors train follows them: the row gain stays. `check` is called before each step.
+    its factors train follows them: the row gain stays, in the average of a recipe with `ema` too, which is what the
+    parameters hold at the end. `check` is called before each step.
 
     Raises:
         ModelError: no case has the task's target, none serves any modality share, or the loss is no longer finite.
@@ -65,6 +66,7 @@ def train_locally(
     task, device = task.fitted_to(usable), next(model.parameters()).device
     by_setting = cases_by_setting(usable, training, [name for name in model_settings if task.runs(name)])
     batches, optimiser = draw_batches(task, by_setting, training, device, rng), Optimiser(parameters, training)
+    average = Average(parameters, training.recipe.ema) if training.recipe.ema else None
     used, losses, gain = defaultdict[str, set[str]](set), list[float](), pin_gain(model)
     precision = compute_in(choose_precision(training.recipe.precision, str(device)), str(device))
     model.train()
@@ -74,8 +76,11 @@ def train_locally(
             batch = next(batches)
             optimiser.begin_step(number)
             losses.append(take_step(model, optimiser, task, batch, terms, precision))
-            _follow(gain, terms)
+            _follow(gain, terms, average)
             used[batch.setting].update(batch.cases)
+    if average:
+        average.put_in_place()
+        gain.restore()
     error = float(np.std(losses) / np.sqrt(len(losses)))
     return Trained(float(np.mean(losses)), {name: frozenset(cases) for name, cases in used.items()}, error, len(losses))
 
@@ -131,8 +136,10 @@ def _usable(task: CenterTask, cases: Sequence[PreparedCase]) -> list[PreparedCas
     return found
 
 
-def _follow(gain: PinnedGain, terms: Sequence[LocalTerm]) -> None:
-    """What follows the optimiser's step."""
+def _follow(gain: PinnedGain, terms: Sequence[LocalTerm], average: Average | None) -> None:
+    """What follows the optimiser's step; local terms see the step's state, not the average."""
     gain.restore()
     for term in terms:
         term.after_step()
+    if average:
+        average.take_in()

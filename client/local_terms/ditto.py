@@ -4,7 +4,8 @@
 
 theta_t are the shared values received in this round. v sees the same batches and takes as many AdamW steps at the same
 rate, on a second network, so that the shared tensors train as if it were not there; that doubles the compute and the
-memory of a step. v comes as `key@own` and goes back as `key@own`; absent at first, it then starts from theta_t.
+memory of a step. Of a recipe v has all but moments that are kept: any solver of its objective will do. v comes as
+`key@own` and goes back as `key@own`; absent at first, it then starts from theta_t.
 
 v moves in the shared tensors that the round trains: where the factors alternate, its factors alternate with them. What
 it has of the others (`key@own` of another phase) stands still, also a DoRA magnitude outside its phase.
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round, array_of
+from client.optimisation.average import Average
+from client.optimisation.optimiser import Optimiser
 from client.tasks.contract import Batch, CenterTask
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import ModelError
-from protocol.local_steps import BETAS, EPSILON, warm_up
 from protocol.messages.settings import Training
 from protocol.messages.tensors import is_statistic
 
@@ -42,17 +44,11 @@ class Ditto(QuietTerm):
     def __init__(
         self, model: nn.Module, starts: Mapping[str, Tensor], task: CenterTask, training: Training, weight: float
     ) -> None:
-        self._model, self._task, self._training, self._weight = model.train(), task, training, weight
+        self._model, self._task, self._weight = model.train(), task, weight
         self._starts = dict(starts)
         self._own = own_parameters(model, starts)
-        self._optimiser = torch.optim.AdamW(
-            list(self._own.values()),
-            lr=training.learning_rate,
-            betas=BETAS,
-            eps=EPSILON,
-            weight_decay=training.weight_decay,
-        )
-        self._step = 0
+        self._optimiser, self._step = Optimiser(self._own, training), 0
+        self._average = Average(self._own, training.recipe.ema) if training.recipe.ema else None
         self._batch: Batch | None = None
 
     def remember(self, batch: Batch) -> None:
@@ -67,19 +63,18 @@ class Ditto(QuietTerm):
         """
         if self._batch is None:
             return
-        for group in self._optimiser.param_groups:
-            group["lr"] = warm_up(self._training.learning_rate, self._step)
+        self._optimiser.begin_step(self._step)
         devices = {parameter.device for parameter in self._own.values() if parameter.is_cuda}
         with torch.random.fork_rng(devices=sorted(devices, key=str)):
             self._train_on(self._batch)
         self._step, self._batch = self._step + 1, None
 
     def outcome(self) -> dict[str, NDArray[np.float32]]:
-        """V as `key@own`."""
-        return {f"{key}{OWN}": array_of(parameter) for key, parameter in self._own.items()}
+        """V as `key@own`; its average, in a recipe with `ema`."""
+        found = self._average.values if self._average else self._own
+        return {f"{key}{OWN}": array_of(value) for key, value in found.items()}
 
     def _train_on(self, batch: Batch) -> None:
-        self._optimiser.zero_grad(set_to_none=True)
         loss, _ = self._task.loss(self._model, batch)
         if not torch.isfinite(loss):
             raise ModelError(
@@ -88,7 +83,9 @@ class Ditto(QuietTerm):
         if loss.requires_grad:
             loss.backward()
             self._pull()
-            self._optimiser.step()
+            self._optimiser.move()
+        if self._average:
+            self._average.take_in()
 
     @torch.no_grad()
     def _pull(self) -> None:

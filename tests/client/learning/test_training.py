@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.trainable import train_only
 from client.learning.training import cases_by_setting, train_locally
+from client.local_terms.contract import QuietTerm
 from client.local_terms.proximal import Proximal
 from fusion_models.adapters.gain import gain_of
 from fusion_models.adapters.injection import adapter_layers, inject, lora_config
@@ -169,6 +170,57 @@ def test_a_phase_without_the_magnitude_keeps_the_row_gain(roles: tuple[str, ...]
     train_locally(model, live, [CT], task=TASK, training=stage(), model_settings=ROW.settings, rng=rng)
     drift = float((gain_of(layer) / before - 1).abs().max())
     assert drift < 1e-6 if stays else drift > 1e-4
+
+
+def dora() -> Any:
+    """The smallest network with a DoRA adapter that has moved."""
+    model: Any = fresh()
+    inject(model, lora_config(method="dora", rank=2, alpha=4, targets=("ct_pathway",)), seed=0)
+    with torch.no_grad():
+        adapter_layers(model)["ct_pathway"].lora_B["default"].weight.fill_(0.5)
+    return model
+
+
+class Keeper(QuietTerm):
+    """Keeps what trains after each step."""
+
+    def __init__(self, live: dict[str, nn.Parameter], states: list[dict[str, Tensor]]) -> None:
+        self._live, self._states = live, states
+
+    def after_step(self) -> None:
+        self._states.append({key: parameter.detach().clone() for key, parameter in self._live.items()})
+
+
+@pytest.mark.parametrize("roles", [("lora_a",), ("lora_b",), ("lora_b", "magnitude"), ("lora_a", "lora_b")])
+def test_the_average_of_an_adapter_is_sent_with_the_row_gain_that_its_phase_pins(roles: tuple[str, ...]) -> None:
+    """The magnitude follows the averaged factor, not the last one; each tensor lies between the states of the round."""
+    model = dora()
+    layer = adapter_layers(model)["ct_pathway"]
+    live, gain = train_only(model, ("peft",), {}, roles), gain_of(layer)
+    states = [{key: parameter.detach().clone() for key, parameter in live.items()}]
+    asked = stage(recipe={"ema": 0.9}, local_steps=4)
+    rng = np.random.default_rng(0)
+    train_locally(
+        model, live, [CT], task=TASK, training=asked, model_settings=ROW.settings, rng=rng, terms=[Keeper(live, states)]
+    )
+    for key, parameter in live.items():
+        expected = states[0][key].double()
+        for step, found in enumerate(states[1:], start=1):
+            expected = expected + (found[key].double() - expected) * 9 / (10 + step)
+        np.testing.assert_allclose(parameter.detach().numpy(), expected.numpy(), atol=1e-6)
+        assert not torch.equal(parameter, states[-1][key])
+    if "magnitude" not in roles:
+        np.testing.assert_allclose(gain_of(layer).numpy(), gain.numpy(), rtol=1e-6)
+
+
+def test_a_recipe_that_is_left_out_trains_as_before_there_was_one() -> None:
+    """Twelve steps over three settings, as the loop took them before recipes: loss and every parameter."""
+    model = fresh()
+    trained = train(model, [BOTH, CT, PET], stage(local_steps=12))
+    found = torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+    expected = [1, 1, 1, 0.0458142, 0.4831423, -0.7663843, -0.7925986, -0.3057519, 0.1887549, 0.0596550, 0.7134206]
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+    assert trained.loss == pytest.approx(1.6131633, abs=1e-6)
 
 
 def test_random_layers_draw_from_the_round_and_leave_the_processes_generator_alone() -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from client.optimisation.optimiser import Optimiser
+from protocol.errors import ModelError
 from tests.support.small_training import stage
 
 
@@ -30,3 +31,41 @@ def test_a_step_begins_without_gradients() -> None:
     assert [parameter is other for parameter in optimiser.idle()] == [True]
     optimiser.begin_step(0)
     assert len(optimiser.idle()) == 2
+
+
+def stepped(gradients: dict[str, list[float]], **recipe: float) -> dict[str, list[float]]:
+    """What the gradients are when the first step is taken, and the parameters after it as `key'`."""
+    parameters = {key: nn.Parameter(torch.zeros(len(values))) for key, values in gradients.items()}
+    optimiser = Optimiser(parameters, stage(learning_rate=0.1, weight_decay=0, recipe=recipe))
+    optimiser.begin_step(0)
+    for key, values in gradients.items():
+        parameters[key].grad = torch.tensor(values)
+    optimiser.move()
+    found = {key: parameter.grad.tolist() for key, parameter in parameters.items() if parameter.grad is not None}
+    return found | {f"{key}'": parameter.tolist() for key, parameter in parameters.items()}
+
+
+def test_a_gradient_that_is_too_long_is_shortened_over_all_tensors_together() -> None:
+    """(3, 0) and 4 have length 5; cut to 1 they are (0.6, 0) and 0.8."""
+    found = stepped({"a": [3.0, 0.0], "b": [4.0]}, clip_norm=1)
+    assert found["a"] == pytest.approx([0.6, 0.0], rel=1e-5)
+    assert found["b"] == pytest.approx([0.8], rel=1e-5)
+
+
+@pytest.mark.parametrize("clip_norm", [0, 5.1])
+def test_a_gradient_that_is_short_enough_or_that_nobody_clips_stays(clip_norm: float) -> None:
+    found = stepped({"a": [3.0, 0.0], "b": [4.0]}, clip_norm=clip_norm)
+    assert (found["a"], found["b"]) == ([3.0, 0.0], [4.0])
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_a_gradient_without_a_length_stops_where_it_is_to_be_clipped(value: float) -> None:
+    with pytest.raises(ModelError, match=r"the gradient of a step has length (inf|nan); lower the rate"):
+        stepped({"a": [value], "b": [1.0]}, clip_norm=1)
+
+
+def test_gates_and_gains_step_by_a_rate_of_their_own() -> None:
+    """A first step is a fifth of the rate 0.1; of a gate ten times that."""
+    found = stepped({"pet_skip.gain": [1.0], "layer.0.gate": [1.0], "ct_gate.weight": [1.0]}, gate_rate=10)
+    after = {key: found[f"{key}'"][0] for key in ("pet_skip.gain", "layer.0.gate", "ct_gate.weight")}
+    assert after == pytest.approx({"pet_skip.gain": -0.2, "layer.0.gate": -0.2, "ct_gate.weight": -0.02}, rel=1e-4)
