@@ -43,7 +43,7 @@ RANK, ALPHA = 8, 16.0
 SLICES, VOLUMES = (256, 512, 768), (64, 96, 128)
 UNETR_TARGETS, SWIN_TARGETS = ("attn.qkv", "attn.out_proj"), ("attn.qkv", "attn.proj")
 PEER = "UNETR"
-OF_SLICES, OF_VOLUMES = ("vmambax", "log-vmamba-2d"), ("pemma-unetr", "log-vmamba-3d")
+OF_SLICES, OF_VOLUMES = ("vmambax", "log-vmamba-2d"), ("pemma-unetr", "log-vmamba-3d", "resenc")
 TABLE_WIDTH = 132
 
 PAPER_PEERS: dict[str, int] = {"features": 48}

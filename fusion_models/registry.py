@@ -16,6 +16,7 @@ from fusion_models.multistage import baselines, network
 from fusion_models.options import Sizes, check_options
 from fusion_models.pemma import early_fusion, early_fusion_swin, prognosis, swin, swin_checkpoint, swin_unetr, unetr
 from fusion_models.public_weights import PublicWeights
+from fusion_models.resenc import ct_pet
 from fusion_models.ssm import vmamba_checkpoint
 from fusion_models.survival import ehr
 from fusion_models.vmambax import gate_statistics, slices
@@ -92,6 +93,8 @@ LOG_3D_PATHWAY = {"pet": ("pet_stem", "pet_merge")}
 CONVOLVED = ("conv1", "conv2")
 MULTISTAGE_PATHWAYS = {"pet": ("pet_stream", "head.pet"), "fusion": ("fusions",), "head": ("head",)}
 LATE_PATHWAYS = {"pet": ("pet_stream", "pet_head"), "head": ("ct_head",)}
+RESENC_CONVOLVED = ("conv1.conv", "conv2.conv", "mix.conv")
+RESENC_PATHWAY = {"pet": ("pet_encoder", "pet_merge")}
 CLASSES = ("classification",)
 EHR_PATHWAYS = {"ehr": ("ehr",), "head": ("head",)}
 # There is no image; a study's crop is then of no one.
@@ -165,6 +168,10 @@ def _log_3d(options: Sizes, crop_zyx: Crop) -> ModelRow:
     return ModelRow(ct_pet_3d.build_log_vmamba_3d, options, crop_zyx, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY)
 
 
+def _resenc(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return ModelRow(ct_pet.CtPetResEnc, options, crop_zyx, ALL_SETTINGS, RESENC_CONVOLVED, RESENC_PATHWAY)
+
+
 def _multistage(options: Sizes, crop_zyx: Crop) -> ModelRow:
     return ModelRow(
         network.MultistageClassifier, options, crop_zyx, ALL_SETTINGS, CONVOLVED, MULTISTAGE_PATHWAYS, tasks=CLASSES
@@ -212,6 +219,9 @@ MODELS: Mapping[str, ModelRow] = {
     "log-vmamba-3d-paper": _log_3d(ct_pet_3d.LOG_3D_PAPER, (128, 128, 128)),
     "log-vmamba-3d-small": _log_3d(ct_pet_3d.LOG_3D_SMALL, (32, 32, 32)),
     "log-vmamba-3d-tiny": _log_3d(ct_pet_3d.LOG_3D_TINY, (16, 16, 16)),
+    "resenc-paper": _resenc(ct_pet.RESENC_PAPER, (128, 128, 128)),
+    "resenc-small": _resenc(ct_pet.RESENC_SMALL, (48, 48, 48)),
+    "resenc-tiny": _resenc(ct_pet.RESENC_TINY, (16, 16, 16)),
     "multistage-paper": _multistage(network.MULTISTAGE_PAPER, (96, 176, 256)),
     "multistage-small": _multistage(network.MULTISTAGE_SMALL, (48, 48, 48)),
     "multistage-tiny": _multistage(network.MULTISTAGE_TINY, (16, 16, 16)),

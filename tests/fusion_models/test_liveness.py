@@ -23,7 +23,7 @@ from tests.support.smallest_models import inputs
 
 MODELS_TRIED = (
     *("pemma-unetr-tiny", "pemma-swin-tiny", "vmambax-tiny", "log-vmamba-2d-tiny", "log-vmamba-3d-tiny"),
-    *("pemma-prognosis-tiny", "multistage-tiny"),
+    *("pemma-prognosis-tiny", "multistage-tiny", "resenc-tiny"),
 )
 Arrays = dict[str, NDArray[np.float32]]
 PHASES = [
