@@ -15,6 +15,7 @@ import typer
 
 from client.cli.app import app
 from client.home.center_home import DEFAULT_PORT, CenterHome
+from deploy.supervision.idle_threads import let_idle_threads_sleep
 from deploy.supervision.telemetry import switch_off_telemetry
 from protocol.errors import ConciliumError, StorageError
 from protocol.modalities import ModalitySetting, modalities_in
@@ -134,6 +135,7 @@ def log_to_stderr() -> None:
 
 def main() -> None:
     """Entry point of the console script: one clear message, no traceback, for what a user can act on."""
+    let_idle_threads_sleep()
     switch_off_telemetry()
     try:
         app()

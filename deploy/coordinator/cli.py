@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from deploy.supervision.idle_threads import let_idle_threads_sleep
 from deploy.supervision.telemetry import switch_off_telemetry
 from server.cli.app import app
 from server.cli.console import log_to_stderr, wide_console
@@ -157,6 +158,7 @@ def provide_synthetic_cohort(root: Path, console: Console) -> Path:
 
 def main() -> None:
     """Entry point of the console script."""
+    let_idle_threads_sleep()
     switch_off_telemetry()
     os.umask(OTHERS_NOTHING)
     app()
