@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from fusion_models.contract import Segmenter, refuse_ehr
 from fusion_models.modality import present
+from fusion_models.offset import zero
 from fusion_models.options import Sizes
 from fusion_models.resenc.unet import ResEncUNet, check_size, check_stages, decode, encode, kaiming, residual_encoder
 
@@ -28,21 +29,21 @@ RESENC_PAPER: Sizes = {
     "blocks": (1, 3, 4, 6, 6, 6),
     "pet_widths": (8, 16, 32, 64, 80, 80),
     "pet_blocks": (1, 1, 1, 1, 1, 1),
-    "supervised": 5,
+    "supervised_scales": 5,
 }
 RESENC_SMALL: Sizes = {
     "widths": (8, 16, 32, 72),
     "blocks": (1, 2, 2, 2),
     "pet_widths": (4, 8, 16, 36),
     "pet_blocks": (1, 1, 1, 1),
-    "supervised": 1,
+    "supervised_scales": 1,
 }
 RESENC_TINY: Sizes = {
     "widths": (4, 8),
     "blocks": (1, 1),
     "pet_widths": (2, 4),
     "pet_blocks": (1, 1),
-    "supervised": 1,
+    "supervised_scales": 1,
 }
 
 
@@ -69,7 +70,7 @@ class CtPetResEnc(Segmenter):
         crop_zyx: a size that it is to take; forward also takes others, multiples of 2^(stages - 1).
         widths, blocks: channels and residual blocks of each stage of the CT network, finest first.
         pet_widths, pet_blocks: those of PET's encoder, which has as many stages.
-        supervised: scales that are trained, finest first.
+        supervised_scales: scales that are trained, finest first.
         classes: output channels, background included.
 
     Raises:
@@ -84,17 +85,19 @@ class CtPetResEnc(Segmenter):
         blocks: Sequence[int],
         pet_widths: Sequence[int],
         pet_blocks: Sequence[int],
-        supervised: int,
+        supervised_scales: int,
         classes: int = 2,
     ) -> None:
         super().__init__()
         check_size(crop_zyx, len(widths))
         check_pathway(len(widths), pet_widths, pet_blocks)
-        ct_network = ResEncUNet(classes=classes, widths=widths, blocks=blocks, supervised=supervised)
+        ct_network = ResEncUNet(classes=classes, widths=widths, blocks=blocks, supervised_scales=supervised_scales)
         self.stem, self.stages = ct_network.stem, ct_network.stages
         self.decoder, self.heads = ct_network.decoder, ct_network.heads
         self.pet_encoder = PetEncoder(pet_widths, pet_blocks)
-        self.pet_merge = nn.ModuleList(zero_convolution(*pair) for pair in zip(pet_widths, widths, strict=True))
+        self.pet_merge = nn.ModuleList(
+            zero(nn.Conv3d(own, width, 1)) for own, width in zip(pet_widths, widths, strict=True)
+        )
 
     def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> list[Tensor]:
         """F_0..F_n of CT and PET, each (b, 1, z, y, x) or absent, finest first.
@@ -119,7 +122,7 @@ class CtPetResEnc(Segmenter):
         return logits
 
     def scales(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> list[Tensor]:
-        """Logits (b, classes, z / 2^i, y / 2^i, x / 2^i) of the `supervised` finest scales."""
+        """Logits (b, classes, z / 2^i, y / 2^i, x / 2^i) of the `supervised_scales` finest scales."""
         maps = decode(self.encode(ct, pet, ehr), self.decoder)
         return [head(each) for head, each in zip(self.heads, maps, strict=False)]
 
@@ -128,16 +131,8 @@ class CtPetResEnc(Segmenter):
         return self.encode(ct, None)[-1].mean(dim=(2, 3, 4))
 
 
-def zero_convolution(inputs: int, outputs: int) -> nn.Conv3d:
-    """A 1x1x1 convolution that starts at zero."""
-    layer = nn.Conv3d(inputs, outputs, 1)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.get_parameter("bias"))
-    return layer
-
-
 def check_pathway(stages: int, widths: Sequence[int], blocks: Sequence[int]) -> None:
     """Refuse an encoder of PET that has not one width and one count of blocks for each stage of the CT network."""
     if len(widths) != stages:
         raise ValueError(f"pet_widths must have {stages} entries, one for each stage, found {tuple(widths)}")
-    check_stages(widths, blocks, supervised=1)
+    check_stages(widths, blocks, supervised_scales=1)

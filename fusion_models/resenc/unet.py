@@ -51,19 +51,19 @@ class ResEncUNet(nn.Module):
     Args:
         classes: output channels, background included.
         widths: w_i, channels of each stage, finest first. blocks: n_i, residual blocks of each.
-        supervised: scales that have an output, finest first; at most one less than there are stages.
+        supervised_scales: scales that have an output, finest first; at most one less than there are stages.
 
     Raises:
         ValueError: sizes that do not fit each other.
     """
 
-    def __init__(self, *, classes: int, widths: Sequence[int], blocks: Sequence[int], supervised: int) -> None:
+    def __init__(self, *, classes: int, widths: Sequence[int], blocks: Sequence[int], supervised_scales: int) -> None:
         super().__init__()
-        check_stages(widths, blocks, supervised)
+        check_stages(widths, blocks, supervised_scales)
         self.stem, self.stages = residual_encoder(widths, blocks)
         steps = pairwise(reversed(widths))
         self.decoder = nn.ModuleList(DecoderStage(below, here) for below, here in steps)
-        self.heads = nn.ModuleList(nn.Conv3d(width, classes, 1) for width in widths[:supervised])
+        self.heads = nn.ModuleList(nn.Conv3d(width, classes, 1) for width in widths[:supervised_scales])
         self.apply(kaiming)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -113,14 +113,16 @@ def kaiming(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def check_stages(widths: Sequence[int], blocks: Sequence[int], supervised: int) -> None:
+def check_stages(widths: Sequence[int], blocks: Sequence[int], supervised_scales: int) -> None:
     """Refuse fewer than two stages, lists of different lengths, and more outputs than the decoder has scales."""
     if len(widths) < 2:
         raise ValueError(f"widths must name at least two stages, found {tuple(widths)}")
     if len(blocks) != len(widths):
         raise ValueError(f"blocks must have {len(widths)} entries, one for each stage, found {tuple(blocks)}")
-    if not 1 <= supervised < len(widths):
-        raise ValueError(f"supervised must be 1 to {len(widths) - 1}, the decoder's scales, found {supervised}")
+    if not 1 <= supervised_scales < len(widths):
+        raise ValueError(
+            f"supervised_scales must be 1 to {len(widths) - 1}, the decoder's scales, found {supervised_scales}"
+        )
 
 
 def check_size(size_zyx: Sequence[int], stages: int) -> None:

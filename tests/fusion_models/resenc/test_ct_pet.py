@@ -15,7 +15,7 @@ from fusion_models.resenc.unet import ResEncUNet
 from tests.support.model_measures import weights_of
 
 CROP = (16, 16, 16)
-CT_NETWORK: dict[str, Any] = {"widths": (4, 8, 8), "blocks": (1, 1, 1), "supervised": 2}
+CT_NETWORK: dict[str, Any] = {"widths": (4, 8, 8), "blocks": (1, 1, 1), "supervised_scales": 2}
 TINY: dict[str, Any] = {**CT_NETWORK, "pet_widths": (2, 3, 4), "pet_blocks": (1, 1, 1)}
 ROW = model_row("resenc-tiny")
 

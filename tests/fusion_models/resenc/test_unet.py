@@ -11,7 +11,7 @@ from fusion_models.resenc.ct_pet import RESENC_PAPER
 from fusion_models.resenc.unet import DecoderStage, ResEncUNet, check_size, decode, encode
 from tests.support.model_measures import weights_of
 
-TINY: dict[str, Any] = {"classes": 3, "widths": (4, 8, 12), "blocks": (1, 2, 1), "supervised": 2}
+TINY: dict[str, Any] = {"classes": 3, "widths": (4, 8, 12), "blocks": (1, 2, 1), "supervised_scales": 2}
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def net() -> ResEncUNet:
 
 def test_a_small_network_has_the_weights_that_one_counts_by_hand() -> None:
     """Widths 2 and 3: stem, two blocks, one step up, the head; each norm has two weights a channel."""
-    net = ResEncUNet(classes=2, widths=(2, 3), blocks=(1, 1), supervised=1)
+    net = ResEncUNet(classes=2, widths=(2, 3), blocks=(1, 1), supervised_scales=1)
     stem, finest = 27 * 2 + 4, 2 * (27 * 4 + 4)
     coarsest = (27 * 6 + 6) + (27 * 9 + 6) + (6 + 6)
     up, mix, head = 8 * 6, 27 * 8 + 4, 2 * 2 + 2
@@ -69,7 +69,7 @@ def test_convolutions_start_kaiming_normal_with_zero_bias() -> None:
 
 def test_the_published_widths_and_blocks_have_the_published_size() -> None:
     """nnU-Net's ResEnc M of six stages has about 102 million weights."""
-    sizes: Any = {name: RESENC_PAPER[name] for name in ("widths", "blocks", "supervised")}
+    sizes: Any = {name: RESENC_PAPER[name] for name in ("widths", "blocks", "supervised_scales")}
     net = outline(lambda: ResEncUNet(classes=2, **sizes))
     assert weights_of(net) == pytest.approx(102e6, rel=0.01)
 
@@ -79,8 +79,8 @@ def test_the_published_widths_and_blocks_have_the_published_size() -> None:
     [
         ({"widths": (8,), "blocks": (1,)}, r"at least two stages, found \(8,\)"),
         ({"blocks": (1, 1)}, r"blocks must have 3 entries.* found \(1, 1\)"),
-        ({"supervised": 3}, "supervised must be 1 to 2, the decoder's scales, found 3"),
-        ({"supervised": 0}, "supervised must be 1 to 2, the decoder's scales, found 0"),
+        ({"supervised_scales": 3}, "supervised_scales must be 1 to 2, the decoder's scales, found 3"),
+        ({"supervised_scales": 0}, "supervised_scales must be 1 to 2, the decoder's scales, found 0"),
     ],
 )
 def test_sizes_that_do_not_fit_are_refused(change: dict[str, Any], message: str) -> None:
