@@ -6,10 +6,10 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor, nn
 
-from client.learning.precision import FLOAT32
 from client.local_terms.contract import LocalTerm
 from client.optimisation.optimiser import Optimiser
 from client.tasks.contract import Batch, CenterTask
+from client.tasks.precision import FLOAT32
 from fusion_models.full_precision import widen
 from protocol.errors import ModelError
 
@@ -24,7 +24,7 @@ def take_step(
 ) -> float:
     """The task's loss on a batch, after one step down the objective that `terms` add to; their `after_step` is not run.
 
-    The network runs within `precision` (`client.learning.precision`); its loss and what terms add are float32.
+    The network runs within `precision` (`client.tasks.precision`); its loss and what terms add are float32.
 
     Raises:
         ModelError: the objective is no longer finite.

@@ -11,12 +11,12 @@ from torch import nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import Check, never_cancelled
-from client.learning.precision import choose_precision, compute_in
 from client.learning.stepping import take_step
 from client.local_terms.contract import LocalTerm
 from client.optimisation.average import Average
 from client.optimisation.optimiser import Optimiser
 from client.tasks.contract import Batch, CenterTask, with_target
+from client.tasks.precision import choose_precision, compute_in
 from fusion_models.adapters.gain import PinnedGain, pin_gain
 from fusion_models.modality import draw_setting, renormalise
 from protocol.errors import ModelError

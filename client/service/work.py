@@ -15,7 +15,6 @@ from client.learning.assembly import tensor_specs
 from client.learning.cancellation import Check
 from client.learning.observation import observe
 from client.learning.outcome import arrays_to_send, payload_of, round_generator, round_loss, support_of
-from client.learning.precision import available_precision
 from client.learning.trainable import train_only
 from client.learning.training import train_locally
 from client.local_terms.building import build_terms
@@ -27,6 +26,7 @@ from client.service.networks import network_of
 from client.service.work_limits import NO_END
 from client.tasks.building import build_task, build_tasks
 from client.tasks.contract import CaseScore, CenterTask
+from client.tasks.precision import available_precision
 from protocol.errors import ModelError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply

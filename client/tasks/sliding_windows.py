@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from client.data.preprocessing import PreparedCase
+from client.tasks.precision import choose_precision, compute_in
 from fusion_models.contract import Segmenter
+from fusion_models.full_precision import widen
 from protocol.messages.recipe import Prediction
 
 WINDOWS_AT_ONCE = 2
@@ -75,8 +77,8 @@ def _logits(model: Segmenter, case: PreparedCase, setting: str, crop_zyx: Sequen
     model.eval()
     with torch.inference_mode():
         if not how.flips:
-            return _mean_of_windows(model, image, names, crop_zyx, how.overlap)
-        views = _views(model, image, names, crop_zyx, how.overlap)
+            return _mean_of_windows(model, image, names, crop_zyx, how)
+        views = _views(model, image, names, crop_zyx, how)
         total, passes = next(views), 1
         for probability in views:
             total, passes = total + probability, passes + 1
@@ -84,24 +86,26 @@ def _logits(model: Segmenter, case: PreparedCase, setting: str, crop_zyx: Sequen
 
 
 def _views(
-    model: Segmenter, image: Tensor, names: Sequence[str], crop_zyx: Sequence[int], overlap: float
+    model: Segmenter, image: Tensor, names: Sequence[str], crop_zyx: Sequence[int], how: Prediction
 ) -> Iterator[Tensor]:
     """Probabilities (classes, z, y, x) from the image and from each of its mirror images, turned back."""
     for axes in ((), *((axis - 3,) for axis in model.mirror_axes())):
-        mirrored = _mean_of_windows(model, image.flip(axes), names, crop_zyx, overlap)
+        mirrored = _mean_of_windows(model, image.flip(axes), names, crop_zyx, how)
         yield mirrored.flip(axes).float().softmax(dim=0)
 
 
 def _mean_of_windows(
-    model: Segmenter, image: Tensor, names: Sequence[str], crop_zyx: Sequence[int], overlap: float
+    model: Segmenter, image: Tensor, names: Sequence[str], crop_zyx: Sequence[int], how: Prediction
 ) -> Tensor:
     """Logits (classes, z, y, x) of images (1, images, z, y, x), the weighted mean of all windows over a voxel."""
 
     def forward(window: Tensor) -> Tensor:
         channels = dict(zip(names, window.split(1, dim=1), strict=True))
-        logits: Tensor = model(channels.get("ct"), channels.get("pet"))
-        return logits
+        return widen(model(channels.get("ct"), channels.get("pet")))
 
     window = model.window_zyx(image.shape[2:], crop_zyx)
-    logits: Tensor = sliding_window_inference(image, window, WINDOWS_AT_ONCE, forward, overlap=overlap, mode="gaussian")
+    with compute_in(choose_precision(how.precision, str(image.device)), str(image.device)):
+        logits: Tensor = sliding_window_inference(
+            image, window, WINDOWS_AT_ONCE, forward, overlap=how.overlap, mode="gaussian"
+        )
     return logits[0]

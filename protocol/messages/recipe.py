@@ -61,7 +61,10 @@ class Prediction(Settings):
     """How whole volumes are predicted, for scores and for use alike.
 
     flips: mean over the volume and its mirror images along each axis (four passes). overlap: of neighbouring windows.
+    precision: of the network's passes over windows; a machine without bfloat16 uses float32, and its scores then differ
+    a little from those of one that has it.
     """
 
     flips: bool = False
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.25
+    precision: Precision = "float32"

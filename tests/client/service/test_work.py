@@ -14,13 +14,13 @@ from torch import nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import never_cancelled
-from client.learning.precision import available_precision
 from client.learning.training import Trained, train_locally
 from client.scores.score_rows import read_rows
 from client.scores.scoring import Network, Scored
 from client.service.trainer import Trainer
 from client.service.work import CenterWork
 from client.tasks.contract import CenterTask
+from client.tasks.precision import available_precision
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import frozen_hash, phase_of

@@ -36,9 +36,9 @@ def choose_precision(wanted: Precision, device: str) -> Precision:
     """What is wanted where the device has it, else float32; a choice is logged once for each device of a process."""
     chosen: Precision = "float32" if wanted == "float32" else available_precision(device)
     if chosen == wanted:
-        logger.info("networks train in %s on %s", chosen, device)
+        logger.info("networks compute in %s on %s", chosen, device)
     else:
-        logger.warning("networks train in %s on %s, which has no instructions for %s", chosen, device, wanted)
+        logger.warning("networks compute in %s on %s, which has no instructions for %s", chosen, device, wanted)
     return chosen
 
 

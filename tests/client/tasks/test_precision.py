@@ -8,16 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from client.learning import precision
-from client.learning.precision import available_precision, choose_precision, compute_in
 from client.learning.trainable import train_only
 from client.local_terms.contract import QuietTerm
+from client.tasks import precision
 from client.tasks.contract import Batch
+from client.tasks.precision import available_precision, choose_precision, compute_in
+from client.tasks.sliding_windows import predict_margins
 from fusion_models.adapters.injection import inject, lora_config
 from fusion_models.contract import FusionModel, Segmenter
 from fusion_models.full_precision import widen
 from fusion_models.losses import deeply_supervised
 from fusion_models.registry import MODELS
+from protocol.messages.recipe import Precision, Prediction
+from tests.support.image_network import ImageNetwork
 from tests.support.small_training import BOTH, Pathways, fresh, stage, state, train
 from tests.support.smallest_models import SMALLEST, built, inputs
 
@@ -52,7 +55,7 @@ def test_a_machine_without_it_takes_float32_and_says_so_once(
     monkeypatch.setattr(precision, "available_precision", lambda _: "float32")
     with caplog.at_level(logging.INFO):
         assert [choose_precision("bfloat16", "cpu") for _ in range(3)] == ["float32"] * 3
-    assert caplog.messages == ["networks train in float32 on cpu, which has no instructions for bfloat16"]
+    assert caplog.messages == ["networks compute in float32 on cpu, which has no instructions for bfloat16"]
 
 
 def test_a_machine_with_it_computes_in_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +110,29 @@ def test_terms_see_float32(monkeypatch: pytest.MonkeyPatch) -> None:
 
     train(fresh(), [BOTH], stage(local_steps=1, recipe={"precision": "bfloat16"}), terms=[Term()])
     assert seen == [(torch.float32, False)]
+
+
+class Narrow(ImageNetwork):
+    """Notes the numbers of a product within; its logits are those of CT above a half."""
+
+    def look(self, ct: Tensor | None, _pet: Tensor | None) -> Tensor:
+        assert ct is not None
+        self.seen = (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+        return torch.cat([torch.zeros_like(ct), ct - 0.5], dim=1).to(self.seen)
+
+
+@pytest.mark.parametrize(("wanted", "dtype"), [("bfloat16", torch.bfloat16), ("float32", torch.float32)])
+def test_windows_are_seen_in_the_precision_of_the_prediction_and_added_in_float32(
+    wanted: Precision, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "available_precision", lambda _: "bfloat16")
+    model = Narrow()
+    model.register_parameter("kept", torch.nn.Parameter(torch.ones(1)))
+    found = predict_margins(model, BOTH, "ct", (16, 16, 16), Prediction(precision=wanted))
+    assert model.seen == dtype
+    assert found.margin.dtype == np.float32
+    assert BOTH.ct is not None
+    np.testing.assert_allclose(found.margin, BOTH.ct - 0.5, atol=2e-3 if wanted == "bfloat16" else 1e-6)
 
 
 def _loss(model: FusionModel, name: str) -> Tensor:
