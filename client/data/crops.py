@@ -1,7 +1,8 @@
 """Random training crops: drawn in one function, applied in another, so that the second is deterministic.
 
-A crop never looks at the contour: the data set's contours lie near the middle of each volume, and a crop
-centered on them would teach the network where to look instead of what to look for.
+A crop is placed blindly, or, for a share of training crops, so that it holds a voxel of the contour. The voxel is drawn
+from all of the contour, and the crop from all that hold it: one centered on it would teach the network where to look
+instead of what to look for. Nothing that is scored or observed is placed by a contour.
 """
 
 import itertools
@@ -21,7 +22,10 @@ SCALE, SHIFT = 0.1, 0.05
 
 @dataclass(frozen=True)
 class Crop:
-    """Where to cut and how to vary: first voxel per axis (negative: padding before), flipped axes, intensities."""
+    """Where to cut and how to vary: first voxel per axis (negative: padding before), flipped axes, intensities.
+
+    held_zyx: the voxel of the contour that it was placed to hold, counted from the crop's first voxel before flips.
+    """
 
     start_zyx: tuple[int, int, int]
     size_zyx: tuple[int, int, int]
@@ -29,16 +33,35 @@ class Crop:
     ct_scale: float
     ct_shift: float
     pet_scale: float
+    held_zyx: tuple[int, int, int] | None = None
 
 
 def draw_crop(shape_zyx: Sequence[int], size_zyx: Sequence[int], rng: np.random.Generator) -> Crop:
     """A crop of `size_zyx`, uniformly placed in the volume, or the volume uniformly placed in the crop."""
-    starts = [
-        int(rng.integers(min(0, n - size), max(0, n - size) + 1)) for n, size in zip(shape_zyx, size_zyx, strict=True)
+    bounds = [(min(0, n - size), max(0, n - size)) for n, size in zip(shape_zyx, size_zyx, strict=True)]
+    return _draw_between(bounds, size_zyx, rng)
+
+
+def draw_lesion_crop(mask: NDArray[Any], size_zyx: Sequence[int], rng: np.random.Generator) -> Crop:
+    """A crop that holds a uniformly drawn voxel of a mask (z, y, x), anywhere in it; of an empty mask any crop."""
+    voxels = np.flatnonzero(mask)
+    if not len(voxels):
+        return draw_crop(mask.shape, size_zyx, rng)
+    z, y, x = (int(place) for place in np.unravel_index(voxels[rng.integers(len(voxels))], mask.shape))
+    bounds = [
+        (max(min(0, n - size), place - size + 1), min(max(0, n - size), place))
+        for n, size, place in zip(mask.shape, size_zyx, (z, y, x), strict=True)
     ]
+    crop = _draw_between(bounds, size_zyx, rng)
+    first_z, first_y, first_x = crop.start_zyx
+    return replace(crop, held_zyx=(z - first_z, y - first_y, x - first_x))
+
+
+def _draw_between(bounds: Sequence[tuple[int, int]], size_zyx: Sequence[int], rng: np.random.Generator) -> Crop:
+    """A crop that starts between the bounds of each axis, both included."""
+    z, y, x = (int(rng.integers(low, high + 1)) for low, high in bounds)
     flipped = tuple(axis for axis in range(3) if rng.random() < 0.5)
     scales = rng.uniform(1 - SCALE, 1 + SCALE, size=2)
-    z, y, x = starts
     depth, height, width = size_zyx
     shift = float(rng.uniform(-SHIFT, SHIFT))
     return Crop((z, y, x), (depth, height, width), flipped, float(scales[0]), shift, float(scales[1]))

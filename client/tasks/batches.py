@@ -12,9 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from client.data.crops import apply_crop, draw_crop, shape_of
-from client.data.preprocessing import PreparedCase
+from client.augmentation.variation import draw_variation
+from client.augmentation.varying import vary_crops
+from client.data.crops import Crop, apply_crop, draw_crop, draw_lesion_crop, shape_of
+from client.data.preprocessing import SEGMENTATION, PreparedCase
 from client.tasks.contract import Batch
+from protocol.messages.recipe import Augmentation
+from protocol.messages.settings import Preprocessing
 from protocol.modalities import IMAGES, parts_of
 
 CROPS_PER_CASE = 4
@@ -24,25 +28,39 @@ def draw_crops(
     cases: Sequence[PreparedCase],
     setting: str,
     size: int,
-    crop_zyx: Sequence[int],
+    grid: Preprocessing,
     device: torch.device,
     rng: np.random.Generator,
+    augmentation: Augmentation,
 ) -> Batch:
     """`size` random crops, varied as in training, of randomly drawn cases."""
     drawn = [cases[int(rng.integers(len(cases)))] for _ in range(size)]
-    return show_crops(drawn, setting, crop_zyx, device, rng)
+    return show_crops(drawn, setting, grid, device, rng, augmentation)
 
 
 def show_crops(
     drawn: Sequence[PreparedCase],
     setting: str,
-    crop_zyx: Sequence[int],
+    grid: Preprocessing,
     device: torch.device,
     rng: np.random.Generator,
+    augmentation: Augmentation,
 ) -> Batch:
     """A random crop, varied as in training, of each of these cases."""
-    seen = [_varied(case, crop_zyx, rng) if shows_images(setting) else case for case in drawn]
-    return stack(seen, setting, device)
+    if not shows_images(setting):
+        return stack(drawn, setting, device)
+    cases = [_with_images_of(case, setting) for case in drawn]
+    crops, variations = [], []
+    for case in cases:
+        crops.append(_draw_place(case, grid.crop_zyx, augmentation.lesion_crops, rng))
+        variations.append(draw_variation(augmentation, grid.crop_zyx, grid.spacing_zyx_mm, rng))
+    batch = stack([apply_crop(case, crop) for case, crop in zip(cases, crops, strict=True)], setting, device)
+    shown = {"ct": batch.ct, "pet": batch.pet, **batch.targets}
+    present = {name: array for name, array in shown.items() if array is not None}
+    varied = vary_crops(present, cases, crops, variations, grid.spacing_zyx_mm)
+    return replace(
+        batch, ct=varied.get("ct"), pet=varied.get("pet"), targets={name: varied[name] for name in batch.targets}
+    )
 
 
 def plain_crops(
@@ -73,8 +91,18 @@ def shows_images(setting: str) -> bool:
     return bool(parts_of(setting) & set(IMAGES))
 
 
-def _varied(case: PreparedCase, crop_zyx: Sequence[int], rng: np.random.Generator) -> PreparedCase:
-    return apply_crop(case, draw_crop(shape_of(case), crop_zyx, rng))
+def _with_images_of(case: PreparedCase, setting: str) -> PreparedCase:
+    """The case without the images that a setting leaves out."""
+    ct, pet = (getattr(case, name) if name in parts_of(setting) else None for name in IMAGES)
+    return replace(case, ct=ct, pet=pet)
+
+
+def _draw_place(case: PreparedCase, crop_zyx: Sequence[int], lesion_share: float, rng: np.random.Generator) -> Crop:
+    """A crop of a case, blindly placed or, for a share of those whose contour is known, by a voxel of it."""
+    mask = case.targets.get(SEGMENTATION)
+    if mask is not None and lesion_share > 0 and rng.random() < lesion_share:
+        return draw_lesion_crop(mask, crop_zyx, rng)
+    return draw_crop(shape_of(case), crop_zyx, rng)
 
 
 def _placed(case: PreparedCase, crop_zyx: Sequence[int], rng: np.random.Generator) -> PreparedCase:

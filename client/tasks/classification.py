@@ -34,7 +34,7 @@ from fusion_models.contract import Assessor
 from fusion_models.full_precision import widen
 from protocol.errors import LabelError, ModelError
 from protocol.messages.labels import Classes
-from protocol.messages.recipe import PLAIN, Recipe
+from protocol.messages.recipe import PLAIN, UNVARIED, Augmentation, Recipe
 from protocol.messages.scores import Comparison, Score
 from protocol.messages.settings import StudySettings
 from protocol.tasks import TASKS, TaskName, metric_named
@@ -51,13 +51,14 @@ class Classification:
     Args:
         settings: of the study, which describe its classes.
         weights: w, one a class, summing to 1.
+        augmentation: how training crops are varied.
     """
 
     name: Final[TaskName] = "classification"
 
-    def __init__(self, settings: StudySettings, weights: Floats) -> None:
+    def __init__(self, settings: StudySettings, weights: Floats, augmentation: Augmentation = UNVARIED) -> None:
         self._settings, self._weights = settings, weights
-        self._crop_zyx = settings.preprocessing.crop_zyx
+        self._crop_zyx, self._augmentation = settings.preprocessing.crop_zyx, augmentation
 
     @property
     def weights(self) -> Floats:
@@ -88,13 +89,13 @@ class Classification:
                 f"column '{classes.column}': the training cases must be of at least two classes, found {found}; "
                 "draw another split, add cases, or leave this center out of the study's training"
             )
-        return Classification(self._settings, inverse_frequencies(counts))
+        return Classification(self._settings, inverse_frequencies(counts), self._augmentation)
 
     def draw_batch(
         self, cases: Sequence[PreparedCase], setting: str, size: int, device: torch.device, rng: np.random.Generator
     ) -> Batch:
         """`size` random crops of randomly drawn cases."""
-        return draw_crops(cases, setting, size, self._crop_zyx, device, rng)
+        return draw_crops(cases, setting, size, self._settings.preprocessing, device, rng, self._augmentation)
 
     def passes(
         self, case: PreparedCase, settings: Sequence[str], device: torch.device, rng: np.random.Generator
@@ -190,11 +191,11 @@ class Classification:
         return np.array([int(case.targets[self.name]) for case in cases if self.has_target(case)], dtype=np.int64)
 
 
-def build(settings: StudySettings, _recipe: Recipe = PLAIN) -> Classification:
+def build(settings: StudySettings, recipe: Recipe = PLAIN) -> Classification:
     """The task as a study asks for it: with its weights of the classes, or equal ones until it is fitted to cases."""
     classes = classes_of(settings)
     weights = np.asarray(classes.weights or np.ones(len(classes.values)), dtype=np.float64)
-    return Classification(settings, weights / weights.sum())
+    return Classification(settings, weights / weights.sum(), recipe.augmentation)
 
 
 def classes_of(settings: StudySettings) -> Classes:

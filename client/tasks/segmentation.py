@@ -40,7 +40,7 @@ class Segmentation:
 
     def __init__(self, grid: Preprocessing, prediction: Prediction = AS_PLAIN, recipe: Recipe = PLAIN) -> None:
         self._grid, self._prediction = grid, prediction
-        self._loss = SEGMENTATION_LOSSES[recipe.loss]
+        self._loss, self._augmentation = SEGMENTATION_LOSSES[recipe.loss], recipe.augmentation
 
     def has_target(self, case: PreparedCase) -> bool:
         """Whether the case has a contour."""
@@ -58,7 +58,7 @@ class Segmentation:
         self, cases: Sequence[PreparedCase], setting: str, size: int, device: torch.device, rng: np.random.Generator
     ) -> Batch:
         """`size` random crops of randomly drawn cases."""
-        return draw_crops(cases, setting, size, self._grid.crop_zyx, device, rng)
+        return draw_crops(cases, setting, size, self._grid, device, rng, self._augmentation)
 
     def passes(
         self, case: PreparedCase, settings: Sequence[str], device: torch.device, rng: np.random.Generator

@@ -48,12 +48,12 @@ from protocol.tasks import TASKS, TaskName
 
 
 class Survival:
-    """The task for a study's endpoints; of a recipe it takes the loss of the contours that it trains beside."""
+    """The task for a study's endpoints; of a recipe it takes how crops vary and the loss of contours beside."""
 
     name: Final[TaskName] = "survival"
 
     def __init__(self, settings: StudySettings, recipe: Recipe = PLAIN) -> None:
-        self._mask_loss = SEGMENTATION_LOSSES[recipe.loss]
+        self._mask_loss, self._augmentation = SEGMENTATION_LOSSES[recipe.loss], recipe.augmentation
         self._settings, self._crop_zyx = settings, settings.preprocessing.crop_zyx
         self._endpoints = tuple(settings.labels.endpoints)
         self._survival = settings.labels.survival
@@ -88,7 +88,8 @@ class Survival:
     ) -> Batch:
         """Random crops of `size` different cases, of all where there are no more."""
         drawn = rng.permutation(len(cases))[:size]
-        return show_crops([cases[int(place)] for place in drawn], setting, self._crop_zyx, device, rng)
+        chosen = [cases[int(place)] for place in drawn]
+        return show_crops(chosen, setting, self._settings.preprocessing, device, rng, self._augmentation)
 
     def passes(
         self, case: PreparedCase, settings: Sequence[str], device: torch.device, rng: np.random.Generator

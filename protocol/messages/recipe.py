@@ -6,7 +6,7 @@ AdamW that starts afresh each round, the last state sent. Each part can be switc
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 
 from protocol.messages.base import Fraction, NonNegative, Settings
 
@@ -17,9 +17,10 @@ class Augmentation(Settings):
     """Shares of training crops that are varied in each way; 0 leaves a way out and draws nothing for it.
 
     lesion_crops: placed so that they hold a voxel of the contour; training only. affine: turned by up to
-    `rotation_degrees` about each axis and scaled between `scale`. elastic: bent by a smooth random field. gamma: raised
-    to a random power. noise: Gaussian noise added. low_resolution: made coarser and fine again.
-    misalignment: PET shifted against CT and contour, by up to `misalignment_mm` on each axis.
+    `rotation_degrees` about each axis and scaled between `scale`. elastic: bent by a smooth random field.
+    misalignment: PET shifted against CT and contour, by up to `misalignment_mm` on each axis. For CT and PET each by
+    itself: brightness, intensities times a factor; gamma, raised to a random power; noise, Gaussian noise added;
+    low_resolution, made coarser and fine again.
     """
 
     lesion_crops: Fraction = 0.0
@@ -27,11 +28,19 @@ class Augmentation(Settings):
     rotation_degrees: Annotated[float, Field(ge=0, le=180)] = 20.0
     scale: tuple[PositiveFloat, PositiveFloat] = (0.8, 1.25)
     elastic: Fraction = 0.0
+    brightness: Fraction = 0.0
     gamma: Fraction = 0.0
     noise: Fraction = 0.0
     low_resolution: Fraction = 0.0
     misalignment: Fraction = 0.0
     misalignment_mm: NonNegative = 4.0
+
+    @model_validator(mode="after")
+    def _scale_ascends(self) -> "Augmentation":
+        low, high = self.scale
+        if low > high:
+            raise ValueError(f"scale must not descend, found [{low}, {high}]; write the smaller factor first")
+        return self
 
 
 class Recipe(Settings):
@@ -55,6 +64,7 @@ class Recipe(Settings):
 
 
 PLAIN = Recipe()
+UNVARIED = PLAIN.augmentation
 
 
 class Prediction(Settings):

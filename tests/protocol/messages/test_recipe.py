@@ -24,7 +24,17 @@ def test_what_the_file_says_reaches_every_stage() -> None:
     assert study.settings.prediction.flips
 
 
-@pytest.mark.parametrize("wrong", [{"ema": 1.0}, {"loss": "l2"}, {"augmentation": {"gamma": 2}}, {"gate_rate": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ema": 1.0},
+        {"loss": "l2"},
+        {"augmentation": {"gamma": 2}},
+        {"augmentation": {"scale": [1.2, 0.8]}},
+        {"augmentation": {"rotation_degrees": 181}},
+        {"gate_rate": 0},
+    ],
+)
 def test_refuses_what_no_training_could_follow(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Recipe.model_validate(wrong)

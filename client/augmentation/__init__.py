@@ -1,0 +1,1 @@
+"""How training crops are varied: parameters drawn on the host, applied with torch on the device of the batch."""
