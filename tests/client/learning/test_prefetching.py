@@ -10,17 +10,18 @@ from client.learning.prefetching import prefetch
 
 
 class Draws:
-    """Counts its calls, each in a list of the thread that made it, and fails at one of them."""
+    """Counts up from 1, remembers the thread of each item, and fails at one of them."""
 
-    def __init__(self, fails_at: int | None = None) -> None:
+    def __init__(self, count: int, fails_at: int | None = None) -> None:
         self.threads: list[int] = []
-        self.fails_at = fails_at
+        self.count, self.fails_at = count, fails_at
 
-    def __call__(self) -> int:
-        self.threads.append(threading.get_ident())
-        if len(self.threads) == self.fails_at:
-            raise OSError(f"call {self.fails_at}")
-        return len(self.threads)
+    def __iter__(self) -> Iterator[int]:
+        for number in range(1, self.count + 1):
+            self.threads.append(threading.get_ident())
+            if number == self.fails_at:
+                raise OSError(f"item {number}")
+            yield number
 
 
 @pytest.fixture(autouse=True)
@@ -32,49 +33,61 @@ def no_thread_is_left() -> Iterator[None]:
 
 def test_draws_are_those_of_a_plain_loop() -> None:
     ahead, plain = np.random.default_rng(0), np.random.default_rng(0)
-    with prefetch(lambda: ahead.random(3).tolist(), 5) as found:
+    with prefetch(ahead.random(3).tolist() for _ in range(5)) as found:
         assert list(found) == [plain.random(3).tolist() for _ in range(5)]
     assert ahead.random() == plain.random()
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])
-def test_as_many_calls_as_asked_for_all_in_one_other_thread(count: int) -> None:
-    draws = Draws()
-    with prefetch(draws, count) as found:
+def test_every_item_once_all_made_in_one_other_thread(count: int) -> None:
+    draws = Draws(count)
+    with prefetch(iter(draws)) as found:
         assert list(found) == list(range(1, count + 1))
     assert len(draws.threads) == count
     assert len(set(draws.threads) - {threading.get_ident()}) == min(1, count)
 
 
-def test_one_batch_is_made_ahead_while_another_is_used() -> None:
-    """The second call begins although the first one's result is still in use; the third waits for it."""
+def test_one_item_is_made_ahead_while_another_is_used() -> None:
+    """The second one is begun although the first is still in use; the third waits for it."""
     begun = [threading.Event() for _ in range(4)]
-    calls = iter(begun)
-    with prefetch(lambda: next(calls).set(), 4) as found:
+
+    def begin() -> Iterator[None]:
+        for event in begun:
+            event.set()
+            yield
+
+    with prefetch(begin()) as found:
         next(found)
         assert begun[1].wait(10)
         assert not begun[2].wait(0.05)
         assert len(list(found)) == 3
 
 
-def test_an_error_of_a_call_is_raised_where_its_batch_is_asked_for_and_ends_the_calls() -> None:
-    draws = Draws(fails_at=2)
-    with prefetch(draws, 5) as found:
+def test_an_error_is_raised_where_its_item_is_asked_for_and_ends_them() -> None:
+    draws = Draws(5, fails_at=2)
+    with prefetch(iter(draws)) as found:
         assert next(found) == 1
-        with pytest.raises(OSError, match="call 2"):
+        with pytest.raises(OSError, match="item 2"):
             next(found)
     assert len(draws.threads) == 2
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_whoever_leaves_early_leaves_no_thread_and_no_call_behind(error: type[BaseException]) -> None:
-    draws = Draws()
+def test_whoever_leaves_early_leaves_no_thread_behind(error: type[BaseException]) -> None:
+    draws = Draws(100)
 
     def leave() -> None:
-        with prefetch(draws, 100) as found:
+        with prefetch(iter(draws)) as found:
             next(found)
             raise error
 
     with pytest.raises(error):
         leave()
     assert len(draws.threads) <= 2
+
+
+def test_a_block_that_asks_for_nothing_makes_nothing() -> None:
+    draws = Draws(3)
+    with prefetch(iter(draws)):
+        pass
+    assert draws.threads == []
