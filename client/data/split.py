@@ -11,6 +11,13 @@ event of the first endpoint came. In a stratum of k patients the one of rank j (
 
 and q orders all patients before their hash does, so that each part holds its share of every stratum. A single patient
 of a stratum has q = 1/2 and, by the usual shares, trains. One stratum alone keeps the order of the hashes.
+
+Of F folds the f-th cuts its test patients out of the same order of n patients, from place
+
+    h(n (f - 1) / F)  to before  h(n f / F),        h rounds half up
+
+so that every patient tests in exactly one fold, folds differ by one patient at most, and each holds its share of every
+stratum. Those who come next in the order, going round, validate; the rest trains.
 """
 
 import hashlib
@@ -58,6 +65,30 @@ def split_of(
     return dict(zip(ranked, drawn, strict=True))
 
 
+def fold_of(
+    patients: Iterable[str],
+    *,
+    seed: int,
+    validation: float,
+    fold: int,
+    folds: int,
+    strata: Mapping[str, int] = ONE_STRATUM,
+) -> dict[str, Part]:
+    """Give every patient the part that it has in one fold, from 1 to `folds`.
+
+    Fewer patients than folds leave some folds without a test patient. A single patient trains in all of them.
+    """
+    ranked = _by_quantile(sorted(set(patients), key=lambda patient: _rank(seed, patient)), strata)
+    if len(ranked) == 1:
+        return dict.fromkeys(ranked, "train")
+    start, end = (_half_up_share(len(ranked) * place, folds) for place in (fold - 1, fold))
+    others = ranked[end:] + ranked[:start]
+    most = len(others) - 1
+    validations = _clamp(_half_up(len(ranked), validation), most, wanted=validation > 0)
+    found: dict[str, Part] = dict.fromkeys(ranked[start:end], "test")
+    return found | dict.fromkeys(others[:validations], "validation") | dict.fromkeys(others[validations:], "train")
+
+
 def parts(
     manifest: Manifest, *, seed: int, split: Split, tasks: Sequence[TaskName] = SEGMENTATION
 ) -> Mapping[str, Part]:
@@ -70,15 +101,16 @@ def parts(
     found: dict[str, Part] = {}
     for folder in sorted({case.folder for case in learned}):
         cases = [case for case in learned if case.folder == folder]
-        drawn = split_of(
-            (case.patient for case in cases),
-            seed=seed,
-            validation=split.validation,
-            test=split.test,
-            strata=_strata(cases, tasks),
-        )
+        drawn = _draw({case.patient for case in cases}, seed, split, _strata(cases, tasks))
         found |= {case.name: drawn[case.patient] for case in cases if case.usable}
     return found
+
+
+def _draw(patients: set[str], seed: int, split: Split, strata: Mapping[str, int]) -> dict[str, Part]:
+    """The parts of one folder's patients, by shares or by folds."""
+    if split.fold is None or split.folds is None:
+        return split_of(patients, seed=seed, validation=split.validation, test=split.test, strata=strata)
+    return fold_of(patients, seed=seed, validation=split.validation, fold=split.fold, folds=split.folds, strata=strata)
 
 
 def _strata(cases: Sequence[Case], tasks: Sequence[TaskName]) -> dict[str, int]:
@@ -119,6 +151,11 @@ def _clamp(count: int, most: int, *, wanted: bool) -> int:
 def _half_up(patients: int, share: float) -> int:
     """`patients * share` in decimal arithmetic: 0.29 * 50 is 14.5, not 14.499999999999998."""
     return int((Decimal(str(share)) * patients).quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def _half_up_share(count: int, folds: int) -> int:
+    """`count / folds`, rounded half up in whole numbers."""
+    return (2 * count + folds) // (2 * folds)
 
 
 def _rank(seed: int, patient: str) -> tuple[str, str]:

@@ -169,9 +169,11 @@ def _parse(data: bytes, manifest: Manifest) -> _Fixed:
 
 
 def _path(settings: StudySettings, folder: Path) -> Path:
-    """Where a split is kept; studies of other tasks split by other labels and have files of their own."""
+    """Where a split is kept; a fold has a file of its own, and so have studies of tasks that split by other labels."""
+    split = settings.split
+    fold = "" if split.fold is None else f"-fold-{split.fold}-of-{split.folds}"
     by = "" if settings.tasks == SEGMENTATION else f"-{'-'.join(settings.tasks)}"
-    return folder / f"split-{_seed(settings)}-{settings.split.validation:g}-{settings.split.test:g}{by}.json"
+    return folder / f"split-{_seed(settings)}-{split.validation:g}-{split.test:g}{fold}{by}.json"
 
 
 def _seed(settings: StudySettings) -> int:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
@@ -54,11 +54,32 @@ class Preprocessing(Settings):
 
 
 class Split(Settings):
-    """Shares of a center's patients; the rest after validation and test trains. `seed`: the study's where none."""
+    """Shares of a center's patients; the rest after validation and test trains. `seed`: the study's where none.
+
+    fold, folds: the patients of this fold test, those of another one in each; `test` is then 1 / folds.
+    """
 
     validation: Fraction = 0.16
     test: Fraction = 0.2
     seed: int | None = None
+    fold: PositiveInt | None = None
+    folds: Annotated[int, Field(ge=2)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _folds_share_the_tests(cls, values: Any) -> Any:
+        folds = values.get("folds") if isinstance(values, dict) else None
+        if not isinstance(folds, int) or folds < 2:
+            return values
+        if values.get("test", 1 / folds) != 1 / folds:
+            raise ValueError(f"test {values['test']} and {folds} folds: folds decide who tests; leave test out")
+        return {**values, "test": 1 / folds}
+
+    @model_validator(mode="after")
+    def _fold_is_one_of_the_folds(self) -> "Split":
+        if (self.fold is None) != (self.folds is None) or (self.fold or 0) > (self.folds or 0):
+            raise ValueError(f"fold {self.fold} of {self.folds} folds: give both, fold from 1 to folds")
+        return self
 
     @model_validator(mode="after")
     def _something_trains(self) -> "Split":

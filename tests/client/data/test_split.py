@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from client.data.checks import Issue
 from client.data.labels import CaseLabels
 from client.data.manifest import Case, File, Manifest
-from client.data.split import parts, split_of
+from client.data.split import fold_of, parts, split_of
 from protocol.messages.settings import Split
 from protocol.tasks import TaskName
 
@@ -196,3 +196,64 @@ def test_a_pooled_center_of_a_shared_table_splits_as_its_parts_do():
 
 def _parts_of_classes(*cases: Case) -> dict[str, str]:
     return dict(parts(_manifest(*cases), seed=1, split=Split(), tasks=("classification",)))
+
+
+def fold(patients, number, *, folds=5, strata=None, seed=0):
+    return fold_of(patients, seed=seed, validation=0.2, fold=number, folds=folds, strata=strata or {})
+
+
+def members(drawn, part):
+    return {patient for patient, own in drawn.items() if own == part}
+
+
+@given(st.lists(st.text("abc123", min_size=1, max_size=6), min_size=2, max_size=40, unique=True), st.integers(2, 7))
+def test_every_patient_tests_in_exactly_one_fold_and_somebody_trains_in_each(patients, folds):
+    drawn = [fold(patients, number, folds=folds) for number in range(1, folds + 1)]
+    tested = [patient for found in drawn for patient in members(found, "test")]
+    assert sorted(tested) == sorted(patients)
+    sizes = [len(members(found, "test")) for found in drawn]
+    assert max(sizes) - min(sizes) <= 1
+    assert all(members(found, "train") and set(found) == set(patients) for found in drawn)
+
+
+@pytest.mark.parametrize(
+    ("patients", "tests"),
+    [(12, [2, 3, 2, 3, 2]), (6, [1, 1, 2, 1, 1]), (9, [2, 2, 1, 2, 2]), (10, [2, 2, 2, 2, 2]), (3, [1, 0, 1, 0, 1])],
+)
+def test_five_folds_of_small_centers(patients, tests):
+    """Of 6 patients the borders stand at 1.2, 2.4, 3.6, 4.8 and 6, rounded."""
+    names = [str(n) for n in range(patients)]
+    drawn = [fold(names, number) for number in range(1, 6)]
+    assert [len(members(found, "test")) for found in drawn] == tests
+    assert all(members(found, "validation") for found in drawn)
+
+
+def test_each_fold_holds_its_share_of_a_stratum():
+    """5 of 20 patients have the event: one tests in each of five folds."""
+    names = [f"{n:02d}" for n in range(20)]
+    strata = {name: int(int(name) < 5) for name in names}
+    drawn = [fold(names, number, strata=strata) for number in range(1, 6)]
+    assert [sum(strata[name] for name in members(found, "test")) for found in drawn] == [1] * 5
+
+
+def test_folds_do_not_depend_on_listing_order_and_do_on_the_seed():
+    names = [f"{n:02d}" for n in range(20)]
+    assert fold(names[::-1], 2) == fold(names, 2) != fold(names, 2, seed=1)
+
+
+def test_a_single_patient_trains_in_every_fold():
+    assert [fold(["p"], number) for number in (1, 2)] == [{"p": "train"}] * 2
+
+
+def test_the_first_of_five_folds_tests_whom_a_share_of_a_fifth_tests():
+    names = [str(n) for n in range(12)]
+    assert fold(names, 1) == split_of(names, seed=0, validation=0.2, test=0.2)
+
+
+def test_folds_are_drawn_in_each_folder_alone():
+    a, b = ([_case(f"{folder}{n}", folder=folder) for n in range(6)] for folder in "ab")
+    pooled = parts(_manifest(*a, *b), seed=3, split=Split(fold=2, folds=3))
+    assert {name: pooled[name] for name in pooled if name[0] == "b"} == parts(
+        _manifest(*b), seed=3, split=Split(fold=2, folds=3)
+    )
+    assert Counter(pooled.values())["test"] == 4

@@ -81,6 +81,16 @@ def test_a_study_of_labels_has_a_split_of_its_own(tmp_path: Path) -> None:
     ]
 
 
+def test_each_fold_has_a_split_of_its_own(tmp_path: Path) -> None:
+    for fold in (1, 2):
+        settings = SETTINGS.model_copy(update={"split": Split(fold=fold, folds=2)})
+        draw_parts_once(manifest("p", "q"), settings, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "split-3-0.16-0.5-fold-1-of-2.json",
+        "split-3-0.16-0.5-fold-2-of-2.json",
+    ]
+
+
 def test_a_case_that_is_added_has_the_part_of_its_patient(tmp_path: Path) -> None:
     """A scan of a patient who tests is not trained on, whether its patient's first case is still there or not."""
     first = draw_parts_once(manifest("p", "q", "r", "s"), SETTINGS, tmp_path)

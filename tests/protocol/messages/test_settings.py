@@ -26,6 +26,28 @@ def test_somebody_must_be_left_to_train() -> None:
         Split(validation=0.5, test=0.5)
 
 
+def test_folds_decide_how_many_test_and_come_back_from_json_as_they_were() -> None:
+    split = Split(fold=2, folds=5)
+    assert split.test == 0.2
+    assert Split.model_validate_json(split.model_dump_json()) == split
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"fold": 6, "folds": 5}, r"fold 6 of 5 folds: give both, fold from 1 to folds"),
+        ({"fold": 1}, r"fold 1 of None folds: give both"),
+        ({"folds": 5}, r"fold None of 5 folds: give both"),
+        ({"fold": 1, "folds": 5, "test": 0.3}, r"test 0\.3 and 5 folds: folds decide who tests; leave test out"),
+        ({"fold": 1, "folds": 1}, r"folds"),
+        ({"fold": 1, "folds": "five"}, r"folds"),
+    ],
+)
+def test_a_fold_is_one_of_its_folds(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Split.model_validate(values)
+
+
 def test_findings_say_where_and_what_without_the_value() -> None:
     with pytest.raises(ValidationError) as caught:
         StudySettings.model_validate({"study": "s", "seed": "DOE", "model": {"name": "none", "size": 1}})
