@@ -9,6 +9,7 @@ import numpy as np
 from deploy.comparison.outcomes import Outcome
 from strategies.evaluation.fairness import conditional_value_at_risk, gains, mean, no_harm_rate, share_below
 from strategies.evaluation.matrix import Floats
+from strategies.evaluation.merged_folds import merge_folds
 from strategies.evaluation.resampling import (
     Draws,
     Metric,
@@ -32,8 +33,19 @@ OTHERS = ("worst_center", "gain", "no_harm_rate", "cvar20", "below_half")
 
 
 def scores_under(outcomes: Iterable[Outcome], setting: str) -> list[RunScores]:
-    """The scores of the runs that have any under a modality setting."""
-    return [outcome.scores[setting] for outcome in outcomes if setting in outcome.scores]
+    """The scores of the runs that have any under a modality setting; those of an order and seed over folds as one."""
+    groups: dict[tuple[str, int], list[RunScores]] = {}
+    for outcome in outcomes:
+        if setting in outcome.scores:
+            groups.setdefault((outcome.run.order, outcome.run.seed), []).append(outcome.scores[setting])
+    return [merge_folds(runs) for runs in groups.values()]
+
+
+def share_cells(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
+    """Of two arms the runs whose seed and fold both have: what is compared is then of the same patients."""
+    cells = {(item.run.seed, item.run.fold) for item in ours} & {(item.run.seed, item.run.fold) for item in theirs}
+    first, second = ([item for item in arm if (item.run.seed, item.run.fold) in cells] for arm in (ours, theirs))
+    return first, second
 
 
 def figures_of(runs: Sequence[RunScores], local: Sequence[RunScores], draws: Draws) -> dict[str, Any]:
@@ -90,14 +102,25 @@ def _worst(finals: Floats, centers: Sequence[str]) -> dict[str, Any]:
 
 
 def _gains(runs: Sequence[RunScores], local: Sequence[RunScores]) -> dict[str, float | None]:
-    """Final score of each center over that of the local-only arm, over the seeds that both have."""
+    """Final score of each center over that of the local-only arm, over the seeds and cases that both have."""
     seeds = {run.seed for run in runs} & {run.seed for run in local}
-    return gains(_finals(runs, seeds), _finals(local, seeds))
+    both = [run for run in (*runs, *local) if run.seed in seeds]
+    return gains(_finals(runs, seeds, both), _finals(local, seeds, both))
 
 
-def _finals(runs: Iterable[RunScores], seeds: set[int]) -> dict[str, float | None]:
-    finals = [run.matrix.final for run in runs if run.seed in seeds]
-    return {center: mean(final[center] for final in finals) for center in (finals[0] if finals else ())}
+def _finals(runs: Iterable[RunScores], seeds: set[int], both: Sequence[RunScores]) -> dict[str, float | None]:
+    own = [run for run in runs if run.seed in seeds]
+    return {center: mean(_final(run, center, both) for run in own) for center in (own[0].matrix.centers if own else ())}
+
+
+def _final(run: RunScores, center: str, both: Sequence[RunScores]) -> float | None:
+    """Final score of a center over the cases that all runs of this seed have scored; a cohort stands as it is."""
+    if center in run.cohorts:
+        return run.matrix.final[center]
+    common = set.intersection(*(set(other.cases[center]) for other in both if other.seed == run.seed))
+    return mean(
+        float(score) for case, score in zip(run.cases[center], run.patients[center][-1], strict=True) if case in common
+    )
 
 
 def _final_patients(run: RunScores) -> list[float]:

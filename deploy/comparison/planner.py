@@ -1,83 +1,40 @@
-"""The benchmark file: arms x seeds x orders, each of them a study, checked whole before anything runs.
+"""The studies of a benchmark file: arms x seeds x orders, in each fold, checked whole before anything runs.
 
 Every arm takes the same number of local steps, summed over centers, so that no arm wins by training longer.
 """
 
+import hashlib
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tomli_w
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
+from deploy.comparison.benchmark_file import Arm, Benchmark, file_findings
 from protocol.errors import StudyError
-from protocol.messages.base import NonNegative, Settings
 from protocol.messages.settings import findings
 from protocol.modalities import IMAGES
-from protocol.names import NAME
 from protocol.storage.parsed_text import UnreadableTextError, read_toml
+from protocol.tasks import TASKS
 from server.study.file import Study
 
 Table = Mapping[str, Any]
 BACKBONE_RUN, NO_BACKBONE = "backbone", "none"
-CHOSEN_HERE = ("name", "title", "formed_by", "stages")
-
-
-class Arm(Settings):
-    """One strategy: a schedule of stages over one or more orders of centers.
-
-    strategy, study: tables laid over the benchmark's own, key by key.
-    """
-
-    name: str
-    label: str
-    schedule: str
-    orders: Annotated[tuple[str, ...], Field(min_length=1)]
-    strategy: dict[str, Any] = {}
-    study: dict[str, Any] = {}
-
-
-class References(Settings):
-    """Arms by what they are for: the default under test, the upper bound (pooled) and the lower bound (local only)."""
-
-    default: str
-    upper: str = ""
-    lower: str = ""
-
-
-class Benchmark(Settings):
-    """A whole benchmark file.
-
-    study: a study file without stages; `seed` there is the backbone's, the runs take theirs from `seeds`.
-    backbone: stages that train the shared backbone, once; `backbone_file` gives one that exists.
-    schedules: stages by name, whose `centers` are positions in the order (from 1) or names.
-    margin: loss of the average primary metric that counts as not inferior.
-    """
-
-    name: str
-    title: str
-    formed_by: str
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
-    margin: NonNegative = 0.02
-    study: dict[str, Any]
-    orders: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
-    backbone: tuple[dict[str, Any], ...] = ()
-    backbone_file: str = ""
-    schedules: Annotated[dict[str, tuple[dict[str, Any], ...]], Field(min_length=1)]
-    arms: Annotated[tuple[Arm, ...], Field(min_length=1)]
-    references: References
 
 
 @dataclass(frozen=True)
 class Run:
-    """One arm with one order and one seed, as the study that carries it out."""
+    """One arm with one order, one seed and one fold (0 without folds), as the study that carries it out."""
 
     arm: str
     order: str
     seed: int
     table: Table
+    fold: int = 0
 
     @cached_property
     def study(self) -> Study:
@@ -86,8 +43,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """`arm/order/seed`, also the folder of the run."""
-        return f"{self.arm}/{self.order}/{self.seed}"
+        """`arm/order/seed` or `arm/order/fold/seed`, also the folder of the run."""
+        return "/".join((self.arm, self.order, *fold_folders(self.fold), str(self.seed)))
 
     def text(self, backbone: str) -> str:
         """The study file; it names the frozen backbone by content hash, or "none"; another one is another study."""
@@ -98,20 +55,29 @@ class Run:
 class Plan:
     """What a benchmark file asks for.
 
-    runs: all arms and orders of the first seed before the next seed, so that an unfinished table compares all arms.
-    backbone: the study that trains the shared backbone; None where `backbone_file` gives it, or there is none.
+    runs: all arms and orders of a fold before the next fold, all folds of a seed before the next seed, so that an
+        unfinished table compares all arms.
+    backbones: the study that trains the shared backbone of each fold, as a file's text; none where `backbone_file`
+        gives it, or there is none.
+    sha256: of the benchmark file.
     """
 
     benchmark: Benchmark
     runs: tuple[Run, ...]
-    backbone: Study | None
-    backbone_text: str
+    backbones: Mapping[int, str]
     backbone_file: Path | None
+    sha256: str
 
     @property
     def synthetic(self) -> bool:
         """Whether the cases are computed phantoms."""
         return bool(self.benchmark.study.get("synthetic", False))
+
+    @property
+    def backbone(self) -> Study | None:
+        """The study that trains the backbone of the first fold."""
+        first = next(iter(self.backbones.values()), None)
+        return None if first is None else Study.model_validate(tomllib.loads(first))
 
     def of_arm(self, arm: str) -> tuple[Run, ...]:
         """The runs of one arm."""
@@ -133,20 +99,21 @@ def read_plan(path: Path) -> Plan:
         raise StudyError(f"benchmark file {path} is not valid TOML: {error}") from error
     except ValidationError as error:
         raise _refusal(path, findings(error)) from error
-    found = [*_name_findings(benchmark), *_reference_findings(benchmark), *_arm_findings(benchmark)]
+    found = [*file_findings(benchmark)]
     runs = () if found else tuple(_runs(benchmark))
     found += [*_study_findings(benchmark, runs)]
     found += [] if found else [*_step_findings(runs), *_column_findings(runs), *_task_findings(runs)]
+    found += [] if found else [*_endpoint_findings(benchmark, runs)]
     found += [] if found else [*_backbone_findings(benchmark, runs)]
     if found:
         raise _refusal(path, found)
-    table = _backbone_table(benchmark)
+    tables = {fold: _backbone_table(benchmark, fold) for fold in _folds(benchmark) if benchmark.backbone}
     return Plan(
         benchmark,
         runs,
-        backbone=Study.model_validate(table) if benchmark.backbone else None,
-        backbone_text=tomli_w.dumps(table) if benchmark.backbone else "",
+        backbones={fold: tomli_w.dumps(table) for fold, table in tables.items()},
         backbone_file=path.parent / benchmark.backbone_file if benchmark.backbone_file else None,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
 
 
@@ -159,24 +126,42 @@ def lay_over(table: Table, changes: Table) -> dict[str, Any]:
     return merged
 
 
+def fold_folders(fold: int) -> tuple[str, ...]:
+    """The folder of a fold, none without folds."""
+    return (f"fold-{fold}",) if fold else ()
+
+
+def _folds(benchmark: Benchmark) -> range:
+    """The numbers of the folds, from 1; 0 alone without folds."""
+    return range(1, benchmark.folds + 1) if benchmark.folds else range(1)
+
+
 def _runs(benchmark: Benchmark) -> Iterator[Run]:
     for seed in benchmark.seeds:
-        for arm in benchmark.arms:
-            for order in arm.orders:
-                yield Run(arm.name, order, seed, _table(benchmark, arm, order, seed))
+        for fold in _folds(benchmark):
+            for arm in benchmark.arms:
+                for order in arm.orders:
+                    yield Run(arm.name, order, seed, _table(benchmark, arm, order, seed, fold), fold)
 
 
-def _table(benchmark: Benchmark, arm: Arm, order: str, seed: int) -> dict[str, Any]:
+def _table(benchmark: Benchmark, arm: Arm, order: str, seed: int, fold: int) -> dict[str, Any]:
     """The study file of one run as a table."""
     study = lay_over(lay_over(benchmark.study, arm.study), {"strategy": arm.strategy} if arm.strategy else {})
+    study = lay_over(study, _split(benchmark, fold))
+    words = f", fold {fold}" if fold else ""
     return {
-        "name": f"{benchmark.name} {arm.name} {order} {seed}",
-        "title": f"{benchmark.title}: {arm.label}, order {order}, seed {seed}",
+        "name": " ".join((benchmark.name, arm.name, order, *fold_folders(fold), str(seed))),
+        "title": f"{benchmark.title}: {arm.label}, order {order}{words}, seed {seed}",
         "formed_by": benchmark.formed_by,
         **study,
         "seed": seed,
         "stages": [_place(stage, benchmark.orders[order]) for stage in benchmark.schedules[arm.schedule]],
     }
+
+
+def _split(benchmark: Benchmark, fold: int) -> dict[str, Any]:
+    """What a fold changes in the study."""
+    return {"split": {"fold": fold, "folds": benchmark.folds}} if fold else {}
 
 
 def _place(stage: Table, order: tuple[str, ...]) -> dict[str, Any]:
@@ -188,60 +173,21 @@ def _place(stage: Table, order: tuple[str, ...]) -> dict[str, Any]:
     return {**stage, "centers": centers}
 
 
-def _backbone_table(benchmark: Benchmark) -> dict[str, Any]:
+def _backbone_table(benchmark: Benchmark, fold: int) -> dict[str, Any]:
     return {
-        "name": f"{benchmark.name} {BACKBONE_RUN}",
-        "title": f"{benchmark.title}: backbone",
+        "name": " ".join((benchmark.name, BACKBONE_RUN, *fold_folders(fold))),
+        "title": f"{benchmark.title}: backbone" + (f" of fold {fold}" if fold else ""),
         "formed_by": benchmark.formed_by,
-        **benchmark.study,
+        **lay_over(benchmark.study, _split(benchmark, fold)),
         "stages": list(benchmark.backbone),
     }
 
 
-def _name_findings(benchmark: Benchmark) -> Iterator[str]:
-    """Names that collide or cannot be folders, and what the file may not choose here."""
-    arms = [arm.name for arm in benchmark.arms]
-    for what, names in (("arms", arms), ("seeds", list(benchmark.seeds))):
-        if len(set(names)) < len(names):
-            yield f"{what}: all must differ, found {names}"
-    for what, found in (("arms", arms), ("orders", list(benchmark.orders))):
-        if unfit := [name for name in found if not NAME.fullmatch(name)]:
-            yield f"{what}: {unfit} cannot be folder names; use letters, digits, '.', '_' and '-'"
-    for place, table in (
-        ("study", benchmark.study),
-        *((f"arms.{arm.name}.study", arm.study) for arm in benchmark.arms),
-    ):
-        if taken := sorted(set(CHOSEN_HERE) & set(table)):
-            yield f"{place}: {taken} belong to the benchmark; take them out"
-    if benchmark.backbone and benchmark.backbone_file:
-        yield "backbone: give either [[backbone]] stages or backbone_file, not both"
-    if benchmark.study.get("split", {}).get("seed") is None:
-        yield "study.split.seed: is missing; all runs must share one split, give it a number"
-
-
-def _reference_findings(benchmark: Benchmark) -> Iterator[str]:
-    arms = {arm.name for arm in benchmark.arms}
-    chosen = benchmark.references.model_dump()
-    for role, name in chosen.items():
-        if name and name not in arms:
-            yield f"references.{role}: arm '{name}' does not exist; known: {sorted(arms)}"
-    named = [name for name in chosen.values() if name]
-    if len(set(named)) < len(named):
-        yield f"references: one arm cannot have two of these parts, found {chosen}"
-
-
-def _arm_findings(benchmark: Benchmark) -> Iterator[str]:
-    for arm in benchmark.arms:
-        if arm.schedule not in benchmark.schedules:
-            yield f"arms.{arm.name}.schedule: '{arm.schedule}' does not exist; known: {sorted(benchmark.schedules)}"
-        if unknown := sorted(set(arm.orders) - set(benchmark.orders)):
-            yield f"arms.{arm.name}.orders: {unknown} do not exist; known: {sorted(benchmark.orders)}"
-
-
 def _study_findings(benchmark: Benchmark, runs: tuple[Run, ...]) -> Iterator[str]:
     """What the studies themselves refuse: that of the backbone, and one of each arm and order."""
-    tables = {f"{run.arm}, order {run.order}": run.table for run in runs if run.seed == benchmark.seeds[0]}
-    tables |= {BACKBONE_RUN: _backbone_table(benchmark)} if benchmark.backbone else {}
+    first = (benchmark.seeds[0], _folds(benchmark)[0])
+    tables = {f"{run.arm}, order {run.order}": run.table for run in runs if (run.seed, run.fold) == first}
+    tables |= {BACKBONE_RUN: _backbone_table(benchmark, first[1])} if benchmark.backbone else {}
     for place, table in tables.items():
         try:
             study = Study.model_validate(table)
@@ -272,6 +218,22 @@ def _task_findings(runs: tuple[Run, ...]) -> Iterator[str]:
     tasks = {run.arm: run.study.tasks[0] for run in runs}
     if len(set(tasks.values())) > 1:
         yield f"arms begin with different tasks and must begin with the same: {tasks}"
+
+
+def _endpoint_findings(benchmark: Benchmark, runs: tuple[Run, ...]) -> Iterator[str]:
+    """Every figure is about the primary metric; over folds it must be one that a patient has."""
+    task = runs[0].study.tasks[0]
+    primary = TASKS[task].metric(TASKS[task].primary)
+    if benchmark.endpoint and benchmark.endpoint.metric != primary.name:
+        yield (
+            f"endpoint.metric: '{benchmark.endpoint.metric}' is not what arms are compared by; the primary metric of "
+            f"{task} is '{primary.name}'"
+        )
+    if benchmark.folds and primary.of != "case":
+        yield (
+            f"folds: {primary.label} is a figure of a cohort, and answers of the networks of two folds cannot be "
+            "ranked against each other; leave folds out"
+        )
 
 
 def _backbone_findings(benchmark: Benchmark, runs: tuple[Run, ...]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from deploy.comparison.rows import metric_of
+from deploy.comparison.declared_rows import metric_of
 from protocol.storage.atomic_files import write_bytes
 from reporting.formats import UNDEFINED, label, size
 from reporting.formats import figure as shown

@@ -8,6 +8,15 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from deploy.comparison.declared_rows import (
+    DECLARED_HEADER,
+    SERVICE_HEADER,
+    declared_rows,
+    declared_sentences,
+    metric_of,
+    service_rows,
+    service_sentences,
+)
 from deploy.comparison.plots import figures
 from deploy.comparison.rows import (
     ARM_HEADER,
@@ -16,7 +25,6 @@ from deploy.comparison.rows import (
     center_rows,
     contrast_rows,
     decision_sentence,
-    metric_of,
     missing_rows,
     opening_sentences,
 )
@@ -59,6 +67,12 @@ def _content(table: Table) -> dict[str, Any]:
         "table": table,
         "metric": metric_of(table),
         "sentences": opening_sentences(table),
+        "declared_header": DECLARED_HEADER,
+        "declared": declared_rows(table),
+        "declared_sentence": declared_sentences(table)[0],
+        "service_header": SERVICE_HEADER,
+        "service": {setting: service_rows(table, setting) for setting in settings},
+        "service_sentences": {setting: service_sentences(table, setting) for setting in settings},
         "arm_header": ARM_HEADER,
         "arms": {setting: arm_rows(table, setting) for setting in settings},
         "contrast_header": CONTRAST_HEADER,

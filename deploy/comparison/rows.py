@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from deploy.comparison.declared_rows import declared_sentences, metric_of, service_sentences
 from deploy.comparison.planner import NO_BACKBONE
-from protocol.tasks import Metric, metric_named
 from reporting.formats import (
     UNDEFINED,
     difference,
@@ -33,7 +33,8 @@ def opening_sentences(table: Table) -> list[str]:
     patients = ", ".join(f"{center} {_most_patients(entry)}" for center, entry in table["centers"].items())
     seeds = ", ".join(map(str, table["seeds"]))
     orders = ", ".join(f"{name} ({', '.join(order)})" for name, order in table["orders"].items())
-    backbone = "" if table["backbone"] == NO_BACKBONE else ", on one frozen backbone"
+    none = set(table["backbones"].values()) == {NO_BACKBONE}
+    backbone = "" if none else f", on one frozen backbone{' a fold' if table['folds']['count'] else ''}"
     sentences = [
         f"How the centers were formed: {table['formed_by']}.",
         f"{complete} of {len(table['runs'])} runs are complete: seeds {seeds}; orders {orders}.",
@@ -42,6 +43,8 @@ def opening_sentences(table: Table) -> list[str]:
         f"Intervals: {table['bootstrap']['level']:.0%}, {table['bootstrap']['draws']} draws of patients and of seeds.",
     ]
     metric = metric_of(table)
+    if table["folds"]["count"]:
+        sentences.append(_fold_sentence(table["folds"]))
     if metric.of == "cohort":
         sentences.append(
             f"{metric.label[:1].upper()}{metric.label[1:]} is a figure of each center's cohort, computed anew in every "
@@ -53,6 +56,19 @@ def opening_sentences(table: Table) -> list[str]:
             f"{', '.join(few)}."
         )
     return sentences
+
+
+def _fold_sentence(folds: Table) -> str:
+    """Out of fold, and how far that is."""
+    done = "; ".join(
+        f"seed {seed}: {', '.join(map(str, complete)) or 'none'} of {folds['count']}"
+        for seed, complete in folds["complete"].items()
+    )
+    return (
+        "Out of fold: each patient is scored once a seed, by networks and a backbone that never saw the patient. "
+        f"Folds that every arm has completed: {done}. Differences are of the seeds and folds that both arms have; the "
+        "figures of an arm with fewer folds are of fewer patients."
+    )
 
 
 def arm_rows(table: Table, setting: str) -> list[tuple[str, ...]]:
@@ -125,6 +141,7 @@ def decision_sentence(table: Table, setting: str) -> str:
 def summary_rows(table: Table) -> Iterator[str]:
     """A line an arm for the screen, with the first modality setting."""
     metric = metric_of(table)
+    yield from declared_sentences(table)
     for setting in table["settings"][:1]:
         yield f"average test {metric.label} over centers, {label(setting)} ({table['formed_by']})"
         for arm in table["arms"].values():
@@ -134,11 +151,7 @@ def summary_rows(table: Table) -> Iterator[str]:
             figures = f"{average:<24} forgetting {forgetting}"
             yield f"  {arm['label']:<44} {figures}  {runs}"
         yield decision_sentence(table, setting)
-
-
-def metric_of(table: Table) -> Metric:
-    """The metric that all figures of a benchmark are about."""
-    return metric_named(table["metric"])
+        yield from service_sentences(table, setting)
 
 
 def _arm_row(arm: Table, order: str, figures: Table, decimals: int) -> tuple[str, ...]:

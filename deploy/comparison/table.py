@@ -5,22 +5,30 @@ from dataclasses import asdict
 from typing import Any
 
 from deploy.comparison.arm_figures import figures_of, matrix_of, scores_under
+from deploy.comparison.benchmark_file import Arm, Benchmark
+from deploy.comparison.declaration import Declaration, facts, questions
+from deploy.comparison.declared_contrasts import answers, compare, service
 from deploy.comparison.outcomes import Missing, Outcome
-from deploy.comparison.planner import NO_BACKBONE, Arm, Benchmark, Plan
+from deploy.comparison.planner import NO_BACKBONE, Plan
 from protocol.errors import StudyError
 from protocol.tasks import TASKS
 from reporting.formats import in_reading_order
 from strategies.evaluation.fairness import mean
-from strategies.evaluation.paired_tests import FEWEST_PATIENTS, Contrast, contrasts, verdict
+from strategies.evaluation.paired_tests import FEWEST_PATIENTS, Contrast, holm, verdict
 from strategies.evaluation.resampling import DRAWS, LEVEL, Draws, Interval, draw_patients
 from strategies.evaluation.run_scores import RunScores
 
-SCHEMA = 2
+SCHEMA = 3
 Arms = Mapping[str, Sequence[Outcome]]
-ArmScores = Mapping[str, Sequence[RunScores]]
 
 
-def build_table(plan: Plan, found: Sequence[Outcome | Missing], *, draws: int = DRAWS) -> dict[str, Any]:
+def build_table(
+    plan: Plan,
+    found: Sequence[Outcome | Missing],
+    *,
+    draws: int = DRAWS,
+    declared: Declaration | None = None,
+) -> dict[str, Any]:
     """Everything docs/benchmark.md lists, ready for JSON; what is undefined is None.
 
     Raises:
@@ -29,12 +37,22 @@ def build_table(plan: Plan, found: Sequence[Outcome | Missing], *, draws: int = 
     outcomes = [outcome for outcome in found if isinstance(outcome, Outcome)]
     arms = {arm.name: [item for item in outcomes if item.run.arm == arm.name] for arm in plan.benchmark.arms}
     settings = in_reading_order(setting for outcome in outcomes for setting in outcome.scores)
-    cases = {setting: _cases(scores_under(outcomes, setting)) for setting in settings}
+    cases = {
+        setting: _cases(outcome.scores[setting] for outcome in outcomes if setting in outcome.scores)
+        for setting in settings
+    }
     drawn = {setting: draw_patients(cases[setting], count=draws) for setting in settings}
-    scores = {setting: {arm: scores_under(runs, setting) for arm, runs in arms.items()} for setting in settings}
+    references = plan.benchmark.references
+    alone = arms.get(references.lower, ())
     return {
         **_facts(plan),
-        "backbone": _backbone(plan, outcomes),
+        "declaration": facts(plan, declared),
+        "declared_contrasts": answers(questions(plan.benchmark, declared), arms, drawn),
+        "service": {
+            name: service(arms[references.default], alone, name, drawn[name]) for name in settings if references.lower
+        },
+        "backbones": _backbones(plan, outcomes),
+        "folds": _folds(plan, found),
         "bootstrap": {"draws": draws, "level": LEVEL},
         "fewest_patients": FEWEST_PATIENTS,
         "settings": settings,
@@ -49,8 +67,8 @@ def build_table(plan: Plan, found: Sequence[Outcome | Missing], *, draws: int = 
         },
         "runs": [_run(item) for item in found],
         "arms": {arm.name: _arm(arm, plan, arms, drawn) for arm in plan.benchmark.arms},
-        "contrasts": {name: _contrasts(plan.benchmark, scores[name], drawn[name]) for name in settings},
-        "decision": {name: _decision(plan.benchmark, scores[name], drawn[name]) for name in settings},
+        "contrasts": {name: _contrasts(plan.benchmark, arms, name, drawn[name]) for name in settings},
+        "decision": {name: _decision(plan.benchmark, arms, name, drawn[name]) for name in settings},
     }
 
 
@@ -101,12 +119,18 @@ def _arm(arm: Arm, plan: Plan, arms: Arms, drawn: Mapping[str, Draws]) -> dict[s
     }
 
 
-def _contrasts(benchmark: Benchmark, arms: ArmScores, draws: Draws) -> list[dict[str, Any]]:
-    """The declared contrasts; no center below the fewest patients carries a claim."""
-    found = contrasts(benchmark.references.default, arms, draws)
+def _contrasts(benchmark: Benchmark, arms: Arms, setting: str, draws: Draws) -> list[dict[str, Any]]:
+    """The default against every other arm; no center below the fewest patients carries a claim."""
+    default = benchmark.references.default
+    found = {arm: compare(arm, arms[default], runs, setting, draws) for arm, runs in arms.items() if arm != default}
+    adjusted = holm({arm: contrast.p for arm, contrast in found.items()})
     return [
-        {**asdict(contrast), "centers": {center: _center(contrast, center, draws) for center in contrast.centers}}
-        for contrast in found.values()
+        {
+            **asdict(contrast),
+            "p_holm": adjusted[arm],
+            "centers": {center: _center(contrast, center, draws) for center in contrast.centers},
+        }
+        for arm, contrast in found.items()
     ]
 
 
@@ -115,10 +139,10 @@ def _center(contrast: Contrast, center: str, draws: Draws) -> dict[str, Any]:
     return {**asdict(contrast.centers[center]), "patients": patients, "claim": patients >= FEWEST_PATIENTS}
 
 
-def _decision(benchmark: Benchmark, arms: ArmScores, draws: Draws) -> dict[str, Any]:
+def _decision(benchmark: Benchmark, arms: Arms, setting: str, draws: Draws) -> dict[str, Any]:
     """Whether the default is not inferior to the best baseline: the best average of all arms but the upper bound."""
     roles = benchmark.references
-    averages = {arm: mean(run.matrix.average for run in runs) for arm, runs in arms.items()}
+    averages = {arm: mean(run.matrix.average for run in scores_under(runs, setting)) for arm, runs in arms.items()}
     baselines = {
         arm: value for arm, value in averages.items() if value is not None and arm not in {roles.default, roles.upper}
     }
@@ -126,8 +150,7 @@ def _decision(benchmark: Benchmark, arms: ArmScores, draws: Draws) -> dict[str, 
         none = Interval(None, None, None)
         return {"best_baseline": None, "difference": asdict(none), "worse": None, "verdict": "undefined"}
     best = max(baselines, key=lambda arm: baselines[arm])
-    pair = {arm: arms[arm] for arm in (roles.default, best)}
-    difference = contrasts(roles.default, pair, draws)[best].difference
+    difference = compare(best, arms[roles.default], arms[best], setting, draws).difference
     return {
         "best_baseline": best,
         "difference": asdict(difference),
@@ -151,6 +174,7 @@ def _run(item: Outcome | Missing) -> dict[str, Any]:
         "arm": item.run.arm,
         "order": item.run.order,
         "seed": item.run.seed,
+        "fold": item.run.fold or None,
         "status": "missing" if missing else "complete",
         "reason": item.reason if isinstance(item, Missing) else "",
         "seconds": None if isinstance(item, Missing) else item.seconds,
@@ -158,11 +182,30 @@ def _run(item: Outcome | Missing) -> dict[str, Any]:
     }
 
 
-def _backbone(plan: Plan, outcomes: Iterable[Outcome]) -> str | None:
-    """The content hash that all runs share, None before one is complete; "none" where networks have no backbone."""
-    if plan.backbone is None and plan.backbone_file is None:
-        return NO_BACKBONE
-    found = sorted({outcome.backbone for outcome in outcomes})
-    if len(found) > 1:
-        raise StudyError(f"runs stand on {len(found)} different backbones ({found}); compare runs on one backbone only")
-    return found[0] if found else None
+def _backbones(plan: Plan, outcomes: Iterable[Outcome]) -> dict[str, str]:
+    """The content hash that all runs of a fold share, by fold ("0" without folds); "none" where nothing is frozen."""
+    if not plan.backbones and plan.backbone_file is None:
+        return {"0": NO_BACKBONE}
+    found: dict[str, set[str]] = {}
+    for outcome in outcomes:
+        found.setdefault(str(outcome.run.fold), set()).add(outcome.backbone)
+    for fold, hashes in found.items():
+        if len(hashes) > 1:
+            words = "" if fold == "0" else f" of fold {fold}"
+            raise StudyError(
+                f"runs{words} stand on {len(hashes)} different backbones ({sorted(hashes)}); compare runs on one "
+                "backbone only"
+            )
+    return {fold: next(iter(hashes)) for fold, hashes in sorted(found.items())}
+
+
+def _folds(plan: Plan, found: Iterable[Outcome | Missing]) -> dict[str, Any]:
+    """How many folds there are, and of each seed those that every arm and order has completed."""
+    missing = {(item.run.seed, item.run.fold) for item in found if isinstance(item, Missing)}
+    numbers = range(1, plan.benchmark.folds + 1)
+    return {
+        "count": plan.benchmark.folds,
+        "complete": {
+            str(seed): [fold for fold in numbers if (seed, fold) not in missing] for seed in plan.benchmark.seeds
+        },
+    }

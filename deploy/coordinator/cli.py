@@ -63,6 +63,9 @@ def benchmark_command(
     data: Annotated[Path | None, typer.Option(help="Folder with one folder per center.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at the same time; one a core if not given.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="An arm to run; may be given several times.")] = None,
+    hours: Annotated[
+        float | None, typer.Option(min=0, help="Stop after so long and write the tables; the next start goes on.")
+    ] = None,
     report_only: Annotated[bool, typer.Option("--report-only", help="Run nothing; write the tables again.")] = False,
     device: Device = "auto",
 ) -> None:
@@ -71,7 +74,8 @@ def benchmark_command(
         raise typer.BadParameter("give --data DIR, or --report-only to write the tables of what was run")
     from deploy.comparison.command import benchmark
 
-    unfinished = benchmark(file, data, out, jobs=jobs, only=tuple(only or ()), device=device, console=Console())
+    asked = tuple(only or ())
+    unfinished = benchmark(file, data, out, jobs=jobs, only=asked, device=device, console=Console(), hours=hours)
     if unfinished:
         raise typer.Exit(1)
 

@@ -4,6 +4,7 @@ d_p          final score of patient p under the default minus under the other, e
 difference   mean over centers of the mean of d_p in a center, with a bootstrap interval (resampling); for a metric of
              cohorts the mean over centers of its difference on the same drawn patients, and no p: a patient has no d_p
 p            Wilcoxon signed-rank test of all d_p, two-sided; d_p = 0 is left out (Wilcoxon 1945)
+p, margin m  the same test of d_p + m, one-sided: whether the loss is smaller than m (non-inferiority)
 Holm         p_(k) x (m - k + 1), made ascending, at most 1 (Holm 1979); m counts the declared contrasts, also those
              that have no p yet
 """
@@ -42,9 +43,16 @@ class Contrast:
 def contrasts(default: str, arms: Mapping[str, Sequence[RunScores]], draws: Draws) -> dict[str, Contrast]:
     """The default against every other arm, with p adjusted over all of them."""
     others = [arm for arm in arms if arm != default]
-    found = {other: _contrast(arms[default], other, arms[other], draws) for other in others}
-    adjusted = holm({other: contrast.p for other, contrast in found.items()})
-    return {other: replace(contrast, p_holm=adjusted[other]) for other, contrast in found.items()}
+    found = {other: contrast(arms[default], other, arms[other], draws) for other in others}
+    adjusted = holm({other: item.p for other, item in found.items()})
+    return {other: replace(item, p_holm=adjusted[other]) for other, item in found.items()}
+
+
+def non_inferiority_p(differences: Floats, margin: float) -> float | None:
+    """One-sided p of Wilcoxon's signed-rank test that the difference lies above -margin; None without a pair."""
+    shifted = differences + margin
+    shifted = shifted[shifted != 0]
+    return float(stats.wilcoxon(shifted, alternative="greater").pvalue) if shifted.size else None
 
 
 def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
@@ -73,7 +81,10 @@ def verdict(difference: Interval, margin: float) -> str:
     return "inferior" if difference.high < -margin else "not decided"
 
 
-def _contrast(default: Sequence[RunScores], other: str, others: Sequence[RunScores], draws: Draws) -> Contrast:
+def contrast(
+    default: Sequence[RunScores], other: str, others: Sequence[RunScores], draws: Draws, *, margin: float | None = None
+) -> Contrast:
+    """One arm minus another, `other`; p of superiority, or with a margin that of non-inferiority."""
     seeds = tuple(sorted({run.seed for run in default} & {run.seed for run in others}))
     ours, theirs = ([run for run in runs if run.seed in seeds] for runs in (default, others))
     if not ours or not theirs:
@@ -93,7 +104,7 @@ def _contrast(default: Sequence[RunScores], other: str, others: Sequence[RunScor
         patients=sum(map(len, draws.cases.values())) if of_cohorts else estimates.size,
         moved=int(np.count_nonzero(estimates)),
         difference=interval(mean_of(np.stack(list(means.values()), axis=1), axis=1)),
-        p=wilcoxon_p(estimates),
+        p=wilcoxon_p(estimates) if margin is None else non_inferiority_p(estimates, margin),
         p_holm=None,
         centers={center: interval(values) for center, values in means.items()},
     )

@@ -1,5 +1,6 @@
 """The benchmark file: which studies it stands for, and that each mistake in it is named."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from deploy.comparison.planner import Plan, lay_over, read_plan
 from deploy.comparison.rows import opening_sentences
 from deploy.comparison.table import build_table
 from protocol.errors import StudyError
+from protocol.messages.settings import Split
+from server.study.file import Study
 from tests.support.small_benchmark import BENCHMARK, SCHEDULES, write_benchmark
 
 SECOND_ORDER = 'forward = ["center-a", "center-b"]\nreverse = ["center-b", "center-a"]'
@@ -28,6 +31,29 @@ def test_positions_are_names_of_the_order(tmp_path: Path) -> None:
     text = text.replace('schedule = "sequence"\norders = ["forward"]', 'schedule = "sequence"\norders = ["reverse"]')
     stages = {run.order: [stage.centers for stage in run.study.stages] for run in read(tmp_path, text).runs}
     assert stages == {"forward": [("center-a", "center-b")], "reverse": [("center-b",), ("center-a",)]}
+
+
+FOLDS = BENCHMARK.replace("seeds = [1, 2]", "seeds = [1, 2]\nfolds = 3")
+
+
+def test_all_arms_of_a_fold_come_before_the_next_fold_and_all_folds_before_the_next_seed(tmp_path: Path) -> None:
+    names = [run.name for run in read(tmp_path, FOLDS).runs]
+    assert names[:3] == ["together/forward/fold-1/1", "in-turn/forward/fold-1/1", "together/forward/fold-2/1"]
+    assert [name.rpartition("/")[2] for name in names] == ["1"] * 6 + ["2"] * 6
+
+
+def test_each_fold_is_an_ordinary_study_with_a_backbone_of_its_own(tmp_path: Path) -> None:
+    plan = read(tmp_path, FOLDS)
+    splits = [(run.study.split.fold, run.study.split.folds, run.study.split.seed) for run in plan.runs[::2]]
+    assert splits == [(1, 3, 3), (2, 3, 3), (3, 3, 3)] * 2
+    backbones = {fold: Study.model_validate(tomllib.loads(text)).split for fold, text in plan.backbones.items()}
+    assert backbones == {fold: Split(fold=fold, folds=3, seed=3) for fold in (1, 2, 3)}
+
+
+def test_without_folds_studies_are_those_of_earlier_versions(tmp_path: Path) -> None:
+    run = read(tmp_path).runs[0]
+    assert run.table["name"] == "small together forward 1"
+    assert run.table["split"] == {"seed": 3}
 
 
 def test_runs_share_one_split_and_differ_in_seed(tmp_path: Path) -> None:
@@ -87,6 +113,13 @@ def test_unequal_local_steps_are_refused_with_the_steps_of_every_arm(tmp_path: P
         ('kind = "adapt"', 'kind = "pretrain"', r"none of its stages must be of kind 'pretrain'"),
         ("seeds = [1, 2]", 'seeds = [1, 2]\nbackbone_file = "x"', r"either \[\[backbone\]\] stages or backbone_file"),
         ("seeds = [1, 2]", "seeds = [1, 2", r"is not valid TOML"),
+        ("seeds = [1, 2]", "seeds = [1, 2]\nfolds = 1", r"folds: 1 leaves nobody to train on"),
+        ("[study.split]", "[study.split]\nfold = 1", r"study.split: \['fold'\] belong to the benchmark's own folds"),
+        (
+            "seeds = [1, 2]",
+            'seeds = [1, 2]\n[endpoint]\nmetric = "hd95"\nsetting = "ct+pet"',
+            r"endpoint.metric: 'hd95' is not what arms are compared by; the primary metric of segmentation is 'dice'",
+        ),
     ],
 )
 def test_a_mistake_is_named(old: str, new: str, message: str, tmp_path: Path) -> None:
@@ -130,16 +163,21 @@ modalities = ["ehr"]
 """
 
 
+RECORDS = ("[study.centers.center-a]\n[study.centers.center-b]\n", RECORDS_ALONE)
+
+
 def test_networks_of_records_alone_stand_on_no_backbone(tmp_path: Path) -> None:
     head, rest = BENCHMARK.split("[[backbone]]")
     images = head + SCHEDULES + rest[rest.index("[[arms]]") :]
     with pytest.raises(StudyError, match="only centers that offer EHR alone need none"):
         read(tmp_path, images)
     text = images.replace("[study]\n", '[study]\ntask = "survival"\n')
-    plan = read(tmp_path, text.replace("[study.centers.center-a]\n[study.centers.center-b]\n", RECORDS_ALONE))
+    plan = read(tmp_path, text.replace(*RECORDS))
     assert (plan.backbone, plan.backbone_file, plan.runs[0].study.tasks) == (None, None, ("survival",))
+    with pytest.raises(StudyError, match="folds: concordance is a figure of a cohort"):
+        read(tmp_path, text.replace("seeds = [1, 2]", "seeds = [1, 2]\nfolds = 2").replace(*RECORDS))
     table = build_table(plan, [Missing(run, "not run yet") for run in plan.runs], draws=20)
-    assert (table["backbone"], table["metric"]) == ("none", "concordance")
+    assert (table["backbones"], table["metric"]) == ({"0": "none"}, "concordance")
     assert any(sentence.endswith("summed over centers.") for sentence in opening_sentences(table))
 
 

@@ -61,7 +61,9 @@ def test_what_was_not_run_is_named_with_its_reason(plan: Plan) -> None:
 
 def test_the_screen_shows_a_line_an_arm(plan: Plan) -> None:
     table = build_table(plan, [outcome(run, [0.5], [0.7]) for run in plan.runs], draws=20)
-    lines = list(summary_rows(table))
+    declared, *lines, served = summary_rows(table)
+    assert declared == "No contrast was declared before the first run: every figure is exploratory."
+    assert served == "The default is not below training alone at any center."
     assert len(lines) == 4
     assert lines[0] == f"average test Dice over centers, CT+PET ({plan.benchmark.formed_by})"
     assert lines[1].split("  ")[1].strip() == "both at once"
@@ -75,4 +77,4 @@ def test_a_figure_of_a_cohort_is_said_to_be_one(plan: Plan) -> None:
     assert sentence.startswith(
         "AUC is a figure of each center's cohort, computed anew in every draw; pairs of patients"
     )
-    assert next(iter(summary_rows({**table, "metric": "auc"}))).startswith("average test AUC over centers, CT+PET")
+    assert list(summary_rows({**table, "metric": "auc"}))[1].startswith("average test AUC over centers, CT+PET")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from strategies.evaluation.paired_tests import contrasts, holm, verdict, wilcoxon_p
+from strategies.evaluation.paired_tests import contrast, contrasts, holm, non_inferiority_p, verdict, wilcoxon_p
 from strategies.evaluation.resampling import Interval, draw_patients
 from tests.support.patient_scores import classified, cohort_scores, final_scores
 
@@ -70,3 +70,17 @@ def test_cohorts_are_compared_on_the_same_drawn_patients_and_have_no_p() -> None
     assert found.difference == Interval(0.5, 0.0, 1.0)
     assert (found.patients, found.moved, found.p, found.p_holm) == (3, 0, None, None)
     assert found.centers["a"] == found.difference
+
+
+def test_a_loss_smaller_than_the_margin_in_all_five_patients_is_one_of_thirty_two_sign_patterns() -> None:
+    """d + 0.1 is above 0 for all five, which happens once in 2^5 = 32 by chance."""
+    losses = np.array([-0.09, -0.05, -0.02, 0.0, 0.01])
+    assert non_inferiority_p(losses, 0.1) == pytest.approx(1 / 32)
+    assert non_inferiority_p(np.full(3, -0.1), 0.1) is None
+
+
+def test_a_contrast_with_a_margin_asks_for_non_inferiority() -> None:
+    ours, theirs = final_scores(1, [0.5, 0.4, 0.3], [0.2]), final_scores(1, [0.51, 0.42, 0.33], [0.24])
+    draws = draw_patients(ours.cases, count=20)
+    assert contrast([ours], "b", [theirs], draws, margin=0.05).p == pytest.approx(1 / 16)
+    assert contrast([ours], "b", [theirs], draws).p == pytest.approx(2 / 16)
