@@ -1,6 +1,5 @@
 """What was asked before the first run, in rows and sentences."""
 
-
 import pytest
 
 from deploy.comparison.declaration import Declaration
