@@ -16,6 +16,8 @@ class Arm(Settings):
     """One strategy: a schedule of stages over one or more orders of centers.
 
     strategy, study: tables laid over the benchmark's own, key by key.
+    starts_from: the shared backbone, or `nothing`: then its own steps are to be as many as the others' and the
+        backbone's together.
     """
 
     name: str
@@ -24,6 +26,7 @@ class Arm(Settings):
     orders: Annotated[tuple[str, ...], Field(min_length=1)]
     strategy: dict[str, Any] = {}
     study: dict[str, Any] = {}
+    starts_from: Literal["backbone", "nothing"] = "backbone"
 
 
 class References(Settings):
@@ -140,6 +143,8 @@ def _reference_findings(benchmark: Benchmark) -> Iterator[str]:
     for role, name in chosen.items():
         if name and name not in arms:
             yield f"references.{role}: arm '{name}' does not exist; known: {sorted(arms)}"
+        if role == "default" and any(arm.name == name and arm.starts_from == "nothing" for arm in benchmark.arms):
+            yield f"references.default: arm '{name}' starts from nothing; the default starts from the backbone"
     named = [name for name in chosen.values() if name]
     if len(set(named)) < len(named):
         yield f"references: one arm cannot have two of these parts, found {chosen}"

@@ -101,7 +101,7 @@ def _run_rest(
     plan: Plan, chosen: Sequence[Run], out: Path, backbones: Mapping[int, Path], workforce: Workforce
 ) -> bool:
     threads = max(1, usable_cores() // workforce.workers)
-    files = {run.name: backbones.get(run.fold) for run in chosen}
+    files = {run.name: backbones.get(run.fold) if run.on_backbone else None for run in chosen}
     texts = {name: (file.stem if file else NO_BACKBONE) for name, file in files.items()}
     texts = {run.name: run.text(texts[run.name]) for run in chosen}
     refuse_other_studies({folder_of(out, run): texts[run.name] for run in chosen})

@@ -29,7 +29,7 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A completed run. steps: local steps up to each row of R, summed over centers."""
+    """A completed run. steps: local steps up to each row of R, summed over centers; backbone: that it started from."""
 
     run: Run
     scores: Mapping[str, RunScores]
@@ -70,10 +70,10 @@ def _read_complete(run: Run, folder: Path, directory: StudyDirectory) -> Outcome
     backbone = directory.study_file.read_text().partition("\n")[0].rpartition(" ")[2]
     if directory.study_file.read_text() != run.text(backbone):
         return Missing(run, "was run with another study file")
-    return _outcome(run, folder, result)
+    return _outcome(run, folder, result, backbone)
 
 
-def _outcome(run: Run, folder: Path, result: Mapping[str, Any]) -> Outcome:
+def _outcome(run: Run, folder: Path, result: Mapping[str, Any], backbone: str) -> Outcome:
     rows = {
         center: read_recorded(folder / "centers" / center / "scores.json")
         for center, entry in result["centers"].items()
@@ -88,7 +88,7 @@ def _outcome(run: Run, folder: Path, result: Mapping[str, Any]) -> Outcome:
         bytes_down=result["bytes"]["down"],
         bytes_up=result["bytes"]["up"],
         seconds=result["seconds"]["total"],
-        backbone=result["backbone"],
+        backbone=backbone,
         threads=facts.get("threads"),
         device=facts.get("device", ""),
     )

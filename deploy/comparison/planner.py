@@ -28,13 +28,17 @@ BACKBONE_RUN, NO_BACKBONE = "backbone", "none"
 
 @dataclass(frozen=True)
 class Run:
-    """One arm with one order, one seed and one fold (0 without folds), as the study that carries it out."""
+    """One arm with one order, one seed and one fold (0 without folds), as the study that carries it out.
+
+    on_backbone: whether it starts from the shared backbone.
+    """
 
     arm: str
     order: str
     seed: int
     table: Table
     fold: int = 0
+    on_backbone: bool = True
 
     @cached_property
     def study(self) -> Study:
@@ -102,7 +106,7 @@ def read_plan(path: Path) -> Plan:
     found = [*file_findings(benchmark)]
     runs = () if found else tuple(_runs(benchmark))
     found += [*_study_findings(benchmark, runs)]
-    found += [] if found else [*_step_findings(runs), *_column_findings(runs), *_task_findings(runs)]
+    found += [] if found else [*_step_findings(benchmark, runs), *_column_findings(runs), *_task_findings(runs)]
     found += [] if found else [*_endpoint_findings(benchmark, runs)]
     found += [] if found else [*_backbone_findings(benchmark, runs)]
     if found:
@@ -141,7 +145,14 @@ def _runs(benchmark: Benchmark) -> Iterator[Run]:
         for fold in _folds(benchmark):
             for arm in benchmark.arms:
                 for order in arm.orders:
-                    yield Run(arm.name, order, seed, _table(benchmark, arm, order, seed, fold), fold)
+                    yield Run(
+                        arm.name,
+                        order,
+                        seed,
+                        _table(benchmark, arm, order, seed, fold),
+                        fold,
+                        arm.starts_from == "backbone",
+                    )
 
 
 def _table(benchmark: Benchmark, arm: Arm, order: str, seed: int, fold: int) -> dict[str, Any]:
@@ -200,11 +211,19 @@ def _study_findings(benchmark: Benchmark, runs: tuple[Run, ...]) -> Iterator[str
             yield f"{place}: {what} of its stages must be of kind 'pretrain'; the backbone is trained once, for all"
 
 
-def _step_findings(runs: tuple[Run, ...]) -> Iterator[str]:
-    steps = {f"{run.arm}, order {run.order}": sum(run.study.steps_by_center().values()) for run in runs}
+def _step_findings(benchmark: Benchmark, runs: tuple[Run, ...]) -> Iterator[str]:
+    table = _backbone_table(benchmark, 0)
+    before = sum(Study.model_validate(table).steps_by_center().values()) if benchmark.backbone else 0
+    steps = {
+        f"{run.arm}, order {run.order}": sum(run.study.steps_by_center().values()) + before * run.on_backbone
+        for run in runs
+    }
     if len(set(steps.values())) > 1:
         listed = "; ".join(f"{place}: {count}" for place, count in steps.items())
-        yield f"arms take different numbers of local steps, summed over centers, and must take the same: {listed}"
+        shared = f", {before} of the backbone included," if before else ","
+        yield (
+            f"arms take different numbers of local steps{shared} summed over centers, and must take the same: {listed}"
+        )
 
 
 def _column_findings(runs: tuple[Run, ...]) -> Iterator[str]:

@@ -42,6 +42,8 @@ def opening_sentences(table: Table) -> list[str]:
         f"Test patients: {patients}. Center means count alike; patients are scored after the last stage.",
         f"Intervals: {table['bootstrap']['level']:.0%}, {table['bootstrap']['draws']} draws of patients and of seeds.",
     ]
+    if alone := [arm["label"] for arm in table["arms"].values() if arm["starts_from"] == "nothing"]:
+        sentences.append(f"Started from nothing, with the steps of the backbone beside their own: {', '.join(alone)}.")
     metric = metric_of(table)
     if table["folds"]["count"]:
         sentences.append(_fold_sentence(table["folds"]))

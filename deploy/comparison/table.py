@@ -86,7 +86,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "references": benchmark.references.model_dump(),
         "margin": benchmark.margin,
         "metric": TASKS[plan.runs[0].study.tasks[0]].primary,
-        "local_steps": sum(plan.runs[0].study.steps_by_center().values()),
+        "local_steps": sum(next(run for run in plan.runs if run.on_backbone).study.steps_by_center().values()),
     }
 
 
@@ -98,6 +98,7 @@ def _arm(arm: Arm, plan: Plan, arms: Arms, drawn: Mapping[str, Draws]) -> dict[s
         "label": arm.label,
         "schedule": arm.schedule,
         "orders": list(arm.orders),
+        "starts_from": arm.starts_from,
         "role": next((role for role, name in references.model_dump().items() if name == arm.name), ""),
         "runs": {"complete": len(outcomes), "planned": len(plan.of_arm(arm.name))},
         "bytes_down": mean(float(outcome.bytes_down) for outcome in outcomes),
@@ -187,7 +188,7 @@ def _backbones(plan: Plan, outcomes: Iterable[Outcome]) -> dict[str, str]:
     if not plan.backbones and plan.backbone_file is None:
         return {"0": NO_BACKBONE}
     found: dict[str, set[str]] = {}
-    for outcome in outcomes:
+    for outcome in (outcome for outcome in outcomes if outcome.run.on_backbone):
         found.setdefault(str(outcome.run.fold), set()).add(outcome.backbone)
     for fold, hashes in found.items():
         if len(hashes) > 1:

@@ -38,6 +38,10 @@ def test_a_file_with_folds_and_contrasts_has_no_finding() -> None:
         ({"contrasts": [NOT_INFERIOR, NOT_INFERIOR]}, "contrasts: all must differ"),
         ({"contrasts": [NOT_INFERIOR], "endpoint": None}, "endpoint: is missing"),
         ({"folds": 5, "study": {"split": {"seed": 1, "test": 0.3}}}, "study.split: ['test'] belong to the benchmark's"),
+        (
+            {"arms": [{**arm, "starts_from": "nothing"} for arm in FILE["arms"]]},
+            "references.default: arm 'x' starts from nothing",
+        ),
         ({"folds": 5, "backbone_file": "x.safetensors"}, "backbone_file: one file serves all folds"),
     ],
 )

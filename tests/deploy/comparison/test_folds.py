@@ -20,12 +20,12 @@ from tests.support.small_benchmark import BENCHMARK, write_benchmark
 
 pytestmark = pytest.mark.slow
 
-SIZES = {"center-a": 4, "center-b": 5}
+SIZES = {"center-a": 2, "center-b": 3}
 
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    text = BENCHMARK.replace("seeds = [1, 2]", "seeds = [1]\nfolds = 2")
+    text = BENCHMARK.replace("seeds = [1, 2]", "seeds = [1]\nfolds = 2").replace("rounds = 2", "rounds = 1")
     return read_plan(write_benchmark(tmp_path_factory.mktemp("plan") / "benchmark.toml", text))
 
 

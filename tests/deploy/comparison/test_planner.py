@@ -85,10 +85,26 @@ def test_another_backbone_is_another_study(tmp_path: Path) -> None:
 
 
 def test_unequal_local_steps_are_refused_with_the_steps_of_every_arm(tmp_path: Path) -> None:
-    """Two centers x 2 rounds x 2 steps = 8; 2 x 3 x 2 = 12."""
+    """Two centers x 2 rounds x 2 steps = 8; 2 x 3 x 2 = 12; the backbone's 2 beside both."""
     text = BENCHMARK.replace("rounds = 2\nlocal_steps = 2", "rounds = 3\nlocal_steps = 2", 1)
-    with pytest.raises(StudyError, match=r"together, order forward: 12; in-turn, order forward: 8"):
+    with pytest.raises(
+        StudyError, match=r"2 of the backbone included.*together, order forward: 14; in-turn, order forward: 10"
+    ):
         read(tmp_path, text)
+
+
+def test_an_arm_that_starts_from_nothing_takes_the_steps_of_the_backbone_too(tmp_path: Path) -> None:
+    """2 x 2 steps each in `first` and `second`, and one step more in both: 10 = 8 + the 2 of the backbone."""
+    own = BENCHMARK.replace('label = "one after the other"', 'label = "one after the other"\nstarts_from = "nothing"')
+    with pytest.raises(StudyError, match=r"together, order forward: 10; in-turn, order forward: 8"):
+        read(tmp_path, own)
+    longer = SCHEDULES.partition('name = "second"')
+    text = own.replace(longer[2], longer[2].replace("rounds = 2", "rounds = 3"))
+    plan = read(tmp_path, text)
+    assert [(run.arm, run.on_backbone) for run in plan.runs[:2]] == [("together", True), ("in-turn", False)]
+    table = build_table(plan, [Missing(run, "not run yet") for run in plan.runs], draws=20)
+    assert table["local_steps"] == 8
+    assert any("one after the other" in sentence for sentence in opening_sentences(table))
 
 
 @pytest.mark.parametrize(
@@ -211,10 +227,15 @@ def test_the_models_compared_take_equal_steps_of_the_same_cases(repository: Path
 
 
 def test_the_benchmark_of_the_repository_has_the_arms_that_the_results_need(repository: Path) -> None:
-    """The default and sequential fine-tuning over two orders, three seeds at least, and both bounds."""
+    """The default over two orders, three seeds at least, five folds, both bounds, and two questions beforehand."""
     plan = read_plan(repository / "studies" / "sts-benchmark.toml")
     orders = {arm.name: len(arm.orders) for arm in plan.benchmark.arms}
     assert {"fedit", "alt-exact", "product-exact", "pooled", "local-only"} < set(orders)
-    assert (orders["default"], orders["sequential"]) == (2, 2)
+    assert (orders["default"], orders["sequential"]) == (2, 1)
+    assert plan.benchmark.folds == 5
+    assert [(asked.b, asked.kind) for asked in plan.benchmark.contrasts] == [
+        ("pooled-early-fusion", "non-inferiority"),
+        ("local-only", "superiority"),
+    ]
     assert len(plan.benchmark.seeds) >= 3
     assert plan.benchmark.references.model_dump() == {"default": "default", "upper": "pooled", "lower": "local-only"}
