@@ -34,7 +34,7 @@ class Gain(nn.Module):
         self.gain, self.axis = nn.Parameter(torch.full((size,), opening)), axis
 
     def forward(self, x: Tensor) -> Tensor:
-        """s x, of the shape of x."""
+        """s x, of the shape of x; of `size` channels where x has one for all."""
         return x.movedim(self.axis, -1).mul(self.gain).movedim(-1, self.axis)
 
 

@@ -86,12 +86,16 @@ PROGNOSIS_PATHWAYS = {**PEMMA_PATHWAY, "ehr": ("ehr_embedding",), "head": ("head
 SWIN_PATHWAYS = {"pet": ("pet_embedding", "pet_skip", "fuse", "pet_adapter"), "fusion": ("ct_adapter",)}
 VMAMBAX_PATHWAYS = {
     "pet": ("network.pet_encoder", "network.pet_tap_norms"),
-    "fusion": ("network.merges", "network.interactions"),
+    "fusion": ("network.merges", "network.interactions", "network.fusion_gates"),
 }
-LOG_2D_PATHWAY = {"pet": ("network.pet_stem", "network.pet_merge")}
-LOG_3D_PATHWAY = {"pet": ("pet_stem", "pet_merge")}
+LOG_2D_PATHWAY = {"pet": ("network.pet_stem", "network.pet_merge"), "fusion": ("network.pet_gains",)}
+LOG_3D_PATHWAY = {"pet": ("pet_stem", "pet_merge"), "fusion": ("pet_gains",)}
 CONVOLVED = ("conv1", "conv2")
-MULTISTAGE_PATHWAYS = {"pet": ("pet_stream", "head.pet"), "fusion": ("fusions",), "head": ("head",)}
+MULTISTAGE_PATHWAYS = {
+    "pet": ("pet_stream", "head.pet"),
+    "fusion": ("fusions", "message_gains", "answer_gain"),
+    "head": ("head",),
+}
 LATE_PATHWAYS = {"pet": ("pet_stream", "pet_head"), "head": ("ct_head",)}
 RESENC_CONVOLVED = ("conv1.conv", "conv2.conv", "mix.conv")
 RESENC_PATHWAY = {"pet": ("pet_encoder", "pet_merge")}

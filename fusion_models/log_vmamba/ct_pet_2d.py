@@ -3,20 +3,24 @@
     f_i^C, f_i^P   maps of the shared encoder stages, CT through `encoder.patch_embed`, PET through its own `pet_stem`
     logits         decoder(t_0, ..., t_3),   t_i = f_i^C + beta * pet_merge_i(f_i^P);   pet_merge_i: one linear layer
 
-The CT network keeps the names of `SwinUMamba` and, alone, its output bit for bit.
+The CT network keeps the names of `SwinUMamba` and, alone, its output bit for bit. Starts that are not the published one
+take `pet_stem` as an offset on CT's and, as an identity, t_i through gains (`fusion_models.pathways`).
 """
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
+from fusion_models.gates import Gain
 from fusion_models.log_vmamba.hosts import kaiming
 from fusion_models.log_vmamba.pathway import identity, merge_maps
 from fusion_models.log_vmamba.swin_umamba import SwinUMamba
 from fusion_models.modality import present
 from fusion_models.options import Sizes
+from fusion_models.pathways import pathway_of
 from fusion_models.slices import SliceNetwork, SliceSegmenter, slice_input
 from fusion_models.ssm.vss_encoder import PatchEmbed
 
@@ -39,6 +43,8 @@ LOG_2D_PAPER: Sizes = {
     "drop_path": 0.2,
     "neighbours": 0,
     "beta": 1.0,
+    "pathway": "published",
+    "gain": 0.0,
 }
 LOG_2D_SMALL: Sizes = {
     **LOG_2D_PAPER,
@@ -52,22 +58,32 @@ LOG_2D_TINY: Sizes = {**LOG_2D_SMALL, "width": 8, "depths": (1, 1), "state": 2, 
 
 
 class LogVMamba2d(SliceNetwork):
-    """A CT network with a PET pathway (`pet_stem`, `pet_merge`) beside it.
+    """A CT network with a PET pathway (`pet_stem`, `pet_merge`; `pet_gains`) beside it.
 
     Without the tensors of the pathway the state is that of `ct_network`, key by key.
 
     Args:
         ct_network: gives `encoder` and `decoder`, which stay its own.
         beta: weight of PET's maps.
+        pathway: name in `PATHWAYS`. gain: what its gains are at first.
+
+    Raises:
+        ValueError: no pathway has this name.
     """
 
-    def __init__(self, ct_network: SwinUMamba, *, beta: float = 1.0) -> None:
+    def __init__(
+        self, ct_network: SwinUMamba, *, beta: float = 1.0, pathway: str = "published", gain: float = 0.0
+    ) -> None:
         super().__init__()
-        self.shape, self.beta = ct_network.shape, beta
+        self.shape, self.beta, self.pathway = ct_network.shape, beta, pathway_of(pathway, gain=gain)
         self.encoder, self.decoder = ct_network.encoder, ct_network.decoder
         stem = PatchEmbed(self.shape[0], self.encoder.widths[0], patch=self.encoder.patch_embed.patch)
         self.pet_stem = stem.apply(kaiming)
+        self.pathway.draw(self.pet_stem)
         self.pet_merge = nn.ModuleList(identity(nn.Linear(width, width)) for width in self.encoder.widths)
+        self.pet_gains = (
+            nn.ModuleList(Gain(width, gain, axis=-1) for width in self.encoder.widths) if self.pathway.gated else None
+        )
 
     def encode(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
         """t_0..t_3 of CT and PET slices, each (b, in_channels, y, x) or absent.
@@ -93,24 +109,37 @@ class LogVMamba2d(SliceNetwork):
         """t_0..t_3 of the present modalities (b, y, x, c), finest first."""
         return merge_maps(
             present(ct, pet, self.shape),
-            stems={"ct": self.encoder.patch_embed, "pet": self.pet_stem},
+            stems={
+                "ct": self.encoder.patch_embed,
+                "pet": partial(self.pathway.call, self.encoder.patch_embed, self.pet_stem),
+            },
             encode=self.encoder.taps,
             merges=self.pet_merge,
             beta=self.beta,
+            gains=self.pet_gains,
         )
 
 
 def build_log_vmamba_2d(
-    *, crop_zyx: Sequence[int], classes: int = 2, neighbours: int = 0, beta: float = 1.0, **sizes: Any
+    *,
+    crop_zyx: Sequence[int],
+    classes: int = 2,
+    neighbours: int = 0,
+    beta: float = 1.0,
+    pathway: str = "published",
+    gain: float = 0.0,
+    **sizes: Any,
 ) -> SliceSegmenter:
     """The platform's builder: volumes in, volumes out; `sizes` are options of `SwinUMamba`.
 
     Args:
         crop_zyx: input size in voxels; its y and x are the slices' size.
         neighbours: slices before and after each slice that the network sees beside it.
+        beta, pathway, gain: of `LogVMamba2d`.
 
     Raises:
         ValueError: sizes that do not fit each other.
     """
     ct_network = SwinUMamba(classes=classes, **slice_input(crop_zyx, neighbours), **sizes)
-    return SliceSegmenter(LogVMamba2d(ct_network, beta=beta), neighbours=neighbours, intensity=INTENSITY)
+    network = LogVMamba2d(ct_network, beta=beta, pathway=pathway, gain=gain)
+    return SliceSegmenter(network, neighbours=neighbours, intensity=INTENSITY)

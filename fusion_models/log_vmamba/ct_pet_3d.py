@@ -4,20 +4,24 @@
                     i = 0 is the stem's own map, i = 1..n the stages'
     logits          decode(F_0, ..., F_n),   F_i = F_i^C + beta * pet_merge_i(F_i^P);   pet_merge_i: 1x1x1 convolution
 
-The CT network keeps the names of `UMambaEnc` and, alone, its output bit for bit.
+The CT network keeps the names of `UMambaEnc` and, alone, its output bit for bit. Starts that are not the published one
+take `pet_stem` as an offset on CT's and, as an identity, F_i through gains (`fusion_models.pathways`).
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
 from fusion_models.contract import Segmenter, refuse_ehr
+from fusion_models.gates import Gain
 from fusion_models.log_vmamba.hosts import kaiming
 from fusion_models.log_vmamba.pathway import identity, merge_maps
 from fusion_models.log_vmamba.umamba_enc import UMambaEnc, decode, encode, residual_stage
 from fusion_models.modality import present
 from fusion_models.options import Sizes
+from fusion_models.pathways import pathway_of
 
 LOG_3D_PAPER: Sizes = {
     "widths": (32, 64, 128, 256, 320),
@@ -32,6 +36,8 @@ LOG_3D_PAPER: Sizes = {
     "placement": "interleaved",
     "drop_path": 0.1,
     "beta": 1.0,
+    "pathway": "published",
+    "gain": 0.0,
 }
 LOG_3D_SMALL: Sizes = {
     **LOG_3D_PAPER,
@@ -57,24 +63,32 @@ LOG_3D_TINY: Sizes = {
 
 
 class LogVMamba3d(Segmenter):
-    """A CT network with a PET pathway (`pet_stem`, `pet_merge`) beside it.
+    """A CT network with a PET pathway (`pet_stem`, `pet_merge`; `pet_gains`) beside it.
 
     Without the tensors of the pathway the state is that of `ct_network`, key by key.
 
     Args:
         ct_network: gives its modules, which stay its own.
         beta: weight of PET's maps.
+        pathway: name in `PATHWAYS`. gain: what its gains are at first.
+
+    Raises:
+        ValueError: no pathway has this name.
     """
 
-    def __init__(self, ct_network: UMambaEnc, *, beta: float = 1.0) -> None:
+    def __init__(
+        self, ct_network: UMambaEnc, *, beta: float = 1.0, pathway: str = "published", gain: float = 0.0
+    ) -> None:
         super().__init__()
-        self.shape, self.beta = ct_network.shape, beta
+        self.shape, self.beta, self.pathway = ct_network.shape, beta, pathway_of(pathway, gain=gain)
         self.stem, self.stages, self.scans = ct_network.stem, ct_network.stages, ct_network.scans
         self.ups, self.decoder = ct_network.ups, ct_network.decoder
         self.last_up, self.last_block, self.head = ct_network.last_up, ct_network.last_block, ct_network.head
         widths = (ct_network.widths[0], *ct_network.widths)
         self.pet_stem = residual_stage(self.shape[0], widths[0], len(self.stem), stride=1).apply(kaiming)
+        self.pathway.draw(self.pet_stem)
         self.pet_merge = nn.ModuleList(identity(nn.Conv3d(width, width, 1)) for width in widths)
+        self.pet_gains = nn.ModuleList(Gain(width, gain) for width in widths) if self.pathway.gated else None
 
     def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> list[Tensor]:
         """F_0..F_n of CT and PET, each (b, in_channels, z, y, x) or absent.
@@ -97,17 +111,27 @@ class LogVMamba3d(Segmenter):
         """F_0..F_n of the present modalities (b, c, z, y, x), finest first."""
         return merge_maps(
             present(ct, pet, self.shape),
-            stems={"ct": self.stem, "pet": self.pet_stem},
+            stems={"ct": self.stem, "pet": partial(self.pathway.call, self.stem, self.pet_stem)},
             encode=lambda stem: encode(stem, self.stages, self.scans),
             merges=self.pet_merge,
             beta=self.beta,
+            gains=self.pet_gains,
         )
 
 
-def build_log_vmamba_3d(*, crop_zyx: Sequence[int], classes: int = 2, beta: float = 1.0, **sizes: Any) -> LogVMamba3d:
-    """The platform's builder; `sizes` are options of `UMambaEnc`.
+def build_log_vmamba_3d(
+    *,
+    crop_zyx: Sequence[int],
+    classes: int = 2,
+    beta: float = 1.0,
+    pathway: str = "published",
+    gain: float = 0.0,
+    **sizes: Any,
+) -> LogVMamba3d:
+    """The platform's builder; `sizes` are options of `UMambaEnc`, the rest of `LogVMamba3d`.
 
     Raises:
         ValueError: sizes that do not fit each other.
     """
-    return LogVMamba3d(UMambaEnc(in_channels=1, classes=classes, size_zyx=crop_zyx, **sizes), beta=beta)
+    ct_network = UMambaEnc(in_channels=1, classes=classes, size_zyx=crop_zyx, **sizes)
+    return LogVMamba3d(ct_network, beta=beta, pathway=pathway, gain=gain)

@@ -5,6 +5,8 @@
 
 A missing modality drops its term; it is never replaced by zeros, so that CT alone gives the CT network's maps, bit for
 bit. merge_i starts as the identity: PET's maps first reach the decoder as CT's would (pathways as arXiv 2404.13704).
+
+    F_i            F_i^C + s_i beta * merge_i(F_i^P)   with gains s_i, one a channel, 0 at first: the CT network's maps
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,23 +21,36 @@ Merge = TypeVar("Merge", nn.Linear, nn.Conv3d)
 def merge_maps(
     images: Mapping[str, Tensor],
     *,
-    stems: Mapping[str, nn.Module],
+    stems: Mapping[str, Callable[[Tensor], Tensor]],
     encode: Callable[[Tensor], Sequence[Tensor]],
     merges: nn.ModuleList,
     beta: float,
+    gains: nn.ModuleList | None = None,
 ) -> list[Tensor]:
-    """F_0..F_n of the modalities present, finest first; all of them pass the encoder as one batch.
+    """F_0..F_n of the modalities present, finest first.
 
     Args:
         images: "ct", "pet" or both -> image. stems: modality -> what gives the encoder's input.
         encode: a stem's output -> F_0..F_n. merges: merge_0..merge_n. beta: weight of PET's maps.
+        gains: s_0..s_n; with them each modality passes the encoder by itself, without as one batch.
     """
-    maps = encode(torch.cat([stems[name](image) for name, image in images.items()]))
-    of = dict(zip(images, zip(*(each.chunk(len(images)) for each in maps), strict=True), strict=True))
+    stemmed = {name: stems[name](image) for name, image in images.items()}
+    of = encode_together(stemmed, encode) if gains is None else {name: encode(x) for name, x in stemmed.items()}
     if "pet" not in of:
         return list(of["ct"])
     merged = [beta * merge(each) for merge, each in zip(merges, of["pet"], strict=True)]
-    return [own + extra for own, extra in zip(of["ct"], merged, strict=True)] if "ct" in of else merged
+    if "ct" not in of:
+        return merged
+    heard = merged if gains is None else [gain(each) for gain, each in zip(gains, merged, strict=True)]
+    return [own + extra for own, extra in zip(of["ct"], heard, strict=True)]
+
+
+def encode_together(
+    stemmed: Mapping[str, Tensor], encode: Callable[[Tensor], Sequence[Tensor]]
+) -> dict[str, Sequence[Tensor]]:
+    """F_0..F_n of each modality, all of which pass the encoder as one batch."""
+    maps = encode(torch.cat(list(stemmed.values())))
+    return dict(zip(stemmed, zip(*(each.chunk(len(stemmed)) for each in maps), strict=True), strict=True))
 
 
 def identity(layer: Merge) -> Merge:

@@ -17,6 +17,7 @@ background counts unless its maps are near their means. A norm of scale and shif
 voxel apart still meets. 1 is the paper's.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -28,14 +29,6 @@ from fusion_models.multistage.norms import NormFactory
 
 Pair = tuple[Tensor, Tensor]
 ACTIVATIONS: Mapping[str, type[nn.Module]] = {"none": nn.Identity, "relu": nn.ReLU, "sigmoid": nn.Sigmoid}
-
-
-class FusionClass(Protocol):
-    """Builds the fusion of maps of `width` channels; its `forward(ct, pet)` gives (ct', pet') of the same shapes."""
-
-    def __call__(self, width: int, *, norm: NormFactory, activation: str, pet_reach: int) -> nn.Module:
-        """The fusion, freshly drawn."""
-        ...
 
 
 class Squeeze(nn.Module):
@@ -51,7 +44,22 @@ class Squeeze(nn.Module):
         return squeezed
 
 
-class ProductFusion(nn.Module):
+class Fusion(nn.Module, ABC):
+    """Both streams with the same term added."""
+
+    @abstractmethod
+    def message(self, ct: Tensor, pet: Tensor) -> Tensor:
+        """m of both maps (b, c, z, y, x): (b, c, z, y, x), or (b, 1, z, y, x) for all channels."""
+
+    def forward(self, ct: Tensor, pet: Tensor, gain: nn.Module | None = None) -> Pair:
+        """(CT + m, PET + m), each (b, c, z, y, x); m times a gain of each channel where there is one."""
+        message = self.message(ct, pet)
+        if gain is not None:
+            message = gain(message)
+        return ct + message, pet + message
+
+
+class ProductFusion(Fusion):
     """The paper's fusion: the voxel-wise product of both squeezed maps, added to both streams."""
 
     def __init__(self, width: int, *, norm: NormFactory, activation: str, pet_reach: int) -> None:
@@ -60,10 +68,9 @@ class ProductFusion(nn.Module):
         self.pet = Squeeze(width, 1, norm=norm, activation=activation)
         self.pet_reach = pet_reach
 
-    def forward(self, ct: Tensor, pet: Tensor) -> Pair:
-        """(CT + m, PET + m), each (b, c, z, y, x)."""
-        message = self.join(self.ct(ct), self.reach(self.pet(pet)))
-        return ct + message, pet + message
+    def message(self, ct: Tensor, pet: Tensor) -> Tensor:
+        """m (b, 1, z, y, x), the same for all channels."""
+        return self.join(self.ct(ct), self.reach(self.pet(pet)))
 
     def reach(self, squeezed: Tensor) -> Tensor:
         """The maximum over a cube of `pet_reach` voxels around each position; the map itself where that is 1."""
@@ -82,7 +89,7 @@ class SumFusion(ProductFusion):
         return ct + pet
 
 
-class ConcatFusion(nn.Module):
+class ConcatFusion(Fusion):
     """The same mix of all channels of both, added to both streams."""
 
     def __init__(self, width: int, *, norm: NormFactory, activation: str, pet_reach: int) -> None:
@@ -91,10 +98,18 @@ class ConcatFusion(nn.Module):
             raise ValueError(f"pet_reach {pet_reach} needs a squeezed PET map; fusion 'concat' has none")
         self.mix = Squeeze(2 * width, width, norm=norm, activation=activation)
 
-    def forward(self, ct: Tensor, pet: Tensor) -> Pair:
-        """(CT + m, PET + m), each (b, c, z, y, x)."""
-        message = self.mix(torch.cat([ct, pet], dim=1))
-        return ct + message, pet + message
+    def message(self, ct: Tensor, pet: Tensor) -> Tensor:
+        """m (b, c, z, y, x)."""
+        mixed: Tensor = self.mix(torch.cat([ct, pet], dim=1))
+        return mixed
+
+
+class FusionClass(Protocol):
+    """Builds the fusion of maps of `width` channels."""
+
+    def __call__(self, width: int, *, norm: NormFactory, activation: str, pet_reach: int) -> Fusion:
+        """The fusion, freshly drawn."""
+        ...
 
 
 FUSIONS: Mapping[str, FusionClass] = {"product": ProductFusion, "sum": SumFusion, "concat": ConcatFusion}

@@ -23,9 +23,15 @@ class StreamHead(nn.Module):
             for part, weight in zip((self.ct, self.pet), joint.weight.split(width, dim=1), strict=True):
                 part.weight.copy_(weight)
 
-    def forward(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
-        """Answer (b, outputs) to the features (b, width) of the streams that are there."""
+    def forward(self, ct: Tensor | None, pet: Tensor | None, gain: nn.Module | None = None) -> Tensor:
+        """Answer (b, outputs) to the features (b, width) of the streams that are there.
+
+        Args:
+            gain: of PET's term, where both are.
+        """
         terms = [part(found) for part, found in ((self.ct, ct), (self.pet, pet)) if found is not None]
+        if gain is not None and len(terms) == 2:
+            terms[1] = gain(terms[1])
         return torch.stack(terms).sum(0) + self.bias
 
 

@@ -9,6 +9,10 @@ The paper's 3 stages of 3 blocks have 1,600,980 parameters: 800,240 a stream, 24
 A modality that is absent takes its stream, the fusions and its half of the head with it: the other stream decides
 alone, as the unimodal network of 800,370 parameters, whatever the rest has learnt. The paper needs both modalities.
 
+That is the fusion as published, which both streams hear in full from the first step on. As an identity
+(`fusion_models.pathways`) the term of a stage passes a gain of each channel, and PET's half of the head, where both
+answer, one of each output. At 0, as they start, CT and PET are answered as CT alone; 1 is the published form.
+
 Read here as two streams and the path between them, as the official predecessor is built; the paper counts three.
 """
 
@@ -17,20 +21,31 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 
 from fusion_models.contract import Assessor, refuse_ehr
+from fusion_models.gates import Gain
 from fusion_models.modality import present
 from fusion_models.multistage.fusion import ACTIVATIONS, FUSIONS
 from fusion_models.multistage.head import StreamHead, pool
 from fusion_models.multistage.norms import NORMS
 from fusion_models.multistage.residual import make_stream, smallest_map, stage_widths
 from fusion_models.options import Sizes
+from fusion_models.pathways import pathway_of
 
 STREAM_PAPER: Sizes = {"width": 16, "stages": 3, "blocks": 3, "norm": "batch"}
 STREAM_SMALL: Sizes = {"width": 8, "stages": 3, "blocks": 1, "norm": "instance"}
 STREAM_TINY: Sizes = {"width": 4, "stages": 2, "blocks": 1, "norm": "instance"}
-FUSION_PAPER: Sizes = {"fusion": "product", "fused_stages": (1, 2, 3), "activation": "none", "pet_reach": 1}
+FUSION_PAPER: Sizes = {
+    "fusion": "product",
+    "fused_stages": (1, 2, 3),
+    "activation": "none",
+    "pet_reach": 1,
+    "pathway": "published",
+    "gain": 0.0,
+}
 MULTISTAGE_PAPER: Sizes = {**STREAM_PAPER, **FUSION_PAPER}
 MULTISTAGE_SMALL: Sizes = {**STREAM_SMALL, **FUSION_PAPER}
 MULTISTAGE_TINY: Sizes = {**STREAM_TINY, **FUSION_PAPER, "fused_stages": (1, 2)}
+STARTS = ("published", "identity")
+"""Those of `PATHWAYS` that differ here: PET has a stream of its own, which no offset on CT's would be."""
 
 
 class MultistageClassifier(Assessor):
@@ -42,6 +57,7 @@ class MultistageClassifier(Assessor):
         norm: name in `NORMS`. fusion: name in `FUSIONS`. fused_stages: stages, counted from 1, that a fusion closes;
             none leaves two streams that meet in the head alone. activation: name in `ACTIVATIONS`, after each squeeze.
         pet_reach: side in voxels of the cube over which PET's squeezed map is maximised, odd.
+        pathway: "published" or "identity". gain: what the gains of an identity are at first.
 
     Raises:
         ValueError: a name is unknown, or sizes do not fit each other.
@@ -60,8 +76,11 @@ class MultistageClassifier(Assessor):
         fused_stages: Sequence[int],
         activation: str,
         pet_reach: int,
+        pathway: str = "published",
+        gain: float = 0.0,
     ) -> None:
         super().__init__()
+        self.pathway = pathway_of(pathway, STARTS, gain=gain)
         check_stream(crop_zyx, stages=stages, norm=norm)
         _check_fusion(fusion, fused_stages, stages=stages, activation=activation, pet_reach=pet_reach)
         widths = stage_widths(width, stages)
@@ -75,6 +94,9 @@ class MultistageClassifier(Assessor):
             }
         )
         self.head = StreamHead(widths[-1], outputs)
+        if self.pathway.gated:
+            gains = {str(stage): Gain(widths[stage - 1], gain) for stage in sorted(fused_stages)}
+            self.message_gains, self.answer_gain = nn.ModuleDict(gains), Gain(outputs, gain)
 
     def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> dict[str, Tensor]:
         """The last map (b, d, z', y', x') of each stream whose image, (b, 1, z, y, x), is there.
@@ -86,14 +108,17 @@ class MultistageClassifier(Assessor):
         streams = {"ct": self.ct_stream, "pet": self.pet_stream}
         for index in range(len(self.ct_stream)):
             maps = {name: streams[name][index](image) for name, image in maps.items()}
-            if len(maps) == 2 and str(index + 1) in self.fusions:
-                maps = dict(zip(maps, self.fusions[str(index + 1)](maps["ct"], maps["pet"]), strict=True))
+            stage = str(index + 1)
+            if len(maps) == 2 and stage in self.fusions:
+                gain = self.message_gains[stage] if self.pathway.gated else None
+                maps = dict(zip(maps, self.fusions[stage](maps["ct"], maps["pet"], gain), strict=True))
         return maps
 
     def answer(self, features: Mapping[str, Tensor]) -> Tensor:
         """Logits (b, outputs) of the streams' last maps."""
         pooled = {name: pool(maps) for name, maps in features.items()}
-        logits: Tensor = self.head(pooled.get("ct"), pooled.get("pet"))
+        gain = self.answer_gain if self.pathway.gated else None
+        logits: Tensor = self.head(pooled.get("ct"), pooled.get("pet"), gain)
         return logits
 
     def pool_features(self, ct: Tensor) -> Tensor:

@@ -7,14 +7,22 @@
 Shapes: images (b, channels, y, x); stage i has c = width * 2^i channels on a map (y / p 2^i, x / p 2^i), p the patch.
 A modality that is absent takes its terms with it: F_i = CT_i or F_i = PET_i, not gated, without interaction. CT alone
 is therefore the plain CT network, whatever the fusion has learnt. The official code knows both modalities only.
+
+That is the fusion as published, heard in full from the first step on. As an identity (`fusion_models.pathways`)
+
+    F_i         = (1 - g_i) CT_i + g_i (base_i + interaction_i(CT'_i, PET'_i))
+
+with gates g_i, one a channel: 0 at first, where F_i = CT_i; 1 is the published form.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from fusion_models.gates import Gate
 from fusion_models.modality import present
+from fusion_models.pathways import pathway_of
 from fusion_models.slices import SliceNetwork
 from fusion_models.ssm.vss_encoder import VSSEncoder
 from fusion_models.vmambax.decoder import CvssDecoder
@@ -26,6 +34,8 @@ ENCODERS: Mapping[str, Mapping[str, str]] = {
     "separate": {"ct": "", "pet": "pet_"},
 }
 """Choice -> modality -> prefix of the modules `encoder` and `tap_norms` that read it."""
+STARTS = ("published", "identity")
+"""Those of `PATHWAYS` that differ here: PET goes through CT's encoder as it is."""
 
 
 class VMambaX(SliceNetwork):
@@ -41,6 +51,7 @@ class VMambaX(SliceNetwork):
         merge: name in `MERGES`. interaction: name in `INTERACTIONS`.
         encoder: "shared", or "separate" for an encoder and tap norms of PET's own.
         norm: normalisation of the fusion modules; the paper's is `nn.BatchNorm2d`.
+        pathway: "published" or "identity". gate: how far the gates of an identity are open at first.
 
     Raises:
         ValueError: a name is unknown, or sizes do not fit each other.
@@ -66,8 +77,11 @@ class VMambaX(SliceNetwork):
         interaction: str,
         encoder: str,
         norm: NormFactory = group_norm,
+        pathway: str = "published",
+        gate: float = 0.0,
     ) -> None:
         super().__init__()
+        self.pathway = pathway_of(pathway, STARTS, gate=gate)
         _check_names(merge=merge, interaction=interaction, encoder=encoder)
         self.in_channels, self.prefixes = in_channels, ENCODERS[encoder]
         self.multiple = legal_multiple(patch=patch, stages=len(depths), interaction=interaction)
@@ -79,6 +93,7 @@ class VMambaX(SliceNetwork):
             self.add_module(f"{prefix}tap_norms", nn.ModuleList([nn.LayerNorm(c) for c in widths]))
         self.merges = nn.ModuleList([MERGES[merge](c, norm=norm) for c in widths])
         self.interactions = nn.ModuleList([INTERACTIONS[interaction](c, state=state, norm=norm) for c in widths])
+        self.fusion_gates = nn.ModuleList([Gate(c, gate) for c in widths]) if self.pathway.gated else None
         self.decoder = CvssDecoder(
             widths, classes=classes, patch=patch, depth=decoder_depth, state=decoder_state, drop_path=drop_path
         )
@@ -100,17 +115,19 @@ class VMambaX(SliceNetwork):
         if len(taps) == 1:
             return next(iter(taps.values()))
         stages = zip(self.merges, self.interactions, taps["ct"], taps["pet"], strict=True)
-        return [_fuse(*stage) for stage in stages]
+        fused = [_fuse(*stage) for stage in stages]
+        if self.fusion_gates is None:
+            return fused
+        return [gate(*pair) for gate, pair in zip(self.fusion_gates, zip(taps["ct"], fused, strict=True), strict=True)]
 
     def taps(self, ct: Tensor | None, pet: Tensor | None) -> dict[str, list[Tensor]]:
         """CT_i and PET_i (b, c, y / p 2^i, x / p 2^i) of the modalities present, finest first.
 
-        Modalities that share an encoder go through it in one call; input and errors as in `encode`.
+        Modalities that share an encoder go through it in one call, in an identity in two; input, errors as in `encode`.
         """
         images = self._check_images(ct, pet)
         found: dict[str, list[Tensor]] = {}
-        for prefix in dict.fromkeys(self.prefixes[modality] for modality in images):
-            names = [modality for modality in images if self.prefixes[modality] == prefix]
+        for prefix, names in self._calls(images):
             maps = self._encode(prefix, torch.cat([images[name] for name in names]))
             for part, name in enumerate(names):
                 found[name] = [each.chunk(len(names))[part] for each in maps]
@@ -119,6 +136,15 @@ class VMambaX(SliceNetwork):
     def pool_features(self, ct: Tensor) -> Tensor:
         """Mean over positions of the coarsest CT_i: (b, c of the last stage)."""
         return self.taps(ct, None)["ct"][-1].mean(dim=(2, 3))
+
+    def _calls(self, images: Iterable[str]) -> list[tuple[str, list[str]]]:
+        """Calls of an encoder: its prefix, and the modalities whose images go through it at once."""
+        if self.pathway.gated:
+            return [(self.prefixes[name], [name]) for name in images]
+        calls: dict[str, list[str]] = {}
+        for name in images:
+            calls.setdefault(self.prefixes[name], []).append(name)
+        return list(calls.items())
 
     def _encode(self, prefix: str, images: Tensor) -> list[Tensor]:
         """Normalised maps (b, c, y / p 2^i, x / p 2^i), finest first."""

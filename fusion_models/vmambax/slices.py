@@ -22,6 +22,8 @@ VMAMBAX_PAPER: Sizes = {
     "interaction": "dcim",
     "encoder": "shared",
     "neighbours": 0,
+    "pathway": "published",
+    "gate": 0.0,
 }
 VMAMBAX_SMALL: Sizes = {
     **VMAMBAX_PAPER,

@@ -264,6 +264,11 @@ VARIATIONS: list[tuple[str, dict[str, Any]]] = [
     ("multistage-tiny", {"fused_stages": ()}),
     ("multistage-tiny", {"pet_reach": 3}),
     *(("multistage-late-tiny", {"norm": norm}) for norm in NORMS),
+    ("pemma-unetr-tiny", {"pathway": "identity", "gate": 0.5, "gain": 0.5}),
+    ("vmambax-tiny", {"pathway": "identity", "gate": 0.5}),
+    *((name, {"pathway": "identity", "gain": 0.5}) for name in ("log-vmamba-2d-tiny", "log-vmamba-3d-tiny")),
+    ("multistage-tiny", {"pathway": "identity", "gain": 0.5}),
+    *((name, {"pathway": "copied"}) for name in ("log-vmamba-2d-tiny", "log-vmamba-3d-tiny")),
 ]
 
 

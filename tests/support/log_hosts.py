@@ -9,7 +9,7 @@ from fusion_models.options import Sizes
 
 def of_host(sizes: Sizes) -> dict[str, Any]:
     """Options of `SwinUMamba` or `UMambaEnc`."""
-    return {name: value for name, value in sizes.items() if name not in {"beta", "neighbours"}}
+    return {name: value for name, value in sizes.items() if name not in {"beta", "neighbours", "pathway", "gain"}}
 
 
 PAPER_2D, PAPER_3D = of_host(LOG_2D_PAPER), of_host(LOG_3D_PAPER)

@@ -168,6 +168,6 @@ def test_intensities_spread_over_zero_to_one_get_mean_zero_and_variance_one() ->
         ((1, 16, 16), {"neighbours": 1}, r"at least 3 slices, found crop_zyx \(1, 16, 16\)"),
     ],
 )
-def test_a_crop_that_does_not_fit_is_refused(crop_zyx: tuple[int, ...], options: dict[str, int], message: str) -> None:
+def test_a_crop_that_does_not_fit_is_refused(crop_zyx: tuple[int, ...], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_log_vmamba_2d(crop_zyx=crop_zyx, **FOUR_STAGES, **options)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fusion_models.gates import Gain
 from fusion_models.multistage.fusion import ACTIVATIONS, FUSIONS, ConcatFusion, ProductFusion
 from fusion_models.multistage.norms import NORMS
 from tests.support.model_measures import weights_of
@@ -50,6 +51,16 @@ def test_both_streams_get_the_same_term(name: str) -> None:
     new_ct, new_pet = fusion(ct, pet)
     torch.testing.assert_close(new_ct - ct, new_pet - pet, atol=1e-6, rtol=0)
     assert (new_ct - ct).abs().max() > 0.1
+
+
+@EVERY
+def test_a_gain_weighs_the_term_by_the_channel(name: str) -> None:
+    (ct, pet), fusion, gain = maps(), made(name), Gain(WIDTH, 0.0)
+    with torch.no_grad():
+        gain.gain[0] = 0.5
+    new_ct, whole_ct = fusion(ct, pet, gain)[0], fusion(ct, pet)[0]
+    torch.testing.assert_close(new_ct[:, 0] - ct[:, 0], (whole_ct[:, 0] - ct[:, 0]) / 2, atol=1e-6, rtol=0)
+    assert torch.equal(new_ct[:, 1:], ct[:, 1:])
 
 
 @pytest.mark.parametrize("name", ["product", "sum"])

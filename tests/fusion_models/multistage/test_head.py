@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 
+from fusion_models.gates import Gain
 from fusion_models.multistage.head import StreamHead, pool
 from tests.support.model_measures import weights_of
 
@@ -31,6 +32,16 @@ def test_a_stream_that_is_absent_takes_its_half_with_it() -> None:
     features = torch.tensor([[1.0, 2.0]])
     assert head(features, None).tolist() == [[26.0, 7.0]]
     assert torch.equal(head(None, features), F.linear(features, head.pet.weight, head.bias))
+
+
+def test_a_gain_weighs_pets_half_where_both_answer() -> None:
+    """Weights of one, features 1, 2 and 3, 4, no bias: 3 + 0.5 x 7; PET alone still has its 7."""
+    head, gain = drawn(), Gain(2, 0.5)
+    for parameter, value in ((head.ct.weight, 1.0), (head.pet.weight, 1.0), (head.bias, 0.0)):
+        parameter.data.fill_(value)
+    ct, pet = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0]])
+    assert head(ct, pet, gain).tolist() == [[6.5, 6.5]]
+    assert head(None, pet, gain).tolist() == [[7.0, 7.0]]
 
 
 def test_it_is_drawn_as_the_linear_map_of_both_streams() -> None:

@@ -8,6 +8,7 @@ from fusion_models.adapters.injection import inject, lora_config
 from fusion_models.vmambax.cgm import Cgm, ContextGate
 from fusion_models.vmambax.gate_statistics import GateStatistics
 from fusion_models.vmambax.norms import group_norm
+from tests.support.smallest_models import built, inputs
 
 WIDTH = 4
 
@@ -145,3 +146,10 @@ def test_gates_that_were_not_used_are_left_out(model: TwoStages, absent: str) ->
 def test_adapters_do_not_hide_the_gates(model: TwoStages) -> None:
     inject(model, lora_config(method="lora", rank=1, alpha=1, targets=("projection",)), seed=0)
     assert len(observed(model, *maps())) == 12
+
+
+def test_the_gates_of_an_identity_are_the_fusions_and_not_those_that_open_it() -> None:
+    """Two stages of CGM with a gate each of CT and PET, three figures a gate; what opens an identity is a parameter."""
+    model = built("vmambax-tiny", pathway="identity").eval()
+    found = observed(model, *inputs("vmambax-tiny", "ct+pet")[:2])
+    assert {key.rpartition("/")[0] for key in found} == {f"gate/{s}/{m}" for s in (0, 1) for m in ("ct", "pet")}
