@@ -18,6 +18,8 @@ from client.learning.outcome import arrays_to_send, payload_of, round_generator,
 from client.learning.trainable import train_only
 from client.learning.training import train_locally
 from client.local_terms.building import build_terms
+from client.scores.calibration_log import calibrate, record_calibration
+from client.scores.calibration_rows import CalibrationRow
 from client.scores.cohort_rows import level, scored_in
 from client.scores.score_log import record_cohorts, record_prediction, record_scores
 from client.scores.scoring import Network, ScoreCache, Scored, mean_diagnostics, scores_of
@@ -181,8 +183,21 @@ class CenterWork:
         rows, cohort = _rows(found), self.cohort(network.settings)
         record_scores(self.home, instruction.stage, {task.name: of_task for task, of_task in rows.items()})
         record_cohorts(self.home, instruction.stage, scores_of(rows))
+        record_calibration(self.home, instruction.stage, self._calibrate(instruction.stage, network, found, check))
         entering = {task: scored_in(task, of_task, cohort) for task, of_task in found.items()}
         return Reply(center=self.center, kind="evaluate", scores=scores_of(_rows(entering)))
+
+    def _calibrate(
+        self, stage: str, network: Network, tested: Mapping[CenterTask, Sequence[Scored]], check: Check
+    ) -> list[CalibrationRow]:
+        """How sure the masks of test cases are, by what the same network says of validation cases; for this center."""
+        found: list[CalibrationRow] = []
+        for task, rows in tested.items():
+            if any(row.margins is not None for row in rows):
+                cases = self.cases.part(network.settings, "validation", check)
+                known = list(self._scores.scored_fullest(network, task, cases, check))
+                found += calibrate(stage, network, known, list({row.score.case: row for row in rows}.values()))
+        return found
 
     def _keep(self, task: CenterTask, case: PreparedCase, scored: Scored) -> None:
         """Write what the center's own pages need of a prediction."""

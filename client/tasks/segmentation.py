@@ -19,7 +19,7 @@ from client.tasks.divergence import TEMPERATURE, divergence, worth_hearing
 from client.tasks.margins import Margins, count_margins
 from client.tasks.overlap import dice, hd95_mm
 from client.tasks.pairing import compare_pairs, mean_score
-from client.tasks.sliding_windows import predict_margins, predict_volume
+from client.tasks.sliding_windows import predict_logits, predict_volume
 from fusion_models.contract import Segmenter
 from fusion_models.losses import SEGMENTATION_LOSSES, deeply_supervised
 from protocol.errors import ModelError
@@ -99,9 +99,9 @@ class Segmentation:
 
     def examine(self, model: nn.Module, case: PreparedCase, setting: str) -> tuple[NDArray[np.uint8], Margins]:
         """The prediction, and how sure it is near the lesion."""
-        found = predict_margins(_segmenter(model), case, setting, self._grid.crop_zyx, self._prediction)
-        truth = case.targets[self.name]
-        return found.classes, count_margins(found.margin, found.classes, truth, self._grid.spacing_zyx_mm)
+        found = predict_logits(_segmenter(model), case, setting, self._grid.crop_zyx, self._prediction)
+        classes, truth = found.classes, case.targets[self.name]
+        return classes, count_margins(found.margin, classes, truth, self._grid.spacing_zyx_mm)
 
     def score(self, case: PreparedCase, setting: str, prediction: NDArray[Any]) -> CaseScore:
         """Dice and HD95 against the contour."""

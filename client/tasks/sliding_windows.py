@@ -29,44 +29,43 @@ WINDOWS_AT_ONCE = 2
 AS_PLAIN = Prediction()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PredictedVolume:
-    """What a network says of every voxel (z, y, x).
+    """What a network says of every voxel: logits (classes, z, y, x)."""
 
-    classes: index of the likeliest. margin: logit of class 1 minus that of class 0.
-    """
+    logits: Tensor
 
-    classes: NDArray[np.uint8]
-    margin: NDArray[np.float32]
+    @property
+    def classes(self) -> NDArray[np.uint8]:
+        """Index of the likeliest class (z, y, x)."""
+        return self.logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
+
+    @property
+    def margin(self) -> NDArray[np.float32]:
+        """Logit of class 1 minus that of class 0 (z, y, x)."""
+        return (self.logits[1] - self.logits[0]).float().cpu().numpy()
+
+    @property
+    def probability(self) -> NDArray[np.float32]:
+        """Probability of class 1 (z, y, x): the softmax of what `classes` takes the highest of."""
+        return self.logits.softmax(dim=0)[1].float().cpu().numpy()
 
 
 def predict_volume(
     model: Segmenter, case: PreparedCase, setting: str, crop_zyx: Sequence[int], how: Prediction = AS_PLAIN
 ) -> NDArray[np.uint8]:
-    """Class index per voxel (z, y, x) from sliding windows with Gaussian weights.
+    """Class index per voxel (z, y, x) of `predict_logits`."""
+    return predict_logits(model, case, setting, crop_zyx, how).classes
+
+
+def predict_logits(
+    model: Segmenter, case: PreparedCase, setting: str, crop_zyx: Sequence[int], how: Prediction = AS_PLAIN
+) -> PredictedVolume:
+    """A case under a setting, from sliding windows with Gaussian weights.
 
     Volumes smaller than the window are padded with the window's low end, as in training.
     """
-    return _classes(_logits(model, case, setting, crop_zyx, how))
-
-
-def predict_margins(
-    model: Segmenter, case: PreparedCase, setting: str, crop_zyx: Sequence[int], how: Prediction = AS_PLAIN
-) -> PredictedVolume:
-    """`predict_volume`, and by how much class 1 leads class 0 at each voxel."""
-    logits = _logits(model, case, setting, crop_zyx, how)
-    return PredictedVolume(_classes(logits), (logits[1] - logits[0]).float().cpu().numpy())
-
-
-def predict_probability(
-    model: Segmenter, case: PreparedCase, setting: str, crop_zyx: Sequence[int], how: Prediction = AS_PLAIN
-) -> NDArray[np.float32]:
-    """Probability of class 1 per voxel (z, y, x): the softmax of what `predict_volume` takes the highest of."""
-    return _logits(model, case, setting, crop_zyx, how).softmax(dim=0)[1].float().cpu().numpy()
-
-
-def _classes(logits: Tensor) -> NDArray[np.uint8]:
-    return logits.argmax(dim=0).to(torch.uint8).cpu().numpy()
+    return PredictedVolume(_logits(model, case, setting, crop_zyx, how))
 
 
 def _logits(model: Segmenter, case: PreparedCase, setting: str, crop_zyx: Sequence[int], how: Prediction) -> Tensor:

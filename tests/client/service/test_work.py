@@ -15,6 +15,7 @@ from torch import nn
 from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import never_cancelled
 from client.learning.training import Trained, train_locally
+from client.scores.calibration_rows import read_calibration
 from client.scores.score_rows import read_rows
 from client.scores.scoring import Network, Scored
 from client.service.trainer import Trainer
@@ -191,6 +192,18 @@ def test_training_moves_the_tensors_it_sends_and_repeats_exactly(both: Trainer, 
 
 def _same(array: NDArray[np.float32], before: NDArray[np.float32] | None) -> bool:
     return before is not None and np.array_equal(array, before)
+
+
+def test_how_sure_test_cases_are_is_kept_beside_their_scores_and_not_sent(both: Trainer, start: Start) -> None:
+    """One validation case is too few for a temperature; the network is named as an adapter bank names it."""
+    reply = both.perform(start.instruction("evaluate", 0))
+    (row,) = read_calibration(both.home / "calibration.json")
+    (scored,) = [found for found in read_rows(both.home / "scores.json") if found["modalities"] == "ct+pet"]
+    assert [(case.case, case.dice) for case in row.cases] == [(scored["case"], scored["dice"])]
+    assert (row.stage, row.modalities, row.validation_cases) == ("pretrain", "ct+pet", 1)
+    assert (row.temperature, row.threshold) == (None, None)
+    assert (row.adapter_sha256, row.backbone_sha256) == (content_hash(start.rest), start.hash)
+    assert {name for score in reply.scores.values() for name in score.values} == {"dice", "hd95_mm"}
 
 
 def test_scoring_a_stage_again_replaces_its_rows(both: Trainer, start: Start) -> None:

@@ -13,7 +13,7 @@ from client.local_terms.contract import QuietTerm
 from client.tasks import precision
 from client.tasks.contract import Batch
 from client.tasks.precision import available_precision, choose_precision, compute_in
-from client.tasks.sliding_windows import predict_margins
+from client.tasks.sliding_windows import predict_logits
 from fusion_models.adapters.injection import inject, lora_config
 from fusion_models.contract import FusionModel, Segmenter
 from fusion_models.full_precision import widen
@@ -128,7 +128,7 @@ def test_windows_are_seen_in_the_precision_of_the_prediction_and_added_in_float3
     monkeypatch.setattr(precision, "available_precision", lambda _: "bfloat16")
     model = Narrow()
     model.register_parameter("kept", torch.nn.Parameter(torch.ones(1)))
-    found = predict_margins(model, BOTH, "ct", (16, 16, 16), Prediction(precision=wanted))
+    found = predict_logits(model, BOTH, "ct", (16, 16, 16), Prediction(precision=wanted))
     assert model.seen == dtype
     assert found.margin.dtype == np.float32
     assert BOTH.ct is not None

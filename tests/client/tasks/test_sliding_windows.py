@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
-from client.tasks.sliding_windows import predict_margins, predict_probability, predict_volume
+from client.tasks.sliding_windows import predict_logits, predict_volume
 from fusion_models.slices import SliceSegmenter
 from protocol.messages.recipe import Prediction
 from tests.support.image_network import ImageNetwork
@@ -43,13 +43,13 @@ def test_a_network_of_slices_is_given_all_slices_at_once() -> None:
 
 def test_a_voxel_s_probability_is_the_softmax_of_its_logits_and_its_class_the_likelier() -> None:
     """Logits 0 and 1 - 0.5 where the CT is 1, 0 and -0.5 elsewhere: 1 / (1 + e^-0.5) = 0.622, and 0.378."""
-    probability = predict_probability(Threshold(), case(), "ct", CROP)
+    probability = predict_logits(Threshold(), case(), "ct", CROP).probability
     np.testing.assert_allclose(probability[0, 0, :3], [0.6225, 0.6225, 0.3775], atol=1e-4)
     np.testing.assert_array_equal(probability > 0.5, predict_volume(Threshold(), case(), "ct", CROP))
 
 
 def test_the_margin_is_the_logit_of_the_lesion_minus_that_of_the_background() -> None:
-    found = predict_margins(Threshold(), case(), "ct", CROP)
+    found = predict_logits(Threshold(), case(), "ct", CROP)
     np.testing.assert_allclose(found.margin[0, 0, :3], [0.5, 0.5, -0.5], atol=1e-6)
     np.testing.assert_array_equal(found.classes, predict_volume(Threshold(), case(), "ct", CROP))
 
@@ -76,15 +76,17 @@ class Ramp(ImageNetwork):
 def test_flips_average_the_probabilities_of_the_volume_and_of_three_mirror_images() -> None:
     """First column: three views say 1 / (1 + e^-8) and the one along x 1 / (1 + e); the last column the other way."""
     sure, unsure = 1 / (1 + np.exp(-8)), 1 / (1 + np.exp(1))
-    probability = predict_probability(Ramp(), case(4), "ct", CROP, FLIPS)
+    probability = predict_logits(Ramp(), case(4), "ct", CROP, FLIPS).probability
     np.testing.assert_allclose(probability[2, 1], [*[(3 * sure + unsure) / 4], *[unsure] * 2, (sure + 3 * unsure) / 4])
     assert predict_volume(Ramp(), case(4), "ct", CROP, FLIPS)[0, 0].tolist() == [1, 0, 0, 0]
-    margin = predict_margins(Ramp(), case(4), "ct", CROP, FLIPS).margin[0, 0]
+    margin = predict_logits(Ramp(), case(4), "ct", CROP, FLIPS).margin[0, 0]
     np.testing.assert_allclose(margin, np.log(probability[0, 0] / (1 - probability[0, 0])), rtol=1e-5)
 
 
 def test_a_network_that_sees_alike_in_a_mirror_predicts_alike_with_flips() -> None:
-    plain, mirrored = (predict_probability(Threshold(), case(), "ct+pet", CROP, how) for how in (Prediction(), FLIPS))
+    plain, mirrored = (
+        predict_logits(Threshold(), case(), "ct+pet", CROP, how).probability for how in (Prediction(), FLIPS)
+    )
     np.testing.assert_allclose(mirrored, plain, atol=1e-6)
 
 
