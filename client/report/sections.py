@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Protocol
 
 from client.data.manifest import Manifest
+from client.report.calibration_section import calibration_section
 from client.report.cohort_sections import cohort_sections
 from client.report.mask_section import mask_section
 from client.report.task_rows import CaseRow, read_cohorts
+from client.scores.calibration_rows import CALIBRATION, read_calibration
 from protocol.tasks import TaskName
 
 
@@ -35,6 +37,8 @@ def page_sections(
 ) -> list[Section]:
     """A section for each task with scored cases, those of cases first; before any score, those say so.
 
+    Behind those of cases stands how sure masks are, where that was found.
+
     Args:
         home: of the center.
         manifest: of its cases.
@@ -42,9 +46,10 @@ def page_sections(
         stages: in the order of the study.
 
     Raises:
-        CaseError: cohorts.json is broken.
+        CaseError: cohorts.json or calibration.json is broken.
     """
     of_cases = [
         make(home, manifest, rows.get(name, ()), stages) for name, make in SECTIONS.items() if name in rows or not rows
     ]
-    return [*of_cases, *cohort_sections(home, read_cohorts(home / "cohorts.json"), rows, stages)]
+    sure = calibration_section(read_calibration(home / CALIBRATION), stages)
+    return [*of_cases, *sure, *cohort_sections(home, read_cohorts(home / "cohorts.json"), rows, stages)]
