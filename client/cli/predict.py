@@ -32,6 +32,8 @@ SHOWN = {
     "mtv_ml": "MTV",
     "tlg": "TLG",
 }
+REVIEWS = {True: "by hand", False: "not asked for", None: "not judged"}
+"""Whether uncertainty asks for a review -> what the table says."""
 
 
 def predict(
@@ -69,6 +71,10 @@ def predict(
     probability: Annotated[
         bool, typer.Option("--probability", help="Write the probability of each voxel as well.")
     ] = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="A center's calibration.json, by which masks of its adapter are marked for review."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     device: Annotated[str, typer.Option(help='"cpu" or "cuda".')] = "cpu",
 ) -> None:
@@ -85,7 +91,7 @@ def predict(
     where = Where(source, data, ct, pet, tuple(study_uid or ()), server)
     where.check(store=store)
     bank_there, choices = AdapterBank(bank), Choices(suv=suv, declared_suv=pet_is_suv)
-    predictor = open_predictor(bank_there, adapter, version, modalities, device=device)
+    predictor = open_predictor(bank_there, adapter, version, modalities, calibration, device=device)
     make_private_folder(out)
     scans = find_scans(where, bank_there, private or where.default_private(out), layout, choices, modalities)
     outcomes: list[Outcome] = []
@@ -140,7 +146,7 @@ def describe(outcome: "Outcome") -> dict[str, Any]:
     """What a script is told of a scan; identities stay in its record."""
     if outcome.record is None:
         return {"case": outcome.case, "folder": str(outcome.folder), "error": outcome.error}
-    kept = ("adapter", "modalities", "figures", "answers", "files", "warnings")
+    kept = ("adapter", "modalities", "figures", "uncertainty", "answers", "files", "warnings")
     told = {name: outcome.record[name] for name in kept}
     return {"case": outcome.case, "folder": str(outcome.folder), **told}
 
@@ -150,23 +156,33 @@ def summary_table(outcomes: "Sequence[Outcome]") -> Table:
     records = [outcome.record for outcome in outcomes if outcome.record is not None]
     figures = [name for name in SHOWN if any(name in (record["figures"] or {}) for record in records)]
     tasks = list(dict.fromkeys(task for record in records for task in record["answers"]))
-    table = Table("case", "state", "modalities", *(SHOWN[name] for name in figures), *tasks, "findings")
+    judged = ["review"] if any(_review(record) is not None for record in records) else []
+    table = Table("case", "state", "modalities", *(SHOWN[name] for name in figures), *judged, *tasks, "findings")
     for column in table.columns:
         column.overflow = "fold"
     for outcome in outcomes:
-        table.add_row(outcome.case, *_cells(outcome.record, figures, tasks))
+        table.add_row(outcome.case, *_cells(outcome.record, figures, judged, tasks))
     return table
 
 
-def _cells(record: dict[str, Any] | None, figures: Sequence[str], tasks: Sequence[str]) -> Iterator[str]:
+def _cells(
+    record: dict[str, Any] | None, figures: Sequence[str], judged: Sequence[str], tasks: Sequence[str]
+) -> Iterator[str]:
     if record is None:
-        yield from ("failed", *[NOTHING] * (2 + len(figures) + len(tasks)))
+        yield from ("failed", *[NOTHING] * (2 + len(figures) + len(judged) + len(tasks)))
         return
     yield from ("predicted", record["modalities"])
     found = record["figures"] or {}
     yield from (_show(found[name]) if name in found else NOTHING for name in figures)
+    yield from (REVIEWS[_review(record)] for _ in judged)
     yield from (json.dumps(record["answers"][task]) if task in record["answers"] else NOTHING for task in tasks)
     yield few_counts(count_grades(issue["grade"] for issue in record["warnings"]))
+
+
+def _review(record: dict[str, Any]) -> bool | None:
+    """Whether the record asks for a person; None where nothing says so, or there is no mask."""
+    uncertainty: dict[str, Any] | None = record["uncertainty"]
+    return None if uncertainty is None else uncertainty["review"]
 
 
 def raise_unless_complete(outcomes: "Sequence[Outcome]", scans: int, unsent: Sequence[str], note: StopNote) -> None:

@@ -18,6 +18,7 @@ from protocol.modalities import IMAGES, ModalitySetting, parts_of, settings_with
 if TYPE_CHECKING:
     from client.predict.contract import FoundScan
     from client.predict.predicting import Predictor
+    from client.scores.calibration_rows import CalibrationRow
     from strategies.bank.bank import AdapterBank
 
 ROUTED = "routed"
@@ -61,23 +62,38 @@ class Where:
 
 
 def open_predictor(
-    bank: "AdapterBank", adapter: str, version: int | None, wanted: ModalitySetting | None, *, device: str
+    bank: "AdapterBank",
+    adapter: str,
+    version: int | None,
+    wanted: ModalitySetting | None,
+    calibration: Path | None = None,
+    *,
+    device: str,
 ) -> "Predictor":
     """The predictor of an adapter of the bank, or of the one that its router chooses for each scan.
 
     Raises:
+        CaseError: the calibration is missing or damaged.
         BankError: the bank lacks the adapter, the version or a router, or is damaged.
     """
     from client.learning.assembly import row_of
     from client.predict.networks import one_adapter, routed_adapters
     from client.predict.predicting import Predictor
 
-    row = row_of(bank.settings)
+    row, known = row_of(bank.settings), None if calibration is None else _read_calibration(calibration)
     if adapter != ROUTED:
-        return Predictor(bank.settings, row, one_adapter(bank, row, adapter, version, device=device), wanted)
+        return Predictor(bank.settings, row, one_adapter(bank, row, adapter, version, device=device), wanted, known)
     if version is not None:
         raise typer.BadParameter("--version is of one adapter; the router takes the versions in use")
-    return Predictor(bank.settings, row, routed_adapters(bank, row, device=device), wanted)
+    return Predictor(bank.settings, row, routed_adapters(bank, row, device=device), wanted, known)
+
+
+def _read_calibration(path: Path) -> "tuple[CalibrationRow, ...]":
+    from client.scores.calibration_rows import read_calibration
+
+    if not path.is_file():
+        raise CaseError(f"calibration {path} is not there; give the calibration.json of a center's trainer")
+    return read_calibration(path)
 
 
 def find_scans(

@@ -43,7 +43,7 @@ class _Object(_Read):
 
 
 class _Record(_Read):
-    schema_: Literal[1] = Field(alias="schema")
+    schema_: Literal[1, 2] = Field(alias="schema")
     case: Text
     program: str = ""
     study: str = ""

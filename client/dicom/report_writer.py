@@ -66,6 +66,7 @@ def write_report(
     evidence: Sequence[Dataset],
     algorithm: Algorithm,
     path: Path,
+    remarks: Sequence[str] = (),
 ) -> Dataset:
     """Write the figures as an SR and return it.
 
@@ -76,11 +77,13 @@ def write_report(
         evidence: headers of all images that they were measured on, in the study of the SEG.
         algorithm: what made the mask.
         path: the file; it appears whole or not at all, readable for its owner alone.
+        remarks: what the algorithm says of its own mask, in words; they stand among its parameters, since no standard
+            code says how sure a mask is.
 
     Raises:
         StorageError: the file cannot be written.
     """
-    content = _content(_measure(figures, suv), seg, algorithm)
+    content = _content(_measure(figures, suv), seg, algorithm, remarks)
     with written_quietly():
         document = _make(content, [*inherit(evidence), seg], algorithm)
         save_dataset(document, path)
@@ -104,13 +107,15 @@ def _make(content: sr.MeasurementReport, evidence: Sequence[Dataset], algorithm:
     )
 
 
-def _content(measurements: Sequence[sr.Measurement], seg: Dataset, algorithm: Algorithm) -> sr.MeasurementReport:
+def _content(
+    measurements: Sequence[sr.Measurement], seg: Dataset, algorithm: Algorithm, remarks: Sequence[str]
+) -> sr.MeasurementReport:
     segment = seg.SegmentSequence[0]
     group = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=segment.TrackingUID, identifier=LABEL),
         referenced_segment=sr.ReferencedSegment.from_segmentation(seg, segment_number=1),
         finding_type=codes.SCT.Neoplasm,
-        algorithm_id=_identify(algorithm),
+        algorithm_id=_identify(algorithm, remarks),
         measurements=measurements,
     )
     observer = sr.DeviceObserverIdentifyingAttributes(
@@ -129,11 +134,11 @@ def _content(measurements: Sequence[sr.Measurement], seg: Dataset, algorithm: Al
     )
 
 
-def _identify(algorithm: Algorithm) -> sr.AlgorithmIdentification:
+def _identify(algorithm: Algorithm, remarks: Sequence[str]) -> sr.AlgorithmIdentification:
     return sr.AlgorithmIdentification(
         name=algorithm.name,
         version=algorithm.sha256,
-        parameters=[f"adapter {algorithm.adapter} of study {algorithm.study}", RESEARCH],
+        parameters=[f"adapter {algorithm.adapter} of study {algorithm.study}", RESEARCH, *remarks],
     )
 
 

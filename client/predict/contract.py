@@ -17,6 +17,7 @@ from client.data.volume import Volume
 from client.dicom.algorithm import Algorithm
 from client.dicom.source_planes import is_resampled
 from client.predict.figures import Figures
+from client.predict.uncertainty import Uncertainty
 from protocol.modalities import ModalitySetting
 
 
@@ -96,7 +97,8 @@ class Prediction:
     """What was found in one scan.
 
     setting: what the network was shown. probability, mask: on the grid of `scan.base`; None where the study's task has
-    no mask, and then so are figures. answers: of tasks that answer for a case as a whole, by task.
+    no mask, and then so are figures and uncertainty. A probability is at the center's temperature where there is one.
+    answers: of tasks that answer for a case as a whole, by task.
     """
 
     scan: Scan
@@ -106,5 +108,6 @@ class Prediction:
     probability: NDArray[np.float32] | None = None
     mask: Volume | None = None
     figures: Figures | None = None
+    uncertainty: Uncertainty | None = None
     answers: Mapping[str, Any] = field(default_factory=dict)
     issues: tuple[Issue, ...] = ()

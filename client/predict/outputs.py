@@ -25,6 +25,7 @@ from client.dicom.seg_writer import write_seg
 from client.predict.contract import Prediction
 from client.predict.figures import Figures
 from client.predict.record import RECORD, describe_prediction, suv_kind
+from client.predict.uncertainty import describe_uncertainty
 from protocol.errors import StorageError
 from protocol.storage.atomic_files import make_private_folder, write_private
 
@@ -87,7 +88,8 @@ def _write_objects(
 
     def report() -> Dataset:
         evidence = [*scan.ct_headers, *scan.pet_headers]
-        return write_report(figures.values, suv_kind(scan), made["seg"], evidence, algorithm, folder / REPORT)
+        told = () if prediction.uncertainty is None else describe_uncertainty(prediction.uncertainty)
+        return write_report(figures.values, suv_kind(scan), made["seg"], evidence, algorithm, folder / REPORT, told)
 
     steps: Mapping[str, Callable[[], Dataset]] = {
         "seg": lambda: write_seg(mask, scan.base_headers, algorithm, folder / SEG),

@@ -1,11 +1,9 @@
 """From a scan to its prediction: prepared as in training, predicted, brought back to the scan's grid, measured."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from client.data.checks import Issue
@@ -17,9 +15,11 @@ from client.predict.doubts import mask_doubts, scan_doubts, setting_doubts
 from client.predict.figures import measure
 from client.predict.native_grid import cut, move_to_scan
 from client.predict.networks import NetworkFor
+from client.predict.uncertainty import NO_CALIBRATION, NO_ROW, find_row, judge, temper, uncertainty_doubts
+from client.scores.calibration_rows import CalibrationRow
 from client.tasks.building import build_tasks
 from client.tasks.contract import CenterTask, runnable_settings
-from client.tasks.sliding_windows import predict_probability
+from client.tasks.sliding_windows import PredictedVolume, predict_logits
 from fusion_models.contract import Segmenter
 from fusion_models.registry import ModelRow
 from protocol.errors import CaseError
@@ -35,12 +35,19 @@ class Predictor:
         row: of its model.
         network_for: gives the network for a prepared scan.
         wanted: the setting to predict under; the fullest one that scan and model allow where None.
+        calibration: what a center found of networks that it was served; None where none was given.
     """
 
     def __init__(
-        self, settings: StudySettings, row: ModelRow, network_for: NetworkFor, wanted: ModalitySetting | None = None
+        self,
+        settings: StudySettings,
+        row: ModelRow,
+        network_for: NetworkFor,
+        wanted: ModalitySetting | None = None,
+        calibration: Sequence[CalibrationRow] | None = None,
     ) -> None:
         self._settings, self._row, self._network_for, self._wanted = settings, row, network_for, wanted
+        self._calibration = calibration
         self._tasks = build_tasks(settings)
         self._crop = settings.preprocessing.crop_zyx
 
@@ -59,8 +66,8 @@ class Predictor:
         for task, shown in asked.items():
             if task.name == SEGMENTATION:
                 how = self._settings.prediction
-                probability = predict_probability(_segmenter(network.model), case, shown, self._crop, how)
-                found = self._add_mask(found, probability)
+                volume = predict_logits(_segmenter(network.model), case, shown, self._crop, how)
+                found = self._add_uncertainty(self._add_mask(found, volume), volume, shown)
             else:
                 told = describe_answer(task.name, task.predict(network.model, case, shown), self._settings)
                 found = replace(found, answers={**found.answers, task.name: {"modalities": shown, **told}})
@@ -85,13 +92,22 @@ class Predictor:
         yield from scan_doubts(scan, self._settings.preprocessing)
         yield from setting_doubts(scan.case, case.modalities, setting, self._row.settings, support)
 
-    def _add_mask(self, found: Prediction, on_study_grid: NDArray[np.float32]) -> Prediction:
+    def _add_mask(self, found: Prediction, volume: PredictedVolume) -> Prediction:
         scan = found.scan
-        probability = move_to_scan(on_study_grid, scan.base, self._settings.preprocessing)
+        probability = move_to_scan(volume.probability, scan.base, self._settings.preprocessing)
         mask = cut(probability, scan.base)
         figures = measure(mask, scan.pet)
         issues = (*found.issues, *mask_doubts(scan.case, figures))
         return replace(found, probability=probability, mask=mask, figures=figures, issues=issues)
+
+    def _add_uncertainty(self, found: Prediction, volume: PredictedVolume, shown: ModalitySetting) -> Prediction:
+        """How sure the mask is; the mask stays, its probabilities are at the center's temperature."""
+        row = find_row(self._calibration or (), found.adapter, shown)
+        reason = NO_CALIBRATION if self._calibration is None else NO_ROW
+        told = judge(volume, self._settings.preprocessing.spacing_zyx_mm, row, reason)
+        probability = None if found.probability is None else temper(found.probability, told.temperature)
+        issues = (*found.issues, *uncertainty_doubts(found.scan.case, told))
+        return replace(found, probability=probability, uncertainty=told, issues=issues)
 
 
 def _prepare(scan: Scan, settings: StudySettings) -> PreparedCase:

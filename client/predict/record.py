@@ -10,7 +10,7 @@ from client.predict.contract import Prediction, Scan
 from client.predict.figures import Figures
 
 RECORD = "prediction.json"
-SCHEMA = 1
+SCHEMA = 2
 SUV_UNITS: Mapping[SuvKind, str] = {"bw": "g/ml", "lbm": "g/ml", "bsa": "cm2/ml"}
 TOTAL_UNITS: Mapping[SuvKind, str] = {"bw": "g", "lbm": "g", "bsa": "cm2"}
 UIDS = ("study_uid", "ct_series_uid", "pet_series_uid", "frame_of_reference_uid")
@@ -37,6 +37,7 @@ def describe_prediction(prediction: Prediction, files: Mapping[str, str], writte
         "pet_values": None if scan.pet_values is None else asdict(scan.pet_values),
         "grid": _grid(scan) if scan.images else None,
         "figures": None if prediction.figures is None else describe_figures(prediction.figures, suv_kind(scan)),
+        "uncertainty": None if prediction.uncertainty is None else asdict(prediction.uncertainty),
         "answers": dict(prediction.answers),
         "files": dict(files),
         "dicom": dict(written),

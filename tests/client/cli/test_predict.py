@@ -155,13 +155,34 @@ def test_what_the_pacs_did_not_take_is_exit_code_1() -> None:
     assert ended.value.exit_code == 1
 
 
+def a_record(**changes: Any) -> dict[str, Any]:
+    return {"modalities": "ct", "figures": None, "uncertainty": None, "answers": {}, "warnings": []} | changes
+
+
+def rows_shown(*outcomes: Outcome) -> list[list[str]]:
+    console = Console(file=StringIO(), width=200)
+    console.print(summary_table(outcomes))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    return [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if "│" in line]
+
+
+def test_masks_to_review_are_named_where_a_threshold_judged_one() -> None:
+    judged = [a_record(uncertainty={"review": review}) for review in (True, False, None)]
+    shown = rows_shown(*[Outcome(str(k), Path("a"), record) for k, record in enumerate(judged)])
+    assert [row[3] for row in shown] == ["by hand", "not asked for", "not judged"]
+    assert len(rows_shown(Outcome("a", Path("a"), judged[2]))[0]) == 4, "nobody judged: no column"
+
+
+def test_a_calibration_that_is_not_there_is_told(bank: Path, cases: Path, tmp_path: Path) -> None:
+    found = run(tmp_path / "out", bank, "--data", cases, "--calibration", tmp_path / "none.json")
+    assert found.exit_code == 1
+    assert "none.json is not there" in str(found.exception) + found.stderr
+
+
 def test_a_row_of_figures_has_units_and_says_what_is_undefined() -> None:
     figures = {"volume_ml": {"value": 1.5, "unit": "ml"}, "suv_max": {"value": None, "unit": "g/ml"}}
-    record = {"modalities": "ct", "figures": figures, "answers": {"survival": {"risk": 1}}, "warnings": []}
-    console = Console(file=StringIO(), width=200)
-    console.print(summary_table([Outcome("a", Path("a"), record), Outcome("b", Path("b"), error="no")]))
-    rows = [line.strip("│").split("│") for line in console.file.getvalue().splitlines() if "│" in line]  # type: ignore[attr-defined]
-    assert [[cell.strip() for cell in row] for row in rows] == [
+    record = a_record(figures=figures, answers={"survival": {"risk": 1}})
+    assert rows_shown(Outcome("a", Path("a"), record), Outcome("b", Path("b"), error="no")) == [
         ["a", "predicted", "ct", "1.50 ml", "undefined", '{"risk": 1}', "-"],
         ["b", "failed", "-", "-", "-", "-", "-"],
     ]

@@ -49,6 +49,15 @@ def numbers(path: Path) -> dict[str, tuple[float, str]]:
     }
 
 
+def test_what_the_algorithm_says_of_its_mask_stands_among_its_parameters(tmp_path: Path) -> None:
+    drawn, told = draw_mask(tmp_path / "ct"), "review by hand: uncertainty above this center's threshold"
+    seg = write_seg(drawn.mask, drawn.source, ALGORITHM, tmp_path / "seg.dcm")
+    path = tmp_path / "sr.dcm"
+    write_report({"volume_ml": 1.5}, "bw", seg, drawn.source, ALGORITHM, path, [told])
+    assert told.encode() in path.read_bytes()
+    assert dciodvfy(path) == []
+
+
 def test_each_figure_has_its_code_and_its_unit(tmp_path: Path) -> None:
     assert numbers(written(tmp_path, dict(FIGURES))) == {
         "Volume": (1.5, "ml"),
