@@ -46,8 +46,7 @@ def test_the_arms_of_equal_size_train_equally_many_values(repository: Path) -> N
     assert max(abs(count / 82944 - 1) for count in found.values()) < 0.025
 
 
-@pytest.mark.parametrize("scheme", ["fedit", "product-exact"])
-@pytest.mark.parametrize("method", ["lora", "dora"])
+@pytest.mark.parametrize(("method", "scheme"), [("lora", "fedit"), ("lora", "product-exact"), ("dora", "fedit")])
 def test_decoder_convolutions_of_two_centers_average_to_the_mean_of_what_they_do(
     method: Literal["lora", "dora"], scheme: str
 ) -> None:

@@ -1,8 +1,11 @@
 """The figures of one arm, on numbers one can check by hand."""
 
+from dataclasses import replace
+
 import pytest
 
-from deploy.comparison.arm_figures import figures_of, matrix_of, scores_under
+from deploy.comparison.arm_figures import figures_of, matrix_of, scores_under, share_cells
+from deploy.comparison.outcomes import Outcome
 from deploy.comparison.planner import Plan
 from strategies.evaluation.resampling import draw_patients
 from tests.support.patient_scores import classified, cohort_scores, final_scores, run_scores
@@ -53,6 +56,35 @@ def test_runs_without_a_setting_are_left_out(plan: Plan) -> None:
     outcomes = [outcome(plan.runs[0], [0.5], [0.5])]
     assert [run.seed for run in scores_under(outcomes, "ct+pet")] == [1]
     assert scores_under(outcomes, "pet") == []
+
+
+def folds_of(plan: Plan) -> list[Outcome]:
+    """Two folds of one run: 0.2 and 0.4 in the first, 0.9 in the second, at center-a."""
+    first, second = outcome(plan.runs[0], [0.2, 0.4], [0.5]), outcome(plan.runs[0], [0.9], [0.7])
+    other = replace(second.scores["ct+pet"], cases={"center-a": ("center-a-9",), "center-b": ("center-b-9",)})
+    return [
+        replace(first, run=replace(first.run, fold=1)),
+        replace(second, run=replace(second.run, fold=2), scores={"ct+pet": other}),
+    ]
+
+
+def test_the_folds_of_an_order_and_seed_are_one_run(plan: Plan) -> None:
+    (merged,) = scores_under(folds_of(plan), "ct+pet")
+    assert merged.matrix.final == pytest.approx({"center-a": 0.5, "center-b": 0.6})
+
+
+def test_gains_of_unfinished_folds_are_over_the_cases_that_both_have(plan: Plan) -> None:
+    """The whole run has 0.5 at center-a, but where the other has one fold only, 0.3 of that fold counts."""
+    folds = folds_of(plan)
+    local = scores_under(folds[:1], "ct+pet")
+    gained = figures_of(scores_under(folds, "ct+pet"), local, DRAWS)["gain"]["centers"]
+    assert gained == pytest.approx({"center-a": 0.0, "center-b": 0.0})
+
+
+def test_two_arms_share_the_seeds_and_folds_that_both_have(plan: Plan) -> None:
+    folds = folds_of(plan)
+    ours, theirs = share_cells(folds, folds[1:])
+    assert [item.run.fold for item in (*ours, *theirs)] == [2, 2]
 
 
 def test_undefined_patients_are_left_out_of_the_lowest_fifth() -> None:

@@ -1,14 +1,17 @@
 """Runs in worker processes: in order, the others going on when one fails or takes its process along."""
 
 import io
+import multiprocessing
 import os
+import re
+import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from deploy.comparison import runner
-from deploy.comparison.runner import DIED, Progression, run_all
+from deploy.comparison.runner import DIED, Progression, TimeUpError, Workforce, run_all
 from deploy.comparison.worker import ERROR, RunJob
 from tests.support.worker_jobs import pretend
 
@@ -34,7 +37,7 @@ def _pretend(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_fails_is_named_with_its_reason_and_the_others_go_on(tmp_path: Path) -> None:
     failed, screen = run(tmp_path, "first", "stops", "raises", "last")
     assert failed == {"stops": "stopped by itself", "raises": "ValueError: no such arm"}
-    assert "complete first" in screen
+    assert re.search(r"complete first \(3 left, about \d+ min, until \d\d:\d\d\)", " ".join(screen.split()))
     assert "complete last" in screen
     assert f"stopped by itself (see {tmp_path / 'stops' / ERROR})" in " ".join(screen.split())
     assert (tmp_path / "raises" / ERROR).read_text() == "ValueError: no such arm\n"
@@ -60,3 +63,17 @@ def test_processes_get_their_threads_and_this_one_keeps_its_own(
 
 def test_nothing_to_run_fails_nothing(tmp_path: Path) -> None:
     assert run(tmp_path) == ({}, run(tmp_path)[1])
+
+
+def test_a_deadline_ends_the_runs_under_way(tmp_path: Path) -> None:
+    progression = Progression(Console(file=io.StringIO()), title="small", total=1, completed=0)
+    jobs = [job(tmp_path, "first")]
+    with progression, pytest.raises(TimeUpError):
+        run_all(jobs, workers=1, threads=1, progression=progression, deadline_s=time.monotonic())
+    assert multiprocessing.active_children() == []
+
+
+def test_a_workforce_gives_each_job_what_all_share(tmp_path: Path) -> None:
+    workforce = Workforce(tmp_path, tmp_path / "cache", "cpu", 2, None, Console())
+    asked = workforce.job("first", tmp_path / "study.toml", tmp_path / "first", threads=3)
+    assert asked == job(tmp_path, "first")

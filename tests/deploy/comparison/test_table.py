@@ -1,14 +1,16 @@
 """The content of benchmark.json, on numbers one can check by hand."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from deploy.comparison.outcomes import Missing, Outcome
-from deploy.comparison.planner import Plan, Run
+from deploy.comparison.planner import Plan, Run, read_plan
+from deploy.comparison.rows import opening_sentences
 from deploy.comparison.table import build_table
 from protocol.errors import StudyError
-from tests.support.small_benchmark import outcome, small_plan
+from tests.support.small_benchmark import BENCHMARK, outcome, small_plan, write_benchmark
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,18 @@ def test_runs_on_different_backbones_are_not_compared(plan: Plan) -> None:
     ours = outcome(plan.runs[0], [0.5], [0.5])
     with pytest.raises(StudyError, match="2 different backbones"):
         build_table(plan, [ours, replace(outcome(plan.runs[1], [0.5], [0.5]), backbone="c" * 64)], draws=20)
+
+
+def test_unfinished_folds_are_named_and_each_fold_has_its_backbone(tmp_path: Path) -> None:
+    text = BENCHMARK.replace("seeds = [1, 2]", "seeds = [1]\nfolds = 2")
+    plan = read_plan(write_benchmark(tmp_path / "benchmark.toml", text))
+    first = [outcome(run, [0.5], [0.5]) for run in plan.runs[:2]]
+    table = build_table(plan, [*first, *map(missing, plan.runs[2:])], draws=20)
+    assert table["folds"] == {"count": 2, "complete": {"1": [1]}}
+    assert table["backbones"] == {"1": "b" * 64}
+    assert any("seed 1: 1 of 2." in sentence for sentence in opening_sentences(table))
+    second = [replace(outcome(run, [], []), backbone="c" * 64) for run in plan.runs[2:]]
+    assert build_table(plan, [*first, *second], draws=20)["backbones"] == {"1": "b" * 64, "2": "c" * 64}
 
 
 def missing(run: Run) -> Missing:
