@@ -39,7 +39,8 @@ def _draw_diagram(panel: Axes, before: Sequence[Tenth], after: Sequence[Tenth]) 
     panel.plot([0, 1], [0, 1], color="#000000", linestyle=":", linewidth=1)
     panel.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share inside the contour", title="Reliability near the lesion")
     panel.set_xticklabels([])
-    panel.legend(loc="upper left", frameon=False, fontsize=8)
+    if any(tenth.voxels for tenth in before):
+        panel.legend(loc="upper left", frameon=False, fontsize=8)
 
 
 def _draw_voxels(panel: Axes, tenths: Sequence[Tenth]) -> None:
