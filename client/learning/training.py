@@ -11,6 +11,7 @@ from torch import nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import Check, never_cancelled
+from client.learning.prefetching import prefetch
 from client.learning.stepping import take_step
 from client.local_terms.contract import LocalTerm
 from client.optimisation.average import Average
@@ -70,10 +71,9 @@ def train_locally(
     used, losses, gain = defaultdict[str, set[str]](set), list[float](), pin_gain(model)
     precision = compute_in(choose_precision(training.recipe.precision, str(device)), str(device))
     model.train()
-    with seed_torch(rng, model):
-        for number in range(training.local_steps):
+    with seed_torch(rng, model), prefetch(batches) as ahead:
+        for number, batch in enumerate(ahead):
             check()
-            batch = next(batches)
             optimiser.begin_step(number)
             losses.append(take_step(model, optimiser, task, batch, terms, precision))
             _follow(gain, terms, average)

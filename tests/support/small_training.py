@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from client.data.preprocessing import PreparedCase
 from client.learning.training import Trained, train_locally
 from client.local_terms.contract import LocalTerm
+from client.tasks.segmentation import Segmentation
 from fusion_models.registry import MODELS
-from protocol.messages.settings import Training
+from protocol.messages.settings import Preprocessing, Training
 from tests.support.image_network import ImageNetwork
 from tests.support.masked_case import masked
 from tests.support.segmentation_task import segmentation
@@ -72,7 +73,7 @@ def train(
         model,
         parameters,
         cases,
-        task=TASK,
+        task=Segmentation(Preprocessing(crop_zyx=CROP), recipe=training.recipe),
         training=training,
         model_settings=ROW.settings,
         rng=np.random.default_rng(seed),

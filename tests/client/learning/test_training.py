@@ -1,5 +1,6 @@
 """Local training: which cases serve which setting, what moves, what counts as used, and when it stops."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
+from client.learning import training
 from client.learning.trainable import train_only
 from client.learning.training import cases_by_setting, train_locally
 from client.local_terms.contract import QuietTerm
@@ -104,6 +106,21 @@ def test_training_repeats_from_its_generator() -> None:
     assert losses[0] == losses[1] != losses[2]
     assert moved(state(first), again) == set()
     assert moved(state(first), other)
+
+
+def test_batches_that_are_made_ahead_train_as_those_of_a_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit, with every kind of variation."""
+    every = dict.fromkeys(
+        ("affine", "elastic", "gamma", "noise", "low_resolution", "misalignment", "lesion_crops"), 0.5
+    )
+    varied = stage(recipe={"augmentation": every})
+    ahead, plain = fresh(), fresh()
+    losses = [train(ahead, [BOTH, CT], varied).loss]
+    monkeypatch.setattr(training, "prefetch", nullcontext)
+    losses.append(train(plain, [BOTH, CT], varied).loss)
+    assert losses[0] == losses[1]
+    assert moved(state(ahead), plain) == set()
+    assert train(fresh(), [BOTH, CT], stage()).loss != losses[0]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
