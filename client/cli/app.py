@@ -134,6 +134,7 @@ def trainer(
     ] = None,
 ) -> None:
     """Start the warm trainer: it holds the data, has no network, and answers the ClientApp over a local socket."""
+    from client.service.thread_count import keep_thread_count
     from client.service.trainer_link import key_path
     from client.service.trainer_options import trainer_options
     from client.service.trainer_service import provide_key, serve
@@ -154,6 +155,7 @@ def trainer(
         maximum_memory=maximum_memory,
         agreement=agreement,
     )
+    keep_thread_count(found.home)
     made = build_trainer(found)
     made.check_images()
     serve(made, found.socket, provide_key(key_path(found.socket)))

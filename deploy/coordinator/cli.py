@@ -40,11 +40,13 @@ def simulate_command(
     """Run a whole federated continual study on this machine."""
     if (data is None) != synthetic:
         raise typer.BadParameter("give either --data DIR or --synthetic")
+    from client.service.thread_count import keep_thread_count
     from deploy.simulation.local import simulate
     from deploy.simulation.summary import print_summary
     from server.results.result import read_result
 
     console = Console()
+    keep_thread_count(out)
     folder = data or provide_synthetic_cohort(out / "synthetic-cohort", console)
     directory = simulate(
         study, folder, out, engine=engine, device=device, resume=resume, console=console, backbone=backbone
