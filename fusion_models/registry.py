@@ -39,6 +39,8 @@ class ModelRow:
         the CT network.
     tasks: keys of `contract.ROLES` that it can be trained for.
     spatial_dims: 2 where the network sees slices, or stacks of neighbouring slices.
+    routed: whether its forward pass says whose rows its adapters are given, so that they may have a bank for each
+        modality (`fusion_models.adapters.routing`).
     diagnostics: makes what watches the network while cases are scored.
     public_weights: loads a public checkpoint into the CT network; None where there is none that fits.
     """
@@ -51,6 +53,7 @@ class ModelRow:
     pathways: Mapping[str, tuple[str, ...]]
     tasks: tuple[str, ...] = ("segmentation",)
     spatial_dims: int = 3
+    routed: bool = False
     diagnostics: Callable[[], Diagnostics] = NoDiagnostics
     public_weights: PublicWeights | None = None
 
@@ -106,7 +109,7 @@ NO_CROP = (1, 1, 1)
 
 
 def _pemma(options: Sizes, crop_zyx: Crop) -> ModelRow:
-    return ModelRow(unetr.PemmaUnetr, options, crop_zyx, ALL_SETTINGS, ATTENTION, PEMMA_PATHWAY)
+    return ModelRow(unetr.PemmaUnetr, options, crop_zyx, ALL_SETTINGS, ATTENTION, PEMMA_PATHWAY, routed=True)
 
 
 def _pemma_prognosis(options: Sizes, crop_zyx: Crop) -> ModelRow:
@@ -118,6 +121,7 @@ def _pemma_prognosis(options: Sizes, crop_zyx: Crop) -> ModelRow:
         ATTENTION,
         PROGNOSIS_PATHWAYS,
         tasks=("segmentation", "classification", "survival"),
+        routed=True,
     )
 
 
@@ -133,6 +137,7 @@ def _pemma_swin(options: Sizes, crop_zyx: Crop) -> ModelRow:
         ALL_SETTINGS,
         SWIN_LAYERS,
         SWIN_PATHWAYS,
+        routed=True,
         public_weights=swin_checkpoint.load_public,
     )
 
@@ -150,6 +155,7 @@ def _vmambax(options: Sizes, crop_zyx: Crop) -> ModelRow:
         SCANNED,
         VMAMBAX_PATHWAYS,
         spatial_dims=2,
+        routed=True,
         diagnostics=gate_statistics.GateStatistics,
         public_weights=vmamba_checkpoint.load_public,
     )
@@ -164,12 +170,15 @@ def _log_2d(options: Sizes, crop_zyx: Crop) -> ModelRow:
         LOG_SCANNED,
         LOG_2D_PATHWAY,
         spatial_dims=2,
+        routed=True,
         public_weights=vmamba_checkpoint.load_public,
     )
 
 
 def _log_3d(options: Sizes, crop_zyx: Crop) -> ModelRow:
-    return ModelRow(ct_pet_3d.build_log_vmamba_3d, options, crop_zyx, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY)
+    return ModelRow(
+        ct_pet_3d.build_log_vmamba_3d, options, crop_zyx, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY, routed=True
+    )
 
 
 def _resenc(options: Sizes, crop_zyx: Crop) -> ModelRow:

@@ -54,6 +54,13 @@ class SliceNetwork(nn.Module, ABC):
         return self.decode(self.encode(ct, pet))
 
 
+class FusedMaps(NamedTuple):
+    """Maps that a decoder of slices reads, finest first, and the modalities that they are made of."""
+
+    maps: list[Tensor]
+    present: tuple[str, ...]
+
+
 class SliceFeatures(NamedTuple):
     """What a 2D network made of volumes of `depth` slices; its batch axis is b*z."""
 

@@ -35,7 +35,16 @@ from protocol.errors import (
 )
 from protocol.local_steps import Reach
 from protocol.messages.payload import Payload
-from protocol.messages.tensors import GROUPS, ROLE_GROUPS, Tensors, TensorSpec, group_in, is_statistic, role_of
+from protocol.messages.tensors import (
+    GROUPS,
+    ROLE_GROUPS,
+    Tensors,
+    TensorSpec,
+    group_in,
+    is_statistic,
+    kind_of,
+    role_of,
+)
 from protocol.observations import FISHER
 
 logger = logging.getLogger(__name__)
@@ -242,7 +251,7 @@ def _parts(specs: Sequence[TensorSpec]) -> dict[str, set[str]]:
     """Keys that come together, by name: a group's own tensors, and each kind of statistic beside them."""
     keys: dict[str, set[str]] = defaultdict(set)
     for spec in specs:
-        beside = is_statistic(spec.key) and spec.group in GROUPS
+        beside = is_statistic(spec.key) and kind_of(spec.group) in GROUPS
         keys[f"{spec.group}@{spec.key.partition('@')[2]}" if beside else spec.group].add(spec.key)
     return keys
 

@@ -18,10 +18,12 @@ from fusion_models.adapters.injection import (
     load,
     lora_config,
     matching_targets,
+    modules_matching,
     reset_magnitudes,
 )
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.adapters.local_norm import inject_local_norms, reset_local_norms
+from fusion_models.adapters.routing import insert_banks
 from fusion_models.contract import FusionModel
 from fusion_models.outline import outline
 from fusion_models.registry import ModelRow, build_model, model_row
@@ -83,6 +85,11 @@ def _check_wishes(settings: StudySettings, row: ModelRow) -> None:
         raise ModelError(f"a model has one head for cases, the study trains for {for_cases}; give each a study")
     if all("ehr" in parts_of(setting) for setting in row.settings) and not settings.labels.covariates:
         raise ModelError(f"model '{name}' reads EHR alone, and the study names no [labels.covariates.NAME]")
+    if settings.adapter.routing == "modality" and not row.routed:
+        raise ModelError(
+            f"model '{name}' cannot route its adapters: CT and PET run through it as one stream, or one of them alone "
+            'reaches an adapter; use [adapter] routing = "shared", or a model with modality pathways'
+        )
     classes = settings.model.options.get("classes", MASK_CLASSES)
     if classes != MASK_CLASSES:
         raise ModelError(f"contours are 0 or 1, so option 'classes' of model '{name}' must be 2, found {classes!r}")
@@ -162,6 +169,8 @@ def inject_adapter(model: nn.Module, settings: StudySettings, row: ModelRow, ten
     targets = adapter.targets or matching_targets(model, row.adapter_targets, row.pathway_modules)
     if row.adapter_targets and not targets:
         raise ValueError(f"none of the adapter targets {row.adapter_targets} is a module of {type(model).__name__}")
+    if adapter.routing == "modality":
+        targets = tuple(insert_banks(model, modules_matching(model, targets, row.pathway_modules)))
     config = lora_config(method=adapter.method, rank=adapter.rank, alpha=adapter.alpha, targets=targets)
     inject(model, config, seed=settings.seed, spared=row.pathway_modules)
     fresh = dict.fromkeys(adapter_layers(model), settings.center_rank) if CENTER in settings.personal else {}

@@ -30,7 +30,8 @@ from fusion_models.adapters.injection import adapter_layers
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import ModelError, TooFewError
 from protocol.messages.settings import ROLES, Statistic, StudySettings
-from protocol.messages.tensors import role_of
+from protocol.messages.tensors import NEEDS, group_in, role_of
+from protocol.modalities import parts_of
 from protocol.tasks import TASKS
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -125,7 +126,10 @@ class Observer:
         return sketches, {"gram": len(cases)}
 
     def diagonal_fisher(self) -> Observed:
-        """`key@fisher` of the shared adapter: mean over cases with the target of the squared gradient of their loss."""
+        """`key@fisher` of the shared adapter: mean over cases with the target of the squared gradient of their loss.
+
+        A bank that no case reaches has none: zeros would say that it may move freely.
+        """
         parameters = {key: value for key, value in parameters_by_key(self.model).items() if role_of(key) in ROLES}
         labelled = with_target(self.task, self.cases)
         if not parameters or not labelled:
@@ -134,6 +138,7 @@ class Observer:
                 f"{len(parameters)} adapter tensors, {len(labelled)} case(s)"
             )
         labelled = self.entering(labelled)
+        parameters = {key: value for key, value in parameters.items() if self._is_reached(key, labelled)}
         task = self.task.fitted_to(labelled)
         sums = {key: torch.zeros_like(value, dtype=torch.float64) for key, value in parameters.items()}
         with _requiring_gradients(self.model, parameters):
@@ -181,6 +186,12 @@ class Observer:
                 found[f"{name}@scatter"] = (away.T @ away).astype(np.float32)
                 support[name] = len(rows)
         return found, support
+
+    def _is_reached(self, key: str, cases: Sequence[PreparedCase]) -> bool:
+        """Whether any case has all that the bank of an adapter tensor needs; without banks each reaches it."""
+        needed = NEEDS.get(group_in(key, {}), frozenset())
+        able = (runnable_settings(self.task, case, self.model_settings) for case in cases)
+        return not needed or any(needed <= parts_of(setting) for settings in able for setting in settings)
 
     def _one_by_one(self, cases: Sequence[PreparedCase]) -> Iterator[PreparedCase]:
         """The cases, each after a check."""

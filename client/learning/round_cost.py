@@ -30,7 +30,7 @@ from client.tasks.contract import CenterTask, runnable_settings, with_target
 from fusion_models.registry import ModelRow
 from protocol.errors import ModelError
 from protocol.messages.settings import StudySettings, Training
-from protocol.messages.tensors import NEEDS, PEFT
+from protocol.messages.tensors import PEFT, groups_reached
 from protocol.modalities import Modality
 from protocol.tasks import TaskName
 
@@ -123,10 +123,12 @@ def _network(work: RoundWork, row: ModelRow) -> tuple[nn.Module, Mapping[str, nn
     model = build(work.settings, row)
     if PEFT in work.training.groups and row.adapter_targets:
         inject_adapter(model, work.settings, row)
-    own = [group for group in work.training.groups if NEEDS.get(group, frozenset()) <= set(work.modalities)]
+    own = groups_reached(work.training.groups, work.modalities)
     live = train_only(model, own, row.pathways, work.training.roles)
     if not live:
-        raise ModelError(f"stage '{work.stage}' trains nothing at this center: it owns none of {own}")
+        raise ModelError(
+            f"stage '{work.stage}' trains nothing at this center: it owns none of {list(work.training.groups)}"
+        )
     return model, live
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.messages.settings import ROLES
-from protocol.messages.tensors import PEFT, group_of, role_of
+from protocol.messages.tensors import PEFT, group_of, kind_of, role_of
 
 
 def train_only(
@@ -19,5 +19,5 @@ def train_only(
     parameters = parameters_by_key(model)
     for key, parameter in parameters.items():
         group = group_of(key, pathways)
-        parameter.requires_grad_(group in groups and (group != PEFT or role_of(key) in roles))
+        parameter.requires_grad_(group in groups and (kind_of(group) != PEFT or role_of(key) in roles))
     return {key: parameter for key, parameter in parameters.items() if parameter.requires_grad}

@@ -17,7 +17,18 @@ from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round
 from client.tasks.contract import Batch, CenterTask
-from protocol.messages.tensors import NEEDS, PEFT, RESIDUAL, ROLE_GROUPS, Tensors, group_of, is_statistic, role_of
+from protocol.messages.tensors import (
+    NEEDS,
+    PATHWAYS,
+    PEFT,
+    RESIDUAL,
+    ROLE_GROUPS,
+    Tensors,
+    group_of,
+    is_statistic,
+    kind_of,
+    role_of,
+)
 from protocol.modalities import parts_of
 from protocol.tasks import TASKS
 
@@ -53,11 +64,11 @@ def build(around: Round, weight: float) -> Distillation | None:
     None too where the reference has neither adapter nor pathway: what no earlier stage trained teaches nothing.
     """
     pathways = around.pathways
-    learnt = {group_of(key, pathways) for key in around.reference if not is_statistic(key)}
+    learnt = {kind_of(group_of(key, pathways)) for key in around.reference if not is_statistic(key)}
     if not learnt & {PEFT, *pathways} or not around.common():
         return None
     teacher = around.make_model(teacher_tensors(around.received, around.reference))
-    heard = {*NEEDS, *TASKS[around.task.name].groups}
+    heard = {*PATHWAYS, *TASKS[around.task.name].groups}
     return Distillation(teacher, around.task, weight, heard & pathways.keys() - learnt)
 
 

@@ -35,7 +35,7 @@ from client.tasks.contract import Batch
 from fusion_models.adapters.injection import adapter_layers
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import ModelError
-from protocol.messages.tensors import is_statistic, module_of
+from protocol.messages.tensors import is_statistic, module_of, weight_of
 
 GRAM, MASS = "@gram", "@gram-mass"
 INPUTS_FACTOR = 4.0
@@ -139,7 +139,7 @@ def _anchor(module: str, around: Round) -> Anchored:
         raise ModelError(f"Gram sketch '{module}{GRAM}' has shape {sketch.shape}, expected (q, {a[0].numel()})")
     if not {f"{module}#lora_a", f"{module}#lora_b"} <= set(around.reference):
         raise ModelError(f"module '{module}' came with a Gram sketch but without a reference adapter; send both")
-    weight = parameters[f"{module}.weight"].detach().flatten(1)
+    weight = parameters[weight_of(module)].detach().flatten(1)
     sketch_t = like(sketch, weight).T
     nothing = torch.zeros(len(weight), len(sketch), dtype=weight.dtype, device=weight.device)
     start = Anchored(weight, sketch_t, weight @ sketch_t, nothing, a, b, m, around.settings.adapter.alpha)

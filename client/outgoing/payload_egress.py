@@ -15,13 +15,23 @@ from numpy.typing import NDArray
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
 from protocol.messages.settings import ROLES, Statistic, Training
-from protocol.messages.tensors import GROUPS, PEFT, PET, TensorSpec, is_statistic, role_of, tensor_bytes
+from protocol.messages.tensors import (
+    GROUPS,
+    NEEDS,
+    PEFT,
+    PET,
+    TensorSpec,
+    is_statistic,
+    kind_of,
+    role_of,
+    tensor_bytes,
+)
 from protocol.observations import OBSERVED, statistic_spec
 from strategies.continual.terms import RETURNED, terms_with_weight
 
 HASH_TEXT = re.compile(r"([0-9a-f]{64})?")
 FEATURE_OWNERS: Mapping[str, str] = {"features.ct": "", "features.pet": PET}
-SUPPORTED = (*GROUPS, *OBSERVED)
+SUPPORTED = (*dict.fromkeys((*GROUPS, *NEEDS)), *OBSERVED)
 ENDINGS: Mapping[Statistic, tuple[str, ...]] = {
     "gram": ("gram",),
     "fisher": ("fisher",),
@@ -114,7 +124,7 @@ def _trains(key: str, training: Training, groups: Mapping[str, str]) -> bool:
     returned = {ending for term in terms_with_weight(training.terms) for ending in term.return_endings}
     if at and f"@{name}" not in returned:
         return False
-    group = groups.get(about, "")
+    group = kind_of(groups.get(about, ""))
     return group in training.groups and (group != PEFT or role_of(about) in training.roles)
 
 
@@ -134,11 +144,12 @@ def _field_findings(payload: Payload, center: str) -> Iterator[str]:
 
 
 def _owner(key: str, known: Mapping[str, TensorSpec]) -> str:
-    """The group that a center must own to send a tensor; "" where any center may. A Gram matrix belongs to PEFT."""
+    """The group that a center must own to send a tensor; "" where any center may. A Gram matrix is its adapter's."""
     about = key.partition("@")[0]
     if about in FEATURE_OWNERS:
         return FEATURE_OWNERS[about]
-    return known[about].group if about in known else PEFT
+    found = known.get(about) or known.get(f"{about}#lora_a")
+    return found.group if found else PEFT
 
 
 def _tensor_findings(spec: TensorSpec, array: NDArray[Any], owner: str, owned_groups: Collection[str]) -> Iterator[str]:

@@ -33,7 +33,7 @@ from protocol.errors import ModelError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
 from protocol.messages.settings import StudySettings, Training
-from protocol.messages.tensors import NEEDS, Tensors
+from protocol.messages.tensors import Tensors, groups_reached
 from protocol.modalities import Modality, ModalitySetting
 
 
@@ -71,8 +71,8 @@ class CenterWork:
         self._backbones, self._cohorts = BackboneStore(home / "backbones"), Cohorts(home, minimum_cases)
 
     def own_groups(self, groups: Iterable[str]) -> tuple[str, ...]:
-        """The groups this center may train and send: PET's pathway needs PET, and fusion both modalities."""
-        return tuple(group for group in groups if NEEDS.get(group, frozenset()) <= set(self._modalities))
+        """The groups this center may train and send: PET's pathway and bank need PET, those of fusion both."""
+        return groups_reached(groups, self._modalities)
 
     def do(self, instruction: Instruction, check: Check) -> Reply:
         """What comes of an instruction.

@@ -22,12 +22,14 @@ from protocol.messages.tensors import (
     HEAD,
     NEEDS,
     NORM,
+    PATHWAYS,
     PEFT,
     PERSONAL,
     ROLE_GROUPS,
     Tensors,
     TensorSpec,
     content_hash,
+    kind_of,
     role_of,
 )
 from protocol.modalities import parts_of
@@ -73,7 +75,7 @@ def prepare(study_file: Path, root: Path, backbone: Path | None = None) -> Study
         specs, initial, config = initial_state(study)
     except (ValueError, ModelError) as error:
         raise StudyError(f"study file {study_file}: {error}") from error
-    if findings := list(_idle_stages(study, frozenset(spec.group for spec in specs))):
+    if findings := list(_idle_stages(study, frozenset(kind_of(spec.group) for spec in specs))):
         raise StudyError(f"study file {study_file}: {'; '.join(findings)}")
     if backbone is not None:
         given = read_backbone(backbone, specs)
@@ -124,7 +126,7 @@ def _idle_stages(study: Study, groups: frozenset[str]) -> Iterator[str]:
 def idle_pathways(study: Study, groups: Collection[str]) -> dict[str, list[str]]:
     """Groups of the model that no stage trains, with the settings of its stages that run through them."""
     trained = {group for stage in study.stages for group in stage.trained}
-    idle = [group for group in (*NEEDS, HEAD) if group in groups and group not in trained]
+    idle = [group for group in (*PATHWAYS, HEAD) if group in groups and group not in trained]
     through = {
         group: sorted({name for stage in study.stages for name in _settings_through(study, stage, group)})
         for group in idle

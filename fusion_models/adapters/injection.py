@@ -13,7 +13,7 @@ broadcasts it, because independently drawn A make averages meaningless.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -42,15 +42,10 @@ def inject(model: nn.Module, config: LoraConfig, *, seed: int, spared: Sequence[
     Raises:
         ValueError: a target matches no module outside of them.
     """
-    found: set[str] = set()
-    for target in config.target_modules or ():
-        matching = {name for name, _ in model.named_modules() if _matches(name, target, spared)}
-        if not matching:
-            raise ValueError(f"adapter target '{target}' matches no module of {type(model).__name__}")
-        found |= matching
+    found = modules_matching(model, config.target_modules or (), spared)
     if not found:
         return model
-    inject_adapter_in_model(replace(config, target_modules=sorted(found)), model)
+    inject_adapter_in_model(replace(config, target_modules=found), model)
     _draw(model, "lora_a", torch.Generator().manual_seed(seed))
     return model
 
@@ -76,6 +71,21 @@ def inject_beside(
     _draw(model, f"{adapter}_a", torch.Generator().manual_seed(seed))
     for key, parameter in parameters_by_key(model).items():
         parameter.requires_grad_(parameter.requires_grad and not key.endswith(RESIDUAL_ROLES))
+
+
+def modules_matching(model: nn.Module, targets: Iterable[str], spared: Sequence[str]) -> list[str]:
+    """The paths of the modules that targets name, outside of the spared parts.
+
+    Raises:
+        ValueError: a target matches none.
+    """
+    names, found = [name for name, _ in model.named_modules()], set[str]()
+    for target in targets:
+        matching = {name for name in names if _matches(name, target, spared)}
+        if not matching:
+            raise ValueError(f"adapter target '{target}' matches no module of {type(model).__name__}")
+        found |= matching
+    return sorted(found)
 
 
 def matching_targets(model: nn.Module, targets: Sequence[str], spared: Sequence[str]) -> tuple[str, ...]:

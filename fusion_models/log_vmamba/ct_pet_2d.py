@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from fusion_models.adapters.routing import fused_rows
 from fusion_models.gates import Gain
 from fusion_models.log_vmamba.hosts import kaiming
 from fusion_models.log_vmamba.pathway import identity, merge_maps
@@ -21,7 +22,7 @@ from fusion_models.log_vmamba.swin_umamba import SwinUMamba
 from fusion_models.modality import present
 from fusion_models.options import Sizes
 from fusion_models.pathways import pathway_of
-from fusion_models.slices import SliceNetwork, SliceSegmenter, slice_input
+from fusion_models.slices import FusedMaps, SliceNetwork, SliceSegmenter, slice_input
 from fusion_models.ssm.vss_encoder import PatchEmbed
 
 # The host's recipe gives each image zero mean and unit variance. One map for all images does so for intensities spread
@@ -85,21 +86,23 @@ class LogVMamba2d(SliceNetwork):
             nn.ModuleList(Gain(width, gain, axis=-1) for width in self.encoder.widths) if self.pathway.gated else None
         )
 
-    def encode(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
+    def encode(self, ct: Tensor | None, pet: Tensor | None) -> FusedMaps:
         """t_0..t_3 of CT and PET slices, each (b, in_channels, y, x) or absent.
 
         Raises:
             ValueError: both are absent, or a shape is not the network's.
         """
-        return self.taps(ct, pet)
+        return FusedMaps(self.taps(ct, pet), tuple(present(ct, pet, self.shape)))
 
-    def decode(self, features: list[Tensor]) -> Tensor:
+    def decode(self, features: FusedMaps) -> Tensor:
         """Logits (b, classes, y, x) of t_0..t_3."""
-        return self.decoder(features)
+        with fused_rows(features.present):
+            return self.decoder(features.maps)
 
-    def decode_scales(self, features: list[Tensor]) -> list[Tensor]:
+    def decode_scales(self, features: FusedMaps) -> list[Tensor]:
         """Logits (b, classes, y / f, x / f) of each decoder output, finest first."""
-        return self.decoder.scales(features)
+        with fused_rows(features.present):
+            return self.decoder.scales(features.maps)
 
     def pool_features(self, ct: Tensor) -> Tensor:
         """Mean of CT's coarsest map over its positions: (b, d)."""

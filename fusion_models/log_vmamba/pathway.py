@@ -15,6 +15,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from fusion_models.adapters.routing import rows_of
+
 Merge = TypeVar("Merge", nn.Linear, nn.Conv3d)
 
 
@@ -35,7 +37,8 @@ def merge_maps(
         gains: s_0..s_n; with them each modality passes the encoder by itself, without as one batch.
     """
     stemmed = {name: stems[name](image) for name, image in images.items()}
-    of = encode_together(stemmed, encode) if gains is None else {name: encode(x) for name, x in stemmed.items()}
+    calls = [list(stemmed)] if gains is None else [[name] for name in stemmed]
+    of = {name: maps for names in calls for name, maps in encode_together(stemmed, names, encode).items()}
     if "pet" not in of:
         return list(of["ct"])
     merged = [beta * merge(each) for merge, each in zip(merges, of["pet"], strict=True)]
@@ -46,11 +49,12 @@ def merge_maps(
 
 
 def encode_together(
-    stemmed: Mapping[str, Tensor], encode: Callable[[Tensor], Sequence[Tensor]]
+    stemmed: Mapping[str, Tensor], names: Sequence[str], encode: Callable[[Tensor], Sequence[Tensor]]
 ) -> dict[str, Sequence[Tensor]]:
-    """F_0..F_n of each modality, all of which pass the encoder as one batch."""
-    maps = encode(torch.cat(list(stemmed.values())))
-    return dict(zip(stemmed, zip(*(each.chunk(len(stemmed)) for each in maps), strict=True), strict=True))
+    """F_0..F_n of the modalities named, which pass the encoder as one batch, of all that are there."""
+    with rows_of({name: len(stemmed[name]) for name in names}, axis=0, beside=stemmed):
+        maps = encode(torch.cat([stemmed[name] for name in names]))
+    return dict(zip(names, zip(*(each.chunk(len(names)) for each in maps), strict=True), strict=True))
 
 
 def identity(layer: Merge) -> Merge:

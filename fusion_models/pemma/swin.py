@@ -24,6 +24,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from fusion_models.adapters.routing import fused_rows
 from fusion_models.contract import Segmenter, refuse_ehr
 from fusion_models.modality import present
 from fusion_models.offset import zero
@@ -90,8 +91,9 @@ class PemmaSwin(Segmenter):
             ValueError: both are absent, a size is not the network's crop, or there is EHR.
         """
         refuse_ehr(self, ehr)
-        present(ct, pet, (1, *self.crop_zyx))
-        return SwinFeatures(self.swinViT(self.embed(ct, pet)), self.skip(ct, pet))
+        with fused_rows(present(ct, pet, (1, *self.crop_zyx))):
+            maps = self.swinViT(self.embed(ct, pet))
+        return SwinFeatures(maps, self.skip(ct, pet))
 
     def decode(self, features: SwinFeatures) -> Tensor:
         """Logits (b, classes, z, y, x)."""
@@ -99,7 +101,8 @@ class PemmaSwin(Segmenter):
 
     def pool_features(self, ct: Tensor) -> Tensor:
         """Mean over positions of x_S of CT alone: (b, f 2^S)."""
-        return self.swinViT(self.embed(ct, None))[-1].mean((2, 3, 4))
+        with fused_rows({"ct"}):
+            return self.swinViT(self.embed(ct, None))[-1].mean((2, 3, 4))
 
     def embed(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
         """x_0 (b, f, g) of the present modalities."""

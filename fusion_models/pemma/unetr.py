@@ -22,7 +22,8 @@ patch size, depth and width are free here, because a small network needs finer p
 Not done: a modality-type embedding and an attention mask, which the paper does not have either.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from itertools import pairwise, repeat
 from typing import NamedTuple
 
@@ -33,6 +34,7 @@ from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrPrUpBlock, U
 from monai.networks.nets.vit import ViT
 from torch import Tensor, nn
 
+from fusion_models.adapters.routing import rows_of
 from fusion_models.contract import Segmenter, refuse_ehr
 from fusion_models.gates import Gain, Gate
 from fusion_models.modality import present
@@ -158,10 +160,14 @@ class PemmaUnetr(Segmenter):
 
         Rows are cut where a state is made: cut later, gradients would be summed in another order.
         """
-        streams, found = self._streams(tokens), []
+        led = self._led(tokens)
+        streams, found = [torch.cat([tokens[name] for name in names], dim=1) for names in led], []
+        said = [
+            partial(rows_of, {name: tokens[name].shape[1] for name in names}, axis=1, beside=tokens) for names in led
+        ]
         gates = self.attention_gates.children() if self.pathway.gated else repeat(None, len(self.vit.blocks))
         for index, (block, gate) in enumerate(zip(self.vit.blocks.children(), gates, strict=True)):
-            streams = advance(block, streams, gate)
+            streams = advance(block, streams, gate, said)
             if index in self.taps:
                 found.append(streams[0][:, rows])
         last = [self.vit.norm(stream) for stream in streams]
@@ -176,12 +182,11 @@ class PemmaUnetr(Segmenter):
             return z_pet
         return self.encoder1(ct) + (self.skip_gain(z_pet) if self.pathway.gated else z_pet)
 
-    def _streams(self, tokens: Mapping[str, Tensor]) -> list[Tensor]:
-        """The sequences that run through the blocks: all tokens in one, or PET's apart from what CT leads."""
-        if not self.pathway.gated or not {"ct", "pet"} <= set(tokens):
-            return [torch.cat(list(tokens.values()), dim=1)]
-        led = [part for name, part in tokens.items() if name != "pet"]
-        return [torch.cat(led, dim=1), tokens["pet"]]
+    def _led(self, names: Collection[str]) -> list[list[str]]:
+        """Whose tokens run through the blocks together: all in one sequence, or PET's apart from what CT leads."""
+        if not self.pathway.gated or not {"ct", "pet"} <= set(names):
+            return [list(names)]
+        return [[name for name in names if name != "pet"], ["pet"]]
 
 
 def levels_of(patch: int) -> int:

@@ -20,10 +20,11 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from fusion_models.adapters.routing import fused_rows, rows_of
 from fusion_models.gates import Gate
 from fusion_models.modality import present
 from fusion_models.pathways import pathway_of
-from fusion_models.slices import SliceNetwork
+from fusion_models.slices import FusedMaps, SliceNetwork
 from fusion_models.ssm.vss_encoder import VSSEncoder
 from fusion_models.vmambax.decoder import CvssDecoder
 from fusion_models.vmambax.merge import INTERACTIONS, MERGES
@@ -98,17 +99,19 @@ class VMambaX(SliceNetwork):
             widths, classes=classes, patch=patch, depth=decoder_depth, state=decoder_state, drop_path=drop_path
         )
 
-    def encode(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
+    def encode(self, ct: Tensor | None, pet: Tensor | None) -> FusedMaps:
         """F_i of CT and PET slices, each (b, in_channels, y, x) or absent.
 
         Raises:
             ValueError: both are absent, their shapes differ, or the network does not take slices of this shape.
         """
-        return self.fuse(self.taps(ct, pet))
+        taps = self.taps(ct, pet)
+        return FusedMaps(self.fuse(taps), tuple(taps))
 
-    def decode(self, features: list[Tensor]) -> Tensor:
+    def decode(self, features: FusedMaps) -> Tensor:
         """Logits (b, classes, y, x) of F_i."""
-        return self.decoder([fused.permute(0, 2, 3, 1) for fused in features])
+        with fused_rows(features.present):
+            return self.decoder([fused.permute(0, 2, 3, 1) for fused in features.maps])
 
     def fuse(self, taps: Mapping[str, list[Tensor]]) -> list[Tensor]:
         """F_i (b, c, y / p 2^i, x / p 2^i), finest first, of what `taps` gives."""
@@ -128,7 +131,8 @@ class VMambaX(SliceNetwork):
         images = self._check_images(ct, pet)
         found: dict[str, list[Tensor]] = {}
         for prefix, names in self._calls(images):
-            maps = self._encode(prefix, torch.cat([images[name] for name in names]))
+            with rows_of({name: len(images[name]) for name in names}, axis=0, beside=images):
+                maps = self._encode(prefix, torch.cat([images[name] for name in names]))
             for part, name in enumerate(names):
                 found[name] = [each.chunk(len(names))[part] for each in maps]
         return found

@@ -29,12 +29,25 @@ class Model(Settings):
 
 
 class Adapter(Settings):
-    """LoRA or DoRA on the attention projections; `targets` empty means the model's own list."""
+    """LoRA or DoRA on the attention projections; `targets` empty means the model's own list.
+
+    routing: one adapter a projection for all rows, or a bank for CT's rows, one for PET's and one for cases of both.
+    """
 
     method: Literal["lora", "dora"] = "lora"
     rank: PositiveInt = 8
     alpha: PositiveFloat = 16
     targets: tuple[str, ...] = ()
+    routing: Literal["shared", "modality"] = "shared"
+
+    @model_validator(mode="after")
+    def _banks_are_sums(self) -> "Adapter":
+        if self.routing == "modality" and self.method == "dora":
+            raise ValueError(
+                'routing = "modality" adds the banks of a row, and DoRA scales W and one adapter together, which two '
+                'banks of a row cannot both do; use method = "lora", or routing = "shared"'
+            )
+        return self
 
 
 class Preprocessing(Settings):

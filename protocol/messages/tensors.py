@@ -8,6 +8,7 @@ A key is a module path; an adapter key ends in its role after `#`:
     blocks.0.attn.qkv#center_a, #center_b               a center's own adapter E_c, beside the shared one
     blocks.0.attn.qkv#residual_a, #residual_b           frozen low-rank residual C = residual_b residual_a, scale 1
     blocks.0.norm1#norm_weight, #norm_bias              a center's own copy of a normalisation's affine parameters
+    blocks.0.attn.qkv.pet_bank#lora_a                   the adapter of one bank, of a projection with banks by modality
     pet_embedding.projection.weight plain parameter of a modality pathway
 
 What a strategy remembers about a tensor or module is a statistic, named after `@`; it is never loaded into a model:
@@ -18,7 +19,7 @@ What a strategy remembers about a tensor or module is a statistic, named after `
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,14 +35,27 @@ Tensors = Mapping[str, NDArray[np.float32]]
 
 BACKBONE, PET, FUSION, EHR, HEAD, PEFT = "backbone", "pet", "fusion", "ehr", "head", "peft"
 CENTER, NORM, RESIDUAL = "center", "norm", "residual"
-NEEDS: Mapping[str, frozenset[str]] = {
+BANKS: Mapping[str, frozenset[str]] = {
+    "ct": frozenset({"ct"}),
+    "pet": frozenset({"pet"}),
+    "fusion": frozenset({"ct", "pet"}),
+}
+"""Bank of adapters -> modalities without which a case never reaches it."""
+PATHWAYS: Mapping[str, frozenset[str]] = {
     PET: frozenset({"pet"}),
     FUSION: frozenset({"ct", "pet"}),
     EHR: frozenset({"ehr"}),
 }
-"""Group -> modalities without which a case never reaches its tensors."""
 GROUPS = (BACKBONE, PET, FUSION, EHR, HEAD, PEFT, CENTER, NORM)
+"""What a stage may name; adapters with banks are of the groups `peft.ct`, `peft.pet`, .., which `peft` stands for."""
+BANKED = (PEFT, CENTER)
+NEEDS: Mapping[str, frozenset[str]] = {
+    **PATHWAYS,
+    **{f"{group}.{bank}": needed for group in BANKED for bank, needed in BANKS.items()},
+}
+"""Group -> modalities without which a case never reaches its tensors."""
 PERSONAL = (CENTER, NORM)
+BANK_ENDING = "_bank"
 ROLE_GROUPS = {
     "lora_a": PEFT,
     "lora_b": PEFT,
@@ -74,13 +88,38 @@ def module_of(key: str) -> str:
     return key.partition("@")[0].partition("#")[0]
 
 
+def bank_of(key: str) -> str:
+    """The bank that an adapter tensor belongs to, one of BANKS; empty where the projection has none."""
+    last = module_of(key).rpartition(".")[2]
+    bank = last.removesuffix(BANK_ENDING)
+    return bank if role_of(key) and last.endswith(BANK_ENDING) and bank in BANKS else ""
+
+
+def weight_of(module: str) -> str:
+    """The key of the frozen weight that an adapter acts beside; the banks of a projection share one."""
+    path, _, last = module.rpartition(".")
+    banked = last.endswith(BANK_ENDING) and last.removesuffix(BANK_ENDING) in BANKS
+    return f"{path if banked else module}.weight"
+
+
+def kind_of(group: str) -> str:
+    """The group as a stage names it: `peft` of `peft.pet`."""
+    return group.partition(".")[0]
+
+
+def groups_reached(groups: Iterable[str], modalities: Collection[str]) -> tuple[str, ...]:
+    """Of the groups that a stage names, and of their banks, those whose tensors cases of these modalities reach."""
+    each = [(group, *(f"{group}.{bank}" for bank in BANKS if group in BANKED)) for group in groups]
+    return tuple(name for names in each for name in names if NEEDS.get(name, frozenset()) <= set(modalities))
+
+
 def group_in(key: str, groups: Mapping[str, str]) -> str:
     """The group of a key or of the key a statistic is about: by its role, else as the specs have it.
 
     Raises:
         KeyError: a plain parameter that the specs do not know.
     """
-    return ROLE_GROUPS.get(role_of(key)) or groups[key.partition("@")[0]]
+    return _adapter_group(key) or groups[key.partition("@")[0]]
 
 
 def group_of(key: str, pathways: Mapping[str, Sequence[str]]) -> str:
@@ -88,12 +127,18 @@ def group_of(key: str, pathways: Mapping[str, Sequence[str]]) -> str:
 
     A role that does not exist counts as the shared adapter's; what loads the tensor then refuses it by name.
     """
-    if role := role_of(key):
-        return ROLE_GROUPS.get(role, PEFT)
+    if role_of(key):
+        return _adapter_group(key) or PEFT
     for group, prefixes in pathways.items():
         if key.startswith(tuple(f"{prefix}." for prefix in prefixes)):
             return group
     return BACKBONE
+
+
+def _adapter_group(key: str) -> str:
+    """The group of an adapter tensor, with its bank where it has one; empty for anything else."""
+    kind, bank = ROLE_GROUPS.get(role_of(key), ""), bank_of(key)
+    return f"{kind}.{bank}" if kind in BANKED and bank else kind
 
 
 def is_statistic(key: str) -> bool:

@@ -19,7 +19,7 @@ from importlib.metadata import version
 from protocol.enrolment.kit import RUN_OPTIONS, StudyAgreement
 from protocol.enrolment.plan import agreed_digest
 from protocol.errors import StudyError
-from protocol.messages.tensors import BACKBONE, NEEDS, TensorSpec, at_rank, read_specs
+from protocol.messages.tensors import BACKBONE, NEEDS, TensorSpec, at_rank, kind_of, read_specs
 from protocol.modalities import IMAGES
 from server.centers.bundle import bundle_sha256
 from server.centers.study_plan import plan_of
@@ -95,8 +95,8 @@ def bytes_per_round(study: Study, specs: Iterable[TensorSpec], center: str) -> t
         held = groups_held(study, index)
         mine = {spec.group for spec in specs if NEEDS.get(spec.group, frozenset()) <= offers}
         sent = max(
-            _bytes(specs, mine & set(stage.trained), rank) * (1 + returned),
-            _bytes(specs, mine & set(study.strategy.personal), rank),
+            _bytes(specs, _of_kinds(mine, stage.trained), rank) * (1 + returned),
+            _bytes(specs, _of_kinds(mine, study.strategy.personal), rank),
         )
         extra = _bytes(specs, set(stage.trained), rank) * returned + _bytes(specs, held - {BACKBONE}, rank) * compared
         down, up = max(down, _bytes(specs, held, rank) + extra), max(up, sent)
@@ -144,4 +144,11 @@ def _has_images(study: Study) -> bool:
 
 def _bytes(specs: Iterable[TensorSpec], groups: Iterable[str], rank: int | None) -> int:
     wanted = set(groups)
-    return VALUE_BYTES * sum(math.prod(at_rank(spec, rank).shape) for spec in specs if spec.group in wanted)
+    found = [spec for spec in specs if spec.group in wanted or kind_of(spec.group) in wanted]
+    return VALUE_BYTES * sum(math.prod(at_rank(spec, rank).shape) for spec in found)
+
+
+def _of_kinds(groups: Iterable[str], kinds: Iterable[str]) -> set[str]:
+    """Those groups that a stage names so, with their banks."""
+    wanted = set(kinds)
+    return {group for group in groups if kind_of(group) in wanted}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from protocol.errors import StudyError
-from protocol.messages.tensors import GROUPS, TensorSpec
+from protocol.messages.tensors import GROUPS, TensorSpec, kind_of
 from protocol.storage.atomic_files import write_bytes
 from protocol.storage.regular_files import read_whole
 from protocol.storage.sealed_json import seal, unseal_if_sealed
@@ -55,7 +55,9 @@ class Facts:
 def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]:
     """Everything docs/result.md lists, ready for JSON: what is undefined or not finite is None."""
     matrices, (first, *others) = matrices_of(study, history), study.tasks
-    sizes = {group: sum(math.prod(spec.shape) for spec in facts.specs if spec.group == group) for group in GROUPS}
+    sizes = {
+        group: sum(math.prod(spec.shape) for spec in facts.specs if kind_of(spec.group) == group) for group in GROUPS
+    }
     result = {
         "schema": SCHEMA,
         "status": facts.status,

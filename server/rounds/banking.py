@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.messages.tensors import BACKBONE, PERSONAL, Tensors, is_statistic
+from protocol.messages.tensors import BACKBONE, PERSONAL, Tensors, is_statistic, kind_of
 from server.rounds.instructions import InstructionBuilder
 from server.rounds.transitions import of_groups, without_backbone
 from server.study.checkpoint import Checkpoint
@@ -51,7 +51,7 @@ def _last_records(state: Checkpoint, stage: Stage) -> dict[str, RoundRecord]:
     return {
         record.center: record
         for record in state.history.rounds
-        if record.stage == stage.name and set(record.support) - set(PERSONAL)
+        if record.stage == stage.name and {kind_of(group) for group in record.support} - set(PERSONAL)
     }
 
 

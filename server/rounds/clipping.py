@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from protocol.errors import GainError
 from protocol.messages.payload import Payload
-from protocol.messages.tensors import PERSONAL, Tensors, group_in, is_statistic
+from protocol.messages.tensors import PERSONAL, Tensors, group_in, is_statistic, kind_of
 from server.rounds.inbox import Inbox
 from server.rounds.records import gain_findings
 from server.rounds.round_under_way import RoundUnderWay
@@ -54,7 +54,7 @@ def cuts_of(under_way: RoundUnderWay, records: Iterable[RoundRecord]) -> dict[st
             norms[group][record.center] = norm
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for group, by_center in norms.items():
-        if group in PERSONAL:
+        if kind_of(group) in PERSONAL:
             continue
         floors = {center: _floor(under_way, center, group) for center in by_center}
         for center, left in shares_left(by_center, fewest=FEWEST, floors=floors).items():

@@ -12,13 +12,14 @@ from protocol.messages.settings import Statistic, Training
 from protocol.messages.tensors import (
     BACKBONE,
     CENTER,
-    NEEDS,
     PEFT,
     RESIDUAL,
     Tensors,
     TensorSpec,
     at_rank,
+    groups_reached,
     is_statistic,
+    kind_of,
     role_of,
 )
 from server.rounds.transitions import base_of, hash_for, is_personal, of_groups
@@ -112,12 +113,11 @@ class InstructionBuilder:
         None of a group whose modalities the study does not give the center: it has no case that reaches them.
         """
         known = self.prepared.study.centers[center]
+        reached = groups_reached(training.groups, known.modalities)
         specs = [
             at_rank(spec, known.rank)
             for spec in self.prepared.specs
-            if spec.group in training.groups
-            and (spec.group != PEFT or role_of(spec.key) in training.roles)
-            and NEEDS.get(spec.group, frozenset()) <= set(known.modalities)
+            if spec.group in reached and (kind_of(spec.group) != PEFT or role_of(spec.key) in training.roles)
         ]
         endings = [ending for term in terms_with_weight(training.terms) for ending in term.return_endings]
         statistics = [TensorSpec(spec.key + ending, spec.group, spec.shape) for spec in specs for ending in endings]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from protocol.errors import PayloadError, StudyError
 from protocol.messages.payload import Payload
-from protocol.messages.tensors import PERSONAL, group_in, is_statistic
+from protocol.messages.tensors import PERSONAL, group_in, is_statistic, kind_of
 from server.rounds.clipping import clip_updates
 from server.rounds.inbox import Inbox
 from server.rounds.rollback import find_fall, remember_scored, restore
@@ -146,7 +146,7 @@ def _updates(
 
 def _comparable(payload: Payload, groups: dict[str, str]) -> list[str]:
     """The tensors of a payload that are averaged."""
-    return [key for key in payload.tensors if not is_statistic(key) and group_in(key, groups) not in PERSONAL]
+    return [key for key in payload.tensors if not is_statistic(key) and kind_of(group_in(key, groups)) not in PERSONAL]
 
 
 def _with_rounds(state: Checkpoint, records: Records) -> Checkpoint:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from protocol.messages.payload import Payload
 from protocol.messages.settings import Role, Training
-from protocol.messages.tensors import BACKBONE, PERSONAL, Tensors, content_hash, group_in, is_statistic
+from protocol.messages.tensors import BACKBONE, PERSONAL, Tensors, content_hash, group_in, is_statistic, kind_of
 from server.rounds.rollback import forget_scored
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared
@@ -187,12 +187,16 @@ def leave_stage(state: Checkpoint, stage: Stage, following: Stage | None, study:
 
 def is_personal(key: str, study: Study) -> bool:
     """Whether a tensor belongs to a group that stays each center's own."""
-    return not is_statistic(key) and group_in(key, {key: ""}) in study.strategy.personal
+    return not is_statistic(key) and kind_of(group_in(key, {key: ""})) in study.strategy.personal
 
 
 def of_groups(tensors: Tensors, groups: Mapping[str, str], wanted: AbstractSet[str]) -> dict[str, NDArray[np.float32]]:
-    """The tensors whose group is wanted; statistics are of no group."""
-    return {key: array for key, array in tensors.items() if not is_statistic(key) and group_in(key, groups) in wanted}
+    """The tensors whose group is wanted, with its banks; statistics are of no group."""
+    return {
+        key: array
+        for key, array in tensors.items()
+        if not is_statistic(key) and kind_of(group_in(key, groups)) in wanted
+    }
 
 
 def without_backbone(tensors: Tensors, groups: Mapping[str, str]) -> dict[str, NDArray[np.float32]]:

@@ -9,8 +9,16 @@ from torch import nn
 
 from client.learning.trainable import train_only
 from fusion_models import contract
-from fusion_models.adapters.injection import inject, load, lora_config, matching_targets, reset_magnitudes
+from fusion_models.adapters.injection import (
+    inject,
+    load,
+    lora_config,
+    matching_targets,
+    modules_matching,
+    reset_magnitudes,
+)
 from fusion_models.adapters.keys import parameters_by_key
+from fusion_models.adapters.routing import insert_banks
 from fusion_models.log_vmamba.block import VARIANTS
 from fusion_models.log_vmamba.placement import PLACEMENTS
 from fusion_models.modality import Inputs
@@ -20,7 +28,7 @@ from fusion_models.outline import outline
 from fusion_models.registry import MODELS, build_model, model_row
 from fusion_models.ssm.s6 import S6
 from fusion_models.vmambax.merge import MERGES
-from protocol.messages.tensors import BACKBONE, GROUPS, NEEDS, group_of
+from protocol.messages.tensors import BACKBONE, BANKS, GROUPS, NEEDS, PATHWAYS, bank_of, group_of, groups_reached
 from protocol.modalities import IMAGES, SETTINGS, parts_of
 from protocol.tasks import TASKS
 from tests.support.smallest_models import COVARIATES, OUTPUTS, SMALLEST, built, inputs
@@ -31,6 +39,7 @@ SEVERAL = [name for name in ROWS if len(MODELS[name].settings) > 1]
 WITH_CT = [name for name in SEVERAL if "ct" in MODELS[name].settings]
 SEGMENTERS = [name for name in ROWS if MODELS[name].is_for(contract.Segmenter)]
 ASSESSORS = [name for name in ROWS if MODELS[name].is_for(contract.Assessor)]
+ROUTED = [name for name in ROWS if MODELS[name].routed]
 CROP = (16, 16, 16)
 
 
@@ -63,6 +72,53 @@ def test_every_row_builds_in_its_own_sizes_and_takes_its_adapters(name: str) -> 
     adapted = [key for key in parameters_by_key(outline(build)) if "#" in key]
     assert bool(adapted) == bool(row.adapter_targets)
     assert not [key for key in adapted if key.startswith(tuple(f"{prefix}." for prefix in row.pathway_modules))]
+
+
+def routed(name: str) -> nn.Module:
+    """The model of a row with fresh adapter banks of rank 2."""
+    row, model = MODELS[name], built(name)
+    targets = insert_banks(model, modules_matching(model, row.adapter_targets, row.pathway_modules))
+    return inject(model.eval(), lora_config(method="lora", rank=2, alpha=4, targets=targets), seed=0)
+
+
+@pytest.mark.parametrize("name", ROUTED)
+def test_fresh_banks_are_the_identity_and_a_case_trains_those_of_its_modalities(name: str) -> None:
+    """A setting trains the banks whose modalities it has, and gives no other a gradient, not even of zeros."""
+    row, bare, model = MODELS[name], built(name).eval(), routed(name).eval()
+    before = {setting: outcome(bare, name, setting) for setting in row.settings}
+    assert all(torch.equal(outcome(model, name, setting), logits) for setting, logits in before.items())
+    live = train_only(model, groups_reached(["peft"], ["ct", "pet"]), row.pathways)
+    for setting in (setting for setting in row.settings if parts_of(setting) & set(IMAGES)):
+        model.zero_grad(set_to_none=True)
+        outcome(model, name, setting).square().sum().backward()
+        given = {key: parameter.grad for key, parameter in live.items() if parameter.grad is not None}
+        able = {bank for bank, needed in BANKS.items() if needed <= parts_of(setting)}
+        assert {bank_of(key) for key in given} == able, setting
+        assert {bank_of(key) for key, gradient in given.items() if gradient.any()} == able, setting
+
+
+@pytest.mark.parametrize("name", ROUTED)
+@pytest.mark.parametrize(("alone", "foreign"), [("pet", ("ct", "fusion")), ("ct", ("pet", "fusion"))])
+def test_a_modality_alone_keeps_every_bit_whatever_other_banks_learn(
+    name: str, alone: str, foreign: tuple[str, ...]
+) -> None:
+    row, model = MODELS[name], routed(name).eval()
+    before = outcome(model, name, alone)
+    with torch.no_grad():
+        for key, parameter in parameters_by_key(model).items():
+            if group_of(key, row.pathways) in {f"peft.{bank}" for bank in foreign}:
+                parameter.add_(1)
+    assert torch.equal(outcome(model, name, alone), before)
+    assert not torch.equal(outcome(model, name, "ct+pet"), outcome(built(name).eval(), name, "ct+pet"))
+
+
+@pytest.mark.parametrize("name", ROUTED)
+def test_the_router_reads_the_bare_backbone_through_banks_too(name: str) -> None:
+    ct = inputs(name, "ct").ct
+    assert ct is not None
+    bare: Any = built(name).eval()
+    model: Any = routed(name).eval()
+    assert torch.equal(model.pool_features(ct), bare.pool_features(ct))
 
 
 def test_every_task_of_the_platform_has_its_role_among_networks() -> None:
@@ -172,7 +228,7 @@ def test_its_groups_are_the_backbone_and_pathways_that_the_coordinator_knows(nam
 
 
 @pytest.mark.parametrize("name", SEVERAL)
-@pytest.mark.parametrize("group", sorted(NEEDS))
+@pytest.mark.parametrize("group", sorted(PATHWAYS))
 def test_a_pathway_is_run_through_by_the_settings_of_its_modalities_alone(name: str, group: str) -> None:
     """Gradients reach a group's tensors exactly where the setting has the modalities that the group stands for."""
     row, model = MODELS[name], built(name).eval()

@@ -29,6 +29,7 @@ GROUPS_AND_STATISTICS = [
     "peft",
     "center",
     "norm",
+    *(f"{group}.{bank}" for group in ("peft", "center") for bank in ("ct", "pet", "fusion")),
     "gram",
     "fisher",
     "features.ct",
