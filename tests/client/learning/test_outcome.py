@@ -41,3 +41,13 @@ def test_support_of_ehr_counts_the_cases_that_ran_with_it() -> None:
     used = {"ct": frozenset({"a", "b"}), "ehr": frozenset({"c"}), "ct+ehr": frozenset({"b"})}
     assert support_of(Trained(0.0, used), ["ehr", "head"]) == {"ehr": 2, "head": 3}
     assert support_of(Trained(0.0, {"ct": frozenset("a")}), ["ehr", "head"]) == {"head": 1}
+
+
+def test_a_bank_counts_the_cases_of_its_modalities() -> None:
+    """a ran with CT, b with both, c with PET: CT's bank has two cases, PET's two, that of both one."""
+    used = {"ct": frozenset({"a", "b"}), "pet": frozenset({"c"}), "ct+pet": frozenset({"b"})}
+    assert support_of(Trained(0.0, used), ["peft.ct", "peft.pet", "peft.fusion"]) == {
+        "peft.ct": 2,
+        "peft.pet": 2,
+        "peft.fusion": 1,
+    }

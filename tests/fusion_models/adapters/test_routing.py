@@ -174,13 +174,13 @@ def test_banks_of_a_row_merge_into_one_weight(build) -> None:
     net = drawn(build()).double()
     x = torch.randn(next(shape for other, shape in LAYERS if other is build), dtype=torch.float64)
     found = parameters_by_key(net)
-    update = sum(
+    of_ct, of_both = (
         found[f"proj.{bank}_bank#lora_b"].flatten(1) @ found[f"proj.{bank}_bank#lora_a"].flatten(1)
         for bank in ("ct", "fusion")
     )
     merged = build().double()
     with torch.no_grad():
-        merged.weight.copy_(found["proj.weight"] + update.reshape(merged.weight.shape))
+        merged.weight.copy_(found["proj.weight"] + (of_ct + of_both).reshape(merged.weight.shape))
         if merged.bias is not None:
             merged.bias.copy_(found["proj.bias"])
         with rows_of({"ct": len(x)}, axis=0, beside={"pet"}):

@@ -54,3 +54,10 @@ def test_findings_say_where_and_what_without_the_value() -> None:
     found = findings(caught.value)
     assert [line.partition(":")[0] for line in found] == ["seed", "model.size"]
     assert "DOE" not in "".join(found)
+
+
+def test_banks_by_modality_are_lora_alone() -> None:
+    assert Adapter(routing="modality").method == "lora"
+    assert Adapter().routing == "shared"
+    with pytest.raises(ValidationError, match="DoRA scales W and one adapter together"):
+        Adapter(method="dora", routing="modality")

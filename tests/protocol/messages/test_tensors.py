@@ -6,19 +6,27 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fusion_models.adapters import routing
 from protocol.errors import PayloadError
 from protocol.messages.tensors import (
+    BANK_ENDING,
+    BANKS,
     TensorSpec,
     at_rank,
+    bank_of,
     content_hash,
     float32_only,
     group_in,
+    group_of,
+    groups_reached,
     is_statistic,
+    kind_of,
     module_of,
     read_specs,
     role_of,
     select,
     tensor_bytes,
+    weight_of,
     write_specs,
 )
 
@@ -90,3 +98,38 @@ def test_specs_come_back_from_their_file(tmp_path: Path) -> None:
 def test_another_rank_changes_the_factors_alone(key: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
     assert at_rank(TensorSpec(key, "peft", shape), 5).shape == expected
     assert at_rank(TensorSpec(key, "peft", shape), None).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("key", "bank", "group"),
+    [
+        ("attn.qkv.pet_bank#lora_a", "pet", "peft.pet"),
+        ("attn.qkv.fusion_bank#lora_b@fisher", "fusion", "peft.fusion"),
+        ("attn.qkv.ct_bank#center_b", "ct", "center.ct"),
+        ("attn.qkv.ct_bank#residual_a", "ct", "residual"),
+        ("attn.qkv#lora_a", "", "peft"),
+        ("river_bank#lora_a", "", "peft"),
+        ("attn.pet#lora_a", "", "peft"),
+    ],
+)
+def test_an_adapter_tensor_is_of_the_bank_that_its_module_is_named_for(key: str, bank: str, group: str) -> None:
+    assert (bank_of(key), group_in(key, {}), group_of(key.partition("@")[0], {})) == (bank, group, group)
+
+
+def test_a_plain_parameter_is_of_no_bank() -> None:
+    assert bank_of("attn.pet_bank.weight") == ""
+
+
+def test_the_banks_of_a_projection_act_beside_one_weight() -> None:
+    assert weight_of("attn.qkv.pet_bank") == weight_of("attn.qkv") == "attn.qkv.weight"
+
+
+def test_a_group_reaches_its_banks_as_far_as_modalities_do() -> None:
+    assert groups_reached(["peft", "pet"], ["ct"]) == ("peft", "peft.ct")
+    assert groups_reached(["peft"], ["pet"]) == ("peft", "peft.pet")
+    assert groups_reached(["pet", "peft"], ["ct", "pet"]) == ("pet", "peft", "peft.ct", "peft.pet", "peft.fusion")
+    assert [kind_of(group) for group in ("peft", "peft.pet", "center.ct")] == ["peft", "peft", "center"]
+
+
+def test_network_and_protocol_know_the_same_banks() -> None:
+    assert (BANKS, BANK_ENDING) == (routing.BANKS, routing.ENDING)

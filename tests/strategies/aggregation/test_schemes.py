@@ -218,3 +218,48 @@ def test_a_backbone_is_averaged_and_shared_whole() -> None:
     assert row.aggregate(shared, payloads, base, {}).shared["qkv.weight"].item() == 2
     assert row.exchanges
     assert not row.keeps("qkv.weight")
+
+
+BANKS = ("ct", "pet", "fusion")
+
+
+def banked(values: dict[str, float]) -> dict[str, Array]:
+    """B of each bank, one number, beside A = 1."""
+    factors = {f"qkv.{bank}_bank#lora_b": np.full((1, 1), value, np.float32) for bank, value in values.items()}
+    return factors | {f"qkv.{bank}_bank#lora_a": np.ones((1, 1), np.float32) for bank in values}
+
+
+@pytest.mark.parametrize("name", [name for name, scheme in SCHEMES.items() if scheme.exchanges])
+def test_each_bank_is_the_mean_of_the_centers_that_reached_it(name: str) -> None:
+    """CT's of `a`, 1, and of `b`, 3, is 2; PET's is `a`'s 5, with `b` away; that of both, which nobody has, stays 7."""
+    row, settings = SCHEMES[name], Aggregation(scheme=name, ridge=1e-9, density=1.0)
+    roles = row.live(0, settings)
+    shared = banked({"ct": 0.0, "pet": 0.0, "fusion": 7.0})
+    grams = {f"qkv.{bank}_bank@gram": np.ones((1, 1), np.float32) for bank in BANKS}
+    sent = {"a": banked({"ct": 1.0, "pet": 5.0}), "b": banked({"ct": 3.0})}
+    payloads = [
+        Payload(
+            center,
+            "",
+            "adapt",
+            1,
+            {key: array for key, array in {**tensors, **grams}.items() if role_of(key) in (*roles, "")},
+            {f"peft.{bank}": 4 for bank in BANKS if f"qkv.{bank}_bank#lora_b" in tensors},
+        )
+        for center, tensors in sent.items()
+    ]
+    found = row.aggregate(shared, iter(payloads), Base({}, {}, 1.0, 1, settings, roles), {}).shared
+    product = {bank: effective_product(found, f"qkv.{bank}_bank") for bank in BANKS}
+    kept = row.keeps("qkv.ct_bank#lora_b")
+    assert product == pytest.approx({"ct": 0 if kept else 2, "pet": 0 if kept else 5, "fusion": 7}, rel=1e-5)
+    assert all(found[key].tobytes() == array.tobytes() for key, array in shared.items() if "fusion" in key)
+
+
+def effective_product(tensors: Tensors, module: str) -> float:
+    """B A and the residual of a module of one number."""
+    pairs = [("lora_b", "lora_a"), ("residual_b", "residual_a")]
+    return sum(
+        float((tensors[f"{module}#{b}"] @ tensors[f"{module}#{a}"]).item())
+        for b, a in pairs
+        if f"{module}#{b}" in tensors
+    )
