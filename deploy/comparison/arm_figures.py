@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from deploy.comparison.outcomes import Outcome
+from protocol.errors import StudyError
 from strategies.evaluation.fairness import conditional_value_at_risk, gains, mean, no_harm_rate, share_below
 from strategies.evaluation.matrix import Floats
 from strategies.evaluation.merged_folds import merge_folds
@@ -33,12 +34,26 @@ OTHERS = ("worst_center", "gain", "no_harm_rate", "cvar20", "below_half")
 
 
 def scores_under(outcomes: Iterable[Outcome], setting: str) -> list[RunScores]:
-    """The scores of the runs that have any under a modality setting; those of an order and seed over folds as one."""
+    """The scores of the runs that have any under a modality setting; those of an order and seed over folds as one.
+
+    Raises:
+        StudyError: the runs are not the folds of one cohort.
+    """
     groups: dict[tuple[str, int], list[RunScores]] = {}
     for outcome in outcomes:
         if setting in outcome.scores:
             groups.setdefault((outcome.run.order, outcome.run.seed), []).append(outcome.scores[setting])
-    return [merge_folds(runs) for runs in groups.values()]
+    return [_merge(runs, order) for (order, _), runs in groups.items()]
+
+
+def _merge(runs: Sequence[RunScores], order: str) -> RunScores:
+    try:
+        return merge_folds(runs)
+    except ValueError as error:
+        raise StudyError(
+            f"order {order}, seed {runs[0].seed}: {error}. Folds are dealt anew in each run, so that the data must not "
+            "change between them; remove the runs that were made with other data and run them again"
+        ) from error
 
 
 def share_cells(ours: Sequence[Outcome], theirs: Sequence[Outcome]) -> tuple[list[Outcome], list[Outcome]]:

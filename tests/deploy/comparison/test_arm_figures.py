@@ -7,6 +7,7 @@ import pytest
 from deploy.comparison.arm_figures import figures_of, matrix_of, scores_under, share_cells
 from deploy.comparison.outcomes import Outcome
 from deploy.comparison.planner import Plan
+from protocol.errors import StudyError
 from strategies.evaluation.resampling import draw_patients
 from tests.support.patient_scores import classified, cohort_scores, final_scores, run_scores
 from tests.support.small_benchmark import outcome, small_plan
@@ -71,6 +72,12 @@ def folds_of(plan: Plan) -> list[Outcome]:
 def test_the_folds_of_an_order_and_seed_are_one_run(plan: Plan) -> None:
     (merged,) = scores_under(folds_of(plan), "ct+pet")
     assert merged.matrix.final == pytest.approx({"center-a": 0.5, "center-b": 0.6})
+
+
+def test_a_patient_who_tests_in_two_folds_stops_the_tables(plan: Plan) -> None:
+    first, second = folds_of(plan)
+    with pytest.raises(StudyError, match=r"order forward, seed 1: center 'center-a': 2 case.*must not change"):
+        scores_under([first, replace(second, scores=first.scores)], "ct+pet")
 
 
 def test_gains_of_unfinished_folds_are_over_the_cases_that_both_have(plan: Plan) -> None:
