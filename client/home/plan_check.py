@@ -65,6 +65,7 @@ def _stray_fields(instruction: Instruction) -> Iterator[str]:
         "reference": bool(instruction.reference) and kind not in {"train", "compare"},
         "tensors": bool(instruction.tensors) and kind in {"register", "collect"},
         "backbone": bool(instruction.backbone) and kind in {"register", "collect"},
+        "continues": bool(instruction.continues) and kind != "train",
     }
     if found := [name for name, is_there in stray.items() if is_there]:
         yield f"it brings {', '.join(found)}, which '{kind}' does not need"

@@ -1,9 +1,9 @@
 """Local training of one round: which tensors move, on which modalities, and which cases really moved them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from client.learning.prefetching import prefetch
 from client.learning.stepping import take_step
 from client.local_terms.contract import LocalTerm
 from client.optimisation.average import Average
+from client.optimisation.moments import FRESH, Moments
 from client.optimisation.optimiser import Optimiser
 from client.tasks.contract import Batch, CenterTask, with_target
 from client.tasks.precision import choose_precision, compute_in
@@ -30,13 +31,15 @@ from protocol.tasks import TASKS
 class Trained:
     """Mean loss over the steps, and per modality setting the names of the cases that ran under it.
 
-    loss_error: standard error of the mean loss; steps: how many there were.
+    loss_error: standard error of the mean loss; steps: how many there were. moments: of the optimiser, where a recipe
+    keeps them, those that the round did not touch included.
     """
 
     loss: float
     used: Mapping[str, frozenset[str]]
     loss_error: float = 0.0
     steps: int = 1
+    moments: Moments = field(default_factory=dict)
 
 
 def train_locally(
@@ -50,6 +53,7 @@ def train_locally(
     rng: np.random.Generator,
     terms: Sequence[LocalTerm] = (),
     check: Check = never_cancelled,
+    moments: Moments = FRESH,
 ) -> Trained:
     """Run `training.local_steps` steps of AdamW on `parameters` for a task; everything else of the model stays.
 
@@ -57,7 +61,8 @@ def train_locally(
     a step whose setting reaches nothing that trains moves nothing, its loss counts all the same.
     `terms` add to the objective; the reported loss is the task's alone. A DoRA magnitude that is frozen while
     its factors train follows them: the row gain stays, in the average of a recipe with `ema` too, which is what the
-    parameters hold at the end. `check` is called before each step.
+    parameters hold at the end. The optimiser goes on with `moments`, or starts afresh where there are none.
+    `check` is called before each step.
 
     Raises:
         ModelError: no case has the task's target, none serves any modality share, or the loss is no longer finite.
@@ -66,7 +71,7 @@ def train_locally(
     usable = _usable(task, cases)
     task, device = task.fitted_to(usable), next(model.parameters()).device
     by_setting = cases_by_setting(usable, training, [name for name in model_settings if task.runs(name)])
-    batches, optimiser = draw_batches(task, by_setting, training, device, rng), Optimiser(parameters, training)
+    batches, optimiser = draw_batches(task, by_setting, training, device, rng), Optimiser(parameters, training, moments)
     average = Average(parameters, training.recipe.ema) if training.recipe.ema else None
     used, losses, gain = defaultdict[str, set[str]](set), list[float](), pin_gain(model)
     precision = compute_in(choose_precision(training.recipe.precision, str(device)), str(device))
@@ -81,8 +86,14 @@ def train_locally(
     if average:
         average.put_in_place()
         gain.restore()
+    kept = {**moments, **optimiser.moments()} if training.recipe.optimiser == "kept" else FRESH
+    return _trained(losses, used, kept)
+
+
+def _trained(losses: Sequence[float], used: Mapping[str, Collection[str]], moments: Moments) -> Trained:
     error = float(np.std(losses) / np.sqrt(len(losses)))
-    return Trained(float(np.mean(losses)), {name: frozenset(cases) for name, cases in used.items()}, error, len(losses))
+    cases = {name: frozenset(found) for name, found in used.items()}
+    return Trained(float(np.mean(losses)), cases, error, len(losses), moments)
 
 
 def draw_batches(

@@ -170,7 +170,10 @@ class Trainer:
     def _leave(
         self, instruction: Instruction, reply: Reply, inquiry: Inquiry | None = None, *, again: bool = False
     ) -> SealedReply:
-        """Check, keep, log: finished work is kept before its line is written, so that it outlives a full disk."""
+        """Check, keep, log: finished work is kept before its line is written, so that it outlives a full disk.
+
+        What the optimiser ended with comes before the reply, which from then on answers the round without training.
+        """
         specs = study_specs(instruction.settings.model_dump_json()) if reply.payload else ()
         named = replace(reply, center=self.center)
         leaving, held_back = check_reply(named, self._limits, instruction, specs, self._trained(named.payload))
@@ -178,6 +181,8 @@ class Trainer:
             held_back = [*held_back, *filter(None, (inquiry.spent, inquiry.waiting if not leaving.reply.error else ""))]
             if self._queries is not None:
                 self._queries.keep(inquiry, leaving.reply)
+        if not leaving.reply.error:
+            self._work.moments.keep(instruction)
         self._outbox.keep(instruction, leaving)
         log_reply(self.home / LOG, leaving, instruction, held_back, again=again)
         return leaving

@@ -18,6 +18,7 @@ from client.learning.outcome import arrays_to_send, payload_of, round_generator,
 from client.learning.trainable import train_only
 from client.learning.training import train_locally
 from client.local_terms.building import build_terms
+from client.optimisation.moments import KeptMoments
 from client.scores.calibration_log import calibrate, record_calibration
 from client.scores.calibration_rows import CalibrationRow
 from client.scores.cohort_rows import level, scored_in
@@ -68,6 +69,7 @@ class CenterWork:
         self.center, self.home, self.device, self._draw_key = center, home, device, draw_key
         self.cases = Cases(center, tuple(folders), tuple(modalities), home, rows, memory)
         self._modalities, self._scores = tuple(modalities), ScoreCache()
+        self.moments = KeptMoments(home / "moments")
         self._backbones, self._cohorts = BackboneStore(home / "backbones"), Cohorts(home, minimum_cases)
 
     def own_groups(self, groups: Iterable[str]) -> tuple[str, ...]:
@@ -128,7 +130,9 @@ class CenterWork:
             rng=round_generator(instruction, self.center, self._draw_key),
             terms=terms,
             check=check,
+            moments=self.moments.start_of(instruction),
         )
+        self.moments.end(instruction, trained.moments)
         specs = tensor_specs(model, row.pathways)
         held = {spec.group for spec in specs}
         support = support_of(trained, [group for group in self.own_groups(training.groups) if group in held])

@@ -36,6 +36,8 @@ class Instruction:
     `backbone` holds the frozen backbone only when the center does not have `backbone_hash` yet.
     `acknowledged`: the coordinator has dealt with this center's updates of all rounds up to this one, counted or not;
     the center may forget them.
+    `continues`: where the recipe keeps the optimiser's moments, the round of the stage whose moments the center goes on
+    with, the last one whose update from it counted; 0 starts afresh.
     """
 
     __pydantic_config__ = STRICT
@@ -51,4 +53,5 @@ class Instruction:
     reference: Beside = field(default_factory=dict)
     statistics: Annotated[tuple[Statistic, ...], Field(max_length=8)] = ()
     acknowledged: Round = 0
+    continues: Round = 0
     task: TaskName = "segmentation"

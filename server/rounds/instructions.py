@@ -22,6 +22,7 @@ from protocol.messages.tensors import (
     kind_of,
     role_of,
 )
+from server.rounds.counted import last_counted
 from server.rounds.transitions import base_of, hash_for, is_personal, of_groups
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared
@@ -51,6 +52,7 @@ class InstructionBuilder:
             server_round=number,
             backbone_hash=hash_for(state, tensors, self.prepared.groups),
             training=training,
+            continues=last_counted(state.history, self.stage, center) if training.recipe.optimiser == "kept" else 0,
             tensors={**tensors, **self._statistics(state, center, training)},
             reference=self._at_rank(self._reference(state.accepted), center) if compared else {},
         )

@@ -229,6 +229,13 @@ class Study(Settings):
                 f"or re-cuts them{' for centers of other ranks' if ranked else ''}; use {' or '.join(FREE_OF_GAUGE)}, "
                 "or a scheme that averages, without gauge_step and ranks of single centers"
             )
+        kept = self.training.optimiser == "kept" and SCHEMES[name].exchanges
+        if kept and "peft" in stage.trained and (ranked or turning):
+            raise ValueError(
+                f"stage '{stage.name}': [training] optimiser 'kept' goes on with moments of the factors' entries, but "
+                f"'{name}' turns or re-cuts the factors from round to round; use 'fresh', or a scheme that averages, "
+                "without gauge_step and ranks of single centers"
+            )
         if ranked and "peft" in stage.trained and not SCHEMES[name].mixed_ranks:
             raise ValueError(
                 f"stage '{stage.name}': center(s) {ranked} have ranks of their own, which '{name}' cannot combine; "

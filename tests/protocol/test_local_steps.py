@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.local_steps import BETAS, EPSILON, rate_factor, reach_of, step_limits, warm_up
+from fusion_models.gates import NAMES
+from protocol.local_steps import BETAS, EPSILON, GATES, rate_factor, reach_of, step_limits, warm_up
 from protocol.messages.recipe import Recipe
 from protocol.messages.settings import Training
 
@@ -104,6 +105,10 @@ def test_gates_and_gains_alone_have_a_rate_of_their_own(key: str, factor: float)
     asked = with_recipe(training(2), gate_rate=30)
     assert rate_factor(key, asked) == factor
     assert reach_of(asked, key).move == pytest.approx(factor * reach_of(training(2)).move)
+
+
+def test_both_sides_know_gates_by_the_same_names() -> None:
+    assert GATES == NAMES
 
 
 def test_kept_moments_count_from_the_first_step_of_the_stage() -> None:

@@ -74,6 +74,7 @@ def test_a_training_that_was_not_agreed_is_refused_by_field(
         ("train", {"stage": "more"}, "it trains in no stage 'more', only in ['pretrain', 'adapt', 'arrive']"),
         ("train", {"task": "survival"}, "task 'survival' is none of ['segmentation']"),
         ("train", {"statistics": ("gram",)}, "it brings statistics, which 'train' does not need"),
+        ("evaluate", {"continues": 3}, "it brings continues, which 'evaluate' does not need"),
         ("observe", {"statistics": ("gram", "fisher", "prototype")}, "planned: ['gram']"),
         ("observe", {"statistics": ("gram",), "server_round": 9}, "round 9 is not of this stage, which has 3 to 4"),
         ("observe", {"statistics": ("gram",), "stage": "more"}, "it trains in no stage 'more'"),

@@ -2,10 +2,12 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from client.optimisation.moments import FRESH, Moment, Moments
 from client.optimisation.optimiser import Optimiser
 from protocol.errors import ModelError
 from tests.support.small_training import stage
@@ -69,3 +71,44 @@ def test_gates_and_gains_step_by_a_rate_of_their_own() -> None:
     found = stepped({"pet_skip.gain": [1.0], "layer.0.gate": [1.0], "ct_gate.weight": [1.0]}, gate_rate=10)
     after = {key: found[f"{key}'"][0] for key in ("pet_skip.gain", "layer.0.gate", "ct_gate.weight")}
     assert after == pytest.approx({"pet_skip.gain": -0.2, "layer.0.gate": -0.2, "ct_gate.weight": -0.02}, rel=1e-4)
+
+
+def descend(parameters: dict[str, nn.Parameter], moments: Moments, seed: int) -> dict[str, Moment]:
+    """Seven steps, by drawn gradients, in two groups of rates; the gain misses every other step."""
+    optimiser = Optimiser(parameters, stage(recipe={"gate_rate": 3.0}), moments)
+    for number in range(7):
+        optimiser.begin_step(number)
+        drawn = torch.Generator().manual_seed(100 * seed + number)
+        for key, parameter in parameters.items():
+            if key != "gain" or number % 2:
+                parameter.grad = torch.randn(parameter.shape, generator=drawn)
+        optimiser.move()
+    return optimiser.moments()
+
+
+def drawn_parameters() -> dict[str, nn.Parameter]:
+    drawn = torch.Generator().manual_seed(0)
+    return {key: nn.Parameter(torch.randn(size, generator=drawn)) for key, size in (("gain", 2), ("b", 3), ("c", 4))}
+
+
+def test_moments_that_go_on_are_those_of_one_long_round() -> None:
+    """Two rounds, with what the first one left, against torch's AdamW over both, whose warm-up begins anew."""
+    ours, theirs = drawn_parameters(), drawn_parameters()
+    left = descend(ours, descend(ours, FRESH, 1), 2)
+    plain = {key: torch.optim.AdamW([parameter], weight_decay=1e-5) for key, parameter in theirs.items()}
+    for seed, number in ((seed, number) for seed in (1, 2) for number in range(7)):
+        drawn = torch.Generator().manual_seed(100 * seed + number)
+        for key, parameter in theirs.items():
+            plain[key].param_groups[0]["lr"] = min(1, (number + 1) / 5) * 1e-2 * (3 if key == "gain" else 1)
+            parameter.grad = torch.randn(parameter.shape, generator=drawn) if key != "gain" or number % 2 else None
+            plain[key].step()
+    for key in ours:
+        np.testing.assert_allclose(ours[key].detach().numpy(), theirs[key].detach().numpy(), rtol=1e-6)
+    assert {key: moment.steps for key, moment in left.items()} == {"gain": 6, "b": 14, "c": 14}
+
+
+def test_a_tensor_without_moments_or_of_another_shape_starts_afresh() -> None:
+    parameters = drawn_parameters()
+    left = descend(parameters, FRESH, 1)
+    again = descend({"b": nn.Parameter(torch.zeros(5)), "new": nn.Parameter(torch.zeros(1))}, left, 2)
+    assert {key: moment.steps for key, moment in again.items()} == {"b": 7, "new": 7}

@@ -1,16 +1,20 @@
 """One center's warm trainer on synthetic cases: what it says, what it sends, and what it writes first."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from client.learning.training import Trained, train_locally
+from client.outgoing.sealed_reply import SealedReply
 from client.service.trainer import Trainer
 from protocol.errors import StorageError
 from protocol.messages.instruction import Instruction
+from protocol.messages.recipe import Recipe
 from protocol.messages.tensors import content_hash
+from protocol.socket_codec import unpack_reply
 from server.study.file import Study
 from tests.support.one_center import asked
 from tests.support.start_state import Start
@@ -79,6 +83,62 @@ def test_a_trainer_that_was_killed_after_its_work_sends_it_again_without_trainin
         (False, lines(tmp_path)[0]["content_sha256"]),
         (True, lines(tmp_path)[0]["content_sha256"]),
     ]
+
+
+def kept(study: Study, server_round: int, continues: int) -> Instruction:
+    """A round of two steps whose recipe keeps the optimiser's moments."""
+    instruction = asked(study, server_round=server_round)
+    assert instruction.training is not None
+    recipe = {"recipe": Recipe(optimiser="kept"), "validate_first": False, "local_steps": 2}
+    return replace(instruction, training=instruction.training.model_copy(update=recipe), continues=continues)
+
+
+class KilledError(BaseException):
+    """The process ends here."""
+
+
+def kill(*_args: Any) -> None:
+    raise KilledError
+
+
+def test_moments_are_the_same_wherever_a_trainer_is_killed_between_its_writes(
+    cohort: Path, tmp_path: Path, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Round 3 dies after its moments and before its reply is kept, round 4 before either; both are asked again."""
+    whole = center(cohort, tmp_path / "whole")
+    frames = [whole.answer(kept(study, *numbers)).frame for numbers in ((3, 0), (4, 3))]
+    for place, numbers in (("outbox.Outbox", (3, 0)), ("", (3, 0)), ("moments", (4, 3)), ("", (4, 3))):
+        trainer = center(cohort, tmp_path / "killed")
+        with monkeypatch.context() as patched:
+            if place == "outbox.Outbox":
+                patched.setattr("client.outgoing.outbox.Outbox.keep", kill)
+            elif place:
+                patched.setattr("client.optimisation.moments.KeptMoments.keep", kill)
+            if place:
+                with pytest.raises(KilledError):
+                    trainer.answer(kept(study, *numbers))
+            else:
+                found = trainer.answer(kept(study, *numbers))
+                assert payload_hash(found) == frame_hash(frames[numbers[0] - 3])
+    fresh = center(cohort, tmp_path / "fresh").answer(kept(study, 4, 0))
+    assert payload_hash(fresh) != frame_hash(frames[1])
+
+
+def payload_hash(leaving: SealedReply) -> str:
+    assert leaving.reply.payload is not None
+    return content_hash(leaving.reply.payload.tensors)
+
+
+def frame_hash(frame: bytes) -> str:
+    payload = unpack_reply(frame).payload
+    assert payload is not None
+    return content_hash(payload.tensors)
+
+
+def test_what_egress_refuses_leaves_no_moments(cohort: Path, tmp_path: Path, study: Study) -> None:
+    refused = center(cohort, tmp_path, minimum_cases=2).perform(kept(study, 3, 0))
+    assert refused.error == "egress-refused"
+    assert not list(tmp_path.glob("moments/*"))
 
 
 def test_a_trainer_hands_out_what_waits_and_says_when_nothing_does(cohort: Path, tmp_path: Path, study: Study) -> None:

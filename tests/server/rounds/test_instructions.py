@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from protocol.messages.recipe import Recipe
 from protocol.messages.tensors import PET, TensorSpec
+from server.study.history import History, RoundRecord
 from tests.support.entered_study import enter
 from tests.support.light_study import STUDY
 
@@ -17,6 +19,16 @@ def test_training_goes_out_with_the_shared_adapter_and_the_hash_of_the_frozen_ba
     assert (told.kind, told.stage, told.server_round, told.training) == ("train", "adapt", 1, training)
     assert sorted(told.tensors) == ["qkv#lora_a", "qkv#lora_b"]
     assert told.backbone_hash == entered.state.backbone_hash != ""
+
+
+def test_a_recipe_that_keeps_moments_is_told_from_which_round_they_are(tmp_path: Path) -> None:
+    entered = enter(tmp_path)
+    history = History(rounds=(RoundRecord("adapt", 1, "a"), RoundRecord("adapt", 1, "b", error="no-answer")))
+    state, fresh = replace(entered.state, history=history), entered.prepared.study.training_in(entered.builder.stage, 1)
+    kept = fresh.model_copy(update={"recipe": Recipe(optimiser="kept")})
+    told = {name: entered.builder.training(state, name, kept, 2).continues for name in "ab"}
+    assert told == {"a": 1, "b": 0}
+    assert entered.builder.training(state, "a", fresh, 2).continues == 0
 
 
 def test_every_instruction_says_what_its_stage_trains_for(tmp_path: Path) -> None:

@@ -157,6 +157,12 @@ def test_half_of_the_centers_and_two_are_the_quorum(study: Study, asked: int, qu
             with_strategy('[strategy.terms]\nscaffold = true\n[strategy.aggregation]\nscheme = "flora"'),
             r"local term\(s\) \['scaffold'\] compare factors from round to round, but 'flora' turns",
         ),
+        (
+            with_strategy('[strategy.aggregation]\nscheme = "flora"', "").replace(
+                "[centers.center-a]", '[training]\noptimiser = "kept"\n[centers.center-a]'
+            ),
+            r"\[training\] optimiser 'kept' goes on with moments of the factors' entries, but 'flora' turns",
+        ),
         (STUDY.replace("[centers.center-a]", "[split]\nvalidation = 0\n[centers.center-a]"), "split.validation is 0"),
         (
             with_strategy("[strategy.terms]\nproximal = nan"),
