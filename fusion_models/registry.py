@@ -4,7 +4,7 @@ A new model is one file, one row here and one test; the contract tests run over 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -83,6 +83,8 @@ EVERY_SETTING = settings_of(MODALITIES)
 ATTENTION = ("attn.qkv", "attn.out_proj")
 SWIN_LAYERS = ("attn.qkv", "attn.proj", "mlp.linear1", "mlp.linear2")
 SCANNED = ("op.in_proj", "op.out_proj", "x_proj")
+PLAIN = ("op.in_proj", "op.out_proj", "mixer.down", "mixer.up")
+LOG_PLAIN = ("in_proj", "scan.down", "scan.up", "fold", "out_proj")
 LOG_SCANNED = ("in_proj", "x_proj", "fold", "out_proj")
 PEMMA_PATHWAY = {"pet": ("pet_embedding", "pet_skip"), "fusion": ("attention_gates", "skip_gain")}
 PROGNOSIS_PATHWAYS = {**PEMMA_PATHWAY, "ehr": ("ehr_embedding",), "head": ("head",)}
@@ -161,6 +163,10 @@ def _vmambax(options: Sizes, crop_zyx: Crop) -> ModelRow:
     )
 
 
+def _vmambax_no_mamba(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return replace(_vmambax(options, crop_zyx), adapter_targets=PLAIN, public_weights=None)
+
+
 def _log_2d(options: Sizes, crop_zyx: Crop) -> ModelRow:
     return ModelRow(
         ct_pet_2d.build_log_vmamba_2d,
@@ -179,6 +185,10 @@ def _log_3d(options: Sizes, crop_zyx: Crop) -> ModelRow:
     return ModelRow(
         ct_pet_3d.build_log_vmamba_3d, options, crop_zyx, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY, routed=True
     )
+
+
+def _log_3d_no_mamba(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return replace(_log_3d(options, crop_zyx), adapter_targets=LOG_PLAIN)
 
 
 def _resenc(options: Sizes, crop_zyx: Crop) -> ModelRow:
@@ -226,12 +236,18 @@ MODELS: Mapping[str, ModelRow] = {
     "vmambax-paper": _vmambax(slices.VMAMBAX_PAPER, (1, 512, 512)),
     "vmambax-small": _vmambax(slices.VMAMBAX_SMALL, (1, 64, 64)),
     "vmambax-tiny": _vmambax(slices.VMAMBAX_TINY, (3, 32, 16)),
+    "vmambax-no-mamba-paper": _vmambax_no_mamba(slices.NO_MAMBA_PAPER, (1, 512, 512)),
+    "vmambax-no-mamba-small": _vmambax_no_mamba(slices.NO_MAMBA_SMALL, (1, 64, 64)),
+    "vmambax-no-mamba-tiny": _vmambax_no_mamba(slices.NO_MAMBA_TINY, (3, 32, 16)),
     "log-vmamba-2d-paper": _log_2d(ct_pet_2d.LOG_2D_PAPER, (1, 512, 512)),
     "log-vmamba-2d-small": _log_2d(ct_pet_2d.LOG_2D_SMALL, (1, 64, 64)),
     "log-vmamba-2d-tiny": _log_2d(ct_pet_2d.LOG_2D_TINY, (3, 32, 16)),
     "log-vmamba-3d-paper": _log_3d(ct_pet_3d.LOG_3D_PAPER, (128, 128, 128)),
     "log-vmamba-3d-small": _log_3d(ct_pet_3d.LOG_3D_SMALL, (32, 32, 32)),
     "log-vmamba-3d-tiny": _log_3d(ct_pet_3d.LOG_3D_TINY, (16, 16, 16)),
+    "log-vmamba-3d-no-mamba-paper": _log_3d_no_mamba(ct_pet_3d.NO_MAMBA_3D_PAPER, (128, 128, 128)),
+    "log-vmamba-3d-no-mamba-small": _log_3d_no_mamba(ct_pet_3d.NO_MAMBA_3D_SMALL, (32, 32, 32)),
+    "log-vmamba-3d-no-mamba-tiny": _log_3d_no_mamba(ct_pet_3d.NO_MAMBA_3D_TINY, (16, 16, 16)),
     "resenc-paper": _resenc(ct_pet.RESENC_PAPER, (128, 128, 128)),
     "resenc-small": _resenc(ct_pet.RESENC_SMALL, (48, 48, 48)),
     "resenc-tiny": _resenc(ct_pet.RESENC_TINY, (16, 16, 16)),

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from fusion_models.log_vmamba.gtx import GTX
 from fusion_models.log_vmamba.ltx import LTX, GroupedConv
 from fusion_models.log_vmamba.placement import global_positions, local_positions
-from fusion_models.ssm.s6 import S6
+from fusion_models.ssm.mixers import SEQUENCE_MIXERS, check_mixer
 
 STEP_RATIO = 16
 
@@ -128,10 +128,11 @@ class LogBlock(nn.Module):
         expansion: E. state: N, states a channel. compression: S, channels of `in_proj` in one of the local tokens'.
         global_tokens: for the variants that have them, None for the others.
         drop_path: chance that a sample skips the block in training. norm_eps: of the first norm.
+        mixer: name in `SEQUENCE_MIXERS`, what mixes the tokens; the paper's is the scan.
 
     Raises:
-        ValueError: an unknown variant or placement, global tokens that the variant has not or lacks, or sizes that do
-            not fit each other.
+        ValueError: an unknown variant, mixer or placement, global tokens that the variant has not or lacks, or sizes
+            that do not fit each other.
     """
 
     def __init__(
@@ -146,8 +147,10 @@ class LogBlock(nn.Module):
         global_tokens: GlobalTokens | None,
         drop_path: float = 0.0,
         norm_eps: float = 1e-5,
+        mixer: str = "scan",
     ) -> None:
         super().__init__()
+        check_mixer(mixer)
         check_variant(variant, VARIANTS)
         parts, axes, whole = VARIANTS[variant], len(size), expansion * width
         mixed = compression if parts.local is LTX else 1
@@ -159,7 +162,8 @@ class LogBlock(nn.Module):
         self.norm = nn.LayerNorm(width, eps=norm_eps)
         self.in_proj = nn.Linear(width, 2 * inner, bias=False)
         self.extractor = extractor(variant, parts.local(inner, convolved, axes=axes), size, tokens, global_tokens)
-        self.scan = S6(tokens, state=state, rank=math.ceil(width // mixed * neighbours / STEP_RATIO))
+        rank = math.ceil(width // mixed * neighbours / STEP_RATIO)
+        self.scan = SEQUENCE_MIXERS[mixer](tokens, state=state, rank=rank)
         self.fold = nn.Linear(tokens, inner, bias=False) if parts.local is LTX else None
         self.out_norm = nn.LayerNorm(inner)
         self.out_proj = nn.Linear(inner, width, bias=False)

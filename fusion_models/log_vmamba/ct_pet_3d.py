@@ -34,6 +34,7 @@ LOG_3D_PAPER: Sizes = {
     "expansion": 1,
     "state": 16,
     "placement": "interleaved",
+    "mixer": "scan",
     "drop_path": 0.1,
     "beta": 1.0,
     "pathway": "published",
@@ -60,6 +61,9 @@ LOG_3D_TINY: Sizes = {
     "squeezes": (1, 1),
     "state": 2,
 }
+NO_MAMBA_3D_PAPER: Sizes = {**LOG_3D_PAPER, "mixer": "gated-cnn"}
+NO_MAMBA_3D_SMALL: Sizes = {**LOG_3D_SMALL, "mixer": "gated-cnn"}
+NO_MAMBA_3D_TINY: Sizes = {**LOG_3D_TINY, "mixer": "gated-cnn"}
 
 
 class LogVMamba3d(Segmenter):

@@ -152,6 +152,7 @@ def scan_layers(
     expansion: int,
     state: int,
     drop_path: float,
+    mixer: str = "scan",
 ) -> nn.ModuleList:
     """The layer after each stage, for input volumes of this size.
 
@@ -159,6 +160,7 @@ def scan_layers(
         variants: a row of `VARIANTS` for each stage. strides, squeezes: K and q of its global tokens, where it has any.
         placement: where these stand among the local ones. compression: S, channels that share a local token's channel.
         expansion: E, inner width over width. state: N. drop_path: chance that a sample skips a layer in training.
+        mixer: what mixes the tokens, a row of `SEQUENCE_MIXERS`.
 
     Raises:
         ValueError: an unknown variant, or not one of each list a stage.
@@ -176,6 +178,7 @@ def scan_layers(
             global_tokens=tokens[i],
             drop_path=drop_path,
             norm_eps=1e-6,
+            mixer=mixer,
         )
         for i, width in enumerate(widths)
     )

@@ -8,7 +8,8 @@ block  = x + DropPath(SS2D(LayerNorm(x)))
 """
 
 import math
-from typing import cast
+from abc import ABC, abstractmethod
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -22,15 +23,27 @@ from fusion_models.ssm.selective_scan import selective_scan_fn
 EXPANSION = 2
 
 
-class SS2D(nn.Module):
-    """Four-direction scan over maps of `width` channels, `state` states a channel; step rank ceil(width / 16)."""
+class MapMixerClass(Protocol):
+    """Builds what mixes the pixels of maps (b, y, x, width) in a block; `state` as in the scan it is or stands for."""
+
+    def __call__(self, width: int, *, state: int) -> nn.Module:
+        """The mixer, freshly drawn."""
+        ...
+
+
+class GatedMapMixer(nn.Module, ABC):
+    """out_proj(LayerNorm(mix(a)) * SiLU(z)) over maps of `width` channels: all of SS2D but its scan, which is `mix`.
+
+    Args:
+        width: c. state: states a channel of the scan, whose step has rank ceil(width / 16).
+    """
 
     def __init__(self, width: int, *, state: int) -> None:
         super().__init__()
         inner, rank = EXPANSION * width, math.ceil(width / 16)
         self.in_proj = nn.Linear(width, 2 * inner, bias=False)
         self.conv2d = nn.Conv2d(inner, inner, 3, padding=1, groups=inner)
-        self.directions = nn.ModuleList([S6(inner, state=state, rank=rank) for _ in range(DIRECTIONS)])
+        self.add_mixer(inner, state=state, rank=rank)
         self.out_norm = nn.LayerNorm(inner)
         self.out_proj = nn.Linear(inner, width, bias=False)
 
@@ -38,9 +51,25 @@ class SS2D(nn.Module):
         """Maps (b, y, x, c) -> (b, y, x, c)."""
         a, z = self.in_proj(x).chunk(2, dim=-1)
         a = F.silu(self.conv2d(a.permute(0, 3, 1, 2))).permute(0, 2, 3, 1).contiguous()
-        return self.out_proj(self.out_norm(self._scan(a)) * F.silu(z))
+        return self.out_proj(self.out_norm(self.mix(a)) * F.silu(z))
 
-    def _scan(self, maps: Tensor) -> Tensor:
+    @abstractmethod
+    def add_mixer(self, inner: int, *, state: int, rank: int) -> None:
+        """Add the modules of `mix`, for maps of `inner` channels."""
+
+    @abstractmethod
+    def mix(self, maps: Tensor) -> Tensor:
+        """(b, y, x, d) -> (b, y, x, d)."""
+
+
+class SS2D(GatedMapMixer):
+    """Four-direction scan over maps of `width` channels, `state` states a channel; step rank ceil(width / 16)."""
+
+    def add_mixer(self, inner: int, *, state: int, rank: int) -> None:
+        """One scan a direction."""
+        self.directions = nn.ModuleList([S6(inner, state=state, rank=rank) for _ in range(DIRECTIONS)])
+
+    def mix(self, maps: Tensor) -> Tensor:
         """The sum of all directions' scans, made in one call: (b, y, x, d) -> (b, y, x, d)."""
         with in_full_precision(maps, self._s6()[0].A_log) as a:
             delta, b, c = self._selection(a)
@@ -70,12 +99,12 @@ class SS2D(nn.Module):
 
 
 class VSSBlock(nn.Module):
-    """x + DropPath(SS2D(LayerNorm(x))) over maps of `width` channels."""
+    """x + DropPath(SS2D(LayerNorm(x))) over maps of `width` channels; `mixer` may stand for SS2D."""
 
-    def __init__(self, width: int, *, state: int, drop_path: float = 0.0) -> None:
+    def __init__(self, width: int, *, state: int, drop_path: float = 0.0, mixer: MapMixerClass = SS2D) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.op = SS2D(width, state=state)
+        self.op = mixer(width, state=state)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:

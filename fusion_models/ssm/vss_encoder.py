@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusion_models.ssm.vss import VSSBlock
+from fusion_models.ssm.vss import SS2D, MapMixerClass, VSSBlock
 
 # (row, column) of a pixel in its 2 x 2 square, in the order of the merged channels
 PHASES = ((0, 0), (1, 0), (0, 1), (1, 1))
@@ -63,9 +63,11 @@ class PatchMerging(nn.Module):
 class VSSStage(nn.Module):
     """VSS blocks of one width, one drop-path rate a block, and the step to the next stage."""
 
-    def __init__(self, width: int, *, state: int, drop_paths: Sequence[float], downsample: nn.Module) -> None:
+    def __init__(
+        self, width: int, *, state: int, drop_paths: Sequence[float], downsample: nn.Module, mixer: MapMixerClass = SS2D
+    ) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(*(VSSBlock(width, state=state, drop_path=rate) for rate in drop_paths))
+        self.blocks = nn.Sequential(*(VSSBlock(width, state=state, drop_path=rate, mixer=mixer) for rate in drop_paths))
         self.downsample = downsample
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,7 +82,7 @@ class VSSEncoder(nn.Module):
     Args:
         width: channels of the first stage. depths: blocks a stage. state: states a channel.
         patch: edge of the patch embedding.
-        drop_paths: one rate a block, in order; None is 0 everywhere.
+        drop_paths: one rate a block, in order; None is 0 everywhere. mixer: what mixes the pixels in each block.
 
     Raises:
         ValueError: no stage, or another number of rates than of blocks.
@@ -95,6 +97,7 @@ class VSSEncoder(nn.Module):
         state: int,
         patch: int = 4,
         drop_paths: Sequence[float] | None = None,
+        mixer: MapMixerClass = SS2D,
     ) -> None:
         super().__init__()
         rates = [0.0] * sum(depths) if drop_paths is None else list(drop_paths)
@@ -102,7 +105,7 @@ class VSSEncoder(nn.Module):
             raise ValueError(f"depths {tuple(depths)} need {sum(depths)} drop-path rates, found {len(rates)}")
         self.widths = tuple(width << index for index in range(len(depths)))
         self.patch_embed = PatchEmbed(in_channels, width, patch=patch)
-        self.stages = nn.ModuleList(_stages(self.widths, depths, state=state, rates=rates))
+        self.stages = nn.ModuleList(_stages(self.widths, depths, state=state, rates=rates, mixer=mixer))
         self.apply(_init_projections)
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -118,11 +121,13 @@ class VSSEncoder(nn.Module):
         return found
 
 
-def _stages(widths: Sequence[int], depths: Sequence[int], *, state: int, rates: Sequence[float]) -> list[VSSStage]:
+def _stages(
+    widths: Sequence[int], depths: Sequence[int], *, state: int, rates: Sequence[float], mixer: MapMixerClass
+) -> list[VSSStage]:
     starts = [sum(depths[:index]) for index in range(len(depths) + 1)]
     steps = [*(PatchMerging(width) for width in widths[:-1]), nn.Identity()]
     return [
-        VSSStage(width, state=state, drop_paths=rates[first:last], downsample=step)
+        VSSStage(width, state=state, drop_paths=rates[first:last], downsample=step, mixer=mixer)
         for width, step, (first, last) in zip(widths, steps, pairwise(starts), strict=True)
     ]
 

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from fusion_models.ssm.vss import SS2D
+from fusion_models.ssm.vss import SS2D, MapMixerClass
 from fusion_models.vmambax.norms import NormFactory
 
 SIDE = 4
@@ -51,12 +51,12 @@ class DcimStem(nn.Module):
 class DcimBlock(nn.Module):
     """Scans within windows of CT and over the grid of PET tokens, then their sum."""
 
-    def __init__(self, width: int, *, state: int) -> None:
+    def __init__(self, width: int, *, state: int, mixer: MapMixerClass = SS2D) -> None:
         super().__init__()
         self.local_norm = nn.LayerNorm(PIXELS * width)
-        self.local = SS2D(width, state=state)
+        self.local = mixer(width, state=state)
         self.regional_norm = nn.LayerNorm(width)
-        self.regional = SS2D(width, state=state)
+        self.regional = mixer(width, state=state)
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> Tensor:
         """Pixels (b, y, x, c) and tokens (b, y/4, x/4, c) -> (b, y, x, c)."""
@@ -76,12 +76,12 @@ class Dcim(nn.Module):
 
     window: ClassVar[int] = SIDE
 
-    def __init__(self, width: int, *, state: int, norm: NormFactory) -> None:
+    def __init__(self, width: int, *, state: int, norm: NormFactory, mixer: MapMixerClass = SS2D) -> None:
         super().__init__()
         if width < LEAST_WIDTH:
             raise ValueError(f"DCIM needs a width of at least {LEAST_WIDTH} (its outer stem has c/16), found {width}")
         self.stem = DcimStem(width, norm=norm)
-        self.block = DcimBlock(width, state=state)
+        self.block = DcimBlock(width, state=state, mixer=mixer)
 
     def forward(self, ct: Tensor, pet: Tensor) -> Tensor:
         """Maps (b, c, y, x) -> (b, c, y, x).

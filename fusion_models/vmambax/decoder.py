@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from fusion_models.ssm.drop_path import linear_rates
 from fusion_models.ssm.patch_expand import PatchExpand
-from fusion_models.ssm.vss import SS2D
+from fusion_models.ssm.vss import SS2D, MapMixerClass
 
 SQUEEZE, ATTENTION_SQUEEZE = 3, 30
 
@@ -94,11 +94,11 @@ class ChannelAttentionBlock(nn.Module):
 class CvssBlock(nn.Module):
     """scale2 * x1 + CAB(LayerNorm(x1)), x1 = scale1 * x + DropPath(SS2D(LayerNorm(x))); both scales start at one."""
 
-    def __init__(self, width: int, *, state: int, drop_path: float = 0.0) -> None:
+    def __init__(self, width: int, *, state: int, drop_path: float = 0.0, mixer: MapMixerClass = SS2D) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.scale1, self.scale2 = nn.Parameter(torch.ones(width)), nn.Parameter(torch.ones(width))
-        self.op = SS2D(width, state=state)
+        self.op = mixer(width, state=state)
         self.drop_path = DropPath(drop_path)
         self.conv_blk = ChannelAttentionBlock(width)
 
@@ -111,9 +111,12 @@ class CvssBlock(nn.Module):
 class CvssLevel(nn.Module):
     """One block for each drop rate, then `upsample`: (b, y, x, c) -> what `upsample` makes of it."""
 
-    def __init__(self, width: int, *, state: int, drop_paths: Sequence[float], upsample: nn.Module) -> None:
+    def __init__(
+        self, width: int, *, state: int, drop_paths: Sequence[float], upsample: nn.Module, mixer: MapMixerClass = SS2D
+    ) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(*(CvssBlock(width, state=state, drop_path=rate) for rate in drop_paths))
+        blocks = (CvssBlock(width, state=state, drop_path=rate, mixer=mixer) for rate in drop_paths)
+        self.blocks = nn.Sequential(*blocks)
         self.upsample = upsample
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,6 +131,7 @@ class CvssDecoder(nn.Module):
         widths: channels of the maps, finest first, each twice the one before; at least two.
         classes: output channels. patch: pixels per cell of the finest map, a power of two.
         depth: blocks a level. state: states a channel of their scans. drop_path: highest drop rate.
+        mixer: what mixes the pixels in each block.
 
     Raises:
         ValueError: fewer than two widths, or they do not double.
@@ -142,12 +146,19 @@ class CvssDecoder(nn.Module):
         depth: int,
         state: int,
         drop_path: float,
+        mixer: MapMixerClass = SS2D,
     ) -> None:
         super().__init__()
         _check_widths(widths)
         rates = drop_rates(levels=len(widths) - 1, depth=depth, highest=drop_path)
         levels = [
-            CvssLevel(width, state=state, drop_paths=rates[i], upsample=UpsampleExpand(width) if i else nn.Identity())
+            CvssLevel(
+                width,
+                state=state,
+                drop_paths=rates[i],
+                upsample=UpsampleExpand(width) if i else nn.Identity(),
+                mixer=mixer,
+            )
             for i, width in reversed(list(enumerate(widths[:-1])))
         ]
         self.layers_up = nn.ModuleList([PatchExpand(widths[-1]), *levels])

@@ -25,6 +25,7 @@ from fusion_models.gates import Gate
 from fusion_models.modality import present
 from fusion_models.pathways import pathway_of
 from fusion_models.slices import FusedMaps, SliceNetwork
+from fusion_models.ssm.mixers import MAP_MIXERS, check_mixer
 from fusion_models.ssm.vss_encoder import VSSEncoder
 from fusion_models.vmambax.decoder import CvssDecoder
 from fusion_models.vmambax.merge import INTERACTIONS, MERGES
@@ -51,6 +52,7 @@ class VMambaX(SliceNetwork):
         drop_path: highest drop rate of the decoder; the encoder has none.
         merge: name in `MERGES`. interaction: name in `INTERACTIONS`.
         encoder: "shared", or "separate" for an encoder and tap norms of PET's own.
+        mixer: name in `MAP_MIXERS`, what mixes the pixels in every block; the paper's is the scan.
         norm: normalisation of the fusion modules; the paper's is `nn.BatchNorm2d`.
         pathway: "published" or "identity". gate: how far the gates of an identity are open at first.
 
@@ -77,26 +79,37 @@ class VMambaX(SliceNetwork):
         merge: str,
         interaction: str,
         encoder: str,
+        mixer: str = "scan",
         norm: NormFactory = group_norm,
         pathway: str = "published",
         gate: float = 0.0,
     ) -> None:
         super().__init__()
         self.pathway = pathway_of(pathway, STARTS, gate=gate)
+        check_mixer(mixer)
+        mixing = MAP_MIXERS[mixer]
         _check_names(merge=merge, interaction=interaction, encoder=encoder)
         self.in_channels, self.prefixes = in_channels, ENCODERS[encoder]
         self.multiple = legal_multiple(patch=patch, stages=len(depths), interaction=interaction)
         self._check_size(size_yx)
         widths = [width * 2**stage for stage in range(len(depths))]
         for prefix in dict.fromkeys(self.prefixes.values()):
-            body = VSSEncoder(in_channels, width=width, depths=tuple(depths), state=state, patch=patch)
+            body = VSSEncoder(in_channels, width=width, depths=tuple(depths), state=state, patch=patch, mixer=mixing)
             self.add_module(f"{prefix}encoder", body)
             self.add_module(f"{prefix}tap_norms", nn.ModuleList([nn.LayerNorm(c) for c in widths]))
         self.merges = nn.ModuleList([MERGES[merge](c, norm=norm) for c in widths])
-        self.interactions = nn.ModuleList([INTERACTIONS[interaction](c, state=state, norm=norm) for c in widths])
+        self.interactions = nn.ModuleList(
+            [INTERACTIONS[interaction](c, state=state, norm=norm, mixer=mixing) for c in widths]
+        )
         self.fusion_gates = nn.ModuleList([Gate(c, gate) for c in widths]) if self.pathway.gated else None
         self.decoder = CvssDecoder(
-            widths, classes=classes, patch=patch, depth=decoder_depth, state=decoder_state, drop_path=drop_path
+            widths,
+            classes=classes,
+            patch=patch,
+            depth=decoder_depth,
+            state=decoder_state,
+            drop_path=drop_path,
+            mixer=mixing,
         )
 
     def encode(self, ct: Tensor | None, pet: Tensor | None) -> FusedMaps:

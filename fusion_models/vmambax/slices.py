@@ -21,6 +21,7 @@ VMAMBAX_PAPER: Sizes = {
     "merge": "cgm",
     "interaction": "dcim",
     "encoder": "shared",
+    "mixer": "scan",
     "neighbours": 0,
     "pathway": "published",
     "gate": 0.0,
@@ -34,6 +35,12 @@ VMAMBAX_SMALL: Sizes = {
     "decoder_depth": 1,
 }
 VMAMBAX_TINY: Sizes = {**VMAMBAX_SMALL, "depths": (1, 1), "state": 2, "decoder_state": 2}
+
+
+NO_MAMBA_PAPER: Sizes = {**VMAMBAX_PAPER, "mixer": "gated-cnn"}
+NO_MAMBA_SMALL: Sizes = {**VMAMBAX_SMALL, "mixer": "gated-cnn"}
+# Two states a channel are fewer weights than a convolution of seven by seven has.
+NO_MAMBA_TINY: Sizes = {**VMAMBAX_TINY, "state": 4, "decoder_state": 4, "mixer": "gated-cnn"}
 
 
 def build_vmambax(*, crop_zyx: Sequence[int], classes: int = 2, neighbours: int = 0, **sizes: Any) -> SliceSegmenter:
