@@ -23,14 +23,6 @@ from fusion_models.ssm.selective_scan import selective_scan_fn
 EXPANSION = 2
 
 
-class MapMixerClass(Protocol):
-    """Builds what mixes the pixels of maps (b, y, x, width) in a block; `state` as in the scan it is or stands for."""
-
-    def __call__(self, width: int, *, state: int) -> nn.Module:
-        """The mixer, freshly drawn."""
-        ...
-
-
 class GatedMapMixer(nn.Module, ABC):
     """out_proj(LayerNorm(mix(a)) * SiLU(z)) over maps of `width` channels: all of SS2D but its scan, which is `mix`.
 
@@ -60,6 +52,14 @@ class GatedMapMixer(nn.Module, ABC):
     @abstractmethod
     def mix(self, maps: Tensor) -> Tensor:
         """(b, y, x, d) -> (b, y, x, d)."""
+
+
+class MapMixerClass(Protocol):
+    """Builds what mixes the pixels of maps (b, y, x, width) in a block; `state` as in the scan it is or stands for."""
+
+    def __call__(self, width: int, *, state: int) -> GatedMapMixer:
+        """The mixer, freshly drawn."""
+        ...
 
 
 class SS2D(GatedMapMixer):

@@ -18,7 +18,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from fusion_models.ssm.vss import MapMixerClass
+from fusion_models.ssm.vss import SS2D, MapMixerClass
 from fusion_models.vmambax.cgm import Cgm, amplify, weaken
 from fusion_models.vmambax.dcim import Dcim
 from fusion_models.vmambax.norms import NormFactory
@@ -42,7 +42,7 @@ class InteractionClass(Protocol):
 
     window: int
 
-    def __call__(self, width: int, *, state: int, norm: NormFactory, mixer: MapMixerClass) -> nn.Module:
+    def __call__(self, width: int, *, state: int, norm: NormFactory, mixer: MapMixerClass = ...) -> nn.Module:
         """The interaction, freshly drawn."""
         ...
 
@@ -100,7 +100,7 @@ class NoInteraction(nn.Module):
 
     window: ClassVar[int] = 1
 
-    def __init__(self, width: int, *, state: int, norm: NormFactory, mixer: MapMixerClass) -> None:  # noqa: ARG002 as every interaction
+    def __init__(self, width: int, *, state: int, norm: NormFactory, mixer: MapMixerClass = SS2D) -> None:  # noqa: ARG002 as every interaction
         super().__init__()
 
     def forward(self, ct: Tensor, pet: Tensor) -> Tensor:  # noqa: ARG002 as every interaction
