@@ -181,14 +181,10 @@ def _log_2d(options: Sizes, crop_zyx: Crop) -> ModelRow:
     )
 
 
-def _log_3d(options: Sizes, crop_zyx: Crop) -> ModelRow:
+def _log_3d(options: Sizes, crop_zyx: Crop, targets: tuple[str, ...] = LOG_SCANNED) -> ModelRow:
     return ModelRow(
-        ct_pet_3d.build_log_vmamba_3d, options, crop_zyx, ALL_SETTINGS, LOG_SCANNED, LOG_3D_PATHWAY, routed=True
+        ct_pet_3d.build_log_vmamba_3d, options, crop_zyx, ALL_SETTINGS, targets, LOG_3D_PATHWAY, routed=True
     )
-
-
-def _log_3d_no_mamba(options: Sizes, crop_zyx: Crop) -> ModelRow:
-    return replace(_log_3d(options, crop_zyx), adapter_targets=LOG_PLAIN)
 
 
 def _resenc(options: Sizes, crop_zyx: Crop) -> ModelRow:
@@ -245,9 +241,9 @@ MODELS: Mapping[str, ModelRow] = {
     "log-vmamba-3d-paper": _log_3d(ct_pet_3d.LOG_3D_PAPER, (128, 128, 128)),
     "log-vmamba-3d-small": _log_3d(ct_pet_3d.LOG_3D_SMALL, (32, 32, 32)),
     "log-vmamba-3d-tiny": _log_3d(ct_pet_3d.LOG_3D_TINY, (16, 16, 16)),
-    "log-vmamba-3d-no-mamba-paper": _log_3d_no_mamba(ct_pet_3d.NO_MAMBA_3D_PAPER, (128, 128, 128)),
-    "log-vmamba-3d-no-mamba-small": _log_3d_no_mamba(ct_pet_3d.NO_MAMBA_3D_SMALL, (32, 32, 32)),
-    "log-vmamba-3d-no-mamba-tiny": _log_3d_no_mamba(ct_pet_3d.NO_MAMBA_3D_TINY, (16, 16, 16)),
+    "log-vmamba-3d-no-mamba-paper": _log_3d(ct_pet_3d.NO_MAMBA_3D_PAPER, (128, 128, 128), LOG_PLAIN),
+    "log-vmamba-3d-no-mamba-small": _log_3d(ct_pet_3d.NO_MAMBA_3D_SMALL, (32, 32, 32), LOG_PLAIN),
+    "log-vmamba-3d-no-mamba-tiny": _log_3d(ct_pet_3d.NO_MAMBA_3D_TINY, (16, 16, 16), LOG_PLAIN),
     "resenc-paper": _resenc(ct_pet.RESENC_PAPER, (128, 128, 128)),
     "resenc-small": _resenc(ct_pet.RESENC_SMALL, (48, 48, 48)),
     "resenc-tiny": _resenc(ct_pet.RESENC_TINY, (16, 16, 16)),

@@ -59,7 +59,7 @@ class PlainMixer(nn.Module):
 
     def forward(self, v: Tensor) -> Tensor:
         """(b, *size, d) -> (b, *size, d)."""
-        u = self.spread(v.movedim(-1, 1)).movedim(1, -1)
+        u = self.spread(v.movedim(-1, 1)).movedim(1, -1).contiguous()
         return u + self.up(F.gelu(self.down(u)))
 
 
