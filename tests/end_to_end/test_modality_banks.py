@@ -1,6 +1,6 @@
 """Adapter banks by modality through a whole federation: what a center without PET can move, and what it cannot.
 
-Two centers of the synthetic cohort, center-d without PET, train banks of the smallest vMambaX through the platform's
+Two centers of the synthetic cohort, center-d without PET, train banks of the smallest PEMMA through the platform's
 own rounds; then center-d trains alone.
 """
 
@@ -25,14 +25,14 @@ from tests.support.smallest_models import inputs
 from tests.support.study_text import centers_text, head_text, stage_text
 
 NETWORK = """[model]
-name = "vmambax-tiny"
+name = "pemma-unetr-tiny"
 [adapter]
 rank = 2
 alpha = 4
 routing = "modality"
 [preprocessing]
 spacing_zyx_mm = [10.0, 10.0, 10.0]
-crop_zyx = [3, 32, 16]
+crop_zyx = [16, 16, 16]
 [split]
 validation = 0
 test = 0.34
@@ -124,7 +124,7 @@ def test_rounds_of_a_center_without_pet_move_no_bit_that_pet_alone_needs(run: Ru
     nets = [assemble(settings, row_of(settings), backbone, tensors).eval() for tensors in (before, after)]
     with torch.no_grad():
         for setting, same in (("pet", True), ("ct", False), ("ct+pet", False)):
-            first, second = (net(*inputs("vmambax-tiny", setting)) for net in nets)
+            first, second = (net(*inputs("pemma-unetr-tiny", setting)) for net in nets)
             assert torch.equal(first, second) == same, setting
 
 
@@ -138,7 +138,7 @@ def test_peft_itself_loads_the_banks_once_the_network_has_their_modules(run: Run
     theirs = PeftModel.from_pretrained(bare, str(bank.root / "adapters" / "shared" / f"{entry.version:04d}")).eval()
     with torch.no_grad():
         for setting in row.settings:
-            given = inputs("vmambax-tiny", setting)
+            given = inputs("pemma-unetr-tiny", setting)
             assert torch.equal(theirs(*given), ours(*given)), setting
 
 
