@@ -13,6 +13,7 @@ broadcasts it, because independently drawn A make averages meaningless.
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -45,7 +46,8 @@ def inject(model: nn.Module, config: LoraConfig, *, seed: int, spared: Sequence[
     found = modules_matching(model, config.target_modules or (), spared)
     if not found:
         return model
-    inject_adapter_in_model(replace(config, target_modules=found), model)
+    # A list is matched by endings, which may reach into a spared part; an expression is matched as a whole.
+    inject_adapter_in_model(replace(config, target_modules="|".join(map(re.escape, found))), model)
     _draw(model, "lora_a", torch.Generator().manual_seed(seed))
     return model
 

@@ -113,3 +113,13 @@ def test_a_tensor_that_does_not_fit_is_refused() -> None:
         load(model, {"nowhere.weight": torch.zeros(1)})
     with pytest.raises(ValueError, match=r"has shape \(1,\), expected \(24,\)"):
         load(model, {"vit.norm.weight": torch.zeros(1)})
+
+
+def test_a_spared_part_carries_none_though_its_path_ends_in_an_adapted_one() -> None:
+    inside = nn.Module()
+    inside.add_module("proj", nn.Linear(2, 2))
+    model = nn.Module()
+    model.add_module("proj", nn.Linear(2, 2))
+    model.add_module("pathway", inside)
+    inject(model, lora_config(method="lora", rank=1, alpha=1, targets=["proj"]), seed=0, spared=["pathway"])
+    assert set(adapter_layers(model)) == {"proj"}
