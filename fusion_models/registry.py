@@ -188,7 +188,7 @@ def _log_3d(options: Sizes, crop_zyx: Crop, targets: tuple[str, ...] = LOG_SCANN
 
 
 def _resenc(options: Sizes, crop_zyx: Crop) -> ModelRow:
-    return ModelRow(ct_pet.CtPetResEnc, options, crop_zyx, ALL_SETTINGS, RESENC_CONVOLVED, RESENC_PATHWAY)
+    return ModelRow(ct_pet.CtPetResEnc, options, crop_zyx, ALL_SETTINGS, RESENC_CONVOLVED, RESENC_PATHWAY, routed=True)
 
 
 def _multistage(options: Sizes, crop_zyx: Crop) -> ModelRow:

@@ -63,7 +63,7 @@ class EarlyFusionUnetr(Segmenter):
         present(ct, pet, (1, *self.crop_zyx))
         image = torch.cat([ct, pet], dim=1)
         last, states = self.vit(image)
-        return UnetrFeatures([*(states[tap] for tap in self.taps), last], self.encoder1(image))
+        return UnetrFeatures([*(states[tap] for tap in self.taps), last], self.encoder1(image), ("ct", "pet"))
 
     def decode(self, features: UnetrFeatures) -> Tensor:
         """Logits (b, classes, z, y, x)."""

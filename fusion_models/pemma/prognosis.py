@@ -45,6 +45,7 @@ PROGNOSIS_SMALL: Sizes = {**PEMMA_SMALL, "head": (48,), "dropout": 0.2, "pool": 
 PROGNOSIS_TINY: Sizes = {**PEMMA_TINY, "head": (12,), "dropout": 0.0, "pool": "image"}
 
 Parts = Mapping[str, Tensor]
+IMAGES = ("ct", "pet")
 
 
 class PrognosisFeatures(NamedTuple):
@@ -147,7 +148,8 @@ class PemmaPrognosis(PemmaUnetr, Assessor):
         """What the decoder reads."""
         if not features.hidden:
             raise ValueError("a mask needs CT, PET or both; found EHR alone")
-        return UnetrFeatures(features.hidden, self.skip(features.ct, features.pet))
+        images = tuple(name for name in features.parts if name in IMAGES)
+        return UnetrFeatures(features.hidden, self.skip(features.ct, features.pet), images)
 
     def _embed_ehr(self, ehr: Tensor) -> Tensor:
         if not self.covariates:

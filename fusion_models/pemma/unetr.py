@@ -22,7 +22,7 @@ patch size, depth and width are free here, because a small network needs finer p
 Not done: a modality-type embedding and an attention mask, which the paper does not have either.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import pairwise, repeat
 from typing import NamedTuple
@@ -34,7 +34,7 @@ from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrPrUpBlock, U
 from monai.networks.nets.vit import ViT
 from torch import Tensor, nn
 
-from fusion_models.adapters.routing import rows_of
+from fusion_models.adapters.routing import fused_rows, rows_of
 from fusion_models.contract import Segmenter, refuse_ehr
 from fusion_models.gates import Gain, Gate
 from fusion_models.modality import present
@@ -60,10 +60,11 @@ PEMMA_TINY: Sizes = {**UNETR_TINY, **PET_OPTIONS}
 
 
 class UnetrFeatures(NamedTuple):
-    """What the decoder reads: hidden states (b, n, d), finest tap first, and the skip (b, f, z, y, x)."""
+    """What the decoder reads: hidden states (b, n, d), finest tap first, skip (b, f, z, y, x), and whose they are."""
 
     hidden: list[Tensor]
     skip: Tensor
+    present: tuple[str, ...]
 
 
 class PemmaUnetr(Segmenter):
@@ -125,8 +126,8 @@ class PemmaUnetr(Segmenter):
             ValueError: both are absent, a size is not the network's crop, or there is EHR.
         """
         refuse_ehr(self, ehr)
-        present(ct, pet, (1, *self.crop_zyx))
-        return UnetrFeatures(self.hidden_states(ct, pet), self.skip(ct, pet))
+        images = present(ct, pet, (1, *self.crop_zyx))
+        return UnetrFeatures(self.hidden_states(ct, pet), self.skip(ct, pet), tuple(images))
 
     def decode(self, features: UnetrFeatures) -> Tensor:
         """Logits (b, classes, z, y, x)."""
@@ -142,10 +143,7 @@ class PemmaUnetr(Segmenter):
 
     def tokens(self, ct: Tensor | None, pet: Tensor | None) -> dict[str, Tensor]:
         """Patch tokens (b, n, d) of the present images, CT first."""
-        found = {} if ct is None else {"ct": self.vit.patch_embedding(ct)}
-        if pet is not None:
-            found["pet"] = self.pathway.call(self.vit.patch_embedding, self.pet_embedding, pet)
-        return found
+        return self._read(ct, pet, self.vit.patch_embedding, self.pet_embedding)
 
     def hidden_states(self, ct: Tensor | None, pet: Tensor | None) -> list[Tensor]:
         """The decoder's inputs, finest tap first, last the normalised output: each (b, n, d), the first n rows."""
@@ -175,12 +173,23 @@ class PemmaUnetr(Segmenter):
 
     def skip(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
         """z of the present modalities: (b, f, z, y, x)."""
-        if pet is None:
-            return self.encoder1(ct)
-        z_pet = self.beta * self.pathway.call(self.encoder1, self.pet_skip, pet)
-        if ct is None:
+        found = self._read(ct, pet, self.encoder1, self.pet_skip)
+        if "pet" not in found:
+            return found["ct"]
+        z_pet = self.beta * found["pet"]
+        if "ct" not in found:
             return z_pet
-        return self.encoder1(ct) + (self.skip_gain(z_pet) if self.pathway.gated else z_pet)
+        return found["ct"] + (self.skip_gain(z_pet) if self.pathway.gated else z_pet)
+
+    def _read(self, ct: Tensor | None, pet: Tensor | None, base: nn.Module, own: nn.Module) -> dict[str, Tensor]:
+        """What CT's module `base` gives of CT, and PET's module `own`, as the pathway calls it, of PET."""
+        reads: dict[str, Callable[[Tensor], Tensor]] = {"ct": base, "pet": partial(self.pathway.call, base, own)}
+        images = {name: image for name, image in (("ct", ct), ("pet", pet)) if image is not None}
+        found: dict[str, Tensor] = {}
+        for name, image in images.items():
+            with rows_of({name: len(image)}, axis=0, beside=images):
+                found[name] = reads[name](image)
+        return found
 
     def _led(self, names: Collection[str]) -> list[list[str]]:
         """Whose tokens run through the blocks together: all in one sequence, or PET's apart from what CT leads."""
@@ -231,14 +240,16 @@ def add_scale_heads(net: nn.Module, scales: int, *, features: int, classes: int,
 
 def decode(net: nn.Module, features: UnetrFeatures, grid_zyx: Sequence[int]) -> Tensor:
     """UNETR's decoder: features -> logits (b, classes, z, y, x)."""
-    return net.get_submodule("out")(decoder_maps(net, features, grid_zyx)[0])
+    with fused_rows(features.present):
+        return net.get_submodule("out")(decoder_maps(net, features, grid_zyx)[0])
 
 
 def decode_scales(net: nn.Module, features: UnetrFeatures, grid_zyx: Sequence[int]) -> list[Tensor]:
     """Logits (b, classes, z / f, y / f, x / f) of each scale that has a head, finest first."""
-    finest, *coarser = decoder_maps(net, features, grid_zyx)
-    heads = [(name, each) for k, each in enumerate(coarser, start=2) if hasattr(net, name := f"out{k}")]
-    return [net.get_submodule("out")(finest), *(net.get_submodule(name)(each) for name, each in heads)]
+    with fused_rows(features.present):
+        finest, *coarser = decoder_maps(net, features, grid_zyx)
+        heads = [(name, each) for k, each in enumerate(coarser, start=2) if hasattr(net, name := f"out{k}")]
+        return [net.get_submodule("out")(finest), *(net.get_submodule(name)(each) for name, each in heads)]
 
 
 def decoder_maps(net: nn.Module, features: UnetrFeatures, grid_zyx: Sequence[int]) -> list[Tensor]:

@@ -15,9 +15,11 @@ What PET teaches lies in T and Z, which no case without PET reaches; adapters on
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from fusion_models.adapters.routing import fused_rows, rows_of
 from fusion_models.contract import Segmenter, refuse_ehr
 from fusion_models.modality import present
 from fusion_models.offset import zero
@@ -45,6 +47,13 @@ RESENC_TINY: Sizes = {
     "pet_blocks": (1, 1),
     "supervised_scales": 1,
 }
+
+
+class ResEncFeatures(NamedTuple):
+    """F_0..F_n, finest first, and the modalities that they are made of."""
+
+    maps: list[Tensor]
+    present: tuple[str, ...]
 
 
 class PetEncoder(nn.Module):
@@ -99,8 +108,8 @@ class CtPetResEnc(Segmenter):
             zero(nn.Conv3d(own, width, 1)) for own, width in zip(pet_widths, widths, strict=True)
         )
 
-    def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> list[Tensor]:
-        """F_0..F_n of CT and PET, each (b, 1, z, y, x) or absent, finest first.
+    def encode(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> ResEncFeatures:
+        """F_0..F_n of CT and PET, each (b, 1, z, y, x) or absent.
 
         Raises:
             ValueError: both are absent, their shapes differ, a size does not halve often enough, or there is EHR.
@@ -108,27 +117,34 @@ class CtPetResEnc(Segmenter):
         refuse_ehr(self, ehr)
         base = pet if ct is None else ct
         size_zyx = () if base is None else base.shape[2:]
-        images = list(present(ct, pet, (1, *size_zyx)).values())
+        images = present(ct, pet, (1, *size_zyx))
         check_size(size_zyx, len(self.stages))
-        maps = encode(images[0], self.stem, self.stages)
-        if pet is None:
-            return maps
-        merged = (merge(own) for merge, own in zip(self.pet_merge, self.pet_encoder(pet), strict=True))
-        return [each + extra for each, extra in zip(maps, merged, strict=True)]
+        first = next(iter(images))
+        with rows_of({first: len(images[first])}, axis=0, beside=images):
+            maps = encode(images[first], self.stem, self.stages)
+        if pet is not None:
+            merged = (merge(own) for merge, own in zip(self.pet_merge, self.pet_encoder(pet), strict=True))
+            maps = [each + extra for each, extra in zip(maps, merged, strict=True)]
+        return ResEncFeatures(maps, tuple(images))
 
-    def decode(self, features: list[Tensor]) -> Tensor:
+    def decode(self, features: ResEncFeatures) -> Tensor:
         """Logits (b, classes, z, y, x) of F_0..F_n."""
-        logits: Tensor = self.heads[0](decode(features, self.decoder)[0])
+        logits: Tensor = self.heads[0](self._decoded(features)[0])
         return logits
 
     def scales(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> list[Tensor]:
         """Logits (b, classes, z / 2^i, y / 2^i, x / 2^i) of the `supervised_scales` finest scales."""
-        maps = decode(self.encode(ct, pet, ehr), self.decoder)
+        maps = self._decoded(self.encode(ct, pet, ehr))
         return [head(each) for head, each in zip(self.heads, maps, strict=False)]
 
     def pool_features(self, ct: Tensor) -> Tensor:
         """Mean of CT's coarsest map over its voxels: (b, w_n)."""
-        return self.encode(ct, None)[-1].mean(dim=(2, 3, 4))
+        return self.encode(ct, None).maps[-1].mean(dim=(2, 3, 4))
+
+    def _decoded(self, features: ResEncFeatures) -> list[Tensor]:
+        """The decoder's maps, finest first."""
+        with fused_rows(features.present):
+            return decode(features.maps, self.decoder)
 
 
 def check_pathway(stages: int, widths: Sequence[int], blocks: Sequence[int]) -> None:

@@ -74,10 +74,10 @@ def test_every_row_builds_in_its_own_sizes_and_takes_its_adapters(name: str) -> 
     assert not [key for key in adapted if key.startswith(tuple(f"{prefix}." for prefix in row.pathway_modules))]
 
 
-def routed(name: str) -> nn.Module:
-    """The model of a row with fresh adapter banks of rank 2."""
-    row, model = MODELS[name], built(name)
-    targets = insert_banks(model, modules_matching(model, row.adapter_targets, row.pathway_modules))
+def routed(name: str, *also: str, **options: object) -> nn.Module:
+    """The model of a row with fresh adapter banks of rank 2, at the row's targets and those named."""
+    row, model = MODELS[name], built(name, 0, **options)
+    targets = insert_banks(model, modules_matching(model, (*row.adapter_targets, *also), row.pathway_modules))
     return inject(model.eval(), lora_config(method="lora", rank=2, alpha=4, targets=targets), seed=0)
 
 
@@ -110,6 +110,36 @@ def test_a_modality_alone_keeps_every_bit_whatever_other_banks_learn(
                 parameter.add_(1)
     assert torch.equal(outcome(model, name, alone), before)
     assert not torch.equal(outcome(model, name, "ct+pet"), outcome(built(name).eval(), name, "ct+pet"))
+
+
+UNETR_CONVOLVED = ("patch_embeddings", "conv1.conv", "conv2.conv", "out.conv.conv")
+"""What may have banks in a UNETR beside its attention: the embedding, the skip `encoder1`, the decoder."""
+
+
+@pytest.mark.parametrize("name", ["pemma-unetr-tiny", "pemma-prognosis-tiny"])
+@pytest.mark.parametrize(
+    ("pathway", "of_skip"),
+    [
+        ("published", {"ct": {"ct"}, "pet": set(), "ct+pet": {"ct", "fusion"}}),
+        ("identity", {"ct": {"ct"}, "pet": {"pet"}, "ct+pet": {"ct", "pet", "fusion"}}),
+    ],
+)
+def test_the_convolutions_of_a_unetr_may_have_banks(name: str, pathway: str, of_skip: dict[str, set[str]]) -> None:
+    """Fresh ones change no bit. The decoder's maps are fused rows; the skip of CT is CT's alone, also beside PET."""
+    bare: Any = built(name, pathway=pathway).eval()
+    model: Any = routed(name, *UNETR_CONVOLVED, pathway=pathway)
+    live = train_only(model, groups_reached(["peft"], ["ct", "pet"]), MODELS[name].pathways)
+    for setting, expected in of_skip.items():
+        given = inputs(name, setting)
+        logits = model(*given)
+        assert torch.equal(logits, bare(*given))
+        model.zero_grad(set_to_none=True)
+        logits.square().sum().backward()
+        reached = {key for key, parameter in live.items() if parameter.grad is not None}
+        able = {bank for bank, needed in BANKS.items() if needed <= parts_of(setting)}
+        for part in ("vit", "decoder3", "decoder2", "out"):
+            assert {bank_of(key) for key in reached if key.startswith(f"{part}.")} == able, (part, setting)
+        assert {bank_of(key) for key in reached if key.startswith("encoder1.")} == expected, setting
 
 
 @pytest.mark.parametrize("name", ROUTED)

@@ -82,9 +82,9 @@ def test_every_merge_has_a_gradient_at_the_first_step_and_pets_encoder_at_the_se
 
 def test_each_map_is_the_ct_networks_plus_merged_pets(net: CtPetResEnc, volumes: tuple[Tensor, Tensor]) -> None:
     ct, pet = volumes
-    both, of_ct, of_pet = net.encode(ct, pet), net.encode(ct, None), net.encode(None, pet)
+    both, of_ct, of_pet = net.encode(ct, pet).maps, net.encode(ct, None).maps, net.encode(None, pet).maps
     extra = [merge(own) for merge, own in zip(net.pet_merge, net.pet_encoder(pet), strict=True)]
-    for whole, base, as_ct, alone, added in zip(both, of_ct, net.encode(pet, None), of_pet, extra, strict=True):
+    for whole, base, as_ct, alone, added in zip(both, of_ct, net.encode(pet, None).maps, of_pet, extra, strict=True):
         assert torch.equal(whole, base + added)
         assert torch.equal(alone, as_ct + added)
 
@@ -111,7 +111,7 @@ def test_adapters_leave_pets_own_encoder_alone_and_sit_on_every_3x3x3_of_the_ct_
 def test_pooled_features_are_the_means_of_the_coarsest_ct_map(net: CtPetResEnc, volumes: tuple[Tensor, Tensor]) -> None:
     found = net.pool_features(volumes[0])
     assert found.shape == (1, 8)
-    torch.testing.assert_close(found[0, 0], net.encode(volumes[0], None)[-1][0, 0].sum() / 64)
+    torch.testing.assert_close(found[0, 0], net.encode(volumes[0], None).maps[-1][0, 0].sum() / 64)
 
 
 def test_other_sizes_than_the_crop_are_taken_and_odd_ones_refused(net: CtPetResEnc) -> None:
