@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from client.local_terms.contract import QuietTerm, Round
 from client.tasks.contract import Batch, CenterTask
+from fusion_models.adapters.keys import parameters_by_key
 from protocol.messages.tensors import (
     NEEDS,
     PATHWAYS,
@@ -69,7 +70,9 @@ def build(around: Round, weight: float) -> Distillation | None:
         return None
     teacher = around.make_model(teacher_tensors(around.received, around.reference))
     heard = {*PATHWAYS, *TASKS[around.task.name].groups}
-    return Distillation(teacher, around.task, weight, heard & pathways.keys() - learnt)
+    # A row names more pathways than a network has: the published form of one has no gates.
+    there = {group_of(key, pathways) for key in parameters_by_key(around.model)} & pathways.keys()
+    return Distillation(teacher, around.task, weight, heard & there - learnt)
 
 
 def teacher_tensors(received: Tensors, reference: Tensors) -> Tensors:

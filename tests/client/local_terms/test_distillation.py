@@ -19,6 +19,7 @@ from protocol.messages.labels import Classes, Labels
 from protocol.messages.settings import Model, StudySettings, Training
 from tests.support.image_network import ImageNetwork
 from tests.support.segmentation_task import batch, segmentation
+from tests.support.smallest_models import built as smallest
 
 Arrays = Mapping[str, NDArray[np.float32]]
 TASK = segmentation()
@@ -103,7 +104,7 @@ def built(
     )
     settings = StudySettings(study="s", seed=0, model=Model(name=model))
     pathways = model_row(model).pathways
-    around = Round(nn.Linear(1, 1), training, {}, reference, settings, task, pathways, make_model, 1)
+    around = Round(smallest(model), training, {}, reference, settings, task, pathways, make_model, 1)
     return build(around, 0.25)
 
 

@@ -242,9 +242,9 @@ def test_a_center_owns_the_groups_whose_modalities_it_has(tmp_path: Path) -> Non
         for offered in (("ct",), ("pet",), ("ct", "pet"))
     }
     assert owned == {
-        ("ct",): ("backbone", "peft"),
-        ("pet",): ("backbone", "pet", "peft"),
-        ("ct", "pet"): ("backbone", "pet", "fusion", "peft"),
+        ("ct",): ("backbone", "peft", "peft.ct"),
+        ("pet",): ("backbone", "pet", "peft", "peft.pet"),
+        ("ct", "pet"): ("backbone", "pet", "fusion", "peft", "peft.ct", "peft.pet", "peft.fusion"),
     }
 
 
