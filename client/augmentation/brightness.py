@@ -1,10 +1,10 @@
 """Brightness: intensities times a factor, and CT's moved too, beyond the small change that every training crop has.
 
-    CT   x' = f x + g,  f log-uniform in [0.91, 1.1], g in [-0.05, 0.05], nothing added where x is 0
+    CT   x' = f x + g,  f log-uniform in [0.91, 1.1], g in [-0.05, 0.05]
     PET  x' = f x,      f log-uniform in [0.77, 1.3]
 
 A scanner's calibration, the weight and the injected activity are each known within some per cent, and together they
-scale the SUV of a whole scan. Air and what lies outside the volume stay at the window's low end.
+scale the SUV of a whole scan. Air stays at the window's low end (`client.augmentation.varying`).
 """
 
 from dataclasses import dataclass
@@ -32,4 +32,4 @@ def draw_brightness(image: str, rng: np.random.Generator) -> Brightness:
 
 def apply_brightness(image: Tensor, brightness: Brightness) -> Tensor:
     """The image, brighter or darker."""
-    return brightness.factor * image + brightness.shift * (image != 0)
+    return brightness.factor * image + brightness.shift

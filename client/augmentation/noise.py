@@ -1,11 +1,11 @@
 """Gaussian noise: of one deviation in CT, in proportion to the uptake in PET.
 
-    CT   x' = x + s n  where x is not 0       s up to 0.08 of the window, n standard normal
-    PET  x' = x (1 + s n)                     s up to 0.15
+    CT   x' = x + s n         s up to 0.08 of the window, n standard normal
+    PET  x' = x (1 + s n)     s up to 0.15
 
-CT's noise hardly depends on the tissue, but air and what lies outside the volume are at the window's low end (0), below
-which no noise shows. The noise of an iteratively reconstructed PET is nearly in proportion to its mean (Barrett, Wilson
-and Tsui 1994, Phys. Med. Biol. 39:833). The field is drawn on the host from a seed: every device shows the same.
+CT's noise hardly depends on the tissue; air, at the window's low end, shows none (`client.augmentation.varying`). The
+noise of an iteratively reconstructed PET is nearly in proportion to its mean (Barrett, Wilson and Tsui 1994, Phys. Med.
+Biol. 39:833). The field is drawn on the host from a seed: every device shows the same.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ def draw_noise(image: str, rng: np.random.Generator) -> Noise:
 
 def add_noise(image: Tensor, noise: Noise) -> Tensor:
     """CT with noise of one deviation."""
-    return image + noise.deviation * _field(image, noise.seed) * (image != 0)
+    return image + noise.deviation * _field(image, noise.seed)
 
 
 def multiply_noise(image: Tensor, noise: Noise) -> Tensor:

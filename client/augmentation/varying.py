@@ -1,4 +1,8 @@
-"""A batch of crops becomes the batch of their variations: deterministic, on the batch's device."""
+"""A batch of crops becomes the batch of their variations: deterministic, on the batch's device.
+
+Noise and brightness reach what shows more than the window's low end. Air lies there, whose noise the window cuts off,
+and after the small change of intensity that every crop has, it lies at `ct_shift`; outside the volume all is 0.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,6 +20,8 @@ from client.data.preprocessing import PreparedCase
 from protocol.modalities import IMAGES, Image
 
 NOISE = {"ct": add_noise, "pet": multiply_noise}
+ROUNDING = 1e-6
+"""Of an interpolation between equal values."""
 
 
 def vary_crops(
@@ -39,16 +45,23 @@ def vary_crops(
                 varied[name][place, 0] = array
         for image in IMAGES:
             if image in varied:
-                varied[image][place] = vary_image(varied[image][place : place + 1], image, getattr(variation, image))[0]
+                low_end = crop.ct_shift if image == "ct" else 0.0
+                shown = varied[image][place : place + 1]
+                varied[image][place] = vary_image(shown, image, getattr(variation, image), low_end)[0]
     return varied
 
 
-def vary_image(shown: Tensor, image: Image, variation: ImageVariation) -> Tensor:
-    """The intensities (1, 1, z, y, x) of CT or PET, in the order in which a scanner and a window would change them."""
+def vary_image(shown: Tensor, image: Image, variation: ImageVariation, low_end: float = 0.0) -> Tensor:
+    """The intensities (1, 1, z, y, x) of CT or PET, in the order in which a scanner and a window would change them.
+
+    Args:
+        shown: what the crop shows. image: CT or PET. variation: of it. low_end: where the window's low end now lies.
+    """
+    seen = shown > max(low_end, 0.0) + ROUNDING
     if variation.noise is not None:
-        shown = NOISE[image](shown, variation.noise)
+        shown = torch.where(seen, NOISE[image](shown, variation.noise), shown)
     if variation.brightness is not None:
-        shown = apply_brightness(shown, variation.brightness)
+        shown = torch.where(seen, apply_brightness(shown, variation.brightness), shown)
     if variation.zoom is not None:
         shown = simulate_low_resolution(shown, variation.zoom)
     if variation.gamma is not None:

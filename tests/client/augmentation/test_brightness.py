@@ -1,4 +1,4 @@
-"""Brightness: a factor, and for CT a shift, neither of which reaches air."""
+"""Brightness: a factor, and for CT a shift."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from client.augmentation.brightness import Brightness, apply_brightness, draw_br
 
 
 def test_values_by_hand() -> None:
-    """2 x 0.25 + 0.125; 0 stays."""
-    assert apply_brightness(torch.tensor([0, 0.25]), Brightness(2.0, 0.125)).tolist() == [0, 0.625]
+    """2 x 0.25 + 0.125."""
+    assert apply_brightness(torch.tensor([0, 0.25]), Brightness(2.0, 0.125)).tolist() == [0.125, 0.625]
 
 
 def test_neither_factor_nor_shift_changes_no_bit() -> None:

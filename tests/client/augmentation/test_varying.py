@@ -102,6 +102,22 @@ def test_the_same_parameters_show_the_same() -> None:
     assert all(torch.equal(first[name], again[name]) for name in first)
 
 
+@pytest.mark.parametrize("shift", [-0.04, 0.0, 0.03])
+@pytest.mark.parametrize("turned", [False, True])
+def test_noise_and_brightness_reach_tissue_and_neither_air_nor_what_lies_outside(shift: float, turned: bool) -> None:
+    """Half of a CT is air; every crop has moved it by `ct_shift` before it is varied, and begins outside the volume."""
+    ct = np.repeat(np.array([0, 0, 0, 0.5, 0.5, 0.5], np.float32), 36).reshape(6, 6, 6)
+    source = masked("half", ct, None, (ct > 0).astype(np.uint8))
+    crop = replace(CROP, start_zyx=(0, -2, 0), size_zyx=(6, 6, 6), flipped=(), ct_shift=shift)
+    arrays = {"ct": torch.from_numpy(apply_crop(source, crop).ct)[None, None]}
+    louder = ImageVariation(Noise(0.1, 5), Brightness(1.1, 0.05))
+    varied_ct = vary_crops(
+        arrays, [source], [crop], [Variation(affine=TURN.affine if turned else None, ct=louder)], SPACING
+    )["ct"][0, 0]
+    assert all(min(abs(value), abs(value - shift)) < 1e-6 for value in varied_ct[:2].unique().tolist())
+    assert len(varied_ct[4:].unique()) > 40
+
+
 def test_noise_is_seen_by_a_coarser_scanner_before_the_window() -> None:
     """CT in the order noise, brightness, low resolution, gamma: (0.5 x 2 x 0.25)^2 of an even image without noise."""
     even = torch.full((1, 1, 4, 4, 4), 0.25)
