@@ -5,7 +5,7 @@ that a center takes on adapters and pathways are the study's own.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ def simulate_alone(directory: StudyDirectory, data: Path, *, engine: str, device
 def alone(study: Study) -> dict[str, Any]:
     """The study file, as a table, in which each center takes its steps on adapters and pathways alone."""
     table = study.model_dump(mode="json", exclude_none=True)
-    stages = [_alone(study, center) for center in study.centers if _adapting(study, center)]
+    stages = [stage for center in study.centers for stage in _alone(study, center)]
     return {**table, "name": f"{study.name} alone", "strategy": dict(ALONE), "stages": stages, "quorum": 1}
 
 
@@ -101,15 +101,23 @@ def _adapting(study: Study, center: str) -> list[Stage]:
     return [stage for stage in study.stages if center in stage.centers and BACKBONE not in stage.trained]
 
 
-def _alone(study: Study, center: str) -> dict[str, Any]:
-    """One stage of as many steps as all adapter stages of a center, in the longest rounds that divide each of them."""
-    stages = _adapting(study, center)
+def _alone(study: Study, center: str) -> Iterator[dict[str, Any]]:
+    """A stage for each task that the center's adapter stages train for, in the order in which they come."""
+    by_task: dict[str, list[Stage]] = {}
+    for stage in _adapting(study, center):
+        by_task.setdefault(stage.task, []).append(stage)
+    for task, stages in by_task.items():
+        yield _merge(stages, center, f"alone-{center}" if len(by_task) == 1 else f"alone-{center}-{task}")
+
+
+def _merge(stages: Sequence[Stage], center: str, name: str) -> dict[str, Any]:
+    """One stage of as many steps as all of these, in the longest rounds that divide each of them."""
     length = math.gcd(*(stage.local_steps for stage in stages))
     groups = dict.fromkeys(group for stage in stages for group in stage.trained)
     first = stages[0].model_dump(mode="json", exclude_none=True)
     return {
         **first,
-        "name": f"alone-{center}",
+        "name": name,
         "kind": "adapt",
         "centers": [center],
         "groups": list(groups),

@@ -220,23 +220,28 @@ class Study(Settings):
                 f"stage '{stage.name}' has personal rounds, but strategy.personal names nothing to train in them; "
                 'name "center", "norm" or both'
             )
-        ranked = [name for name in stage.centers if self.centers[name].rank not in {None, self.adapter.rank}]
+        if "peft" in stage.trained:
+            self._refuse_unfit_factors(stage, name)
+
+    def _refuse_unfit_factors(self, stage: Stage, name: str) -> None:
+        """Terms, moments and ranks that a scheme, by name, cannot follow where it makes the factors anew."""
+        ranked = [center for center in stage.centers if self.centers[center].rank not in {None, self.adapter.rank}]
         tied = [name for name, term in TERMS.items() if term.fixed_gauge and self.strategy.terms[name]]
         turning = not SCHEMES[name].optimised or self.strategy.aggregation.gauge_step
-        if tied and "peft" in stage.trained and (ranked or turning):
+        if tied and (ranked or turning):
             raise ValueError(
                 f"stage '{stage.name}': local term(s) {tied} compare factors from round to round, but '{name}' turns "
                 f"or re-cuts them{' for centers of other ranks' if ranked else ''}; use {' or '.join(FREE_OF_GAUGE)}, "
                 "or a scheme that averages, without gauge_step and ranks of single centers"
             )
         kept = self.training.optimiser == "kept" and SCHEMES[name].exchanges
-        if kept and "peft" in stage.trained and (ranked or turning):
+        if kept and (ranked or turning):
             raise ValueError(
                 f"stage '{stage.name}': [training] optimiser 'kept' goes on with moments of the factors' entries, but "
                 f"'{name}' turns or re-cuts the factors from round to round; use 'fresh', or a scheme that averages, "
                 "without gauge_step and ranks of single centers"
             )
-        if ranked and "peft" in stage.trained and not SCHEMES[name].mixed_ranks:
+        if ranked and SCHEMES[name].exchanges and not SCHEMES[name].mixed_ranks:
             raise ValueError(
                 f"stage '{stage.name}': center(s) {ranked} have ranks of their own, which '{name}' cannot combine; "
                 f"use one of {sorted(key for key, row in SCHEMES.items() if row.mixed_ranks)}"

@@ -36,6 +36,29 @@ def test_a_center_takes_all_its_adapter_steps_in_one_stage_of_its_own() -> None:
     assert by_itself.stages[0].trained == ("pet", "fusion", "peft")
 
 
+def test_a_center_keeps_its_own_rank_alone() -> None:
+    """The federation combines ranks; alone there is nothing to combine."""
+    ranked = STUDY.replace("[centers.center-d]\n", "[centers.center-d]\nrank = 1\n").replace('method = "dora"\n', "")
+    study = Study.model_validate(tomllib.loads(ranked + '[strategy.aggregation]\nscheme = "flora"\n'))
+    by_itself = Study.model_validate(tomllib.loads(tomli_w.dumps(alone(study))))
+    assert by_itself.settings_for("center-d").adapter.rank == 1
+
+
+def test_a_center_learns_each_of_its_tasks_alone_in_a_stage_of_its_own() -> None:
+    """Two steps of one, 8 and 18 of the other, which come first and last."""
+    labels = '\n[labels.classes]\ncolumn = "grade"\n'
+    several = GROWING.replace("pemma-unetr-tiny", "pemma-prognosis-tiny") + labels
+    second = several.replace('name = "arrive"', 'name = "arrive"\ntask = "classification"')
+    study = Study.model_validate(tomllib.loads(second))
+    by_itself = Study.model_validate(tomllib.loads(tomli_w.dumps(alone(study))))
+    taken = {stage.name: (stage.task, stage.rounds * stage.local_steps) for stage in by_itself.stages}
+    assert taken == {
+        "alone-center-a": ("segmentation", 26),
+        "alone-center-d-segmentation": ("segmentation", 26),
+        "alone-center-d-classification": ("classification", 2),
+    }
+
+
 def test_each_center_is_compared_under_its_fullest_setting() -> None:
     federated = matrices(ct={"last": [0.6, 0.5]}, ct_pet={"last": [0.75, None]})
     by_itself = matrices(ct={"last": [0.6, 0.45]}, ct_pet={"last": [0.7, None]})
