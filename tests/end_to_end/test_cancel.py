@@ -57,12 +57,12 @@ def line(trainer: Trainer) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("kind", "checks"), [("train", 9), ("evaluate", 4), ("compare", 3), ("observe", 4)], ids=str)
+@pytest.mark.parametrize(("kind", "checks"), [("train", 9), ("evaluate", 6), ("compare", 3), ("observe", 4)], ids=str)
 def test_every_kind_of_work_ends_at_its_next_step(trainer: Trainer, study: Study, kind: Kind, checks: int) -> None:
     """Each step is one that the small study really takes.
 
-    Train prepares 2 cases, scores 1 in 3 settings and takes 4 steps; evaluate prepares 1 and scores it in 3; compare
-    prepares 1 and scores it twice; observe prepares 1 and looks at it for 3 statistics.
+    Train prepares 2 cases, scores 1 in 3 settings and takes 4 steps; evaluate prepares 1 and scores it in 3, then
+    prepares and scores 1 to validate how sure it is; compare prepares 1 and scores it twice; observe prepares 1 and looks at it for 3 statistics.
     """
     enough = After(10**6)
     assert trainer.perform(asked(study, kind, server_round=2), enough).error == ""

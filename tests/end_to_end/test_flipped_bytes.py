@@ -13,6 +13,7 @@ from client.data.split_file import fixed_parts
 from client.home.backbone_store import BackboneStore
 from client.outgoing.ledger import LedgerError, read_ledger
 from client.report.prediction_file import read_arrays
+from client.scores.calibration_rows import read_calibration
 from client.scores.score_rows import read_rows
 from protocol.errors import ConciliumError
 from server.results.result import read_result
@@ -71,6 +72,7 @@ HOME: dict[str, Read] = {
     "split-*.json": split_of,
     "scores.json": lambda _home, path: read_rows(path),
     "cohorts.json": lambda _home, path: read_rows(path),
+    "calibration.json": lambda _home, path: read_calibration(path),
     "cache/*": lambda _home, path: bytes_of(read_cached(path)),
     "backbones/*": lambda home, path: bytes_of(BackboneStore(home / "backbones").get(path.stem)),
     "predictions/*/*": lambda _home, path: bytes_of(read_arrays(path)),
