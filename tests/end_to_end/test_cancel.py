@@ -62,7 +62,8 @@ def test_every_kind_of_work_ends_at_its_next_step(trainer: Trainer, study: Study
     """Each step is one that the small study really takes.
 
     Train prepares 2 cases, scores 1 in 3 settings and takes 4 steps; evaluate prepares 1 and scores it in 3, then
-    prepares and scores 1 to validate how sure it is; compare prepares 1 and scores it twice; observe prepares 1 and looks at it for 3 statistics.
+    prepares 1 of validation and scores it once, to know how sure it is; compare prepares 1 and scores it twice; observe
+    prepares 1 and looks at it for 3 statistics.
     """
     enough = After(10**6)
     assert trainer.perform(asked(study, kind, server_round=2), enough).error == ""
