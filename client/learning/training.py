@@ -74,7 +74,7 @@ def train_locally(
     batches, optimiser = draw_batches(task, by_setting, training, device, rng), Optimiser(parameters, training, moments)
     average = Average(parameters, training.recipe.ema) if training.recipe.ema else None
     used, losses, gain = defaultdict[str, set[str]](set), list[float](), pin_gain(model)
-    precision = compute_in(choose_precision(training.recipe.precision, str(device)), str(device))
+    precision = compute_in(choose_precision(training.recipe.precision, str(device), "training"), str(device))
     model.train()
     with seed_torch(rng, model), prefetch(batches) as ahead:
         for number, batch in enumerate(ahead):

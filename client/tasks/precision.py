@@ -32,13 +32,17 @@ def available_precision(device: str) -> Precision:
 
 
 @cache
-def choose_precision(wanted: Precision, device: str) -> Precision:
-    """What is wanted where the device has it, else float32; a choice is logged once for each device of a process."""
+def choose_precision(wanted: Precision, device: str, work: str) -> Precision:
+    """What is wanted where the device has it, else float32; a choice is logged once a process for each work and device.
+
+    Args:
+        wanted: by the study. device: where networks run. work: what they do there, "training" or "prediction".
+    """
     chosen: Precision = "float32" if wanted == "float32" else available_precision(device)
     if chosen == wanted:
-        logger.info("networks compute in %s on %s", chosen, device)
+        logger.info("%s computes in %s on %s", work, chosen, device)
     else:
-        logger.warning("networks compute in %s on %s, which has no instructions for %s", chosen, device, wanted)
+        logger.warning("%s computes in %s on %s, which has no instructions for %s", work, chosen, device, wanted)
     return chosen
 
 

@@ -103,7 +103,8 @@ def _mean_of_windows(
         return widen(model(channels.get("ct"), channels.get("pet")))
 
     window = model.window_zyx(image.shape[2:], crop_zyx)
-    with compute_in(choose_precision(how.precision, str(image.device)), str(image.device)):
+    device = str(image.device)
+    with compute_in(choose_precision(how.precision, device, "prediction"), device):
         logits: Tensor = sliding_window_inference(
             image, window, WINDOWS_AT_ONCE, forward, overlap=how.overlap, mode="gaussian"
         )

@@ -54,13 +54,27 @@ def test_a_machine_without_it_takes_float32_and_says_so_once(
 ) -> None:
     monkeypatch.setattr(precision, "available_precision", lambda _: "float32")
     with caplog.at_level(logging.INFO):
-        assert [choose_precision("bfloat16", "cpu") for _ in range(3)] == ["float32"] * 3
-    assert caplog.messages == ["networks compute in float32 on cpu, which has no instructions for bfloat16"]
+        assert [choose_precision("bfloat16", "cpu", "training") for _ in range(3)] == ["float32"] * 3
+    assert caplog.messages == ["training computes in float32 on cpu, which has no instructions for bfloat16"]
+
+
+def test_training_and_prediction_each_say_what_they_compute_in(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a study that trains in bfloat16 and predicts in float32, as the default of `[prediction]` is."""
+    monkeypatch.setattr(precision, "available_precision", lambda _: "bfloat16")
+    with caplog.at_level(logging.INFO):
+        train(fresh(), [BOTH], stage(local_steps=1, recipe={"precision": "bfloat16"}))
+        predict_logits(fresh(), BOTH, "ct", (16, 16, 16))
+    assert caplog.messages == ["training computes in bfloat16 on cpu", "prediction computes in float32 on cpu"]
 
 
 def test_a_machine_with_it_computes_in_what_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "available_precision", lambda _: "bfloat16")
-    assert [choose_precision(wanted, "cpu") for wanted in ("bfloat16", "float32")] == ["bfloat16", "float32"]
+    assert [choose_precision(wanted, "cpu", "training") for wanted in ("bfloat16", "float32")] == [
+        "bfloat16",
+        "float32",
+    ]
 
 
 def test_within_bfloat16_products_are_narrow_and_within_float32_nothing_changes() -> None:
