@@ -44,7 +44,7 @@ $(STAMP): $(BIN)/uv pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/concilium simulate --study studies/demo.toml --synthetic --out runs/demo --resume
+	$(BIN)/concilium simulate --study studies/demo.toml --synthetic --out runs/demo --against-local-only --resume
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(PYTEST_ARGS)

@@ -51,11 +51,14 @@ def simulate_command(
     directory = simulate(
         study, folder, out, engine=engine, device=device, resume=resume, console=console, backbone=backbone
     )
-    print_summary(directory, read_result(directory.result) or {}, console)
+    brought = ""
     if against_local_only:
         from deploy.simulation.local_only import simulate_alone
 
-        console.print(simulate_alone(directory, folder, engine=engine, device=device, console=console))
+        brought = simulate_alone(directory, folder, engine=engine, device=device, console=console)
+    print_summary(directory, read_result(directory.result) or {}, console)
+    if brought:
+        console.print(brought)
 
 
 @app.command("benchmark")

@@ -32,6 +32,11 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["simulate", *map(str, arguments)], env={"COLUMNS": "400"})
 
 
+def _say(console: Console) -> str:
+    console.print("tables of training alone")
+    return "What federation brought: much."
+
+
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_cohort(tmp_path_factory.mktemp("cohort"))
@@ -66,6 +71,18 @@ def test_the_summary_says_that_the_cohort_is_synthetic_and_shows_the_scores(fini
     rows = [line for line in found.stdout.splitlines() if line.startswith("│ center-d")]
     both = f"{figure(matrix['dice'][-1][0], 3)} / {figure(matrix['hd95_mm'][-1][0], 1)}"
     assert [cell.strip() for cell in rows[-1].split("│")[2:4]] == ["1", both]
+
+
+def test_what_federation_brought_is_the_last_line_of_all(
+    finished: tuple[Path, Result], study_file: Path, cohort: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Training alone writes tables of its own, which must not stand between the study's table and the sentence."""
+    monkeypatch.setattr("deploy.simulation.local_only.simulate_alone", lambda *_, console, **__: _say(console))
+    arguments = ("--study", study_file, "--data", cohort, "--out", finished[0], "--device", "cpu", "--resume")
+    lines = run(*arguments, "--against-local-only").stdout.splitlines()
+    summary = next(place for place, line in enumerate(lines) if line.startswith("test cases after the last stage"))
+    assert lines.index("tables of training alone") < summary
+    assert lines[-1] == "What federation brought: much."
 
 
 def test_a_folder_that_holds_a_study_is_left_alone(
