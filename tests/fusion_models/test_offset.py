@@ -1,7 +1,9 @@
 """A module with another's weights on top of its own."""
 
+import peft
+import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fusion_models.adapters.injection import inject, lora_config
 from fusion_models.offset import shift, zero
@@ -47,3 +49,28 @@ def test_an_adapter_of_the_base_acts_on_it() -> None:
         base.get_parameter("0.lora_A.default.weight").fill_(7)
         base.get_parameter("0.lora_B.default.weight").fill_(1)
     assert shift(base, nn.Sequential(linear(2, 0)), torch.tensor([[5.0]])).item() == 50
+
+
+class Shifted(nn.Module):
+    """A module of PET that is another's plus an offset."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ct, self.pet, self.proj = linear(2, 1), linear(3, 4), linear(1, 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(shift(self.ct, self.pet, x))
+
+
+def test_an_offset_that_peft_has_wrapped_is_the_one_that_it_saved() -> None:
+    """(2 + 5) 10 + (1 + 4) = 75, where the original's 3 would give 55."""
+    config = peft.LoraConfig(r=1, target_modules=["proj"], modules_to_save=["pet"])
+    model = peft.get_peft_model(Shifted(), config)
+    with torch.no_grad():
+        model.get_submodule("base_model.model.pet.modules_to_save.default").get_parameter("weight").fill_(5)
+    assert model(torch.tensor([[10.0]])).item() == 75
+
+
+def test_an_offset_of_other_parameters_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"the offset has parameters \['0.bias', '0.weight'\], none of Linear's own"):
+        shift(linear(1, 0), nn.Sequential(linear(1, 0)), torch.ones(1, 1))
