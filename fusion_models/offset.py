@@ -42,7 +42,7 @@ def zero(module: Part) -> Part:
 
 def _offsets(offset: nn.Module) -> dict[str, Tensor]:
     """The parameters of an offset by key: `modules_to_save.NAME` of peft in place of `original_module` beside it."""
-    found = {}
+    found = dict[str, Tensor]()
     for name, parameter in offset.named_parameters():
         parts = name.split(".")
         if SAVED in parts:
