@@ -6,7 +6,7 @@ import pytest
 
 from client.learning.assembly import study_specs
 from protocol.errors import StudyError
-from protocol.messages.tensors import EHR, FUSION, PEFT, PET
+from protocol.messages.tensors import EHR, FUSION, PEFT, PET, kind_of
 from server.study.file import Study, read_study
 from strategies.aggregation.schemes import SCHEMES
 from tests.support.small_study import STUDY, write_study
@@ -216,7 +216,7 @@ def test_a_center_may_have_some_rows_of_a_table_that_several_share(tmp_path: Pat
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_study_of_the_repository_can_be_run(path: Path) -> None:
     found = read_study(path)
-    groups = {spec.group for spec in study_specs(found.settings.model_dump_json())}
+    groups = {kind_of(spec.group) for spec in study_specs(found.settings.model_dump_json())}
     assert all(set(stage.trained) & groups for stage in found.stages)
     assert {group for stage in found.stages for group in stage.trained} <= groups | {EHR, PET, FUSION, PEFT}
     assert {found.scheme_name(stage) for stage in found.stages} <= set(SCHEMES)
