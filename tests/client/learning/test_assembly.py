@@ -1,7 +1,5 @@
 """A network from what travels: the identity at first, whatever the backbone; nothing unknown or damaged gets in."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -13,34 +11,16 @@ from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.registry import MODELS, model_row
 from protocol.errors import ModelError
 from protocol.messages.labels import Classes, Labels
-from protocol.messages.settings import Model, Personal, Preprocessing, StudySettings
+from protocol.messages.settings import Model, StudySettings
 from protocol.messages.tensors import BACKBONE, ROLE_GROUPS, content_hash, group_of, role_of
 from tests.support.clinical_table import SCHEMA
+from tests.support.row_settings import settings_for
 from tests.support.smallest_models import SMALLEST
 
 CROP = (16, 16, 16)
 ROW = model_row("pemma-unetr-tiny")
 IMAGES = torch.rand(2, 1, 1, *CROP, generator=torch.Generator().manual_seed(0))
 Arrays = dict[str, NDArray[np.float32]]
-
-
-def settings_for(
-    model: str = "pemma-unetr-tiny", method: str = "dora", personal: tuple[Personal, ...] = (), seed: int = 5
-) -> StudySettings:
-    tasks = MODELS[model].tasks
-    return StudySettings.model_validate(
-        {
-            "study": "small",
-            "seed": seed,
-            "model": Model(name=model),
-            "tasks": tuple(dict.fromkeys((tasks[0], tasks[-1]))),
-            "labels": SCHEMA,
-            "adapter": {"method": method, "rank": 2, "alpha": 4},
-            "preprocessing": Preprocessing(crop_zyx=model_row(model).crop_zyx),
-            "personal": personal,
-            "center_rank": 3,
-        }
-    )
 
 
 def tensors_of(settings: StudySettings, *, adapted: bool) -> Arrays:
@@ -284,29 +264,3 @@ def test_a_model_with_nothing_to_adapt_is_assembled_without_a_backbone() -> None
 def test_a_study_that_asks_what_the_model_cannot_do_is_refused(changes: dict[str, object], reason: str) -> None:
     with pytest.raises(ModelError, match=reason):
         row_of(RECORDS.model_copy(update=changes))
-
-
-def routed_settings(model: str) -> StudySettings:
-    found = settings_for(model, "lora")
-    return found.model_copy(update={"adapter": found.adapter.model_copy(update={"routing": "modality"})})
-
-
-@pytest.mark.parametrize("name", [name for name in SMALLEST if MODELS[name].adapter_targets])
-def test_banks_by_modality_are_for_models_that_route_their_rows(name: str) -> None:
-    settings = routed_settings(name)
-    if not MODELS[name].routed:
-        with pytest.raises(ModelError, match=f"model '{name}' cannot route its adapters"):
-            row_of(settings)
-    else:
-        groups = {spec.group for spec in study_specs(settings.model_dump_json())}
-        assert {"peft.ct", "peft.pet", "peft.fusion"} <= groups
-        assert "peft" not in groups
-
-
-def test_banks_have_three_times_the_parameters_of_one_adapter() -> None:
-    """Of 8 projections: 4 of 24 -> 72 and 4 of 24 -> 24 at rank 2, 2 (96 + 48) 4 = 1152 a bank."""
-    sizes = [
-        sum(math.prod(spec.shape) for spec in study_specs(found.model_dump_json()) if spec.group.startswith("peft"))
-        for found in (settings_for("pemma-unetr-tiny", "lora"), routed_settings("pemma-unetr-tiny"))
-    ]
-    assert sizes == [1152, 3 * 1152]
