@@ -10,8 +10,6 @@ sigmoid at -6 would pass a four-hundredth and hardly open. A case with CT and PE
 import torch
 from torch import Tensor, nn
 
-NAMES = ("gate", "gain")
-
 
 class Gate(nn.Module):
     """A gate of each of `size` heads or channels, the second axis of what it chooses between; `opening` at first."""
@@ -36,8 +34,3 @@ class Gain(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """s x, of the shape of x; of `size` channels where x has one for all."""
         return x.movedim(self.axis, -1).mul(self.gain).movedim(-1, self.axis)
-
-
-def is_gate(key: str) -> bool:
-    """Whether the tensor of this key is a gate or a gain."""
-    return key.rpartition(".")[2] in NAMES

@@ -57,9 +57,14 @@ def warm_up(rate: float, step: int) -> float:
     return rate * min(1.0, (step + 1) / WARM_UP_STEPS)
 
 
+def is_gate(key: str) -> bool:
+    """Whether the tensor of this key is a gate or a gain of a PET pathway, as the networks name them."""
+    return key.rpartition(".")[2] in GATES
+
+
 def rate_factor(key: str, training: Training) -> float:
     """How many times the learning rate of a round a tensor moves at: `gate_rate` for a gate or gain of a pathway."""
-    return training.recipe.gate_rate if key.rpartition(".")[2] in GATES else 1.0
+    return training.recipe.gate_rate if is_gate(key) else 1.0
 
 
 def step_limits(steps: int) -> list[float]:

@@ -9,10 +9,10 @@ from client.learning.assembly import assemble, build
 from client.learning.trainable import train_only
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.contract import Assessor, FusionModel, Segmenter
-from fusion_models.gates import is_gate
 from fusion_models.modality import Inputs
 from fusion_models.pathways import PATHWAYS, pathway_of
 from fusion_models.registry import MODELS, model_row
+from protocol.local_steps import is_gate
 from protocol.messages.settings import Model, Preprocessing, StudySettings
 from protocol.messages.tensors import FUSION, group_of
 from tests.support.smallest_models import SMALLEST, built, inputs

@@ -8,8 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fusion_models.gates import NAMES
-from protocol.local_steps import BETAS, EPSILON, GATES, rate_factor, reach_of, step_limits, warm_up
+from protocol.local_steps import BETAS, EPSILON, is_gate, rate_factor, reach_of, step_limits, warm_up
 from protocol.messages.recipe import Recipe
 from protocol.messages.settings import Training
 
@@ -107,8 +106,11 @@ def test_gates_and_gains_alone_have_a_rate_of_their_own(key: str, factor: float)
     assert reach_of(asked, key).move == pytest.approx(factor * reach_of(training(2)).move)
 
 
-def test_both_sides_know_gates_by_the_same_names() -> None:
-    assert GATES == NAMES
+def test_a_gate_is_told_by_the_last_word_of_its_key() -> None:
+    assert is_gate("attention_gates.3.gate")
+    assert is_gate("skip_gain.gain")
+    assert not is_gate("merges.0.cgm.ct_gate.spatial.weight")
+    assert not is_gate("head.weight")
 
 
 def test_kept_moments_count_from_the_first_step_of_the_stage() -> None:
