@@ -122,11 +122,17 @@ def read_plan(path: Path) -> Plan:
 
 
 def lay_over(table: Table, changes: Table) -> dict[str, Any]:
-    """`table` with `changes` on top: tables merge key by key, everything else is replaced."""
+    """`table` with `changes` on top: tables merge key by key, everything else is replaced.
+
+    So is a table under whose `name` stands another one: the options of one model are not those of the next.
+    """
     merged = dict(table)
     for key, value in changes.items():
         old = merged.get(key)
-        merged[key] = lay_over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        if isinstance(old, Mapping) and isinstance(value, Mapping) and value.get("name") in (None, old.get("name")):
+            merged[key] = lay_over(old, value)
+        else:
+            merged[key] = value
     return merged
 
 

@@ -78,6 +78,13 @@ def test_tables_merge_and_everything_else_is_replaced() -> None:
     assert table == {"a": {"b": 1, "c": [1, 2]}, "d": 3}
 
 
+def test_a_model_of_another_name_does_not_inherit_options() -> None:
+    table = {"model": {"name": "one", "options": {"depth": 2}}}
+    assert lay_over(table, {"model": {"options": {"width": 3}}})["model"]["options"] == {"depth": 2, "width": 3}
+    assert lay_over(table, {"model": {"name": "one"}}) == table
+    assert lay_over(table, {"model": {"name": "other"}}) == {"model": {"name": "other"}}
+
+
 def test_another_backbone_is_another_study(tmp_path: Path) -> None:
     run = read(tmp_path).runs[0]
     assert run.text("a" * 64) != run.text("b" * 64)
