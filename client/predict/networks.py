@@ -14,6 +14,7 @@ from client.scores.bank_evaluation import load_adapter
 from fusion_models.registry import ModelRow
 from strategies.bank.bank import SHARED, AdapterBank
 from strategies.bank.entry import Entry
+from strategies.bank.trained_alone import entry_beside_shared
 
 ROUTED = "routed"
 NetworkFor = Callable[[PreparedCase], Answering]
@@ -68,7 +69,7 @@ def facts_of(entry: Entry) -> dict[str, Any]:
 def _facts_of_route(bank: AdapterBank, route: Mapping[str, Any]) -> dict[str, Any]:
     """The adapters of a route with their weights; the hash is that of their hashes and weights."""
     weights = {SHARED: 1.0, **route["weights"]}
-    parts = [{**facts_of(bank.head(name)), "weight": weight} for name, weight in weights.items()]
+    parts = [{**facts_of(entry_beside_shared(bank, name)), "weight": weight} for name, weight in weights.items()]
     told = [[part["reference"], part["sha256"], part["weight"]] for part in parts]
     sha256 = hashlib.sha256(json.dumps(told).encode()).hexdigest()
     return {

@@ -81,11 +81,14 @@ def _write_center_reports(study: Study, out: Path) -> None:
 
 def make_trainer(study: Study, data: Path, out: Path, device: str, center: str) -> Trainer:
     """The trainer of one center of a study."""
-    entry = study.centers[center]
-    folders = [data / folder for folder in (entry.folders or (center,))]
-    home = center_home(out, center)
+    entry, folders, home = study.centers[center], folders_of(study, data, center), center_home(out, center)
     agreement = agreement_of(study, center)
     return Trainer(center, folders, entry.modalities, home, device=device, agreement=agreement, rows=entry.rows)
+
+
+def folders_of(study: Study, data: Path, center: str) -> list[Path]:
+    """The folders with a center's cases."""
+    return [data / folder for folder in (study.centers[center].folders or (center,))]
 
 
 def agreement_of(study: Study, center: str) -> TrainerAgreement:

@@ -1,7 +1,8 @@
 """What federation brought: beside a study, every center trains alone from the same backbone, in as many steps.
 
 Nothing is exchanged then, so there is nothing to gate, to anchor or to undo; model, data, split, recipe and the steps
-that a center takes on adapters and pathways are the study's own.
+that a center takes on adapters and pathways are the study's own. A center that its validation cases show to be better
+off by itself is served its own (`deploy.simulation.own_adapters`); what is said of test cases decides nothing.
 """
 
 import math
@@ -13,16 +14,19 @@ from typing import Any
 import tomli_w
 from rich.console import Console
 
-from deploy.simulation.local import center_home, share_folder, simulate
+from deploy.simulation.local import center_home, find_device, share_folder, simulate
+from deploy.simulation.own_adapters import adapting_stages, serve_better
 from protocol.errors import StudyError
-from protocol.messages.tensors import BACKBONE
+from protocol.modalities import ModalitySetting
 from protocol.storage.atomic_files import write_text
 from protocol.tasks import TASKS
 from reporting.formats import figure
 from server.results.result import read_result
+from server.results.service import OnTest, Service
 from server.study.directory import StudyDirectory
 from server.study.file import Study, read_study
 from server.study.stage import Stage
+from server.tracking.replay import replay
 from strategies.bank.bank import SHARED, AdapterBank
 
 FOLDER = "alone"
@@ -37,14 +41,21 @@ class Gain:
     """
 
     center: str
-    setting: str
+    setting: ModalitySetting
     cases: int
     federated: float | None
     alone: float | None
 
+    @property
+    def difference(self) -> float | None:
+        """What federation brought; None where either is undefined."""
+        return None if self.federated is None or self.alone is None else self.federated - self.alone
+
 
 def simulate_alone(directory: StudyDirectory, data: Path, *, engine: str, device: str, console: Console) -> str:
-    """Train the centers of a finished study alone, or go on with it, in `alone/` beside its results; the sentence.
+    """Train the centers of a finished study alone, or go on with it, in `alone/` beside its results; what it showed.
+
+    Who does better alone is served its own from then on; result, report and tracking of the study say so.
 
     Raises:
         StudyError: the study trained no adapters, or has no result yet.
@@ -53,7 +64,7 @@ def simulate_alone(directory: StudyDirectory, data: Path, *, engine: str, device
     if (
         federated is None
         or federated["status"] != "complete"
-        or not any(_adapting(study, name) for name in study.centers)
+        or not any(adapting_stages(study, name) for name in study.centers)
     ):
         raise StudyError(f"{directory.root} holds no finished study that trained adapters; finish it, then ask again")
     out, source = directory.root / FOLDER, directory.root / f"{FOLDER}.toml"
@@ -63,8 +74,11 @@ def simulate_alone(directory: StudyDirectory, data: Path, *, engine: str, device
     console.print("now every center alone, in as many steps, from the same backbone")
     backbone = frozen_backbone(directory)
     simulate(source, data, out, engine=engine, device=device, resume=True, console=console, backbone=backbone)
-    by_itself = read_result(StudyDirectory(out).result) or {}
-    return tell(gains(federated, by_itself), federated)
+    found = gains(federated, read_result(StudyDirectory(out).result) or {})
+    tests = on_test(study, found)
+    services = serve_better(directory, StudyDirectory(out), data, tests, device=find_device(device))
+    replay(directory.root, None)
+    return f"{tell(found, federated)} {tell_services(services)}"
 
 
 def alone(study: Study) -> dict[str, Any]:
@@ -85,6 +99,23 @@ def gains(federated: Mapping[str, Any], alone: Mapping[str, Any]) -> list[Gain]:
     return [gain for center in alone["centers"] if (gain := _gain(center, federated, alone)) is not None]
 
 
+def on_test(study: Study, found: Sequence[Gain]) -> dict[str, OnTest | None]:
+    """The centers that are judged, those that are evaluated and trained adapters, with their figures on test cases."""
+    by_center = {
+        gain.center: OnTest(gain.setting, gain.cases, gain.federated, gain.alone, gain.difference) for gain in found
+    }
+    judged = [name for name, center in study.centers.items() if center.evaluated and adapting_stages(study, name)]
+    return {name: by_center.get(name) for name in judged}
+
+
+def tell_services(services: Sequence[Service]) -> str:
+    """Who is served its own from now on, and for whom nothing could be decided."""
+    own = [f"{service.center} ({service.reason.partition(': ')[2]})" for service in services if service.own]
+    unknown = [service.center for service in services if not service.is_decided]
+    said = f"Served its own from now on: {'; '.join(own)}." if own else "No center is served its own."
+    return f"{said} Too few validation cases to decide: {', '.join(unknown)}." if unknown else said
+
+
 def tell(found: list[Gain], result: Mapping[str, Any]) -> str:
     """What federation brought to each center, in one sentence."""
     metric = TASKS[result["tasks"][0]].main[0]
@@ -97,14 +128,10 @@ def tell(found: list[Gain], result: Mapping[str, Any]) -> str:
     return f"What federation brought, {metric.label} against training alone in as many steps: {said}."
 
 
-def _adapting(study: Study, center: str) -> list[Stage]:
-    return [stage for stage in study.stages if center in stage.centers and BACKBONE not in stage.trained]
-
-
 def _alone(study: Study, center: str) -> Iterator[dict[str, Any]]:
     """A stage for each task that the center's adapter stages train for, in the order in which they come."""
     by_task: dict[str, list[Stage]] = {}
-    for stage in _adapting(study, center):
+    for stage in adapting_stages(study, center):
         by_task.setdefault(stage.task, []).append(stage)
     for task, stages in by_task.items():
         yield _merge(stages, center, f"alone-{center}" if len(by_task) == 1 else f"alone-{center}-{task}")
@@ -139,7 +166,7 @@ def _gain(center: str, federated: Mapping[str, Any], alone: Mapping[str, Any]) -
     return None
 
 
-def _settings(result: Mapping[str, Any], center: str) -> Iterator[str]:
+def _settings(result: Mapping[str, Any], center: str) -> Iterator[ModalitySetting]:
     for setting, matrix in result["matrices"].items():
         if center in matrix["centers"]:
             yield setting
@@ -156,6 +183,4 @@ def _last(result: Mapping[str, Any], setting: str, center: str) -> tuple[int, fl
 
 
 def _difference(gain: Gain, decimals: int) -> str:
-    if gain.federated is None or gain.alone is None:
-        return "undefined"
-    return f"{gain.federated - gain.alone:+.{decimals}f}"
+    return "undefined" if gain.difference is None else f"{gain.difference:+.{decimals}f}"

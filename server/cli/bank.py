@@ -1,7 +1,6 @@
 """Commands on the adapter bank: list, show, export, roll back. They need no data and no torch."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,7 +29,7 @@ def list_entries(bank: BankDirectory = Path("bank")) -> None:
             entry.name,
             str(entry.version),
             entry.center or "-",
-            entry.stage,
+            ", ".join(filter(None, (entry.stage, entry.provenance))),
             str(entry.server_round),
             str(entry.tensor_count),
             f"{entry.tensor_bytes:,}",
@@ -47,7 +46,7 @@ def show_entry(name: Name, bank: BankDirectory = Path("bank"), version: Version 
     entry = store.entry(name, version)
     tensors = store.tensors(entry)
     store.backbone(entry.backbone)
-    facts = _two_columns(("field", "value"), asdict(entry).items())
+    facts = _two_columns(("field", "value"), entry.record.items())
     _show(facts, f"{entry.reference}, verified against its hashes")
     _show(_two_columns(("tensor", "shape"), ((key, array.shape) for key, array in tensors.items())), "tensors")
 

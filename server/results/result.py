@@ -14,6 +14,7 @@ from protocol.storage.atomic_files import write_bytes
 from protocol.storage.regular_files import read_whole
 from protocol.storage.sealed_json import seal, unseal_if_sealed
 from server.results.matrices import count_undefined, matrices_of, transfer_of
+from server.results.service import Service
 from server.study.file import Study
 from server.study.history import GateRecord, History, QueryRecord, RoundRecord, StageRow
 from server.study.stage import Stage
@@ -41,6 +42,7 @@ class Facts:
     specs:    every tensor of the model with its group.
     backbone: content hash of the frozen backbone, "" while there is none.
     seconds:  wall time of the whole study.
+    services: which centers are served what they trained alone, where that was asked.
     """
 
     status: Status
@@ -50,6 +52,7 @@ class Facts:
     cases: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     entries: Iterable[Entry] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    services: Sequence[Service] = ()
 
 
 def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]:
@@ -89,11 +92,16 @@ def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]
         "bytes": _bytes(study, history),
         "seconds": {"total": facts.seconds, "by_center": _seconds(study, history)},
         "backbone": facts.backbone,
-        "bank": [_entry(entry) for entry in facts.entries],
+        **_served(facts.services, facts.entries),
         "versions": dict(facts.versions),
         "undefined": {setting: count_undefined(matrix, first) for setting, matrix in matrices.items()},
     }
     return {key: _finite(value) for key, value in result.items()}
+
+
+def with_services(result: Mapping[str, Any], services: Sequence[Service], entries: Iterable[Entry]) -> dict[str, Any]:
+    """A result with what is known since of what the centers are served, and the bank's entries as they are now."""
+    return {**result, **{key: _finite(value) for key, value in _served(services, entries).items()}}
 
 
 def schema_issue(result: Mapping[str, Any]) -> str:
@@ -202,6 +210,10 @@ def _seconds(study: Study, history: History) -> dict[str, float]:
         + sum(row.seconds.get(name, 0.0) for row in history.rows)
         for name in study.centers
     }
+
+
+def _served(services: Sequence[Service], entries: Iterable[Entry]) -> dict[str, Any]:
+    return {"bank": [_entry(entry) for entry in entries], "service": [asdict(service) for service in services]}
 
 
 def _entry(entry: Entry) -> dict[str, Any]:

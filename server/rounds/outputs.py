@@ -1,11 +1,13 @@
 """What every run leaves behind: result.json, the matrices, the report, and copies of them in MLflow."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from protocol.errors import StudyError
 from protocol.storage.atomic_files import write_text
 from server.results.report import report_html
-from server.results.result import Facts, Status, build_result, read_versions, write_result
+from server.results.result import Facts, Status, build_result, read_result, read_versions, with_services, write_result
+from server.results.service import Service, read_services, write_services
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared, StudyDirectory
 from server.tracking.tracker import Tracker
@@ -30,9 +32,28 @@ def write_outputs(
         cases=cases,
         entries=bank.entries(),
         versions=read_versions(),
+        services=read_services(directory.service),
     )
     result = build_result(prepared.study, state.history, facts)
     write_result(directory.result, result)
     write_text(directory.matrix, json.dumps(result["matrices"], indent=1))
     write_text(directory.report, report_html(result))
     tracker.catch_up(state)
+
+
+def add_services(directory: StudyDirectory, bank: AdapterBank, services: Sequence[Service]) -> None:
+    """Write what the centers are served into the outputs of a study that is done; what says so already is left alone.
+
+    Raises:
+        StudyError: the study has no result that can be read.
+        StorageError: the disk refuses.
+    """
+    if services != read_services(directory.service):
+        write_services(directory.service, services)
+    before = read_result(directory.result)
+    if before is None:
+        raise StudyError(f"{directory.root} has no {directory.result.name}; finish the study first")
+    result = with_services(before, services, bank.entries())
+    if json.dumps(result) != json.dumps(before):
+        write_result(directory.result, result)
+        write_text(directory.report, report_html(result))

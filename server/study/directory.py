@@ -6,6 +6,7 @@ initial.safetensors   the initial state, made once from the study's seed: backbo
 adapter_config.json   peft's configuration of the adapter
 checksums.json        SHA-256 of the four, checked at each start
 checkpoint.safetensors, bank/, mlflow.db, mlartifacts/, result.json, report.html, evaluation_matrix.json
+service.json          which centers are served what they trained alone, where that was asked (server.results.service)
 
 Of a study that runs over a network:
 
@@ -55,6 +56,7 @@ class StudyDirectory:
     checkpoint = Below("checkpoint.safetensors")
     result = Below("result.json")
     matrix = Below("evaluation_matrix.json")
+    service = Below("service.json")
     report = Below("report.html")
     coordinator = Below("coordinator.toml")
     authority = Below("authority")

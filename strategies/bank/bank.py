@@ -12,7 +12,6 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -108,6 +107,7 @@ class AdapterBank:
         backbone: str,
         support: Mapping[str, int],
         parent: str | None = None,
+        provenance: str = "",
     ) -> Entry:
         """Add a version and point HEAD at it.
 
@@ -129,6 +129,7 @@ class AdapterBank:
             parent=parent,
             backbone=backbone,
             support=dict(support),
+            provenance=provenance,
             **_measures(tensors),
         )
         entries = (self.entry(name, version) for version in reversed(versions))
@@ -215,7 +216,7 @@ class AdapterBank:
         return {
             CONFIG_FILE: peft_format.config_bytes(peft_format.config_for(tensors, self.adapter_config)),
             TENSOR_FILE: peft_format.tensor_bytes(peft_format.to_peft(default_part(tensors))),
-            ENTRY_FILE: seal(asdict(entry)),
+            ENTRY_FILE: seal(entry.record),
             **part_files(tensors, self.adapter_config),
         }
 

@@ -1,7 +1,8 @@
 """One version of one adapter: where it comes from, and what it is told apart by."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,8 @@ class Entry:
     backbone:     content hash of the frozen backbone it belongs to.
     sha256:       content hash of its tensors.
     support:      training cases behind each tensor group.
+    provenance:   in words, of an entry that no stage of the study made (`strategies.bank.trained_alone`), whose stage
+                  and round are those of the study that did; else "".
     """
 
     name: str
@@ -27,11 +30,18 @@ class Entry:
     support: Mapping[str, int]
     tensor_count: int
     tensor_bytes: int
+    provenance: str = ""
 
     @property
     def reference(self) -> str:
         """How other entries and reports name this one."""
         return f"{self.name}/{self.version:04d}"
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What `entry.json` says of it; a provenance only where there is one."""
+        fields = asdict(self)
+        return fields if self.provenance else {name: value for name, value in fields.items() if name != "provenance"}
 
     @property
     def origin(self) -> tuple[str, str, int, str, str]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from deploy.simulation.local import center_home, find_device, make_trainer, share_folder, simulate
+from deploy.simulation.local import center_home, find_device, folders_of, make_trainer, share_folder, simulate
 from protocol.errors import StudyError
 from server.study.file import read_study
 from tests.support.small_study import STUDY, write_study
@@ -44,6 +44,8 @@ def test_a_center_reads_its_folders_and_keeps_its_own_beside_the_others(tmp_path
     study = read_study(write_study(tmp_path / "study.toml", text))
     trainer = make_trainer(study, tmp_path / "data", tmp_path / "out", "cpu", "center-a")
     assert trainer.center == "center-a"
+    assert folders_of(study, Path("data"), "center-a") == [Path("data/left"), Path("data/right")]
+    assert folders_of(study, Path("data"), "center-d") == [Path("data/center-d")]
     assert trainer.home == center_home(tmp_path / "out", "center-a") == tmp_path / "out" / "centers" / "center-a"
 
 

@@ -1,11 +1,14 @@
 """Every center alone: as many steps as in the federation, no exchange, one sentence."""
 
 import tomllib
+from dataclasses import replace
 
 import tomli_w
 
-from deploy.simulation.local_only import Gain, alone, gains, tell
+from deploy.simulation.local_only import Gain, alone, gains, on_test, tell, tell_services
+from server.results.service import OnTest
 from server.study.file import Study
+from tests.support.own_service import SERVICE
 from tests.support.small_study import STUDY
 from tests.support.study_text import stage_text
 
@@ -71,3 +74,24 @@ def test_one_sentence_says_what_it_brought() -> None:
         "What federation brought, Dice against training alone in as many steps: a +0.050 with CT+PET (0.750 against "
         "0.700, 2 test cases); d undefined with CT (undefined against 0.450, 1 test case)."
     )
+
+
+def test_who_is_served_its_own_is_named_and_for_whom_nothing_could_be_decided() -> None:
+    loses_nothing = replace(SERVICE, center="b", own=False)
+    unknown = replace(SERVICE, center="c", own=False, validation=())
+    assert tell_services([SERVICE, loses_nothing]) == (
+        "Served its own from now on: a (federation changes by -0.2000 on 4 validation cases, beyond their noise)."
+    )
+    assert tell_services([loses_nothing]) == "No center is served its own."
+    assert tell_services([loses_nothing, unknown]) == (
+        "No center is served its own. Too few validation cases to decide: c."
+    )
+
+
+def test_centers_that_are_evaluated_and_trained_adapters_are_judged() -> None:
+    text = STUDY.replace("[centers.center-a]\n", "[centers.center-a]\nevaluated = false\n")
+    study, found = Study.model_validate(tomllib.loads(STUDY)), [Gain("center-d", "ct", 2, 0.5, 0.75)]
+    assert on_test(study, found) == {"center-a": None, "center-d": OnTest("ct", 2, 0.5, 0.75, -0.25)}
+    assert list(on_test(Study.model_validate(tomllib.loads(text)), found)) == ["center-d"]
+    pretrained = [stage.model_copy(update={"centers": ("center-a",)}) for stage in study.stages]
+    assert list(on_test(study.model_copy(update={"stages": tuple(pretrained)}), found)) == ["center-a"]

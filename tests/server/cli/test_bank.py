@@ -8,6 +8,7 @@ from protocol.messages.settings import Adapter, Model, StudySettings
 from server.cli.app import app
 from strategies.bank.bank import AdapterBank
 from strategies.bank.peft_format import adapter_config
+from strategies.bank.trained_alone import TRAINED_ALONE
 
 
 @pytest.fixture
@@ -35,6 +36,18 @@ def test_list_shows_every_version_and_marks_the_one_in_use(root):
     rows = [line.split("│") for line in out.splitlines() if "shared" in line]
     assert code == 0
     assert [(row[1].strip(), row[3].strip(), row[8].strip()) for row in rows] == [("", "1", "128"), ("*", "2", "128")]
+
+
+def test_what_was_trained_alone_is_told_in_list_and_show(root):
+    bank = AdapterBank(root)
+    tensors = {"qkv#lora_a": np.zeros((8, 4), np.float32)}
+    found = bank.head("shared")
+    facts = {"center": "mda", "stage": "alone-mda", "server_round": 9, "backbone": found.backbone, "support": {}}
+    bank.add("mda", tensors, **facts, parent=found.reference, provenance=TRAINED_ALONE)
+    listed, shown = run("bank", "list", "--bank", root)[1], run("bank", "show", "mda", "--bank", root)[1]
+    assert "alone-mda, trained alone in as many steps" in listed
+    assert "trained alone in as many steps" in shown
+    assert "provenance" not in run("bank", "show", "shared", "--bank", root)[1]
 
 
 def test_show_prints_whole_hashes_and_tensors(root):

@@ -1,6 +1,7 @@
 import re
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from server.results.result import Facts, build_result
 from server.study.file import Study
 from server.study.history import History, RoundRecord, StageRow
 from tests.support.example_result import CENTERS, DICE, HD95, example_result, transfer, visible_text
+from tests.support.own_service import SERVICE
 from tests.support.segmentation_scores import dice_score
 
 
@@ -176,6 +178,20 @@ def test_a_result_as_the_coordinator_builds_it_has_a_page():
     assert "After stage first, the average test Dice over centers is 0.625 with CT" in found
     assert "first pet, fusion, peft 21 50.00 %" in found
     assert "a CT + PET unknown unknown unknown yes" in found
+
+
+def test_who_is_served_its_own_is_said_with_the_figures_of_both_kinds_of_cases() -> None:
+    back = replace(SERVICE, center="b", own=False, adapter="b/0002", test=None, validation=())
+    found = visible_text(report_html(example_result() | {"service": [asdict(SERVICE), asdict(back)]}))
+    assert (
+        f"a its own a/0003 {SERVICE.reason} 4 0.500 0.700 -0.200 CT+PET 3 0.625 0.750 -0.125 "
+        f"b federated, by a rollback b/0002"
+    ) in found
+    assert found.split(f"b/0002 {SERVICE.reason}")[1].lstrip().startswith("no test case")
+
+
+def test_a_study_whose_centers_did_not_train_alone_says_nothing_of_it(page: str) -> None:
+    assert "trained alone" not in page
 
 
 def test_parameters_of_every_group_are_named(page: str) -> None:

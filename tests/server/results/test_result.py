@@ -6,7 +6,15 @@ from pathlib import Path
 
 from protocol.messages.tensors import GROUPS, TensorSpec
 from protocol.tasks import TASKS, metric_names
-from server.results.result import Facts, build_result, read_result, read_versions, schema_issue, write_result
+from server.results.result import (
+    Facts,
+    build_result,
+    read_result,
+    read_versions,
+    schema_issue,
+    with_services,
+    write_result,
+)
 from server.study.history import (
     AggregationRecord,
     GateRecord,
@@ -18,6 +26,7 @@ from server.study.history import (
 )
 from strategies.bank.entry import Entry
 from strategies.continual.gate import Verdict
+from tests.support.own_service import SERVICE
 from tests.support.segmentation_scores import dice_score
 from tests.support.textbook_study import ROWS, STUDY
 
@@ -84,6 +93,7 @@ FACTS = Facts(
     cases={"a": {"train": 6, "validation": 1, "test": 5}},
     entries=(ENTRY,),
     versions={"python": "3.11.7"},
+    services=(SERVICE,),
 )
 
 
@@ -179,6 +189,12 @@ def test_the_documentation_lists_exactly_the_keys_that_are_written():
     written = paths(build_result(STUDY.model_copy(update={"stages": (*STUDY.stages, second)}), HISTORY, FACTS))
     tables_that_may_be_null = {"transfer.<setting>.worst_center", "strategy.gate", "strategy.rollback"}
     assert written - tables_that_may_be_null == documented - tables_that_may_be_null
+
+
+def test_what_a_center_is_served_joins_a_result_that_is_there():
+    before = build_result(STUDY, HISTORY, replace(FACTS, services=(), entries=()))
+    assert (before["service"], before["bank"]) == ([], [])
+    assert with_services(before, [SERVICE], [ENTRY]) == build_result(STUDY, HISTORY, FACTS)
 
 
 def test_versions_name_python_and_the_packages_that_are_installed():

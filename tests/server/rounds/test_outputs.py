@@ -4,10 +4,14 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
-from server.rounds.outputs import write_outputs
+import pytest
+
+from protocol.errors import StudyError
+from server.rounds.outputs import add_services, write_outputs
 from server.study.checkpoint import Checkpoint
 from server.tracking.tracker import Tracker
-from tests.support.entered_study import enter
+from tests.support.entered_study import Entered, enter
+from tests.support.own_service import SERVICE
 
 
 class Noting:
@@ -18,6 +22,33 @@ class Noting:
 
     def catch_up(self, state: Checkpoint) -> None:
         self.states.append(state)
+
+
+def leave(entered: Entered) -> None:
+    """The outputs of the entered study."""
+    tracker = cast("Tracker", Noting())
+    write_outputs(entered.found.directory, entered.prepared, entered.state, entered.bank, tracker, {}, "complete")
+
+
+def test_what_the_centers_are_served_is_added_once_and_stays_at_the_next_end_of_a_run(tmp_path: Path) -> None:
+    entered = enter(tmp_path)
+    directory = entered.found.directory
+    leave(entered)
+    add_services(directory, entered.bank, [SERVICE])
+    written = directory.result.read_bytes()
+    assert json.loads(written)["service"][0]["adapter"] == "a/0003"
+    assert "Federated, or trained alone" in directory.report.read_text()
+    directory.report.unlink()
+    add_services(directory, entered.bank, [SERVICE])
+    assert not directory.report.exists(), "nothing new is nothing to write"
+    leave(entered)
+    assert directory.result.read_bytes() == written
+
+
+def test_a_study_without_a_result_cannot_say_what_is_served(tmp_path: Path) -> None:
+    entered = enter(tmp_path)
+    with pytest.raises(StudyError, match=r"has no result.json; finish the study first"):
+        add_services(entered.found.directory, entered.bank, [SERVICE])
 
 
 def test_a_run_leaves_result_matrix_and_report_as_far_as_it_came(tmp_path: Path) -> None:
