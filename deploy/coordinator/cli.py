@@ -34,7 +34,10 @@ def simulate_command(
     backbone: Annotated[Path | None, typer.Option(help="Safetensors file of a backbone to start from.")] = None,
     against_local_only: Annotated[
         bool,
-        typer.Option("--against-local-only", help="Train every center alone as well; say what federation brought."),
+        typer.Option(
+            "--against-local-only",
+            help="Train every center alone as well, say what federation brought, and serve who loses its own.",
+        ),
     ] = False,
 ) -> None:
     """Run a whole federated continual study on this machine."""

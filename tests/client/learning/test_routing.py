@@ -1,8 +1,10 @@
 """A scan of an unknown center: the bank's router, asked with features of the frozen backbone."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 from client.cli.app import app
 from client.data.preprocessing import PreparedCase
 from client.data.synthetic import CENTERS, write_synthetic_cohort
+from client.learning import routing
 from client.learning.assembly import row_of
 from client.learning.routing import RoutedModels
 from fusion_models.adapters.keys import parameters_by_key
@@ -18,6 +21,8 @@ from protocol.errors import BankError
 from server.study.directory import StudyDirectory
 from strategies.bank.bank import AdapterBank
 from strategies.bank.routing_file import read_routers, write_routers
+from strategies.bank.trained_alone import TRAINED_ALONE
+from strategies.continual.router import Route
 from tests.support.small_study import STUDY, run, write_study
 
 PERSONAL = """[strategy]
@@ -74,6 +79,32 @@ def test_the_command_scores_each_case_with_its_route(routed: StudyDirectory, pat
     for route in table["routes"].values():
         assert set(route) == {"weights", "distance", "known", "posterior"}
         assert sum(route["weights"].values()) <= 1 + 1e-6
+
+
+def test_a_center_that_is_served_its_own_still_lends_what_belongs_to_the_shared_adapter(
+    routed: StudyDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it trained alone has no center adapter: without its parent the route would lead nowhere."""
+    router = SimpleNamespace(route=lambda _: Route({"center-a": 1.0}, distance=0.0, known=True, posterior={}))
+    monkeypatch.setattr(routing, "read_routers", lambda _: {"features.ct+features.pet": router})
+    shutil.copytree(routed.bank, tmp_path / "bank")
+    bank = AdapterBank(tmp_path / "bank")
+    before, shared = bank.head("center-a"), bank.head("shared")
+    bank.add(
+        "center-a",
+        bank.tensors(shared),
+        center="center-a",
+        stage="alone-center-a",
+        server_round=1,
+        support={},
+        backbone=shared.backbone,
+        parent=before.reference,
+        provenance=TRAINED_ALONE,
+    )
+    found = parameters_by_key(RoutedModels(bank, row_of(bank.settings), device="cpu").model_for(case_like(0.5)))
+    expected = {key: array for key, array in bank.tensors(before).items() if key.endswith("#center_b")}
+    assert any(array.any() for array in expected.values())
+    assert all(np.array_equal(found[key].detach().numpy(), array) for key, array in expected.items())
 
 
 def test_a_bank_without_prototypes_says_what_to_do(finished: StudyDirectory) -> None:
