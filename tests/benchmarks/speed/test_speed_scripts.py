@@ -1,0 +1,26 @@
+"""The arithmetic of what scripts in `benchmarks/speed` print; what they time is theirs to run."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.benchmark_scripts import load_script
+
+compiled_step = load_script("speed/compiled_step.py")
+
+
+def test_a_minute_of_warm_up_pays_after_600_steps_that_save_a_tenth_of_a_second() -> None:
+    assert compiled_step.pays_after(60, 0.3, 0.2) == pytest.approx(600)
+    assert compiled_step.pays_after(60, 0.2, 0.2) is None
+
+
+def test_a_center_of_the_study_on_sarcoma_takes_800_steps(repository: Path) -> None:
+    """Two stages of 10 rounds of 40 steps; those who arrive take 40."""
+    assert compiled_step.steps_of_a_center(repository / "studies" / "sts.toml") == 800
+
+
+def test_validation_of_two_cases_in_four_views_takes_half_of_a_round_of_forty_steps() -> None:
+    """8 predictions of 5 s beside 40 steps of 1 s."""
+    frozen_features = load_script("speed/frozen_features.py")
+    row = {"prediction_s": 5.0, "step_s": 1.0}
+    assert frozen_features.share_of_round(row, cases=2, steps=40, views=4) == pytest.approx(0.5)
