@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from client.data.phantom import USUAL, Anatomy, draw_phantom
+from client.data.phantom import FASTED, Anatomy, draw_phantom
 from client.data.scanner import CtScanner, PetScanner, Scan, scan
 from client.data.synthetic_labels import (
     COLUMNS,
@@ -40,8 +40,8 @@ class SyntheticCenter:
     name: str
     ct: CtScanner
     pet: PetScanner | None
-    patients: int = 8
-    anatomy: Anatomy = USUAL
+    patients: int = 10
+    anatomy: Anatomy = FASTED
 
     @property
     def cases(self) -> tuple[str, ...]:
