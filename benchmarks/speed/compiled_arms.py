@@ -1,6 +1,8 @@
 """What `compiled_step.py` compares within one process: the same work of the same network, eager and compiled."""
 
+import json
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -56,7 +58,7 @@ def compare_forward(network: str, precision: str, repeats: int) -> dict[str, Any
 def count_kernels(network: str, precision: str) -> dict[str, Any]:
     """What a step and a forward pass would have compiled, with kernels that do nothing in place of compiled ones."""
     images, label = _batch(network)
-    found = {}
+    found, longest = {}, ""
     for work in ("step", "forward"):
         torch._dynamo.reset()  # noqa: SLF001 - each is counted by itself
         counters.clear()
@@ -67,11 +69,17 @@ def count_kernels(network: str, precision: str) -> dict[str, Any]:
         else:
             once = _forward(torch.compile(built.model.eval(), dynamic=False), images, precision)
         stub = patch(KERNEL, lambda _, _types, source, into=sources: into.append(source) or _nothing)
-        with stub, torch.inference_mode(work == "forward"):
-            cost = spend(once)
+        failure, cost = "", Cost(0.0, 0.0)
+        try:
+            with stub, torch.inference_mode(work == "forward"):
+                cost = spend(once)
+        except Exception as error:  # noqa: BLE001 - what the compiler cannot take is what is to be told
+            failure = str(error).splitlines()[0][:300]
         breaks, graphs = counters["graph_break"], counters["stats"]["unique_graphs"]
+        longest = max([longest, *sources], key=len)
         reasons = [str(reason).splitlines()[0][:160] for reason in breaks]
         found[work] = {
+            "failure": failure,
             "tracing": cost._asdict(),
             "graphs": graphs,
             "kernels": len(set(sources)),
@@ -79,7 +87,8 @@ def count_kernels(network: str, precision: str) -> dict[str, Any]:
             "breaks": sum(breaks.values()),
             "reasons": reasons,
         }
-    return {"count": found, "sample": _compile_one(max(sources, key=len)) if sources else None}
+        print(json.dumps(found[work]), file=sys.stderr, flush=True)
+    return {"count": found, "sample": _compile_one(longest)}
 
 
 def _compared(costs: list[list[Cost]], results: list[Tensor], turns: list[tuple[float, float]]) -> dict[str, Any]:

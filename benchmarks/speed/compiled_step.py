@@ -131,6 +131,9 @@ def count_table(rows: list[dict[str, Any]]) -> Table:
             found.add_row(*where, row["failure"])
             continue
         for work, of in row["count"].items():
+            if of["failure"]:
+                found.add_row(*where, work, of["failure"])
+                continue
             counts = (str(of[name]) for name in ("graphs", "breaks", "kernels", "lines"))
             tracing_s, one_s = of["tracing"]["cpu_s"], row["sample"]["kernel_cpu_s"]
             most_s = tracing_s + row["sample"]["headers_cpu_s"] + of["kernels"] * one_s
