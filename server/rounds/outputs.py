@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from protocol.errors import StudyError
 from protocol.storage.atomic_files import write_text
@@ -29,7 +30,7 @@ def write_outputs(
         specs=prepared.specs,
         backbone=state.backbone_hash,
         seconds=state.elapsed_s,
-        cases=cases,
+        cases={**_cases_told_before(directory.result), **cases},
         entries=bank.entries(),
         versions=read_versions(),
         services=read_services(directory.service),
@@ -39,6 +40,15 @@ def write_outputs(
     write_text(directory.matrix, json.dumps(result["matrices"], indent=1))
     write_text(directory.report, report_html(result))
     tracker.catch_up(state)
+
+
+def _cases_told_before(path: Path) -> dict[str, Mapping[str, int]]:
+    """What the last result says of the centers' cases: nobody registers when a study that is done is resumed."""
+    try:
+        told = read_result(path) or {}
+    except StudyError:
+        return {}
+    return {name: center["cases"] for name, center in told.get("centers", {}).items()}
 
 
 def add_services(directory: StudyDirectory, bank: AdapterBank, services: Sequence[Service]) -> None:

@@ -62,3 +62,15 @@ def test_a_run_leaves_result_matrix_and_report_as_far_as_it_came(tmp_path: Path)
     assert json.loads(directory.matrix.read_text()) == result["matrices"]
     assert "Centers without data" in directory.report.read_text()
     assert tracker.states == [entered.state]
+
+
+def test_a_resumed_run_that_no_center_registers_with_keeps_what_was_told_of_their_cases(tmp_path: Path) -> None:
+    entered, tracker = enter(tmp_path), cast("Tracker", Noting())
+    path, cases = entered.found.directory.result, {"train": 5, "validation": 4, "test": 3}
+    arguments = (entered.found.directory, entered.prepared, entered.state, entered.bank, tracker)
+    write_outputs(*arguments, {"a": cases}, "complete")
+    leave(entered)
+    assert json.loads(path.read_text())["centers"]["a"]["cases"] == cases
+    path.write_bytes(path.read_bytes()[:-20])
+    leave(entered)
+    assert set(json.loads(path.read_text())["centers"]["a"]["cases"].values()) == {None}
