@@ -36,7 +36,7 @@ from server.results.result import read_result
 from server.study.file import Study, read_study
 from strategies.evaluation.merged_folds import merge_folds
 from strategies.evaluation.resampling import Interval, average, draw_patients, forgetting, interval, matrices_of
-from strategies.evaluation.run_scores import RunScores
+from strategies.evaluation.run_scores import RunScores, mean_of
 
 STUDY = Path(__file__).parents[1] / "studies" / "sts.toml"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
@@ -134,7 +134,7 @@ def figures_of(scores: RunScores) -> dict[str, Any]:
 
 
 def _mean_over_patients(scores: RunScores, row: int) -> float:
-    return float(np.nanmean(np.concatenate([own[row] for own in scores.patients.values()])))
+    return float(mean_of(np.concatenate([own[row] for own in scores.patients.values()]), axis=0))
 
 
 def show(console: Console, study: Study, figures: Mapping[str, Any], merged: Mapping[str, RunScores]) -> None:
@@ -164,7 +164,7 @@ def draw(merged: Mapping[str, RunScores]) -> Figure:
     for panel, (setting, scores) in zip(panels, merged.items(), strict=True):
         _draw_setting(panel, setting, scores)
     panels[0].set_ylabel("Dice")
-    panels[-1].legend(frameon=False, fontsize=7)
+    panels[0].legend(frameon=False, fontsize=7, loc="lower left")
     return figure
 
 
@@ -174,7 +174,7 @@ def _draw_setting(panel: Axes, setting: str, scores: RunScores) -> None:
     for color, center in zip(COLORS, scores.matrix.centers, strict=False):
         own = scores.patients[center]
         if own.size:
-            panel.plot(rows, np.nanmean(own, axis=1), color=color, linewidth=1, label=center)
+            panel.plot(rows, mean_of(own, axis=1), color=color, linewidth=1, label=center)
             panel.scatter(np.full(own.shape[1], rows[-1] + 0.25), own[-1], color=color, s=9, alpha=0.7)
     panel.set_xticks(list(rows), scores.matrix.stages, fontsize=7)
     panel.set_title(setting.upper().replace("+", " + "), fontsize=9)
