@@ -14,9 +14,9 @@ def test_a_minute_of_warm_up_pays_after_600_steps_that_save_a_tenth_of_a_second(
     assert compiled_step.pays_after(60, 0.2, 0.2) is None
 
 
-def test_a_center_of_the_study_on_sarcoma_takes_800_steps(repository: Path) -> None:
-    """Two stages of 10 rounds of 40 steps; those who arrive take 40."""
-    assert compiled_step.steps_of_a_center(repository / "studies" / "sts.toml") == 800
+def test_the_centers_of_the_study_on_sarcoma_that_were_there_first_take_2200_steps(repository: Path) -> None:
+    """25, 20, 6 and 4 rounds of 40 steps."""
+    assert compiled_step.steps_of_a_center(repository / "studies" / "sts.toml") == 2200
 
 
 def test_validation_of_two_cases_in_four_views_takes_half_of_a_round_of_forty_steps() -> None:
