@@ -94,7 +94,9 @@ def test_every_adapted_module_gets_a_sketch_of_what_it_saw() -> None:
     found, support = observer(model, [case], 7).input_grams()
     assert len(found) == 4 * 2 + 2 * 2
     assert support == {"gram": 1}
-    assert {array.shape for array in found.values()} == {(24, 24)}
+    attention = {array.shape for module, array in found.items() if ".attn." in module}
+    convolutions = {array.shape for module, array in found.items() if module.startswith("decoder")}
+    assert (attention, convolutions) == ({(24, 24)}, {(32, 27 * channels) for channels in (4, 8, 16)})
     assert found["vit.blocks.2.attn.qkv@gram"].dtype == np.float32
     rows = torch.cat(seen).numpy()
     sketched = found["vit.blocks.2.attn.qkv@gram"].astype(np.float64)
