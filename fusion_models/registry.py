@@ -81,6 +81,7 @@ class ModelRow:
 ALL_SETTINGS = settings_of(("ct", "pet"))
 EVERY_SETTING = settings_of(MODALITIES)
 ATTENTION = ("attn.qkv", "attn.out_proj")
+DECODED = ("conv_block.conv1.conv", "conv_block.conv2.conv")
 SWIN_LAYERS = ("attn.qkv", "attn.proj", "mlp.linear1", "mlp.linear2")
 SCANNED = ("op.in_proj", "op.out_proj", "x_proj")
 PLAIN = ("op.in_proj", "op.out_proj", "mixer.down", "mixer.up")
@@ -111,7 +112,8 @@ NO_CROP = (1, 1, 1)
 
 
 def _pemma(options: Sizes, crop_zyx: Crop) -> ModelRow:
-    return ModelRow(unetr.PemmaUnetr, options, crop_zyx, ALL_SETTINGS, ATTENTION, PEMMA_PATHWAY, routed=True)
+    targets = (*ATTENTION, *DECODED)
+    return ModelRow(unetr.PemmaUnetr, options, crop_zyx, ALL_SETTINGS, targets, PEMMA_PATHWAY, routed=True)
 
 
 def _pemma_prognosis(options: Sizes, crop_zyx: Crop) -> ModelRow:

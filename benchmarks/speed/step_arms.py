@@ -26,8 +26,8 @@ from protocol.messages.settings import Preprocessing, Training
 MODEL, PEER, BATCH = "pemma-unetr-small", "MONAI UNETR, all trained", 2
 ARMS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "CT, all trained": (("backbone",), "ct"),
-    "CT+PET, all trained": (("backbone", "pet"), "ct+pet"),
-    "CT+PET, PET pathway + LoRA": (("pet", "peft"), "ct+pet"),
+    "CT+PET, all trained": (("backbone", "pet", "fusion"), "ct+pet"),
+    "CT+PET, PET pathway + LoRA": (("pet", "fusion", "peft"), "ct+pet"),
     "CT+PET, LoRA only": (("peft",), "ct+pet"),
 }
 ADAPTED = "CT+PET, PET pathway + LoRA"
@@ -93,7 +93,7 @@ def time_loop(crop: int, repeats: int, precision: str) -> dict[str, float]:
     parameters = {name: p for name, p in network.named_parameters() if p.requires_grad}
     training = Training.model_validate(
         {
-            "groups": ["pet", "peft"],
+            "groups": ["pet", "fusion", "peft"],
             "local_steps": LOOPS_STEPS,
             "learning_rate": 1e-4,
             "batch_size": BATCH,

@@ -1,8 +1,6 @@
 """What `frozen_features.py` and `compiled_step.py` look at: rows of the table of models, as studies train them."""
 
-import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -15,10 +13,10 @@ from fusion_models.contract import Segmenter
 from fusion_models.registry import ModelRow
 from protocol.messages.settings import StudySettings
 
-DEMO = Path(__file__).resolve().parents[2] / "studies" / "demo.toml"
 ADAPT = ("pet", "fusion", "peft")
 ARRIVE = ("peft",)
-IDENTITY = {"pathway": "identity"}
+PUBLISHED = {"pathway": "published"}
+ATTENTION = ("attn.qkv", "attn.out_proj")
 
 
 class StudyNetwork(NamedTuple):
@@ -39,17 +37,11 @@ class Built(NamedTuple):
     row: ModelRow
 
 
-def demo_targets() -> tuple[str, ...]:
-    """The projections that the demonstration adapts: attention, and convolutions of the decoder."""
-    found: list[str] = tomllib.loads(DEMO.read_text(encoding="utf-8"))["adapter"]["targets"]
-    return tuple(found)
-
-
 NETWORKS: Mapping[str, StudyNetwork] = {
-    "PEMMA-UNETR, attention and decoder": StudyNetwork("pemma-unetr-small", IDENTITY, demo_targets()),
-    "PEMMA-UNETR, attention": StudyNetwork("pemma-unetr-small", IDENTITY),
-    "PEMMA-UNETR published, attention": StudyNetwork("pemma-unetr-small"),
-    "PEMMA-UNETR published, who arrives": StudyNetwork("pemma-unetr-small", groups=ARRIVE),
+    "PEMMA-UNETR, attention and decoder": StudyNetwork("pemma-unetr-small"),
+    "PEMMA-UNETR, attention": StudyNetwork("pemma-unetr-small", targets=ATTENTION),
+    "PEMMA-UNETR published, attention": StudyNetwork("pemma-unetr-small", PUBLISHED, ATTENTION),
+    "PEMMA-UNETR published, who arrives": StudyNetwork("pemma-unetr-small", PUBLISHED, ATTENTION, ARRIVE),
     "PEMMA-Swin": StudyNetwork("pemma-swin-small"),
     "vMambaX": StudyNetwork("vmambax-small", crop_zyx=(1, 64, 64)),
     "LoG-VMamba 3D": StudyNetwork("log-vmamba-3d-small", crop_zyx=(32, 32, 32)),

@@ -112,14 +112,15 @@ def assemble(
         model = build(settings, row)
         if any(role_of(key) for key in loaded):
             inject_adapter(model, settings, row, loaded)
+        # DoRA's row norms are summed as the passes will sum them, or a fresh adapter is no identity to the bit.
+        lay_out(model, MEMORY_FORMATS[row.spatial_dims])
         load(model, _torch(backbone))
         reset_magnitudes(model)
         reset_local_norms(model)
         load(model, _torch(loaded))
     except ValueError as error:
         raise ModelError(f"model '{settings.model.name}': {error}") from error
-    lay_out(model.to(device), MEMORY_FORMATS[row.spatial_dims])
-    return model
+    return model.to(device)
 
 
 @lru_cache(maxsize=KNOWN_STUDIES)

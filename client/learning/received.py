@@ -10,14 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from protocol.errors import OtherStudyError
+from protocol.local_steps import is_gate
 from protocol.messages.instruction import Instruction
-from protocol.messages.tensors import BACKBONE, Tensors, TensorSpec, is_statistic, module_of, role_of
+from protocol.messages.tensors import BACKBONE, PET, Tensors, TensorSpec, is_statistic, module_of, role_of
 from protocol.observations import GRAM, statistic_spec
 from strategies.continual.memory import MASS
 from strategies.continual.terms import terms_with_weight
 
 SHOWN = 5
 A, B = "#lora_a", "#lora_b"
+OPENINGS = frozenset({"pathway", "gate", "gain"})
+"""Options of a model that say how its PET pathway starts."""
 
 
 def check_received(instruction: Instruction, center: str, specs: Sequence[TensorSpec]) -> None:
@@ -36,6 +39,7 @@ def check_received(instruction: Instruction, center: str, specs: Sequence[Tensor
         *_findings("tensors", instruction.tensors, known, instruction),
         *_findings("reference", instruction.reference, known, None),
         *_backbone_findings(instruction.backbone, known),
+        *_start_findings(instruction, known),
     ]
     if found:
         more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
@@ -57,6 +61,19 @@ def _findings(
         elif not _is_of_the_study(key, array.shape, known):
             expected = f"expected {known[key].shape}" if key in known else "which the study does not have"
             yield f"{where} '{key[:80]}' has shape {array.shape}, {expected}"
+
+
+def _start_findings(instruction: Instruction, known: Mapping[str, TensorSpec]) -> Iterator[str]:
+    """Tensors of a PET pathway without gates, where the settings leave open how it starts and gates are usual now."""
+    gates, options = {key for key in known if is_gate(key)}, instruction.settings.model.options
+    if not gates or OPENINGS & options.keys() or gates & instruction.tensors.keys():
+        return
+    if any(known[key].group == PET for key in instruction.tensors if key in known):
+        yield (
+            f"PET's pathway came without its gates ('{min(gates)}'): the settings leave its start open, which meant "
+            '`pathway = "published"` when the study was prepared; end it with the version that began it, or prepare it '
+            "anew with `pathway` in [model.options]"
+        )
 
 
 def _backbone_findings(backbone: Tensors, known: Mapping[str, TensorSpec]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from torch import nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.assembly import assemble
+from client.learning.bank_settings import settings_behind
 from client.learning.features import features_of
 from fusion_models.registry import ModelRow
 from protocol.messages.tensors import role_of
@@ -35,7 +36,8 @@ class RoutedModels:
         entry = bank.head(SHARED)
         self._shared, self._backbone = bank.tensors(entry), bank.backbone(entry.backbone)
         self._own = {name: bank.tensors(entry_beside_shared(bank, name)) for name in bank.names() if name != SHARED}
-        self._bare = assemble(bank.settings, row, self._backbone, self._shared, device=device)
+        self._settings = settings_behind(bank.settings, row, bank.adapter_config, self._shared)
+        self._bare = assemble(self._settings, row, self._backbone, self._shared, device=device)
         self.routes: dict[str, dict[str, Any]] = {}
 
     def model_for(self, case: PreparedCase) -> nn.Module:
@@ -49,7 +51,7 @@ class RoutedModels:
         )
         self.routes[case.name] = {**asdict(route), "distance": None if router is None else route.distance}
         tensors = merge_center_adapters(route, self._shared, self._own)
-        settings = self._bank.settings
+        settings = self._settings
         ranks = [array.shape[0] for key, array in tensors.items() if role_of(key) == "center_a"]
         if ranks:
             settings = settings.model_copy(update={"center_rank": max(ranks)})

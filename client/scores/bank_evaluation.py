@@ -15,6 +15,7 @@ from client.data.scan import scan_center
 from client.data.scan_progress import ScanProgress, tell_nobody
 from client.data.targets import add_labels
 from client.learning.assembly import assemble
+from client.learning.bank_settings import settings_behind
 from client.tasks.building import build_tasks
 from client.tasks.contract import CaseScore, CenterTask, runnable_settings
 from fusion_models.registry import ModelRow
@@ -22,7 +23,6 @@ from protocol.errors import CaseError
 from protocol.messages.labels import Labels
 from protocol.messages.scores import Score
 from protocol.messages.settings import StudySettings
-from protocol.messages.tensors import Tensors, role_of
 from protocol.modalities import MODALITIES, ModalitySetting, parts_of
 from protocol.tasks import TASKS, metric_named
 from strategies.bank.bank import AdapterBank
@@ -32,16 +32,8 @@ def load_adapter(bank: AdapterBank, row: ModelRow, name: str, version: int | Non
     """The network of an entry of the bank; the one in use when no version is given."""
     entry = bank.entry(name, version)
     tensors = bank.tensors(entry)
-    settings = at_rank_of(tensors, bank.settings)
+    settings = settings_behind(bank.settings, row, bank.adapter_config, tensors)
     return assemble(settings, row, bank.backbone(entry.backbone), tensors, device=device)
-
-
-def at_rank_of(tensors: Tensors, settings: StudySettings) -> StudySettings:
-    """The settings with the rank that an adapter has: a center's may differ from the study's."""
-    ranks = {array.shape[0] for key, array in tensors.items() if role_of(key) == "lora_a"}
-    if not ranks:
-        return settings
-    return settings.model_copy(update={"adapter": settings.adapter.model_copy(update={"rank": max(ranks)})})
 
 
 def one_for_all(model: nn.Module) -> Callable[[PreparedCase], nn.Module]:

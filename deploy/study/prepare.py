@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,15 @@ from safetensors.numpy import load_file
 from torch import nn
 
 from client.learning.assembly import arrays_of, build, inject_adapter, row_of, tensor_specs
+from deploy.study.defaults import keep_recipe, refuse_other_defaults
+from deploy.study.stage_findings import idle_pathways, idle_stages, unheard_pathways
 from fusion_models.adapters.injection import adapter_layers
 from fusion_models.adapters.keys import is_inside, parameters_by_key
 from protocol.errors import ModelError, StudyError
 from protocol.messages.tensors import (
     BACKBONE,
-    GROUPS,
-    HEAD,
-    NEEDS,
     NORM,
-    PATHWAYS,
     PEFT,
-    PERSONAL,
     ROLE_GROUPS,
     Tensors,
     TensorSpec,
@@ -32,13 +29,10 @@ from protocol.messages.tensors import (
     kind_of,
     role_of,
 )
-from protocol.modalities import parts_of
 from protocol.storage.atomic_files import make_private_folder, write_text
 from protocol.storage.regular_files import open_regular
-from protocol.tasks import TASKS
 from server.study.directory import StudyDirectory, write_prepared
 from server.study.file import Study, read_study
-from server.study.stage import Stage
 from strategies.bank.peft_format import adapter_config
 
 logger = logging.getLogger(__name__)
@@ -61,8 +55,9 @@ def prepare(study_file: Path, root: Path, backbone: Path | None = None) -> Study
             hash is kept in `backbone.json`.
 
     Raises:
-        StudyError: the study file cannot be run, a stage trains no tensor that the model has, `root` holds another
-            study or was prepared with another backbone, or the backbone does not fit the model.
+        StudyError: the study file cannot be run, a stage trains no tensor that the model has or leaves PET unheard,
+            `root` holds another study or was prepared with another backbone or under other defaults, or the backbone
+            does not fit the model.
     """
     study, text = read_study(study_file), study_file.read_text()
     existing = StudyDirectory(root).study_file
@@ -70,18 +65,21 @@ def prepare(study_file: Path, root: Path, backbone: Path | None = None) -> Study
         if existing.read_text() != text:
             raise StudyError(f"{root} holds another study than {study_file}; give another directory with --out")
         _refuse_another_backbone(root, backbone)
+        refuse_other_defaults(root, study)
         return study
     try:
         specs, initial, config = initial_state(study)
     except (ValueError, ModelError) as error:
         raise StudyError(f"study file {study_file}: {error}") from error
-    if findings := list(_idle_stages(study, frozenset(kind_of(spec.group) for spec in specs))):
+    groups = frozenset(kind_of(spec.group) for spec in specs)
+    if findings := [*idle_stages(study, groups), *unheard_pathways(study, initial)]:
         raise StudyError(f"study file {study_file}: {'; '.join(findings)}")
     if backbone is not None:
         given = read_backbone(backbone, specs)
         initial |= given
         make_private_folder(root)
         write_text(root / BACKBONE_FILE, json.dumps({"content_sha256": content_hash(given)}))
+    keep_recipe(root, study)
     write_prepared(root, text, specs, initial, config)
     return study
 
@@ -110,36 +108,6 @@ def initial_state(study: Study) -> tuple[tuple[TensorSpec, ...], Arrays, dict[st
         )
     initial = {key: array for key, array in tensors.items() if not _follows_the_backbone(key)}
     return specs, initial, config
-
-
-def _idle_stages(study: Study, groups: frozenset[str]) -> Iterator[str]:
-    """What is wrong with each stage none of whose groups the model has."""
-    there = [group for group in GROUPS if group in groups and group not in PERSONAL]
-    for stage in study.stages:
-        if not groups & set(stage.trained):
-            yield (
-                f"stage '{stage.name}' ({stage.kind}) has nothing to train: it trains {list(stage.trained)}, and model "
-                f"'{study.model.name}' has {there}; name some of these in the stage's groups"
-            )
-
-
-def idle_pathways(study: Study, groups: Collection[str]) -> dict[str, list[str]]:
-    """Groups of the model that no stage trains, with the settings of its stages that run through them."""
-    trained = {group for stage in study.stages for group in stage.trained}
-    idle = [group for group in (*PATHWAYS, HEAD) if group in groups and group not in trained]
-    through = {
-        group: sorted({name for stage in study.stages for name in _settings_through(study, stage, group)})
-        for group in idle
-    }
-    return {group: settings for group, settings in through.items() if settings}
-
-
-def _settings_through(study: Study, stage: Stage, group: str) -> list[str]:
-    """The settings that a stage trains on and that reach a group; a head is reached by all, if the task has one."""
-    if group == HEAD and HEAD not in TASKS[stage.task].groups:
-        return []
-    shares = study.shares_of(stage)
-    return [name for name, share in shares.items() if share and NEEDS.get(group, frozenset()) <= parts_of(name)]
 
 
 def whole_modules(model: nn.Module, pathway_modules: Sequence[str]) -> list[str]:

@@ -40,9 +40,11 @@ from fusion_models.pemma.unetr import (
     decode_scales,
 )
 
-PROGNOSIS_PAPER: Sizes = {**PEMMA_PAPER, "head": (512, 128), "dropout": 0.2, "pool": "image"}
-PROGNOSIS_SMALL: Sizes = {**PEMMA_SMALL, "head": (48,), "dropout": 0.2, "pool": "image"}
-PROGNOSIS_TINY: Sizes = {**PEMMA_TINY, "head": (12,), "dropout": 0.0, "pool": "image"}
+# Which start serves a prognosis has not been measured.
+CASE_OPTIONS: Sizes = {"pathway": "published", "dropout": 0.2, "pool": "image"}
+PROGNOSIS_PAPER: Sizes = {**PEMMA_PAPER, **CASE_OPTIONS, "head": (512, 128)}
+PROGNOSIS_SMALL: Sizes = {**PEMMA_SMALL, **CASE_OPTIONS, "head": (48,)}
+PROGNOSIS_TINY: Sizes = {**PEMMA_TINY, **CASE_OPTIONS, "head": (12,), "dropout": 0.0}
 
 Parts = Mapping[str, Tensor]
 IMAGES = ("ct", "pet")

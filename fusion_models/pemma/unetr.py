@@ -10,8 +10,8 @@ Symbols, with the shapes beside them (b batch, n tokens a modality, d width, f c
 A missing modality drops its tokens and its skip; it is never replaced by zeros. Without CT the n PET tokens
 take the decoder's place. CT-only output therefore equals the CT network's bit for bit.
 
-That is the pathway as published, which changes the answer to CT+PET from the first step on. The identity start
-(`fusion_models.pathways`) does not, and with all gates and gains s at 1 it is the published form again:
+That is the pathway as published, `pathway = "published"`, which changes the answer to CT+PET from the first step on.
+The default, an identity (`fusion_models.pathways`), does not; with all gates and gains s at 1 it is that form again:
 
     T_P        E_C(pet) + offset                embedding, positions and skip of PET are CT's plus an offset
     H_l        blocks of `joint_attention`      T_C and T_P attend to themselves, and to each other through gates
@@ -53,7 +53,7 @@ UNETR_PAPER: Sizes = {
 }
 UNETR_SMALL: Sizes = {**UNETR_PAPER, "patch": 8, "width": 96, "depth": 6, "heads": 6, "mlp": 192, "features": 8}
 UNETR_TINY: Sizes = {**UNETR_PAPER, "patch": 4, "width": 24, "depth": 4, "heads": 2, "mlp": 48, "features": 4}
-PET_OPTIONS: Sizes = {"beta": 1.0, "pathway": "published", "gate": 0.0, "gain": 0.0}
+PET_OPTIONS: Sizes = {"beta": 1.0, "pathway": "identity", "gate": 0.0, "gain": 0.0}
 PEMMA_PAPER: Sizes = {**UNETR_PAPER, **PET_OPTIONS}
 PEMMA_SMALL: Sizes = {**UNETR_SMALL, **PET_OPTIONS}
 PEMMA_TINY: Sizes = {**UNETR_TINY, **PET_OPTIONS}
@@ -97,7 +97,7 @@ class PemmaUnetr(Segmenter):
         classes: int = 2,
         supervised_scales: int = 1,
         beta: float = 1.0,
-        pathway: str = "published",
+        pathway: str = "identity",
         gate: float = 0.0,
         gain: float = 0.0,
     ) -> None:

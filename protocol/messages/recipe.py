@@ -1,7 +1,8 @@
 """How a center takes its steps, beside the tensors that move: how crops vary, how the optimiser steps, in which bits.
 
 Every value of a recipe that is left out is plain training: uniform crops with flips and small changes of intensity,
-AdamW that starts afresh each round, the last state sent. Each part can be switched on alone.
+AdamW that starts afresh each round, the last state sent; gates and gains alone, where a network has some, move at more
+than the rate of the round. Each part can be switched on alone.
 """
 
 from typing import Annotated, Literal
@@ -58,7 +59,7 @@ class Recipe(Settings):
     loss: Literal["dice-ce", "batch-dice-ce"] = "dice-ce"
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     clip_norm: NonNegative = 0.0
-    gate_rate: PositiveFloat = 1.0
+    gate_rate: PositiveFloat = 5.0
     optimiser: Literal["fresh", "kept"] = "fresh"
     precision: Precision = "float32"
 

@@ -4,7 +4,8 @@ study.toml            as the consortium agreed
 tensors.json          specs: key, group and shape of every tensor
 initial.safetensors   the initial state, made once from the study's seed: backbone, pathways, A and B of adapters
 adapter_config.json   peft's configuration of the adapter
-checksums.json        SHA-256 of the four, checked at each start
+recipe.json           [training] of the study with every default, as it was when the study was prepared
+checksums.json        SHA-256 of the five, checked at each start
 checkpoint.safetensors, bank/, mlflow.db, mlartifacts/, result.json, report.html, evaluation_matrix.json
 service.json          which centers are served what they trained alone, where that was asked (server.results.service)
 
@@ -40,7 +41,7 @@ from server.study.checksums import check_files, write_checksums
 from server.study.file import Study, read_study
 
 STUDY, SPECS, INITIAL, ADAPTER_CONFIG = "study.toml", "tensors.json", "initial.safetensors", "adapter_config.json"
-BACKBONE = "backbone.json"
+BACKBONE, RECIPE = "backbone.json", "recipe.json"
 PREPARED = (SPECS, INITIAL, ADAPTER_CONFIG)
 """What is made of the study file, and decides every result."""
 
@@ -110,7 +111,7 @@ def write_prepared(
     write_specs(root / SPECS, specs)
     write_bytes(root / INITIAL, save(dict(initial)))
     write_text(root / ADAPTER_CONFIG, json.dumps(adapter_config, indent=1))
-    there = {name: (root / name).read_bytes() for name in (*PREPARED, BACKBONE) if (root / name).exists()}
+    there = {name: (root / name).read_bytes() for name in (*PREPARED, BACKBONE, RECIPE) if (root / name).exists()}
     write_checksums(root, {**there, STUDY: study_text.encode()})
     write_text(StudyDirectory(root).study_file, study_text)
 

@@ -1,5 +1,7 @@
 """Adapters beyond attention: arms of equal size are equally large, and convolutions average as projections do."""
 
+import math
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
@@ -7,11 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from client.learning.assembly import study_specs
 from deploy.comparison.planner import read_plan
-from fusion_models.adapters.injection import adapter_layers, inject, load, lora_config
+from fusion_models.adapters.injection import adapter_layers, inject, load, lora_config, modules_matching
 from fusion_models.adapters.keys import parameters_by_key
+from fusion_models.outline import outline
 from fusion_models.registry import build_model, model_row
-from protocol.messages.settings import Adapter
+from protocol.messages.recipe import Recipe
+from protocol.messages.settings import Adapter, Model, Preprocessing
+from server.study.file import read_study
 from strategies.aggregation.contract import Base
 from strategies.aggregation.schemes import SCHEMES
 from tests.support.adapted_module import sent_by
@@ -32,6 +38,39 @@ def adapted(name: str, adapter: Adapter) -> torch.nn.Module:
     network = build_model(row, {}, crop_zyx=row.crop_zyx, seed=0)
     config = lora_config(method=adapter.method, rank=adapter.rank, alpha=adapter.alpha, targets=adapter.targets)
     return inject(network, config, seed=1, spared=row.pathway_modules)
+
+
+@pytest.mark.parametrize(("name", "blocks", "decoders"), [("paper", 12, 4), ("small", 6, 3), ("tiny", 4, 2)])
+def test_by_default_adapters_sit_on_attention_and_both_convolutions_of_each_decoder(
+    name: str, blocks: int, decoders: int
+) -> None:
+    """Not on the transposed convolution of a step up, nor on the 1x1x1 one of its residual."""
+    row = model_row(f"pemma-unetr-{name}")
+    network = outline(lambda: build_model(row, {}, crop_zyx=row.crop_zyx, seed=0))
+    assert set(modules_matching(network, row.adapter_targets, row.pathway_modules)) == {
+        *(f"vit.blocks.{k}.attn.{each}" for k in range(blocks) for each in ("qkv", "out_proj")),
+        *(f"decoder{k}.conv_block.conv{n}.conv" for k in range(2, decoders + 2) for n in (1, 2)),
+    }
+
+
+def test_the_demonstration_writes_out_what_is_the_default(repository: Path) -> None:
+    """71,936 values of the PET pathway, 6 x 6 gates and 8 gains, (3456 + 4648) x 8 of the adapter."""
+    written = read_study(repository / "studies" / "demo.toml")
+    left_out = written.model_copy(
+        update={
+            "model": Model(name=written.model.name),
+            "adapter": Adapter(rank=8, alpha=16),
+            "preprocessing": Preprocessing(crop_zyx=written.preprocessing.crop_zyx),
+        }
+    )
+    specs = study_specs(written.settings.model_dump_json())
+    assert specs == study_specs(left_out.settings.model_dump_json())
+    of_48 = left_out.settings.model_copy(update={"preprocessing": Preprocessing()})
+    counts = Counter[str]()
+    for spec in study_specs(of_48.model_dump_json()):
+        counts[spec.group] += math.prod(spec.shape)
+    assert (counts["pet"], counts["fusion"], counts["peft"]) == (71_936, 44, 64_832)
+    assert written.training.gate_rate == Recipe().gate_rate
 
 
 def test_the_arms_of_equal_size_train_equally_many_values(repository: Path) -> None:

@@ -43,7 +43,7 @@ def finish(text: str, cohort: Path, out: Path) -> tuple[StudyDirectory, Mapping[
 
 
 def test_full_fine_tuning_moves_the_whole_network_and_has_no_adapter(cohort: Path, tmp_path: Path) -> None:
-    every = 'groups = ["backbone", "pet"]'
+    every = 'groups = ["backbone", "pet", "fusion"]'
     stages = stage("pretrain", "pretrain", "center-a") + stage("adapt", "adapt", "center-a center-b", every)
     directory, result = finish(HEAD + TWO_CENTERS + stages + stage("b", "arrive", "center-b", every), cohort, tmp_path)
     bank, sizes = AdapterBank(directory.bank), result["parameters"]

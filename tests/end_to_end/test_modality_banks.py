@@ -119,7 +119,7 @@ def test_a_center_without_pet_sends_the_bank_of_ct_alone(run: Run) -> None:
 def test_a_center_with_both_sends_every_bank_with_the_cases_behind_each(run: Run) -> None:
     (_, payload), *_ = run.payloads("center-a", "adapt")
     assert {bank_of(key) for key in payload.tensors if role_of(key)} == {"ct", "pet", "fusion"}
-    assert set(payload.support) == {"peft.ct", "peft.pet", "peft.fusion", "pet"}
+    assert set(payload.support) == {"peft.ct", "peft.pet", "peft.fusion", "pet", "fusion"}
     assert payload.support["peft.fusion"] <= payload.support["peft.pet"] == payload.support["pet"]
 
 

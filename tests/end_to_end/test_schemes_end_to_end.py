@@ -1,6 +1,7 @@
 """Every scheme through Flower: what a center loads next has the effective weights that the server's arithmetic says.
 
 Two centers of the small study train two rounds; each instruction and payload is noted where the center performs.
+Adapters sit on the attention alone, whose layers show their whole weight on the identity.
 """
 
 from itertools import pairwise
@@ -35,7 +36,8 @@ def study_text(scheme: str, method: str, strategy: str = "") -> str:
     """The small study without its last stage, under another scheme; both centers weigh by their cases."""
     head, *_ = STUDY.rpartition("[[stages]]")
     table = f'[strategy.aggregation]\nscheme = "{scheme}"\nweight_exponent = 1\n{strategy}\n[centers.center-a]'
-    text = head.replace("[centers.center-a]", table).replace('method = "dora"', f'method = "{method}"')
+    adapter = f'method = "{method}"\ntargets = ["attn.qkv", "attn.out_proj"]'
+    text = head.replace("[centers.center-a]", table).replace('method = "dora"', adapter)
     return text.replace(
         "rounds = 2\nlocal_steps = 4\nlearning_rate = 1e-3", "rounds = 3\nlocal_steps = 4\nlearning_rate = 2e-2"
     )

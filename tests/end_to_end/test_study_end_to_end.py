@@ -64,7 +64,7 @@ def test_a_center_without_pet_sends_no_pathway_and_nobody_a_frozen_factor(
     finished: StudyDirectory, result: Result
 ) -> None:
     """Round 3 trains B and magnitudes, round 4 A: center-a sends the pathway beside them, four bytes a parameter."""
-    sizes = {"pet": result["parameters"]["pet"]}
+    sizes = {"pet": result["parameters"]["pet"] + result["parameters"]["fusion"]}
     for spec in read_prepared(finished.root).specs:
         role = spec.key.partition("#")[2]
         sizes[role] = sizes.get(role, 0) + int(np.prod(spec.shape))
@@ -81,7 +81,7 @@ def test_a_center_without_pet_sends_no_pathway_and_nobody_a_frozen_factor(
 def test_the_backbone_is_sent_once_and_stays_as_it_was_frozen(finished: StudyDirectory, result: Result) -> None:
     sizes = result["parameters"]
     down = [record["bytes_down"] for record in result["rounds"] if record["center"] == "center-a"]
-    fresh = 4 * (sizes["pet"] + sizes["peft"])
+    fresh = 4 * (sizes["pet"] + sizes["fusion"] + sizes["peft"])
     magnitudes = [spec for spec in read_prepared(finished.root).specs if spec.key.endswith("#magnitude")]
     fresh -= 4 * sum(int(np.prod(spec.shape)) for spec in magnitudes)
     assert down[:2] == [4 * sizes["backbone"]] * 2

@@ -43,7 +43,7 @@ pet_window_suv = [0.0, 15.0]
 loss = "batch-dice-ce"
 ema = 0.9
 clip_norm = 0.5
-gate_rate = 5.0
+gate_rate = 3.0
 optimiser = "kept"
 precision = "bfloat16"
 [training.augmentation]

@@ -39,6 +39,14 @@ def test_every_row_with_a_pet_pathway_has_a_start_or_a_reason() -> None:
     assert all(MODELS[name].options["pathway"] in PATHWAYS for name in STARTED)
 
 
+def test_an_identity_is_the_default_where_it_has_been_measured() -> None:
+    started = {name: row for name, row in MODELS.items() if "pathway" in row.options}
+    assert {name.rpartition("-")[0] for name, row in started.items() if row.options["pathway"] == "identity"} == {
+        "pemma-unetr"
+    }
+    assert {row.options["pathway"] for row in started.values()} == {"identity", "published"}
+
+
 @pytest.mark.parametrize("name", [*STARTED, *sorted(ALWAYS_IDENTITY)])
 def test_a_fresh_identity_answers_ct_and_pet_as_the_ct_network_does(name: str) -> None:
     """Bit for bit, for two cases at once, at a backbone that the pathway was not drawn with."""
@@ -117,7 +125,7 @@ def test_the_openings_are_options_and_mean_nothing_without_gates(name: str) -> N
         with pytest.raises(
             ValueError, match=rf"pathway 'published' has no gates and gains, so \['{option}'\] must be 0"
         ):
-            built(name, **opening)
+            built(name, pathway="published", **opening)
 
 
 def test_an_identity_stays_one_through_assembly_with_fresh_adapters() -> None:

@@ -103,6 +103,7 @@ def with_recipe(asked: Training, **changes: Any) -> Training:
 def test_gates_and_gains_alone_have_a_rate_of_their_own(key: str, factor: float) -> None:
     asked = with_recipe(training(2), gate_rate=30)
     assert rate_factor(key, asked) == factor
+    assert rate_factor(key, training(2)) == (1 if factor == 1 else 5)
     assert reach_of(asked, key).move == pytest.approx(factor * reach_of(training(2)).move)
 
 

@@ -57,7 +57,7 @@ def test_each_pass_keeps_the_outputs_of_five_rows_of_three_values(images: Tensor
 def test_pemma_unetr_with_adapters_in_attention_freezes_how_ct_is_embedded_and_its_skip() -> None:
     """What is before the first adapter, and the weight that it stands beside; PET's embedding and skip train."""
     networks = load_script("speed/study_networks.py")
-    said = networks.StudyNetwork("pemma-unetr-tiny", networks.IDENTITY, crop_zyx=(16, 16, 16))
+    said = networks.StudyNetwork("pemma-unetr-tiny", targets=networks.ATTENTION, crop_zyx=(16, 16, 16))
     ct, pet = networks.draw_images(said.crop_zyx, 1)
     found = frozen_calls.find_frozen(networks.build_network(said).model.eval(), ct, pet)
     before = {"vit.patch_embedding", "vit.blocks.0.norm1", "encoder1"}

@@ -168,10 +168,10 @@ def test_statistics_are_not_loaded() -> None:
 
 
 def test_the_ledger_has_what_is_personal_when_the_study_asks_for_it() -> None:
-    """Blocks 4: 8 projections with A and B; norms 2 a block and the last one, with weight and bias."""
+    """8 projections and 4 convolutions with A and B; norms 2 a block of 4 and the last one, with weight and bias."""
     specs = study_specs(settings_for(personal=("center", "norm")).model_dump_json())
     counts = {group: sum(spec.group == group for spec in specs) for group in ("center", "norm", "residual")}
-    assert counts == {"center": 16, "norm": 18, "residual": 0}
+    assert counts == {"center": 24, "norm": 18, "residual": 0}
 
 
 def test_a_center_adapter_of_an_unknown_module_is_refused_by_name() -> None:

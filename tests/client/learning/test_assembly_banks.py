@@ -30,9 +30,12 @@ def test_banks_by_modality_are_for_models_that_route_their_rows(name: str) -> No
 
 
 def test_banks_have_three_times_the_parameters_of_one_adapter() -> None:
-    """Of 8 projections: 4 of 24 -> 72 and 4 of 24 -> 24 at rank 2, 2 (96 + 48) 4 = 1152 a bank."""
+    """At rank 2 projections have 1152 a bank and convolutions 1992.
+
+    4 of 24 -> 72 and 4 of 24 -> 24, 2 (96 + 48) 4; of 16, 8, 8 and 4 channels to 8, 8, 4 and 4, 2 (27 x 36 + 24).
+    """
     sizes = [
         sum(math.prod(spec.shape) for spec in study_specs(found.model_dump_json()) if spec.group.startswith("peft"))
         for found in (settings_for("pemma-unetr-tiny", "lora"), routed_settings("pemma-unetr-tiny"))
     ]
-    assert sizes == [1152, 3 * 1152]
+    assert sizes == [1152 + 1992, 3 * (1152 + 1992)]

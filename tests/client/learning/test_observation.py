@@ -92,9 +92,11 @@ def test_every_adapted_module_gets_a_sketch_of_what_it_saw() -> None:
         for batch in observer(model, [case], 7).passes(case):
             model(batch.ct, batch.pet)
     found, support = observer(model, [case], 7).input_grams()
-    assert len(found) == 8
+    assert len(found) == 4 * 2 + 2 * 2
     assert support == {"gram": 1}
-    assert {array.shape for array in found.values()} == {(24, 24)}
+    attention = {array.shape for module, array in found.items() if ".attn." in module}
+    convolutions = {array.shape for module, array in found.items() if module.startswith("decoder")}
+    assert (attention, convolutions) == ({(24, 24)}, {(32, 27 * channels) for channels in (4, 8, 16)})
     assert found["vit.blocks.2.attn.qkv@gram"].dtype == np.float32
     rows = torch.cat(seen).numpy()
     sketched = found["vit.blocks.2.attn.qkv@gram"].astype(np.float64)
@@ -152,7 +154,7 @@ def test_the_fisher_covers_the_shared_adapter_alone_and_cases_with_a_contour() -
     found, support = observed([made("a", "ct"), made("bare", "ct", labelled=False)], "fisher", adapter=dora)
     assert support == {"fisher": 1}
     assert {key.partition("#")[2] for key in found} == {"lora_a@fisher", "lora_b@fisher", "magnitude@fisher"}
-    assert len(found) == 24
+    assert len(found) == 3 * (4 * 2 + 2 * 2)
     assert all(np.isfinite(array).all() and (array >= 0).all() and array.any() for array in found.values())
 
 
@@ -182,7 +184,7 @@ def test_the_model_comes_back_as_it_was(training: bool) -> None:
 def test_nothing_to_observe_is_refused() -> None:
     with pytest.raises(ModelError, match=r"no training case to observe; asked for \['gram'\]"):
         observed([], "gram")
-    with pytest.raises(ModelError, match=r"a case with a contour: 16 adapter tensors, 0 case\(s\)"):
+    with pytest.raises(ModelError, match=r"a case with a contour: 24 adapter tensors, 0 case\(s\)"):
         observed([made("bare", labelled=False)], "fisher")
     with pytest.raises(ModelError, match="has no adapted module"):
         observer(build(settings(), ROW), [made("a")], 0).input_grams()

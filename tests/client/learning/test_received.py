@@ -9,6 +9,7 @@ import pytest
 from client.learning.assembly import study_specs
 from client.learning.received import check_received
 from protocol.errors import OtherStudyError
+from protocol.local_steps import is_gate
 from protocol.messages.instruction import Instruction
 from protocol.messages.tensors import TensorSpec
 from server.study.file import Study, read_study
@@ -33,8 +34,8 @@ def refused(instruction: Instruction, specs: tuple[TensorSpec, ...]) -> str:
 
 
 def adapted(specs: tuple[TensorSpec, ...]) -> str:
-    """An adapted module."""
-    return next(spec.key.removesuffix("#lora_a") for spec in specs if spec.key.endswith("#lora_a"))
+    """An adapted projection."""
+    return next(spec.key.removesuffix("#lora_a") for spec in specs if spec.key.endswith("attn.qkv#lora_a"))
 
 
 def test_the_state_of_a_study_is_its_own(study: Study, specs: tuple[TensorSpec, ...]) -> None:
@@ -107,3 +108,21 @@ def test_a_residual_has_a_rank_of_its_own_within_its_modules_sides(study: Study,
             check_received(instruction, "center-d", specs)
         else:
             refused(instruction, specs)
+
+
+def test_a_pathway_without_gates_is_one_of_an_earlier_default(study: Study, specs: tuple[TensorSpec, ...]) -> None:
+    """Taken for an identity it would be added to CT's; a study that names its start, or opens the gates, means it."""
+    instruction = asked(study)
+    gates = {spec.key for spec in specs if is_gate(spec.key)}
+    whole = {spec.key: np.zeros(spec.shape, np.float32) for spec in specs if spec.group in {"pet", "fusion"}}
+    without = replace(instruction, tensors={key: array for key, array in whole.items() if key not in gates})
+    assert gates
+    assert (
+        "gates ('attention_gates.0.gate'): the settings leave its start open, which meant `pathway = \"pub"
+        in refused(without, specs)
+    )
+    check_received(replace(instruction, tensors=whole), "center-d", specs)
+    for options in ({"pathway": "identity"}, {"gate": 0.5}):
+        model = instruction.settings.model.model_copy(update={"options": options})
+        settings = instruction.settings.model_copy(update={"model": model})
+        check_received(replace(without, settings=settings), "center-d", specs)

@@ -108,7 +108,8 @@ def built(
     return build(around, 0.25)
 
 
-ADAPTER, PATHWAY = {"m#lora_a": np.ones(1, np.float32)}, {"pet_skip.w": np.ones(1, np.float32)}
+ADAPTER = {"m#lora_a": np.ones(1, np.float32)}
+PATHWAY = {"pet_skip.w": np.ones(1, np.float32), "skip_gain.gain": np.ones(1, np.float32)}
 
 
 def test_the_builder_makes_the_teacher_from_the_reference() -> None:

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from client.data.manifest import Manifest
-from client.scores.bank_evaluation import at_rank_of, evaluate_cases, evaluation_table, one_for_all, scan_folder
+from client.scores.bank_evaluation import evaluate_cases, evaluation_table, one_for_all, scan_folder
 from client.tasks.contract import CaseScore
 from fusion_models.registry import model_row
 from protocol.errors import CaseError
@@ -65,12 +64,6 @@ def test_the_table_leaves_undefined_scores_out_of_the_means_and_counts_them(fold
     scores = [(task, row("one", dice=0.5, hd95_mm=4.0)), (task, row("two", dice=None))]
     table = evaluation_table(scores, scan_folder(folder, "ct", Labels()))
     assert (table["mean"], table["undefined"], table["left_out"]) == ({"dice": 0.5, "hd95_mm": 4.0}, 1, [])
-
-
-def test_an_adapter_s_own_rank_goes_before_the_study_s() -> None:
-    sent = {"m#lora_a": np.zeros((6, 3), np.float32), "m#lora_b": np.zeros((3, 6), np.float32)}
-    assert at_rank_of(sent, SETTINGS).adapter.rank == 6
-    assert at_rank_of({}, SETTINGS) is SETTINGS
 
 
 def scan_table(place: Path, cells: dict[str, dict[str, str]]) -> Manifest:

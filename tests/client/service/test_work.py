@@ -33,7 +33,7 @@ from tests.support.segmentation_task import row
 from tests.support.start_state import Start
 from tests.support.two_cases import write_two_cases
 
-ADAPTED = ("pet", "peft")
+ADAPTED = ("pet", "fusion", "peft")
 
 
 def test_it_registers_with_counts_and_without_names(both: Trainer, study: Study) -> None:

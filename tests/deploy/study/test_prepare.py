@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-from deploy.study.prepare import idle_pathways, initial_state, prepare, whole_modules
+from deploy.study.prepare import initial_state, prepare, whole_modules
 from fusion_models.adapters.keys import is_inside, parameters_by_key
 from fusion_models.registry import MODELS
 from protocol.errors import StudyError
@@ -141,16 +141,6 @@ def test_a_pathway_that_is_used_and_never_trained_is_said(
     """A study that only pre-trains the CT network runs no input through the fusion."""
     initial_state(read_study(write_study(tmp_path / "study.toml", text)))
     assert [message.partition(" were drawn;")[0] for message in caplog.messages] == said
-
-
-def test_a_head_that_a_task_asks_and_no_stage_trains_is_idle(tmp_path: Path) -> None:
-    labels = '[labels.classes]\ncolumn = "metastasis"\n\n[centers.center-a]'
-    text = STUDY.replace("[centers.center-a]", labels).replace("seed = 5", 'seed = 5\ntask = "classification"')
-    study = read_study(write_study(tmp_path / "study.toml", text))
-    assert idle_pathways(study, {"head", "peft"}) == {}
-    arriving = study.model_copy(update={"stages": study.stages[2:]})
-    assert idle_pathways(arriving, {"head", "peft"}) == {"head": ["ct", "ct+pet", "pet"]}
-    assert idle_pathways(read_study(write_study(tmp_path / "study.toml")), {"head"}) == {}
 
 
 RECORDS = """

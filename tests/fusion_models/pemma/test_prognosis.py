@@ -12,6 +12,7 @@ from fusion_models.pemma.unetr import PemmaUnetr
 from fusion_models.registry import MODELS, build_model
 
 CROP = (16, 16, 16)
+PUBLISHED = {"pathway": "published"}
 ROW = MODELS["pemma-prognosis-tiny"]
 IMAGE_SETTINGS = ("ct", "pet", "ct+pet")
 PARTS = {"ehr": torch.tensor([[[8.0]]]), "ct": torch.tensor([[[1.0], [3.0]]]), "pet": torch.tensor([[[4.0], [6.0]]])}
@@ -47,7 +48,7 @@ def test_the_head_and_the_projection_have_the_published_number_of_parameters() -
 
 @pytest.mark.parametrize("setting", IMAGE_SETTINGS)
 def test_without_ehr_the_mask_is_that_of_pemma_unetr_bit_for_bit(net: PemmaPrognosis, setting: str) -> None:
-    plain = build_model(MODELS["pemma-unetr-tiny"], {}, crop_zyx=CROP, seed=8).eval()
+    plain = build_model(MODELS["pemma-unetr-tiny"], PUBLISHED, crop_zyx=CROP, seed=8).eval()
     assert isinstance(plain, PemmaUnetr)
     missing = net.load_state_dict(plain.state_dict(), strict=False)
     assert missing.unexpected_keys == []
@@ -58,7 +59,8 @@ def test_without_ehr_the_mask_is_that_of_pemma_unetr_bit_for_bit(net: PemmaProgn
 
 def test_without_outputs_and_covariates_nothing_but_pemma_unetr_is_left() -> None:
     plain, bare = (
-        build_model(MODELS[name], {}, crop_zyx=CROP, seed=8) for name in ("pemma-unetr-tiny", "pemma-prognosis-tiny")
+        build_model(MODELS[name], PUBLISHED, crop_zyx=CROP, seed=8)
+        for name in ("pemma-unetr-tiny", "pemma-prognosis-tiny")
     )
     assert set(parameters_by_key(bare)) == set(parameters_by_key(plain))
 

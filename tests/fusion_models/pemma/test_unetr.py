@@ -28,12 +28,13 @@ from protocol.messages.tensors import content_hash
 
 CROP = (16, 16, 16)
 PAPER_CROP = (96, 96, 96)
+PUBLISHED = {"pathway": "published"}
 Volumes = tuple[Tensor, Tensor]
 
 
 @pytest.fixture
 def net() -> PemmaUnetr:
-    model = build_model(MODELS["pemma-unetr-tiny"], {}, crop_zyx=CROP, seed=3)
+    model = build_model(MODELS["pemma-unetr-tiny"], PUBLISHED, crop_zyx=CROP, seed=3)
     assert isinstance(model, PemmaUnetr)
     return model.eval()
 
@@ -80,7 +81,9 @@ def test_1_tokens_are_ct_first_and_the_decoder_reads_the_ct_half(net: PemmaUnetr
 
 
 def test_1_the_paper_size_has_432_tokens_and_taps_3_6_9() -> None:
-    net = on_meta(lambda: build_model(MODELS["pemma-unetr-paper"], {"classes": 3}, crop_zyx=PAPER_CROP, seed=0))
+    net = on_meta(
+        lambda: build_model(MODELS["pemma-unetr-paper"], {**PUBLISHED, "classes": 3}, crop_zyx=PAPER_CROP, seed=0)
+    )
     image = torch.empty(1, 1, *PAPER_CROP, device="meta")
     assert isinstance(net, PemmaUnetr)
     assert [part.shape for part in net.tokens(image, image).values()] == 2 * [(1, 216, 768)]
@@ -90,7 +93,7 @@ def test_1_the_paper_size_has_432_tokens_and_taps_3_6_9() -> None:
 
 @pytest.mark.parametrize(("features", "total", "pathway"), [(16, 96_122_035, 3_319_744), (48, 118_744_083, 3_375_936)])
 def test_1_parameters_of_the_paper_size(features: int, total: int, pathway: int) -> None:
-    options = {"classes": 3, "features": features}
+    options = {**PUBLISHED, "classes": 3, "features": features}
     net = on_meta(lambda: build_model(MODELS["pemma-unetr-paper"], options, crop_zyx=PAPER_CROP, seed=0))
     sizes = {key: parameter.numel() for key, parameter in parameters_by_key(net).items()}
     assert sum(sizes.values()) == total
@@ -98,7 +101,7 @@ def test_1_parameters_of_the_paper_size(features: int, total: int, pathway: int)
 
 
 def test_2_ct_only_output_is_that_of_monai_unetr_bit_for_bit() -> None:
-    sizes = {"patch": 16, "width": 24, "depth": 12, "heads": 2, "mlp": 32, "features": 4, "classes": 3}
+    sizes = {"patch": 16, "width": 24, "depth": 12, "heads": 2, "mlp": 32, "features": 4, "classes": 3, **PUBLISHED}
     theirs = UNETR(1, 3, (32, 32, 32), feature_size=4, hidden_size=24, mlp_dim=32, num_heads=2).eval()
     ours = build_model(MODELS["pemma-unetr-paper"], sizes, crop_zyx=(32, 32, 32), seed=1).eval()
     assert ours.load_state_dict(theirs.state_dict(), strict=False).unexpected_keys == []
@@ -187,7 +190,7 @@ def test_6_only_the_groups_of_a_stage_move(net: PemmaUnetr, volumes: Volumes, gr
 )
 def test_7_adapter_counts_and_target_names(targets: tuple[str, ...], rank: int, lora: int, magnitudes: int) -> None:
     def build() -> nn.Module:
-        net = build_model(MODELS["pemma-unetr-paper"], {}, crop_zyx=PAPER_CROP, seed=0)
+        net = build_model(MODELS["pemma-unetr-paper"], PUBLISHED, crop_zyx=PAPER_CROP, seed=0)
         return inject(net, lora_config(method="dora", rank=rank, alpha=8, targets=targets), seed=0)
 
     sizes = {key: p.numel() for key, p in parameters_by_key(on_meta(build)).items() if "#" in key}
