@@ -160,7 +160,7 @@ class Anatomy:
 
 USUAL = Anatomy()
 FASTED = Anatomy(hot_suv=(5, 10), organ_uptake=0.5)
-"""Patients prepared for FDG: heart and kidneys are cool, the bladder is emptied, and the tumour is among the hottest."""
+"""Patients prepared for FDG: cool heart and kidneys, an emptied bladder, and a tumour among the hottest."""
 PLAIN = Anatomy(
     size=(0.99, 1.01),
     muscle=(0.75, 1.05),
