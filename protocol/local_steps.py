@@ -58,8 +58,8 @@ def warm_up(rate: float, step: int) -> float:
 
 
 def is_gate(key: str) -> bool:
-    """Whether the tensor of this key is a gate or a gain of a PET pathway, as the networks name them."""
-    return key.rpartition(".")[2] in GATES
+    """Whether the tensor of this key is, or belongs to, a gate or a gain of a PET pathway, as networks name them."""
+    return key.rpartition(".")[2].partition("@")[0] in GATES
 
 
 def rate_factor(key: str, training: Training) -> float:

@@ -11,10 +11,10 @@ from pathlib import Path
 from client.learning.assembly import study_specs
 from protocol.errors import StudyError
 from protocol.local_steps import is_gate
-from protocol.messages.tensors import PEFT, TensorSpec, module_of, read_specs, role_of, weight_of
+from protocol.messages.tensors import PEFT, TensorSpec, module_of, role_of, weight_of
 from protocol.storage.atomic_files import make_private_folder, write_text
 from protocol.storage.regular_files import read_whole
-from server.study.directory import RECIPE, SPECS
+from server.study.directory import RECIPE, SPECS, read_prepared
 from server.study.file import Study
 
 EARLIER: Mapping[str, object] = {"gate_rate": 1.0}
@@ -30,9 +30,9 @@ def refuse_other_defaults(root: Path, study: Study) -> None:
     """Refuse a prepared study whose file means something else today.
 
     Raises:
-        StudyError: names what its file would have to say.
+        StudyError: names what its file would have to say; or the directory is not complete, or was changed.
     """
-    before = frozenset(read_specs(root / SPECS))
+    before = frozenset(read_prepared(root).specs)
     written = [*_unwritten_options(study, before), *_unwritten_recipe(root, study, before)]
     if written:
         raise StudyError(

@@ -109,15 +109,16 @@ def modules_in(*folders: str) -> list[Path]:
     return [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
 
 
-OF_COMPARISONS = ROOT / "strategies/evaluation/paired_tests.py"
-"""Called by `concilium benchmark` alone, which needs data and torch."""
+OF_COMPARISONS = ("strategies/evaluation/paired_tests.py", "strategies/continual/own_adapter.py")
+"""Called by `concilium benchmark` and `simulate` alone, which need data and torch."""
 SERVER_MODULES = [
     *modules_in(
         "server", "strategies", "reporting", "protocol", "deploy/proxy", "deploy/coordinator", "deploy/supervision"
     ),
     *(DEPLOY / name for name in ("images/probe.py", "study/study_init.py")),
 ]
-SERVER_MODULES.remove(OF_COMPARISONS)
+for place in OF_COMPARISONS:
+    SERVER_MODULES.remove(ROOT / place)
 CLIENT_MODULES = [
     *modules_in(
         "client", "strategies", "fusion_models", "reporting", "protocol", "deploy/center", "deploy/supervision"

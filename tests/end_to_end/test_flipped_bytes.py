@@ -81,6 +81,7 @@ HOME: dict[str, Read] = {
 }
 STUDY: dict[str, Read] = {
     **dict.fromkeys(("study.toml", "tensors.json", "initial.safetensors", "adapter_config.json"), prepared_of),
+    "recipe.json": prepared_of,
     "checksums.json": prepared_of,
     "checkpoint.safetensors": checkpoint_of,
     "result.json": lambda _root, path: read_result(path),

@@ -8,6 +8,7 @@ import pytest
 from client.learning.assembly import row_of
 from client.scores.bank_evaluation import load_adapter
 from protocol.errors import QuorumError
+from protocol.local_steps import is_gate
 from protocol.messages.tensors import Tensors, role_of
 from server.study import checkpoint as checkpoints
 from strategies.bank.bank import AdapterBank
@@ -71,8 +72,10 @@ def test_records_say_what_trained_and_how_far_it_moved(cohort: Path, tmp_path: P
         known = {**first_magnitudes(bank.backbone(instruction.backbone_hash)), **instruction.tensors}
         squares = {"peft": 0.0} | dict.fromkeys(reply.payload.support, 0.0)
         for key, array in reply.payload.tensors.items():
-            group = "peft" if role_of(key) else "pet"
-            squares[group] += float(np.square(array.astype(np.float64) - known[key]).sum()) if key in known else 0.0
+            group = "peft" if role_of(key) else "fusion" if is_gate(key) else "pet"
+            squares[group] += (
+                float(np.square(array.astype(np.float64).ravel() - known[key].ravel()).sum()) if key in known else 0.0
+            )
         assert record.update_norms.keys() == record.support.keys()
         assert {group: norm**2 for group, norm in record.update_norms.items()} == pytest.approx(squares, rel=1e-4)
 

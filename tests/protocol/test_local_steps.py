@@ -110,6 +110,7 @@ def test_gates_and_gains_alone_have_a_rate_of_their_own(key: str, factor: float)
 def test_a_gate_is_told_by_the_last_word_of_its_key() -> None:
     assert is_gate("attention_gates.3.gate")
     assert is_gate("skip_gain.gain")
+    assert is_gate("skip_gain.gain@own")
     assert not is_gate("merges.0.cgm.ct_gate.spatial.weight")
     assert not is_gate("head.weight")
 

@@ -8,7 +8,9 @@ import pytest
 from deploy.study.defaults import refuse_other_defaults
 from deploy.study.prepare import prepare
 from protocol.errors import StudyError
-from protocol.messages.tensors import TensorSpec, write_specs
+from protocol.messages.tensors import TensorSpec
+from server.study.checksums import write_checksums
+from server.study.directory import PREPARED, write_prepared
 from server.study.file import read_study
 from tests.support.small_study import STUDY, write_study
 
@@ -20,23 +22,28 @@ ONCE = (
 """Of a study from before identities, in small."""
 
 
-def recipe_of(out: Path) -> Path:
-    return out / "recipe.json"
+def keep_as_recipe(out: Path, text: str) -> None:
+    """Prepared with this recipe; "" with none, as an earlier version did."""
+    recipe = out / "recipe.json"
+    if text:
+        recipe.write_text(text)
+    else:
+        recipe.unlink()
+    there = (*PREPARED, "study.toml", *([recipe.name] if text else []))
+    write_checksums(out, {name: (out / name).read_bytes() for name in there})
 
 
 def test_what_was_prepared_today_is_prepared_again(tmp_path: Path) -> None:
     path, out = write_study(tmp_path / "study.toml"), tmp_path / "out"
     prepare(path, out)
-    assert json.loads(recipe_of(out).read_text())["gate_rate"] == 5
+    assert json.loads((out / "recipe.json").read_text())["gate_rate"] == 5
     assert "recipe.json" in json.loads((out / "checksums.json").read_text())["files"]
     prepare(path, out)
 
 
 def test_other_tensors_than_the_file_means_today_are_refused_with_the_options_to_write(tmp_path: Path) -> None:
     path, out = write_study(tmp_path / "study.toml"), tmp_path / "out"
-    out.mkdir()
-    (out / "study.toml").write_text(STUDY)
-    write_specs(out / "tensors.json", ONCE)
+    write_prepared(out, STUDY, ONCE, {}, {})
     with pytest.raises(StudyError, match="meant something else") as caught:
         prepare(path, out)
     said = f'`pathway = "published"` in [model.options] and `targets = {json.dumps(MODULES)}` in [adapter]. End it'
@@ -47,10 +54,10 @@ def test_other_steps_than_the_file_means_today_are_refused_where_they_matter(tmp
     """A study without a recipe of its own is one of an earlier version, whose gates had the rate of all."""
     path, out = write_study(tmp_path / "study.toml"), tmp_path / "out"
     prepare(path, out)
-    recipe_of(out).unlink()
+    keep_as_recipe(out, "")
     with pytest.raises(StudyError, match=r"meant something else: `gate_rate = 1.0` in \[training\]\. End it"):
         prepare(path, out)
-    recipe_of(out).write_text('{"ema": 0.5, "gate_rate": 1.0}')
+    keep_as_recipe(out, '{"ema": 0.5, "gate_rate": 1.0}')
     spoken = read_study(
         write_study(path, STUDY.replace("[centers.center-a]", "[training]\ngate_rate = 5\n[centers.center-a]"))
     )
@@ -58,5 +65,5 @@ def test_other_steps_than_the_file_means_today_are_refused_where_they_matter(tmp
         refuse_other_defaults(out, spoken)
     published = STUDY.replace("[adapter]", '[model.options]\npathway = "published"\n[adapter]')
     prepare(write_study(path, published), tmp_path / "ungated")
-    recipe_of(tmp_path / "ungated").unlink()
+    keep_as_recipe(tmp_path / "ungated", "")
     prepare(path, tmp_path / "ungated")
