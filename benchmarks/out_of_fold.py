@@ -34,8 +34,9 @@ from protocol.tasks import TASKS
 from server.results.matrices import evaluation_matrix
 from server.results.result import read_result
 from server.study.file import Study, read_study
+from strategies.evaluation.matrix import Floats
 from strategies.evaluation.merged_folds import merge_folds
-from strategies.evaluation.resampling import Interval, average, draw_patients, forgetting, interval, matrices_of
+from strategies.evaluation.resampling import Draws, Interval, average, draw_patients, forgetting, interval, matrices_of
 from strategies.evaluation.run_scores import RunScores, mean_of
 
 STUDY = Path(__file__).parents[1] / "studies" / "sts.toml"
@@ -69,14 +70,20 @@ def main() -> None:
 
 def run_fold(study_file: Path, data: Path, out: Path, fold: int) -> None:
     """Run one fold's study, or go on with it; one that is complete is left as it is."""
-    folder, source = out / f"fold-{fold}", out / f"fold-{fold}.toml"
+    folder = out / f"fold-{fold}"
     if (read_result(folder / "result.json") or {}).get("status") == "complete":
         return
-    table = read_study(study_file).model_dump(mode="json", exclude_none=True)
-    out.mkdir(parents=True, exist_ok=True)
-    source.write_text(tomli_w.dumps({**table, "split": {**table["split"], "fold": fold}}))
+    source = write_fold(study_file, out, fold)
     with (out / f"fold-{fold}.log").open("a") as log:
         simulate(source, data, folder, engine="in-process", device="auto", resume=True, console=Console(file=log))
+
+
+def write_fold(study_file: Path, out: Path, fold: int) -> Path:
+    """The study file of one fold."""
+    path, table = out / f"fold-{fold}.toml", read_study(study_file).model_dump(mode="json", exclude_none=True)
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(tomli_w.dumps({**table, "split": {**table["split"], "fold": fold}}))
+    return path
 
 
 def scores_of(study: Study, folders: Sequence[Path]) -> dict[str, list[RunScores]]:
@@ -119,18 +126,23 @@ def figures_of(scores: RunScores) -> dict[str, Any]:
     """Means over patients and centers after each row, of each center after the last, and forgetting."""
     draws = draw_patients(scores.cases)
     matrices, learned = matrices_of(scores, draws), scores.matrix.learned
-    weights = [draws.patients[center].sum(axis=1) for center in scores.matrix.centers if center in draws.patients]
-    scored = [center in draws.patients for center in scores.matrix.centers]
-    over_patients = np.average(matrices[:, -1, scored], axis=1, weights=np.stack(weights, axis=1))
     return {
         "patients": sum(map(len, scores.cases.values())),
-        "over_patients": asdict(interval(over_patients)),
+        "over_patients": asdict(interval(_over_patients(scores, draws))),
         "over_centers": asdict(interval(average(matrices, learned))),
         "centers": {c: asdict(interval(matrices[:, -1, j])) for j, c in enumerate(scores.matrix.centers)},
         "rows": {row: _mean_over_patients(scores, place) for place, row in enumerate(scores.matrix.stages)},
         "forgetting": asdict(interval(forgetting(matrices, learned))),
         "undefined": int(sum(np.isnan(own[-1]).sum() for own in scores.patients.values())),
     }
+
+
+def _over_patients(scores: RunScores, draws: Draws) -> Floats:
+    """The mean after the last row, of every draw, over all patients whose score is defined."""
+    centers = [center for center in scores.matrix.centers if center in draws.patients]
+    last = np.concatenate([scores.patients[center][-1] for center in centers])
+    drawn = np.concatenate([draws.patients[center] for center in centers], axis=1)[:, ~np.isnan(last)]
+    return np.asarray(drawn @ last[~np.isnan(last)] / drawn.sum(axis=1))
 
 
 def _mean_over_patients(scores: RunScores, row: int) -> float:
