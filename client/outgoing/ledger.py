@@ -12,10 +12,10 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from client.outgoing.chain import head_path, lines_in
-from client.outgoing.chain_check import Chain, check_chain
 from client.outgoing.outgoing_log import LOG
 from protocol.errors import ConciliumError
+from protocol.storage.chain import head_path, lines_in
+from protocol.storage.chain_check import Chain, check_chain
 
 PLACES = ("trainer", "node", ".")
 """Folders of a home that may hold a log."""

@@ -1,7 +1,7 @@
 """The log of everything that left a center: a JSON line for each reply, on the disk before the reply is returned.
 
 `text_*` are of the reply's JSON text, `bytes` and `content_sha256` of its tensors: together they are all that leaves.
-Each line is chained to those before it (`client.outgoing.chain`).
+Each line is chained to those before it (`protocol.storage.chain`).
 """
 
 import hashlib
@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from client.outgoing.chain import append_line
 from client.outgoing.sealed_reply import SealedReply
 from protocol.errors import StorageError
 from protocol.messages.instruction import Instruction
 from protocol.messages.scores import Comparison, Score
 from protocol.messages.tensors import is_statistic, tensor_bytes
+from protocol.storage.chain import append_line
 from protocol.storage.locks import LockHeldError
 
 LOG = "outgoing.jsonl"

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from client.outgoing.chain import append_line, head_path
 from client.outgoing.payload_egress import EgressLimits
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply
 from protocol.messages.settings import Model, StudySettings
 from protocol.messages.tensors import TensorSpec
+from protocol.storage.chain import append_line, head_path
 from tests.support.leaving import leave
 from tests.support.segmentation_scores import dice_score
 

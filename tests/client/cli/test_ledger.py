@@ -10,10 +10,10 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from client.cli.app import app
-from client.outgoing.chain import append_line
 from deploy.center.cli import main
 from protocol.messages.reply import Reply
 from protocol.messages.tensors import content_hash
+from protocol.storage.chain import append_line
 from tests.support.outgoing_logs import TENSORS, TRAINED, send, write_logs
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from client.outgoing.chain import advance, append_line, lines_in, read_head
-from client.outgoing.chain_check import check_chain
 from protocol.errors import StorageError
 from protocol.storage.atomic_files import write_private
+from protocol.storage.chain import advance, append_line, lines_in, read_head
+from protocol.storage.chain_check import check_chain
 
 START = 64 * "0"
 
@@ -92,7 +92,7 @@ def test_kills_in_a_row_before_the_head_is_written_break_nothing(
         append_line(log, {"n": number})
     for number in range(3):
         with monkeypatch.context() as patch:
-            patch.setattr("client.outgoing.chain.write_private", _refuse_all_but_the_first(log))
+            patch.setattr("protocol.storage.chain.write_private", _refuse_all_but_the_first(log))
             with pytest.raises(StorageError):
                 append_line(log, {"n": number})
         assert check_chain(log).broken is None

@@ -1,4 +1,4 @@
-"""The chain of an outgoing log: each line carries the state of all bytes before it, so that none changes unnoticed.
+"""The chain of a growing log: each line carries the state of all bytes before it, so that none changes unnoticed.
 
     state_0 = 64 zeros;   state_k = SHA-256(state_(k-1), bytes of line k), as hex
 

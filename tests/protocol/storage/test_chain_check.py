@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from client.outgoing.chain import append_line, head_path
-from client.outgoing.chain_check import Chain, check_chain
+from protocol.storage.chain import append_line, head_path
+from protocol.storage.chain_check import Chain, check_chain
 
 Lines = list[bytes]
 LINES = 5

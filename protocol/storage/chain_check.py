@@ -1,4 +1,4 @@
-"""What the chain of an outgoing log says of it: whole, or which line is the first that is not as it was written."""
+"""What the chain of a log says of it: whole, or which line is the first that is not as it was written."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from client.outgoing.chain import LOST, START, Head, Link, advance, head_path, lines_in, link_of, read_head
+from protocol.storage.chain import LOST, START, Head, Link, advance, head_path, lines_in, link_of, read_head
 
 NO_PLACE = "it has no place in the chain: no program that keeps one wrote it"
 TRIES = 5
