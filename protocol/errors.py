@@ -25,7 +25,12 @@ OF_CENTERS = frozenset(
 )
 """Codes of classes that only the program of a center has; the coordinator never imports it and must know them."""
 
-LASTING = frozenset({"queries-spent", "too-few", "other-study", "bundle-refused", "run-option-refused", REFUSED})
+LASTING = frozenset(
+    {
+        *("queries-spent", "too-few", "other-study", "bundle-refused", "run-option-refused", REFUSED),
+        *("privacy", "privacy-spent"),
+    }
+)
 """Codes that the same question gets again however long one waits: the center may not answer it."""
 
 
@@ -117,6 +122,18 @@ class SpentError(ConciliumError):
     """Figures that a center was asked for more often than it agreed to, or allows on its data."""
 
     code = "queries-spent"
+
+
+class PrivacyError(ConciliumError):
+    """Training that cannot keep the guarantee that the study asks for, or asks for less than the center holds to."""
+
+    code = "privacy"
+
+
+class PrivacySpentError(ConciliumError):
+    """A round after which a center's patients would have less privacy than it holds to; it sits out."""
+
+    code = "privacy-spent"
 
 
 class StorageError(ConciliumError):

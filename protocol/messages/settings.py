@@ -8,6 +8,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_v
 
 from protocol.messages.base import Fraction, NonNegative, Settings
 from protocol.messages.labels import NEEDED, Labels
+from protocol.messages.privacy import Privacy
 from protocol.messages.recipe import Prediction, Recipe
 from protocol.modalities import ModalitySetting
 from protocol.tasks import TaskName
@@ -167,7 +168,8 @@ class Gate(Settings):
 class StudySettings(Settings):
     """The part of a study file that travels to the centers with every instruction.
 
-    tasks: what its stages train for, each once; a network is scored on all of them.
+    tasks: what its stages train for, each once; a network is scored on all of them. privacy: what training guarantees
+    each patient; None guarantees nothing.
     """
 
     study: str
@@ -179,6 +181,7 @@ class StudySettings(Settings):
     preprocessing: Preprocessing = Preprocessing()
     split: Split = Split()
     prediction: Prediction = Prediction()
+    privacy: Privacy | None = None
     personal: tuple[Personal, ...] = ()
     center_rank: PositiveInt = 4
     sketch_rank: PositiveInt = 32
