@@ -82,7 +82,7 @@ def benchmark_command(
         raise typer.BadParameter("give --data DIR, or --report-only to write the tables of what was run")
     from deploy.comparison.command import benchmark
 
-    asked = tuple(only or ())
+    asked, data = tuple(only or ()), None if report_only else data
     unfinished = benchmark(file, data, out, jobs=jobs, only=asked, device=device, console=Console(), hours=hours)
     if unfinished:
         raise typer.Exit(1)

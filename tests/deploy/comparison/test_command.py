@@ -172,6 +172,13 @@ def test_the_tables_can_be_written_again_without_running(finished: Path, home: P
     assert (finished / "benchmark.json").read_text() == before
 
 
+def test_writing_tables_runs_nothing_though_the_data_is_named(home: Path, tmp_path: Path) -> None:
+    found = call(home / "benchmark.toml", "--data", home / "cohort", "--out", tmp_path / "new", "--report-only")
+    assert found.exit_code == 0, found.output
+    assert "0 of 4 complete" in found.stdout
+    assert not (tmp_path / "new" / "backbone").exists()
+
+
 def test_results_of_another_file_are_kept_and_refused(finished: Path, home: Path) -> None:
     other = write_benchmark(home / "other.toml", BENCHMARK.replace("rank = 2", "rank = 3"))
     with pytest.raises(StudyError, match=r"hold runs of another version of the benchmark file"):
