@@ -12,7 +12,18 @@ logger = logging.getLogger(__name__)
 OTHERS = 0o077
 OURS = (
     *("agreement.json", "backbones", "cache", "cohorts.json", "data-check.txt", "draws.*", "manifest.json", "outbox"),
-    *("outgoing.*", "predictions", "queries*", "report.html", "scores.json", "split-*.json", "trainer.log", "node.log"),
+    *(
+        "cases.key",
+        "outgoing.*",
+        "predictions",
+        "privacy.*",
+        "queries*",
+        "report.html",
+        "scores.json",
+        "split-*.json",
+        "trainer.log",
+        "node.log",
+    ),
     *("center.toml", "node", "trainer", "run", "*.answer"),
 )
 """What lies at the top of a home, a center's or a trainer's."""

@@ -1,0 +1,1 @@
+"""What patients whose cases train are promised: noise, its accountant, and a ledger for the life of the data."""

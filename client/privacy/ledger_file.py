@@ -1,0 +1,152 @@
+"""Lines of a privacy ledger: what one says, how it is made, and why a file is not believed.
+
+    time, kind, mechanism, noise_multiplier, sample_rate, steps, study, stage, server_round    the release
+    subjects      keyed hashes of the cases and patients it stands on; only where `cohort` is new
+    cohort        SHA-256 over these hashes
+    key           SHA-256 of the key that hashed them
+    number, chain the line's place (`protocol.storage.chain`)
+
+From the numbers alone anybody can compute epsilon again.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from client.data.block_file import RecordsError
+from client.privacy.case_hashes import KEY, digest_of
+from client.privacy.release import Mechanism, Release, ReleaseKind
+from protocol.storage.chain import head_path, lines_in, link_of
+from protocol.storage.chain_check import check_chain
+
+LEDGER = "privacy.jsonl"
+SCHEMA_VERSION = 1
+SLACK = timedelta(minutes=5)
+"""How far a clock may have been set back; more, and the file is of a time that has not come yet."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A release with the time it was written down, and the hashes of the cases and patients it stands on."""
+
+    release: Release
+    time: datetime
+    subjects: frozenset[str]
+
+
+class Line(BaseModel):
+    """What one line says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int
+    time: AwareDatetime
+    kind: ReleaseKind
+    mechanism: Mechanism
+    noise_multiplier: float
+    sample_rate: float
+    steps: int
+    study: str
+    stage: str
+    server_round: int
+    cohort: str
+    subjects: tuple[str, ...] | None = None
+    key: str
+    number: int = Field(ge=1)
+    chain: str
+
+
+def make_line(
+    release: Release, subjects: Collection[str], key: str, time: datetime, entries: Iterable[Entry]
+) -> Mapping[str, Any]:
+    """The line of a release, without its place in the chain; hashes that an earlier entry has are not repeated."""
+    is_known = any(entry.subjects == frozenset(subjects) for entry in entries)
+    line = {"schema_version": SCHEMA_VERSION, "time": time.isoformat(timespec="seconds"), "key": key}
+    line |= asdict(release) | {"cohort": cohort_digest(subjects)}
+    return line if is_known else line | {"subjects": sorted(subjects)}
+
+
+def cohort_digest(subjects: Iterable[str]) -> str:
+    """SHA-256 over the hashes of a cohort."""
+    return hashlib.sha256("|".join(sorted(subjects)).encode()).hexdigest()
+
+
+def read_entries(path: Path, key: bytes | None, time: datetime) -> tuple[Entry, ...]:
+    """All entries of a ledger; none where neither it nor a key was ever written.
+
+    Args:
+        path: the ledger.
+        key: what its cases are hashed with; None where there is none.
+        time: now.
+
+    A line without a place in a whole chain is what a crash cut off: it was never recorded, and nothing left for it.
+
+    Raises:
+        RecordsError: it cannot be trusted; names the file, the first line that is wrong, and what to do.
+    """
+    if not path.exists() and not head_path(path).exists():
+        if key is not None:
+            raise _distrust(path, f"is gone, and {KEY} beside it says that there was one")
+        return ()
+    try:
+        chain, lines = check_chain(path), lines_in(path.read_bytes()) if path.exists() else []
+    except OSError as error:
+        raise _distrust(path, f"cannot be read ({error.strerror})") from error
+    if chain.broken is not None:
+        raise _distrust(path, f"is not as it was written from line {chain.broken.line} on: {chain.broken.found}")
+    read, known = [], dict[str, frozenset[str]]()
+    for number, line in enumerate(lines, start=1):
+        if link_of(line) is None:
+            continue
+        found = _read_line(path, number, line)
+        _check_line(path, number, found, key, time)
+        known |= {} if found.subjects is None else {found.cohort: frozenset(found.subjects)}
+        read.append(_entry(path, number, found, known))
+    return tuple(read)
+
+
+def _read_line(path: Path, number: int, line: bytes) -> Line:
+    """Read one line; its version first, since another one may have other fields."""
+    version = json.loads(line).get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise _distrust(path, f"has schema {version} in line {number}, expected {SCHEMA_VERSION}")
+    try:
+        return Line.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise _distrust(path, f"has no entry in line {number} ({where}: {first['msg']})") from error
+
+
+def _check_line(path: Path, number: int, line: Line, key: bytes | None, time: datetime) -> None:
+    """Refuse an entry of a time to come, or with hashes that the key here cannot find again."""
+    if line.time > time + SLACK:
+        written, here = line.time.isoformat(timespec="seconds"), time.isoformat(timespec="seconds")
+        raise _distrust(path, f"has an entry of {written} in line {number}, and it is {here} here: set this clock")
+    if key is None or line.key != digest_of(key):
+        found = "there is none" if key is None else f"that has SHA-256 {digest_of(key)[:12]}"
+        raise _distrust(path, f"was hashed in line {number} with key {line.key[:12]}, and of {KEY} beside it {found}")
+
+
+def _entry(path: Path, number: int, line: Line, known: Mapping[str, frozenset[str]]) -> Entry:
+    subjects = known.get(line.cohort)
+    if subjects is None or cohort_digest(subjects) != line.cohort:
+        raise _distrust(path, f"does not say in line {number} which patients it stands on")
+    try:
+        release = Release(**{field.name: getattr(line, field.name) for field in fields(Release)})
+    except ValueError as error:
+        raise _distrust(path, f"has no release in line {number} ({error})") from error
+    return Entry(release, line.time, subjects)
+
+
+def _distrust(path: Path, what: str) -> RecordsError:
+    return RecordsError(
+        f"{path} {what}; it says what patients of this center were promised, and nothing more leaves of them without "
+        "it. Put it back from a backup of the home, with what lies beside it"
+    )
