@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from client.cli.privacy_spending import show_spending
 from client.outgoing.ledger import Ledger, SentLine, as_json, read_ledger, totals
 
 HASH_DIGITS, PIPED_WIDTH = 12, 200
@@ -25,11 +26,23 @@ def show_ledger(
     noted: Annotated[
         list[str] | None, typer.Option(help="A head that was noted before: is everything up to it unchanged?")
     ] = None,
+    privacy: Annotated[
+        bool, typer.Option("--privacy", help="Show instead what patients who train have spent of what was promised.")
+    ] = False,
+    delta: Annotated[
+        list[float] | None, typer.Option(help="With --privacy: at this delta; those that were promised if left out.")
+    ] = None,
+    chart: Annotated[
+        Path | None, typer.Option(help="With --privacy: draw the curve into this .png or .html as well.")
+    ] = None,
 ) -> None:
     """Show every message that left this center: what, how large, under which hash, and what was withheld.
 
     Ends with 1 where a log does not stand as it was written.
     """
+    if privacy:
+        show_spending(home, delta or (), chart, as_object=as_object)
+        return
     ledger = read_ledger(home)
     shown = ledger.sent if last is None else ledger.sent[-last:]
     if as_object:

@@ -1,6 +1,7 @@
 """Lines of a privacy ledger: what one says, how it is made, and why a file is not believed.
 
     time, kind, mechanism, noise_multiplier, sample_rate, steps, study, stage, server_round    the release
+    epsilon, delta what its patients were promised for all releases together; null where nothing was
     subjects      keyed hashes of the cases and patients it stands on; only where `cohort` is new
     cohort        SHA-256 over these hashes
     key           SHA-256 of the key that hashed them
@@ -11,7 +12,7 @@ From the numbers alone anybody can compute epsilon again.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -32,12 +33,24 @@ SLACK = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
+class Promise:
+    """An epsilon at a delta."""
+
+    epsilon: float
+    delta: float
+
+
+@dataclass(frozen=True)
 class Entry:
-    """A release with the time it was written down, and the hashes of the cases and patients it stands on."""
+    """A release with the time it was written down, and the hashes of the cases and patients it stands on.
+
+    promise: the epsilon and delta that its patients were promised for all releases together; None where nothing was.
+    """
 
     release: Release
     time: datetime
     subjects: frozenset[str]
+    promise: Promise | None = None
 
 
 class Line(BaseModel):
@@ -55,6 +68,8 @@ class Line(BaseModel):
     study: str
     stage: str
     server_round: int
+    epsilon: float | None = None
+    delta: float | None = None
     cohort: str
     subjects: tuple[str, ...] | None = None
     key: str
@@ -62,14 +77,13 @@ class Line(BaseModel):
     chain: str
 
 
-def make_line(
-    release: Release, subjects: Collection[str], key: str, time: datetime, entries: Iterable[Entry]
-) -> Mapping[str, Any]:
-    """The line of a release, without its place in the chain; hashes that an earlier entry has are not repeated."""
-    is_known = any(entry.subjects == frozenset(subjects) for entry in entries)
-    line = {"schema_version": SCHEMA_VERSION, "time": time.isoformat(timespec="seconds"), "key": key}
-    line |= asdict(release) | {"cohort": cohort_digest(subjects)}
-    return line if is_known else line | {"subjects": sorted(subjects)}
+def make_line(entry: Entry, key: str, entries: Iterable[Entry]) -> Mapping[str, Any]:
+    """The line of an entry, without its place in the chain; hashes that an earlier entry has are not repeated."""
+    is_known = any(other.subjects == entry.subjects for other in entries)
+    promise = {} if entry.promise is None else asdict(entry.promise)
+    line = {"schema_version": SCHEMA_VERSION, "time": entry.time.isoformat(timespec="seconds"), "key": key}
+    line |= asdict(entry.release) | promise | {"cohort": cohort_digest(entry.subjects)}
+    return line if is_known else line | {"subjects": sorted(entry.subjects)}
 
 
 def cohort_digest(subjects: Iterable[str]) -> str:
@@ -142,7 +156,8 @@ def _entry(path: Path, number: int, line: Line, known: Mapping[str, frozenset[st
         release = Release(**{field.name: getattr(line, field.name) for field in fields(Release)})
     except ValueError as error:
         raise _distrust(path, f"has no release in line {number} ({error})") from error
-    return Entry(release, line.time, subjects)
+    promised = line.epsilon is not None and line.delta is not None
+    return Entry(release, line.time, subjects, Promise(line.epsilon or 0.0, line.delta or 0.0) if promised else None)
 
 
 def _distrust(path: Path, what: str) -> RecordsError:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from client.privacy.accountant import epsilon_of
 from client.privacy.case_hashes import digest_of, hash_names, provide_key, read_key
-from client.privacy.ledger_file import LEDGER, Entry, make_line, read_entries
+from client.privacy.ledger_file import LEDGER, Entry, Promise, make_line, read_entries
 from client.privacy.release import Release
 from protocol.errors import PrivacySpentError, StorageError
 from protocol.storage.atomic_files import make_private_folder
@@ -117,13 +117,14 @@ class PrivacyLedger:
             cost = self.would_be(release, patients, delta)
             if cost > epsilon:
                 raise PrivacySpentError(excess_words(release, cost, epsilon, delta))
-            self._append(release, patients)
+            self._append(release, patients, Promise(epsilon, delta))
         return cost
 
-    def _append(self, release: Release, patients: Collection[str]) -> None:
+    def _append(self, release: Release, patients: Collection[str], promise: Promise | None = None) -> None:
         entries = self.entries()
         key = provide_key(self._home)
-        line = make_line(release, hash_names(key, patients), digest_of(key), self._clock(), entries)
+        entry = Entry(release, self._clock(), hash_names(key, patients), promise)
+        line = make_line(entry, digest_of(key), entries)
         try:
             append_line(self._path, line)
         except (OSError, LockHeldError) as error:

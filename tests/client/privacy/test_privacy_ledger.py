@@ -9,7 +9,7 @@ from dp_accounting import GaussianDpEvent, NeighboringRelation, PoissonSampledDp
 from dp_accounting.pld import PLDAccountant
 
 from client.privacy.accountant import epsilon_of
-from client.privacy.ledger_file import LEDGER
+from client.privacy.ledger_file import LEDGER, Promise
 from client.privacy.privacy_ledger import PrivacyLedger
 from client.privacy.release import Release
 from protocol.errors import PrivacySpentError, StorageError
@@ -72,6 +72,7 @@ def test_a_round_that_would_exceed_sits_out_and_is_not_counted(tmp_path: Path) -
     with pytest.raises(PrivacySpentError, match=r"round 2 of stage 'adapt' would exceed: its training release"):
         ledger.spend(training(2), ["a"], epsilon=epsilon, delta=DELTA)
     assert ledger.releases() == (training(1),)
+    assert [entry.promise for entry in ledger.entries()] == [Promise(epsilon, DELTA)]
 
 
 def test_a_disk_that_refuses_stops_what_would_leave(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""`concilium-center ledger --privacy`: what patients who train have spent of what they were promised."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from client.outgoing.ledger import LedgerError
+from client.privacy.ledger_file import LEDGER
+from client.privacy.privacy_ledger import PrivacyLedger
+from client.privacy.spending import Spending, as_json, spending_of
+from client.privacy.spending_picture import write_picture
+
+PLACES = ("trainer", ".")
+BAR = 40
+
+
+def show_spending(home: Path, deltas: Sequence[float], chart: Path | None, *, as_object: bool) -> None:
+    """Print what was spent and is left, entries by kind, and the curve; draw it where a file is named.
+
+    Raises:
+        LedgerError: there is no ledger.
+        RecordsError: it is not as it was written.
+    """
+    place = next((home / place for place in PLACES if (home / place / LEDGER).exists()), None)
+    if place is None:
+        raise LedgerError(f"{home} holds no {LEDGER}, neither directly nor under trainer/: nothing has left from there")
+    if found := [f"--delta {delta:g} lies not between 0 and 1" for delta in deltas if not 0 < delta < 1]:
+        raise typer.BadParameter("; ".join(found))
+    spending = spending_of(PrivacyLedger(place).entries(), deltas)
+    if chart is not None:
+        write_picture(chart, spending)
+    if as_object:
+        typer.echo(json.dumps(as_json(spending)))
+    else:
+        _show(spending)
+
+
+def _show(spending: Spending) -> None:
+    console = Console(markup=False, emoji=False)
+    table = Table("delta", "epsilon spent", "promised", "left")
+    for row in spending.spent:
+        promised, left = ("-" if value is None else f"{value:.3g}" for value in (row.promised, row.left))
+        table.add_row(f"{row.delta:g}", _words(row.epsilon), promised, left)
+    console.print(table)
+    kinds = Table("kind", "entries", "without a mechanism")
+    for kind, counts in spending.by_kind.items():
+        kinds.add_row(kind, *map(str, counts.values()))
+    console.print(kinds)
+    highest = max((epsilon for _, epsilon in spending.curve if epsilon < float("inf")), default=0.0)
+    for count, epsilon in spending.curve:
+        length = BAR if epsilon == float("inf") else round(BAR * epsilon / highest)
+        console.print(f"after {count:4d} release(s)  {_words(epsilon):>12}  {'#' * length}")
+    typer.echo("scores and comparisons are of validation and test patients, whom this guarantee does not cover")
+
+
+def _words(epsilon: float) -> str:
+    return "no guarantee" if epsilon == float("inf") else f"{epsilon:.3g}"
