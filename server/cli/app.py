@@ -2,7 +2,7 @@
 
 import typer
 
-from server.cli import bank, enrolment, launch, tracking
+from server.cli import bank, card, enrolment, launch, tracking
 from server.cli.console import MessageGroup
 
 app = typer.Typer(
@@ -12,6 +12,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(bank.app, name="bank")
+app.add_typer(card.app)
 app.add_typer(enrolment.app)
 app.add_typer(launch.app)
 app.add_typer(tracking.app)

@@ -1,0 +1,92 @@
+"""What an audit found at a center, in aggregate: no case and no score of one; a file that a center may hand on.
+
+{"schema": 1, ..., "seal": SHA-256}
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+
+from protocol.errors import CaseError
+from protocol.messages.base import Fraction, Settings
+from protocol.storage.atomic_files import write_private
+from protocol.storage.regular_files import read_whole
+from protocol.storage.sealed_json import seal, unseal
+from protocol.tasks import TaskName
+
+SCHEMA = 1
+AttackName = Literal["likelihood-ratio", "loss-threshold", "gram-sketch", "prototype-ct", "prototype-pet"]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(max_length=200)]
+
+
+class Share(Settings):
+    """`found` of `of`, the share and its 95 % interval."""
+
+    found: NonNegativeInt
+    of: PositiveInt
+    low: Fraction
+    high: Fraction
+
+
+class Attack(Settings):
+    """How well one attack tells members (training patients) from others.
+
+    undefined: patients without a score. auc: 0.5 is chance; None, with `reason`, where it cannot be judged. told:
+    members told by a threshold that mistakes at most 1 % of the others (`one_percent`), or none of too few.
+    """
+
+    attack: AttackName
+    members: NonNegativeInt
+    others: NonNegativeInt
+    undefined: NonNegativeInt
+    auc: Fraction | None
+    auc_low: Fraction | None
+    auc_high: Fraction | None
+    one_percent: bool | None = None
+    told: Share | None = None
+    mistaken: Share | None = None
+    reason: str = ""
+
+
+class Audit(Settings):
+    """One adapter at one center. shadows, steps: behind the likelihood ratio; private: whether these trained so.
+
+    reference, adapter_sha256, backbone_sha256: of the adapter, as its bank names them.
+    """
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    center: Name
+    study: Name
+    reference: Name
+    adapter_sha256: Digest
+    backbone_sha256: Digest
+    task: TaskName
+    shadows: NonNegativeInt
+    steps: NonNegativeInt
+    private: bool
+    attacks: tuple[Attack, ...]
+
+
+def write_audit(path: Path, audit: Audit) -> None:
+    """Write an audit for somebody else to read.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    write_private(path, seal(audit.model_dump(mode="json", by_alias=True)))
+
+
+def read_audit(path: Path) -> Audit:
+    """An audit that a center handed on.
+
+    Raises:
+        CaseError: there is none at `path`, or it is not as it was written.
+    """
+    try:
+        return Audit.model_validate(unseal(read_whole(path)))
+    except (OSError, ValueError, TypeError, ValidationError) as error:
+        raise CaseError(
+            f"audit {path} cannot be read ({error}); give the file that `concilium-center audit --out` wrote, unchanged"
+        ) from error

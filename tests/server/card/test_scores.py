@@ -1,0 +1,59 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.card.known_facts import read_facts
+from server.card.scores import centers_with_their_own, scores_of
+from tests.support.carded_study import carded_result, write_carded
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
+    write_carded(tmp_path)
+    facts = read_facts(tmp_path, "shared", None)
+    return {(row["setting"], row["metric"], row["center"]): row for row in scores_of(facts.result, facts.entry)}
+
+
+def test_a_figure_is_that_of_the_row_of_its_stage(rows: dict[tuple[str, str, str], dict[str, Any]]) -> None:
+    row = rows["ct", "dice", "center-d"]
+    assert (row["value"], row["cases"], row["state"], row["interval"]) == (0.559, 3, "of-this-version", None)
+
+
+def test_what_was_not_scored_is_not_undefined_and_never_zero(rows: dict[tuple[str, str, str], dict[str, Any]]) -> None:
+    row = rows["pet", "dice", "center-d"]
+    assert (row["value"], row["state"]) == (None, "not-scored")
+
+
+def test_a_figure_without_a_value_over_cases_is_undefined_or_withheld(tmp_path: Path) -> None:
+    result = carded_result()
+    result["matrices"]["ct"]["dice"][2][0] = None
+    write_carded(tmp_path, result)
+    facts = read_facts(tmp_path, "shared", None)
+    found = [
+        row for row in scores_of(facts.result, facts.entry) if (row["setting"], row["center"]) == ("ct", "center-a")
+    ]
+    assert [(row["metric"], row["state"]) for row in found] == [
+        ("dice", "undefined-or-withheld"),
+        ("hd95_mm", "of-this-version"),
+    ]
+
+
+def _gate(stage: str, *, promoted: bool, branches: list[str], differences: dict[str, float]) -> dict[str, Any]:
+    return {"stage": stage, "promoted": promoted, "branches": branches, "kept": [], "differences": differences}
+
+
+def test_a_branch_is_a_centers_own_until_a_candidate_that_it_finds_no_worse_is_promoted() -> None:
+    first = _gate("one", promoted=False, branches=["a", "b"], differences={})
+    second = _gate("two", promoted=True, branches=[], differences={"a": -0.005, "b": -0.2})
+    result = carded_result(gates=[first, second])
+    assert centers_with_their_own(result, "one") == {"a", "b"}
+    assert centers_with_their_own(result, "two") == {"b"}
+
+
+def test_a_refused_stage_leaves_a_center_with_its_branch(tmp_path: Path) -> None:
+    gate = {**carded_result()["gates"][0], "branches": ["center-d"]}
+    write_carded(tmp_path, carded_result(gates=[gate]))
+    facts = read_facts(tmp_path, "shared", None)
+    states = {row["center"]: row["state"] for row in scores_of(facts.result, facts.entry) if row["setting"] == "ct"}
+    assert states["center-d"] == "of-what-the-center-keeps"
