@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from protocol.messages.payload import Payload
 from protocol.messages.settings import ROLES, Aggregation, Role
 from protocol.messages.tensors import Tensors, group_in
+from strategies.aggregation.running_mean import Average, RunningMean
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Base:
     seed: of whatever a scheme draws anew.
     weights: group -> center -> what it weighs, where that was settled before the round's payloads are read
         (`strategies.shares`); a group without them takes each payload's own count as it is.
+    average: makes what takes the weighted mean of tensors, or what a robust rule puts in its place.
     """
 
     groups: Mapping[str, str]
@@ -35,6 +37,7 @@ class Base:
     ranks: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
     weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    average: Callable[[], Average] = RunningMean
 
     def group(self, key: str) -> str:
         """The group whose support is the weight of a tensor."""

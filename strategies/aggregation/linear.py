@@ -20,7 +20,6 @@ from protocol.messages.tensors import PERSONAL, RESIDUAL, ROLE_GROUPS, Tensors, 
 from strategies.aggregation.arrival import in_center_order, nobody
 from strategies.aggregation.contract import Aggregated, Base
 from strategies.aggregation.linear_form import COORDINATOR, Array, Arrays, Named, linear_form, wire_magnitude
-from strategies.aggregation.running_mean import RunningMean
 from strategies.aggregation.server_optimisers import step
 
 
@@ -79,7 +78,7 @@ def mean_of(shared: Tensors, payloads: Iterable[Payload], base: Base, encode: En
         PayloadError: payloads out of order or two of one center, a frozen tensor that moved, a tensor of no group or
             of another shape, or no center with cases behind any tensor.
     """
-    mean, supports = RunningMean(), dict[str, Mapping[str, int]]()
+    mean, supports = base.average(), dict[str, Mapping[str, int]]()
     shapes = {key: array.shape for key, array in shared.items()}
     for payload in in_center_order(payloads):
         supports[payload.center] = dict(payload.support)

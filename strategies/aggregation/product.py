@@ -36,7 +36,6 @@ from strategies.aggregation.linear_form import (
 )
 from strategies.aggregation.low_rank_sum import Factors, Matrix
 from strategies.aggregation.residual import append, product_of, residual_of, residual_tensors, withheld
-from strategies.aggregation.running_mean import RunningMean
 
 
 class ProductSum(Protocol):
@@ -111,7 +110,7 @@ def aggregate_products(
             module of which a center sent a part only; no center with cases behind any tensor.
         StudyError: the residual's cap drops too much (`residual.append`).
     """
-    others, modules, supports = RunningMean(), dict[str, _Module[S]](), dict[str, Mapping[str, int]]()
+    others, modules, supports = base.average(), dict[str, _Module[S]](), dict[str, Mapping[str, int]]()
     for payload in in_center_order(payloads):
         supports[payload.center] = dict(payload.support)
         for key, array in _others(payload, shared, base).items():

@@ -9,6 +9,7 @@ float32 gives the tensor back too.
 """
 
 import math
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,16 @@ from numpy.typing import NDArray
 from protocol.errors import PayloadError
 
 BLOCK = 32_768  # values: 256 KiB of float64, so that a block is multiplied and added before it leaves the cache
+
+
+class Average(Protocol):
+    """What brings the contributions of centers to one array a key."""
+
+    def add(self, key: str, array: NDArray[np.floating], weight: float) -> None:
+        """Count `array` for `key`; weight 0 counts nothing."""
+
+    def means(self) -> dict[str, NDArray[np.float64]]:
+        """What became of every key that has weight, in key order."""
 
 
 class RunningMean:

@@ -37,6 +37,8 @@ class Scheme:
     mixed_ranks: whether centers may have adapters of other ranks than the shared one.
     exchanges: whether centers see anything of each other.
     observes: statistics of each center's training cases that a payload must carry beside what trained.
+    weighs: whether what comes next is a mean of what centers did, by the weights of `Base`: then a robust rule can say
+        what they weigh.
     """
 
     aggregate: Aggregate
@@ -46,6 +48,12 @@ class Scheme:
     mixed_ranks: bool = False
     exchanges: bool = True
     observes: tuple[Statistic, ...] = ()
+    weighs: bool = True
+
+    def trains_one_factor(self, settings: Aggregation) -> bool:
+        """Whether A and B of an adapter never train in the same round."""
+        rounds = [self.live(completed, settings) for completed in range(len(settings.phases))]
+        return not any({"lora_a", "lora_b"} <= set(roles) for roles in rounds)
 
 
 def all_roles(_completed: int, _settings: Aggregation) -> tuple[Role, ...]:
@@ -60,18 +68,18 @@ def keeps_nothing(_key: str) -> bool:
 
 SCHEMES: dict[str, Scheme] = {
     "alt-exact": Scheme(alt_exact.aggregate, alt_exact.live, keeps_nothing, optimised=True),
-    "lorm": Scheme(lorm.aggregate, alt_exact.live, keeps_nothing, optimised=True, observes=("gram",)),
+    "lorm": Scheme(lorm.aggregate, alt_exact.live, keeps_nothing, optimised=True, observes=("gram",), weighs=False),
     "fedit": Scheme(fedit.aggregate, all_roles, keeps_nothing, optimised=True),
     "ffa-lora": Scheme(ffa_lora.aggregate, ffa_lora.live, keeps_nothing, optimised=True),
     "rolora": Scheme(rolora.aggregate, rolora.live, keeps_nothing, optimised=True),
-    "fedsa-lora": Scheme(fedsa_lora.aggregate, all_roles, fedsa_lora.keeps, optimised=True),
+    "fedsa-lora": Scheme(fedsa_lora.aggregate, all_roles, fedsa_lora.keeps, optimised=True, weighs=False),
     "product-exact": Scheme(product_exact.aggregate, all_roles, keeps_nothing, mixed_ranks=True),
     "fedex-lora": Scheme(fedex_lora.aggregate, all_roles, keeps_nothing),
     "flora": Scheme(flora.aggregate, all_roles, keeps_nothing, mixed_ranks=True),
     "flexlora": Scheme(flexlora.aggregate, all_roles, keeps_nothing, mixed_ranks=True),
     "lora-fair": Scheme(lora_fair.aggregate, all_roles, keeps_nothing),
-    "ties": Scheme(ties.aggregate, all_roles, keeps_nothing, mixed_ranks=True),
-    "local-only": Scheme(local_only.aggregate, all_roles, local_only.keeps, exchanges=False),
+    "ties": Scheme(ties.aggregate, all_roles, keeps_nothing, mixed_ranks=True, weighs=False),
+    "local-only": Scheme(local_only.aggregate, all_roles, local_only.keeps, exchanges=False, weighs=False),
 }
 # A backbone has no factors: what a scheme says of them has nothing to act on, and plain averaging is left.
 BACKBONE_SCHEME = "fedit"
