@@ -134,13 +134,26 @@ class ServerOptimiser(Settings):
     tau: PositiveFloat = 1e-3
 
 
+class Robust(Settings):
+    """What stands in for the mean of a round so that a minority of lying centers cannot move it (`strategies.robust`).
+
+    rule: a row of the table of rules. liars: how many centers may lie. reference: the center whose update the others
+    are held against, for rules that have one.
+    """
+
+    rule: str
+    liars: PositiveInt = 1
+    reference: str = ""
+
+
 class Aggregation(Settings):
     """How payloads become the next shared tensors.
 
     scheme: a row of the scheme table. weight_exponent: a in w = n^a. phases: the factor that each round of a stage
     trains in the alternating schemes, over and over. gauge_step: orthonormalise A after a phase B. residual_rank: cap
     of the residual per module. ridge: lambda of LoRA-FAIR and of RegMean. density: share of entries TIES keeps.
-    maximum_share: of one center in a mean of several (`strategies.shares`).
+    maximum_share: of one center in a mean of several (`strategies.shares`). robust: a rule in the place of the mean.
+    clipping: whether an update far longer than the others' is cut, or told alone.
     """
 
     scheme: str = "alt-exact"
@@ -152,6 +165,8 @@ class Aggregation(Settings):
     ridge: PositiveFloat = 1e-2
     density: Annotated[float, Field(gt=0, le=1)] = 0.2
     server_optimiser: ServerOptimiser = ServerOptimiser()
+    robust: Robust | Literal[False] = False
+    clipping: Literal["cut", "alarm"] = "cut"
 
 
 class Gate(Settings):

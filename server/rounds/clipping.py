@@ -27,6 +27,7 @@ from strategies.aggregation.clipping import shares_left
 logger = logging.getLogger(__name__)
 
 FLOOR = 0.25
+LONG = "long"
 FEWEST, FEWEST_ROOTS = 3, 2
 ROOT_CLIP = math.sqrt(2)
 
@@ -36,10 +37,13 @@ def clip_updates(
 ) -> tuple[RoundRecord, ...]:
     """The records of a round with what was cut noted; the payloads in the inbox are then the cut ones.
 
-    A cut update whose row gains no longer allow the arithmetic is refused, as it would have been when it came.
+    A cut update whose row gains no longer allow the arithmetic is refused, as it would have been when it came. Where
+    the study wants an alarm alone, nothing is cut.
     """
     records = tuple(records)
     cut = cuts_of(under_way, [record for record in records if not record.error])
+    if under_way.builder.prepared.study.strategy.aggregation.clipping == "alarm":
+        return tuple(_tell(record, cut.get(record.center, {})) for record in records)
     return tuple(
         _clip(under_way, state, record, cut[record.center], inbox) if record.center in cut else record
         for record in records
@@ -87,6 +91,27 @@ def clipped(payload: Payload, start: Tensors, left: Mapping[str, float], groups:
     return replace(payload, tensors=tensors)
 
 
+def farthest(under_way: RoundUnderWay, center: str, group: str) -> float:
+    """The length of an update of a group whose every entry moved as far as the steps of the round can take it."""
+    specs = under_way.builder.specs_of(under_way.training, center)
+    move = under_way.reach().move
+    values = sum(
+        math.prod(spec.shape) * (under_way.reach(spec.key).move / move) ** 2
+        for spec in specs
+        if spec.group == group and not is_statistic(spec.key)
+    )
+    return move * math.sqrt(values)
+
+
+def _tell(record: RoundRecord, left: Mapping[str, float]) -> RoundRecord:
+    for group, part in left.items():
+        logger.warning(
+            "center '%s': update of group '%s' in round %d is %.3g times as long as the other centers' allow",
+            *(record.center, group, record.server_round, 1 / part),
+        )
+    return replace(record, alarms=(*record.alarms, LONG)) if left else record
+
+
 def _clip(
     under_way: RoundUnderWay, state: Checkpoint, record: RoundRecord, left: Mapping[str, float], inbox: Inbox
 ) -> RoundRecord:
@@ -108,11 +133,4 @@ def _clip(
 
 def _floor(under_way: RoundUnderWay, center: str, group: str) -> float:
     """The length that no update of a group is cut below."""
-    specs = under_way.builder.specs_of(under_way.training, center)
-    move = under_way.reach().move
-    values = sum(
-        math.prod(spec.shape) * (under_way.reach(spec.key).move / move) ** 2
-        for spec in specs
-        if spec.group == group and not is_statistic(spec.key)
-    )
-    return FLOOR * move * math.sqrt(values)
+    return FLOOR * farthest(under_way, center, group)

@@ -8,7 +8,7 @@ import numpy as np
 from protocol.errors import PayloadError
 from protocol.messages.payload import Payload
 from protocol.messages.settings import Training
-from protocol.messages.tensors import Tensors, role_of
+from protocol.messages.tensors import Tensors, content_hash, role_of
 from server.grid.center_answer import CenterAnswer
 from server.study.history import RoundRecord
 from server.study.stage import Stage
@@ -35,6 +35,7 @@ def record_of(answer: CenterAnswer, stage: Stage, number: int, error: str, norms
         phase="" if reply.payload is None or error else reply.payload.phase,
         update_norms={} if error else norms,
         diagnostics=reply.diagnostics,
+        sha256="" if reply.payload is None or error else content_hash(reply.payload.tensors),
     )
 
 

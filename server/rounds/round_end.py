@@ -17,14 +17,17 @@ from numpy.typing import NDArray
 from protocol.errors import PayloadError, StudyError
 from protocol.messages.payload import Payload
 from protocol.messages.tensors import PERSONAL, group_in, is_statistic, kind_of
-from server.rounds.clipping import clip_updates
+from server.rounds.alarms import raise_alarms
+from server.rounds.clipping import clip_updates, clipped
 from server.rounds.inbox import Inbox
+from server.rounds.robustness import Weighed, weigh_updates
 from server.rounds.rollback import find_fall, remember_scored, restore
 from server.rounds.round_under_way import RoundUnderWay
 from server.rounds.transitions import after_round
 from server.rounds.weighing import weights_of
 from server.study.checkpoint import Checkpoint
 from server.study.history import RoundRecord
+from server.study.robust_findings import robust_of
 from strategies.aggregation.direction import directions
 
 logger = logging.getLogger(__name__)
@@ -48,7 +51,8 @@ def conclude(under_way: RoundUnderWay, state: Checkpoint, records: Iterable[Roun
         PayloadError, StudyError: the arithmetic fails whichever center is left out.
     """
     builder = under_way.builder
-    records = _tell_directions(under_way, state, clip_updates(under_way, state, records, inbox), inbox)
+    records = raise_alarms(under_way, state.history, clip_updates(under_way, state, records, inbox))
+    records = _tell_directions(under_way, state, records, inbox)
     _check_quorum(under_way, records)
     if (fall := find_fall(state, records, builder.stage, builder.prepared.study)) is not None:
         logger.warning(
@@ -61,8 +65,12 @@ def conclude(under_way: RoundUnderWay, state: Checkpoint, records: Iterable[Roun
 
 def _check_quorum(under_way: RoundUnderWay, records: Records) -> None:
     """A round of what is personal needs nobody: each center trains for itself."""
-    if not set(under_way.training.groups) <= set(PERSONAL):
+    if not _is_personal(under_way):
         under_way.check_quorum({record.center: record for record in records})
+
+
+def _is_personal(under_way: RoundUnderWay) -> bool:
+    return set(under_way.training.groups) <= set(PERSONAL)
 
 
 def _aggregate(under_way: RoundUnderWay, state: Checkpoint, records: Records, inbox: Inbox) -> Checkpoint:
@@ -108,9 +116,16 @@ def _attempt(under_way: RoundUnderWay, state: Checkpoint, records: Records, *, i
     builder, study = under_way.builder, under_way.builder.prepared.study
     stage, base = builder.stage, replace(under_way.base, weights=weights_of(records, study, state))
     usable = {record.center for record in records if not record.error}
-    payloads = (found for found in inbox.payloads(stage.name, under_way.number) if found.center in usable)
+
+    def read() -> Iterator[Payload]:
+        return (found for found in inbox.payloads(stage.name, under_way.number) if found.center in usable)
+
+    robust = None if _is_personal(under_way) else robust_of(stage, study.strategy.aggregation)
     with np.errstate(over="ignore", invalid="ignore"):
-        after = after_round(_with_rounds(state, records), stage, under_way.training, payloads, base, study)
+        weighed = Weighed(base) if robust is None else weigh_updates(state.shared, read, base, robust)
+        payloads = (_at_length(under_way, state, payload, weighed) for payload in read())
+        after = after_round(_with_rounds(state, records), stage, under_way.training, payloads, weighed.base, study)
+        after = _with_figures(after, weighed)
     unsound = [key for key, array in {**after.memory, **after.shared}.items() if not np.isfinite(array).all()]
     if unsound:
         raise PayloadError(
@@ -118,6 +133,24 @@ def _attempt(under_way: RoundUnderWay, state: Checkpoint, records: Records, *, i
             f"{len(unsound)} tensor(s), first '{unsound[0]}'; leave out the center whose update is far from the others'"
         )
     return after
+
+
+def _at_length(under_way: RoundUnderWay, state: Checkpoint, payload: Payload, weighed: Weighed) -> Payload:
+    """A payload whose update is as long as a robust rule wants it."""
+    lengths = weighed.lengths.get(payload.center)
+    if lengths is None:
+        return payload
+    start = under_way.starts(state, payload.center)
+    return clipped(payload, start, lengths, under_way.builder.prepared.groups)
+
+
+def _with_figures(state: Checkpoint, weighed: Weighed) -> Checkpoint:
+    """The state with what a robust rule made of the centers in the record of the last aggregation."""
+    if not weighed.figures:
+        return state
+    *before, last = state.history.aggregations
+    last = replace(last, figures={**last.figures, **weighed.figures})
+    return replace(state, history=replace(state.history, aggregations=(*before, last)))
 
 
 def _tell_directions(under_way: RoundUnderWay, state: Checkpoint, records: Records, inbox: Inbox) -> Records:

@@ -23,6 +23,7 @@ from protocol.names import NAME
 from protocol.stages import Shares
 from protocol.storage.parsed_text import UnreadableTextError, read_toml
 from protocol.tasks import TASKS, Metric, TaskName
+from server.study.robust_findings import robust_findings
 from server.study.stage import INITIAL, Center, Stage
 from server.study.task_findings import task_findings
 from strategies.aggregation.schemes import BACKBONE_SCHEME, SCHEMES, Scheme
@@ -220,6 +221,8 @@ class Study(Settings):
                 f"stage '{stage.name}' has personal rounds, but strategy.personal names nothing to train in them; "
                 'name "center", "norm" or both'
             )
+        if found := list(robust_findings(stage, name, self.centers, self.strategy.aggregation, self.adapter)):
+            raise ValueError("; ".join(found))
         if "peft" in stage.trained:
             self._refuse_unfit_factors(stage, name)
 

@@ -21,6 +21,8 @@ class RoundRecord:
     clipped: tensor group -> what was left of the update's length where it was cut (`server.rounds.clipping`).
     direction: cosine between what was sent minus what was received and the sum of the other centers' updates; None
         where there is no other or either is zero.
+    alarms: what of the update a person should look at (`server.rounds.alarms`); it was used all the same.
+    sha256: content hash of the update's tensors; "" where there is none that was accepted.
     diagnostics: figures of `protocol.messages.diagnostics`, of the state and the cases of `validation`.
     seconds: wall time at the center; bytes_*: tensor bytes of the messages down to and up from the center.
     """
@@ -41,6 +43,8 @@ class RoundRecord:
     diagnostics: Mapping[str, float] = field(default_factory=dict)
     clipped: Mapping[str, float] = field(default_factory=dict)
     direction: float | None = None
+    alarms: tuple[str, ...] = ()
+    sha256: str = ""
 
 
 @dataclass(frozen=True)

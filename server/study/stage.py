@@ -1,12 +1,12 @@
 """A center and a stage, as the study file names them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from protocol.messages.base import Fraction, Settings
 from protocol.messages.payload import MAXIMUM_ROUND
-from protocol.messages.settings import Group
+from protocol.messages.settings import Group, Robust
 from protocol.modalities import IMAGES, Modality, ModalitySetting
 from protocol.plain_text import Label
 from protocol.stages import Shares, StageKind, reads_ehr, usual_groups, usual_shares
@@ -39,7 +39,8 @@ class Stage(Settings):
     `task`: what it trains for, the study's where the file names none.
     Rounds come in this order: `warm_up_rounds`, in which newcomers to the adapters fit what is personal to them
     while the shared tensors stand still; `rounds`, which train the shared tensors; `settle_rounds`, in which all
-    centers of the stage fit what is personal to the new shared tensors. `aggregation` overrides the study's scheme.
+    centers of the stage fit what is personal to the new shared tensors. `aggregation` overrides the study's scheme,
+    `robust` its robust rule; false is none.
     `personal_rate`: learning rate of personal rounds, a tenth of the stage's where none is given: one center's few
     cases fit what is personal to it, and a high rate fits their noise.
     `validate_every`: rounds between two scorings of the received state on validation cases; 0 never scores.
@@ -57,6 +58,7 @@ class Stage(Settings):
     groups: tuple[Group, ...] = ()
     modality_shares: dict[ModalitySetting, Fraction] = {}
     aggregation: str = ""
+    robust: Robust | Literal[False] | None = None
     warm_up_rounds: Annotated[int, Field(ge=0)] = 0
     settle_rounds: Annotated[int, Field(ge=0)] = 0
     personal_rate: PositiveFloat | None = None

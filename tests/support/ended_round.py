@@ -1,6 +1,6 @@
-"""The first round of a light study of three centers with its answers in, ready to be concluded."""
+"""The first round of a light study with its answers in, ready to be concluded."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,12 +42,12 @@ def three_centers(scheme: str = "fedit") -> str:
     return THREE.replace("gate = false", f'gate = false\n[strategy.aggregation]\nscheme = "{scheme}"')
 
 
-def end_round(folder: Path, changes: Mapping[str, Change], text: str = "") -> Ended:
-    """Let three centers train; what some of them send is changed on its way."""
+def end_round(folder: Path, changes: Mapping[str, Change], text: str = "", names: Iterable[str] = "abc") -> Ended:
+    """Let centers train; what some of them send is changed on its way."""
     entered = enter(folder, text or three_centers())
     training = entered.prepared.study.training_in(entered.builder.stage, 0)
     under_way, inbox, records = RoundUnderWay(entered.builder, training, 1), Inbox(folder / "inbox"), []
-    for name in "abc":
+    for name in names:
         center = LightCenter(name, folder / "centers" / name)
         center.backbones.add(entered.state.backbone_hash)
         instruction = entered.builder.training(entered.state, name, training, 1)

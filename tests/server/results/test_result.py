@@ -51,6 +51,7 @@ HISTORY = History(
             update_norms={"peft": 0.5},
             diagnostics=GATE,
             clipped={"peft": 0.5},
+            alarms=("unmoved",),
         ),
         RoundRecord("first", 2, "b", "cases", None, 0, 0.5, 5, 0),
     ),
