@@ -18,6 +18,31 @@ from protocol.messages.base import Settings
 Norms = PositiveFloat | dict[str, PositiveFloat]
 
 
+def check_epsilon(value: Any) -> Any:
+    """An epsilon that promises something; TOML can spell infinity and NaN.
+
+    Raises:
+        ValueError: it does not; says what to write.
+    """
+    if isinstance(value, int | float) and not 0 < value < math.inf:
+        raise ValueError(
+            f"found {value}; write a number above 0, such as 8 for little or 1 for much protection, or leave [privacy] "
+            "out for no guarantee"
+        )
+    return value
+
+
+def check_delta(value: Any) -> Any:
+    """A delta that is a probability.
+
+    Raises:
+        ValueError: it is none; says what to write.
+    """
+    if isinstance(value, int | float) and not 0 < value < 1:
+        raise ValueError(f"found {value}; write a probability between 0 and 1, below 1 / patients of each center")
+    return value
+
+
 class Privacy(Settings):
     """The guarantee of one study's training at each center.
 
@@ -32,30 +57,8 @@ class Privacy(Settings):
     clip_norm: Norms
     crops: PositiveInt = 1
 
-    @field_validator("epsilon", "delta", mode="before")
-    @classmethod
-    def _is_finite(cls, value: Any) -> Any:
-        """Refused here with what to write; TOML can spell infinity and NaN."""
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"found {value}; write a finite number, or leave [privacy] out for no guarantee")
-        return value
-
-    @field_validator("epsilon")
-    @classmethod
-    def _epsilon_promises(cls, value: float) -> float:
-        if value <= 0:
-            raise ValueError(
-                f"found {value:g}; write a number above 0, such as 8 for little or 1 for much protection, or leave "
-                "[privacy] out for no guarantee"
-            )
-        return value
-
-    @field_validator("delta")
-    @classmethod
-    def _delta_is_a_probability(cls, value: float) -> float:
-        if not 0 < value < 1:
-            raise ValueError(f"found {value:g}; write a probability between 0 and 1, below 1 / patients of each center")
-        return value
+    _epsilon = field_validator("epsilon", mode="before")(check_epsilon)
+    _delta = field_validator("delta", mode="before")(check_delta)
 
     @field_validator("clip_norm")
     @classmethod

@@ -7,7 +7,7 @@ of the two needs to be told.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,9 @@ class Term:
     shares: what all centers get of what each returned.
     of_one_stage: what it returns and shares starts anew with every stage.
     serves: a center works with what it returned in place of the shared tensors.
+    reads: of a center's patients. `nothing` of them, so that its gradient is added beside what privacy does to theirs;
+        the `batch`, of which a private step gives it one of a single patient; `more` than one patient at a time, which
+        no private round allows.
     """
 
     weight: Any = NonNegative
@@ -76,6 +79,7 @@ class Term:
     shares: Shares | None = None
     of_one_stage: bool = False
     serves: bool = False
+    reads: Literal["nothing", "batch", "more"] = "nothing"
 
     @property
     def return_endings(self) -> tuple[str, ...]:
@@ -107,10 +111,12 @@ TERMS: dict[str, Term] = {
         of_one_stage=True,
     ),
     "gram_anchor": Term(compares=True, remembers=Remembers("gram", _merge_sketches, GRAM_SIZE)),
-    "ewc": Term(compares=True, fixed_gauge=True, remembers=Remembers("fisher", _merge_diagonals, FISHER_SIZE)),
-    "distillation": Term(compares=True),
+    "ewc": Term(
+        compares=True, fixed_gauge=True, remembers=Remembers("fisher", _merge_diagonals, FISHER_SIZE), reads="more"
+    ),
+    "distillation": Term(compares=True, reads="batch"),
     "orthogonality": Term(compares=True, folds=True),
-    "ditto": Term(fixed_gauge=True, returns="own", serves=True),
+    "ditto": Term(fixed_gauge=True, returns="own", serves=True, reads="more"),
 }
 REMEMBERED = tuple(term.remembers for term in TERMS.values() if term.remembers)
 RETURNED = tuple(ending for term in TERMS.values() for ending in term.return_endings)
