@@ -19,6 +19,7 @@ from client.cli.renew_key import renew_key
 from client.cli.view import view
 from client.home.agreement import agreed_by
 from client.home.draw_key import provide_draw_key
+from client.home.own_privacy import read_own_privacy
 from protocol.errors import CaseError
 from protocol.modalities import IMAGES, MODALITIES, SETTINGS, Modality, ModalitySetting, modalities_in
 from protocol.tasks import metric_named
@@ -132,6 +133,7 @@ def trainer(
     maximum_memory: Annotated[
         float | None, typer.Option(min=0, help="GiB for network, step and cases; what the device has.")
     ] = None,
+    privacy: Annotated[Path | None, typer.Option(help="TOML of the least privacy that this center guarantees.")] = None,
 ) -> None:
     """Start the warm trainer: it holds the data, has no network, and answers the ClientApp over a local socket."""
     from client.service.thread_count import keep_thread_count
@@ -154,6 +156,7 @@ def trainer(
         maximum_hours=maximum_hours,
         maximum_memory=maximum_memory,
         agreement=agreement,
+        privacy=read_own_privacy(privacy) if privacy else None,
     )
     keep_thread_count(found.home)
     made = build_trainer(found)
@@ -179,6 +182,7 @@ def build_trainer(options: "TrainerOptions") -> "Trainer":
         limits=options.limits,
         rows=agreement.rows if agreement else {},
         draw_key=provide_draw_key(options.home),
+        privacy=options.privacy,
     )
 
 

@@ -28,6 +28,7 @@ from pydantic import AwareDatetime, Field, NonNegativeFloat, PositiveFloat, Posi
 
 from client.home.agreement import MAXIMUM_QUERIES, MAXIMUM_STEPS
 from client.home.limits import MAXIMUM_BATCH, MAXIMUM_HOURS
+from client.home.own_privacy import OwnPrivacy
 from client.home.privacy import close_to_others
 from protocol.enrolment.kit import Kit, StudyAgreement
 from protocol.errors import ConciliumError, StorageError
@@ -57,6 +58,7 @@ class CenterSettings(Settings):
     maximum_steps, maximum_batch, maximum_hours, maximum_memory: what an instruction may take at most, in local steps a
     round, crops a step, hours and GiB; 0 GiB is what the device has (`client.home.limits`).
     maximum_queries: most questions about figures that are ever answered on the center's data.
+    privacy: what it guarantees its patients whatever a study asks for; None what the study does.
     port: the loopback port after it answers health probes; itself it is not used any more.
     """
 
@@ -70,6 +72,7 @@ class CenterSettings(Settings):
     maximum_batch: PositiveInt = MAXIMUM_BATCH
     maximum_hours: PositiveFloat = MAXIMUM_HOURS
     maximum_memory: NonNegativeFloat = 0.0
+    privacy: OwnPrivacy | None = None
     port: Annotated[int, Field(ge=1, le=65534)] = DEFAULT_PORT
 
 
@@ -159,7 +162,7 @@ def write_settings(home: CenterHome, settings: CenterSettings) -> None:
     Raises:
         StorageError: the disk refuses.
     """
-    sealed = json.loads(seal(settings.model_dump(mode="json")))
+    sealed = json.loads(seal(settings.model_dump(mode="json", exclude_none=True)))
     write_private_text(home.settings, tomli_w.dumps(sealed))
 
 

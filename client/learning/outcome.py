@@ -82,13 +82,15 @@ def _cases_reaching(trained: Trained, needed: frozenset[str]) -> frozenset[str]:
     return frozenset().union(*found)
 
 
-def round_loss(trained: Trained) -> float:
-    """The mean loss to a step of 1, 2 or 5 times a power of ten that is no finer than its standard error.
+def round_loss(trained: Trained) -> float | None:
+    """The mean loss to a step of 1, 2 or 5 times a power of ten no finer than its standard error, if there is one.
 
     What a round draws scatters the mean by that much. Rounds that move next to nothing would otherwise tell, mean by
     mean over other cases, the loss of each: of six, five at a time, it is the sum less five times each of six means.
     Fewer than FEW_STEPS say little of their scatter: there it is a tenth of the loss at least.
     """
+    if trained.loss is None:
+        return None
     tenth = abs(trained.loss) / 10 if trained.steps < FEW_STEPS else 0.0
     wanted = max(trained.loss_error, tenth)
     if not wanted:

@@ -1,9 +1,10 @@
 """Local training of one round: which tensors move, on which modalities, and which cases really moved them."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -26,16 +27,20 @@ from protocol.messages.settings import Training
 from protocol.modalities import settings_within
 from protocol.tasks import TASKS
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Trained:
     """Mean loss over the steps, and per modality setting the names of the cases that ran under it.
 
+    A private round has no loss, and names every case that could have run.
+
     loss_error: standard error of the mean loss; steps: how many there were. moments: of the optimiser, where a recipe
     keeps them, those that the round did not touch included.
     """
 
-    loss: float
+    loss: float | None
     used: Mapping[str, frozenset[str]]
     loss_error: float = 0.0
     steps: int = 1
@@ -71,23 +76,61 @@ def train_locally(
     usable = _usable(task, cases)
     task, device = task.fitted_to(usable), next(model.parameters()).device
     by_setting = cases_by_setting(usable, training, [name for name in model_settings if task.runs(name)])
-    batches, optimiser = draw_batches(task, by_setting, training, device, rng), Optimiser(parameters, training, moments)
-    average = Average(parameters, training.recipe.ema) if training.recipe.ema else None
-    used, losses, gain = defaultdict[str, set[str]](set), list[float](), pin_gain(model)
     precision = compute_in(choose_precision(training.recipe.precision, str(device), "training"), str(device))
+    used = defaultdict[str, set[str]](set)
+
+    def take(optimiser: Optimiser, batch: Batch) -> float:
+        loss = take_step(model, optimiser, task, batch, terms, precision)
+        used[batch.setting].update(batch.cases)
+        return loss
+
+    batches = draw_batches(task, by_setting, training, device, rng)
+    losses, kept = run_steps(model, parameters, training, batches, take, rng, terms, check, moments)
+    return _trained(losses, used, kept)
+
+
+def run_steps(
+    model: nn.Module,
+    parameters: Mapping[str, nn.Parameter],
+    training: Training,
+    steps: Iterator[T],
+    take: Callable[[Optimiser, T], float | None],
+    rng: np.random.Generator,
+    terms: Sequence[LocalTerm],
+    check: Check,
+    moments: Moments,
+) -> tuple[list[float], Moments]:
+    """Take every step, and what goes around each: rates, cancellation, frozen gains, local terms, the moving average.
+
+    Args:
+        model: the network, which is left in training mode.
+        parameters: what trains, by key.
+        training: of the round.
+        steps: what each step sees, drawn one ahead.
+        take: one step; its loss, None where it has none.
+        rng: torch draws from a child of it.
+        terms: whose `after_step` is run.
+        check: called before each step.
+        moments: that the optimiser goes on with.
+
+    Returns:
+        The losses, and the moments to keep, none unless the recipe keeps them.
+    """
+    optimiser = Optimiser(parameters, training, moments)
+    average = Average(parameters, training.recipe.ema) if training.recipe.ema else None
+    losses, gain = list[float | None](), pin_gain(model)
     model.train()
-    with seed_torch(rng, model), prefetch(batches) as ahead:
-        for number, batch in enumerate(ahead):
+    with seed_torch(rng, model), prefetch(steps) as ahead:
+        for number, step in enumerate(ahead):
             check()
             optimiser.begin_step(number)
-            losses.append(take_step(model, optimiser, task, batch, terms, precision))
+            losses.append(take(optimiser, step))
             _follow(gain, terms, average)
-            used[batch.setting].update(batch.cases)
     if average:
         average.put_in_place()
         gain.restore()
     kept = {**moments, **optimiser.moments()} if training.recipe.optimiser == "kept" else FRESH
-    return _trained(losses, used, kept)
+    return [loss for loss in losses if loss is not None], kept
 
 
 def _trained(losses: Sequence[float], used: Mapping[str, Collection[str]], moments: Moments) -> Trained:

@@ -13,9 +13,11 @@ from client.data.labelled_cases import NO_ROWS, Rows
 from client.home.agreement import MAXIMUM_STEPS, ExcessiveError, TrainerAgreement, check_agreed
 from client.home.draw_key import PUBLIC
 from client.home.limits import DEFAULT_LIMITS, WorkLimits
+from client.home.own_privacy import OwnPrivacy
 from client.home.privacy import close_to_others
 from client.learning.assembly import study_specs
 from client.learning.cancellation import Check, never_cancelled
+from client.learning.private_study import check_private_study
 from client.learning.received import check_received
 from client.outgoing.egress import check_reply
 from client.outgoing.outbox import Outbox
@@ -23,6 +25,7 @@ from client.outgoing.outgoing_log import LOG, log_reply
 from client.outgoing.payload_egress import EgressLimits
 from client.outgoing.queries import ASKING, Inquiry, QueryLedger, figures_of
 from client.outgoing.sealed_reply import SealedReply
+from client.privacy.private_rounds import PrivateRounds, planned_trainings
 from client.service.failure import failure_reply, perform_safely
 from client.service.work import CenterWork
 from client.service.work_limits import check_bearable, end_in_time, main_memory
@@ -57,6 +60,10 @@ class Trainer:
         rows: its own rows of a table that several centers share: column -> value.
         draw_key: what its draws come from beside the study's seed; the default, that everybody can repeat them, is for
             centers that are simulated.
+        privacy: what it guarantees its patients whatever a study asks for.
+
+    Raises:
+        PrivacyError: the agreement asks for less privacy, or for what cannot be private; before a case is read.
     """
 
     def __init__(
@@ -74,17 +81,30 @@ class Trainer:
         limits: WorkLimits = DEFAULT_LIMITS,
         rows: Rows = NO_ROWS,
         draw_key: bytes = PUBLIC,
+        privacy: OwnPrivacy | None = None,
     ) -> None:
         self.center, self.home, self.device = center, home, device
         self._agreement, self._maximum_steps, self._bearable = agreement, maximum_steps, limits
         make_private_folder(home)
         close_to_others(home)
+        plan = None if agreement is None else agreement.plan
+        self._rounds = PrivateRounds(center, home, plan, privacy)
+        if agreement is not None:
+            self._check_privacy(agreement)
         memory = main_memory(limits)
         self._work = CenterWork(
-            center, folders, modalities, home, device, rows, minimum_cases, memory, draw_key=draw_key
+            center,
+            folders,
+            modalities,
+            home,
+            device,
+            rows,
+            minimum_cases,
+            memory,
+            draw_key=draw_key,
+            rounds=self._rounds,
         )
         self._outbox = Outbox(home / "outbox")
-        plan = None if agreement is None else agreement.plan
         self._queries = None if maximum_queries is None else QueryLedger(home, maximum_queries, plan)
         self._limits = EgressLimits(self._work.own_groups(GROUPS), minimum_cases, MAXIMUM_BYTES)
 
@@ -132,9 +152,22 @@ class Trainer:
             return self._leave(instruction, waiting, again=True)
         return self._leave(instruction, *self._do(instruction, check))
 
+    def _check_privacy(self, agreement: TrainerAgreement) -> None:
+        """Refuse a study that cannot be private enough, and say what it guarantees each patient."""
+        check_private_study(
+            agreement.settings, self.center, [training for _, training in planned_trainings(agreement.plan)]
+        )
+        promise = self._rounds.check(agreement.settings)
+        if promise is not None:
+            logger.info(
+                "study '%s' guarantees each patient who trains epsilon %.3g at delta %.3g, gradients clipped to %.3g",
+                *(agreement.study, promise.epsilon, promise.delta, promise.sensitivity),
+            )
+
     def _check_agreed(self, instruction: Instruction) -> None:
         """Refuse what the center did not agree to or cannot bear, before anything is read or computed."""
         check_agreed(instruction, self.center, self._agreement, self._maximum_steps)
+        self._rounds.check(instruction.settings)
         check_bearable(instruction, self.center, self._bearable, self.device)
         if self._agreement is not None:
             check_received(instruction, self.center, study_specs(instruction.settings.model_dump_json()))

@@ -7,6 +7,7 @@ from typing import Any, TypedDict, Unpack
 from client.home.agreement import MAXIMUM_QUERIES, MAXIMUM_STEPS
 from client.home.center_home import DEFAULT_MINIMUM_CASES, CenterHome, HomeError, read_settings
 from client.home.limits import MAXIMUM_BATCH, MAXIMUM_HOURS, WorkLimits
+from client.home.own_privacy import OwnPrivacy
 from protocol.modalities import IMAGES, Modality
 
 
@@ -27,6 +28,7 @@ class TrainerOptions:
     maximum_hours: float
     maximum_memory: float
     agreement: Path | None
+    privacy: OwnPrivacy | None
 
     @property
     def limits(self) -> WorkLimits:
@@ -49,6 +51,7 @@ class CommandLine(TypedDict, total=False):
     maximum_hours: float | None
     maximum_memory: float | None
     agreement: Path | None
+    privacy: OwnPrivacy | None
 
 
 def trainer_options(home: Path, **command_line: Unpack[CommandLine]) -> TrainerOptions:
@@ -85,12 +88,15 @@ def _defaults(home: Path) -> dict[str, Any]:
         "maximum_hours": MAXIMUM_HOURS,
         "maximum_memory": 0.0,
         "agreement": None,
+        "privacy": None,
     }
 
 
 def _read_home(joined: CenterHome) -> dict[str, Any]:
     """What a center that joined a federation keeps in its home."""
-    return read_settings(joined).model_dump(include=set(CommandLine.__annotations__)) | {
+    kept = read_settings(joined)
+    return kept.model_dump(include=set(CommandLine.__annotations__)) | {
+        "privacy": kept.privacy,
         "home": joined.trainer,
         "socket": joined.socket,
         "agreement": joined.trainer_agreement,

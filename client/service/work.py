@@ -16,9 +16,11 @@ from client.learning.cancellation import Check
 from client.learning.observation import observe
 from client.learning.outcome import arrays_to_send, payload_of, round_generator, round_loss, support_of
 from client.learning.trainable import train_only
-from client.learning.training import train_locally
+from client.learning.training import Trained, train_locally
 from client.local_terms.building import build_terms
+from client.local_terms.contract import LocalTerm
 from client.optimisation.moments import KeptMoments
+from client.privacy.private_rounds import PrivateRounds
 from client.scores.calibration_log import calibrate, record_calibration
 from client.scores.calibration_rows import CalibrationRow
 from client.scores.cohort_rows import level, scored_in
@@ -26,6 +28,7 @@ from client.scores.score_log import record_cohorts, record_prediction, record_sc
 from client.scores.scoring import Network, ScoreCache, Scored, mean_diagnostics, scores_of
 from client.service.cases import Cases
 from client.service.networks import network_of
+from client.service.private_round import Learners, train_private_round
 from client.service.work_limits import NO_END
 from client.tasks.building import build_task, build_tasks
 from client.tasks.contract import CaseScore, CenterTask
@@ -51,6 +54,7 @@ class CenterWork:
         minimum_cases: fewest patients that enter a figure together.
         memory: bytes that its prepared cases may take.
         draw_key: what its draws come from beside the study's seed (`client.home.draw_key`).
+        rounds: its private rounds; of a study that asks for privacy none is done without.
     """
 
     def __init__(
@@ -65,10 +69,12 @@ class CenterWork:
         memory: int = NO_END,
         *,
         draw_key: bytes = PUBLIC,
+        rounds: PrivateRounds | None = None,
     ) -> None:
         self.center, self.home, self.device, self._draw_key = center, home, device, draw_key
         self.cases = Cases(center, tuple(folders), tuple(modalities), home, rows, memory)
         self._modalities, self._scores = tuple(modalities), ScoreCache()
+        self._rounds = rounds or PrivateRounds(center, home, None, None)
         self.moments = KeptMoments(home / "moments")
         self._backbones, self._cohorts = BackboneStore(home / "backbones"), Cohorts(home, minimum_cases)
 
@@ -117,6 +123,32 @@ class CenterWork:
         settings, row, model = network.settings, network.row, network.model
         validation = self._validate(network, training, check)
         parameters = self._live(network, instruction, training)
+        learn = self._learn if settings.privacy is None else self._learn_privately
+        trained, terms = learn(network, instruction, training, parameters, check)
+        self.moments.end(instruction, trained.moments)
+        specs = tensor_specs(model, row.pathways)
+        held = {spec.group for spec in specs}
+        support = support_of(trained, [group for group in self.own_groups(training.groups) if group in held])
+        moved = arrays_to_send(parameters, terms, specs, support)
+        return Reply(
+            center=self.center,
+            kind="train",
+            payload=payload_of(model, specs, instruction, self.center, moved, support),
+            scores=scores_of(_rows(validation)),
+            diagnostics=mean_diagnostics(found for of_task in validation.values() for found in of_task),
+            loss=round_loss(trained),
+        )
+
+    def _learn(
+        self,
+        network: Network,
+        instruction: Instruction,
+        training: Training,
+        parameters: Mapping[str, nn.Parameter],
+        check: Check,
+    ) -> tuple[Trained, list[LocalTerm]]:
+        """A round that guarantees nothing; what it came to, and its local terms."""
+        settings, row, model = network.settings, network.row, network.model
         tensors, reference, steps = instruction.tensors, instruction.reference, training.local_steps
         task, variant = build_task(instruction.task, settings, training.recipe), network.variant
         terms = build_terms(model, training, tensors, reference, settings, task, row.pathways, variant, steps)
@@ -132,18 +164,31 @@ class CenterWork:
             check=check,
             moments=self.moments.start_of(instruction),
         )
-        self.moments.end(instruction, trained.moments)
-        specs = tensor_specs(model, row.pathways)
-        held = {spec.group for spec in specs}
-        support = support_of(trained, [group for group in self.own_groups(training.groups) if group in held])
-        moved = arrays_to_send(parameters, terms, specs, support)
-        return Reply(
-            center=self.center,
-            kind="train",
-            payload=payload_of(model, specs, instruction, self.center, moved, support),
-            scores=scores_of(_rows(validation)),
-            diagnostics=mean_diagnostics(found for of_task in validation.values() for found in of_task),
-            loss=round_loss(trained),
+        return trained, terms
+
+    def _learn_privately(
+        self,
+        network: Network,
+        instruction: Instruction,
+        training: Training,
+        parameters: Mapping[str, nn.Parameter],
+        check: Check,
+    ) -> tuple[Trained, list[LocalTerm]]:
+        """A round that guarantees each patient what the study, or the center, says; likewise."""
+        settings = network.settings
+        patients = {case.name: case.patient for case in self.cases.manifest(settings).usable}
+        return train_private_round(
+            self._rounds,
+            network,
+            instruction,
+            training,
+            parameters,
+            Learners(self.cases.part(settings, "train", check), patients),
+            build_task(instruction.task, settings, training.recipe),
+            self._modalities,
+            round_generator(instruction, self.center, self._draw_key),
+            check,
+            self.moments.start_of(instruction),
         )
 
     def cohort(self, settings: StudySettings) -> Cohort:

@@ -15,6 +15,7 @@ import typer
 
 from client.cli.app import app
 from client.home.center_home import DEFAULT_PORT, CenterHome
+from client.home.own_privacy import read_own_privacy
 from deploy.supervision.idle_threads import let_idle_threads_sleep
 from deploy.supervision.telemetry import switch_off_telemetry
 from protocol.errors import ConciliumError, StorageError
@@ -51,6 +52,7 @@ def join(
     maximum_memory: Annotated[
         float | None, typer.Option(min=0, help="GiB for network, step and cases; what the device has.")
     ] = None,
+    privacy: Annotated[Path | None, typer.Option(help="TOML of the least privacy that this center guarantees.")] = None,
     backbone: Annotated[Path | None, typer.Option(help="The frozen backbone, where it came as a file.")] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65534, help="The local port after it answers health probes.")
@@ -70,7 +72,8 @@ def join(
     log_to_stderr()
     offered = modalities_in(modalities) if modalities else ()
     most = (maximum_steps, maximum_queries, maximum_batch, maximum_hours, maximum_memory)
-    options = Options(kit, data, offered, device, minimum_cases, *most, port=port)
+    own = read_own_privacy(privacy) if privacy else None
+    options = Options(kit, data, offered, device, minimum_cases, *most, privacy=own, port=port)
     center = CenterHome(home.absolute())
     with hold_home(center, made=center.node.is_dir() or (kit is not None and not dry_run)) as in_use:
         situation = (examine_home if dry_run else prepare_home)(center, options, in_use)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from client.home.center_home import CenterHome, CenterSettings, HomeError, Membership, read_membership
+from client.home.own_privacy import OwnPrivacy
 from client.join.isolation import data_of, hides_too_much, without_data, without_network
 from client.join.joining import find_membership, judge_kit, keep_settings, merge_settings, prepare
 from client.join.situation import Situation
@@ -33,6 +34,7 @@ class Options:
     maximum_batch: int | None = None
     maximum_hours: float | None = None
     maximum_memory: float | None = None
+    privacy: OwnPrivacy | None = None
     port: int | None = None
 
 

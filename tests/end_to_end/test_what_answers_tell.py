@@ -143,7 +143,9 @@ def round_of(task: KnownLosses, number: int, key: bytes, steps: int, batch_size:
         model_settings=["ehr"],
         rng=round_generator(replace(ASKED, server_round=number), "a", key),
     )
-    return round(round_loss(trained), 4) if coarse else trained.loss
+    told = round_loss(trained) if coarse else trained.loss
+    assert told is not None
+    return round(told, 4) if coarse else told
 
 
 LOSSES = dict(zip("abcdef", (0.2, 0.9, 0.4, 1.7, 0.6, 1.1), strict=True))

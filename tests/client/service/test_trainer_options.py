@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from client.home.center_home import CenterHome, CenterSettings, HomeError
+from client.home.own_privacy import OwnPrivacy
 from client.join.joining import keep_settings
 from client.service.trainer_options import trainer_options
 
@@ -46,3 +47,11 @@ def test_a_joined_trainer_obeys_the_steps_its_center_allows(home: CenterHome, tm
 def test_a_trainer_without_home_must_be_told_everything(tmp_path: Path) -> None:
     with pytest.raises(HomeError, match="--center, --data and --socket"):
         trainer_options(tmp_path, center="center-a")
+
+
+def test_a_joined_trainer_holds_to_the_privacy_that_its_center_gave(home: CenterHome, tmp_path: Path) -> None:
+    own = OwnPrivacy(epsilon=3, delta=1e-4, weaker="tighten")
+    keep_settings(home, CenterSettings(center="center-a", data=(tmp_path,), device="cpu", privacy=own))
+    assert trainer_options(home.root).privacy == own
+    stricter = OwnPrivacy(epsilon=1, delta=1e-4)
+    assert trainer_options(home.root, privacy=stricter).privacy == stricter

@@ -1,0 +1,193 @@
+"""Local training of one round that guarantees each patient privacy: DP-SGD with the patient as its unit.
+
+A step draws one modality setting for all, samples patients, clips the gradient of each one's own loss, and moves down
+their noisy mean (`client.privacy.gradient_clipping`). A patient's loss is the task's over crops of that patient's cases
+alone, so that normalisation, Dice and cross-entropy see nobody else; local terms that read the batch join it there. A
+patient without the setting's images is sampled and contributes 0.
+
+Nothing that a round sends beside its tensors depends on who was sampled: support counts every patient that could have
+been, no loss leaves, and which tensors a step moves follows from its setting. Terms that read no patient are added
+after the noise; clipping by the recipe, AdamW, its kept moments and the moving average only see noisy gradients, so
+that the guarantee stays (post-processing).
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from client.data.preprocessing import PreparedCase
+from client.learning.cancellation import Check, never_cancelled
+from client.learning.training import Trained, run_steps
+from client.local_terms.contract import LocalTerm
+from client.optimisation.moments import FRESH, Moments
+from client.optimisation.optimiser import Optimiser
+from client.privacy.gradient_clipping import ClippedSum, group_parameters
+from client.privacy.patient_sampling import sample_patients
+from client.privacy.private_rounds import PrivateSteps
+from client.privacy.secret_randomness import Randomness
+from client.tasks.contract import Batch, CenterTask
+from client.tasks.precision import choose_precision, compute_in
+from fusion_models.full_precision import widen
+from fusion_models.modality import draw_setting, renormalise
+from protocol.messages.settings import Training
+from protocol.messages.tensors import NEEDS
+from protocol.modalities import ModalitySetting, parts_of, settings_within
+
+logger = logging.getLogger(__name__)
+
+Patients = Mapping[str, Sequence[PreparedCase]]
+
+
+@dataclass(frozen=True)
+class PatientTerms:
+    """Local terms by what they read: `of_batch` a patient's batch, `public` nothing of any patient."""
+
+    of_batch: Sequence[LocalTerm] = ()
+    public: Sequence[LocalTerm] = ()
+
+
+@dataclass(frozen=True)
+class PrivateStep:
+    """One modality setting, and a batch of each sampled patient that has it."""
+
+    setting: ModalitySetting
+    batches: tuple[Batch, ...]
+
+
+def train_privately(
+    model: nn.Module,
+    parameters: Mapping[str, nn.Parameter],
+    patients: Patients,
+    *,
+    task: CenterTask,
+    training: Training,
+    steps: PrivateSteps,
+    groups: Mapping[str, str],
+    settings: Sequence[ModalitySetting],
+    rng: np.random.Generator,
+    randomness: Randomness,
+    terms: PatientTerms = PatientTerms(),
+    check: Check = never_cancelled,
+    moments: Moments = FRESH,
+) -> Trained:
+    """Run `training.local_steps` private steps on `parameters`; everything else of the model stays.
+
+    Args:
+        model: the network; no module of it may mix the rows of a batch over steps (`client.learning.private_study`).
+        parameters: what trains, by key.
+        patients: patient -> cases with the task's target. Who they are may not follow from what they have.
+        task: what the round trains for, not fitted to any case.
+        training: of the round; its `batch_size` is not asked, `steps` says how many patients are expected.
+        steps: how they are made private.
+        groups: key -> tensor group.
+        settings: those that the center offers and the model runs, whichever of them its cases serve.
+        rng: of what need not be secret: settings, crops, DropPath.
+        randomness: of who is sampled, and of the noise.
+        terms: local terms.
+        check: called before each step.
+        moments: that the optimiser goes on with.
+
+    Raises:
+        CancelledError: `check` raised it.
+    """
+    wanted = [name for name in settings if training.modality_shares.get(name, 0) > 0 and task.runs(name)]
+    device = next(model.parameters()).device
+    precision = compute_in(choose_precision(training.recipe.precision, str(device), "training"), str(device))
+    able = {name: _able(patients, name) for name in wanted}
+
+    def draw() -> Iterator[PrivateStep]:
+        shares = renormalise(training.modality_shares, wanted)
+        for _ in range(training.local_steps):
+            setting = draw_setting(shares, rng)
+            sampled = sample_patients(able[setting], steps.sample_rate, randomness)
+            found = [task.draw_batch(cases, setting, steps.crops, device, rng) for cases in sampled if cases]
+            yield PrivateStep(setting, tuple(found))
+
+    def take(optimiser: Optimiser, step: PrivateStep) -> float | None:
+        reached = reached_by(step.setting, parameters, groups)
+        return take_private_step(model, optimiser, task, step, reached, groups, steps, randomness, terms, precision)
+
+    used = {name: frozenset(case.name for cases in found.values() for case in cases) for name, found in able.items()}
+    every = [*terms.of_batch, *terms.public]
+    losses, kept = run_steps(model, parameters, training, draw(), take, rng, every, check, moments)
+    if losses:
+        logger.info("mean loss of the patients that were sampled: %.4g; it stays here", float(np.mean(losses)))
+    return Trained(
+        None, {name: names for name, names in used.items() if names}, steps=training.local_steps, moments=kept
+    )
+
+
+def take_private_step(
+    model: nn.Module,
+    optimiser: Optimiser,
+    task: CenterTask,
+    step: PrivateStep,
+    reached: Mapping[str, nn.Parameter],
+    groups: Mapping[str, str],
+    steps: PrivateSteps,
+    randomness: Randomness,
+    terms: PatientTerms,
+    precision: AbstractContextManager[object],
+) -> float | None:
+    """One step; the mean loss of its patients, which is for the center alone, None where nobody was sampled."""
+    total = ClippedSum(group_parameters(reached, groups, steps.norms))
+    losses = []
+    for batch in step.batches:
+        loss, objective = _objective(model, task, batch, terms.of_batch, precision)
+        if not total.add(objective):
+            logger.warning("the gradient of case(s) %s is not finite and counts as 0", list(batch.cases))
+        losses.append(loss)
+    total.release(steps.noise_multiplier, steps.expected, randomness)
+    _add_public(terms.public, step.setting, optimiser)
+    optimiser.move()
+    return float(np.mean(losses)) if losses else None
+
+
+def reached_by(
+    setting: str, parameters: Mapping[str, nn.Parameter], groups: Mapping[str, str]
+) -> dict[str, nn.Parameter]:
+    """The tensors that a setting can move, whoever is sampled."""
+    present = parts_of(setting)
+    return {key: value for key, value in parameters.items() if NEEDS.get(groups[key], frozenset()) <= present}
+
+
+def _objective(
+    model: nn.Module,
+    task: CenterTask,
+    batch: Batch,
+    terms: Sequence[LocalTerm],
+    precision: AbstractContextManager[object],
+) -> tuple[float, Tensor]:
+    """A patient's loss, and what is differentiated."""
+    for term in terms:
+        term.remember(batch)
+    with precision:
+        loss, answer = task.loss(model, batch)
+    penalties = [penalty for term in terms if (penalty := term.penalty(batch, widen(answer))) is not None]
+    return float(loss.item()), torch.stack([loss, *penalties]).sum()
+
+
+def _add_public(terms: Sequence[LocalTerm], setting: str, optimiser: Optimiser) -> None:
+    """The gradients of terms that read no patient, for the tensors that the step moves."""
+    idle = optimiser.idle()
+    nobody, nothing = Batch((), setting), torch.empty(0)
+    penalties = [penalty for term in terms if (penalty := term.penalty(nobody, nothing)) is not None]
+    if penalties:
+        torch.stack(penalties).sum().backward()
+    for parameter in idle:
+        parameter.grad = None
+    for term in terms:
+        term.adjust_gradients()
+
+
+def _able(patients: Patients, setting: ModalitySetting) -> dict[str, list[PreparedCase]]:
+    """Every patient with the cases that serve a setting, none where none does."""
+    return {
+        name: [case for case in cases if setting in settings_within(case.modalities)]
+        for name, cases in patients.items()
+    }

@@ -1,0 +1,97 @@
+"""A center's private rounds, from the instruction to what leaves and what the ledger keeps of it."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from client.home.own_privacy import OwnPrivacy
+from client.privacy.privacy_ledger import PrivacyLedger
+from client.privacy.release import Release
+from client.service.private_round import group_by_patient
+from client.service.trainer import Trainer
+from deploy.simulation.local import agreement_of
+from protocol.errors import PrivacyError
+from server.study.file import Study, read_study
+from tests.support.small_study import STUDY, write_study
+from tests.support.small_training import BOTH, CT
+from tests.support.start_state import Start
+
+PRIVACY = "\n[privacy]\nepsilon = 8\ndelta = 0.01\nclip_norm = 0.5\ncrops = 2\n"
+
+
+@pytest.fixture(scope="module")
+def private(tmp_path_factory: pytest.TempPathFactory) -> Start:
+    folder = tmp_path_factory.mktemp("private")
+    return Start(read_study(write_study(folder / "study.toml", STUDY + PRIVACY)))
+
+
+def trainer(study: Study, cohort: Path, home: Path, privacy: OwnPrivacy | None = None) -> Trainer:
+    agreement = agreement_of(study, "center-a")
+    return Trainer("center-a", [cohort / "center-a"], ("ct", "pet"), home, agreement=agreement, privacy=privacy)
+
+
+def test_a_private_round_sends_tensors_that_nobody_can_repeat_and_no_loss(
+    private: Start, cohort: Path, tmp_path: Path
+) -> None:
+    first, second = (
+        trainer(private.study, cohort, tmp_path / home).perform(private.instruction()) for home in ("one", "two")
+    )
+    assert (first.error, first.loss) == ("", None)
+    assert first.payload is not None
+    assert first.payload.support == {"pet": 1, "fusion": 1, "peft": 1}
+    differing = [key for key in first.tensors if not np.array_equal(first.tensors[key], second.tensors[key])]
+    assert sorted(differing) == sorted(second.tensors)
+
+
+def test_a_round_is_in_the_ledger_once_however_often_it_is_asked_for(
+    private: Start, cohort: Path, tmp_path: Path
+) -> None:
+    one = trainer(private.study, cohort, tmp_path)
+    replies = [one.perform(private.instruction()) for _ in range(2)]
+    found = [release for release in PrivacyLedger(tmp_path).releases() if release.kind == "training"]
+    assert [(release.stage, release.server_round, release.steps) for release in found] == [("adapt", 3, 4)]
+    assert all(np.array_equal(replies[0].tensors[key], array) for key, array in replies[1].tensors.items())
+
+
+def test_a_round_that_would_exceed_sits_out_with_a_code_of_its_own(
+    private: Start, cohort: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = trainer(private.study, cohort, tmp_path)
+    manifest = one._work.cases.manifest(private.study.settings)
+    gone = Release("training", "subsampled-gaussian", 0.5, 1.0, 40, "earlier", "adapt", 1)
+    PrivacyLedger(tmp_path).record(gone, [case.patient for case in manifest.usable])
+    reply = one.perform(private.instruction())
+    assert (reply.error, reply.payload) == ("privacy-spent", None)
+    assert "have cost epsilon" in caplog.text
+
+
+def test_a_center_that_holds_to_more_refuses_before_a_case_is_read(private: Start, tmp_path: Path) -> None:
+    """There is no folder of cases at all."""
+    with pytest.raises(PrivacyError, match="study 'small' asks for less privacy than center 'center-a' holds to"):
+        trainer(private.study, tmp_path / "absent", tmp_path, OwnPrivacy(epsilon=3, delta=1e-3))
+
+
+def test_a_center_that_holds_to_something_refuses_a_study_that_promises_nothing(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(PrivacyError, match=r"has no \[privacy\]"):
+        trainer(study, tmp_path / "absent", tmp_path, OwnPrivacy(epsilon=3, delta=1e-3))
+
+
+def test_what_is_guaranteed_is_said_before_the_first_round(
+    private: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        own = OwnPrivacy(epsilon=3, delta=1e-3, weaker="tighten")
+        trainer(private.study, tmp_path / "absent", tmp_path, own)
+    assert "guarantees each patient who trains epsilon 3 at delta 0.001, gradients clipped to 0.5" in caplog.text
+
+
+def test_without_an_agreement_a_private_study_is_refused_by_code(private: Start, cohort: Path, tmp_path: Path) -> None:
+    open_to_all = Trainer("center-a", [cohort / "center-a"], ("ct", "pet"), tmp_path)
+    assert open_to_all.perform(private.instruction()).error == "privacy"
+
+
+def test_the_cases_of_one_patient_are_together() -> None:
+    found = group_by_patient([BOTH, CT], {"both": "p", "only-ct": "p"})
+    assert found == {"p": [BOTH, CT]}
