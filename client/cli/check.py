@@ -10,6 +10,7 @@ from rich.console import Console
 
 from client.cli.check_view import CheckResult, print_json, print_text
 from client.cli.interruption import exit_on_signals
+from client.cli.privacy_part import examine_privacy
 from client.cli.progress_bars import show_cases
 from client.cli.study_part import CenterPart, StudyPart, read_study_part
 from client.data.census import PARTS, count_cases, expect_folders, read_expected
@@ -21,6 +22,7 @@ from client.data.scan import scan_center
 from client.data.scan_progress import ScanProgress
 from client.data.split import parts
 from client.home.center_home import DEFAULT_MINIMUM_CASES
+from client.home.own_privacy import OwnPrivacy, read_own_privacy
 from protocol.errors import CaseError, ConciliumError
 from protocol.messages.instruction import Part
 from protocol.messages.labels import Labels
@@ -55,6 +57,9 @@ def check(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Run a few steps of each stage here; tell memory and minutes a round.")
     ] = False,
+    privacy: Annotated[
+        Path | None, typer.Option(help="As for `join`: TOML of the least privacy that this center guarantees.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with everything.")] = False,
 ) -> None:
     """Read every case and tell all that is wrong, graded: an error leaves its case out, a warning or note does not.
@@ -62,13 +67,13 @@ def check(
     Exit code 0: the cases can be used, and the study has what it needs. 1: no case can be used, a requirement of the
     study is not met, or fewer cases than --expected. 2: an option that cannot be.
     """
-    part = read_study_part(study) if study else None
+    part, own = read_study_part(study) if study else None, read_own_privacy(privacy) if privacy else None
     if estimate and part is None:
         raise typer.BadParameter("--estimate needs --study, which says what a round is")
     offered = modalities_in(modalities) if modalities else ()
     with exit_on_signals():
         with show_cases() as progress:
-            result = examine(data, offered, part, center, minimum_cases, expected, progress=progress)
+            result = examine(data, offered, part, center, minimum_cases, expected, own, progress=progress)
         if estimate and part and not result.hindrances:
             with Console(stderr=True).status("running a few steps of each stage"):
                 result = add_estimates(result, part)
@@ -85,6 +90,7 @@ def examine(
     center: str,
     minimum_cases: int,
     expected: str,
+    own_privacy: OwnPrivacy | None = None,
     *,
     progress: ScanProgress,
 ) -> CheckResult:
@@ -106,10 +112,12 @@ def examine(
     asked = study_issues(manifest, drawn, settings, modalities, minimum_cases) if settings else []
     if settings:
         asked += model_issues(manifest, settings)
+    noise, of_privacy = examine_privacy(manifest, drawn, part, own_privacy) if part else (None, [])
+    asked += of_privacy
     asked += expectation_issues(manifest, wanted, required=bool(expected))
     issues = tuple(dict.fromkeys([*manifest.all_issues, *asked]))
     census = count_cases(manifest, issues, drawn, settings.labels if settings else Labels(), wanted)
-    return CheckResult(manifest, issues, tuple(_hindrances(manifest, asked)), census, drawn)
+    return CheckResult(manifest, issues, tuple(_hindrances(manifest, asked)), census, drawn, noise=noise)
 
 
 def _parts(manifest: Manifest, settings: StudySettings) -> Mapping[str, Part]:

@@ -17,6 +17,7 @@ from client.cli.finding_view import (
     open_console,
     print_lines,
 )
+from client.cli.privacy_part import NoiseTable, noise_lines
 from client.data.census import Census, pet_origin
 from client.data.checks import Issue
 from client.data.manifest import Case, Manifest
@@ -42,6 +43,7 @@ class CheckResult:
     census: Census
     drawn: Mapping[str, Part]
     estimates: tuple["RoundCost", ...] = ()
+    noise: NoiseTable | None = None
 
     def with_estimates(self, estimates: Sequence["RoundCost"], issues: Sequence[Issue]) -> "CheckResult":
         """The same with what rounds take, and what was found while they were measured."""
@@ -72,6 +74,7 @@ def as_object(result: CheckResult, targets: Columns) -> dict[str, Any]:
         "parts": {part: dict(settings) for part, settings in census.parts.items()},
         "cases": [_case_object(case, targets, result.drawn) for case in manifest.cases],
         "estimates": [{**asdict(cost), "minutes": cost.minutes} for cost in result.estimates],
+        "noise": result.noise.as_object() if result.noise else None,
         "issues": [_issue_object(issue, result.hindrances) for issue in result.issues],
     }
 
@@ -104,6 +107,7 @@ def print_text(result: CheckResult, targets: Columns) -> None:
     if result.manifest.cases:
         console.print(case_table(result, targets))
     print_lines(console, (*issue_lines(result.issues), *count_lines(result), *estimate_lines(result.estimates)))
+    print_lines(console, noise_lines(result.noise))
     if result.hindrances:
         codes = ", ".join(dict.fromkeys(issue.code for issue in result.hindrances))
         typer.echo(f"not ready: {len(result.hindrances)} finding(s) above must be mended: {codes}", err=True)

@@ -6,11 +6,12 @@ The coordinator's reader checks the whole file; this one passes over what concer
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
 from protocol.errors import StudyError
 from protocol.messages.base import Fraction
 from protocol.messages.labels import Labels
+from protocol.messages.privacy import Privacy
 from protocol.messages.recipe import Prediction, Recipe
 from protocol.messages.settings import (
     Adapter,
@@ -48,11 +49,19 @@ class StagePart(_Part):
     kind: StageKind = "adapt"
     task: TaskName | None = None
     centers: tuple[str, ...] = ()
+    rounds: PositiveInt = 1
+    warm_up_rounds: NonNegativeInt = 0
+    settle_rounds: NonNegativeInt = 0
     local_steps: PositiveInt = 1
     batch_size: PositiveInt = 2
     validate_every: Annotated[int, Field(ge=0)] = 1
     groups: tuple[Group, ...] = ()
     modality_shares: dict[ModalitySetting, Fraction] = {}
+
+    @property
+    def all_steps(self) -> int:
+        """Local steps of all its rounds at one center."""
+        return self.local_steps * (self.warm_up_rounds + self.rounds + self.settle_rounds)
 
 
 class StudyPart(_Part):
@@ -68,6 +77,7 @@ class StudyPart(_Part):
     split: Split = Split()
     training: Recipe = Recipe()
     prediction: Prediction = Prediction()
+    privacy: Privacy | None = None
     centers: dict[str, CenterPart] = {}
     stages: tuple[StagePart, ...] = ()
 
@@ -84,6 +94,7 @@ class StudyPart(_Part):
             preprocessing=self.preprocessing,
             split=self.split,
             prediction=self.prediction,
+            privacy=self.privacy,
         )
 
     def center(self, name: str) -> CenterPart:
@@ -102,6 +113,10 @@ class StudyPart(_Part):
         """Name, task and settings of a full round of each stage in which a center takes part."""
         own = [stage for stage in self.stages if center in stage.centers]
         return tuple((stage.name, stage.task or self.task, self._training(stage)) for stage in own)
+
+    def steps_at(self, center: str) -> int:
+        """Local steps of a center in all stages in which it takes part."""
+        return sum(stage.all_steps for stage in self.stages if center in stage.centers)
 
     def _training(self, stage: StagePart) -> Training:
         task = stage.task or self.task

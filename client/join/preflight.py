@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from client.join import data_check, network_checks, site_checks
+from client.join import data_check, network_checks, privacy_check, site_checks
 from client.join.findings import Finding
 from client.join.situation import Situation
 
@@ -35,13 +35,14 @@ CHECKS: tuple[Check, ...] = (
     Check("tls", 15, network_checks.check_tls),
     Check("authentication", 16, network_checks.check_authentication),
     Check("versions", 17, site_checks.check_versions),
+    Check("privacy", 23, privacy_check.check_privacy),
     Check("data", 18, data_check.check_data),
     Check("gpu", 19, site_checks.check_gpu),
     Check("disk", 20, site_checks.check_disk),
     Check("socket", 22, site_checks.check_socket),
     Check("isolation", 0, site_checks.check_isolation),
 )
-OF_THE_DATA_SIDE = frozenset({"data", "gpu", "disk", "isolation"})
+OF_THE_DATA_SIDE = frozenset({"privacy", "data", "gpu", "disk", "isolation"})
 NODE_CHECKS: tuple[Check, ...] = tuple(check for check in CHECKS if check.name not in OF_THE_DATA_SIDE)
 """Those of the network side alone, which sees no data and no GPU."""
 

@@ -17,6 +17,7 @@ from pydantic import (
 from protocol.errors import StudyError
 from protocol.messages.base import Settings
 from protocol.messages.labels import Labels
+from protocol.messages.privacy import Privacy
 from protocol.messages.recipe import Prediction, Recipe
 from protocol.messages.settings import Adapter, Model, Preprocessing, Split, StudySettings, Training, findings
 from protocol.names import NAME
@@ -28,6 +29,7 @@ from server.study.stage import INITIAL, Center, Stage
 from server.study.task_findings import task_findings
 from strategies.aggregation.schemes import BACKBONE_SCHEME, SCHEMES, Scheme
 from strategies.bank.bank import SHARED
+from strategies.continual.private_rounds import private_findings
 from strategies.continual.terms import TERMS
 from strategies.strategy import Strategy
 
@@ -62,6 +64,7 @@ class Study(Settings):
     split: Split = Split()
     training: Recipe = Recipe()
     prediction: Prediction = Prediction()
+    privacy: Privacy | None = None
     strategy: Strategy = Strategy()
     centers: Annotated[dict[str, Center], Field(min_length=1)]
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
@@ -84,6 +87,7 @@ class Study(Settings):
             preprocessing=self.preprocessing,
             split=self.split,
             prediction=self.prediction,
+            privacy=self.privacy,
             personal=self.strategy.personal,
             center_rank=self.strategy.center_rank,
             sketch_rank=self.strategy.sketch_rank,
@@ -199,6 +203,7 @@ class Study(Settings):
             raise ValueError("no center is evaluated; leave `evaluated = false` out of at least one")
         self._refuse_backbones_of_their_own()
         self._refuse_unfit_labels()
+        self._refuse_unfit_privacy()
         return self
 
     def _refuse_unfit_strategy(self, stage: Stage) -> None:
@@ -259,6 +264,15 @@ class Study(Settings):
                     f"stage '{stage.name}' trains a backbone at each center alone, but stage '{later[0]}' needs one "
                     "frozen backbone; aggregate the backbone or train it in all stages"
                 )
+
+    def _refuse_unfit_privacy(self) -> None:
+        """What cannot keep the guarantee of [privacy], of all stages."""
+        personal = [
+            group for stage in self.stages if stage.all_rounds > stage.rounds for group in self.strategy.personal
+        ]
+        groups = {group for stage in self.stages for group in (*stage.trained, *personal)}
+        if found := list(private_findings(self.settings, groups, self.strategy.terms)):
+            raise ValueError("; ".join(found))
 
     def _refuse_unfit_labels(self) -> None:
         """Labels that do not serve the tasks, EHR that nobody described, centers that lack what a task reads."""

@@ -13,7 +13,7 @@ from tests.support.loopback import free_port
 
 CODES = {
     "kit": 10, "home": 21, "clock": 11, "name": 12, "port": 13, "proxy": 14, "tls": 15, "authentication": 16,
-    "versions": 17, "data": 18, "gpu": 19, "disk": 20, "socket": 22,
+    "versions": 17, "privacy": 23, "data": 18, "gpu": 19, "disk": 20, "socket": 22,
 }  # fmt: skip
 
 

@@ -72,3 +72,9 @@ def test_the_rounds_of_a_center_are_those_that_the_coordinator_asks_for(tmp_path
         assert task == stages[name].task
         for field in ("groups", "local_steps", "batch_size", "modality_shares", "validate_first"):
             assert getattr(training, field) == getattr(asked, field)
+
+
+def test_the_steps_of_a_center_are_those_of_all_its_stages(tmp_path: Path) -> None:
+    """Two rounds of pretraining of two steps, two of adaptation of four; the last stage is another's."""
+    part = read_study_part(write_study(tmp_path / "study.toml"))
+    assert {name: part.steps_at(name) for name in ("center-a", "nobody")} == {"center-a": 12, "nobody": 0}

@@ -23,7 +23,7 @@ def test_the_documents_tell_every_check_with_its_exit_code(repository: Path, nam
 
 def test_the_network_side_looks_at_no_data() -> None:
     assert {check.name for check in CHECKS} - {check.name for check in NODE_CHECKS} == {
-        "data", "gpu", "disk", "isolation",
+        "privacy", "data", "gpu", "disk", "isolation",
     }  # fmt: skip
 
 

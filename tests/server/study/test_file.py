@@ -183,7 +183,7 @@ def test_what_travels_holds_no_center_and_no_stage(study: Study) -> None:
     assert study.settings.study == "small"
     assert set(study.settings.model_dump()) == {
         *("study", "seed", "model", "adapter", "preprocessing", "split", "tasks", "labels", "prediction"),
-        *("personal", "center_rank", "sketch_rank"),
+        *("privacy", "personal", "center_rank", "sketch_rank"),
     }
 
 
@@ -226,3 +226,32 @@ def test_a_study_of_the_repository_can_be_run(path: Path) -> None:
 
 def test_the_repository_has_studies() -> None:
     assert {"demo", "sts"} <= {path.stem for path in FILES}
+
+
+PRIVACY = "\n[privacy]\nepsilon = 8\ndelta = 1e-3\nclip_norm = {}\n"
+
+
+def test_what_a_study_promises_its_patients_travels_to_the_centers(tmp_path: Path) -> None:
+    found = read(tmp_path, STUDY + PRIVACY.format(0.5)).settings.privacy
+    assert found is not None
+    assert (found.epsilon, found.delta, found.clip_norm, found.crops) == (8, 1e-3, 0.5, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            PRIVACY.format("{ peft = 1.0 }"),
+            r"write privacy\.clip_norm\.backbone, .*privacy\.clip_norm\.pet, or one number",
+        ),
+        (PRIVACY.format(1) + "\n[strategy.terms]\nditto = 0.1\n", "local term 'ditto' takes gradients of several"),
+        (
+            PRIVACY.format(1).replace("= 8", "= inf"),
+            r"privacy\.epsilon: Value error, found inf; write a number above 0",
+        ),
+        (PRIVACY.format(1).replace("= 1e-3", "= 1"), r"privacy\.delta: Value error, found 1; write a probability"),
+    ],
+)
+def test_a_promise_that_cannot_be_kept_is_refused_by_name(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(StudyError, match=told):
+        read(tmp_path, STUDY + text)

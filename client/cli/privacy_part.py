@@ -1,0 +1,96 @@
+"""What `check` says of privacy: whether a study and a center agree on it, and what it costs here in noise."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from client.cli.study_part import StudyPart
+from client.data.checks import Issue, Subject
+from client.data.manifest import Manifest
+from client.home.own_privacy import OwnPrivacy, agree_on_privacy
+from protocol.errors import PrivacyError
+from protocol.messages.instruction import Part
+from protocol.messages.privacy import Privacy
+
+if TYPE_CHECKING:
+    from client.privacy.viability import NoiseCost
+
+UNKNOWN = "more than any noise buys"
+
+
+@dataclass(frozen=True)
+class NoiseTable:
+    """What each epsilon costs a center: patients who train, patients expected a step, steps of the whole study."""
+
+    delta: float
+    patients: int
+    expected: int
+    steps: int
+    costs: tuple["NoiseCost", ...]
+
+    def as_object(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """For people."""
+        head = (
+            f"privacy: noise beside a clipping norm of 1, for {self.patients} patient(s) who train, {self.expected} a "
+            f"step, {self.steps} steps, delta {self.delta:.2g}"
+        )
+        return [head, *(_line(cost) for cost in self.costs)]
+
+
+def examine_privacy(
+    manifest: Manifest, drawn: Mapping[str, Part], part: StudyPart, own: OwnPrivacy | None
+) -> tuple[NoiseTable | None, list[Issue]]:
+    """The table and the findings of a study for a center; nothing where neither of them asks for privacy."""
+    subject, promise, issues = Subject(manifest.center, "", Path()), None, list[Issue]()
+    try:
+        promise = agree_on_privacy(part.privacy, own, manifest.center, part.name)
+    except PrivacyError as error:
+        issues.append(_issue(subject, str(error), "an agreement on privacy", "ask the coordinator"))
+    patients = len({case.patient for case in manifest.usable if drawn.get(case.name) == "train"})
+    if promise is None or not patients:
+        return None, issues
+    table = tabulate(part, manifest.center, promise, patients)
+    return table, issues + list(_of_few(subject, promise, patients))
+
+
+def tabulate(part: StudyPart, center: str, promise: Privacy, patients: int) -> NoiseTable | None:
+    """What the promised epsilon, and a few others, cost; None where the center trains in no stage."""
+    from client.privacy.viability import EPSILONS, noise_costs
+
+    own = part.training_at(center)
+    if not own or promise.delta >= 1 / patients:
+        return None
+    expected, steps = min(patients, max(training.batch_size for _, _, training in own)), part.steps_at(center)
+    epsilons = sorted({promise.epsilon, *EPSILONS}, reverse=True)
+    costs = noise_costs(epsilons, promise.delta, patients, expected, steps)
+    return NoiseTable(promise.delta, patients, expected, steps, costs)
+
+
+def _of_few(subject: Subject, promise: Privacy, patients: int) -> Iterator[Issue]:
+    from client.privacy.private_rounds import delta_finding
+    from client.privacy.viability import advice
+
+    if found := delta_finding(promise.delta, patients):
+        yield _issue(subject, found, f"delta below 1 / {patients}", "ask the coordinator")
+    if found := advice(patients):
+        yield Issue("few-patients", "", f"center '{subject.center}': {found}", "warning", "", found)
+
+
+def _issue(subject: Subject, found: str, expected: str, step: str) -> Issue:
+    return subject.issue("privacy", "", found, expected, step)
+
+
+def _line(cost: "NoiseCost") -> str:
+    if cost.noise_multiplier is None or cost.a_coordinate is None:
+        return f"  epsilon {cost.epsilon:g}: {UNKNOWN}"
+    return f"  epsilon {cost.epsilon:g}: sigma {cost.noise_multiplier:.2f}, {cost.a_coordinate:.3f} a coordinate"
+
+
+def noise_lines(table: NoiseTable | None) -> Sequence[str]:
+    """The table where there is one."""
+    return table.lines() if table else ()

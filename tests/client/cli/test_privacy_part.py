@@ -1,0 +1,95 @@
+"""What `check` says of privacy: agreement, cost in noise, and that few patients had better do without."""
+
+from typing import Any
+
+import pytest
+
+from client.cli.privacy_part import NoiseTable, examine_privacy, noise_lines
+from client.cli.study_part import StudyPart
+from client.data.checks import Issue
+from client.data.manifest import Case, Manifest
+from client.home.own_privacy import OwnPrivacy
+from client.privacy import viability
+
+PRIVACY = {"epsilon": 8, "delta": 1e-3, "clip_norm": 1.0}
+STAGE = {"name": "adapt", "centers": ["north"], "rounds": 3, "settle_rounds": 1, "local_steps": 5, "batch_size": 4}
+
+
+def part(privacy: dict[str, float] | None = PRIVACY) -> StudyPart:
+    said: dict[str, Any] = {
+        "name": "lungs",
+        "model": {"name": "m"},
+        "centers": {"north": {}},
+        "stages": [STAGE],
+        "privacy": privacy,
+    }
+    return StudyPart.model_validate(said)
+
+
+def manifest(patients: int) -> Manifest:
+    cases = (Case(f"case-{n}-{scan}", f"p{n}", "north", {}, {}, {}) for n in range(patients) for scan in range(2))
+    return Manifest("north", tuple(cases))
+
+
+def examined(
+    patients: int, own: OwnPrivacy | None = None, privacy: dict[str, float] | None = PRIVACY
+) -> tuple[NoiseTable | None, list[Issue]]:
+    cases = manifest(patients)
+    return examine_privacy(cases, {case.name: "train" for case in cases.cases}, part(privacy), own)
+
+
+@pytest.fixture(autouse=True)
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int, int, int]]:
+    """What the noise was solved for; nothing is solved here."""
+    found: list[tuple[float, int, int, int]] = []
+
+    def costs(epsilons: list[float], delta: float, patients: int, batch: int, steps: int) -> tuple[object, ...]:
+        found.append((delta, patients, batch, steps))
+        return tuple(viability.NoiseCost(epsilon, 2.0, 0.5) for epsilon in epsilons)
+
+    monkeypatch.setattr(viability, "noise_costs", costs)
+    return found
+
+
+def test_the_cost_is_of_patients_and_of_every_step_of_the_study(asked: list[tuple[float, int, int, int]]) -> None:
+    """Two scans of each of 60 patients; four rounds of five steps of four patients."""
+    table, issues = examined(60)
+    assert asked == [(1e-3, 60, 4, 20)]
+    assert noise_lines(table)[1:] == [f"  epsilon {epsilon}: sigma 2.00, 0.500 a coordinate" for epsilon in (8, 3, 1)]
+    assert issues == []
+
+
+def test_few_patients_are_told_what_to_do_instead() -> None:
+    _, (issue,) = examined(20)
+    assert (issue.code, issue.grade) == ("few-patients", "warning")
+    assert "local-only" in issue.message
+    assert "[secure_aggregation]" in issue.message
+
+
+def test_a_delta_of_one_patient_is_an_error_and_nothing_is_solved(asked: list[tuple[float, int, int, int]]) -> None:
+    table, (issue,) = examined(2000)
+    assert (table, issue.code, issue.fatal, asked) == (None, "privacy", True, [])
+
+
+def test_a_center_that_holds_to_more_is_told_so_before_it_joins() -> None:
+    table, (issue,) = examined(60, OwnPrivacy(epsilon=3, delta=1e-4))
+    assert (table, issue.code) == (None, "privacy")
+    assert "asks for less privacy than center 'north' holds to" in issue.message
+
+
+def test_nothing_is_said_where_nobody_asks_for_privacy() -> None:
+    assert examined(20, None, None) == (None, [])
+    assert noise_lines(None) == ()
+
+
+def test_where_no_noise_suffices_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viability, "noise_costs", lambda *_: (viability.NoiseCost(8, None, None),))
+    table, _ = examined(60)
+    assert table is not None
+    assert table.lines()[1] == "  epsilon 8: more than any noise buys"
+    assert table.as_object()["costs"] == ({"epsilon": 8, "noise_multiplier": None, "a_coordinate": None},)
+
+
+def test_the_center_of_another_stage_has_no_table() -> None:
+    cases = Manifest("south", manifest(60).cases)
+    assert examine_privacy(cases, {case.name: "train" for case in cases.cases}, part(), None)[0] is None

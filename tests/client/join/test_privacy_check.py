@@ -1,0 +1,47 @@
+"""What a center is told of privacy before it joins."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from client.home.own_privacy import OwnPrivacy
+from client.join.privacy_check import check_privacy
+from client.join.situation import Situation
+from protocol.messages.privacy import Privacy
+
+STUDY = Privacy(epsilon=8, delta=1e-3, clip_norm=1.0)
+
+
+def situation(asked: Privacy | None, own: OwnPrivacy | None = None) -> Situation:
+    agreement = SimpleNamespace(study="lungs", settings=SimpleNamespace(privacy=asked))
+    membership = SimpleNamespace(center="north", agreement=agreement)
+    return cast("Situation", SimpleNamespace(membership=membership, settings=SimpleNamespace(privacy=own)))
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "told"),
+    [
+        (STUDY, "ok", "each patient who trains is guaranteed epsilon 8 at delta 0.001"),
+        (None, "ok", "none asked for: what trains leaves without noise"),
+    ],
+)
+def test_what_the_study_asks_for_is_said(asked: Privacy | None, status: str, told: str) -> None:
+    found = check_privacy(situation(asked))
+    assert (found.status, found.text.startswith(told)) == (status, True)
+
+
+@pytest.mark.parametrize("asked", [STUDY, None])
+def test_a_study_that_asks_for_less_fails_with_what_to_ask_for(asked: Privacy | None) -> None:
+    found = check_privacy(situation(asked, OwnPrivacy(epsilon=3, delta=1e-4)))
+    assert found.status == "failed"
+    assert found.remedy.startswith("ask the coordinator for")
+
+
+def test_a_center_that_tightens_is_told_its_own_numbers() -> None:
+    found = check_privacy(situation(STUDY, OwnPrivacy(epsilon=3, delta=1e-4, weaker="tighten")))
+    assert "epsilon 3 at delta 0.0001" in found.text
+
+
+def test_without_an_agreement_nothing_is_said() -> None:
+    assert check_privacy(cast("Situation", SimpleNamespace(membership=None))).status == "skipped"
