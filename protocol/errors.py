@@ -220,6 +220,18 @@ class EnrolmentError(ConciliumError):
     code = "enrolment"
 
 
+class AuditError(ConciliumError):
+    """An audit log that cannot be signed, or a signed head that cannot be read."""
+
+    code = "audit"
+
+
+class WithdrawalError(ConciliumError):
+    """A center that cannot be withdrawn from a study as asked."""
+
+    code = "withdrawal"
+
+
 class LaunchError(ConciliumError):
     """A study that cannot be launched, stopped or followed."""
 

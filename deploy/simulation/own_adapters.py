@@ -29,6 +29,7 @@ from server.rounds.instructions import InstructionBuilder
 from server.rounds.outputs import add_services
 from server.rounds.transitions import without_backbone
 from server.study import checkpoint as checkpoints
+from server.study.audit_log import AuditLog
 from server.study.directory import StudyDirectory, read_prepared
 from server.study.file import Study
 from server.study.lock import hold_study
@@ -113,7 +114,7 @@ def read_both(directory: StudyDirectory, alone: StudyDirectory, device: str) -> 
         StorageError: the checkpoint is damaged.
     """
     prepared, state = read_prepared(directory.root), checkpoints.load(directory.checkpoint)
-    bank, alone_bank = AdapterBank(directory.bank), AdapterBank(alone.bank)
+    bank, alone_bank = AdapterBank(directory.bank, AuditLog(directory.audit).record), AdapterBank(alone.bank)
     backbone_hash = bank.head(SHARED).backbone
     backbone, study = bank.backbone(backbone_hash), prepared.study
     builder = InstructionBuilder(prepared, study.stages[-1], backbone)

@@ -11,10 +11,13 @@ from protocol.errors import StudyError
 from protocol.messages.settings import findings
 from protocol.storage.atomic_files import write_bytes
 from protocol.storage.own_folders import follow_own_link, refuse_foreign_entries, take_folder
-from server.centers.federation_init import init_federation
+from server.audit.authority_copy import sign_with_authority
+from server.centers.federation_init import authority_folder, init_federation
 from server.study.coordinator_settings import CoordinatorSettings, client_image, read_coordinator
 from server.study.directory import StudyDirectory
 from server.study.file import Study, read_study
+from server.study.recorder import Recorder
+from server.tls.authority import KEY_FILE, is_open_key
 
 
 def init_study(file: Path, root: Path, endpoint: str, *, backbone: Path | None = None, **given: Any) -> StudyDirectory:
@@ -47,6 +50,10 @@ def init_study(file: Path, root: Path, endpoint: str, *, backbone: Path | None =
         if not kept.exists():
             write_bytes(kept, backbone.read_bytes())
     init_federation(directory, settings)
+    if not directory.audit.exists():
+        Recorder(directory).prepare()
+        if is_open_key(authority_folder(directory, settings) / KEY_FILE):
+            sign_with_authority(directory)
     return directory
 
 

@@ -13,7 +13,7 @@ can: against him helps a head that was noted elsewhere, since no line before it 
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -55,6 +55,15 @@ class Link(BaseModel):
 def append_line(log: Path, line: Mapping[str, Any]) -> None:
     """Append one JSON line to the chain and wait until the disk has it and the head; one writer at a time.
 
+    Raises:
+        As `append_made`.
+    """
+    append_made(log, lambda _: line)
+
+
+def append_made(log: Path, make: Callable[[Head], Mapping[str, Any]]) -> None:
+    """`append_line` of what `make` says, told what the line goes on from; nobody else writes meanwhile.
+
     What a crash cut off is left standing by itself. A log that is shorter than its head says goes on from the head, so
     that the gap stays visible.
 
@@ -66,7 +75,7 @@ def append_line(log: Path, line: Mapping[str, Any]) -> None:
     make_private_folder(log.parent)
     with hold_lock(log.with_suffix(".lock"), wait_s=WAIT_S, mode=0o600), _open_private(log) as file:
         end = _find_end(file, _provide_head(log, file))
-        data = json.dumps({**line, "number": end.lines + 1, "chain": end.chain}, sort_keys=True).encode()
+        data = json.dumps({**make(end), "number": end.lines + 1, "chain": end.chain}, sort_keys=True).encode()
         file.write(_break_before(file) + data + b"\n")
         file.flush()
         os.fsync(file.fileno())

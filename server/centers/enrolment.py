@@ -31,9 +31,11 @@ from server.centers.registry import (
     day_of,
     hold_registry,
     read_registry,
+    standing,
     write_registry,
 )
 from server.centers.study_agreement import study_agreement
+from server.study.audit_log import AuditLog, read_events
 from server.study.coordinator_settings import CoordinatorSettings, read_coordinator
 from server.study.directory import StudyDirectory
 from server.study.file import read_study
@@ -87,6 +89,7 @@ class Enrolment:
 
     def __init__(self, directory: StudyDirectory, clock: Callable[[], datetime] = utc_now) -> None:
         self._directory, self._clock = directory, clock
+        self._log = AuditLog(directory.audit)
         self._study = read_study(directory.study_file)
 
     @property
@@ -124,6 +127,7 @@ class Enrolment:
             kit = self._kit(center, coordinator, now, min(now + timedelta(days=days), signer.valid_until))
             self._directory.kits.mkdir(exist_ok=True, mode=0o700)
             member = member_of_kit(kit, member_days, before)
+            self._tell(center, member)
             write_registry(self._directory.enrolment, registry.having(center, member))
             signer.sign(path, kit)
         return path
@@ -244,8 +248,19 @@ class Enrolment:
     def _changing(self) -> Iterator[CenterRegistry]:
         refuse_other_user(self._directory)
         with hold_registry(self._directory.enrolment):
-            yield self.registry
+            registry = self.registry
+            if not any(event.event == "member" for event in read_events(self._directory.audit)):
+                for center, member in registry.members.items():  # enrolled before the study had a log
+                    self._tell(center, member)
+            yield registry
 
     def _write(self, registry: CenterRegistry) -> None:
-        if registry != self.registry:
+        before = self.registry
+        if registry != before:
+            for center, member in registry.members.items():
+                if standing(member) != standing(before.members.get(center)):
+                    self._tell(center, member)
             write_registry(self._directory.enrolment, registry)
+
+    def _tell(self, center: str, member: Member) -> None:
+        self._log.record("member", {"center": center, **standing(member)})

@@ -191,6 +191,14 @@ def hold_registry(path: Path, *, wait_s: float = WAIT_S) -> Iterator[None]:
         yield
 
 
+def standing(member: Member | None) -> dict[str, str]:
+    """What an audit log keeps of a center: its state, its key, until when; nothing of one that is not there."""
+    if member is None:
+        return {}
+    until = "" if member.member_until is None else member.member_until.isoformat()
+    return {"state": member.state, "fingerprint": member.fingerprint, "member_until": until}
+
+
 def day_of(when: datetime | None) -> str:
     """A moment as messages say it."""
     return "an unknown day" if when is None else f"{when:%Y-%m-%d %H:%M} UTC"

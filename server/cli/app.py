@@ -2,7 +2,7 @@
 
 import typer
 
-from server.cli import bank, card, enrolment, launch, tracking
+from server.cli import audit, bank, card, enrolment, launch, tracking
 from server.cli.console import MessageGroup
 
 app = typer.Typer(
@@ -11,6 +11,7 @@ app = typer.Typer(
     help="A council of centers that teaches one model without moving one patient.",
     pretty_exceptions_show_locals=False,
 )
+app.add_typer(audit.app, name="audit")
 app.add_typer(bank.app, name="bank")
 app.add_typer(card.app)
 app.add_typer(enrolment.app)

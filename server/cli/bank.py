@@ -8,7 +8,10 @@ import typer
 from rich.table import Table
 
 from server.cli.console import wide_console
+from server.study.audit_log import AuditLog
+from server.study.directory import StudyDirectory
 from strategies.bank.bank import AdapterBank
+from strategies.bank.told import Tell, tell_nobody
 
 app = typer.Typer(no_args_is_help=True, help="Look into an adapter bank, export from it, roll it back.")
 
@@ -19,13 +22,14 @@ Name = Annotated[str, typer.Argument(help='"shared" or the name of a center.')]
 
 @app.command("list")
 def list_entries(bank: BankDirectory = Path("bank")) -> None:
-    """List every version of every adapter; * marks the one in use."""
+    """List every version of every adapter; * marks the one in use, x one that was withdrawn."""
     store = AdapterBank(bank)
     heads = {store.head(name).reference for name in store.names()}
+    marks = {entry.reference: "x" for entry in store.entries() if store.tombstone(entry)}
     table = Table("", "adapter", "version", "center", "stage", "round", "tensors", "bytes", "sha256", "backbone")
     for entry in store.entries():
         table.add_row(
-            "*" if entry.reference in heads else "",
+            ("*" if entry.reference in heads else "") + marks.get(entry.reference, ""),
             entry.name,
             str(entry.version),
             entry.center or "-",
@@ -44,9 +48,12 @@ def show_entry(name: Name, bank: BankDirectory = Path("bank"), version: Version 
     """Show one adapter: where it comes from, its hashes, its tensors; verifies what it shows."""
     store = AdapterBank(bank)
     entry = store.entry(name, version)
+    facts = _two_columns(("field", "value"), entry.record.items())
+    if tombstone := store.tombstone(entry):
+        _show(facts, f"{entry.reference}, withdrawn: {tombstone.reason}; its tensors are gone")
+        return
     tensors = store.tensors(entry)
     store.backbone(entry.backbone)
-    facts = _two_columns(("field", "value"), entry.record.items())
     _show(facts, f"{entry.reference}, verified against its hashes")
     _show(_two_columns(("tensor", "shape"), ((key, array.shape) for key, array in tensors.items())), "tensors")
 
@@ -70,10 +77,16 @@ def roll_back(
     bank: BankDirectory = Path("bank"),
 ) -> None:
     """Point an adapter at another version; nothing is deleted."""
-    store = AdapterBank(bank)
+    store = AdapterBank(bank, log_beside(bank))
     before = store.head(name)
     entry = store.rollback(name, version)
     typer.echo(f"{name}: version {entry.version} is in use now, before it was {before.version}")
+
+
+def log_beside(bank: Path) -> Tell:
+    """What tells the audit log of the study that a bank belongs to; nobody where it lies beside none."""
+    log = StudyDirectory(bank.resolve().parent).audit
+    return AuditLog(log).record if log.exists() else tell_nobody
 
 
 def _two_columns(header: tuple[str, str], rows: Iterable[tuple[str, Any]]) -> Table:

@@ -3,6 +3,7 @@
 `study init` does (it draws the initial state), so `deploy.coordinator.cli` adds it to the group here.
 """
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -91,6 +92,7 @@ def certificate(
     ] = False,
 ) -> None:
     """Show the server's certificate and its authority, renew the first, or lock the second."""
+    from server.audit.authority_copy import sign_with_authority
     from server.centers.federation_init import encrypt_own_authority, renew_certificate
     from server.tls.authority import fingerprint_of, names_in, read_certificate, utc_now
 
@@ -100,7 +102,10 @@ def certificate(
         file = encrypt_own_authority(directory, passphrase.encode())
         typer.echo(f"{file} has a passphrase now; nobody can renew the certificate without it")
     if renew:
-        renew_certificate(directory, ask_passphrase)
+        ask = cache(ask_passphrase)
+        renew_certificate(directory, ask)
+        if directory.audit.exists():
+            sign_with_authority(directory, ask)
         typer.echo("renewed; restart `concilium serve`, or SuperLink and proxy where they run on their own")
     server = read_certificate(directory.server_certificate)
     for what, found in (("server", server), ("authority", read_certificate(directory.authority_certificate))):

@@ -42,6 +42,7 @@ from server.study.directory import Prepared, StudyDirectory, read_prepared
 from server.study.events import Listen
 from server.study.history import RoundRecord
 from server.study.lock import hold_study
+from server.study.recorder import Recorder
 from server.study.stage import INITIAL, Stage
 from server.tracking.remote import open_tracker
 from strategies.bank.bank import AdapterBank
@@ -88,7 +89,9 @@ class StudyRun:
         self.directory = StudyDirectory(root)
         self.prepared: Prepared = read_prepared(root)
         self.study = self.prepared.study
-        self.bank = AdapterBank.create(self.directory.bank, self.study.settings, self.prepared.adapter_config)
+        self.recorder = Recorder(self.directory)
+        adapter_config, record = self.prepared.adapter_config, self.recorder.log.record
+        self.bank = AdapterBank.create(self.directory.bank, self.study.settings, adapter_config, record)
         self.state = checkpoints.load(self.directory.checkpoint) or FRESH
         self.inbox = Inbox(root / "inbox")
         self.late = LateUpdates(self.inbox, tell, self.state.history.late)
@@ -107,6 +110,7 @@ class StudyRun:
         with open_tracker(
             self.directory.root, self.study, run_ids=tracking, tracking_uri=self.tracking_uri
         ) as self.tracker:
+            self.recorder.start(self.state, self.bank)
             self._save()
             self._tell(events.Resumed(self.state.server_round))
             self.tracker.catch_up(self.state)
@@ -134,6 +138,7 @@ class StudyRun:
             following = self.study.stages[index + 1] if index + 1 < len(self.study.stages) else None
             self.state = leave_stage(self.state, stage, following, self.study)
             self._save()
+            self.recorder.keep_stage(self.state)
 
     def _enter(self, stage: Stage) -> None:
         """Start a stage from the version of the shared adapter in use; without pretraining, score it first."""
@@ -273,7 +278,7 @@ class StudyRun:
         elapsed_s = self.state.elapsed_s + now - self._clock
         self.state = replace(self._with_late(), elapsed_s=elapsed_s, tracking=self.tracker.run_ids)
         self._clock = now
-        checkpoints.save(self.directory.checkpoint, self.state)
+        self.recorder.save(self.state)
 
     def _with_late(self) -> Checkpoint:
         """The state with what is known of late updates, which come at any time."""
@@ -283,6 +288,7 @@ class StudyRun:
         write_outputs(
             self.directory, self.prepared, self._with_late(), self.bank, self.tracker, self.dispatcher.cases, status
         )
+        self.recorder.end(self.state, status)
 
     def _leave_what_is_there(self, status: Status) -> None:
         """The outputs of a run that ends early; trouble here must not hide why it ended."""

@@ -21,6 +21,7 @@ from server.centers.registry import Member
 from server.centers.study_plan import digest_of
 from server.results.result import read_result
 from server.runs.state_files import Launch, hold_launch, read_launch, write_state
+from server.study.audit_log import AuditLog
 from server.study.checkpoint import load
 from server.study.directory import StudyDirectory, read_prepared
 from server.study.file import Study
@@ -119,6 +120,7 @@ def start(directory: StudyDirectory, control: Link, bundle: bytes, now: datetime
     before = read_launch(directory)
     run_id = control.start_run(bundle, {"study-directory": str(directory.root.resolve())})
     starts = before.starts + 1 if before is not None else 1
+    AuditLog(directory.audit).record("launched", {"run_id": run_id, "starts": starts})
     write_state(directory.launch, Launch(wanted="running", run_id=run_id, launched_at=now, starts=starts))
     return run_id
 
@@ -173,6 +175,7 @@ def stop(directory: StudyDirectory, control: Link, patience_s: float = STOP_S) -
         before = read_launch(directory)
         if before is None:
             raise LaunchError(f"the study in {directory.root} was never launched; there is nothing to stop")
+        AuditLog(directory.audit).record("stopped", {"run_id": before.run_id})
         write_state(directory.launch, before.model_copy(update={"wanted": "stopped"}))
         active = tuple(run.run_id for run in control.runs() if run.active)
         for run_id in active:

@@ -11,7 +11,7 @@ FILE (safetensors)   shared/<key>            the shared state: adapters, pathway
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,15 +74,23 @@ class Checkpoint:
     scored_own: Mapping[str, Tensors] = field(default_factory=dict)
 
 
-def save(path: Path, checkpoint: Checkpoint) -> None:
+def save(path: Path, checkpoint: Checkpoint, announce: Callable[[str], None] | None = None) -> None:
     """Replace the checkpoint at `path`.
+
+    Args:
+        path: its file.
+        checkpoint: what it is to say.
+        announce: told its SHA-256 before anything is written.
 
     Raises:
         StorageError: the disk is full or refuses; the previous checkpoint is untouched.
     """
     tensors = _join(checkpoint)
     facts = json.dumps(_facts(checkpoint))
-    metadata = json.dumps({"schema": SCHEMA, "facts": facts, "sha256": _digest(facts, tensors)})
+    sha256 = _digest(facts, tensors)
+    if announce is not None:
+        announce(sha256)
+    metadata = json.dumps({"schema": SCHEMA, "facts": facts, "sha256": sha256})
     write_private(path, safetensors_bytes(tensors, {"checkpoint": metadata}))
 
 
@@ -91,6 +99,16 @@ def load(path: Path) -> Checkpoint | None:
 
     Raises:
         StorageError: the file is damaged, or another version of concilium wrote it in another schema.
+    """
+    found = load_named(path)
+    return None if found is None else found[1]
+
+
+def load_named(path: Path) -> tuple[str, Checkpoint] | None:
+    """The SHA-256 that `save` announced for the checkpoint at `path`, and the checkpoint, as `load` gives it.
+
+    Raises:
+        StorageError: as `load`.
     """
     if not path.exists():
         return None
@@ -101,7 +119,7 @@ def load(path: Path) -> Checkpoint | None:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
         if metadata["sha256"] != _digest(metadata["facts"], tensors):
             raise ValueError(f"content does not match its SHA-256 {metadata['sha256']}")
-        return _checkpoint(json.loads(metadata["facts"]), tensors)
+        return str(metadata["sha256"]), _checkpoint(json.loads(metadata["facts"]), tensors)
     except (safetensors.SafetensorError, OSError, KeyError, ValueError, ValidationError) as error:
         raise StorageError(
             f"checkpoint {path} is damaged ({error}); restore it from a copy, or move it away to start the study anew"

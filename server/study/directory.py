@@ -7,6 +7,9 @@ adapter_config.json   peft's configuration of the adapter
 recipe.json           [training] of the study with every default, as it was when the study was prepared
 checksums.json        SHA-256 of the five, checked at each start
 checkpoint.safetensors, bank/, mlflow.db, mlartifacts/, result.json, report.html, evaluation_matrix.json
+audit.jsonl           what became of the study, chained line by line (server.study.audit_log)
+stages/               the checkpoint as it was after each stage (server.study.stage_states)
+withdrawals/          certificates of centers that withdrew (server.withdrawal)
 service.json          which centers are served what they trained alone, where that was asked (server.results.service)
 
 Of a study that runs over a network:
@@ -58,6 +61,9 @@ class StudyDirectory:
     result = Below("result.json")
     matrix = Below("evaluation_matrix.json")
     service = Below("service.json")
+    audit = Below("audit.jsonl")
+    stage_states = Below("stages")
+    withdrawals = Below("withdrawals")
     report = Below("report.html")
     coordinator = Below("coordinator.toml")
     authority = Below("authority")

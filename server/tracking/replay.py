@@ -6,6 +6,7 @@ from pathlib import Path
 from protocol.errors import StudyError
 from server.results.result import read_result
 from server.study import checkpoint as checkpoints
+from server.study.audit_log import AuditLog
 from server.study.directory import StudyDirectory, read_prepared
 from server.study.lock import hold_study
 from server.tracking.store import RunStatus
@@ -31,7 +32,8 @@ def replay(root: Path, tracking_uri: str | None) -> Tracker:
         if state is None:
             raise StudyError(f"study {root} has not begun: it has no {directory.checkpoint.name}; launch it first")
         tracker = Tracker.open(root, study, run_ids=state.tracking, tracking_uri=tracking_uri)
-        checkpoints.save(directory.checkpoint, replace(state, tracking=tracker.run_ids))
+        announce = AuditLog(directory.audit).announce_checkpoint
+        checkpoints.save(directory.checkpoint, replace(state, tracking=tracker.run_ids), announce)
         tracker.catch_up(state)
         tracker.finish(_ending(directory.result))
     return tracker

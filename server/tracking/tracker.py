@@ -24,7 +24,8 @@ from server.study.history import History
 from server.tracking.lines import SHARED_RUN, STUDY_RUN, Line, center_run, flat, lines_of, study_parameters
 from server.tracking.models import Models
 from server.tracking.store import NAME_TAG, RunStatus, Store
-from strategies.bank.bank import SETTINGS_FILE, SHARED, AdapterBank
+from strategies.bank.bank import SHARED, AdapterBank
+from strategies.bank.settings_file import SETTINGS_FILE
 
 logger = logging.getLogger(__name__)
 

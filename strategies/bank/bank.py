@@ -9,7 +9,6 @@
 `name` is "shared" or a center. A version appears whole (one rename) before HEAD names it.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,54 +27,55 @@ from strategies.bank import peft_format
 from strategies.bank.adapter_parts import default_part, part_files, read_parts
 from strategies.bank.entry import Entry
 from strategies.bank.peft_format import CONFIG_FILE, TENSOR_FILE
+from strategies.bank.settings_file import SETTINGS_FILE, read_study_record, refuse_other_study, study_record
+from strategies.bank.told import Tell, digest, naming, tell_nobody
+from strategies.bank.tombstone import Tombstone, put_tombstone, read_tombstone, tombstone_bytes
 
-SCHEMA = 2
 SHARED = "shared"
-SETTINGS_FILE, ENTRY_FILE, HEAD_FILE, BACKBONE_FILE = "study.json", "entry.json", "HEAD", "backbone.safetensors"
+ENTRY_FILE, HEAD_FILE, BACKBONE_FILE = "entry.json", "HEAD", "backbone.safetensors"
 HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class AdapterBank:
     """A bank on disk; opening one reads and verifies its settings.
 
+    Args:
+        root: its directory.
+        tell: told, before it is done, what is about to be written: `bank`, `version` or `head`, and the facts.
+
     Raises:
         BankError: there is no bank at `root`, it is of another schema, or its settings are damaged.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, tell: Tell = tell_nobody) -> None:
+        self.root, self._tell = root, tell
         if not (root / SETTINGS_FILE).is_file():
             raise BankError(
                 f"no adapter bank at {root} ({SETTINGS_FILE} not found); a study's run leaves one in OUT/bank"
             )
-        study = _read_study(root)
+        study = read_study_record(root)
         self.settings = StudySettings.model_validate(study["settings"])
         self.adapter_config: dict[str, Any] = study["adapter_config"]
 
     @classmethod
-    def create(cls, root: Path, settings: StudySettings, adapter_config: Mapping[str, Any]) -> Self:
+    def create(
+        cls, root: Path, settings: StudySettings, adapter_config: Mapping[str, Any], tell: Tell = tell_nobody
+    ) -> Self:
         """A new bank at `root`, or the one there when it belongs to the same study; clears unfinished writes.
 
         Raises:
             BankError: `root` holds the bank of another study, of other settings or of another schema.
             StorageError: the disk refuses.
         """
-        study = {
-            "schema": SCHEMA,
-            "settings": settings.model_dump(mode="json"),
-            "adapter_config": dict(adapter_config),
-        }
+        study = study_record(settings, adapter_config)
         if (root / SETTINGS_FILE).is_file():
-            found = _read_study(root)
-            if found != json.loads(json.dumps(study)):
-                raise BankError(
-                    f"{root} holds the bank of study '{found['settings']['study']}' with other settings than study "
-                    f"'{settings.study}' now has ({_differences(found, study)}); choose another output directory"
-                )
+            refuse_other_study(root, study)
             atomic_files.remove_unfinished(root)
         else:
-            atomic_files.write_private(root / SETTINGS_FILE, seal(study))
-        return cls(root)
+            data = seal(study)
+            tell("bank", {"sha256": digest(data)})
+            atomic_files.write_private(root / SETTINGS_FILE, data)
+        return cls(root, tell)
 
     def put_backbone(self, tensors: Tensors) -> str:
         """Keep a backbone and return its content hash; one that is there already, whole, is not written again."""
@@ -135,7 +135,9 @@ class AdapterBank:
         entries = (self.entry(name, version) for version in reversed(versions))
         known = next((old for old in entries if old.origin == entry.origin), entry)
         if known is entry:
-            atomic_files.write_private_directory(self._folder(entry), self._files(entry, tensors))
+            files = self._files(entry, tensors)
+            self._tell("version", {**naming(entry), "entry_sha256": digest(files[ENTRY_FILE])})
+            atomic_files.write_private_directory(self._folder(entry), files)
         self._set_head(known)
         return known
 
@@ -175,9 +177,15 @@ class AdapterBank:
         """The tensors of an entry under our keys.
 
         Raises:
-            BankError: a file is missing, or the tensors or peft's configuration are not those of the entry.
+            BankError: a file is missing, the tensors or peft's configuration are not those of the entry, or the tensors
+                were taken out of use (`withdraw`).
         """
         folder = self._folder(entry)
+        if tombstone := read_tombstone(folder):
+            raise BankError(
+                f"adapter {entry.reference} is withdrawn: {tombstone.reason}. Its tensors are gone; use another "
+                f"version, see `concilium bank list --bank {self.root}`"
+            )
         config, path = _read(folder / CONFIG_FILE), folder / TENSOR_FILE
         tensors = peft_format.from_peft(peft_format.read_tensors(_read(path), str(path)))
         files = {
@@ -196,6 +204,23 @@ class AdapterBank:
         self.tensors(entry)
         self._set_head(entry)
         return entry
+
+    def tombstone(self, entry: Entry) -> Tombstone | None:
+        """Why the tensors of an entry were taken out of use; None where they were not.
+
+        Raises:
+            BankError: it is damaged.
+        """
+        return read_tombstone(self._folder(entry))
+
+    def withdraw(self, entry: Entry, tombstone: Tombstone) -> None:
+        """Take a version out of use for good: its tensors are removed, its entry stays; again, it changes nothing.
+
+        Raises:
+            StorageError: the disk refuses; the tombstone is there or is not, and it can be done again.
+        """
+        self._tell("tombstone", {**naming(entry), "tombstone_sha256": digest(tombstone_bytes(tombstone))})
+        put_tombstone(self._folder(entry), tombstone, ENTRY_FILE)
 
     def export(self, name: str, destination: Path, version: int | None = None) -> Entry:
         """Write one adapter with its backbone as a peft directory that loads without this project.
@@ -221,6 +246,8 @@ class AdapterBank:
         }
 
     def _set_head(self, entry: Entry) -> None:
+        if entry.name not in self.names() or self.head(entry.name) != entry:
+            self._tell("head", naming(entry))
         atomic_files.write_private(self._adapter_path(entry.name) / HEAD_FILE, seal({"version": entry.version}))
 
     def _folder(self, entry: Entry) -> Path:
@@ -241,21 +268,6 @@ class AdapterBank:
         return self.root / "backbones" / f"{sha256}.safetensors"
 
 
-def _read_study(root: Path) -> dict[str, Any]:
-    """What a bank says about its study.
-
-    Raises:
-        BankError: the file is damaged, or the bank is of another schema.
-    """
-    study = read_sealed(root / SETTINGS_FILE)
-    if (found := study.get("schema", 1)) != SCHEMA:
-        raise BankError(
-            f"{root} is an adapter bank of schema {found}, and this version of concilium reads schema {SCHEMA} only: "
-            "tensors have other names there. Export its adapters with the version that wrote it, or run the study again"
-        )
-    return study
-
-
 def _measures(tensors: Tensors) -> dict[str, Any]:
     """What an entry says of its tensors."""
     size = sum(4 * array.size for array in tensors.values())
@@ -274,12 +286,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BankError(f"{path} cannot be read ({error.strerror}); restore it from a copy of the bank") from error
-
-
-def _differences(found: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    pairs = {**now["settings"], "adapter_config": now["adapter_config"]}
-    there = {**found["settings"], "adapter_config": found["adapter_config"]}
-    return ", ".join(key for key in pairs if json.dumps(pairs[key]) != json.dumps(there.get(key))) or "other keys"
 
 
 def _readme(entry: Entry, settings: StudySettings) -> str:

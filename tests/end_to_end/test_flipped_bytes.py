@@ -15,9 +15,11 @@ from client.outgoing.ledger import LedgerError, read_ledger
 from client.report.prediction_file import read_arrays
 from client.scores.calibration_rows import read_calibration
 from client.scores.score_rows import read_rows
-from protocol.errors import ConciliumError
+from protocol.errors import ConciliumError, StorageError
+from protocol.storage.chain_check import check_chain
 from server.results.result import read_result
 from server.study import checkpoint
+from server.study.audit_log import read_events
 from server.study.directory import StudyDirectory, read_prepared
 from server.study.file import read_study
 from strategies.bank.bank import AdapterBank
@@ -61,6 +63,13 @@ def checkpoint_of(_root: Path, path: Path) -> object:
     return bytes_of(state.shared), bytes_of(state.memory), state.history, state.tracking
 
 
+def audit_of(root: Path, _path: Path) -> object:
+    """The events, where the chain holds."""
+    if check_chain(root / "audit.jsonl").broken:
+        raise StorageError("a line does not stand as it was written")
+    return read_events(root / "audit.jsonl")
+
+
 def bytes_of(arrays: object) -> object:
     """Arrays as what can be compared."""
     assert isinstance(arrays, dict)
@@ -84,13 +93,23 @@ STUDY: dict[str, Read] = {
     "recipe.json": prepared_of,
     "checksums.json": prepared_of,
     "checkpoint.safetensors": checkpoint_of,
+    "stages/*": checkpoint_of,
+    **dict.fromkeys(("audit.jsonl", "audit.head"), audit_of),
     "result.json": lambda _root, path: read_result(path),
     "bank/study.json": bank_of,
     "bank/backbones/*": bank_of,
     "bank/adapters/*/HEAD": bank_of,
     "bank/adapters/*/*/*": bank_of,
 }
-WITHOUT_EFFECT = {"report.html", "evaluation_matrix.json", "study.lock", "outgoing.lock", "mlflow.db", "mlflow.id"}
+WITHOUT_EFFECT = {
+    "report.html",
+    "evaluation_matrix.json",
+    "study.lock",
+    "outgoing.lock",
+    "audit.lock",
+    "mlflow.db",
+    "mlflow.id",
+}
 """Pages, copies of figures, locks and the tracking store: written, and read by nothing that makes a result."""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from server.audit.verification import verify
 from tests.support.killed_study import POINTS, TWO_STAGES
 from tests.support.light_study import Light, light
 
@@ -32,13 +33,18 @@ def killed(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_a_killed_coordinator_ends_like_a_quiet_one(point: str, killed: Path, quiet: Light) -> None:
-    """The same bank, hash by hash, and every round once; what a center had finished it does not train again."""
+    """The same bank, hash by hash, and every round once; what a center had finished it does not train again.
+
+    The audit log explains what the kill left, and agrees with all files in the end.
+    """
     found = light(killed / point, TWO_STAGES)
     before = found.state.server_round
+    assert {finding.weight for finding in verify(found.directory).findings} <= {"unfinished"}
     waiting = {name: center.outbox_rounds() - set(range(before + 1)) for name, center in found.centers.items()}
     found.run()
     assert found.hashes == quiet.hashes
     assert found.errors == quiet.errors
+    assert verify(found.directory).findings == ()
     assert found.state.history.late == ()
     assert json.loads(found.directory.result.read_text())["status"] == "complete"
     for name, center in found.centers.items():
