@@ -13,6 +13,7 @@ from client.learning.features import features_of
 from fusion_models.registry import ModelRow
 from protocol.messages.tensors import role_of
 from strategies.bank.bank import SHARED, AdapterBank
+from strategies.bank.living import living_names
 from strategies.bank.routing_file import read_routers
 from strategies.bank.trained_alone import entry_beside_shared
 from strategies.continual.center_adapters import merge_center_adapters
@@ -35,7 +36,9 @@ class RoutedModels:
         self._routers = read_routers(bank.root)
         entry = bank.head(SHARED)
         self._shared, self._backbone = bank.tensors(entry), bank.backbone(entry.backbone)
-        self._own = {name: bank.tensors(entry_beside_shared(bank, name)) for name in bank.names() if name != SHARED}
+        self._own = {
+            name: bank.tensors(entry_beside_shared(bank, name)) for name in living_names(bank) if name != SHARED
+        }
         self._settings = settings_behind(bank.settings, row, bank.adapter_config, self._shared)
         self._bare = assemble(self._settings, row, self._backbone, self._shared, device=device)
         self.routes: dict[str, dict[str, Any]] = {}

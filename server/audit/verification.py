@@ -13,7 +13,7 @@ from cryptography import x509
 from protocol.errors import EnrolmentError
 from protocol.storage.chain_check import Chain, check_chain
 from server.audit.bank_check import bank_findings
-from server.audit.finding import Finding
+from server.audit.finding import Finding, Weight, is_last_of_its_writer
 from server.audit.signed_head import EVENT, SignedHead, check_signature, head_of_event
 from server.audit.state_check import member_findings, state_findings
 from server.study.audit_log import AuditEvent, read_events
@@ -135,6 +135,7 @@ def _withdrawal_findings(directory: StudyDirectory, events: Sequence[AuditEvent]
         if name not in told:
             yield Finding("broken", str(path), "no event of the log issued this certificate")
         elif name not in there:
-            yield Finding("broken", str(path), f"it is missing; event {told[name].number} issued it")
+            weight: Weight = "unfinished" if is_last_of_its_writer(events, told[name]) else "broken"
+            yield Finding(weight, str(path), f"it is missing; event {told[name].number} issued it; withdraw again")
         elif digest(path.read_bytes()) != told[name].facts["sha256"]:
             yield Finding("broken", str(path), f"it is not what event {told[name].number} issued")

@@ -2,7 +2,7 @@
 
 import typer
 
-from server.cli import audit, bank, card, enrolment, launch, tracking
+from server.cli import audit, bank, card, enrolment, launch, tracking, withdrawal
 from server.cli.console import MessageGroup
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app.add_typer(card.app)
 app.add_typer(enrolment.app)
 app.add_typer(launch.app)
 app.add_typer(tracking.app)
+app.add_typer(withdrawal.app)
 
 
 @app.callback()

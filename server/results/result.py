@@ -18,6 +18,7 @@ from server.results.service import Service
 from server.study.file import Study
 from server.study.history import GateRecord, History, QueryRecord, RoundRecord, StageRow
 from server.study.stage import Stage
+from server.study.withdrawn import Withdrawn
 from strategies.bank.entry import Entry
 
 SCHEMA = 4
@@ -102,6 +103,11 @@ def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]
 def with_services(result: Mapping[str, Any], services: Sequence[Service], entries: Iterable[Entry]) -> dict[str, Any]:
     """A result with what is known since of what the centers are served, and the bank's entries as they are now."""
     return {**result, **{key: _finite(value) for key, value in _served(services, entries).items()}}
+
+
+def with_withdrawals(result: Mapping[str, Any], withdrawn: Sequence[Withdrawn]) -> dict[str, Any]:
+    """A result that names the centers that withdrew; as it is where none did."""
+    return {**result, "withdrawn": [asdict(found) for found in withdrawn]} if withdrawn else dict(result)
 
 
 def schema_issue(result: Mapping[str, Any]) -> str:

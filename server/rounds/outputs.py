@@ -7,10 +7,20 @@ from pathlib import Path
 from protocol.errors import StudyError
 from protocol.storage.atomic_files import write_text
 from server.results.report import report_html
-from server.results.result import Facts, Status, build_result, read_result, read_versions, with_services, write_result
+from server.results.result import (
+    Facts,
+    Status,
+    build_result,
+    read_result,
+    read_versions,
+    with_services,
+    with_withdrawals,
+    write_result,
+)
 from server.results.service import Service, read_services, write_services
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared, StudyDirectory
+from server.study.withdrawn import read_withdrawn
 from server.tracking.tracker import Tracker
 from strategies.bank.bank import AdapterBank
 
@@ -35,7 +45,7 @@ def write_outputs(
         versions=read_versions(),
         services=read_services(directory.service),
     )
-    result = build_result(prepared.study, state.history, facts)
+    result = with_withdrawals(build_result(prepared.study, state.history, facts), read_withdrawn(directory))
     write_result(directory.result, result)
     write_text(directory.matrix, json.dumps(result["matrices"], indent=1))
     write_text(directory.report, report_html(result))

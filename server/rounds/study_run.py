@@ -44,6 +44,7 @@ from server.study.history import RoundRecord
 from server.study.lock import hold_study
 from server.study.recorder import Recorder
 from server.study.stage import INITIAL, Stage
+from server.study.withdrawn import refuse_withdrawn
 from server.tracking.remote import open_tracker
 from strategies.bank.bank import AdapterBank
 
@@ -75,6 +76,7 @@ def run_study(
         StorageError: the disk refuses; the last checkpoint is untouched.
     """
     with hold_study(StudyDirectory(root).lock):
+        refuse_withdrawn(StudyDirectory(root))
         tell = events.tell_all(*([] if listen is None else [listen]))
         StudyRun(center_grid, root, tell, tracking_uri, turned_away).run()
 

@@ -25,6 +25,7 @@ from server.tracking.lines import SHARED_RUN, STUDY_RUN, Line, center_run, flat,
 from server.tracking.models import Models
 from server.tracking.store import NAME_TAG, RunStatus, Store
 from strategies.bank.bank import SHARED, AdapterBank
+from strategies.bank.living import living_entries, living_names
 from strategies.bank.settings_file import SETTINGS_FILE
 
 logger = logging.getLogger(__name__)
@@ -131,8 +132,8 @@ class Tracker:
 
     def _publish(self, bank: AdapterBank) -> None:
         """Register the bank's adapters that are not registered yet, and point `champion` at those in use."""
-        entries = bank.entries()
-        for name in bank.names():
+        entries = living_entries(bank)
+        for name in living_names(bank):
             run_id = self.run_ids[SHARED_RUN if name == SHARED else center_run(name)]
             versions = [entry for entry in entries if entry.name == name]
             self._models.publish(run_id, versions, bank.head(name), bank.root / "adapters" / name)

@@ -8,6 +8,7 @@ the version before.
 from protocol.errors import BankError
 from strategies.bank.bank import SHARED, AdapterBank
 from strategies.bank.entry import Entry
+from strategies.bank.living import living_names
 
 TRAINED_ALONE = "trained alone in as many steps"
 
@@ -44,8 +45,8 @@ def adopt(bank: AdapterBank, center: str, alone: AdapterBank) -> Entry:
 
 
 def entry_in_use(bank: AdapterBank, center: str) -> Entry:
-    """What is in use under a center's name; the shared adapter's version where the center has none."""
-    return bank.head(center if center in bank.names() else SHARED)
+    """What is in use under a center's name; the shared adapter's version where it has none, or has withdrawn."""
+    return bank.head(center if center in living_names(bank) else SHARED)
 
 
 def entry_beside_shared(bank: AdapterBank, name: str) -> Entry:

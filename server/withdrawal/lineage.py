@@ -1,0 +1,69 @@
+"""What of a study a center's tensors entered: from the first stage that it trained in, everything that grew from there.
+
+A mean over centers can be freed of one of them within a round, since it is a sum. But what the others sent in the next
+round began from a state that the center had moved, and no sum that a coordinator could keep takes that back. So what is
+exact is what the center never entered: every version of the stages before, bit for bit; and all later ones only by
+training these stages again without it.
+
+    entered    the first stage of which a round used an update of the center. A stage that the gate refused counts too:
+               the center's own voice was among those that refused it
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from server.study.checkpoint import Checkpoint
+from server.study.file import Study
+from strategies.bank.bank import SHARED
+from strategies.bank.entry import Entry
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What a center's tensors entered.
+
+    first_stage: position of the first stage that used an update of the center; None where none did. rounds: those that
+    used one, counted over the study.
+    """
+
+    center: str
+    first_stage: int | None
+    rounds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Parted:
+    """The versions of a bank, by what a center has to do with them.
+
+    own: its own. shared: of the shared adapter, that it entered. kept: of the shared adapter, that it did not enter,
+    oldest first. influenced: other centers' own, that were trained from a shared state that it entered.
+    """
+
+    own: tuple[Entry, ...]
+    shared: tuple[Entry, ...]
+    kept: tuple[Entry, ...]
+    influenced: tuple[Entry, ...]
+
+
+def lineage_of(center: str, study: Study, state: Checkpoint) -> Lineage:
+    """What the records of a study say of a center's updates."""
+    used = [record for record in state.history.rounds if record.center == center and not record.error]
+    names = [stage.name for stage in study.stages]
+    first = min((names.index(record.stage) for record in used), default=None)
+    return Lineage(center, first, tuple(record.server_round for record in used))
+
+
+def part_entries(lineage: Lineage, study: Study, entries: Iterable[Entry]) -> Parted:
+    """Every version of a bank: gone with the center, kept as it is, or kept and named."""
+    names = [stage.name for stage in study.stages]
+    before = set(names if lineage.first_stage is None else names[: lineage.first_stage])
+    found = list(entries)
+    own = tuple(entry for entry in found if entry.name == lineage.center)
+    shared = [entry for entry in found if entry.name == SHARED]
+    others = [entry for entry in found if entry.name not in {SHARED, lineage.center}]
+    return Parted(
+        own=own,
+        shared=tuple(entry for entry in shared if entry.stage not in before),
+        kept=tuple(entry for entry in shared if entry.stage in before),
+        influenced=tuple(entry for entry in others if entry.stage not in before and not entry.provenance),
+    )

@@ -1,0 +1,125 @@
+"""A center withdraws: exact where it never was, trained again where it was, and certified."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import BankError, WithdrawalError
+from server.audit.verification import verify
+from server.results.result import read_result
+from server.withdrawal import withdrawal
+from server.withdrawal.withdrawal import withdraw
+from strategies.bank.bank import AdapterBank
+from tests.support.light_study import Light
+from tests.support.withdrawn_study import NEVER_THERE, copied, going_on, leave, light_late_comer, no_link, ran
+
+REMOVED = ["c/0001", "shared/0002", "shared/0003"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Light:
+    return light_late_comer(tmp_path_factory.mktemp("late"))
+
+
+@pytest.fixture(scope="module")
+def never(tmp_path_factory: pytest.TempPathFactory) -> Light:
+    return ran(tmp_path_factory.mktemp("never"), NEVER_THERE)
+
+
+def test_what_is_in_use_is_what_the_center_never_entered_bit_for_bit(
+    finished: Light, never: Light, tmp_path: Path
+) -> None:
+    study = copied(finished, tmp_path)
+    told = leave(study, "c")
+    bank = AdapterBank(study.directory.bank)
+    assert (told.first_stage, told.rounds, told.in_use) == ("stage-2", (3, 4), "shared/0001")
+    assert bank.head("shared").sha256 == told.in_use_sha256 == never.hashes["shared/0001"]
+    assert [version.reference for version in told.removed] == REMOVED
+    assert [version.reference for version in told.influenced] == ["a/0002", "a/0003", "b/0002", "b/0003"]
+    for name, version in (("c", 1), ("shared", 2)):
+        with pytest.raises(BankError, match=r"center 'c', .* withdrew"):
+            bank.tensors(bank.entry(name, version))
+
+
+def test_the_replay_is_the_study_that_never_had_the_center_bit_for_bit(
+    finished: Light, never: Light, tmp_path: Path
+) -> None:
+    """Its first stage was not trained again, the later ones were, by centers that know nothing of the first time."""
+    study = copied(finished, tmp_path)
+    replay = going_on(tmp_path / "replay", Path(leave(study, "c").replay))
+    replay.run()
+    assert replay.hashes == never.hashes
+    trained = {found.server_round for found in replay.centers["a"].performed if found.kind == "train"}
+    assert trained == {3, 4, 5, 6}
+    assert verify(replay.directory).findings == ()
+
+
+def test_of_a_center_of_the_first_stage_everything_is_trained_again(finished: Light, tmp_path: Path) -> None:
+    """Two of its centers are left; no shared version is without the one that went."""
+    study = copied(finished, tmp_path)
+    told = leave(study, "b")
+    assert (told.first_stage, told.in_use, told.replayed_stages) == ("stage-1", "", ("stage-1", "stage-2", "stage-3"))
+    replay = going_on(tmp_path / "replay", Path(told.replay))
+    replay.run()
+    assert sorted(replay.centers) == ["a", "c"]
+    assert replay.state.server_round == 6
+
+
+def test_the_log_the_result_and_the_next_start_tell_of_it(finished: Light, tmp_path: Path) -> None:
+    study = copied(finished, tmp_path)
+    told = leave(study, "c")
+    found = verify(study.directory)
+    assert found.findings == ()
+    assert [event.event for event in found.events[-2:]] == ["saved", "withdrawn"]
+    assert (read_result(study.directory.result) or {})["withdrawn"] == [
+        {"center": "c", "first_stage": "stage-2", "in_use": "shared/0001", "replay": told.replay}
+    ]
+    with pytest.raises(WithdrawalError, match="goes on without it in"):
+        study.run()
+    with pytest.raises(WithdrawalError, match="has withdrawn already"):
+        leave(study, "c")
+
+
+@pytest.mark.parametrize(
+    "step", ["remove_versions", "_replay", "take_state_back", "with_withdrawals", "write_certificate"]
+)
+def test_broken_off_before_any_step_it_can_be_given_again(
+    step: str, finished: Light, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The certificate says then what it would have said."""
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    study = copied(finished, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(withdrawal, step, die)
+        with pytest.raises(KeyboardInterrupt):
+            leave(study, "c")
+    assert {finding.weight for finding in verify(study.directory).findings} <= {"unfinished"}
+    told = leave(study, "c")
+    assert ([version.reference for version in told.removed], told.rounds) == (REMOVED, (3, 4))
+    assert verify(study.directory).findings == ()
+
+
+def test_a_certificate_that_was_changed_or_lost_is_found(finished: Light, tmp_path: Path) -> None:
+    study = copied(finished, tmp_path)
+    leave(study, "c")
+    path = study.directory.withdrawals / "c.json"
+    path.write_bytes(path.read_bytes().replace(b'"stage-2"', b'"stage-3"'))
+    assert [finding.what for finding in verify(study.directory).findings] == [str(path)]
+    path.unlink()
+    assert [finding.weight for finding in verify(study.directory).findings] == ["unfinished"]
+    assert leave(study, "c").center == "c"
+    assert verify(study.directory).findings == ()
+
+
+def test_a_center_that_nobody_knows_and_a_study_that_did_not_begin_are_refused(finished: Light, tmp_path: Path) -> None:
+    study = copied(finished, tmp_path)
+    with pytest.raises(WithdrawalError, match="has no center 'z'"):
+        leave(study, "z")
+    study.directory.checkpoint.unlink()
+    with pytest.raises(WithdrawalError, match="has not begun"):
+        withdraw(study.directory, "c", connect=no_link)
+    shutil.rmtree(study.root)
