@@ -3,6 +3,7 @@
 import pytest
 
 from protocol.errors import WithdrawalError
+from protocol.messages.tensors import Tensors
 from server.study.checkpoint import Checkpoint
 from server.study.file import Study
 from server.study.history import History, RoundRecord, StageRow
@@ -25,7 +26,7 @@ def test_a_stage_of_that_center_alone_is_left_out_and_a_study_of_it_alone_is_non
 def test_nothing_in_a_checkpoint_is_of_the_center_any_more() -> None:
     records = (RoundRecord("stage-1", 1, "a"), RoundRecord("stage-1", 1, "c"))
     rows = (StageRow("stage-1", test={"a": {}, "c": {}}, seconds={"c": 2.0}),)
-    both = {"a": {}, "c": {}}
+    both: dict[str, Tensors] = {"a": {}, "c": {}}
     state = Checkpoint(
         *(1, 2, "", {}),
         own=both,
