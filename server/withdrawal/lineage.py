@@ -12,6 +12,7 @@ training these stages again without it.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from server.study.audit_log import AuditEvent
 from server.study.checkpoint import Checkpoint
 from server.study.file import Study
 from strategies.bank.bank import SHARED
@@ -45,12 +46,15 @@ class Parted:
     influenced: tuple[Entry, ...]
 
 
-def lineage_of(center: str, study: Study, state: Checkpoint) -> Lineage:
-    """What the records of a study say of a center's updates."""
-    used = [record for record in state.history.rounds if record.center == center and not record.error]
+def lineage_of(center: str, study: Study, state: Checkpoint, events: Iterable[AuditEvent]) -> Lineage:
+    """What the checkpoint and the audit log, which outlives one that was taken back, say of a center's updates."""
+    records = [record for record in state.history.rounds if record.center == center and not record.error]
+    used = {(record.server_round, record.stage) for record in records}
+    told = [event.facts for event in events if event.event == "round" and center in event.facts["used"]]
+    used |= {(int(facts["server_round"]), str(facts["stage"])) for facts in told}
     names = [stage.name for stage in study.stages]
-    first = min((names.index(record.stage) for record in used), default=None)
-    return Lineage(center, first, tuple(record.server_round for record in used))
+    first = min((names.index(stage) for _, stage in used), default=None)
+    return Lineage(center, first, tuple(sorted(number for number, _ in used)))
 
 
 def part_entries(lineage: Lineage, study: Study, entries: Iterable[Entry]) -> Parted:

@@ -56,7 +56,8 @@ def take_state_back(directory: StudyDirectory, lineage: Lineage, state: Checkpoi
         write_routers(directory.bank, {name: state.own[name] for name in sorted(others)})
     for path in [*directory.root.glob(f"inbox/*/{center}.safetensors"), *_set_aside(directory, center)]:
         path.unlink()
-    before = state if first is None else state_before(directory, lineage) or NOTHING
+    is_before = first is None or state.stage_index < first
+    before = state if is_before else state_before(directory, lineage) or NOTHING
     clean = replace(state_without_center(before, center), tracking=state.tracking, elapsed_s=state.elapsed_s)
     Recorder(directory).save(clean)
     for index in kept_stage_states(directory):

@@ -67,7 +67,7 @@ def plan_withdrawal(directory: StudyDirectory, center: str) -> tuple[Lineage, Pa
     if state is None:
         raise WithdrawalError(f"study '{study.name}' has not begun; `concilium revoke {center}` is all there is to do")
     begun = [found for found in of_center if found.event == "withdrawing"]
-    lineage = _lineage_of_event(center, begun[-1].facts) if begun else lineage_of(center, study, state)
+    lineage = _lineage_of_event(center, begun[-1].facts) if begun else lineage_of(center, study, state, events)
     return lineage, part_entries(lineage, study, AdapterBank(directory.bank).entries())
 
 
@@ -147,6 +147,9 @@ def _replay(directory: StudyDirectory, lineage: Lineage, destination: Path | Non
     """The directory of a replay, or why there is none."""
     if lineage.first_stage is None:
         return None, "No stage has to be trained again."
+    others = [found for found in read_withdrawn(directory) if found.first_stage and found.center != lineage.center]
+    if others:
+        return None, f"Since '{others[0].center}' withdrew the study goes on in {others[0].replay}: withdraw there too."
     root = directory.root.resolve()
     try:
         where = destination or root.with_name(f"{root.name}.without-{lineage.center}")

@@ -214,11 +214,12 @@ class AdapterBank:
         return read_tombstone(self._folder(entry))
 
     def withdraw(self, entry: Entry, tombstone: Tombstone) -> None:
-        """Take a version out of use for good: its tensors are removed, its entry stays; again, it changes nothing.
+        """Take a version out of use for good: its tensors are removed, its entry stays; the first reason counts.
 
         Raises:
             StorageError: the disk refuses; the tombstone is there or is not, and it can be done again.
         """
+        tombstone = self.tombstone(entry) or tombstone
         self._tell("tombstone", {**naming(entry), "tombstone_sha256": digest(tombstone_bytes(tombstone))})
         put_tombstone(self._folder(entry), tombstone, ENTRY_FILE)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from server.study.audit_log import AuditEvent
 from server.study.checkpoint import Checkpoint
 from server.study.file import Study
 from server.study.history import History, RoundRecord
@@ -29,12 +30,18 @@ ENTRIES = (
 
 
 def test_a_round_without_an_answer_of_the_center_is_none_of_its_rounds() -> None:
-    found = lineage_of("c", STUDY, STATE)
+    found = lineage_of("c", STUDY, STATE, ())
     assert (found.first_stage, found.rounds) == (1, (4,))
 
 
+def test_a_round_that_the_checkpoint_does_not_know_any_more_counts_by_the_audit_log() -> None:
+    facts = {"stage": "stage-3", "server_round": 5, "used": ["a", "b"], "refused": {}}
+    found = lineage_of("b", STUDY, STATE, [AuditEvent(1, "", "", "", "round", facts)])
+    assert (found.first_stage, found.rounds) == (2, (5,))
+
+
 def test_versions_are_parted_at_its_first_stage() -> None:
-    parted = part_entries(lineage_of("c", STUDY, STATE), STUDY, ENTRIES)
+    parted = part_entries(lineage_of("c", STUDY, STATE, ()), STUDY, ENTRIES)
     assert [entry.reference for entry in parted.own] == ["c/0001"]
     assert [entry.reference for entry in parted.kept] == ["shared/0001"]
     assert [entry.reference for entry in parted.shared] == ["shared/0002", "shared/0003"]
@@ -42,7 +49,7 @@ def test_versions_are_parted_at_its_first_stage() -> None:
 
 
 def test_of_a_center_that_never_answered_everything_is_kept() -> None:
-    lineage = lineage_of("b", STUDY, STATE)
+    lineage = lineage_of("b", STUDY, STATE, ())
     parted = part_entries(lineage, STUDY, ENTRIES)
     assert (lineage.first_stage, parted.own, parted.shared, parted.influenced) == (None, (), (), ())
     assert len(parted.kept) == 3

@@ -81,6 +81,18 @@ def test_the_log_the_result_and_the_next_start_tell_of_it(finished: Light, tmp_p
         leave(study, "c")
 
 
+def test_of_a_second_center_what_is_left_goes_too_and_the_study_goes_on_where_it_does(
+    finished: Light, tmp_path: Path
+) -> None:
+    """The checkpoint does not know its rounds any more; the audit log does."""
+    study = copied(finished, tmp_path)
+    first, second = leave(study, "c"), leave(study, "a")
+    assert (second.first_stage, second.rounds, second.in_use) == ("stage-1", (1, 2, 3, 4, 5, 6), "")
+    assert {"a/0001", "a/0002", "a/0003", "shared/0001"} <= {version.reference for version in second.removed}
+    assert (second.replay, first.replay in second.replay_reason) == ("", True)
+    assert verify(study.directory).findings == ()
+
+
 @pytest.mark.parametrize(
     "step", ["remove_versions", "_replay", "take_state_back", "with_withdrawals", "write_certificate"]
 )
