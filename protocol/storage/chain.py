@@ -81,6 +81,7 @@ def append_made(log: Path, make: Callable[[Head], Mapping[str, Any]]) -> None:
         os.fsync(file.fileno())
         head = Head(bytes=file.tell(), lines=end.lines + 1, chain=advance(end.chain, [data]))
         write_private(head_path(log), (head.model_dump_json() + "\n").encode())
+        _leave_to_owner(log)
 
 
 def advance(state: str, lines: Sequence[bytes]) -> str:
@@ -135,6 +136,13 @@ def _provide_head(log: Path, file: BinaryIO) -> Head | None:
         return head
     write_private(head_path(log), (NOTHING.model_dump_json() + "\n").encode())
     return NOTHING
+
+
+def _leave_to_owner(log: Path) -> None:
+    """Where root appends to another account's log, that account goes on: the head, made anew, is to be its own too."""
+    owner = log.lstat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.chown(head_path(log), owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _open_private(log: Path) -> BinaryIO:

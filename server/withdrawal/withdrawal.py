@@ -15,7 +15,7 @@ from typing import Any
 
 from protocol.errors import EnrolmentError, StudyError, WithdrawalError
 from server.audit.signed_head import sign_head
-from server.centers.enrolment import Enrolment
+from server.centers.enrolment import Enrolment, refuse_other_user
 from server.centers.federation_init import open_own_authority
 from server.results.result import read_result, with_withdrawals, write_result
 from server.study.audit_log import AuditLog, read_events
@@ -92,6 +92,8 @@ def withdraw(
         ConciliumError: as `plan_withdrawal`; a process runs the study; or the disk refuses a step, after which the
             command can be given again.
     """
+    if directory.coordinator.exists():
+        refuse_other_user(directory)
     with hold_study(directory.lock, patience_s=0):
         study, log = read_study(directory.study_file), AuditLog(directory.audit)
         lineage, parted = plan_withdrawal(directory, center)

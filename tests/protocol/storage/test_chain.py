@@ -107,3 +107,14 @@ def _refuse_all_but_the_first(log: Path) -> Callable[[Path, bytes], None]:
         write_private(path, data)
 
     return write
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_line_of_root_leaves_log_and_head_to_their_owner(tmp_path: Path) -> None:
+    """Root may sign a log that the account that serves goes on with."""
+    log = tmp_path / "audit.jsonl"
+    append_line(log, {})
+    for path in (log, log.with_suffix(".head")):
+        os.chown(path, 65534, 65534)
+    append_line(log, {})
+    assert {path.stat().st_uid for path in (log, log.with_suffix(".head"))} == {65534}
