@@ -56,9 +56,13 @@ def sign_head(log: AuditLog, study: str, authority: Authority, *, now: datetime)
     """Sign the log as far as it goes, and say so in it.
 
     Raises:
-        AuditError: the log is empty, or does not stand as it was written.
+        AuditError: the log is empty, a link, or does not stand as it was written.
         StorageError: it cannot be written.
     """
+    if log.path.is_symlink():
+        raise AuditError(
+            f"{log.path} is a link, and whoever put it there chose where a line goes; put the log in its place"
+        )
     if broken := check_chain(log.path).broken:
         raise AuditError(f"{log.path} is not signed: line {broken.line} does not stand as written, {broken.found}")
     made: list[SignedHead] = []

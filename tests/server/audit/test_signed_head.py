@@ -61,6 +61,13 @@ def test_a_log_without_an_event_or_with_a_changed_line_is_not_signed(tmp_path: P
         sign_head(log, "light", authority, now=utc_now())
 
 
+def test_a_link_in_the_place_of_the_log_is_not_followed(log: AuditLog, authority: Authority, tmp_path: Path) -> None:
+    link = tmp_path / "link.jsonl"
+    link.symlink_to(log.path)
+    with pytest.raises(AuditError, match="is a link"):
+        sign_head(AuditLog(link), "light", authority, now=utc_now())
+
+
 def test_a_copy_is_read_as_it_was_written_or_refused(tmp_path: Path) -> None:
     signed = SignedHead(study="light", lines=1, head="0" * 64, signed_at="now", authority="")
     write_signed_head(tmp_path / "head.json", signed)
