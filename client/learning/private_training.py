@@ -34,6 +34,7 @@ from client.tasks.contract import Batch, CenterTask
 from client.tasks.precision import choose_precision, compute_in
 from fusion_models.full_precision import widen
 from fusion_models.modality import draw_setting, renormalise
+from protocol.errors import ModelError
 from protocol.messages.settings import Training
 from protocol.messages.tensors import NEEDS
 from protocol.modalities import ModalitySetting, parts_of, settings_within
@@ -93,9 +94,13 @@ def train_privately(
         moments: that the optimiser goes on with.
 
     Raises:
+        ModelError: the center offers none of the modality settings that the stage trains on.
         CancelledError: `check` raised it.
     """
     wanted = [name for name in settings if training.modality_shares.get(name, 0) > 0 and task.runs(name)]
+    if not wanted:
+        asked = sorted(name for name, share in training.modality_shares.items() if share > 0)
+        raise ModelError(f"this center offers {list(settings)}, none of the stage's modality settings {asked}")
     device = next(model.parameters()).device
     precision = compute_in(choose_precision(training.recipe.precision, str(device), "training"), str(device))
     able = {name: _able(patients, name) for name in wanted}

@@ -17,6 +17,7 @@ from client.local_terms.scaffold import Scaffold
 from client.privacy.private_rounds import PrivateSteps
 from client.tasks.contract import Batch
 from client.tasks.segmentation import Segmentation
+from protocol.errors import ModelError
 from protocol.messages.settings import Preprocessing, Training
 from tests.support.small_training import BOTH, CROP, CT, PET, Pathways, fresh, moved, stage, state
 
@@ -104,6 +105,11 @@ def test_a_setting_that_the_center_offers_counts_though_no_case_has_it() -> None
     trained = train(model, patients={"b": [CT]}, training=stage(local_steps=20))
     assert trained.used == {"ct": {"only-ct"}}
     assert len(model.inputs) < 20
+
+
+def test_a_center_that_offers_nothing_of_a_stage_is_told_so() -> None:
+    with pytest.raises(ModelError, match=r"offers \['ct'\], none of the stage's modality settings \['pet'\]"):
+        train(fresh(), training=stage(modality_shares={"pet": 1.0}), settings=["ct"])
 
 
 def test_the_cases_of_a_patient_are_one_gradient() -> None:
