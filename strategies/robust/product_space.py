@@ -6,7 +6,8 @@
 
 No dense d x k matrix is made, and (B G, G^-1 A) in place of (B, A) changes nothing: which factors a center chose for
 its update is nobody's business. A tensor that is no factor is its own product, as a column L beside R = 1. Groups are
-compared apart, over the centers with cases behind them. Memory: the live tensors of all centers of the round, twice.
+compared apart, over the centers with cases behind them. Of the two parts of L R one is left out where its factor stood
+still. Memory, in float64: what all centers of the round sent, and beside each factor that moved the other one.
 """
 
 from collections import defaultdict
@@ -92,11 +93,12 @@ def _change(name: str, payload: Payload, shared: Tensors, base: Base, starts: di
         starts[name] = linear_form(name, shared, base)
     start = starts[name]
     now = _form_after(name, payload, shared, base, start)
-    scale = scale_of(start.a, base.alpha)
     gain = None if np.array_equal(now.gain, start.gain) else now.gain - start.gain
+    pairs = [(now.b - start.b, now.a), (start.b, now.a - start.a)]
+    parts = [(b, a) for b, a in pairs if b.any() and a.any()]
     return Change(
-        left=scale * np.concatenate([now.b - start.b, start.b], axis=1),
-        right=np.concatenate([now.a, now.a - start.a]),
+        left=scale_of(start.a, base.alpha) * np.concatenate([start.b[:, :0], *(b for b, _ in parts)], axis=1),
+        right=np.concatenate([start.a[:0], *(a for _, a in parts)]),
         gain=gain,
     )
 
