@@ -106,6 +106,12 @@ class NormError(PayloadError):
     code = "norm"
 
 
+class SecureSumError(ConciliumError):
+    """A sum of masked numbers that cannot be made: too few stand behind it, or somebody is not who he says he is."""
+
+    code = "secure-sum"
+
+
 class BankError(ConciliumError):
     """An adapter bank that lacks, or cannot verify, what was asked of it."""
 

@@ -33,6 +33,9 @@ MESSAGE_TYPES: dict[Kind, str] = {
     "compare": MessageType.EVALUATE,
     "observe": MessageType.QUERY,
     "collect": MessageType.QUERY,
+    "advertise": MessageType.QUERY,
+    "share": MessageType.QUERY,
+    "unmask": MessageType.QUERY,
 }
 
 

@@ -93,13 +93,33 @@ def validate(payload: Payload, expected: Expected) -> None:
         PayloadError: every finding on its own line, with center, tensor or field, found and expected; of the
             subclass that fits the first.
     """
-    findings = list(_findings(payload, expected))
+    _refuse(payload, expected, list(_findings(payload, expected)))
+
+
+def _refuse(payload: Payload, expected: Expected, findings: Sequence[Finding]) -> None:
     if findings:
         lines = [f"  center '{payload.center}': {finding}" for _, finding in findings]
         raise findings[0][0](
             f"center '{payload.center}': payload for stage '{expected.stage}', round {expected.server_round} refused "
             f"with {len(findings)} finding(s); none of its tensors was used:\n" + "\n".join(lines)
         )
+
+
+def validate_masked(payload: Payload, expected: Expected) -> None:
+    """Accept a payload of masked rows, of which nothing but names, shapes and where they belong can be looked at.
+
+    Raises:
+        PayloadError: as `validate`.
+    """
+    missing = sorted({spec.key for spec in expected.specs} - payload.tensors.keys())
+    findings: list[Finding] = [
+        *_key_findings(payload, expected.specs, expected.phase),
+        *((PayloadError, f"row '{key}' is missing") for key in missing),
+        *_array_findings(payload, expected.specs),
+        *_context_findings(payload, expected.backbone_hash, expected.stage, expected.server_round),
+        *_phase_findings(payload, expected.phase, expected.frozen_hash),
+    ]
+    _refuse(payload, expected, findings)
 
 
 def _findings(payload: Payload, expected: Expected) -> Iterator[Finding]:
@@ -111,7 +131,7 @@ def _findings(payload: Payload, expected: Expected) -> Iterator[Finding]:
     yield from _phase_findings(payload, expected.phase, expected.frozen_hash)
     if expected.start is not None and not unsound:
         if expected.reach is not None:
-            yield from _reach_findings(payload, expected.start, expected.reach)
+            yield from reach_findings(payload, expected.start, expected.reach)
         _note_unusual(payload, update_norms(payload, expected.start, specs), expected.medians)
     yield from _gain_findings(payload, specs)
     if expected.gains is not None and not unsound:
@@ -191,7 +211,7 @@ def _phase_findings(payload: Payload, phase: str, frozen_hash: str) -> Iterator[
         yield FrozenMovedError, f"frozen_hash is {payload.frozen_hash!r}, expected {frozen_hash!r}: {moved}"
 
 
-def _reach_findings(payload: Payload, start: Tensors, reach: Callable[[str], Reach]) -> Iterator[Finding]:
+def reach_findings(payload: Payload, start: Tensors, reach: Callable[[str], Reach]) -> Iterator[Finding]:
     """Tensors that moved farther than the steps of the round can take them; those without a start are not judged."""
     for key in sorted(payload.tensors.keys() & start.keys()):
         begun = start[key].astype(np.float64)

@@ -35,7 +35,10 @@ class ExcessiveError(ConciliumError):
 
 
 class TrainerAgreement(BaseModel):
-    """What binds the trainer of `protocol.enrolment.kit.StudyAgreement`, and who agreed to it ("": not said)."""
+    """What binds the trainer of `protocol.enrolment.kit.StudyAgreement`, and who agreed to it ("": not said).
+
+    authority: certificate (PEM) of the study's authority, as the kit had it; it vouches for the other centers' keys.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -46,6 +49,7 @@ class TrainerAgreement(BaseModel):
     plan: StudyPlan
     agreed_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     rows: dict[str, str | tuple[str, ...]] = {}
+    authority: str = ""
 
     @model_validator(mode="after")
     def _agreed_has_its_digest(self) -> Self:
@@ -79,13 +83,19 @@ def read_agreement(path: Path) -> TrainerAgreement:
         ) from error
 
 
-def write_agreement(path: Path, center: str, agreement: BaseModel) -> None:
-    """Keep what `center` agreed to; `agreement` is the kit's, a `protocol.enrolment.kit.StudyAgreement`.
+def write_agreement(path: Path, center: str, agreement: BaseModel, authority_pem: str = "") -> None:
+    """Keep what `center` agreed to, and the certificate of the authority that stands behind it.
+
+    Args:
+        path: the file.
+        center: who agreed.
+        agreement: the kit's, a `protocol.enrolment.kit.StudyAgreement`.
+        authority_pem: the kit's.
 
     Raises:
         StorageError: the disk refuses.
     """
-    write_private(path, seal({"center": center, **agreement.model_dump(mode="json")}))
+    write_private(path, seal({"center": center, "authority": authority_pem, **agreement.model_dump(mode="json")}))
 
 
 def agreed_by(path: Path | None, center: str) -> TrainerAgreement | None:

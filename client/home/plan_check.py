@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from protocol.enrolment.plan import PlannedStage, StudyPlan, is_planned
 from protocol.errors import OtherStudyError
-from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.instruction import SUM_KINDS, Instruction, Kind
 from protocol.messages.settings import StudySettings, Training
 from protocol.plain_text import MAXIMUM_LABEL
 
@@ -53,6 +53,8 @@ def _findings(instruction: Instruction, plan: StudyPlan, settings: StudySettings
             yield f"task '{instruction.task}' is none of {list(settings.tasks)}"
         if not (0 < len(instruction.stage) <= MAXIMUM_LABEL and instruction.stage.isprintable()):
             yield f"the stage has no name of 1 to {MAXIMUM_LABEL} letters"
+    if instruction.kind in SUM_KINDS and settings.secure_aggregation is None:
+        yield "the study has no [secure_aggregation]"
     yield from CHECKS.get(instruction.kind, _nothing)(instruction, plan)
 
 
@@ -63,8 +65,9 @@ def _stray_fields(instruction: Instruction) -> Iterator[str]:
         "training": instruction.training is not None and kind not in {"train", "compare"},
         "statistics": bool(instruction.statistics) and kind != "observe",
         "reference": bool(instruction.reference) and kind not in {"train", "compare"},
-        "tensors": bool(instruction.tensors) and kind in {"register", "collect"},
-        "backbone": bool(instruction.backbone) and kind in {"register", "collect"},
+        "tensors": bool(instruction.tensors) and kind in {"register", "collect", *SUM_KINDS},
+        "backbone": bool(instruction.backbone) and kind in {"register", "collect", *SUM_KINDS},
+        "secure": instruction.secure is not None and kind not in {"train", *SUM_KINDS},
         "continues": bool(instruction.continues) and kind != "train",
     }
     if found := [name for name, is_there in stray.items() if is_there]:
@@ -151,6 +154,7 @@ def _differing(found: Training, planned: Training) -> list[str]:
 
 CHECKS: Mapping[Kind, Findings] = {
     "train": _training_findings,
+    **dict.fromkeys(SUM_KINDS, _training_findings),
     "observe": _observation_findings,
     "compare": _comparison_findings,
     "evaluate": _score_findings,

@@ -83,7 +83,7 @@ def prepare(home: CenterHome, kit: Kit, authority_pem: bytes) -> None:
         _retire_key(home)
     key = provide_node_key(home.key)
     write_private(home.authority, authority_pem)
-    write_agreement(home.trainer_agreement, kit.center, kit.agreement)
+    write_agreement(home.trainer_agreement, kit.center, kit.agreement, authority_pem.decode())
     kept = read_accepted(home.bundles) if joined_before else frozenset()
     write_accepted(home.bundles, kept | {kit.agreement.bundle_sha256})
     if not accepted:

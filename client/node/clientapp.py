@@ -18,11 +18,14 @@ from typing import Any
 
 from flwr.app import Context, Message
 
-from client.app import app, note_reply
+from client.app import build_client_app_per_node, note_reply, perform_with_trainer
 from client.home.center_home import CenterHome, read_membership
 from client.node.bundle_guard import check_bundle, check_run_options, read_accepted
 from client.node.node_home import home_of_node
+from client.node.node_key import read_node_key
 from client.node.run_watch import watch_run
+from client.node.sum_signing import perform_and_sign
+from client.service.failure import Perform
 from protocol.errors import ConciliumError
 from protocol.flower_codec import claimed_kind, reply_content
 from protocol.flower_sockets import bring_token, call_through
@@ -49,6 +52,7 @@ class Guard:
 
     def __init__(self, home: CenterHome) -> None:
         self._home = home
+        self._app = build_client_app_per_node(self._performer)
         self._refused: ConciliumError | None = GuardError("no bundle was checked; nothing was done")
 
     def install_from_fab(self, bundle: bytes, *_: Any, **__: Any) -> Path:
@@ -93,7 +97,11 @@ class Guard:
             logger.error("refused: %s", error)
             return self._refuse(error.code, message)
         with watch_run(self._home, run_id=message.metadata.run_id, node_id=context.node_id):
-            return app(message=message, context=context)
+            return self._app(message=message, context=context)
+
+    def _performer(self, context: Context) -> Perform:
+        """The trainer beside this node, whose part in sums is signed with the center's key."""
+        return perform_and_sign(perform_with_trainer(context), lambda: read_node_key(self._home.key))
 
     def _check(self, run_options: Mapping[str, Any]) -> None:
         if self._refused is not None:

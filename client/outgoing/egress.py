@@ -3,13 +3,15 @@
 A reply may carry the study's tensors (`payload_egress`), scores by modality setting, the loss, a comparison and the
 diagnostics of `protocol.messages.diagnostics`, the facts named in `protocol.messages.facts`, and an error code. Scores
 are the metrics of the tasks and endpoints that the instruction's settings name, each within its bounds
-(`protocol.messages.reply_findings`, which the coordinator reads too). Anything else stops the whole reply; the
-coordinator then learns `egress-refused`, and the reasons are for the outgoing log. Figures that stand on too few cases
-are withheld alone (`withholding`), and the others are rounded (`rounding`).
+(`protocol.messages.reply_findings`, which the coordinator reads too). A study with secure aggregation has masked rows
+in place of tensors (`masked_egress`). Anything else stops the whole reply; the coordinator then learns
+`egress-refused`, and the reasons are for the outgoing log. Figures that stand on too few cases are withheld alone
+(`withholding`), and the others are rounded (`rounding`).
 """
 
 from collections.abc import Sequence
 
+from client.outgoing.masked_egress import is_masked, masked_findings
 from client.outgoing.payload_egress import EgressLimits, payload_findings, unasked_findings
 from client.outgoing.rounding import round_figures
 from client.outgoing.sealed_reply import SealedReply, seal
@@ -20,6 +22,7 @@ from protocol.messages.reply import Reply
 from protocol.messages.reply_findings import metrics_of, reply_findings
 from protocol.messages.settings import Training
 from protocol.messages.tensors import TensorSpec
+from strategies.secure_sum.layout import layout_of, masked_specs
 
 
 def check_reply(
@@ -44,7 +47,9 @@ def check_reply(
         return _seal_code(reply, INTERNAL), [f"error '{reply.error}' is not a known code"]
     settings = instruction.settings
     reasons = [*reply_findings(reply, metrics_of(settings))]
-    if reply.payload is not None:
+    if reply.payload is not None and settings.secure_aggregation is not None and is_masked(reply.payload):
+        reasons += masked_findings(reply.payload, _masked_specs(planned or instruction.training, specs))
+    elif reply.payload is not None:
         reasons += payload_findings(reply.payload, reply.center, limits, specs, settings.sketch_rank)
         reasons += unasked_findings(reply.payload, instruction, planned, specs)
     if reasons:
@@ -54,6 +59,11 @@ def check_reply(
         return seal(round_figures(leaving)), few
     except PayloadError as error:
         return _seal_code(reply, REFUSED), [str(error)]
+
+
+def _masked_specs(training: Training | None, specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """The rows that a round sums; none where nothing says how it trained."""
+    return () if training is None else masked_specs(layout_of(specs, training))
 
 
 def _seal_code(reply: Reply, code: str) -> SealedReply:

@@ -173,9 +173,9 @@ class QueryLedger:
 
 def question_of(instruction: Instruction, cohort: Cohort) -> str:
     """SHA-256 of all that decides an answer, and of the cases that it stands on."""
-    asked = instruction
+    asked = replace(instruction, secure=None)
     if instruction.kind in OF_A_NETWORK:
-        asked = replace(instruction, stage="", server_round=0)
+        asked = replace(asked, stage="", server_round=0)
     parts = (instruction_digest(asked), cohort.digest)
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:QUESTION_DIGITS]
 

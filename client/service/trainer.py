@@ -19,7 +19,9 @@ from client.learning.assembly import study_specs
 from client.learning.cancellation import Check, never_cancelled
 from client.learning.private_study import check_private_study
 from client.learning.received import check_received
+from client.masking.masked_sums import MaskedSums
 from client.outgoing.egress import check_reply
+from client.outgoing.masked_egress import is_masked
 from client.outgoing.outbox import Outbox
 from client.outgoing.outgoing_log import LOG, log_reply
 from client.outgoing.payload_egress import EgressLimits
@@ -30,11 +32,11 @@ from client.service.failure import failure_reply, perform_safely
 from client.service.work import CenterWork
 from client.service.work_limits import check_bearable, end_in_time, main_memory
 from protocol.errors import CancelledError, ConciliumError, SpentError
-from protocol.messages.instruction import Instruction
+from protocol.messages.instruction import SUM_KINDS, Instruction
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply
 from protocol.messages.settings import StudySettings, Training
-from protocol.messages.tensors import GROUPS
+from protocol.messages.tensors import GROUPS, TensorSpec
 from protocol.modalities import Modality
 from protocol.storage.atomic_files import make_private_folder
 
@@ -105,6 +107,7 @@ class Trainer:
             rounds=self._rounds,
         )
         self._outbox = Outbox(home / "outbox")
+        self._sums = MaskedSums(center, "" if agreement is None else agreement.authority)
         self._queries = None if maximum_queries is None else QueryLedger(home, maximum_queries, plan)
         self._limits = EgressLimits(self._work.own_groups(GROUPS), minimum_cases, MAXIMUM_BYTES)
 
@@ -188,6 +191,8 @@ class Trainer:
         Raises:
             ConciliumError: it cannot be done, or `check` raised.
         """
+        if instruction.kind in SUM_KINDS:
+            return self._sums.answer(instruction)
         if instruction.kind not in ASKING:
             return self._work.do(instruction, check)
         cohort = self._work.cohort(instruction.settings)
@@ -210,6 +215,9 @@ class Trainer:
         specs = study_specs(instruction.settings.model_dump_json()) if reply.payload else ()
         named = replace(reply, center=self.center)
         leaving, held_back = check_reply(named, self._limits, instruction, specs, self._trained(named.payload))
+        if instruction.settings.secure_aggregation is not None:
+            leaving, more = self._mask(leaving, instruction, specs)
+            held_back = [*held_back, *more]
         if inquiry is not None:
             held_back = [*held_back, *filter(None, (inquiry.spent, inquiry.waiting if not leaving.reply.error else ""))]
             if self._queries is not None:
@@ -219,6 +227,20 @@ class Trainer:
         self._outbox.keep(instruction, leaving)
         log_reply(self.home / LOG, leaving, instruction, held_back, again=again)
         return leaving
+
+    def _mask(
+        self, plain: SealedReply, instruction: Instruction, specs: Sequence[TensorSpec]
+    ) -> tuple[SealedReply, list[str]]:
+        """What leaves of a round whose sum alone is seen: masked, and read once more as it leaves."""
+        payload = plain.reply.payload
+        if payload is None or is_masked(payload) or instruction.kind == "observe":
+            return plain, []
+
+        def mask(asked: Instruction) -> Reply:
+            return self._sums.mask_reply(plain.reply, asked, specs, self._work.frozen_for(asked))
+
+        masked = replace(perform_safely(mask, instruction), center=self.center)
+        return check_reply(masked, self._limits, instruction, specs, self._trained(masked.payload))
 
     def _trained(self, payload: Payload | None) -> Training | None:
         """How the round of a payload was to train by what was agreed; None where nothing says it."""

@@ -37,7 +37,7 @@ from protocol.errors import ModelError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
 from protocol.messages.settings import StudySettings, Training
-from protocol.messages.tensors import Tensors, groups_reached
+from protocol.messages.tensors import PEFT, Tensors, groups_reached
 from protocol.modalities import Modality, ModalitySetting
 
 
@@ -190,6 +190,16 @@ class CenterWork:
             check,
             self.moments.start_of(instruction),
         )
+
+    def frozen_for(self, instruction: Instruction) -> Tensors:
+        """The frozen backbone, where a sum's coordinates need it: those of DoRA's row gains do.
+
+        Raises:
+            BackboneMissingError: this center does not hold it.
+        """
+        training = instruction.training
+        needs = instruction.settings.adapter.method == "dora" and training is not None and PEFT in training.groups
+        return self._backbones.get(instruction.backbone_hash) if needs else {}
 
     def cohort(self, settings: StudySettings) -> Cohort:
         """The cases that figures of a study may stand on."""

@@ -26,7 +26,7 @@ from client.home.limits import WorkLimits
 from client.learning.assembly import build, inject_adapter, row_of
 from client.learning.cancellation import Check
 from fusion_models.parameter_count import MOST_TENSORS, TooLargeError, count_parameters
-from protocol.messages.instruction import Instruction
+from protocol.messages.instruction import SUM_KINDS, Instruction
 from protocol.messages.settings import Preprocessing, StudySettings
 from protocol.modalities import IMAGES
 
@@ -37,7 +37,7 @@ MOST_OUTPUTS, MOST_COVARIATES = 10_000, 10_000
 MOST_WINDOWS = 250_000
 FINEST_MM = 0.1
 NO_END = 1 << 62
-UNBUILT = ("register", "collect")
+UNBUILT = ("register", "collect", *SUM_KINDS)
 MEMORY, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup/memory.max")
 
 

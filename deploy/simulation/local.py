@@ -16,6 +16,7 @@ from client.service.failure import Perform
 from client.service.trainer import Trainer
 from deploy.simulation.in_process import InProcessGrid
 from deploy.simulation.ray_engine import run_with_ray
+from deploy.simulation.summed_keys import draw_keys
 from deploy.study.prepare import prepare
 from protocol.enrolment.plan import agreed_digest
 from protocol.errors import StudyError
@@ -28,7 +29,8 @@ from server.study.display import Display
 from server.study.file import Study
 
 MakeTrainer = Callable[[str], Trainer]
-Engine = Callable[[Callable[[Grid], None], Mapping[str, Trainer], MakeTrainer], None]
+Sign = Callable[[str, Perform], Perform]
+Engine = Callable[[Callable[[Grid], None], Mapping[str, Trainer], MakeTrainer, Sign], None]
 
 
 def simulate(
@@ -58,7 +60,13 @@ def simulate(
     if directory.study_file.exists() and not resume:
         raise StudyError(f"{out} holds a study already; continue it with --resume or give another --out")
     study = prepare(study_file, out, backbone)
-    trainer_for = partial(make_trainer, study, data, out, find_device(device))
+    keys = draw_keys(study, directory)
+    if keys.keys and engine == "ray":
+        raise StudyError(
+            "engine 'ray' starts centers anew as it likes, and their secrets of a sum end with their process; use "
+            "--engine in-process, or leave [secure_aggregation] out"
+        )
+    trainer_for = partial(make_trainer, study, data, out, find_device(device), authority_pem=keys.authority_pem)
     trainers = {center: trainer_for(center) for center in study.centers}
     for center, trainer in trainers.items():
         with console.status(f"checking the cases of {center}"):
@@ -66,7 +74,10 @@ def simulate(
     try:
         with Display(study, console) as display:
             ENGINES[engine](
-                lambda grid: run_study(CenterGrid(grid, poll_s=0.2), out, listen=display.listen), trainers, trainer_for
+                lambda grid: run_study(CenterGrid(grid, poll_s=0.2), out, listen=display.listen),
+                trainers,
+                trainer_for,
+                keys.sign,
             )
     finally:
         _write_center_reports(study, out)
@@ -79,10 +90,10 @@ def _write_center_reports(study: Study, out: Path) -> None:
         write_center_report(home, home / "report.html", center=center, formed_by=study.formed_by)
 
 
-def make_trainer(study: Study, data: Path, out: Path, device: str, center: str) -> Trainer:
+def make_trainer(study: Study, data: Path, out: Path, device: str, center: str, *, authority_pem: str = "") -> Trainer:
     """The trainer of one center of a study."""
     entry, folders, home = study.centers[center], folders_of(study, data, center), center_home(out, center)
-    agreement = agreement_of(study, center)
+    agreement = agreement_of(study, center, authority_pem)
     return Trainer(center, folders, entry.modalities, home, device=device, agreement=agreement, rows=entry.rows)
 
 
@@ -91,7 +102,7 @@ def folders_of(study: Study, data: Path, center: str) -> list[Path]:
     return [data / folder for folder in (study.centers[center].folders or (center,))]
 
 
-def agreement_of(study: Study, center: str) -> TrainerAgreement:
+def agreement_of(study: Study, center: str, authority_pem: str = "") -> TrainerAgreement:
     """What a center would have agreed to that joined the study with a kit."""
     settings, plan = study.settings_for(center), plan_of(study, center)
     return TrainerAgreement(
@@ -102,6 +113,7 @@ def agreement_of(study: Study, center: str) -> TrainerAgreement:
         plan=plan,
         agreed_sha256=agreed_digest(settings, plan),
         rows=study.centers[center].rows,
+        authority=authority_pem,
     )
 
 
@@ -133,13 +145,16 @@ def find_device(name: str) -> str:
 
 
 def run_in_process(
-    coordinate: Callable[[Grid], None], trainers: Mapping[str, Trainer], _trainer_for: MakeTrainer
+    coordinate: Callable[[Grid], None], trainers: Mapping[str, Trainer], _trainer_for: MakeTrainer, sign: Sign
 ) -> None:
     """Every center in this process, one after another."""
-    coordinate(InProcessGrid({center: build_client_app(trainer.perform) for center, trainer in trainers.items()}))
+    performers = {center: sign(center, trainer.perform) for center, trainer in trainers.items()}
+    coordinate(InProcessGrid({center: build_client_app(perform) for center, perform in performers.items()}))
 
 
-def run_in_ray(coordinate: Callable[[Grid], None], trainers: Mapping[str, Trainer], trainer_for: MakeTrainer) -> None:
+def run_in_ray(
+    coordinate: Callable[[Grid], None], trainers: Mapping[str, Trainer], trainer_for: MakeTrainer, _sign: Sign
+) -> None:
     """Every center in a worker process of Flower's simulation engine, which makes its trainer there."""
     gpus = 1.0 if any(trainer.device == "cuda" for trainer in trainers.values()) else 0.0
     run_with_ray(coordinate, partial(performer, trainer_for), list(trainers), gpus_per_center=gpus)

@@ -26,6 +26,11 @@ class Settings(BaseModel):
         return value
 
 
+def is_absent(table: object) -> bool:
+    """Whether a table that a study need not have is left out."""
+    return table is None
+
+
 def _integers(value: Any) -> Iterator[int]:
     """The integers of a value and of the tuples and dictionaries in it; tables in it see to their own."""
     if isinstance(value, int):

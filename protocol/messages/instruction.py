@@ -6,12 +6,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from protocol.messages.payload import Hash, Round
+from protocol.messages.secure_sum import SumRequest
 from protocol.messages.settings import Statistic, StudySettings, Training
 from protocol.messages.text import STRICT, Beside
 from protocol.plain_text import Label
 from protocol.tasks import TaskName
 
-Kind = Literal["register", "train", "evaluate", "compare", "observe", "collect"]
+Kind = Literal["register", "train", "evaluate", "compare", "observe", "collect", "advertise", "share", "unmask"]
+SUM_KINDS: frozenset[Kind] = frozenset({"advertise", "share", "unmask"})
+"""What is asked around a round whose sum alone is seen; no case is touched for it."""
 Part = Literal["train", "validation", "test"]
 
 
@@ -26,6 +29,7 @@ class Instruction:
     observe:  load `tensors` and return `statistics` of the training cases.
     collect:  no tensors; the center returns the oldest finished update of a round after `acknowledged` that still waits
               in its outbox, or the error `nothing-waiting`.
+    advertise, share, unmask: `protocol.messages.secure_sum`; no tensors.
 
     `tensors` is the state to load: adapter and pathway tensors, and the backbone too while a stage trains it; and
     statistics (keys with `@`) that local terms need, which are not loaded.
@@ -38,6 +42,7 @@ class Instruction:
     the center may forget them.
     `continues`: where the recipe keeps the optimiser's moments, the round of the stage whose moments the center goes on
     with, the last one whose update from it counted; 0 starts afresh.
+    secure: what belongs to a sum that shows no center's own tensors; None in every other study.
     """
 
     __pydantic_config__ = STRICT
@@ -55,3 +60,4 @@ class Instruction:
     acknowledged: Round = 0
     continues: Round = 0
     task: TaskName = "segmentation"
+    secure: SumRequest | None = None

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from protocol.messages.base import Fraction, NonNegative, Settings
+from protocol.messages.base import Fraction, NonNegative, Settings, is_absent
 from protocol.messages.labels import NEEDED, Labels
 from protocol.messages.privacy import Privacy
 from protocol.messages.recipe import Prediction, Recipe
+from protocol.messages.secure_aggregation import SecureAggregation
 from protocol.modalities import ModalitySetting
 from protocol.tasks import TaskName
 
@@ -184,7 +185,8 @@ class StudySettings(Settings):
     """The part of a study file that travels to the centers with every instruction.
 
     tasks: what its stages train for, each once; a network is scored on all of them. privacy: what training guarantees
-    each patient; None guarantees nothing.
+    each patient; None guarantees nothing. secure_aggregation: None where the coordinator sees each center's tensors. A
+    table that a study leaves out is no part of its digest.
     """
 
     study: str
@@ -196,10 +198,11 @@ class StudySettings(Settings):
     preprocessing: Preprocessing = Preprocessing()
     split: Split = Split()
     prediction: Prediction = Prediction()
-    privacy: Privacy | None = None
+    privacy: Annotated[Privacy | None, Field(exclude_if=is_absent)] = None
     personal: tuple[Personal, ...] = ()
     center_rank: PositiveInt = 4
     sketch_rank: PositiveInt = 32
+    secure_aggregation: Annotated[SecureAggregation | None, Field(exclude_if=is_absent)] = None
 
     @model_validator(mode="after")
     def _labels_serve_the_tasks(self) -> "StudySettings":

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 
 from protocol.enrolment.answer import RENEWAL, EnrolmentAnswer, token_verifier, verifier_proof
 from protocol.enrolment.kit import Kit
+from protocol.enrolment.public_keys import canonical_key, fingerprint, has_signed
 from protocol.errors import EnrolmentError, KitError
-from server.centers.keys import canonical_key, fingerprint, has_signed
 from server.centers.registry import CenterRegistry, Member, day_of
 
 

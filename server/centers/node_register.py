@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from protocol.enrolment.public_keys import fingerprint
 from protocol.errors import LaunchError
-from server.centers.keys import fingerprint
 from server.centers.registry import CenterRegistry, Member
 from server.superlink.link import Link, RegisteredNode
 

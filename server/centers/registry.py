@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, ValidationError
 
+from protocol.enrolment.public_keys import fingerprint
 from protocol.errors import EnrolmentError
 from protocol.messages.base import Settings
 from protocol.messages.settings import findings
@@ -24,7 +25,6 @@ from protocol.storage.atomic_files import write_private
 from protocol.storage.locks import hold_lock
 from protocol.storage.parsed_text import parse_json
 from protocol.storage.sealed_json import SEAL, seal, unseal
-from server.centers.keys import fingerprint
 
 State = Literal["invited", "enrolled", "revoked", "expired"]
 WAIT_S = 30.0

@@ -114,6 +114,18 @@ def certificate(
     typer.echo(f"names: {', '.join(names_in(server))}")
 
 
+@app.command("roster")
+def roster(root: Root) -> None:
+    """Sign the enrolled centers' keys with the authority's, for a study that sums in secret."""
+    from protocol.enrolment.public_keys import fingerprint
+    from server.centers.roster_signing import make_roster
+
+    directory = directory_at(root)
+    for center, key in make_roster(directory, ask_passphrase).keys.items():
+        typer.echo(f"{center}: {fingerprint(key)}")
+    typer.echo(f"signed in {directory.roster}; sign again when a center comes, goes or renews its key")
+
+
 def ask_passphrase(path: Path) -> bytes:
     """The passphrase of a key, asked for at the terminal."""
     return str(typer.prompt(f"passphrase of {path}", hide_input=True)).encode()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.secure_sum import SumRequest
 from protocol.messages.settings import Statistic, Training
 from protocol.messages.tensors import (
     BACKBONE,
@@ -100,6 +101,12 @@ class InstructionBuilder:
     def collection(self, state: Checkpoint, center: str) -> Instruction:
         """Send the oldest update that waits there."""
         return self._instruction("collect", center, state, server_round=state.server_round + 1)
+
+    def of_sum(
+        self, kind: Kind, state: Checkpoint, center: str, number: int, request: SumRequest | None
+    ) -> Instruction:
+        """A phase of a sum around round `number`, in which nothing is trained."""
+        return self._instruction(kind, center, state, server_round=number, secure=request)
 
     def to_train(self, state: Checkpoint, center: str) -> State:
         """The shared tensors, at the center's rank, and what is the center's own."""

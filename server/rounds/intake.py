@@ -1,10 +1,11 @@
 """What becomes of one answer of a round: checked, put into the inbox, recorded; one that cannot be is left out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
 from protocol.errors import UNREADABLE, LateError
+from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply
 from protocol.messages.tensors import Tensors
@@ -13,6 +14,7 @@ from server.grid.containment import contain
 from server.rounds.inbox import Inbox
 from server.rounds.late_updates import LateUpdates
 from server.rounds.records import as_asked, record_of
+from server.rounds.round_end import conclude
 from server.rounds.round_under_way import RoundUnderWay
 from server.study.checkpoint import Checkpoint
 from server.study.history import RoundRecord
@@ -31,6 +33,14 @@ class Intake:
     inbox: Inbox
     late: LateUpdates
     beside: Mapping[str, Tensors] | None
+
+    def instruct(self, instructions: Mapping[str, Instruction]) -> Mapping[str, Instruction]:
+        """The instructions of the round; nothing is to be added to them."""
+        return instructions
+
+    def conclude(self, state: Checkpoint, records: Iterable[RoundRecord]) -> Checkpoint:
+        """The state after the round, as `server.rounds.round_end` has it."""
+        return conclude(self.under_way, state, records, self.inbox)
 
     def take_in(self, answer: CenterAnswer, registered_cases: int) -> RoundRecord:
         """What became of an answer; its payload is in the inbox where it may be aggregated.

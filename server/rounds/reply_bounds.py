@@ -25,7 +25,8 @@ def reply_bounds(prepared: Prepared) -> Bounds:
         own = study.centers[center].rank if center in study.centers else None
         specs = [at_rank(spec, own) for spec in prepared.specs]
         if kind in {"train", "collect"}:
-            return _bounds_of([spec for spec in specs for _ in ("", *endings)])
+            halves = ("",) if study.secure_aggregation is not None else ()
+            return _bounds_of([spec for spec in specs for _ in ("", *endings, *halves)])
         return _bounds_of(_observed(specs, study.strategy.sketch_rank)) if kind == "observe" else NOTHING
 
     return bounds

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from protocol.errors import PayloadError, QuorumError
 from protocol.local_steps import Reach, reach_of
+from protocol.messages.instruction import Instruction
 from protocol.messages.payload import frozen_hash, phase_of
 from protocol.messages.reply import Reply
 from protocol.messages.settings import Training
@@ -38,6 +39,10 @@ class RoundUnderWay:
     def base(self) -> Base:
         """What stands fixed in the round, as aggregation wants it."""
         return base_of(self.builder.prepared, self.builder.backbone, roles=self.training.roles, seed=self.number)
+
+    def instruction(self, state: Checkpoint, center: str) -> Instruction:
+        """What a center is told to train."""
+        return self.builder.training(state, center, self.training, self.number)
 
     def reach(self, key: str = "") -> Reach:
         """How far the round can take an entry of a tensor, with what moments of the stage may have been kept."""

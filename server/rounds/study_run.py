@@ -31,8 +31,8 @@ from server.rounds.intake import Intake
 from server.rounds.late_updates import LateUpdates
 from server.rounds.outputs import write_outputs
 from server.rounds.reply_bounds import reply_bounds
-from server.rounds.round_end import conclude
 from server.rounds.round_under_way import RoundUnderWay
+from server.rounds.summed_round import SummedRound
 from server.rounds.transitions import after_warm_up, enter_stage, leave_stage
 from server.rounds.weighing import agree
 from server.study import checkpoint as checkpoints
@@ -50,6 +50,7 @@ from strategies.bank.bank import AdapterBank
 
 logger = logging.getLogger(__name__)
 
+Taking = Intake | SummedRound
 FRESH = Checkpoint(stage_index=0, server_round=0, backbone_hash="", shared={})
 
 
@@ -169,13 +170,15 @@ class StudyRun:
         for answers in self.late.collect(self.dispatcher, builder, self.state):
             self.state = closing.record_queries(self.state, stage, answers)
         self.inbox.clear(stage.name, number)
-        records = self._collect(under_way, [name for name in centers if name in self.dispatcher.cases])
+        here = [name for name in centers if name in self.dispatcher.cases]
+        taking = self._open_round(under_way, here)
+        records = self._collect(under_way, here, taking)
         turned_away = self.dispatcher.turned_away()
         for center in [center for center in centers if center not in records]:
             records[center] = RoundRecord(stage.name, number, center, error=turned_away.get(center, NO_ANSWER))
             self._tell(events.CenterAnswered(records[center]))
         before = len(self.state.history.rollbacks)
-        self.state = conclude(under_way, self.state, [records[center] for center in centers], self.inbox)
+        self.state = taking.conclude(self.state, [records[center] for center in centers])
         if completed + 1 == stage.warm_up_rounds:
             self.state = after_warm_up(self.state)
         self._save()
@@ -185,15 +188,19 @@ class StudyRun:
         self.inbox.clear(stage.name, number)
         self.tracker.catch_up(self.state)
 
-    def _collect(self, under_way: RoundUnderWay, centers: Collection[str]) -> dict[str, RoundRecord]:
+    def _open_round(self, under_way: RoundUnderWay, centers: Collection[str]) -> Taking:
+        """What takes the answers of a round: each center's own, or what shows their sum alone."""
+        if self.study.secure_aggregation is None:
+            beside = self._observe_beside(under_way.builder, under_way.training, centers)
+            return Intake(under_way, self.state, self.inbox, self.late, beside)
+        return SummedRound(under_way, self.state, self.directory.roster, self.inbox, self._ask_all, centers)
+
+    def _collect(self, under_way: RoundUnderWay, centers: Collection[str], taking: Taking) -> dict[str, RoundRecord]:
         """Ask the centers; what may be aggregated goes to the inbox, what happened into a record for each."""
-        builder, training, number = under_way.builder, under_way.training, under_way.number
         records: dict[str, RoundRecord] = {}
-        beside = self._observe_beside(builder, training, centers)
-        intake = Intake(under_way, self.state, self.inbox, self.late, beside)
-        for answer in self._ask({name: builder.training(self.state, name, training, number) for name in centers}):
+        for answer in self._ask(taking.instruct({name: under_way.instruction(self.state, name) for name in centers})):
             cases = self.dispatcher.cases[answer.center]["train"]
-            records[answer.center] = intake.take_in(answer, cases)
+            records[answer.center] = taking.take_in(answer, cases)
             self._tell(events.CenterAnswered(records[answer.center]))
         return records
 

@@ -19,12 +19,14 @@ from protocol.messages.base import Settings
 from protocol.messages.labels import Labels
 from protocol.messages.privacy import Privacy
 from protocol.messages.recipe import Prediction, Recipe
+from protocol.messages.secure_aggregation import SecureAggregation
 from protocol.messages.settings import Adapter, Model, Preprocessing, Split, StudySettings, Training, findings
 from protocol.names import NAME
 from protocol.stages import Shares
 from protocol.storage.parsed_text import UnreadableTextError, read_toml
 from protocol.tasks import TASKS, Metric, TaskName
 from server.study.robust_findings import robust_findings
+from server.study.secure_findings import refuse_unfit_sums
 from server.study.stage import INITIAL, Center, Stage
 from server.study.task_findings import task_findings
 from strategies.aggregation.schemes import BACKBONE_SCHEME, SCHEMES, Scheme
@@ -66,6 +68,7 @@ class Study(Settings):
     prediction: Prediction = Prediction()
     privacy: Privacy | None = None
     strategy: Strategy = Strategy()
+    secure_aggregation: SecureAggregation | None = None
     centers: Annotated[dict[str, Center], Field(min_length=1)]
     stages: Annotated[tuple[Stage, ...], Field(min_length=1)]
 
@@ -91,6 +94,7 @@ class Study(Settings):
             personal=self.strategy.personal,
             center_rank=self.strategy.center_rank,
             sketch_rank=self.strategy.sketch_rank,
+            secure_aggregation=self.secure_aggregation,
         )
 
     def settings_for(self, center: str) -> StudySettings:
@@ -204,6 +208,7 @@ class Study(Settings):
         self._refuse_backbones_of_their_own()
         self._refuse_unfit_labels()
         self._refuse_unfit_privacy()
+        refuse_unfit_sums(self.secure_aggregation, self.stages, self.scheme_name, self.strategy)
         return self
 
     def _refuse_unfit_strategy(self, stage: Stage) -> None:

@@ -11,6 +11,7 @@ names; memory holds one float64 copy of the coordinates whatever the number of c
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -44,6 +45,35 @@ def as_sent(sent: Sent) -> Named:
 def as_averaged(coordinates: Mapping[str, Array]) -> Mapping[str, Array]:
     """The coordinates themselves are the wire tensors."""
     return coordinates
+
+
+class Coordinates(Protocol):
+    """Coordinates in which a scheme averages, of one round."""
+
+    def encode(self, sent: Sent, /) -> Named:
+        """What counts of a payload in these coordinates, under the same keys and in the same shapes."""
+        ...
+
+    def decode(self, coordinates: Mapping[str, Array], /) -> Mapping[str, Array]:
+        """Wire tensors again."""
+        ...
+
+
+class WireCoordinates:
+    """The wire tensors themselves."""
+
+    def encode(self, sent: Sent) -> Named:
+        """What was sent."""
+        return as_sent(sent)
+
+    def decode(self, coordinates: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The same again."""
+        return as_averaged(coordinates)
+
+
+def wire_coordinates(_shared: Tensors, _base: Base) -> Coordinates:
+    """Coordinates of a scheme that averages every tensor as it is."""
+    return WireCoordinates()
 
 
 def aggregate_linear(

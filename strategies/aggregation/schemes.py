@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from protocol.messages.settings import ROLES, Aggregation, Role, Statistic
+from protocol.messages.tensors import Tensors
 from strategies.aggregation import (
     alt_exact,
     fedex_lora,
@@ -22,7 +23,8 @@ from strategies.aggregation import (
     rolora,
     ties,
 )
-from strategies.aggregation.contract import Aggregate
+from strategies.aggregation.contract import Aggregate, Base
+from strategies.aggregation.linear import Coordinates, wire_coordinates
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Scheme:
     observes: statistics of each center's training cases that a payload must carry beside what trained.
     weighs: whether what comes next is a mean of what centers did, by the weights of `Base`: then a robust rule can say
         what they weigh.
+    summed: the coordinates in which the centers' sum is all that the scheme needs; None where it looks at each payload.
     """
 
     aggregate: Aggregate
@@ -49,6 +52,7 @@ class Scheme:
     exchanges: bool = True
     observes: tuple[Statistic, ...] = ()
     weighs: bool = True
+    summed: Callable[[Tensors, Base], Coordinates] | None = None
 
     def trains_one_factor(self, settings: Aggregation) -> bool:
         """Whether A and B of an adapter never train in the same round."""
@@ -67,11 +71,13 @@ def keeps_nothing(_key: str) -> bool:
 
 
 SCHEMES: dict[str, Scheme] = {
-    "alt-exact": Scheme(alt_exact.aggregate, alt_exact.live, keeps_nothing, optimised=True),
+    "alt-exact": Scheme(
+        alt_exact.aggregate, alt_exact.live, keeps_nothing, optimised=True, summed=alt_exact.phase_of_round
+    ),
     "lorm": Scheme(lorm.aggregate, alt_exact.live, keeps_nothing, optimised=True, observes=("gram",), weighs=False),
-    "fedit": Scheme(fedit.aggregate, all_roles, keeps_nothing, optimised=True),
-    "ffa-lora": Scheme(ffa_lora.aggregate, ffa_lora.live, keeps_nothing, optimised=True),
-    "rolora": Scheme(rolora.aggregate, rolora.live, keeps_nothing, optimised=True),
+    "fedit": Scheme(fedit.aggregate, all_roles, keeps_nothing, optimised=True, summed=wire_coordinates),
+    "ffa-lora": Scheme(ffa_lora.aggregate, ffa_lora.live, keeps_nothing, optimised=True, summed=wire_coordinates),
+    "rolora": Scheme(rolora.aggregate, rolora.live, keeps_nothing, optimised=True, summed=wire_coordinates),
     "fedsa-lora": Scheme(fedsa_lora.aggregate, all_roles, fedsa_lora.keeps, optimised=True, weighs=False),
     "product-exact": Scheme(product_exact.aggregate, all_roles, keeps_nothing, mixed_ranks=True),
     "fedex-lora": Scheme(fedex_lora.aggregate, all_roles, keeps_nothing),

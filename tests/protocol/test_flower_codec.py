@@ -90,6 +90,9 @@ def test_message_types_are_those_of_flower() -> None:
         "compare": MessageType.EVALUATE,
         "observe": MessageType.QUERY,
         "collect": MessageType.QUERY,
+        "advertise": MessageType.QUERY,
+        "share": MessageType.QUERY,
+        "unmask": MessageType.QUERY,
     }
 
 

@@ -26,7 +26,7 @@ KEPT = frozenset(
     {
         *("study.toml", "tensors.json", "initial.safetensors", "adapter_config.json", "coordinator.toml"),
         *("authority", "server", "enrolment", "kits", "backbone", "link", "logs", "run", "watchdog.json"),
-        *("study.lock", "superexec.secret", "flwr"),
+        *("study.lock", "superexec.secret", "flwr", "roster.json"),
     }
 )
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from protocol.enrolment.public_keys import canonical_key, fingerprint
 from protocol.messages.tensors import TensorSpec
 from server.centers.federation_init import init_federation
-from server.centers.keys import canonical_key, fingerprint
 from server.centers.registry import CenterRegistry, Member, write_registry
 from server.runs.state_files import Launch, RunProgress, read_launch, write_state
 from server.study.coordinator_settings import CoordinatorSettings

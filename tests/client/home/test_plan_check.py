@@ -9,6 +9,8 @@ from client.home.plan_check import check_planned
 from protocol.enrolment.plan import StudyPlan
 from protocol.errors import OtherStudyError
 from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.secure_aggregation import SecureAggregation
+from protocol.messages.secure_sum import SumRequest
 from protocol.messages.settings import Statistic
 from protocol.plain_text import MAXIMUM_LABEL
 from server.centers.study_plan import plan_of
@@ -115,3 +117,19 @@ def test_a_comparison_may_name_a_training_of_its_stage_and_no_other(study: Study
     check_planned(compared, "center-d", study.settings, plan)
     other = planned.model_copy(update={"local_steps": planned.local_steps + 1})
     assert "for a training that is not planned" in refused(study, plan, replace(compared, training=other))
+
+
+@pytest.mark.parametrize("kind", ["advertise", "share", "unmask"])
+def test_a_phase_of_a_sum_is_planned_where_the_study_sums(study: Study, plan: StudyPlan, kind: Kind) -> None:
+    summing = study.settings.model_copy(update={"secure_aggregation": SecureAggregation()})
+    phase = Instruction(kind, summing, "adapt", 3, secure=SumRequest())
+    check_planned(phase, "center-d", summing, plan)
+    assert "has no [secure_aggregation]" in refused(study, plan, replace(phase, settings=study.settings))
+    with pytest.raises(OtherStudyError, match="round 9 is not among its rounds"):
+        check_planned(replace(phase, server_round=9), "center-d", summing, plan)
+    with pytest.raises(OtherStudyError, match=f"it brings tensors, which '{kind}' does not need"):
+        check_planned(replace(phase, tensors=asked(study).tensors), "center-d", summing, plan)
+
+
+def test_what_is_of_a_sum_has_no_place_in_a_score(study: Study, plan: StudyPlan) -> None:
+    assert "it brings secure" in refused(study, plan, replace(asked(study, "evaluate"), secure=SumRequest()))

@@ -9,7 +9,7 @@ from client.home.center_home import CenterHome, HomeError
 from client.node.node_key import adopt_next_key
 from client.node.renewal import prepare_renewal
 from protocol.enrolment.answer import RENEWAL
-from server.centers.keys import has_signed
+from protocol.enrolment.public_keys import has_signed
 from tests.support.joined_home import answer_in, joined_home
 
 

@@ -6,9 +6,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from protocol.enrolment.public_keys import canonical_key, fingerprint, has_signed
 from protocol.errors import EnrolmentError
 from server.centers.enrolment import Enrolment
-from server.centers.keys import canonical_key, fingerprint, has_signed
 from tests.support.enrolled_study import (
     Register,
     answer_to,

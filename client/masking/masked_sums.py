@@ -1,0 +1,236 @@
+"""What a center does in the phases of a sum, each once: it answers the same request again, and no other.
+
+Its secrets live in this process alone: a trainer that was started again has left the sum, which goes on without it. Its
+keys and what it contributes are signed by its node, whose key was enrolled; what the others signed is checked here,
+against the roster that the study's authority signed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from client.masking.contribution import check_reach, contribute
+from protocol.enrolment.public_keys import has_signed
+from protocol.enrolment.roster import check_roster
+from protocol.errors import SecureSumError
+from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.reply import Reply
+from protocol.messages.secure_sum import (
+    Contribution,
+    Roster,
+    SumAnswer,
+    SumPlan,
+    SumRequest,
+    contribution_statement,
+    keys_statement,
+)
+from protocol.messages.tensors import Tensors, TensorSpec
+from strategies.secure_sum.center_side import OwnSecrets, mask, open_boxes, open_groups, reveal, share_secrets
+from strategies.secure_sum.fixed_point import Values, Words, to_limbs
+from strategies.secure_sum.layout import MASKED, layout_of
+from strategies.secure_sum.secret_shares import Shares
+
+MAXIMUM_SHARE = 0.5
+ROUNDING = 1e-9
+Place = tuple[str, str, int]
+NOTHING: Tensors = {}
+
+
+@dataclass
+class _Session:
+    """One sum: where it belongs, what was drawn, and what has been done of it."""
+
+    place: Place
+    secrets: OwnSecrets = field(default_factory=OwnSecrets)
+    plan: SumPlan | None = None
+    roster: Roster | None = None
+    boxes: Mapping[str, str] = field(default_factory=dict)
+    held: dict[str, Shares] = field(default_factory=dict)
+    masked: bool = False
+    asked: SumRequest | None = None
+
+
+class MaskedSums:
+    """The sums of one center, of which one is under way at a time.
+
+    Args:
+        center: its name.
+        authority_pem: the certificate of the study's authority; without one every sum is refused.
+    """
+
+    def __init__(self, center: str, authority_pem: str) -> None:
+        self.center, self._authority = center, authority_pem
+        self._session: _Session | None = None
+
+    def answer(self, instruction: Instruction) -> Reply:
+        """Answer a phase in which nothing is trained.
+
+        Raises:
+            SecureSumError: what is asked is not of the sum under way, or is not safe to answer.
+        """
+        phases: Mapping[Kind, Callable[[Instruction], SumAnswer]] = {
+            "advertise": self._advertise,
+            "share": self._share,
+            "unmask": self._unmask,
+        }
+        return Reply(self.center, instruction.kind, secure=phases[instruction.kind](instruction))
+
+    def plan_of(self, instruction: Instruction) -> SumPlan:
+        """The plan of the sum that a round belongs to.
+
+        Raises:
+            SecureSumError: no plan of this round was agreed on here.
+        """
+        session = self._of(instruction)
+        if session.plan is None:
+            raise SecureSumError(f"center '{self.center}': round {instruction.server_round} has no plan of a sum here")
+        return session.plan
+
+    def mask_reply(
+        self, reply: Reply, instruction: Instruction, specs: Iterable[TensorSpec], frozen: Tensors = NOTHING
+    ) -> Reply:
+        """The answer to a round with masked rows in place of its tensors, its counts and its loss.
+
+        Args:
+            reply: what may leave of the round, unmasked.
+            instruction: of the round.
+            specs: every tensor the study may exchange.
+            frozen: the frozen backbone, where the scheme's coordinates need it.
+
+        Raises:
+            SecureSumError: no such sum is under way, boxes of too few centers came, or it was masked before.
+            PayloadError: what was trained cannot be summed.
+        """
+        payload, training, plan = reply.payload, instruction.training, self._plan_of(instruction)
+        if payload is None or training is None:
+            raise SecureSumError(f"center '{self.center}': nothing was trained that could be masked")
+        check_reach(payload, instruction, training)
+        rows = contribute(payload, reply.loss, instruction, plan, layout_of(specs, training), frozen)
+        words = self._mask(rows.rows, instruction)
+        masked = replace(payload, tensors={MASKED + name: to_limbs(found) for name, found in words.items()}, support={})
+        contribution = Contribution(plan.digest, rows.groups)
+        return replace(reply, payload=masked, loss=None, secure=SumAnswer(contribution=contribution))
+
+    def _plan_of(self, instruction: Instruction) -> SumPlan:
+        plan = self._of(instruction).plan
+        if plan is None:
+            raise SecureSumError(f"center '{self.center}': round {instruction.server_round} has no plan of a sum here")
+        return plan
+
+    def _mask(self, rows: Mapping[str, Values], instruction: Instruction) -> dict[str, Words]:
+        session, plan = self._of(instruction), self._plan_of(instruction)
+        boxes = {} if instruction.secure is None else instruction.secure.boxes
+        if session.masked:
+            raise SecureSumError(f"center '{self.center}': round {instruction.server_round} was masked before")
+        if len(boxes) + 1 < plan.threshold:
+            raise SecureSumError(
+                f"center '{self.center}': boxes of {len(boxes)} other center(s) came, expected {plan.threshold - 1}: "
+                "too few to hide among"
+            )
+        session.held |= open_boxes(session.secrets, self.center, plan, boxes)
+        words = mask(rows, session.secrets, self.center, plan, boxes.keys())
+        session.masked = True
+        return words
+
+    def _of(self, instruction: Instruction) -> _Session:
+        if self._session is None or self._session.place != _place(instruction):
+            raise SecureSumError(
+                f"center '{self.center}': '{instruction.kind}' of stage '{instruction.stage}', round "
+                f"{instruction.server_round}, belongs to no sum that is under way here; was this trainer started again?"
+            )
+        return self._session
+
+    def _advertise(self, instruction: Instruction) -> SumAnswer:
+        """Begin a sum; one that was under way is forgotten, and with it all that could unmask it."""
+        self._session = _Session(_place(instruction))
+        return SumAnswer(keys=self._session.secrets.keys)
+
+    def _share(self, instruction: Instruction) -> SumAnswer:
+        session, asked = self._of(instruction), instruction.secure
+        if asked is None or asked.plan is None:
+            raise SecureSumError(f"center '{self.center}': asked to share secrets without a plan")
+        if session.plan is None:
+            roster = check_roster(asked.roster, self._authority, instruction.settings.study)
+            self._check_plan(asked.plan, session, roster, instruction)
+            session.boxes, own = share_secrets(session.secrets, self.center, asked.plan)
+            session.plan, session.roster, session.held = asked.plan, roster, {self.center: own}
+        if asked.plan != session.plan:
+            raise SecureSumError(f"center '{self.center}': another plan of the same sum came; the first one stands")
+        return SumAnswer(boxes=session.boxes)
+
+    def _check_plan(self, plan: SumPlan, session: _Session, roster: Roster, instruction: Instruction) -> None:
+        fewest = _fewest(instruction)
+        if (plan.study, plan.stage, plan.server_round) != session.place:
+            raise SecureSumError(f"center '{self.center}': the plan is of another round than the instruction")
+        own = plan.keys.get(self.center)
+        if own is None or replace(own, signature="") != session.secrets.keys:
+            raise SecureSumError(f"center '{self.center}': the plan has other keys for this center than it drew")
+        if len(plan.keys) < fewest:
+            raise SecureSumError(f"center '{self.center}': {len(plan.keys)} centers take part, expected {fewest}")
+        for center, keys in plan.keys.items():
+            statement = keys_statement(*session.place, center, keys)
+            if center not in roster.keys or not has_signed(roster.keys[center], keys.signature, statement):
+                raise SecureSumError(
+                    f"center '{self.center}': the keys of center '{center}' are not signed by the key it enrolled: "
+                    "somebody put his own in their place. Nothing was shared; telephone that center"
+                )
+        _check_weights(plan, self.center, fewest)
+
+    def _unmask(self, instruction: Instruction) -> SumAnswer:
+        session, plan, asked = self._of(instruction), self._plan_of(instruction), instruction.secure
+        if asked is None or not session.masked:
+            raise SecureSumError(f"center '{self.center}': asked to unmask a sum that it is not in")
+        if session.asked is not None and session.asked != asked:
+            raise SecureSumError(
+                f"center '{self.center}': asked to unmask the same sum in two ways, which would show what one center "
+                "sent; the first one stands"
+            )
+        self._check_survivors(asked.survivors, session, plan, instruction)
+        session.asked = asked
+        groups = {center: found.groups for center, found in asked.survivors.items()}
+        opened = open_groups(plan, groups, _fewest(instruction))
+        return SumAnswer(shares=reveal(session.held, asked.survivors, opened))
+
+    def _check_survivors(
+        self, survivors: Mapping[str, Contribution], session: _Session, plan: SumPlan, instruction: Instruction
+    ) -> None:
+        fewest = max(plan.threshold, _fewest(instruction))
+        if len(survivors) < fewest or not survivors.keys() <= session.held.keys() or self.center not in survivors:
+            raise SecureSumError(
+                f"center '{self.center}': a sum of {sorted(survivors)} is to be unmasked, expected {fewest} of "
+                f"{sorted(session.held)} and this center among them"
+            )
+        keys = {} if session.roster is None else session.roster.keys
+        for center, found in survivors.items():
+            statement = contribution_statement(center, found)
+            if found.digest != plan.digest or not has_signed(keys[center], found.signature, statement):
+                raise SecureSumError(
+                    f"center '{self.center}': what center '{center}' is said to stand behind has not its signature"
+                )
+
+
+def _place(instruction: Instruction) -> Place:
+    return instruction.settings.study, instruction.stage, instruction.server_round
+
+
+def _fewest(instruction: Instruction) -> int:
+    """k of the study; where it has none nothing can be summed.
+
+    Raises:
+        SecureSumError: the study has no sums of this kind.
+    """
+    if instruction.settings.secure_aggregation is None:
+        raise SecureSumError(f"study '{instruction.settings.study}' has no [secure_aggregation]")
+    return instruction.settings.secure_aggregation.fewest
+
+
+def _check_weights(plan: SumPlan, center: str, fewest: int) -> None:
+    """A sum in which one center outweighs all others together would be that center's."""
+    for group, weights in plan.weights.items():
+        if strangers := weights.keys() - plan.keys.keys():
+            raise SecureSumError(f"center '{center}': the plan weighs {sorted(strangers)}, who take no part")
+        share = max(weights.values(), default=0) / max(sum(weights.values()), 1e-300)
+        if len(weights) >= fewest and share > MAXIMUM_SHARE + ROUNDING:
+            raise SecureSumError(
+                f"center '{center}': one center has {share:.3f} of the weight of group '{group}', expected at most "
+                f"{MAXIMUM_SHARE}: the sum would be its own"
+            )

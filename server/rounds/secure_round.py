@@ -1,0 +1,256 @@
+"""One round of which the coordinator sees the centers' sum and no center's own tensors.
+
+    advertise -> share -> [ train and mask, as any round ] -> unmask -> one payload that is the centers' mean
+
+Keys are drawn anew for each round: one that was broken off, by a crash or because too few answered, is begun again from
+its first phase. The payload that comes out goes through the same arithmetic as those of other studies.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+
+from protocol.enrolment.public_keys import has_signed
+from protocol.errors import PayloadError, QuorumError, SecureSumError, StudyError
+from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.payload import Payload, phase_of
+from protocol.messages.secure_sum import (
+    AdvertisedKeys,
+    Contribution,
+    Roster,
+    SumAnswer,
+    SumPlan,
+    SumRequest,
+    contribution_statement,
+    keys_statement,
+)
+from protocol.messages.tensors import NEEDS, PEFT
+from protocol.validation import reach_findings
+from server.grid.center_answer import CenterAnswer
+from server.rounds.round_under_way import RoundUnderWay
+from server.rounds.transitions import hash_for
+from server.rounds.weighing import most_cases
+from server.study.checkpoint import Checkpoint
+from strategies.secure_sum.center_side import open_groups
+from strategies.secure_sum.coordinator_side import unmask
+from strategies.secure_sum.fixed_point import from_limbs
+from strategies.secure_sum.layout import LOSS, MASKED, GroupMean, Layout, layout_of, mean_of
+from strategies.shares import capped_weights
+
+logger = logging.getLogger(__name__)
+
+ALL = "(sum)"
+"""In the place of a center's name, which it cannot be."""
+AskAll = Callable[[Mapping[str, Instruction]], Mapping[str, CenterAnswer]]
+
+
+@dataclass(frozen=True)
+class OpenSum:
+    """A sum whose secrets are shared. boxes: receiver -> sender -> box, of the centers that go on."""
+
+    plan: SumPlan
+    boxes: Mapping[str, Mapping[str, str]]
+
+    def instruct(self, instructions: Mapping[str, Instruction]) -> dict[str, Instruction]:
+        """The instructions to train of the centers that go on, each with the boxes that are for it."""
+        return {
+            center: replace(instructions[center], secure=SumRequest(boxes=boxes))
+            for center, boxes in sorted(self.boxes.items())
+        }
+
+
+@dataclass(frozen=True)
+class RoundSum:
+    """What a round came to. payload: the mean as if one center had sent it; loss, cases: over the centers."""
+
+    payload: Payload
+    figures: Mapping[str, float]
+
+
+class SecureRound:
+    """The phases of one round.
+
+    Args:
+        under_way: the round.
+        state: before it.
+        roster: of the study; the centers take none that the authority did not sign.
+        ask: asks centers and waits for all.
+    """
+
+    def __init__(self, under_way: RoundUnderWay, state: Checkpoint, roster: Roster, ask: AskAll) -> None:
+        self._under_way, self._state, self._roster, self._ask = under_way, state, roster, ask
+        self._study = under_way.builder.prepared.study
+        self.layout: Layout = layout_of(under_way.builder.prepared.specs, under_way.training)
+
+    def open(self, centers: Collection[str]) -> OpenSum:
+        """Have the centers draw keys and share their secrets.
+
+        Raises:
+            QuorumError: too few do.
+        """
+        keys = self._advertise(centers)
+        plan = self._plan(keys)
+        request = SumRequest(plan=plan, roster=self._roster)
+        sent = {center: answer.boxes for center, answer in self._phase("share", plan.centers, request).items()}
+        whole = {center: boxes for center, boxes in sent.items() if set(boxes) == set(plan.centers) - {center}}
+        self._require(whole, plan, "share")
+        boxes = {center: {peer: found[center] for peer, found in whole.items() if peer != center} for center in whole}
+        return OpenSum(plan, boxes)
+
+    def close(self, opened: OpenSum, payloads: Mapping[str, Payload], said: Mapping[str, Contribution]) -> RoundSum:
+        """Take the masks off the sum of what came.
+
+        Args:
+            opened: the sum.
+            payloads: center -> its masked payload, checked.
+            said: center -> what it says it stands behind, checked.
+
+        Raises:
+            QuorumError: too few are in it, or too few help to unmask it.
+            PayloadError: the mean is farther away than the round's steps can take any center.
+        """
+        plan, fewest = opened.plan, self._fewest
+        self._require(payloads, plan, "train")
+        survivors = {center: said[center] for center in sorted(payloads)}
+        groups = open_groups(plan, {center: found.groups for center, found in survivors.items()}, fewest)
+        answers = self._phase("unmask", survivors, SumRequest(survivors=survivors))
+        masked = {
+            center: {name: from_limbs(payload.tensors[MASKED + name]) for name in (*self.layout, LOSS)}
+            for center, payload in payloads.items()
+        }
+        shares = {center: answer.shares for center, answer in answers.items()}
+        try:
+            sums = unmask(masked, shares, plan, opened.boxes, groups)
+            means = {group: mean_of(sums[group], self.layout[group]) for group in groups if group != LOSS}
+        except SecureSumError as error:
+            raise QuorumError(
+                f"{self._where}: the sum cannot be unmasked: {error}. The round before is kept"
+            ) from error
+        held = sorted(self.layout.keys() - means.keys())
+        if held:
+            logger.info("%s: fewer than %d centers stand behind %s, which stays as it is", self._where, fewest, held)
+        figures = {f"cases.{group}": float(mean.cases) for group, mean in means.items()}
+        figures |= {f"centers.{group}": float(sum(group in found.groups for found in said.values())) for group in means}
+        if LOSS in sums:
+            figures["loss"] = float(sums[LOSS][0] / sums[LOSS][1])
+        return RoundSum(self._as_payload(means), figures)
+
+    @property
+    def _fewest(self) -> int:
+        secure = self._study.secure_aggregation
+        if secure is None:
+            raise StudyError("a sum was begun in a study without [secure_aggregation]")
+        return secure.fewest
+
+    @property
+    def _place(self) -> tuple[str, str, int]:
+        return self._study.name, self._under_way.builder.stage.name, self._under_way.number
+
+    @property
+    def _where(self) -> str:
+        return f"stage '{self._place[1]}', round {self._place[2]}"
+
+    def _advertise(self, centers: Collection[str]) -> dict[str, AdvertisedKeys]:
+        """The keys that came with the signature of their center's enrolled key."""
+        found = {}
+        for center, answer in self._phase("advertise", centers, None).items():
+            keys, enrolled = answer.keys, self._roster.keys.get(center)
+            if keys is None or enrolled is None:
+                logger.warning(
+                    "center '%s' is left out: %s", center, "no keys came" if enrolled else "not in the roster"
+                )
+            elif not has_signed(enrolled, keys.signature, keys_statement(*self._place, center, keys)):
+                logger.warning("center '%s' is left out: its keys are not signed by the key it enrolled", center)
+            else:
+                found[center] = keys
+        if len(found) < self._fewest:
+            raise QuorumError(
+                f"{self._where}: {len(found)} of {len(centers)} center(s) sent signed keys ({sorted(found)}), a sum "
+                f"needs {self._fewest}. The round before is kept; resume when they are back"
+            )
+        return found
+
+    def _plan(self, keys: Mapping[str, AdvertisedKeys]) -> SumPlan:
+        settings, limits = self._study.strategy.aggregation, most_cases(self._study, self._state)
+        weights = {
+            group: capped_weights(
+                {center: limits[center] for center in keys if self._reaches(center, group)},
+                exponent=settings.weight_exponent,
+                maximum_share=settings.maximum_share,
+            )
+            for group in self.layout
+        }
+        study, stage, number = self._place
+        return SumPlan(
+            study=study,
+            stage=stage,
+            server_round=number,
+            scheme=self._study.scheme_name(self._under_way.builder.stage),
+            exponent=settings.weight_exponent,
+            keys=keys,
+            weights={**weights, LOSS: dict.fromkeys(keys, 1.0)},
+        )
+
+    def _reaches(self, center: str, group: str) -> bool:
+        return NEEDS.get(group, frozenset()) <= set(self._study.centers[center].modalities)
+
+    def _phase(self, kind: Kind, centers: Collection[str], request: SumRequest | None) -> dict[str, SumAnswer]:
+        """What centers answered in a phase; those that did not, or with an error, are left out."""
+        builder, number = self._under_way.builder, self._under_way.number
+        asked = {center: builder.of_sum(kind, self._state, center, number, request) for center in sorted(centers)}
+        found = {}
+        for center, answer in self._ask(asked).items():
+            if answer.reply.error or answer.reply.secure is None:
+                logger.warning("center '%s' is out of the sum: '%s' failed (%s)", center, kind, answer.reply.error)
+            else:
+                found[center] = answer.reply.secure
+        return found
+
+    def _require(self, there: Collection[str], plan: SumPlan, phase: str) -> None:
+        needed = max(plan.threshold, self._fewest)
+        if len(there) < needed:
+            raise QuorumError(
+                f"{self._where}: {len(there)} of {len(plan.keys)} center(s) are left after '{phase}' ({sorted(there)}) "
+                f"and a sum needs {needed}; nothing of it was seen. The round before is kept; resume when they are back"
+            )
+
+    def _as_payload(self, means: Mapping[str, GroupMean]) -> Payload:
+        """The means as the payload of one center that stands for all, checked as far as a mean can be."""
+        under_way, state = self._under_way, self._state
+        builder, sent = under_way.builder, dict(state.shared)
+        base = replace(under_way.base, settings=under_way.base.settings.model_copy(update={"gauge_step": False}))
+        summed = self._study.scheme_of(builder.stage).summed
+        if summed is None:
+            raise StudyError(f"{self._where}: its scheme needs each center's own tensors")
+        coordinates = {key: array for mean in means.values() for key, array in mean.coordinates.items()}
+        wire = summed(state.shared, base).decode(coordinates)
+        payload = Payload(
+            center=ALL,
+            backbone_hash=hash_for(state, sent, builder.prepared.groups),
+            stage=builder.stage.name,
+            server_round=under_way.number,
+            tensors={key: wire[key].astype("float32") for key in coordinates},
+            support={group: mean.cases for group, mean in means.items()},
+            phase=phase_of(under_way.training.roles) if PEFT in under_way.training.groups else "",
+        )
+        if found := [text for _, text in reach_findings(payload, sent, under_way.reach)]:
+            raise PayloadError(
+                f"{self._where}: the centers' mean cannot come of the round's steps, so that at least one of them sent "
+                f"something else: {found[0]}. Nothing of it was used; whose it was cannot be seen"
+            )
+        return payload
+
+
+def check_contribution(answer: CenterAnswer, opened: OpenSum, roster: Roster) -> Contribution:
+    """What a center says it stands behind, once its signature is known to be its own.
+
+    Raises:
+        SecureSumError: it says nothing, speaks of another sum, or did not sign it.
+    """
+    said = None if answer.reply.secure is None else answer.reply.secure.contribution
+    center = answer.center
+    if said is None or said.digest != opened.plan.digest:
+        raise SecureSumError(f"center '{center}': its masked tensors belong to no sum under way")
+    if not has_signed(roster.keys[center], said.signature, contribution_statement(center, said)):
+        raise SecureSumError(f"center '{center}': what it contributes is not signed by the key that it enrolled")
+    return said

@@ -1,0 +1,49 @@
+"""Four centers whose coordinator sees sums alone learn what four in the open learn.
+
+Who leaves at which phase is tried in `tests/server/rounds/test_summed_round.py`, over TLS and with processes that are
+killed in `tests/rehearsal/summed_consortium.py`.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from protocol.errors import QuorumError, SecureSumError
+from protocol.messages.instruction import Instruction
+from tests.support.light_study import Light
+from tests.support.summed_study import in_the_open, summed
+
+
+def check_equal(hidden: Light, plain: Light) -> None:
+    for key, array in plain.state.shared.items():
+        assert np.abs(hidden.state.shared[key] - array).max() < 1e-5, key
+
+
+@pytest.mark.parametrize("scheme", ["alt-exact", "fedit", "ffa-lora"])
+def test_the_mean_is_that_of_the_open_study(tmp_path: Path, scheme: str) -> None:
+    """Over two rounds, with 5, 8, 3 and 6 cases."""
+    hidden, plain = summed(tmp_path / "hidden", scheme), in_the_open(tmp_path / "open", scheme)
+    hidden.run()
+    plain.run()
+    check_equal(hidden, plain)
+
+
+def test_a_round_that_was_refused_is_repeated_with_fresh_keys(tmp_path: Path) -> None:
+    """Two of four are gone when round 2 is to be unmasked; with all four back the study goes on from round 1."""
+
+    def leave(instruction: Instruction) -> None:
+        if (instruction.kind, instruction.server_round) == ("unmask", 2):
+            raise SecureSumError("gone")
+
+    hidden, plain = summed(tmp_path / "hidden", "fedit"), in_the_open(tmp_path / "open", "fedit")
+    for name in "bc":
+        hidden.centers[name].before = leave
+    with pytest.raises(QuorumError, match="the sum cannot be unmasked"):
+        hidden.run()
+    assert hidden.state.server_round == 1
+    for name in "bc":
+        hidden.centers[name].before = None
+    hidden.run()
+    plain.run()
+    check_equal(hidden, plain)

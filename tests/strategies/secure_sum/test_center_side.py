@@ -1,0 +1,61 @@
+"""What a center gives out takes the mask off a sum and never both masks off one center's numbers."""
+
+import pytest
+
+from protocol.errors import SecureSumError
+from protocol.messages.secure_sum import SumPlan
+from strategies.secure_sum.center_side import OwnSecrets, open_boxes, open_groups, reveal, share_secrets
+
+CENTERS = "abcd"
+SECRETS = {center: OwnSecrets() for center in CENTERS}
+PLAN = SumPlan(
+    study="drawn",
+    stage="adapt",
+    server_round=1,
+    scheme="fedit",
+    exponent=1.0,
+    keys={center: secrets.keys for center, secrets in SECRETS.items()},
+    weights={"peft": dict.fromkeys(CENTERS, 1.0), "pet": dict.fromkeys("abc", 1.0)},
+)
+
+
+def test_a_threshold_is_more_than_two_thirds() -> None:
+    assert PLAN.threshold == 3
+
+
+def test_of_one_that_stayed_its_own_masks_and_of_one_that_left_its_pairs() -> None:
+    held = {center: {"pairs": b"p" * 16, "own:peft": b"o" * 16, "own:pet": b"q" * 16} for center in CENTERS}
+    found = reveal(held, "abc", ["peft"])
+    assert {center: set(parts) for center, parts in found.items()} == {
+        **{name: {"own:peft"} for name in "abc"},
+        "d": {"pairs"},
+    }
+
+
+@pytest.mark.parametrize(("behind", "opened"), [("abc", ("peft", "pet")), ("abd", ("peft",)), ("ab", ("peft",))])
+def test_a_group_is_opened_by_three_whose_cases_may_reach_it(behind: str, opened: tuple[str, ...]) -> None:
+    """Center d has no PET by the plan: what it says of it does not count."""
+    groups = {center: ("peft", "pet") if center in behind else ("peft",) for center in CENTERS}
+    assert open_groups(PLAN, groups, 3) == opened
+
+
+def test_secrets_of_groups_tell_nothing_of_each_other() -> None:
+    assert SECRETS["a"].own("peft") != SECRETS["a"].own("pet")
+    assert SECRETS["a"].own("peft") == SECRETS["a"].own("peft")
+
+
+def test_a_box_is_for_its_receiver_and_its_sum() -> None:
+    boxes, own = share_secrets(SECRETS["a"], "a", PLAN)
+    assert set(boxes) == set("bcd")
+    assert set(own) == {"pairs", "own:peft", "own:pet"}
+    assert set(open_boxes(SECRETS["b"], "b", PLAN, {"a": boxes["b"]})["a"]) == set(own)
+    with pytest.raises(SecureSumError):
+        open_boxes(SECRETS["c"], "c", PLAN, {"a": boxes["b"]})
+    with pytest.raises(SecureSumError):
+        open_boxes(SECRETS["b"], "b", SumPlan(**{**vars(PLAN), "server_round": 2}), {"a": boxes["b"]})
+    with pytest.raises(SecureSumError, match="stranger"):
+        open_boxes(SECRETS["b"], "b", PLAN, {"stranger": boxes["b"]})
+
+
+def test_no_secret_stands_in_what_is_printed() -> None:
+    assert "b'" not in repr(SECRETS["a"])
