@@ -36,7 +36,7 @@ NAMES = ("center-a", "center-b", "center-c", "center-d")
 KILLED = "center-b"
 LAST_WORD: Mapping[str, str] = {"advertise": "register", "share": "advertise", "train": "share", "unmask": "train"}
 """Phase -> what the center answered last when it is killed, so that it is gone from that phase on."""
-LIMIT_S = 900.0
+LIMIT_S = 1800.0
 CLOSE = 1e-5
 
 
@@ -66,7 +66,7 @@ class Outcome:
 
 def study_text(names: Sequence[str], tables: str = "") -> str:
     """One round of these centers."""
-    head = ("seed = 7", "quorum = 3", "deadline_s = 300", "reconnect_s = 20")
+    head = ("seed = 7", "quorum = 3", "deadline_s = 1200", "reconnect_s = 20")
     return (
         head_text("summed", "Hospitals that sum in secret", *head)
         + NETWORK
@@ -138,7 +138,7 @@ class Rehearsal:
         consortium.coordinate("launch", consortium.directory.root)
         begun = time.monotonic()
         consortium.wait_until(
-            lambda: LAST_WORD[phase] in self._words()[len(said) :], f"'{LAST_WORD[phase]}'", within_s=300, pause_s=0.02
+            lambda: LAST_WORD[phase] in self._words()[len(said) :], f"'{LAST_WORD[phase]}'", within_s=900, pause_s=0.02
         )
         self._kill()
         state = self._end_state()
