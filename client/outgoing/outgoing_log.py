@@ -14,6 +14,7 @@ from client.outgoing.sealed_reply import SealedReply
 from protocol.errors import StorageError
 from protocol.messages.instruction import Instruction
 from protocol.messages.scores import Comparison, Score
+from protocol.messages.secure_sum import SumAnswer
 from protocol.messages.tensors import is_statistic, tensor_bytes
 from protocol.storage.chain import append_line
 from protocol.storage.locks import LockHeldError
@@ -83,6 +84,8 @@ def _line(leaving: SealedReply, held_back: Sequence[str], stage: str, server_rou
         "tensors": len(reply.tensors),
         "bytes": tensor_bytes(reply.tensors),
     }
+    if reply.secure is not None:
+        line["sum"] = _sum_line(reply.secure)
     if payload is None:
         return line
     return line | {
@@ -91,6 +94,15 @@ def _line(leaving: SealedReply, held_back: Sequence[str], stage: str, server_rou
         "support": dict(payload.support),
         "names_sha256": hashlib.sha256("\n".join(sorted(payload.tensors)).encode()).hexdigest(),
         "content_sha256": leaving.content_sha256,
+    }
+
+
+def _sum_line(said: SumAnswer) -> dict[str, Any]:
+    """What left for a sum: to whom secrets went, whose parts were given out, and what the center stands behind."""
+    return {
+        "boxes_for": sorted(said.boxes),
+        "groups": [] if said.contribution is None else list(said.contribution.groups),
+        "parts_of": {center: sorted(parts) for center, parts in said.shares.items()},
     }
 
 

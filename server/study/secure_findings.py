@@ -30,7 +30,8 @@ def refuse_unfit_sums(
     if secure is None:
         return
     found = [
-        *_stage_findings(secure, {stage.name: (stage, scheme_name(stage)) for stage in stages}),
+        *_stage_findings(secure, stages, scheme_name),
+        *_rule_findings(stages, strategy),
         *_strategy_findings(strategy),
     ]
     if found:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from client.learning.assembly import study_specs
 from client.masking.masked_sums import MaskedSums
 from client.node.sum_signing import sign_reply
+from client.service.trainer import Trainer
 from protocol.enrolment.roster import sign_roster
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.payload import Payload
@@ -22,6 +25,7 @@ from protocol.messages.secure_sum import Contribution, Roster, SumAnswer, SumPla
 from protocol.messages.settings import Model, StudySettings, Training
 from protocol.messages.tensors import PEFT, PET, TensorSpec
 from server.tls.authority import utc_now
+from strategies.secure_sum.layout import layout_of
 from tests.support.enrolled_study import new_key, openssh
 
 CENTERS = "abcd"
@@ -45,16 +49,18 @@ def authority_pem(key: ec.EllipticCurvePrivateKey) -> str:
 
 @dataclass
 class Summing:
-    """weights: what the plan lets each center weigh. moved: center -> by how much its tensors moved, 0 without PET."""
+    """weights: what the plan lets each center weigh; every center moves all that it has by as much."""
 
     weights: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(CENTERS, 2.0))
     authority: ec.EllipticCurvePrivateKey = field(default_factory=new_key)
+    settings: StudySettings = SETTINGS
     keys: Mapping[str, ec.EllipticCurvePrivateKey] = field(
         default_factory=lambda: {name: new_key() for name in CENTERS}
     )
 
     def __post_init__(self) -> None:
         pem = authority_pem(self.authority)
+        self.pem = pem
         self.centers = {name: MaskedSums(name, pem) for name in CENTERS}
 
     @property
@@ -72,7 +78,7 @@ class Summing:
     def instruction(self, kind: Kind, request: SumRequest | None = None) -> Instruction:
         training = TRAINING if kind == "train" else None
         tensors = SENT if kind == "train" else {}
-        return Instruction(kind, SETTINGS, "adapt", 1, training=training, tensors=tensors, secure=request)
+        return Instruction(kind, self.settings, "adapt", 1, training=training, tensors=tensors, secure=request)
 
     def plan(self) -> SumPlan:
         """All centers draw keys."""
@@ -101,6 +107,31 @@ class Summing:
             assert said.contribution is not None
             found[center] = said.contribution
         return found
+
+    def trainer(self, cohort: Path, home: Path) -> Trainer:
+        """A real trainer of center-d, which trusts the authority and agreed to no plan."""
+        found = Trainer("center-d", [cohort / "center-d"], ("ct",), home)
+        found._sums = MaskedSums("center-d", self.pem)
+        return found
+
+    def open_for(self, trainer: Trainer, instruction: Instruction) -> Mapping[str, str]:
+        """The boxes of three other centers for a real trainer, once it has shared its secrets with them."""
+        key, name = new_key(), trainer.center
+        first = Instruction("advertise", instruction.settings, instruction.stage, instruction.server_round)
+        answers = {other: sums.answer(first) for other, sums in list(self.centers.items())[:3]}
+        answers[name] = trainer.perform(first)
+        signers = {**{other: self.keys[other] for other in answers if other != name}, name: key}
+        signed = {other: sign_reply(reply, first, signers[other]).secure for other, reply in answers.items()}
+        keys = {other: said.keys for other, said in signed.items() if said is not None and said.keys is not None}
+        groups = layout_of(study_specs(instruction.settings.model_dump_json()), instruction.training or TRAINING)
+        weights = {group: dict.fromkeys(keys, 9.0) for group in (*groups, "loss")}
+        place = (instruction.settings.study, instruction.stage, instruction.server_round)
+        plan = SumPlan(*place, "alt-exact", 0.5, keys, weights)
+        roster = sign_roster(place[0], {other: openssh(found) for other, found in signers.items()}, self.authority)
+        asked = replace(first, kind="share", secure=SumRequest(plan=plan, roster=roster))
+        trainer.perform(asked)
+        boxes = {other: self.centers[other].answer(asked).secure for other in answers if other != name}
+        return {other: said.boxes[name] for other, said in boxes.items() if said is not None}
 
 
 def trained(center: str, moved: float = 0.1) -> Reply:

@@ -13,11 +13,14 @@ from client.service.trainer import Trainer
 from protocol.errors import StorageError
 from protocol.messages.instruction import Instruction
 from protocol.messages.recipe import Recipe
+from protocol.messages.secure_aggregation import SecureAggregation
+from protocol.messages.secure_sum import SumRequest
 from protocol.messages.tensors import content_hash
 from protocol.socket_codec import unpack_reply
 from server.study.file import Study
 from tests.support.one_center import asked
 from tests.support.start_state import Start
+from tests.support.summing import Summing
 
 
 def lines(home: Path) -> list[dict[str, Any]]:
@@ -178,3 +181,24 @@ def test_what_waited_passes_the_checks_of_today(cohort: Path, tmp_path: Path, st
 def test_an_update_that_may_not_leave_is_not_kept(cohort: Path, tmp_path: Path, study: Study) -> None:
     assert center(cohort, tmp_path, minimum_cases=2).perform(asked(study)).error == "egress-refused"
     assert list(tmp_path.glob("outbox/*")) == []
+
+
+def test_of_a_round_that_is_summed_masked_rows_leave_and_nothing_else(
+    cohort: Path, tmp_path: Path, study: Study
+) -> None:
+    """No tensor, count or loss of the center, in reply or log; without a sum under way not even those rows."""
+    settings = study.settings.model_copy(update={"secure_aggregation": SecureAggregation()})
+    summing = Summing(settings=settings)
+    trainer = summing.trainer(cohort, tmp_path)
+    instruction = replace(asked(study), settings=settings)
+    assert trainer.perform(instruction).error == "secure-sum"
+    boxes = summing.open_for(trainer, instruction)
+    reply = trainer.perform(replace(instruction, secure=SumRequest(boxes=boxes)))
+    assert reply.payload is not None
+    assert {key.partition(".")[0] for key in reply.payload.tensors} == {"masked"}
+    assert (reply.loss, dict(reply.payload.support)) == (None, {})
+    assert reply.secure is not None
+    assert reply.secure.contribution is not None
+    assert reply.secure.contribution.groups == ("loss", "peft")
+    (*_, line) = lines(tmp_path)
+    assert (line["loss"], line["support"], line["sum"]["groups"]) == (None, {}, ["loss", "peft"])
