@@ -21,6 +21,7 @@ from server.superlink.doors import Doors
 HERE = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
 END_S = 25
+ONLINE_S = 180
 
 
 class DeployedStudy:
@@ -30,12 +31,15 @@ class DeployedStudy:
         folder: for everything; its path must be short, since sockets lie below it.
         study_file: the study.
         centers: its centers.
+        trainer: the script of the light centers.
     """
 
-    def __init__(self, folder: Path, study_file: Path, centers: Sequence[str]) -> None:
-        self.folder, self.centers = folder, centers
+    def __init__(
+        self, folder: Path, study_file: Path, centers: Sequence[str], trainer: Path = HERE / "light_center.py"
+    ) -> None:
+        self.folder, self.centers, self._trainer = folder, centers, trainer
         self.directory = StudyDirectory(folder / "root")
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
         endpoint = f"localhost:{free_port()}"
         root = self.directory.root
         self.concilium("study", "init", study_file, "--out", root, "--endpoint", endpoint)
@@ -45,10 +49,15 @@ class DeployedStudy:
         root = self.directory.root
         self._start("serve", BIN / "concilium", "serve", root, "--bind", "127.0.0.1")
         door, port = Doors(root).control, read_coordinator(self.directory.coordinator).port
-        wait_until(lambda: door.is_socket() and listens(port), "the coordinator")
+        wait_until(lambda: door.is_socket() and listens(port), "the coordinator", within_s=ONLINE_S)
         for center in self.centers:
-            self._join(center, least_s, most_s)
-        wait_until(self._all_online, "the centers", pause_s=1)
+            self._enrol(center)
+            self.join(center, least_s, most_s)
+        self.wait_online()
+
+    def wait_online(self) -> None:
+        """Wait until all centers are connected."""
+        wait_until(self._all_online, "the centers", within_s=ONLINE_S, pause_s=1)
 
     def concilium(self, *words: str | Path) -> str:
         """What a command of the coordinator prints."""
@@ -62,32 +71,44 @@ class DeployedStudy:
 
     def stop(self) -> None:
         """End every program, the centers first."""
-        for process in reversed(self._running):
+        for process in reversed(self._running.values()):
             process.terminate()
-        for process in reversed(self._running):
+        for process in reversed(self._running.values()):
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=END_S)
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 
-    def _join(self, center: str, least_s: float, most_s: float) -> None:
+    def kill(self, center: str) -> None:
+        """End a center's trainer and network side at once, as a power cut does."""
+        for name in (center, f"trainer-{center}"):
+            process = self._running.pop(name)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(timeout=END_S)
+
+    def _enrol(self, center: str) -> None:
         """Enrol a center whose data is nobody's business here: its trainer has none, so the check of data fails."""
         home, root = self.folder / center, self.directory.root
         self.concilium("enroll", center, "--study", root)
         command = [BIN / "concilium-center", "join", root / "kits" / f"{center}.kit", "--home", home, "--prepare"]
         subprocess.run([str(word) for word in command], capture_output=True, check=False)  # noqa: S603 - our own program
         self.concilium("enroll", "--accept", home / f"{center}.answer", "--study", root)
+
+    def join(self, center: str, least_s: float, most_s: float) -> None:
+        """Start the trainer and the network side of an enrolled center."""
+        home, root = self.folder / center, self.directory.root
         (home / "run").mkdir(exist_ok=True)
         bounds = ("--least", str(least_s), "--most", str(most_s))
         trainer = home / "run" / "trainer.sock"
-        self._start(f"trainer-{center}", sys.executable, HERE / "light_center.py", root, center, trainer, *bounds)
+        self._start(f"trainer-{center}", sys.executable, self._trainer, root, center, trainer, *bounds)
         self._start(center, BIN / "concilium-center", "node", "--home", home, "--port", str(free_port_pair()))
 
     def _start(self, name: str, *words: str | Path) -> None:
         with (self.folder / f"{name}.log").open("wb") as log:
             command = [str(word) for word in words]
             started = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603 - as above
-        self._running.append(started)
+        self._running[name] = started
 
     def _all_online(self) -> bool:
         found = json.loads(self.concilium("status", self.directory.root, "--json"))

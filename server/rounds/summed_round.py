@@ -31,6 +31,7 @@ from server.rounds.transitions import after_round, hash_for, without_backbone
 from server.study.checkpoint import Checkpoint
 from server.study.history import RoundRecord
 from server.study.roster_file import read_roster
+from strategies.secure_sum.fixed_point import limb_finding
 from strategies.secure_sum.layout import masked_specs
 
 logger = logging.getLogger(__name__)
@@ -148,6 +149,8 @@ class SummedRound:
             registered_cases=0,
         )
         validate_masked(payload, expected)
+        if found := [f"row '{key}' {why}" for key, row in payload.tensors.items() if (why := limb_finding(row))]:
+            raise PayloadError(f"center '{answer.center}': {found[0]}; its masked rows are not summed")
         return said
 
     def _leave_out(self, answer: CenterAnswer) -> RoundRecord:

@@ -10,6 +10,7 @@ behind: without it y_i,g, and every sum with it in it, is random.
 Bonawitz et al. 2017, sections 4 and 6; the secret for each group is this project's.
 """
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ from protocol.messages.secure_sum import AdvertisedKeys, SumPlan
 from strategies.secure_sum.fixed_point import Values, Words, add, subtract, to_words
 from strategies.secure_sum.keys import SECRET_BYTES, common_key, derive, draw_secret, public_key, stream
 from strategies.secure_sum.secret_shares import Shares, seal, split, unseal
+
+logger = logging.getLogger(__name__)
 
 PAIRS, OWN = "pairs", "own:"
 """Names of shared secrets: that behind a center's public key for masks, and its own of a group."""
@@ -62,17 +65,22 @@ def share_secrets(secrets: OwnSecrets, center: str, plan: SumPlan) -> tuple[dict
 
 
 def open_boxes(secrets: OwnSecrets, center: str, plan: SumPlan, boxes: Mapping[str, str]) -> dict[str, Shares]:
-    """Sender -> its parts for this center.
+    """Sender -> its parts for this center; none where its box does not open, so that it keeps nobody out of the sum.
 
     Raises:
-        SecureSumError: a box is of nobody in the plan, or was sealed for another sum.
+        SecureSumError: a box is of nobody in the plan.
     """
     if strangers := sorted(boxes.keys() - plan.keys.keys() - {center}):
         raise SecureSumError(f"boxes came from {strangers}, expected only from {list(plan.centers)}")
-    return {
-        peer: unseal(box, common_key(secrets.box, plan.keys[peer].box, plan.digest, peer, center))
-        for peer, box in sorted(boxes.items())
-    }
+    return {peer: _open(box, secrets, center, peer, plan) for peer, box in sorted(boxes.items())}
+
+
+def _open(box: str, secrets: OwnSecrets, center: str, peer: str, plan: SumPlan) -> Shares:
+    try:
+        return unseal(box, common_key(secrets.box, plan.keys[peer].box, plan.digest, peer, center))
+    except SecureSumError as error:
+        logger.warning("center '%s': of center '%s', %s", center, peer, error)
+        return {}
 
 
 def mask(
@@ -136,4 +144,7 @@ def reveal(
         opened: the groups whose sum may be seen.
     """
     names = {center: [OWN + group for group in opened] if center in survivors else [PAIRS] for center in held}
-    return {center: {name: held[center][name].hex() for name in names[center]} for center in sorted(held)}
+    return {
+        center: {name: held[center][name].hex() for name in names[center] if name in held[center]}
+        for center in sorted(held)
+    }

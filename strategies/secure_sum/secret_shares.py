@@ -45,14 +45,15 @@ def seal(shares: Mapping[str, bytes], key: bytes) -> str:
 
 
 def unseal(box: str, key: bytes) -> Shares:
-    """What `seal` sealed.
+    """What `seal` sealed; what is no part of a secret is left out.
 
     Raises:
         SecureSumError: it was sealed with another key, changed on its way, or holds something else.
     """
     try:
         found = json.loads(ChaCha20Poly1305(key).decrypt(NONCE, bytes.fromhex(box), None))
-        return {str(name): bytes.fromhex(part) for name, part in found.items()}
+        parts = {str(name): bytes.fromhex(part) for name, part in found.items()}
+        return {name: part for name, part in parts.items() if len(part) == SECRET_BYTES}
     except (InvalidTag, ValueError, TypeError, AttributeError) as error:
         raise SecureSumError(
             f"a box of shares cannot be opened ({type(error).__name__}): its sender saw another list of keys"

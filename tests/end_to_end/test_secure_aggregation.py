@@ -1,7 +1,7 @@
 """Four centers whose coordinator sees sums alone learn what four in the open learn.
 
-Who leaves at which phase is tried in `tests/server/rounds/test_summed_round.py`, over TLS and with processes that are
-killed in `tests/rehearsal/summed_consortium.py`.
+Who leaves at which phase is tried in `tests/server/rounds/test_summed_round.py`; `benchmarks/killed_sums.py` kills real
+processes that sum over TLS.
 """
 
 from pathlib import Path

@@ -30,6 +30,7 @@ def test_a_part_that_was_changed_gives_another_secret() -> None:
 
 def test_a_box_opens_with_its_key_alone() -> None:
     box = seal({"pairs": b"0123456789abcdef"}, b"k" * 32)
+    assert unseal(seal({"short": b"s"}, b"k" * 32), b"k" * 32) == {}
     assert unseal(box, b"k" * 32) == {"pairs": b"0123456789abcdef"}
     with pytest.raises(SecureSumError, match="cannot be opened"):
         unseal(box, b"l" * 32)
