@@ -25,6 +25,7 @@ from protocol.names import NAME
 from protocol.stages import Shares
 from protocol.storage.parsed_text import UnreadableTextError, read_toml
 from protocol.tasks import TASKS, Metric, TaskName
+from server.study.factor_findings import refuse_unfit_factors
 from server.study.robust_findings import robust_findings
 from server.study.secure_findings import refuse_unfit_sums
 from server.study.stage import INITIAL, Center, Stage
@@ -32,12 +33,10 @@ from server.study.task_findings import task_findings
 from strategies.aggregation.schemes import BACKBONE_SCHEME, SCHEMES, Scheme
 from strategies.bank.bank import SHARED
 from strategies.continual.private_rounds import private_findings
-from strategies.continual.terms import TERMS
 from strategies.strategy import Strategy
 
 PERSONAL_SHARE = 0.1
 RESERVED = frozenset({SHARED, "routed"})
-FREE_OF_GAUGE = [name for name, term in TERMS.items() if term.compares and not (term.fixed_gauge or term.folds)]
 
 
 class Study(Settings):
@@ -234,31 +233,7 @@ class Study(Settings):
         if found := list(robust_findings(stage, name, self.centers, self.strategy.aggregation, self.adapter)):
             raise ValueError("; ".join(found))
         if "peft" in stage.trained:
-            self._refuse_unfit_factors(stage, name)
-
-    def _refuse_unfit_factors(self, stage: Stage, name: str) -> None:
-        """Terms, moments and ranks that a scheme, by name, cannot follow where it makes the factors anew."""
-        ranked = [center for center in stage.centers if self.centers[center].rank not in {None, self.adapter.rank}]
-        tied = [name for name, term in TERMS.items() if term.fixed_gauge and self.strategy.terms[name]]
-        turning = not SCHEMES[name].optimised or self.strategy.aggregation.gauge_step
-        if tied and (ranked or turning):
-            raise ValueError(
-                f"stage '{stage.name}': local term(s) {tied} compare factors from round to round, but '{name}' turns "
-                f"or re-cuts them{' for centers of other ranks' if ranked else ''}; use {' or '.join(FREE_OF_GAUGE)}, "
-                "or a scheme that averages, without gauge_step and ranks of single centers"
-            )
-        kept = self.training.optimiser == "kept" and SCHEMES[name].exchanges
-        if kept and (ranked or turning):
-            raise ValueError(
-                f"stage '{stage.name}': [training] optimiser 'kept' goes on with moments of the factors' entries, but "
-                f"'{name}' turns or re-cuts the factors from round to round; use 'fresh', or a scheme that averages, "
-                "without gauge_step and ranks of single centers"
-            )
-        if ranked and SCHEMES[name].exchanges and not SCHEMES[name].mixed_ranks:
-            raise ValueError(
-                f"stage '{stage.name}': center(s) {ranked} have ranks of their own, which '{name}' cannot combine; "
-                f"use one of {sorted(key for key, row in SCHEMES.items() if row.mixed_ranks)}"
-            )
+            refuse_unfit_factors(stage, name, self.centers, self.adapter, self.strategy, self.training)
 
     def _refuse_backbones_of_their_own(self) -> None:
         """Adapters need one frozen backbone; centers that exchange nothing would each have another."""
