@@ -15,7 +15,7 @@ from pathlib import Path
 
 from protocol.errors import NO_ANSWER, ConciliumError
 from protocol.messages.instruction import Instruction
-from protocol.messages.settings import Statistic, Training
+from protocol.messages.settings import Statistic
 from protocol.messages.tensors import BACKBONE, PEFT, Tensors
 from server.grid.center_answer import CenterAnswer
 from server.grid.center_grid import CenterGrid
@@ -191,7 +191,7 @@ class StudyRun:
     def _open_round(self, under_way: RoundUnderWay, centers: Collection[str]) -> Taking:
         """What takes the answers of a round: each center's own, or what shows their sum alone."""
         if self.study.secure_aggregation is None:
-            beside = self._observe_beside(under_way.builder, under_way.training, centers)
+            beside = self._observe_beside(under_way, centers)
             return Intake(under_way, self.state, self.inbox, self.late, beside)
         return SummedRound(under_way, self.state, self.directory.roster, self.inbox, self._ask_all, centers)
 
@@ -199,23 +199,19 @@ class StudyRun:
         """Ask the centers; what may be aggregated goes to the inbox, what happened into a record for each."""
         records: dict[str, RoundRecord] = {}
         for answer in self._ask(taking.instruct({name: under_way.instruction(self.state, name) for name in centers})):
-            cases = self.dispatcher.cases[answer.center]["train"]
-            records[answer.center] = taking.take_in(answer, cases)
+            records[answer.center] = taking.take_in(answer, self.dispatcher.cases[answer.center]["train"])
             self._tell(events.CenterAnswered(records[answer.center]))
         return records
 
-    def _observe_beside(
-        self, builder: InstructionBuilder, training: Training, centers: Collection[str]
-    ) -> Mapping[str, Tensors] | None:
+    def _observe_beside(self, under_way: RoundUnderWay, centers: Collection[str]) -> Mapping[str, Tensors] | None:
         """The statistics that the scheme weighs payloads by, asked for before the round; None where it needs none."""
+        builder = under_way.builder
         wanted = self.study.scheme_of(builder.stage).observes
-        if not wanted or PEFT not in training.groups:
+        if not wanted or PEFT not in under_way.training.groups:
             return None
         answers = self._observations(builder, wanted, centers)
         self.state = closing.record_queries(self.state, builder.stage, answers)
-        return clip_roots(
-            {name: answer.reply.payload.tensors for name, answer in answers.items() if answer.reply.payload}
-        )
+        return clip_roots({name: answer.reply.tensors for name, answer in answers.items() if answer.reply.payload})
 
     def _observations(
         self, builder: InstructionBuilder, wanted: tuple[Statistic, ...], centers: Collection[str]
@@ -243,9 +239,8 @@ class StudyRun:
                     self._tell(events.GateDecided(record))
             self.tracker.catch_up(self.state)
         if "observe" not in self.state.done:
-            answers = self._observations(
-                builder, closing.statistics_to_remember(self.study, builder.stage), builder.stage.centers
-            )
+            wanted = closing.statistics_to_remember(self.study, builder.stage)
+            answers = self._observations(builder, wanted, builder.stage.centers)
             self.state = closing.observe(self.state, builder, answers)
             self._save()
         if "score" not in self.state.done:
