@@ -32,7 +32,7 @@ from server.rounds.late_updates import LateUpdates
 from server.rounds.outputs import write_outputs
 from server.rounds.reply_bounds import reply_bounds
 from server.rounds.round_under_way import RoundUnderWay
-from server.rounds.summed_round import SummedRound
+from server.rounds.summed_round import SummedRound, Taking
 from server.rounds.transitions import after_warm_up, enter_stage, leave_stage
 from server.rounds.weighing import agree
 from server.study import checkpoint as checkpoints
@@ -50,7 +50,6 @@ from strategies.bank.bank import AdapterBank
 
 logger = logging.getLogger(__name__)
 
-Taking = Intake | SummedRound
 FRESH = Checkpoint(stage_index=0, server_round=0, backbone_hash="", shared={})
 
 
@@ -279,9 +278,8 @@ class StudyRun:
 
     def _save(self) -> None:
         now = time.monotonic()
-        elapsed_s = self.state.elapsed_s + now - self._clock
+        elapsed_s, self._clock = self.state.elapsed_s + now - self._clock, now
         self.state = replace(self._with_late(), elapsed_s=elapsed_s, tracking=self.tracker.run_ids)
-        self._clock = now
         self.recorder.save(self.state)
 
     def _with_late(self) -> Checkpoint:

@@ -23,6 +23,7 @@ from protocol.validation import Expected, validate_masked
 from server.grid.center_answer import CenterAnswer
 from server.grid.containment import contain
 from server.rounds.inbox import Inbox
+from server.rounds.intake import Intake
 from server.rounds.records import as_asked, record_of
 from server.rounds.rollback import find_fall, remember_scored, restore
 from server.rounds.round_under_way import RoundUnderWay
@@ -160,6 +161,10 @@ class SummedRound:
         self._inbox.discard(answer.center, stage.name, number)
         failed = Reply(answer.center, answer.reply.kind, error=UNREADABLE)
         return record_of(replace(answer, reply=failed), stage, number, UNREADABLE, {})
+
+
+Taking = Intake | SummedRound
+"""What takes the answers of a round: each center's own, or what shows their sum alone."""
 
 
 def _check_finite(state: Checkpoint, stage: str) -> None:
