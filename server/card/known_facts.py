@@ -13,6 +13,7 @@ from protocol.errors import StudyError
 from protocol.messages.audit import Audit, read_audit
 from server.results.result import read_result, schema_issue
 from server.study.directory import StudyDirectory
+from server.study.withdrawn import read_withdrawn
 from strategies.bank.bank import AdapterBank
 from strategies.bank.entry import Entry
 
@@ -26,6 +27,7 @@ class KnownFacts:
     entry: the version, whose tensors and backbone were held against their hashes. lineage: it and its ancestors, oldest
     first. is_in_use: whether the bank's HEAD names it. result: `result.json`. result_sha256: of that file.
     asked_privacy: what the study asks of training, None where that is nothing. audits: what centers chose to hand on.
+    withdrawn: centers that withdrew from the study.
     """
 
     entry: Entry
@@ -35,6 +37,7 @@ class KnownFacts:
     result_sha256: str
     asked_privacy: Table | None
     audits: tuple[Audit, ...]
+    withdrawn: tuple[str, ...] = ()
 
 
 def read_facts(root: Path, name: str, version: int | None, audits: Sequence[Path] = ()) -> KnownFacts:
@@ -60,8 +63,9 @@ def read_facts(root: Path, name: str, version: int | None, audits: Sequence[Path
     found = tuple(_of_this_version(read_audit(path), path, entry) for path in audits)
     digest = hashlib.sha256(directory.result.read_bytes()).hexdigest()
     lineage = tuple(reversed(list(_ancestors(bank, entry))))
-    asked = _asked_privacy(bank)
-    return KnownFacts(entry, lineage, bank.head(name).version == entry.version, result, digest, asked, found)
+    is_in_use, asked = bank.head(name).version == entry.version, _asked_privacy(bank)
+    gone = tuple(sorted({each.center for each in read_withdrawn(directory)}))
+    return KnownFacts(entry, lineage, is_in_use, result, digest, asked, found, gone)
 
 
 def _read_result(path: Path, bank: AdapterBank) -> Table:

@@ -3,7 +3,7 @@
 A limit that the facts do not show is not thereby absent; the card says that too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reporting.formats import figure, label
@@ -21,6 +21,7 @@ def limits_of(facts: KnownFacts) -> list[str]:
     return [
         *_of_the_data(result),
         *_of_the_course(result, entry.stage),
+        *_of_those_who_left(facts.withdrawn),
         *_of_the_scores(result),
         *_of_what_was_not_done(facts),
     ]
@@ -57,6 +58,11 @@ def _of_the_course(result: Table, stage: str) -> Iterator[str]:
         yield f"Centers add tensors of their own ({kinds}) to the shared ones; their scores include these."
     for record in result["rollbacks"]:
         yield f"Round {record['server_round']} of stage {record['stage']} was undone for a fall of scores."
+
+
+def _of_those_who_left(centers: Sequence[str]) -> Iterator[str]:
+    if centers:
+        yield f"Withdrawn from the study: {', '.join(centers)}; versions that hold their updates have no tensors now."
 
 
 def _of_the_scores(result: Table) -> Iterator[str]:

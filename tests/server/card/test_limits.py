@@ -39,6 +39,10 @@ def test_an_attack_that_was_handed_on_is_no_limit(facts: KnownFacts) -> None:
     assert "Nobody handed on" not in text
 
 
+def test_a_center_that_withdrew_is_named(facts: KnownFacts) -> None:
+    assert "Withdrawn from the study: center-b;" in "\n".join(limits_of(replace(facts, withdrawn=("center-b",))))
+
+
 def test_an_interrupted_study_says_so(facts: KnownFacts) -> None:
     assert any(
         "interrupted" in limit for limit in limits_of(replace(facts, result=carded_result(status="interrupted")))
