@@ -77,6 +77,7 @@ def _line(leaving: SealedReply, held_back: Sequence[str], stage: str, server_rou
         "comparison": _comparison_line(reply.comparison),
         "diagnostics": dict(reply.diagnostics),
         "loss": reply.loss,
+        "suppressed": list(reply.suppressed.names()),
         "facts": dict(reply.facts),
         "held_back": list(held_back),
         "text_bytes": len(leaving.text.encode()),

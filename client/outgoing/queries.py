@@ -34,6 +34,7 @@ from protocol.enrolment.plan import StudyPlan
 from protocol.errors import OtherStudyError, PayloadError, StorageError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
+from protocol.messages.suppression import Part, Suppressed, settings_suppressed
 from protocol.plain_text import shown
 from protocol.socket_codec import unpack_reply
 from protocol.storage.atomic_files import remove_unfinished, write_private
@@ -183,11 +184,15 @@ def question_of(instruction: Instruction, cohort: Cohort) -> str:
 def figures_of(reply: Reply, inquiry: Inquiry) -> Reply:
     """A reply with the figures that may leave: those that were answered before, or none where the budget is spent."""
     if inquiry.spent:
-        return replace(reply, scores={}, comparison=None, diagnostics={}, loss=None)
+        parts: Mapping[Part, bool] = {"diagnostics": bool(reply.diagnostics), "loss": reply.loss is not None}
+        held = Suppressed(parts=tuple(part for part, is_there in parts.items() if is_there))
+        held = held.joined_with(settings_suppressed(reply.scores, ())).joined_with(reply.suppressed)
+        return replace(reply, scores={}, comparison=None, diagnostics={}, loss=None, suppressed=held)
     known = inquiry.known
     if known is None or reply.error:
         return reply
-    return replace(reply, scores=known.scores, diagnostics=known.diagnostics, loss=known.loss)
+    same = replace(reply, scores=known.scores, diagnostics=known.diagnostics, loss=known.loss)
+    return replace(same, suppressed=known.suppressed)
 
 
 def _oldest(paths: Iterable[Path]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Figures that stand on too few cases: each is withheld, and the coordinator finds it undefined, never zero.
+"""Figures that stand on too few cases: each is withheld, and the coordinator finds it suppressed, never zero.
 
     scores        the cases of a modality setting; each figure also the cases that define it, of which a metric of a
                   cohort and its counts need `minimum_cases` of their own (`protocol.tasks`) whatever the center's rule,
@@ -23,6 +23,8 @@ from typing import Any
 from protocol.messages.diagnostics import STANDS_ON
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison, Score
+from protocol.messages.suppression import Part, Suppressed
+from protocol.modalities import ModalitySetting
 from protocol.tasks import TASKS, TaskName, metric_named
 
 LOSS_DECIMALS = 2
@@ -39,20 +41,27 @@ def withhold(reply: Reply, minimum_cases: int, task: TaskName) -> tuple[Reply, l
         task: whose primary metric a comparison is about.
     """
     scores, reasons = {}, []
+    held = dict[ModalitySetting, tuple[str, ...]]()
     for setting, score in reply.scores.items():
         if score.cases < minimum_cases:
+            held[setting] = tuple(sorted(score.values))
             reasons.append(_stands(f"scores of setting '{setting}'", score.cases, minimum_cases))
             continue
         withheld = _withheld(score, minimum_cases, f" of setting '{setting}'")
         reasons += withheld.values()
         values = over_endpoints_left({**score.values, **dict.fromkeys(withheld, None)}, withheld)
+        gone = [name for name, value in score.values.items() if value is not None and values[name] is None]
+        held |= {setting: tuple(sorted(gone))} if gone else {}
         scores[setting] = replace(score, values=values, rarest={}) if withheld or score.rarest else score
     leaving = replace(reply, scores=scores) if scores != reply.scores else reply
+    parts = list[Part]()
     if reply.comparison is not None and reply.comparison.score is not None:
         leaving = replace(leaving, comparison=replace(reply.comparison, score=None))
-    for what, without in _single_figures(reply, minimum_cases, task):
+    for part, what, without in _single_figures(reply, minimum_cases, task):
         leaving = replace(leaving, **without)
         reasons.append(what)
+        parts.append(part)
+    leaving = replace(leaving, suppressed=reply.suppressed.joined_with(Suppressed(held, tuple(parts))))
     loss = leaving.loss
     if minimum_cases > 1 and loss is not None and loss != round(loss, LOSS_DECIMALS):
         leaving = replace(leaving, loss=round(loss, LOSS_DECIMALS))
@@ -116,16 +125,16 @@ def _words(metric: str) -> str:
     return f"{metric_named(metric).label} ({endpoint})" if endpoint else metric_named(metric).label
 
 
-def _single_figures(reply: Reply, minimum_cases: int, task: TaskName) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What there is once in a reply and may not leave: the reason, and what the reply has without it."""
+def _single_figures(reply: Reply, minimum_cases: int, task: TaskName) -> Iterator[tuple[Part, str, dict[str, Any]]]:
+    """What there is once in a reply and may not leave: its name, the reason, and what the reply has without it."""
     trained = 0 if reply.payload is None else max(reply.payload.support.values(), default=0)
     if reply.loss is not None and trained < minimum_cases:
-        yield _stands("loss", trained, minimum_cases), {"loss": None}
+        yield "loss", _stands("loss", trained, minimum_cases), {"loss": None}
     if reply.comparison is not None and (why := _comparison_withheld(reply.comparison, minimum_cases, task)):
-        yield why, {"comparison": None}
+        yield "comparison", why, {"comparison": None}
     scored = reply.scores[STANDS_ON].cases if STANDS_ON in reply.scores else 0
     if reply.diagnostics and scored < minimum_cases:
-        yield _stands("diagnostics", scored, minimum_cases), {"diagnostics": {}}
+        yield "diagnostics", _stands("diagnostics", scored, minimum_cases), {"diagnostics": {}}
 
 
 def _comparison_withheld(comparison: Comparison, minimum_cases: int, task: TaskName) -> str:

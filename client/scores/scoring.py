@@ -179,6 +179,11 @@ def scores_of(rows: Mapping[CenterTask, Sequence[CaseScore]]) -> dict[ModalitySe
     return found
 
 
+def case_scores(scored: Mapping[CenterTask, Sequence[Scored]]) -> dict[CenterTask, list[CaseScore]]:
+    """The scores by task, without the predictions."""
+    return {task: [found.score for found in of_task] for task, of_task in scored.items()}
+
+
 def merge(parts: Sequence[Score], cases: int) -> Score:
     """The figures of several tasks as one score over `cases`, on all of which no figure needs to stand."""
     values = {name: value for part in parts for name, value in part.values.items()}

@@ -25,18 +25,19 @@ from client.scores.calibration_log import calibrate, record_calibration
 from client.scores.calibration_rows import CalibrationRow
 from client.scores.cohort_rows import level, scored_in
 from client.scores.score_log import record_cohorts, record_prediction, record_scores
-from client.scores.scoring import Network, ScoreCache, Scored, mean_diagnostics, scores_of
+from client.scores.scoring import Network, ScoreCache, Scored, case_scores, mean_diagnostics, scores_of
 from client.service.cases import Cases
 from client.service.networks import network_of
 from client.service.private_round import Learners, train_private_round
 from client.service.work_limits import NO_END
 from client.tasks.building import build_task, build_tasks
-from client.tasks.contract import CaseScore, CenterTask
+from client.tasks.contract import CenterTask
 from client.tasks.precision import available_precision
 from protocol.errors import ModelError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
 from protocol.messages.settings import StudySettings, Training
+from protocol.messages.suppression import Suppressed, settings_suppressed
 from protocol.messages.tensors import PEFT, Tensors, groups_reached
 from protocol.modalities import Modality, ModalitySetting
 
@@ -121,7 +122,7 @@ class CenterWork:
             raise ModelError(f"center '{self.center}': an instruction to train came without training settings")
         network = self._network(instruction, instruction.tensors)
         settings, row, model = network.settings, network.row, network.model
-        validation = self._validate(network, training, check)
+        validation, suppressed = self._validate(network, training, check)
         parameters = self._live(network, instruction, training)
         learn = self._learn if settings.privacy is None else self._learn_privately
         trained, terms = learn(network, instruction, training, parameters, check)
@@ -134,9 +135,10 @@ class CenterWork:
             center=self.center,
             kind="train",
             payload=payload_of(model, specs, instruction, self.center, moved, support),
-            scores=scores_of(_rows(validation)),
+            scores=scores_of(case_scores(validation)),
             diagnostics=mean_diagnostics(found for of_task in validation.values() for found in of_task),
             loss=round_loss(trained),
+            suppressed=suppressed,
         )
 
     def _learn(
@@ -205,15 +207,16 @@ class CenterWork:
         """The cases that figures of a study may stand on."""
         return self._cohorts.of(self.cases.manifest(settings), self.cases.split(settings))
 
-    def _validate(self, network: Network, training: Training, check: Check) -> dict[CenterTask, list[Scored]]:
-        """The received state's scores on the validation cases that enter figures, where the round asks for them."""
+    def _validate(
+        self, network: Network, training: Training, check: Check
+    ) -> tuple[dict[CenterTask, list[Scored]], Suppressed]:
+        """The received state's scores on cases that enter figures, where the round asks; and the settings without."""
         wanted = _wanted(training)
         cases = self.cases.part(network.settings, "validation", check) if training.validate_first else []
         tasks, cohort = build_tasks(network.settings), self.cohort(network.settings)
-        return {
-            task: scored_in(task, list(self._scores.scores(network, task, cases, wanted, check)), cohort)
-            for task in tasks
-        }
+        every = {task: list(self._scores.scores(network, task, cases, wanted, check)) for task in tasks}
+        entering = {task: scored_in(task, rows, cohort) for task, rows in every.items()}
+        return entering, settings_suppressed(scores_of(case_scores(every)), scores_of(case_scores(entering)))
 
     def _live(self, network: Network, instruction: Instruction, training: Training) -> dict[str, nn.Parameter]:
         """What trains here, by key; everything else is frozen.
@@ -239,12 +242,14 @@ class CenterWork:
                 found[task] += of_case
                 for fullest in of_case[-1:]:
                     self._keep(task, case, fullest)
-        rows, cohort = _rows(found), self.cohort(network.settings)
+        rows, cohort = case_scores(found), self.cohort(network.settings)
         record_scores(self.home, instruction.stage, {task.name: of_task for task, of_task in rows.items()})
         record_cohorts(self.home, instruction.stage, scores_of(rows))
         record_calibration(self.home, instruction.stage, self._calibrate(instruction.stage, network, found, check))
         entering = {task: scored_in(task, of_task, cohort) for task, of_task in found.items()}
-        return Reply(center=self.center, kind="evaluate", scores=scores_of(_rows(entering)))
+        leaving, every = scores_of(case_scores(entering)), scores_of(rows)
+        held = settings_suppressed(every, leaving)
+        return Reply(center=self.center, kind="evaluate", scores=leaving, suppressed=held)
 
     def _calibrate(
         self, stage: str, network: Network, tested: Mapping[CenterTask, Sequence[Scored]], check: Check
@@ -277,7 +282,7 @@ class CenterWork:
         )
         rng, cohort = round_generator(instruction, self.center, self._draw_key), self.cohort(instruction.settings)
         both = task.compare(level(task, new, cohort), level(task, old, cohort), rng)
-        return Reply(center=self.center, kind="compare", comparison=both)
+        return Reply(center=self.center, kind="compare", comparison=both if new else None)
 
     def _observe(self, instruction: Instruction, check: Check) -> Reply:
         network = self._network(instruction, instruction.tensors)
@@ -303,8 +308,3 @@ class CenterWork:
 def _wanted(training: Training) -> list[ModalitySetting]:
     """The settings that a stage trains on."""
     return [setting for setting, share in training.modality_shares.items() if share > 0]
-
-
-def _rows(scored: Mapping[CenterTask, Sequence[Scored]]) -> dict[CenterTask, list[CaseScore]]:
-    """The scores by task, without the predictions."""
-    return {task: [found.score for found in of_task] for task, of_task in scored.items()}

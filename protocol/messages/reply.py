@@ -13,6 +13,7 @@ from protocol.messages.instruction import Kind
 from protocol.messages.payload import Payload
 from protocol.messages.scores import MAXIMUM_METRICS, Comparison, Score, comparison_findings, score_findings
 from protocol.messages.secure_sum import SumAnswer
+from protocol.messages.suppression import NOTHING_SUPPRESSED, Suppressed
 from protocol.messages.tensors import Tensors
 from protocol.messages.text import STRICT
 from protocol.modalities import SETTINGS, ModalitySetting
@@ -42,7 +43,8 @@ class Reply:
     """What a center answers. `error` is a code ("" when all went well); details stay at the center.
 
     diagnostics: figures of `protocol.messages.diagnostics`, of the network as it was scored.
-    secure: what belongs to a sum that shows no center's own tensors; None in every other study.
+    secure: what belongs to a sum that shows no center's own tensors; None in every other study. suppressed: what of all
+    this the center has and holds back.
     """
 
     __pydantic_config__ = STRICT
@@ -58,6 +60,7 @@ class Reply:
     seconds: Annotated[float, Field(ge=0, le=LONGEST_S)] = 0.0
     facts: Annotated[Mapping[str, int | float | str], _free_of(fact_findings)] = field(default_factory=dict)
     secure: SumAnswer | None = None
+    suppressed: Suppressed = NOTHING_SUPPRESSED
 
     @property
     def tensors(self) -> Tensors:

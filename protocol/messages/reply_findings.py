@@ -13,6 +13,7 @@ from protocol.messages.facts import fact_findings
 from protocol.messages.reply import LARGEST_LOSS, LONGEST_S, Reply
 from protocol.messages.scores import Score, comparison_findings, score_findings
 from protocol.messages.settings import StudySettings
+from protocol.messages.suppression import suppression_findings
 from protocol.modalities import SETTINGS
 from protocol.plain_text import SHOWN_OF_A_NAME, shown
 from protocol.tasks import metric_names
@@ -31,6 +32,12 @@ def reply_findings(reply: Reply, metrics: Collection[str]) -> Iterator[str]:
     if reply.comparison is not None:
         for finding in comparison_findings(reply.comparison):
             yield f"comparison: {finding}"
+    yield from suppression_findings(reply.suppressed, reply.scores)
+    given = {"comparison": reply.comparison is not None, "diagnostics": bool(reply.diagnostics)}
+    given["loss"] = reply.loss is not None
+    for part in reply.suppressed.parts:
+        if given.get(part):
+            yield f"{part} is suppressed and given as well"
     for finding in diagnostic_findings(reply.diagnostics):
         yield f"diagnostics: {finding}"
     for name, number, low, high in (

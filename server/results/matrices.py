@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from protocol.messages.scores import Score
+from protocol.messages.suppression import NOTHING_SUPPRESSED
 from protocol.modalities import SETTINGS, ModalitySetting, settings_within
 from protocol.tasks import TASKS, TaskName, metric_names
 from server.study.file import Study
@@ -86,6 +87,7 @@ def _leading(study: Study) -> Iterator[str]:
 def _settings(study: Study, history: History) -> list[ModalitySetting]:
     """The modality settings that were scored; before the first row, those that an evaluated center offers."""
     scored = {setting for row in history.rows for scores in row.test.values() for setting in scores}
+    scored |= {setting for row in history.rows for held in row.suppressed.values() for setting in held.scores}
     offered = [center.modalities for center in study.centers.values() if center.evaluated]
     able = {setting for modalities in offered for setting in settings_within(modalities)}
     return [name for name in SETTINGS if name in (scored or able)]
@@ -100,9 +102,19 @@ def _matrix(study: Study, history: History, setting: ModalitySetting) -> dict[st
         "centers": centers,
         "cases": [[cell.cases for cell in row] for row in cells],
         **{name: [[cell.value(name) for cell in row] for row in cells] for name in names},
+        "suppressed": {
+            name: [[name in held for held in row] for row in _held(rows, centers, setting)] for name in names
+        },
         "undefined": {name: [[cell.undefined.get(name, 0) for cell in row] for row in cells] for name in names},
         "over_centers": {name: [over_centers(row, name) for row in cells] for name in names},
     }
+
+
+def _held(rows: Sequence[StageRow], centers: Sequence[str], setting: ModalitySetting) -> list[list[Sequence[str]]]:
+    """The figures that each center holds back, for each row."""
+    return [
+        [row.suppressed.get(center, NOTHING_SUPPRESSED).scores.get(setting, ()) for center in centers] for row in rows
+    ]
 
 
 def _first_row_of(study: Study, center: str, rows: Sequence[str], task: TaskName) -> int | None:

@@ -10,17 +10,19 @@ from reporting.tints import Tint, tint
 from server.results.charts import gradient, tenths_around
 
 Table = Mapping[str, Any]
+WITHHELD = "withheld"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a heat map; `tint` is None where the score is undefined."""
+    """One cell of a heat map; `tint` is None where there is no score, and `why` says then which of the three it is."""
 
     text: str
     tint: Tint | None
     trained: bool
     cases: int
     undefined: int
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,12 @@ def _heat_map(study: Table, setting: str, task: TaskName, low: float, high: floa
             stage,
             [
                 Cell(
-                    text=_text(metric, value),
+                    text=WITHHELD if _is_held(matrix, metric.name, row, column) else _text(metric, value),
                     tint=None if value is None else tint(value, low, high),
                     trained=center in trained.get(stage, ()),
                     cases=matrix["cases"][row][column] or 0,
                     undefined=matrix["undefined"][metric.name][row][column] or 0,
+                    why=_why(matrix, metric.name, row, column) if value is None else "",
                 )
                 for column, (center, value) in enumerate(zip(matrix["centers"], matrix[metric.name][row], strict=True))
             ],
@@ -129,17 +132,39 @@ def _heat_map(study: Table, setting: str, task: TaskName, low: float, high: floa
     ]
 
 
+def _why(matrix: Table, name: str, row: int, column: int) -> str:
+    """Why a cell has no score: held back by its center, not scored, or not defined; "" where a count says it."""
+    if _is_held(matrix, name, row, column):
+        return "held back by the center"
+    if matrix["undefined"][name][row][column]:
+        return ""
+    return "not defined here" if matrix["cases"][row][column] else "no case scored"
+
+
+def _is_held(matrix: Table, name: str, row: int, column: int) -> bool:
+    """Whether a center holds a figure back; results of earlier versions do not say."""
+    held = matrix.get("suppressed", {}).get(name)
+    return bool(held and held[row][column])
+
+
 def _tables(matrix: Table, task: Task) -> Iterator[FigureTable]:
     """Every metric but the primary one, each with its endpoints below it; of the primary one, its endpoints."""
     for metric in task.metrics:
         names = [name for name in _forms(matrix, metric) if name != task.primary]
         if names:
             rows = tuple(
-                (_row_name(stage, name), tuple(_text(metric, value) for value in cells))
+                (_row_name(stage, name), _cells(matrix, metric, name, row))
                 for name in names
-                for stage, cells in zip(matrix["stages"], matrix[name], strict=True)
+                for row, stage in enumerate(matrix["stages"])
             )
             yield FigureTable(metric.label, tuple(matrix["centers"]), rows)
+
+
+def _cells(matrix: Table, metric: Metric, name: str, row: int) -> tuple[str, ...]:
+    return tuple(
+        WITHHELD if _is_held(matrix, name, row, column) else _text(metric, value)
+        for column, value in enumerate(matrix[name][row])
+    )
 
 
 def _over_centers(matrix: Table, task: Task) -> Iterator[FigureTable]:

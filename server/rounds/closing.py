@@ -165,6 +165,7 @@ def score(row: str, answers: Mapping[str, CenterAnswer]) -> StageRow:
         bytes_down={center: answer.bytes_down for center, answer in answers.items()},
         seconds={center: answer.reply.seconds for center, answer in answers.items()},
         errors={center: answer.reply.error for center, answer in answers.items() if answer.reply.error},
+        suppressed={center: held for center, answer in answers.items() if (held := answer.reply.suppressed).scores},
     )
 
 
@@ -179,6 +180,7 @@ def record_queries(state: Checkpoint, stage: Stage, answers: Mapping[str, Center
             seconds=answer.reply.seconds,
             bytes_down=answer.bytes_down,
             bytes_up=answer.bytes_up,
+            suppressed=answer.reply.suppressed.names(),
         )
         for center, answer in answers.items()
     )

@@ -8,6 +8,7 @@ import numpy as np
 from protocol.errors import PayloadError
 from protocol.messages.payload import Payload
 from protocol.messages.settings import Training
+from protocol.messages.suppression import Suppressed
 from protocol.messages.tensors import Tensors, content_hash, role_of
 from server.grid.center_answer import CenterAnswer
 from server.study.history import RoundRecord
@@ -36,6 +37,7 @@ def record_of(answer: CenterAnswer, stage: Stage, number: int, error: str, norms
         update_norms={} if error else norms,
         diagnostics=reply.diagnostics,
         sha256="" if reply.payload is None or error else content_hash(reply.payload.tensors),
+        suppressed=reply.suppressed.names(),
     )
 
 
@@ -43,7 +45,8 @@ def as_asked(answer: CenterAnswer, training: Training) -> CenterAnswer:
     """An answer without scores and diagnostics where its round asked for none: a center does not choose what counts."""
     if training.validate_first:
         return answer
-    return replace(answer, reply=replace(answer.reply, scores={}, diagnostics={}))
+    held = Suppressed(parts=tuple(part for part in answer.reply.suppressed.parts if part == "loss"))
+    return replace(answer, reply=replace(answer.reply, scores={}, diagnostics={}, suppressed=held))
 
 
 def norm_medians(records: Iterable[RoundRecord], stage: Stage, phase: str) -> dict[str, float]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from protocol.messages.scores import Score
+from protocol.messages.suppression import Suppressed
 from protocol.modalities import ModalitySetting
 from strategies.continual.gate import Verdict
 
@@ -24,6 +25,7 @@ class RoundRecord:
     alarms: what of the update a person should look at (`server.rounds.alarms`); it was used all the same.
     sha256: content hash of the update's tensors; "" where there is none that was accepted.
     diagnostics: figures of `protocol.messages.diagnostics`, of the state and the cases of `validation`.
+    suppressed: names of what the center holds back of loss, diagnostics and validation.
     seconds: wall time at the center; bytes_*: tensor bytes of the messages down to and up from the center.
     """
 
@@ -45,6 +47,7 @@ class RoundRecord:
     direction: float | None = None
     alarms: tuple[str, ...] = ()
     sha256: str = ""
+    suppressed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class GateRecord:
 class StageRow:
     """Test scores of every center that answered after a stage; a row of the evaluation matrix.
 
-    bytes_down, seconds, errors: what scoring cost and where it failed, by center.
+    bytes_down, seconds, errors: what scoring cost and where it failed, by center. suppressed: what centers hold back.
     """
 
     stage: str
@@ -99,13 +102,15 @@ class StageRow:
     bytes_down: Mapping[str, int] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
+    suppressed: Mapping[str, Suppressed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class QueryRecord:
     """One center's answer to a question that neither trains nor scores.
 
-    kind: `compare` or `observe`, after a stage; `collect`, before a round.
+    kind: `compare` or `observe`, after a stage; `collect`, before a round. suppressed: names of what the center holds
+    back.
     """
 
     stage: str
@@ -115,6 +120,7 @@ class QueryRecord:
     seconds: float = 0.0
     bytes_down: int = 0
     bytes_up: int = 0
+    suppressed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A center that keeps scores on few cases to itself: its column is undefined at the coordinator, and never zero."""
+"""A center that keeps scores on few cases to itself: its column is suppressed at the coordinator, and never zero."""
 
 import json
 from dataclasses import replace
@@ -42,12 +42,17 @@ def test_its_training_counts(found: Federation) -> None:
     assert rows[0]["loss"] > 0
 
 
-def test_its_validation_is_absent_from_the_round(found: Federation) -> None:
-    validation = {row["center"]: set(row["validation"]) for row in result_of(found)["rounds"]}
+def test_its_validation_is_suppressed_in_the_round(found: Federation) -> None:
+    rows = {row["center"]: row for row in result_of(found)["rounds"]}
+    validation = {center: set(row["validation"]) for center, row in rows.items()}
     assert validation == {"center-a": {"ct", "pet", "ct+pet"}, "center-d": set()}
+    assert (rows["center-a"]["suppressed"], rows["center-d"]["suppressed"]) == ([], ["ct/dice", "ct/hd95_mm"])
 
 
-def test_its_column_is_undefined_and_not_zero(found: Federation) -> None:
+def test_its_column_is_suppressed_and_neither_zero_nor_undefined(found: Federation) -> None:
+    matrix = result_of(found)["matrices"]["ct"]
+    held = [dict(zip(matrix["centers"], row, strict=True)) for row in matrix["suppressed"]["dice"]]
+    assert held == [{"center-a": False, "center-d": True}] * len(held)
     assert set(column(found, "dice")) == {None}
     assert set(column(found, "hd95_mm")) == {None}
     assert set(column(found, "cases")) == {0}
@@ -64,10 +69,13 @@ def test_its_comparison_is_unheard_by_the_gate(found: Federation) -> None:
     (gate,) = result_of(found)["gates"]
     assert set(gate["differences"]) == {"center-a"}
     assert gate["unheard"] == ["center-d"]
+    told = {row["center"]: row["suppressed"] for row in result_of(found)["queries"] if row["kind"] == "compare"}
+    assert told == {"center-a": [], "center-d": ["comparison"]}
 
 
 def test_the_report_shows_no_figure_where_none_came(found: Federation) -> None:
     assert found.directory.report.exists()
+    assert "held back by the center" in found.directory.report.read_text()
     assert "nan" not in found.directory.report.read_text().split("<svg")[0].lower().split()
 
 

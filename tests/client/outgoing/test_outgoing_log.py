@@ -56,6 +56,7 @@ def test_agreed_reply_leaves_unchanged_and_is_logged(tmp_path: Path) -> None:
         "comparison": None,
         "diagnostics": {},
         "facts": {"train_cases": 5, "modalities": "ct+pet"},
+        "suppressed": [],
         "held_back": [],
     }
 

@@ -16,6 +16,7 @@ from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Score
 from protocol.messages.settings import Model, StudySettings
+from protocol.messages.suppression import Suppressed
 
 SETTINGS = StudySettings(study="s", seed=1, model=Model(name="none"))
 STATE = {"m#lora_a": np.ones((2, 3), np.float32)}
@@ -71,7 +72,8 @@ def test_beyond_the_budget_training_goes_on_without_figures(tmp_path: Path) -> N
     spent = QueryLedger(tmp_path, 1).inquire(asked("train"), EVERYBODY)
     payload = Payload("north", "b" * 64, "adapt", 3, STATE, {"peft": 7})
     reply = Reply("north", "train", payload=payload, scores=ANSWER.scores, diagnostics={"a": 1.0}, loss=0.5)
-    assert figures_of(reply, spent) == Reply("north", "train", payload=payload)
+    held = Suppressed({"ct": ("dice",)}, ("diagnostics", "loss"))
+    assert figures_of(reply, spent) == Reply("north", "train", payload=payload, suppressed=held)
 
 
 def test_a_round_and_its_statistics_are_of_their_round_and_scores_of_their_network() -> None:

@@ -14,6 +14,7 @@ from protocol.messages.labels import Survival as SurvivalHead
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison, Score
 from protocol.messages.settings import Model, StudySettings
+from protocol.messages.suppression import Suppressed
 from tests.support.leaving import COMPARED, PAYLOAD, REPLY, leave, lines_of, send
 from tests.support.segmentation_scores import dice_score
 
@@ -29,7 +30,8 @@ def test_comparison_on_enough_cases_leaves(tmp_path: Path) -> None:
 def test_comparison_on_too_few_cases_is_withheld_alone(tmp_path: Path) -> None:
     log = tmp_path / "log"
     reply = replace(COMPARED, scores=REPLY.scores, comparison=Comparison(4, 0.25, 0.125))
-    assert send(reply, log) == replace(COMPARED, scores=REPLY.scores, comparison=None)
+    held = Suppressed(parts=("comparison",))
+    assert send(reply, log) == replace(COMPARED, scores=REPLY.scores, comparison=None, suppressed=held)
     line = lines_of(log)[0]
     assert line["comparison"] is None
     assert line["held_back"] == ["comparison stands on 4 case(s), this center sends from 5 on"]
@@ -43,25 +45,34 @@ def _few(cases: int, **undefined: int) -> Score:
 
 
 @pytest.mark.parametrize(
-    ("scores", "leaving", "reason"),
+    ("scores", "leaving", "held", "reason"),
     [
-        ({"ct": _few(4), "ct+pet": _few(5)}, {"ct+pet": _few(5)}, "scores of setting 'ct' stand on 4 case(s)"),
+        (
+            {"ct": _few(4), "ct+pet": _few(5)},
+            {"ct+pet": _few(5)},
+            ("dice", "hd95_mm"),
+            "scores of setting 'ct' stand on 4 case(s)",
+        ),
         (
             {"ct": _few(6, dice_undefined=2)},
             {"ct": replace(_few(6, dice_undefined=2), values={"dice": None, "hd95_mm": 3.0})},
+            ("dice",),
             "Dice of setting 'ct' stands on 4 case(s)",
         ),
         (
             {"ct": _few(6, hd95_undefined=5)},
             {"ct": replace(_few(6, hd95_undefined=5), values={"dice": 0.5, "hd95_mm": None})},
+            ("hd95_mm",),
             "HD95 of setting 'ct' stands on 1 case(s)",
         ),
     ],
 )
-def test_scores_on_too_few_cases_are_withheld_alone(tmp_path: Path, scores: Any, leaving: Any, reason: str) -> None:
-    """What is withheld is undefined, not zero; a mean over six cases of which two count is a mean of four or two."""
+def test_scores_on_too_few_cases_are_withheld_alone(
+    tmp_path: Path, scores: Any, leaving: Any, held: Any, reason: str
+) -> None:
+    """What is withheld is suppressed, not zero; a mean over six cases of which two count is a mean of four or two."""
     reply = replace(REPLY, scores=scores)
-    assert send(reply, tmp_path / "log") == replace(reply, scores=leaving)
+    assert send(reply, tmp_path / "log") == replace(reply, scores=leaving, suppressed=Suppressed({"ct": held}))
     assert lines_of(tmp_path / "log")[0]["held_back"] == [f"{reason}, this center sends from 5 on"]
 
 
@@ -73,7 +84,7 @@ def test_a_loss_leaves_to_two_decimals_where_one_case_may_not(tmp_path: Path, mi
 
 def test_a_loss_without_enough_training_cases_behind_it_is_withheld_alone(tmp_path: Path) -> None:
     reply = replace(REPLY, payload=replace(PAYLOAD, tensors={}, support={"peft": 4, "pet": 2}))
-    assert send(reply, tmp_path / "log") == replace(reply, loss=None)
+    assert send(reply, tmp_path / "log") == replace(reply, loss=None, suppressed=Suppressed(parts=("loss",)))
     line = lines_of(tmp_path / "log")[0]
     assert line["held_back"] == ["loss stands on 4 case(s), this center sends from 5 on"]
     assert line["loss"] is None

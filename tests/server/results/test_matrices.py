@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from protocol.messages.scores import Score
+from protocol.messages.suppression import Suppressed
 from server.results.matrices import count_undefined, evaluation_matrix, matrices_of, matrix_rows, transfer_of
 from server.study.file import Study
-from server.study.history import History, StageRow
+from server.study.history import History, Scores, StageRow
 from tests.support.textbook_study import ROWS, STAGE, STUDY, R, row, study_of
 
 HISTORY = History(rows=ROWS)
@@ -45,6 +46,17 @@ def test_a_study_without_pretraining_starts_from_the_initial_row() -> None:
     assert unscored["stages"] == ["initial", "all"]
     assert unscored["dice"][0] == [None, None, None]
     assert count_undefined(unscored, "segmentation") == {"dice": 0, "hd95_mm": 3, "cells": 3}
+
+
+def test_what_a_center_holds_back_is_told_from_what_is_undefined_and_what_was_not_scored() -> None:
+    """Of three centers without a Dice: a holds it back, of b's cases it is undefined, c did not answer."""
+    study = study_of([("all", "adapt", ["a", "b"])])
+    scores: dict[str, Scores] = {"a": {}, "b": {"ct": Score(5, {"dice": None}, {"dice": 5})}}
+    history = History(rows=(StageRow("all", scores, suppressed={"a": Suppressed({"ct": ("dice",)})}),))
+    matrix = matrices_of(study, history)["ct"]
+    assert matrix["dice"][1] == [None, None, None]
+    assert matrix["suppressed"]["dice"][1] == [True, False, False]
+    assert (matrix["cases"][1], matrix["undefined"]["dice"][1]) == ([0, 5, 0], [0, 5, 0])
 
 
 def learned(study: Study, task: Any, *stages: str) -> tuple[int | None, ...]:

@@ -52,6 +52,7 @@ HISTORY = History(
             diagnostics=GATE,
             clipped={"peft": 0.5},
             alarms=("unmoved",),
+            suppressed=("loss",),
         ),
         RoundRecord("first", 2, "b", "cases", None, 0, 0.5, 5, 0),
     ),
@@ -77,7 +78,7 @@ HISTORY = replace(
     aggregations=(AggregationRecord("first", 2, "flexlora", {"tail_dropped/w": 0.01}),),
     gates=(GateRecord("first", VERDICT, ("b",), ("a", "c")),),
     rollbacks=(RollbackRecord("first", 3, 1, {"a": 0.5, "b": 0.4}, {"a": 0.2, "b": -0.3}),),
-    queries=(QueryRecord("first", "compare", "b", "", 0.25, 50, 3),),
+    queries=(QueryRecord("first", "compare", "b", "", 0.25, 50, 3, ("comparison",)),),
     late=(LateRecord("first", 2, "b", 3, "set-aside", "ef" * 32),),
 )
 SPECS = (
@@ -171,7 +172,9 @@ def paths(value, path=""):
         return {found for part in value for found in paths(part, f"{path}[]")}
     if not isinstance(value, dict):
         return {path}
-    if path.endswith(("matrices.<setting>", "undefined", "values", "undefined.<setting>", "over_centers")):
+    if path.endswith(
+        ("matrices.<setting>", "undefined", "values", "undefined.<setting>", "over_centers", "suppressed")
+    ):
         value = {"<metric>" if key in METRICS else key: part for key, part in value.items()}
     if path == "transfer_of_other_tasks.<task>.<setting>":
         return {path}

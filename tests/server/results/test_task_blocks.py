@@ -60,6 +60,18 @@ def test_only_the_stages_of_a_task_outline_its_cells(study: dict[str, Any]) -> N
     assert outlined[1] == [[False] * 3, [False] * 3, [False, False, True]]
 
 
+def test_a_cell_says_why_it_has_no_score() -> None:
+    """Center-d has no PET: nothing was scored, or its center holds it back."""
+    study = example_result()
+    matrix = study["matrices"]["pet"]
+    ((_, cells), *_) = task_blocks(study)[0].heat_maps["pet"]
+    assert (cells[2].text, cells[2].why) == ("undefined", "no case scored")
+    matrix["suppressed"] = {"dice": [[False, False, True]] * 3}
+    ((_, cells), *_) = task_blocks(study)[0].heat_maps["pet"]
+    assert (cells[2].text, cells[2].why) == ("withheld", "held back by the center")
+    assert "held back by the center" in visible_text(report_html(study))
+
+
 def test_other_figures_are_tables_with_their_endpoints_below(study: dict[str, Any]) -> None:
     tables = {table.label: table for table in task_blocks(study)[1].tables["ct"]}
     assert list(tables) == [

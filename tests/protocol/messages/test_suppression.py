@@ -1,0 +1,47 @@
+"""A figure is known, suppressed, undefined or absent, and never two of them."""
+
+from protocol.messages.scores import Score
+from protocol.messages.suppression import (
+    NOTHING_SUPPRESSED,
+    Suppressed,
+    settings_suppressed,
+    state_of,
+    suppression_findings,
+)
+from protocol.modalities import ModalitySetting
+
+SCORES: dict[ModalitySetting, Score] = {"ct": Score(6, {"dice": 0.5, "hd95_mm": None}, {"hd95_mm": 6})}
+
+
+def test_the_four_states_are_told_apart() -> None:
+    held = Suppressed({"pet": ("dice",)})
+    assert state_of(SCORES, held, "ct", "dice") == "known"
+    assert state_of(SCORES, held, "pet", "dice") == "suppressed"
+    assert state_of(SCORES, held, "ct", "hd95_mm") == "undefined"
+    assert state_of(SCORES, held, "ct+pet", "dice") == "absent"
+    assert state_of({"ct": Score(0)}, NOTHING_SUPPRESSED, "ct", "dice") == "absent"
+
+
+def test_a_setting_that_stays_holds_back_every_figure_defined_or_not() -> None:
+    """Which of a few cases' figures are defined would tell of them."""
+    assert settings_suppressed(SCORES, ()) == Suppressed({"ct": ("dice", "hd95_mm")})
+    assert settings_suppressed(SCORES, ["ct"]) == NOTHING_SUPPRESSED
+
+
+def test_two_reasons_to_hold_back_are_one() -> None:
+    one, other = Suppressed({"ct": ("dice",)}, ("loss",)), Suppressed({"ct": ("hd95_mm",)}, ("comparison", "loss"))
+    both = one.joined_with(other)
+    assert both == Suppressed({"ct": ("dice", "hd95_mm")}, ("comparison", "loss"))
+    assert both.names() == ("comparison", "loss", "ct/dice", "ct/hd95_mm")
+
+
+def test_what_is_suppressed_and_given_or_unknown_or_twice_is_found() -> None:
+    assert list(suppression_findings(Suppressed({"ct": ("hd95_mm",)}, ("loss",)), SCORES)) == []
+    assert list(suppression_findings(Suppressed({"ct": ("dice",)}), SCORES)) == [
+        "1 figure(s) of setting 'ct' are suppressed and given as well"
+    ]
+    assert list(suppression_findings(Suppressed({"ct": ("weight",)}), SCORES)) == [
+        "suppressed figure 'weight' is no metric"
+    ]
+    assert "one of them twice" in next(suppression_findings(Suppressed({"ct": ("dice", "dice")}), SCORES))
+    assert "once" in next(suppression_findings(Suppressed(parts=("loss", "loss")), SCORES))
