@@ -41,6 +41,9 @@ from protocol.messages.suppression import Suppressed, settings_suppressed
 from protocol.messages.tensors import PEFT, Tensors, groups_reached
 from protocol.modalities import Modality, ModalitySetting
 
+Live = Mapping[str, nn.Parameter]
+Learnt = tuple[Trained, list[LocalTerm]]
+
 
 class CenterWork:
     """The work of one center.
@@ -141,56 +144,37 @@ class CenterWork:
             suppressed=suppressed,
         )
 
-    def _learn(
-        self,
-        network: Network,
-        instruction: Instruction,
-        training: Training,
-        parameters: Mapping[str, nn.Parameter],
-        check: Check,
-    ) -> tuple[Trained, list[LocalTerm]]:
+    def _learn(self, network: Network, asked: Instruction, training: Training, live: Live, check: Check) -> Learnt:
         """A round that guarantees nothing; what it came to, and its local terms."""
         settings, row, model = network.settings, network.row, network.model
-        tensors, reference, steps = instruction.tensors, instruction.reference, training.local_steps
-        task, variant = build_task(instruction.task, settings, training.recipe), network.variant
+        tensors, reference, steps = asked.tensors, asked.reference, training.local_steps
+        task, variant = build_task(asked.task, settings, training.recipe), network.variant
         terms = build_terms(model, training, tensors, reference, settings, task, row.pathways, variant, steps)
         trained = train_locally(
             model,
-            parameters,
+            live,
             self.cases.part(settings, "train", check),
             task=task,
             training=training,
             model_settings=row.settings,
-            rng=round_generator(instruction, self.center, self._draw_key),
+            rng=round_generator(asked, self.center, self._draw_key),
             terms=terms,
             check=check,
-            moments=self.moments.start_of(instruction),
+            moments=self.moments.start_of(asked),
         )
         return trained, terms
 
     def _learn_privately(
-        self,
-        network: Network,
-        instruction: Instruction,
-        training: Training,
-        parameters: Mapping[str, nn.Parameter],
-        check: Check,
-    ) -> tuple[Trained, list[LocalTerm]]:
+        self, network: Network, asked: Instruction, training: Training, live: Live, check: Check
+    ) -> Learnt:
         """A round that guarantees each patient what the study, or the center, says; likewise."""
         settings = network.settings
         patients = {case.name: case.patient for case in self.cases.manifest(settings).usable}
+        learners = Learners(self.cases.part(settings, "train", check), patients)
+        task = build_task(asked.task, settings, training.recipe)
+        rng, moments = round_generator(asked, self.center, self._draw_key), self.moments.start_of(asked)
         return train_private_round(
-            self._rounds,
-            network,
-            instruction,
-            training,
-            parameters,
-            Learners(self.cases.part(settings, "train", check), patients),
-            build_task(instruction.task, settings, training.recipe),
-            self._modalities,
-            round_generator(instruction, self.center, self._draw_key),
-            check,
-            self.moments.start_of(instruction),
+            self._rounds, network, asked, training, live, learners, task, self._modalities, rng, check, moments
         )
 
     def frozen_for(self, instruction: Instruction) -> Tensors:
