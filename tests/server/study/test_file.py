@@ -183,7 +183,7 @@ def test_what_travels_holds_no_center_and_no_stage(study: Study) -> None:
     assert study.settings.study == "small"
     assert set(study.settings.model_dump()) == {
         *("study", "seed", "model", "adapter", "preprocessing", "split", "tasks", "labels", "prediction"),
-        *("privacy", "personal", "center_rank", "sketch_rank"),
+        *("personal", "center_rank", "sketch_rank"),
     }
 
 
