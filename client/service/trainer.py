@@ -31,7 +31,7 @@ from client.privacy.private_rounds import PrivateRounds, planned_trainings
 from client.service.failure import failure_reply, perform_safely
 from client.service.work import CenterWork
 from client.service.work_limits import check_bearable, end_in_time, main_memory
-from protocol.errors import CancelledError, ConciliumError, SpentError
+from protocol.errors import CancelledError, ConciliumError, PrivacyError, SpentError
 from protocol.messages.instruction import SUM_KINDS, Instruction
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply
@@ -170,7 +170,11 @@ class Trainer:
     def _check_agreed(self, instruction: Instruction) -> None:
         """Refuse what the center did not agree to or cannot bear, before anything is read or computed."""
         check_agreed(instruction, self.center, self._agreement, self._maximum_steps)
-        self._rounds.check(instruction.settings)
+        if self._rounds.check(instruction.settings) is not None and instruction.kind == "observe":
+            raise PrivacyError(
+                f"study '{instruction.settings.study}' observes {list(instruction.statistics)} of patients who train, "
+                "which [privacy] does not allow; leave gram_anchor, router and schemes that observe out"
+            )
         check_bearable(instruction, self.center, self._bearable, self.device)
         if self._agreement is not None:
             check_received(instruction, self.center, study_specs(instruction.settings.model_dump_json()))

@@ -1,6 +1,7 @@
 """A center's private rounds, from the instruction to what leaves and what the ledger keeps of it."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +96,12 @@ def test_without_an_agreement_a_private_study_is_refused_by_code(private: Start,
 def test_the_cases_of_one_patient_are_together() -> None:
     found = group_by_patient([BOTH, CT], {"both": "p", "only-ct": "p"})
     assert found == {"p": [BOTH, CT]}
+
+
+def test_statistics_of_patients_who_train_are_refused_before_a_case_is_read(cohort: Path, tmp_path: Path) -> None:
+    text = STUDY + PRIVACY + "\n[strategy.terms]\ngram_anchor = 0.1\n"
+    start = Start(read_study(write_study(tmp_path / "study.toml", text)))
+    one = trainer(start.study, cohort, tmp_path / "home")
+    reply = one.perform(replace(start.instruction("observe"), statistics=("gram",)))
+    assert (reply.error, reply.payload) == ("privacy", None)
+    assert not (tmp_path / "home" / "manifest.json").exists()
