@@ -28,7 +28,7 @@ OF_CENTERS = frozenset(
 LASTING = frozenset(
     {
         *("queries-spent", "too-few", "other-study", "bundle-refused", "run-option-refused", REFUSED),
-        *("privacy", "privacy-spent"),
+        *("leak", "privacy", "privacy-spent"),
     }
 )
 """Codes that the same question gets again however long one waits: the center may not answer it."""
@@ -140,6 +140,12 @@ class PrivacySpentError(ConciliumError):
     """A round after which a center's patients would have less privacy than it holds to; it sits out."""
 
     code = "privacy-spent"
+
+
+class LeakError(ConciliumError):
+    """A candidate that a center does not compare, since it gives away who trained."""
+
+    code = "leak"
 
 
 class StorageError(ConciliumError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from client.cli.audit import audit_command
 from client.cli.check import check
 from client.cli.convert import convert
 from client.cli.corrections import corrections
@@ -33,6 +34,7 @@ ROUTED = "routed"
 
 app = typer.Typer(no_args_is_help=True, help="One center of a federation.", pretty_exceptions_show_locals=False)
 
+app.command("audit")(audit_command)
 app.command("convert")(convert)
 app.command("check")(check)
 app.command("corrections")(corrections)
@@ -134,6 +136,9 @@ def trainer(
         float | None, typer.Option(min=0, help="GiB for network, step and cases; what the device has.")
     ] = None,
     privacy: Annotated[Path | None, typer.Option(help="TOML of the least privacy that this center guarantees.")] = None,
+    maximum_attack_auc: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Compare no candidate whose losses tell members better; none.")
+    ] = None,
 ) -> None:
     """Start the warm trainer: it holds the data, has no network, and answers the ClientApp over a local socket."""
     from client.service.thread_count import keep_thread_count
@@ -155,6 +160,7 @@ def trainer(
         maximum_batch=maximum_batch,
         maximum_hours=maximum_hours,
         maximum_memory=maximum_memory,
+        maximum_attack_auc=maximum_attack_auc,
         agreement=agreement,
         privacy=read_own_privacy(privacy) if privacy else None,
     )
@@ -183,6 +189,7 @@ def build_trainer(options: "TrainerOptions") -> "Trainer":
         rows=agreement.rows if agreement else {},
         draw_key=provide_draw_key(options.home),
         privacy=options.privacy,
+        highest_auc=options.maximum_attack_auc,
     )
 
 

@@ -6,10 +6,10 @@ The coordinator's reader checks the whole file; this one passes over what concer
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
 
 from protocol.errors import StudyError
-from protocol.messages.base import Fraction
+from protocol.messages.base import Fraction, NonNegative
 from protocol.messages.labels import Labels
 from protocol.messages.privacy import Privacy
 from protocol.messages.recipe import Prediction, Recipe
@@ -53,7 +53,9 @@ class StagePart(_Part):
     warm_up_rounds: NonNegativeInt = 0
     settle_rounds: NonNegativeInt = 0
     local_steps: PositiveInt = 1
+    learning_rate: PositiveFloat = 1e-4
     batch_size: PositiveInt = 2
+    weight_decay: NonNegative = 1e-5
     validate_every: Annotated[int, Field(ge=0)] = 1
     groups: tuple[Group, ...] = ()
     modality_shares: dict[ModalitySetting, Fraction] = {}
@@ -126,8 +128,9 @@ class StudyPart(_Part):
         return Training(
             groups=stage.groups or usual_groups(stage.kind, task),
             local_steps=stage.local_steps,
-            learning_rate=1e-4,
+            learning_rate=stage.learning_rate,
             batch_size=stage.batch_size,
+            weight_decay=stage.weight_decay,
             modality_shares=stage.modality_shares or usual_shares(stage.kind, task, offered),
             validate_first=bool(stage.validate_every),
             recipe=self.training,

@@ -32,7 +32,7 @@ from client.home.own_privacy import OwnPrivacy
 from client.home.privacy import close_to_others
 from protocol.enrolment.kit import Kit, StudyAgreement
 from protocol.errors import ConciliumError, StorageError
-from protocol.messages.base import Settings
+from protocol.messages.base import Fraction, Settings
 from protocol.modalities import IMAGES, Modality
 from protocol.storage.atomic_files import make_private_folder, write_private_text
 from protocol.storage.locks import hold_lock
@@ -59,6 +59,8 @@ class CenterSettings(Settings):
     round, crops a step, hours and GiB; 0 GiB is what the device has (`client.home.limits`).
     maximum_queries: most questions about figures that are ever answered on the center's data.
     privacy: what it guarantees its patients whatever a study asks for; None what the study does.
+    maximum_attack_auc: of a loss-threshold attack on a candidate, above which the center does not compare it; 0: no
+    attack.
     port: the loopback port after it answers health probes; itself it is not used any more.
     """
 
@@ -73,6 +75,7 @@ class CenterSettings(Settings):
     maximum_hours: PositiveFloat = MAXIMUM_HOURS
     maximum_memory: NonNegativeFloat = 0.0
     privacy: OwnPrivacy | None = None
+    maximum_attack_auc: Fraction = 0.0
     port: Annotated[int, Field(ge=1, le=65534)] = DEFAULT_PORT
 
 

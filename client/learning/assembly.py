@@ -108,9 +108,25 @@ def assemble(
         ModelError: the model cannot be built as configured, or a tensor does not fit it.
     """
     loaded = {key: array for key, array in tensors.items() if not is_statistic(key)}
+    adapted = any(role_of(key) for key in loaded)
+    return _put_together(settings, row, backbone, loaded, adapted=adapted).to(device)
+
+
+def assemble_fresh(settings: StudySettings, row: ModelRow, backbone: Tensors, *, device: str = "cpu") -> FusionModel:
+    """The network on `backbone` before any training: adapters are the identity, pathways as the study draws them.
+
+    Raises:
+        ModelError: the model cannot be built as configured, or the backbone does not fit it.
+    """
+    return _put_together(settings, row, backbone, NOTHING, adapted=True).to(device)
+
+
+def _put_together(
+    settings: StudySettings, row: ModelRow, backbone: Tensors, loaded: Tensors, *, adapted: bool
+) -> FusionModel:
     try:
         model = build(settings, row)
-        if any(role_of(key) for key in loaded):
+        if adapted:
             inject_adapter(model, settings, row, loaded)
         # DoRA's row norms are summed as the passes will sum them, or a fresh adapter is no identity to the bit.
         lay_out(model, MEMORY_FORMATS[row.spatial_dims])
@@ -120,7 +136,7 @@ def assemble(
         load(model, _torch(loaded))
     except ValueError as error:
         raise ModelError(f"model '{settings.model.name}': {error}") from error
-    return model.to(device)
+    return model
 
 
 @lru_cache(maxsize=KNOWN_STUDIES)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from client.audit.audit_log import AUDITS, read_audits
 from client.data.manifest import Manifest
+from client.report.audit_section import audit_section
 from client.report.calibration_section import calibration_section
 from client.report.cohort_sections import cohort_sections
 from client.report.mask_section import mask_section
@@ -37,7 +39,7 @@ def page_sections(
 ) -> list[Section]:
     """A section for each task with scored cases, those of cases first; before any score, those say so.
 
-    Behind those of cases stands how sure masks are, where that was found.
+    Behind those of cases stands how sure masks are, at the end what adapters give away, where that was found.
 
     Args:
         home: of the center.
@@ -46,10 +48,11 @@ def page_sections(
         stages: in the order of the study.
 
     Raises:
-        CaseError: cohorts.json or calibration.json is broken.
+        CaseError: cohorts.json, calibration.json or audits.json is broken.
     """
     of_cases = [
         make(home, manifest, rows.get(name, ()), stages) for name, make in SECTIONS.items() if name in rows or not rows
     ]
     sure = calibration_section(read_calibration(home / CALIBRATION), stages)
-    return [*of_cases, *sure, *cohort_sections(home, read_cohorts(home / "cohorts.json"), rows, stages)]
+    cohorts = cohort_sections(home, read_cohorts(home / "cohorts.json"), rows, stages)
+    return [*of_cases, *sure, *cohorts, *audit_section(read_audits(home / AUDITS))]

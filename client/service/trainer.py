@@ -63,6 +63,7 @@ class Trainer:
         draw_key: what its draws come from beside the study's seed; the default, that everybody can repeat them, is for
             centers that are simulated.
         privacy: what it guarantees its patients whatever a study asks for.
+        highest_auc: of a loss-threshold attack on a candidate, above which the center does not compare it; 0: none.
 
     Raises:
         PrivacyError: the agreement asks for less privacy, or for what cannot be private; before a case is read.
@@ -84,6 +85,7 @@ class Trainer:
         rows: Rows = NO_ROWS,
         draw_key: bytes = PUBLIC,
         privacy: OwnPrivacy | None = None,
+        highest_auc: float = 0.0,
     ) -> None:
         self.center, self.home, self.device = center, home, device
         self._agreement, self._maximum_steps, self._bearable = agreement, maximum_steps, limits
@@ -105,6 +107,7 @@ class Trainer:
             memory,
             draw_key=draw_key,
             rounds=self._rounds,
+            highest_auc=highest_auc,
         )
         self._outbox = Outbox(home / "outbox")
         self._sums = MaskedSums(center, "" if agreement is None else agreement.authority)

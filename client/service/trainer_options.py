@@ -27,6 +27,7 @@ class TrainerOptions:
     maximum_batch: int
     maximum_hours: float
     maximum_memory: float
+    maximum_attack_auc: float
     agreement: Path | None
     privacy: OwnPrivacy | None
 
@@ -50,6 +51,7 @@ class CommandLine(TypedDict, total=False):
     maximum_batch: int | None
     maximum_hours: float | None
     maximum_memory: float | None
+    maximum_attack_auc: float | None
     agreement: Path | None
     privacy: OwnPrivacy | None
 
@@ -87,6 +89,7 @@ def _defaults(home: Path) -> dict[str, Any]:
         "maximum_batch": MAXIMUM_BATCH,
         "maximum_hours": MAXIMUM_HOURS,
         "maximum_memory": 0.0,
+        "maximum_attack_auc": 0.0,
         "agreement": None,
         "privacy": None,
     }

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from torch import nn
 
+from client.audit.candidate_check import DECIDING, check_candidate
 from client.data.cohort import Cohort
 from client.data.cohorts import Cohorts
 from client.data.labelled_cases import NO_ROWS, Rows
-from client.data.preprocessing import PreparedCase
 from client.home.backbone_store import BackboneStore
 from client.home.draw_key import PUBLIC
 from client.learning.assembly import tensor_specs
@@ -59,6 +59,7 @@ class CenterWork:
         memory: bytes that its prepared cases may take.
         draw_key: what its draws come from beside the study's seed (`client.home.draw_key`).
         rounds: its private rounds; of a study that asks for privacy none is done without.
+        highest_auc: of a loss-threshold attack on a candidate that it compares; 0 attacks none.
     """
 
     def __init__(
@@ -74,10 +75,11 @@ class CenterWork:
         *,
         draw_key: bytes = PUBLIC,
         rounds: PrivateRounds | None = None,
+        highest_auc: float = 0.0,
     ) -> None:
         self.center, self.home, self.device, self._draw_key = center, home, device, draw_key
         self.cases = Cases(center, tuple(folders), tuple(modalities), home, rows, memory)
-        self._modalities, self._scores = tuple(modalities), ScoreCache()
+        self._modalities, self._scores, self._highest_auc = tuple(modalities), ScoreCache(), highest_auc
         self._rounds = rounds or PrivateRounds(center, home, None, None)
         self.moments = KeptMoments(home / "moments")
         self._backbones, self._cohorts = BackboneStore(home / "backbones"), Cohorts(home, minimum_cases)
@@ -225,7 +227,8 @@ class CenterWork:
                 of_case = list(self._scores.scores(network, task, [case], network.row.settings, check))
                 found[task] += of_case
                 for fullest in of_case[-1:]:
-                    self._keep(task, case, fullest)
+                    kept = task.record(case, fullest.score.modalities, fullest.predicted)
+                    record_prediction(self.home, task.name, case.name, kept)
         rows, cohort = case_scores(found), self.cohort(network.settings)
         record_scores(self.home, instruction.stage, {task.name: of_task for task, of_task in rows.items()})
         record_cohorts(self.home, instruction.stage, scores_of(rows))
@@ -247,24 +250,21 @@ class CenterWork:
                 found += calibrate(stage, network, known, list({row.score.case: row for row in rows}.values()))
         return found
 
-    def _keep(self, task: CenterTask, case: PreparedCase, scored: Scored) -> None:
-        """Write what the center's own pages need of a prediction."""
-        kept = task.record(case, scored.score.modalities, scored.predicted)
-        record_prediction(self.home, task.name, case.name, kept)
-
     def _compare(self, instruction: Instruction, check: Check) -> Reply:
         """The primary metric of the stage's task under `tensors` minus that under `reference`, on validation cases.
 
         Each case under its fullest setting, of those that the instruction's training names where it names any.
         """
-        task = build_task(instruction.task, instruction.settings)
-        cases = self.cases.part(instruction.settings, "validation", check)
+        settings, task = instruction.settings, build_task(instruction.task, instruction.settings)
+        cases = self.cases.part(settings, "validation", check)
         wanted = None if instruction.training is None else _wanted(instruction.training)
-        new, old = (
-            self._scores.fullest(self._network(instruction, tensors), task, cases, check, wanted)
-            for tensors in (instruction.tensors, instruction.reference)
-        )
-        rng, cohort = round_generator(instruction, self.center, self._draw_key), self.cohort(instruction.settings)
+        if self._highest_auc:
+            parts = {part: self.cases.part(settings, part, check) for part in DECIDING}
+            candidate, manifest = self._network(instruction, instruction.tensors), self.cases.manifest(settings)
+            check_candidate(candidate, task, manifest, parts, self._highest_auc, check)
+        networks = (self._network(instruction, tensors) for tensors in (instruction.tensors, instruction.reference))
+        new, old = (self._scores.fullest(network, task, cases, check, wanted) for network in networks)
+        rng, cohort = round_generator(instruction, self.center, self._draw_key), self.cohort(settings)
         both = task.compare(level(task, new, cohort), level(task, old, cohort), rng)
         return Reply(center=self.center, kind="compare", comparison=both if new else None)
 

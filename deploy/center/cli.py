@@ -53,6 +53,9 @@ def join(
         float | None, typer.Option(min=0, help="GiB for network, step and cases; what the device has.")
     ] = None,
     privacy: Annotated[Path | None, typer.Option(help="TOML of the least privacy that this center guarantees.")] = None,
+    maximum_attack_auc: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Compare no candidate whose losses tell members better; none.")
+    ] = None,
     backbone: Annotated[Path | None, typer.Option(help="The frozen backbone, where it came as a file.")] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65534, help="The local port after it answers health probes.")
@@ -71,7 +74,7 @@ def join(
 
     log_to_stderr()
     offered = modalities_in(modalities) if modalities else ()
-    most = (maximum_steps, maximum_queries, maximum_batch, maximum_hours, maximum_memory)
+    most = (maximum_steps, maximum_queries, maximum_batch, maximum_hours, maximum_memory, maximum_attack_auc)
     own = read_own_privacy(privacy) if privacy else None
     options = Options(kit, data, offered, device, minimum_cases, *most, privacy=own, port=port)
     center = CenterHome(home.absolute())

@@ -34,6 +34,7 @@ class Options:
     maximum_batch: int | None = None
     maximum_hours: float | None = None
     maximum_memory: float | None = None
+    maximum_attack_auc: float | None = None
     privacy: OwnPrivacy | None = None
     port: int | None = None
 

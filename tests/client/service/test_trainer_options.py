@@ -55,3 +55,9 @@ def test_a_joined_trainer_holds_to_the_privacy_that_its_center_gave(home: Center
     assert trainer_options(home.root).privacy == own
     stricter = OwnPrivacy(epsilon=1, delta=1e-4)
     assert trainer_options(home.root, privacy=stricter).privacy == stricter
+
+
+def test_a_center_that_asks_for_no_attack_tries_none(home: CenterHome, tmp_path: Path) -> None:
+    keep_settings(home, CenterSettings(center="center-a", data=(tmp_path,), device="cpu"))
+    assert trainer_options(home.root).maximum_attack_auc == 0
+    assert trainer_options(home.root, maximum_attack_auc=0.7).maximum_attack_auc == 0.7

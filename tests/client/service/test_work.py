@@ -168,6 +168,13 @@ def test_a_state_compared_with_itself_differs_by_nothing(both: Trainer, start: S
     assert (reply.error, reply.payload, dict(reply.scores)) == ("", None, {})
 
 
+def test_a_center_that_cannot_audit_a_candidate_does_not_compare_it(cohort: Path, tmp_path: Path, start: Start) -> None:
+    """One patient trains and one validates: nobody can tell what the candidate gives away."""
+    asking = Trainer("center-a", [cohort / "center-a"], ("ct", "pet"), tmp_path / "home", highest_auc=0.9)
+    reply = asking.perform(replace(start.instruction("compare"), reference=start.rest))
+    assert (reply.error, reply.comparison) == ("too-few", None)
+
+
 def test_an_observation_sends_statistics_and_what_stands_behind_them(both: Trainer, start: Start) -> None:
     asked = replace(start.instruction("observe"), statistics=("gram", "prototype"))
     reply = both.perform(asked)

@@ -142,7 +142,7 @@ def test_praise_promotes_nothing_while_honest_centers_are_away(tmp_path: Path) -
     assert state.history.gates[-1].kept == ("a",)
 
 
-@pytest.mark.parametrize("code", ["queries-spent", "too-few", "other-study"])
+@pytest.mark.parametrize("code", ["queries-spent", "too-few", "other-study", "leak"])
 def test_an_earlier_center_that_may_not_answer_is_not_waited_for(code: str, tmp_path: Path) -> None:
     """Neither does it keep what it had: it follows, as one with too few cases does."""
     found = at_the_end_of(tmp_path, GROWING, 1)

@@ -1,0 +1,95 @@
+"""An audit: every attack on one version, by a center on its own patients."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from client.audit.case_losses import case_losses
+from client.audit.pool import AuditPool
+from client.audit.shadows import Told, train_shadows
+from client.audit.sketch_attack import statistic_scores
+from client.audit.target import AuditTarget
+from client.learning.cancellation import Check
+from client.tasks.building import build_task
+from client.tasks.contract import CenterTask
+from protocol.messages.audit import Attack, AttackName, Audit, Share
+from strategies.evaluation.matrix import Floats
+from strategies.evaluation.membership import AttackFigures, Count, by_patient, judge, likelihood_ratios
+
+STATISTICS: Mapping[str, AttackName] = {
+    "gram-sketch": "gram-sketch",
+    "prototype-ct": "prototype-ct",
+    "prototype-pet": "prototype-pet",
+}
+
+
+def audit(
+    center: str, target: AuditTarget, pool: AuditPool, shadows: int, folder: Path, check: Check, tell: Told
+) -> Audit:
+    """Attack a version by likelihood ratio, by loss, and by what its center would send to remember its patients.
+
+    Args:
+        center: whose patients they are.
+        target: the version.
+        pool: the patients.
+        shadows: how many are trained; even, from 4 on.
+        folder: where what shadows say is kept.
+        check: is called before each step and case.
+        tell: is told how many shadows are done.
+
+    Raises:
+        CancelledError: `check` raised it; shadows that were finished stay.
+        ModelError: the version cannot be trained as its stage says.
+    """
+    network = target.network
+    task = build_task(target.task, network.settings, target.training.recipe).fitted_to(pool.cases)
+    losses = by_patient(case_losses(network.model, task, pool.cases, network.row.settings, check), pool.patients)[0]
+    found = train_shadows(target, pool, shadows, folder, check, tell)
+    ratios = likelihood_ratios(losses, by_patient(found.losses, pool.patients)[0], found.held)
+    scores: dict[AttackName, Floats] = {"likelihood-ratio": ratios, "loss-threshold": -losses}
+    scores |= _statistics(target, pool, task, check)
+    return Audit(
+        center=center,
+        study=network.settings.study,
+        reference=target.entry.reference,
+        adapter_sha256=target.entry.sha256,
+        backbone_sha256=target.entry.backbone,
+        task=target.task,
+        shadows=shadows,
+        steps=target.training.local_steps,
+        private=network.settings.privacy is not None,
+        attacks=tuple(
+            as_attack(name, judge(name, values, pool.members, pool.names)) for name, values in scores.items()
+        ),
+    )
+
+
+def as_attack(name: AttackName, figures: AttackFigures) -> Attack:
+    """The figures of an attack as they are kept and handed on."""
+    low = figures.low_false_positives
+    return Attack(
+        attack=name,
+        members=figures.members,
+        others=figures.others,
+        undefined=figures.undefined,
+        auc=figures.auc.value,
+        auc_low=figures.auc.low,
+        auc_high=figures.auc.high,
+        one_percent=None if low is None else low.is_one_percent,
+        told=None if low is None else _share(low.told),
+        mistaken=None if low is None else _share(low.mistaken),
+        reason=figures.reason,
+    )
+
+
+def _statistics(target: AuditTarget, pool: AuditPool, task: CenterTask, check: Check) -> dict[AttackName, Floats]:
+    """Scores by the statistics that any patient has one of."""
+    network = target.network
+    found = statistic_scores(network.model, pool.training, pool.cases, task, network.settings, network.row, check)
+    patients = {STATISTICS[name]: by_patient(scores, pool.patients)[0] for name, scores in found.items()}
+    return {name: scores for name, scores in patients.items() if np.isfinite(scores).any()}
+
+
+def _share(count: Count) -> Share:
+    return Share(found=count.found, of=count.of, low=count.share.low or 0.0, high=count.share.high or 0.0)

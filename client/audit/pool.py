@@ -1,0 +1,70 @@
+"""The cases that an audit looks at: those that may have trained, and those that never did."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from client.data.manifest import Manifest
+from client.data.preprocessing import PreparedCase
+from client.tasks.contract import CenterTask, with_target
+from protocol.errors import TooFewError
+from protocol.messages.instruction import Part
+from strategies.evaluation.membership import FEWEST_PATIENTS, Members
+
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class AuditPool:
+    """Cases with the task's target, in name order; whose each is, and whether that patient's cases train."""
+
+    cases: tuple[PreparedCase, ...]
+    patients: tuple[str, ...]
+    trains: tuple[bool, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The patients, each once, sorted."""
+        return tuple(sorted(set(self.patients)))
+
+    @property
+    def members(self) -> Members:
+        """Of each of `names` whether the patient trains."""
+        training = {patient for patient, trains in zip(self.patients, self.trains, strict=True) if trains}
+        return np.array([name in training for name in self.names], dtype=np.bool_)
+
+    def of_patients(self, wanted: Sequence[str]) -> list[PreparedCase]:
+        """The cases of some patients."""
+        return [case for case, patient in zip(self.cases, self.patients, strict=True) if patient in set(wanted)]
+
+    @property
+    def training(self) -> list[PreparedCase]:
+        """The cases that train."""
+        return [case for case, trains in zip(self.cases, self.trains, strict=True) if trains]
+
+
+def gather(manifest: Manifest, parts: Mapping[Part, Sequence[PreparedCase]], task: CenterTask) -> AuditPool:
+    """The pool of a center: its training cases, and the cases of other parts beside them.
+
+    Args:
+        manifest: says whose a case is.
+        parts: the prepared cases of each part that may be looked at.
+        task: whose target a case must have.
+
+    Raises:
+        TooFewError: too few patients of either kind.
+    """
+    owner = {case.name: f"{case.folder}/{case.patient}" for case in manifest.usable}
+    found = [(case, part == "train") for part, cases in parts.items() for case in with_target(task, cases)]
+    kept = sorted(found, key=lambda row: row[0].name)
+    patients = tuple(owner[case.name] for case, _ in kept)
+    pool = AuditPool(tuple(case for case, _ in kept), patients, tuple(trains for _, trains in kept))
+    members = int(pool.members.sum())
+    others = len(pool.names) - members
+    if min(members, others) < FEWEST_PATIENTS:
+        raise TooFewError(
+            f"an audit tells patients who trained from others: {members} with the target of {task.name} trained, "
+            f"{others} did not, {FEWEST_PATIENTS} of each are needed; wait until more patients have come"
+        )
+    return pool
