@@ -251,7 +251,12 @@ class Study(Settings):
             group for stage in self.stages if stage.all_rounds > stage.rounds for group in self.strategy.personal
         ]
         groups = {group for stage in self.stages for group in (*stage.trained, *personal)}
-        if found := list(private_findings(self.settings, groups, self.strategy.terms)):
+        found = list(private_findings(self.settings, groups, self.strategy.terms))
+        if self.privacy and self.strategy.router:
+            found.append(
+                "router gathers features of patients who trained, which [privacy] lets nobody send; leave it out"
+            )
+        if found:
             raise ValueError("; ".join(found))
 
     def _refuse_unfit_labels(self) -> None:

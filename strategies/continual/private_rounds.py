@@ -21,10 +21,15 @@ def private_findings(settings: StudySettings, groups: Collection[str], weights: 
         return
     yield from settings.privacy.norm_findings(groups)
     for name in [name for name, weight in weights.items() if weight and name in TERMS and TERMS[name].reads == "more"]:
-        instead = [other for other, term in TERMS.items() if term.compares and term.reads != "more"]
+        instead = [other for other, term in TERMS.items() if term.compares and not _is_refused(other)]
         yield (
             f"local term '{name}' takes gradients of several patients together, which [privacy] does not allow; use "
             f"{' or '.join(instead)}, or leave it out"
+        )
+    for name in [name for name, weight in weights.items() if weight and name in TERMS and TERMS[name].remembers]:
+        yield (
+            f"local term '{name}' stands on a statistic of patients who trained, which [privacy] lets nobody send; "
+            "leave it out"
         )
     classes, endpoints = settings.labels.classes, settings.labels.endpoints
     if "classification" in settings.tasks and classes is not None and not classes.weights:
@@ -37,3 +42,7 @@ def private_findings(settings: StudySettings, groups: Collection[str], weights: 
             "the partial likelihood of head 'cox' compares patients with each other, which [privacy] does not allow; "
             'write labels.survival.head = "mtlr"'
         )
+
+
+def _is_refused(name: str) -> bool:
+    return TERMS[name].reads == "more" or TERMS[name].remembers is not None
