@@ -125,9 +125,11 @@ class Recording(QuietTerm):
 
     def __init__(self) -> None:
         self.cases: list[tuple[str, ...]] = []
+        self.crops: list[int] = []
 
     def penalty(self, batch: Batch, answer: Tensor) -> Tensor | None:
         self.cases.append(batch.cases)
+        self.crops.append(len(answer))
         return answer.new_zeros(()) if batch.cases else None
 
 
@@ -135,6 +137,25 @@ def test_terms_that_read_the_batch_see_one_patient_at_a_time_and_public_ones_nob
     shown, told = Recording(), Recording()
     train(fresh(), training=stage(local_steps=1, modality_shares={"ct": 1.0}), of_batch=[shown], public=[told])
     assert (shown.cases, told.cases) == ([("both",), ("only-ct",)], [()])
+
+
+def test_a_sampled_patient_shows_as_many_crops_as_the_study_says() -> None:
+    shown = Recording()
+    steps = PrivateSteps(1.0, 1.0, 1.0, 1, crops=3)
+    asked = stage(local_steps=1, modality_shares={"ct": 1.0})
+    train(fresh(), steps, asked, patients={"b": [CT]}, of_batch=[shown])
+    assert shown.crops == [3]
+
+
+def test_a_public_term_moves_nothing_that_the_step_does_not_reach() -> None:
+    """It pulls at the PET pathway in a step of CT."""
+    model = fresh()
+    pull = Proximal({"pet_pathway.weight": model.pet_pathway.weight}, 1000.0)
+    with torch.no_grad():
+        model.pet_pathway.weight.add_(1.0)
+    before = state(model)
+    train(model, training=stage(local_steps=1, modality_shares={"ct": 1.0}), public=[pull])
+    assert "pet_pathway.weight" not in moved(before, model)
 
 
 class Steps(QuietTerm):
