@@ -82,7 +82,7 @@ def missing(card: Card) -> str:
     """What a case without a modality means."""
     return (
         f"A modality that a case lacks stays absent, no value is put in its place; scores are given for each input "
-        f"({_inputs(card)}). What is undefined or withheld is shown as such and counted."
+        f"({_inputs(card)}). What is withheld, undefined or not scored is shown as such, each by its own word."
     )
 
 

@@ -8,13 +8,9 @@ from reporting.formats import figure, figure_interval
 from reporting.pages import open_templates
 
 Card = Mapping[str, Any]
-STATES = {
-    "of-this-version": "",
-    "of-what-the-center-keeps": "of what the center keeps instead",
-    "undefined-or-withheld": "undefined or withheld",
-    "not-scored": "not scored",
-}
-"""State of a figure -> what stands under it; nothing where it is what one expects."""
+ABSENT = {"withheld": "withheld", "undefined": "undefined", "not-scored": "not scored"}
+"""State of a figure that has no value -> the word in its place."""
+KEPT = "of what the center keeps instead"
 
 
 @dataclass(frozen=True)
@@ -31,16 +27,16 @@ def card_html(card: Card) -> str:
     environment = open_templates("server.card")
     environment.filters["interval"] = figure_interval
     return environment.get_template("card.html").render(
-        card=card, tables=score_tables(card["scores"]), filled=_filled(card["reporting"])
+        card=card, tables=score_tables(card["scores"]), absent=[*ABSENT.values()], filled=_filled(card["reporting"])
     )
 
 
 def score_tables(scores: Sequence[Mapping[str, Any]]) -> list[ScoreTable]:
-    """A table for each input; a metric that no center has is left out, and so is an input without any."""
+    """A table for each input; a metric that no center has or withholds is left out, and so is an input without any."""
     found = []
     for setting in dict.fromkeys(row["setting"] for row in scores):
         rows = [row for row in scores if row["setting"] == setting]
-        metrics = dict.fromkeys(row["metric"] for row in rows if row["value"] is not None)
+        metrics = dict.fromkeys(row["metric"] for row in rows if row["value"] is not None or row["state"] == "withheld")
         centers = tuple(dict.fromkeys(row["center"] for row in rows))
         if metrics:
             lines = tuple(_line([row for row in rows if row["metric"] == metric]) for metric in metrics)
@@ -51,13 +47,14 @@ def score_tables(scores: Sequence[Mapping[str, Any]]) -> list[ScoreTable]:
 def _line(rows: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[tuple[str, str], ...]]:
     unit = rows[0]["unit"]
     name = f"{rows[0]['label']}, {unit}" if unit else rows[0]["label"]
-    return name, tuple((figure(row["value"], row["decimals"]), _note(row)) for row in rows)
+    return name, tuple((ABSENT.get(row["state"]) or figure(row["value"], row["decimals"]), _note(row)) for row in rows)
 
 
 def _note(row: Mapping[str, Any]) -> str:
     without = f"undefined for {row['undefined_cases']}" if row["undefined_cases"] else ""
     cases = f"{row['cases']} case(s)" if row["cases"] else ""
-    return ", ".join(filter(None, (STATES[row["state"]], cases, without)))
+    kept = KEPT if row["state"] == "of-what-the-center-keeps" else ""
+    return ", ".join(filter(None, (kept, cases, without)))
 
 
 def _filled(reporting: Mapping[str, Sequence[Mapping[str, str]]]) -> dict[str, str]:

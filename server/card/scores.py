@@ -6,6 +6,7 @@ figure says so. Scores of single cases never leave a center, so no figure here h
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from protocol.tasks import TASKS, Metric, TaskName
@@ -14,11 +15,21 @@ from strategies.bank.bank import SHARED
 from strategies.bank.entry import Entry
 
 Table = Mapping[str, Any]
-State = Literal["of-this-version", "of-what-the-center-keeps", "undefined-or-withheld", "not-scored"]
+State = Literal["of-this-version", "of-what-the-center-keeps", "withheld", "undefined", "not-scored"]
 NO_INTERVAL = (
     "No figure has an interval: means leave a center, scores of single cases do not. A comparison by "
     "concilium benchmark gives intervals where all scores are on one machine."
 )
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """A figure of a center: its value, over how many cases, for how many undefined, and whether it is held back."""
+
+    value: float | None = None
+    cases: int = 0
+    undefined: int = 0
+    is_withheld: bool = False
 
 
 def scores_of(result: Table, entry: Entry) -> list[dict[str, Any]]:
@@ -65,30 +76,38 @@ def _of_setting(result: Table, entry: Entry, task: TaskName, setting: str) -> It
                 yield _row(task, setting, metric, center, cell, is_own=is_own)
 
 
-def _cell(matrix: Table, metric: str, stage: str, column: int) -> tuple[float | None, int, int]:
-    """Value, cases and cases without one; a stage that was not scored has none."""
+def _cell(matrix: Table, metric: str, stage: str, column: int) -> _Cell:
+    """The figure of a center after a stage; a stage that was not scored has none.
+
+    Results of earlier versions do not say what is held back.
+    """
     if stage not in matrix["stages"] or metric not in matrix:
-        return None, 0, 0
+        return _Cell()
     row = matrix["stages"].index(stage)
-    undefined = matrix["undefined"].get(metric)
-    return matrix[metric][row][column], matrix["cases"][row][column], undefined[row][column] if undefined else 0
+    undefined, held = matrix["undefined"].get(metric), matrix.get("suppressed", {}).get(metric)
+    return _Cell(
+        matrix[metric][row][column],
+        matrix["cases"][row][column],
+        undefined[row][column] if undefined else 0,
+        bool(held and held[row][column]),
+    )
 
 
-def _row(
-    task: TaskName, setting: str, metric: Metric, center: str, cell: tuple[float | None, int, int], *, is_own: bool
-) -> dict[str, Any]:
-    value, cases, undefined = cell
+def _row(task: TaskName, setting: str, metric: Metric, center: str, cell: _Cell, *, is_own: bool) -> dict[str, Any]:
     shown = {name: getattr(metric, name) for name in ("label", "unit", "better", "decimals")}
-    found = {"value": value, "interval": None, "cases": cases, "undefined_cases": undefined}
-    state = _state(value, cases, is_own=is_own)
+    found = {"value": cell.value, "interval": None, "cases": cell.cases, "undefined_cases": cell.undefined}
+    state = _state(cell, is_own=is_own)
     return {"task": task, "setting": setting, "metric": metric.name, **shown, "center": center, **found, "state": state}
 
 
-def _state(value: float | None, cases: int, *, is_own: bool) -> State:
-    if not cases:
+def _state(cell: _Cell, *, is_own: bool) -> State:
+    """A setting that is held back whole has no cases either, and was scored all the same."""
+    if cell.is_withheld:
+        return "withheld"
+    if not cell.cases:
         return "not-scored"
-    if value is None:
-        return "undefined-or-withheld"
+    if cell.value is None:
+        return "undefined"
     return "of-what-the-center-keeps" if is_own else "of-this-version"
 
 
@@ -97,6 +116,6 @@ def _trained_alone(result: Table, entry: Entry) -> Iterator[dict[str, Any]]:
     task = result["tasks"][0]
     for service in result["service"]:
         if service["center"] == entry.name and (test := service["test"]) is not None:
-            cell = (test["alone"], test["cases"], 0)
+            cell = _Cell(test["alone"], test["cases"])
             metric = TASKS[task].metric(TASKS[task].primary)
             yield _row(task, test["setting"], metric, entry.name, cell, is_own=False)

@@ -1,5 +1,6 @@
 """A finished study on disk as a card is made of it: a bank without torch, and the result written by hand."""
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ CONFIG = adapter_config(Adapter(rank=2, alpha=4), targets=["blocks.0.qkv"], modu
 def carded_result(**changes: Any) -> dict[str, Any]:
     """The example, with what a card looks at beside it."""
     strategy = {"gate": {"tolerance": 0.01, "confidence": 0.9, "liars": 1 / 3}, "personal": []}
-    found = example_result()
+    found = deepcopy(example_result())
     # The example's rounds hold no support: every center sent what its stage trains, center-d no PET.
     for row in found["rounds"]:
         stage = next(stage for stage in found["stages"] if stage["name"] == row["stage"])
@@ -27,6 +28,18 @@ def carded_result(**changes: Any) -> dict[str, Any]:
     more = {"strategy": {**strategy, "aggregation": {"scheme": "alt-exact"}}, "rollbacks": [], "service": []}
     gates = [{**gate, "kept": [], "branches": []} for gate in found["gates"] if gate["stage"] in ("arrive-d",)]
     return {**found, **more, "gates": gates, **changes}
+
+
+def withheld_result(setting: str) -> dict[str, Any]:
+    """The same where every center holds back all figures of a setting after the last stage, so that no case is told."""
+    found = carded_result()
+    matrix = found["matrices"][setting]
+    centers = len(matrix["centers"])
+    for name in ("dice", "hd95_mm"):
+        matrix[name][2] = [None] * centers
+        matrix.setdefault("suppressed", {})[name] = [[row == 2] * centers for row in range(3)]
+    matrix["cases"][2] = [0] * centers
+    return found
 
 
 def write_carded(root: Path, result: dict[str, Any] | None = None) -> Entry:

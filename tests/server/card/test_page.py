@@ -8,7 +8,7 @@ from protocol.messages.audit import write_audit
 from server.card.known_facts import read_facts
 from server.card.model_card import build_card
 from server.card.page import card_html, score_tables
-from tests.support.carded_study import audit_of, carded_result, write_carded
+from tests.support.carded_study import audit_of, carded_result, withheld_result, write_carded
 from tests.support.example_result import visible_text
 
 
@@ -37,10 +37,17 @@ def test_an_attack_shows_its_interval_and_that_the_others_were_too_few(card: dic
     assert "3 of 7, 0 of 5 others mistaken; too few others for a rate of 1 %" in text
 
 
-def test_what_is_undefined_has_a_word_and_no_number(card: dict[str, Any]) -> None:
+def test_what_was_not_scored_has_a_word_and_no_number(card: dict[str, Any]) -> None:
     (table,) = (table for table in score_tables(card["scores"]) if table.setting == "pet")
     dice = dict(table.rows)["Dice"]
-    assert dict(zip(table.centers, dice, strict=True))["center-d"] == ("undefined", "not scored")
+    assert dict(zip(table.centers, dice, strict=True))["center-d"] == ("not scored", "")
+
+
+def test_an_input_that_every_center_holds_back_stays_on_the_page(tmp_path: Path) -> None:
+    write_carded(tmp_path, withheld_result("pet"))
+    scores = build_card(read_facts(tmp_path, "shared", None))["scores"]
+    (table,) = (table for table in score_tables(scores) if table.setting == "pet")
+    assert {cell for _, cells in table.rows for cell in cells} == {("withheld", "")}
 
 
 def test_names_of_a_study_are_text(tmp_path: Path) -> None:

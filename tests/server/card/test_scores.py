@@ -5,7 +5,7 @@ import pytest
 
 from server.card.known_facts import read_facts
 from server.card.scores import centers_with_their_own, scores_of
-from tests.support.carded_study import carded_result, write_carded
+from tests.support.carded_study import carded_result, withheld_result, write_carded
 
 
 @pytest.fixture
@@ -25,18 +25,25 @@ def test_what_was_not_scored_is_not_undefined_and_never_zero(rows: dict[tuple[st
     assert (row["value"], row["state"]) == (None, "not-scored")
 
 
-def test_a_figure_without_a_value_over_cases_is_undefined_or_withheld(tmp_path: Path) -> None:
+def states(root: Path, result: dict[str, Any], setting: str, center: str) -> dict[str, str]:
+    """Metric -> state of the figures of a center."""
+    write_carded(root, result)
+    facts = read_facts(root, "shared", None)
+    found = (
+        row for row in scores_of(facts.result, facts.entry) if (row["setting"], row["center"]) == (setting, center)
+    )
+    return {row["metric"]: row["state"] for row in found}
+
+
+def test_a_figure_without_a_value_over_cases_is_undefined(tmp_path: Path) -> None:
     result = carded_result()
     result["matrices"]["ct"]["dice"][2][0] = None
-    write_carded(tmp_path, result)
-    facts = read_facts(tmp_path, "shared", None)
-    found = [
-        row for row in scores_of(facts.result, facts.entry) if (row["setting"], row["center"]) == ("ct", "center-a")
-    ]
-    assert [(row["metric"], row["state"]) for row in found] == [
-        ("dice", "undefined-or-withheld"),
-        ("hd95_mm", "of-this-version"),
-    ]
+    assert states(tmp_path, result, "ct", "center-a") == {"dice": "undefined", "hd95_mm": "of-this-version"}
+
+
+def test_what_a_center_holds_back_is_withheld_though_no_case_is_told(tmp_path: Path) -> None:
+    held = states(tmp_path, withheld_result("ct"), "ct", "center-a")
+    assert held == {"dice": "withheld", "hd95_mm": "withheld"}
 
 
 def _gate(stage: str, *, promoted: bool, branches: list[str], differences: dict[str, float]) -> dict[str, Any]:
