@@ -1,4 +1,4 @@
-"""What a center does in the phases of a sum, each once: it answers the same request again, and no other.
+"""What a center does in the phases of a sum, each once.
 
 Its secrets live in this process alone: a trainer that was started again has left the sum, which goes on without it. Its
 keys and what it contributes are signed by its node, whose key was enrolled; what the others signed is checked here,
@@ -22,6 +22,7 @@ from protocol.messages.secure_sum import (
     SumRequest,
     contribution_statement,
     keys_statement,
+    state_digest,
 )
 from protocol.messages.tensors import Tensors, TensorSpec
 from strategies.secure_sum.center_side import OwnSecrets, mask, open_boxes, open_groups, reveal, share_secrets
@@ -52,6 +53,9 @@ class _Session:
 class MaskedSums:
     """The sums of one center, of which one is under way at a time.
 
+    `advertise` begins one, with other keys each time, and forgets the one before; `share` and `unmask` are answered
+    again as they were, and not in another way; what was trained is masked once.
+
     Args:
         center: its name.
         authority_pem: the certificate of the study's authority; without one every sum is refused.
@@ -74,17 +78,6 @@ class MaskedSums:
         }
         return Reply(self.center, instruction.kind, secure=phases[instruction.kind](instruction))
 
-    def plan_of(self, instruction: Instruction) -> SumPlan:
-        """The plan of the sum that a round belongs to.
-
-        Raises:
-            SecureSumError: no plan of this round was agreed on here.
-        """
-        session = self._of(instruction)
-        if session.plan is None:
-            raise SecureSumError(f"center '{self.center}': round {instruction.server_round} has no plan of a sum here")
-        return session.plan
-
     def mask_reply(
         self, reply: Reply, instruction: Instruction, specs: Iterable[TensorSpec], frozen: Tensors = NOTHING
     ) -> Reply:
@@ -97,12 +90,14 @@ class MaskedSums:
             frozen: the frozen backbone, where the scheme's coordinates need it.
 
         Raises:
-            SecureSumError: no such sum is under way, boxes of too few centers came, or it was masked before.
+            SecureSumError: no such sum is under way, the round began from another state than the others', boxes of too
+                few centers came, or it was masked before.
             PayloadError: what was trained cannot be summed.
         """
         payload, training, plan = reply.payload, instruction.training, self._plan_of(instruction)
         if payload is None or training is None:
             raise SecureSumError(f"center '{self.center}': nothing was trained that could be masked")
+        _check_state(instruction, plan, self.center)
         check_reach(payload, instruction, training)
         rows = contribute(payload, reply.loss, instruction, plan, layout_of(specs, training), frozen)
         words = self._mask(rows.rows, instruction)
@@ -221,6 +216,16 @@ def _fewest(instruction: Instruction) -> int:
     if instruction.settings.secure_aggregation is None:
         raise SecureSumError(f"study '{instruction.settings.study}' has no [secure_aggregation]")
     return instruction.settings.secure_aggregation.fewest
+
+
+def _check_state(instruction: Instruction, plan: SumPlan, center: str) -> None:
+    found = state_digest(instruction.tensors, instruction.reference, instruction.backbone_hash)
+    if found != plan.state:
+        raise SecureSumError(
+            f"center '{center}': the round was trained from state {found[:12]}, the plan that all centers of the sum "
+            f"agreed to has {plan.state[:12]}: who is sent another state than the others stands alone in their sum. "
+            "Nothing is masked; telephone the coordinator"
+        )
 
 
 def _check_weights(plan: SumPlan, center: str, fewest: int) -> None:

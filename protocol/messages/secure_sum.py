@@ -18,7 +18,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from protocol.messages.payload import Group
+from protocol.messages.payload import Group, Hash
+from protocol.messages.tensors import Tensors, content_hash
 from protocol.messages.text import STRICT
 from protocol.names import CenterName
 from protocol.plain_text import Label
@@ -79,7 +80,7 @@ class SumPlan:
 
     scheme: the aggregation scheme, in whose coordinates is summed. exponent: a of the weight n^a. keys: of the centers
     that take part. weights: group -> center -> the most that it weighs there, of the centers whose cases may reach the
-    group.
+    group. state: `state_digest` of what every center trains from.
     """
 
     __pydantic_config__ = STRICT
@@ -87,6 +88,7 @@ class SumPlan:
     study: str
     stage: Label
     server_round: int
+    state: Digest
     scheme: Label
     exponent: Annotated[float, Field(ge=0, le=8)]
     keys: Annotated[Mapping[CenterName, AdvertisedKeys], Field(max_length=MOST)]
@@ -144,6 +146,16 @@ class SumAnswer:
     shares: Annotated[
         Mapping[CenterName, Annotated[Mapping[str, Part], Field(max_length=33)]], Field(max_length=MOST)
     ] = field(default_factory=dict)
+
+
+def state_digest(tensors: Tensors, reference: Tensors, backbone_hash: Hash) -> str:
+    """SHA-256 of what a round begins from, as hex.
+
+    A coordinator that sent one center the study's state and all others zeros would see that center's update in the sum
+    (Pasquini, Francati and Ateniese 2022, Eluding Secure Aggregation in Federated Learning via Model Inconsistency).
+    """
+    parts = (content_hash(tensors), content_hash(reference), backbone_hash)
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
 def keys_statement(study: str, stage: str, server_round: int, center: str, keys: AdvertisedKeys) -> bytes:

@@ -23,6 +23,7 @@ from protocol.messages.secure_sum import (
     SumRequest,
     contribution_statement,
     keys_statement,
+    state_digest,
 )
 from protocol.messages.tensors import NEEDS, PEFT
 from protocol.validation import reach_findings
@@ -181,10 +182,12 @@ class SecureRound:
             for group in self.layout
         }
         study, stage, number = self._place
+        begun = self._under_way.instruction(self._state, min(keys))
         return SumPlan(
             study=study,
             stage=stage,
             server_round=number,
+            state=state_digest(begun.tensors, begun.reference, begun.backbone_hash),
             scheme=self._study.scheme_name(self._under_way.builder.stage),
             exponent=settings.weight_exponent,
             keys=keys,

@@ -30,6 +30,7 @@ class SummedCenters:
             study="drawn",
             stage="adapt",
             server_round=1,
+            state="00" * 32,
             scheme="fedit",
             exponent=0.5,
             keys={center: found.keys for center, found in secrets.items()},

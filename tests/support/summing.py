@@ -21,7 +21,7 @@ from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply
 from protocol.messages.secure_aggregation import SecureAggregation
-from protocol.messages.secure_sum import Contribution, Roster, SumAnswer, SumPlan, SumRequest
+from protocol.messages.secure_sum import Contribution, Roster, SumAnswer, SumPlan, SumRequest, state_digest
 from protocol.messages.settings import Model, StudySettings, Training
 from protocol.messages.tensors import PEFT, PET, TensorSpec
 from server.tls.authority import utc_now
@@ -29,6 +29,7 @@ from strategies.secure_sum.layout import layout_of
 from tests.support.enrolled_study import new_key, openssh
 
 CENTERS = "abcd"
+NOTHING: Mapping[str, Any] = {}
 SPECS = (TensorSpec("qkv#lora_b", PEFT, (2, 1)), TensorSpec("pet.w", PET, (2,)))
 SETTINGS = StudySettings(
     study="summing", seed=1, model=Model(name="none"), secure_aggregation=SecureAggregation(fewest=3)
@@ -85,16 +86,18 @@ class Summing:
         found = {center: self.ask(center, "advertise").keys for center in CENTERS}
         keys = {center: key for center, key in found.items() if key is not None}
         weights = {PEFT: self.weights, PET: self.weights, "loss": dict.fromkeys(CENTERS, 1.0)}
-        return SumPlan("summing", "adapt", 1, "fedit", 0.5, keys, weights)
+        return SumPlan("summing", "adapt", 1, state_digest(SENT, {}, ""), "fedit", 0.5, keys, weights)
 
     def share(self, plan: SumPlan) -> dict[str, dict[str, str]]:
         """Receiver -> sender -> box."""
         sent = {name: self.ask(name, "share", SumRequest(plan=plan, roster=self.roster)).boxes for name in CENTERS}
         return {name: {peer: boxes[name] for peer, boxes in sent.items() if peer != name} for name in CENTERS}
 
-    def train(self, center: str, boxes: Mapping[str, str], **changed: Any) -> Reply:
-        """What a center sends of a round."""
-        asked = self.instruction("train", SumRequest(boxes=boxes))
+    def train(
+        self, center: str, boxes: Mapping[str, str], *, sent: Mapping[str, Any] = NOTHING, **changed: Any
+    ) -> Reply:
+        """What a center sends of a round; `sent`: what of its instruction is another."""
+        asked = replace(self.instruction("train", SumRequest(boxes=boxes)), **sent)
         reply = self.centers[center].mask_reply(replace(trained(center), **changed), asked, SPECS)
         return sign_reply(reply, asked, self.keys[center])
 
@@ -126,7 +129,8 @@ class Summing:
         groups = layout_of(study_specs(instruction.settings.model_dump_json()), instruction.training or TRAINING)
         weights = {group: dict.fromkeys(keys, 9.0) for group in (*groups, "loss")}
         place = (instruction.settings.study, instruction.stage, instruction.server_round)
-        plan = SumPlan(*place, "alt-exact", 0.5, keys, weights)
+        state = state_digest(instruction.tensors, instruction.reference, instruction.backbone_hash)
+        plan = SumPlan(*place, state, "alt-exact", 0.5, keys, weights)
         roster = sign_roster(place[0], {other: openssh(found) for other, found in signers.items()}, self.authority)
         asked = replace(first, kind="share", secure=SumRequest(plan=plan, roster=roster))
         trainer.perform(asked)

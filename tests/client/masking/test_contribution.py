@@ -35,7 +35,7 @@ ROLES: dict[str, tuple[Role, ...]] = {
 
 
 def plan_of(scheme: str, weights: dict[str, float]) -> SumPlan:
-    return SumPlan("s", "adapt", 1, scheme, 0.5, {}, {PEFT: weights, LOSS: dict.fromkeys(CASES, 1.0)})
+    return SumPlan("s", "adapt", 1, "00" * 32, scheme, 0.5, {}, {PEFT: weights, LOSS: dict.fromkeys(CASES, 1.0)})
 
 
 def payloads(roles: tuple[Role, ...]) -> list[Payload]:

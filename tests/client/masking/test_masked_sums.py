@@ -11,7 +11,7 @@ from protocol.messages.secure_sum import SumRequest
 from protocol.messages.tensors import PEFT, PET
 from strategies.secure_sum.keys import draw_secret, public_key
 from tests.support.enrolled_study import new_key
-from tests.support.summing import CENTERS, Summing, trained
+from tests.support.summing import CENTERS, SENT, Summing, trained
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +103,18 @@ def test_not_a_number_and_a_leap_are_refused_before_they_are_masked() -> None:
     nowhere = replace(payload, tensors={**payload.tensors, "qkv#lora_b": np.full((2, 1), np.nan, np.float32)})
     with pytest.raises(NormError):
         summing.train("a", boxes["a"], payload=nowhere)
+
+
+@pytest.mark.parametrize("changed", ["tensors", "reference", "backbone_hash"])
+def test_a_center_that_is_sent_another_state_than_the_others_masks_nothing(changed: str) -> None:
+    """The true state to a and zeros to the others: the sum would be the update of a."""
+    summing = Summing()
+    boxes = summing.share(summing.plan())
+    zeros = {key: np.zeros_like(array) for key, array in SENT.items()}
+    other = {"tensors": zeros, "reference": zeros, "backbone_hash": "another"}[changed]
+    with pytest.raises(SecureSumError, match="stands alone in their sum"):
+        summing.train("b", boxes["b"], sent={changed: other})
+    assert summing.train("a", boxes["a"]).secure is not None
 
 
 def test_a_sum_is_unmasked_in_one_way(masked: Summing) -> None:

@@ -2,15 +2,25 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from protocol.errors import PayloadError
 from protocol.messages.reply import Reply
-from protocol.messages.secure_sum import AdvertisedKeys, Contribution, SumAnswer, SumPlan, keys_statement
+from protocol.messages.secure_sum import (
+    AdvertisedKeys,
+    Contribution,
+    SumAnswer,
+    SumPlan,
+    keys_statement,
+    state_digest,
+)
 from protocol.messages.text import from_text, to_text
 
 KEYS = AdvertisedKeys("ab" * 32, "cd" * 32)
-PLAN = SumPlan("sts", "adapt", 3, "fedit", 0.5, dict.fromkeys("abcd", KEYS), {"peft": dict.fromkeys("abcd", 1.0)})
+PLAN = SumPlan(
+    "sts", "adapt", 3, "00" * 32, "fedit", 0.5, dict.fromkeys("abcd", KEYS), {"peft": dict.fromkeys("abcd", 1.0)}
+)
 
 
 @pytest.mark.parametrize(
@@ -25,6 +35,7 @@ def test_more_than_two_thirds_give_a_secret_back(centers: str, threshold: int) -
     [
         {"stage": "other"},
         {"server_round": 4},
+        {"state": "11" * 32},
         {"scheme": "alt-exact"},
         {"exponent": 1.0},
         {"weights": {"peft": {**dict.fromkeys("abcd", 1.0), "a": 2.0}}},
@@ -33,6 +44,15 @@ def test_more_than_two_thirds_give_a_secret_back(centers: str, threshold: int) -
 )
 def test_another_plan_has_another_digest(change: dict[str, object]) -> None:
     assert replace(PLAN, **change).digest != PLAN.digest  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("other", [(1, 0, "b"), (0, 1, "b"), (0, 0, "c")])
+def test_a_state_is_tensors_reference_and_backbone(other: tuple[int, int, str]) -> None:
+    def digest(tensors: int, reference: int, backbone: str) -> str:
+        sent, compared = ({"w": np.full(2, value, np.float32)} for value in (tensors, reference))
+        return state_digest(sent, compared, backbone)
+
+    assert digest(*other) != digest(0, 0, "b") == digest(0, 0, "b")
 
 
 def test_a_signature_is_no_part_of_it() -> None:

@@ -14,6 +14,7 @@ PLAN = SumPlan(
     study="drawn",
     stage="adapt",
     server_round=1,
+    state="00" * 32,
     scheme="fedit",
     exponent=1.0,
     keys={center: secrets.keys for center, secrets in SECRETS.items()},
