@@ -97,7 +97,7 @@ def test_package_files_hold_one_docstring_line(repository: Path) -> None:
 
 STANDS_ON = {
     "protocol": {"cryptography", "filelock", "flwr", "numpy", "pydantic", "safetensors"},
-    "strategies": {"numpy", "protocol", "pydantic", "safetensors", "scipy"},
+    "strategies": {"Crypto", "cryptography", "numpy", "protocol", "pydantic", "safetensors", "scipy"},
 }
 
 

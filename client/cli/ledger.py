@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from client.cli.privacy_spending import show_spending
 from client.outgoing.ledger import Ledger, SentLine, as_json, read_ledger, totals
 
 HASH_DIGITS, PIPED_WIDTH = 12, 200
@@ -41,6 +40,8 @@ def show_ledger(
     Ends with 1 where a log does not stand as it was written.
     """
     if privacy:
+        from client.cli.privacy_spending import show_spending  # its accountant loads torch, which few commands need
+
         show_spending(home, delta or (), chart, as_object=as_object)
         return
     ledger = read_ledger(home)

@@ -111,13 +111,15 @@ def modules_in(*folders: str) -> list[Path]:
 
 OF_COMPARISONS = ("strategies/evaluation/paired_tests.py", "strategies/continual/own_adapter.py")
 """Called by `concilium benchmark` and `simulate` alone, which need data and torch."""
+OF_CENTERS = ("strategies/evaluation/membership.py",)
+"""Called by `concilium-center audit` alone."""
 SERVER_MODULES = [
     *modules_in(
         "server", "strategies", "reporting", "protocol", "deploy/proxy", "deploy/coordinator", "deploy/supervision"
     ),
     *(DEPLOY / name for name in ("images/probe.py", "study/study_init.py")),
 ]
-for place in OF_COMPARISONS:
+for place in (*OF_COMPARISONS, *OF_CENTERS):
     SERVER_MODULES.remove(ROOT / place)
 CLIENT_MODULES = [
     *modules_in(

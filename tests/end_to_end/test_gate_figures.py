@@ -19,6 +19,7 @@ from fusion_models.vmambax.cgm import Cgm
 from protocol.messages.diagnostics import diagnostic_findings
 from protocol.messages.reply import Reply
 from protocol.messages.settings import Model, Preprocessing, StudySettings
+from protocol.messages.suppression import Suppressed
 from server.grid.center_answer import CenterAnswer
 from server.rounds.records import record_of
 from server.study.stage import Stage
@@ -61,7 +62,8 @@ def test_figures_on_too_few_cases_are_withheld_alone(tmp_path: Path, scores: Any
     """Only cases with CT and PET stand behind a gate: nine with CT count for nothing."""
     leaving, line = send(replace(REPLY, scores=scores), tmp_path)
     enough = {setting: score for setting, score in scores.items() if score.cases >= 5}
-    assert leaving == replace(REPLY, scores=enough, diagnostics={})
+    few = Suppressed({setting: ("dice", "hd95_mm") for setting in scores if setting not in enough}, ("diagnostics",))
+    assert leaving == replace(REPLY, scores=enough, diagnostics={}, suppressed=few)
     assert line["diagnostics"] == {}
     assert line["held_back"][-1:] == [f"diagnostics stand on {cases} case(s), this center sends from 5 on"]
 

@@ -1,6 +1,7 @@
 """A finished study of three centers as `result.json` holds it, written by hand."""
 
 import re
+from copy import deepcopy
 from typing import Any
 
 CENTERS = {"center-a": ("ct", "pet"), "center-b": ("ct", "pet"), "center-d": ("ct",)}
@@ -58,12 +59,12 @@ def rounds() -> list[dict[str, Any]]:
 
 
 def matrix(setting: str) -> dict[str, Any]:
-    dice = DICE[setting]
+    dice = deepcopy(DICE[setting])
     return {
         "stages": list(STAGES),
         "centers": list(CENTERS),
         "dice": dice,
-        "hd95_mm": HD95[setting],
+        "hd95_mm": deepcopy(HD95[setting]),
         "cases": [[3 if value is not None else 0 for value in row] for row in dice],
         "undefined": {
             "dice": [[0] * 3 for _ in dice],
