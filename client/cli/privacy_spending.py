@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from client.data.manifest_file import read_manifest
 from client.outgoing.ledger import LedgerError
 from client.privacy.ledger_file import LEDGER
 from client.privacy.privacy_ledger import PrivacyLedger
@@ -24,6 +25,7 @@ def show_spending(home: Path, deltas: Sequence[float], chart: Path | None, *, as
     Raises:
         LedgerError: there is no ledger.
         RecordsError: it is not as it was written.
+        CaseError: the manifest beside it is not.
     """
     place = next((home / place for place in PLACES if (home / place / LEDGER).exists()), None)
     if place is None:
@@ -34,9 +36,15 @@ def show_spending(home: Path, deltas: Sequence[float], chart: Path | None, *, as
     if chart is not None:
         write_picture(chart, spending)
     if as_object:
-        typer.echo(json.dumps(as_json(spending)))
+        typer.echo(json.dumps(as_json(spending, _center_of(place))))
     else:
         _show(spending)
+
+
+def _center_of(place: Path) -> str | None:
+    """The name that the manifest beside a ledger has; None before the first."""
+    manifest = place / "manifest.json"
+    return read_manifest(manifest).center if manifest.exists() else None
 
 
 def _show(spending: Spending) -> None:

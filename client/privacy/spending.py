@@ -41,12 +41,13 @@ class Spending:
     """What a ledger comes to.
 
     spent: for each delta. by_kind: kind -> entries, and how many of them had no mechanism. curve: after how many
-    entries of the group that has spent most which epsilon was spent, at the first delta.
+    entries of the group that has spent most which epsilon was spent, at the first delta. studies: that have entries.
     """
 
     spent: tuple[Spent, ...]
     by_kind: dict[str, dict[str, int]]
     curve: tuple[tuple[int, float], ...]
+    studies: tuple[str, ...] = ()
 
 
 def spending_of(entries: Sequence[Entry], deltas: Collection[float] = ()) -> Spending:
@@ -64,7 +65,8 @@ def spending_of(entries: Sequence[Entry], deltas: Collection[float] = ()) -> Spe
     groups = [[entry.release for entry in group] for group in groups_of(entries)] or [[]]
     spent = tuple(_spent(groups, promises, delta) for delta in asked)
     most = max(groups, key=lambda group: epsilon_of(group, asked[0]))
-    return Spending(spent, _count_kinds(entries), tuple(_curve(most, asked[0])))
+    studies = tuple(sorted({entry.release.study for entry in entries}))
+    return Spending(spent, _count_kinds(entries), tuple(_curve(most, asked[0])), studies)
 
 
 def groups_of(entries: Sequence[Entry]) -> list[list[Entry]]:
@@ -78,9 +80,16 @@ def groups_of(entries: Sequence[Entry]) -> list[list[Entry]]:
     return [group for _, group in groups]
 
 
-def as_json(spending: Spending) -> dict[str, Any]:
-    """The same for machines; an epsilon without a bound is null."""
+def as_json(spending: Spending, center: str | None) -> dict[str, Any]:
+    """The same for machines, and for who is handed it (`protocol.messages.spent_privacy`).
+
+    Args:
+        spending: what a ledger comes to; an epsilon without a bound is null.
+        center: whose ledger it is; None where nobody knows.
+    """
     return {
+        "center": center,
+        "studies": list(spending.studies),
         "spent": [{**asdict(row), "epsilon": _finite(row.epsilon), "left": row.left} for row in spending.spent],
         "by_kind": spending.by_kind,
         "curve": [{"entries": count, "epsilon": _finite(epsilon)} for count, epsilon in spending.curve],

@@ -11,6 +11,7 @@ from typing import Any
 
 from protocol.errors import StudyError
 from protocol.messages.audit import Audit, read_audit
+from protocol.messages.spent_privacy import SpentPrivacy, read_spent_privacy
 from server.results.result import read_result, schema_issue
 from server.study.directory import StudyDirectory
 from server.study.withdrawn import read_withdrawn
@@ -27,7 +28,7 @@ class KnownFacts:
     entry: the version, whose tensors and backbone were held against their hashes. lineage: it and its ancestors, oldest
     first. is_in_use: whether the bank's HEAD names it. result: `result.json`. result_sha256: of that file.
     asked_privacy: what the study asks of training, None where that is nothing. audits: what centers chose to hand on.
-    withdrawn: centers that withdrew from the study.
+    spent_privacy: what centers say that they spent, likewise. withdrawn: centers that withdrew from the study.
     """
 
     entry: Entry
@@ -37,10 +38,13 @@ class KnownFacts:
     result_sha256: str
     asked_privacy: Table | None
     audits: tuple[Audit, ...]
+    spent_privacy: tuple[SpentPrivacy, ...] = ()
     withdrawn: tuple[str, ...] = ()
 
 
-def read_facts(root: Path, name: str, version: int | None, audits: Sequence[Path] = ()) -> KnownFacts:
+def read_facts(
+    root: Path, name: str, version: int | None, audits: Sequence[Path] = (), spent: Sequence[Path] = ()
+) -> KnownFacts:
     """The facts about a version; the one in use where none is given.
 
     Args:
@@ -48,11 +52,13 @@ def read_facts(root: Path, name: str, version: int | None, audits: Sequence[Path
         name: of the adapter.
         version: of it.
         audits: files of centers.
+        spent: files of centers, of their privacy ledgers.
 
     Raises:
         BankError: the bank has no such version, or it is damaged.
-        StudyError: the study has no result that this version reads, or the bank is not that of the result.
-        CaseError: an audit cannot be read, or is of another version.
+        StudyError: the study has no result that this version reads, or the bank is not that of the result; a file of a
+            center is of another version, study or center.
+        CaseError: a file of a center cannot be read.
     """
     directory = StudyDirectory(root)
     bank = AdapterBank(directory.bank)
@@ -65,7 +71,8 @@ def read_facts(root: Path, name: str, version: int | None, audits: Sequence[Path
     lineage = tuple(reversed(list(_ancestors(bank, entry))))
     is_in_use, asked = bank.head(name).version == entry.version, _asked_privacy(bank)
     gone = tuple(sorted({each.center for each in read_withdrawn(directory)}))
-    return KnownFacts(entry, lineage, is_in_use, result, digest, asked, found, gone)
+    told = _of_this_study(spent, result)
+    return KnownFacts(entry, lineage, is_in_use, result, digest, asked, found, told, gone)
 
 
 def _read_result(path: Path, bank: AdapterBank) -> Table:
@@ -94,6 +101,25 @@ def _of_this_version(audit: Audit, path: Path, entry: Entry) -> Audit:
             f"{entry.sha256[:12]} ({entry.reference}); give --version, or the audit of this one"
         )
     return audit
+
+
+def _of_this_study(paths: Sequence[Path], result: Table) -> tuple[SpentPrivacy, ...]:
+    """What each file says, held against the study and its centers."""
+    told = [read_spent_privacy(path) for path in paths]
+    for path, spent in zip(paths, told, strict=True):
+        if spent.center not in result["centers"]:
+            raise StudyError(
+                f"privacy spent {path} is of center {spent.center!r}, this study's are {list(result['centers'])}; ask "
+                "the center for what it prints where its trainer has run"
+            )
+        if result["study"] not in spent.studies:
+            raise StudyError(
+                f"privacy spent {path} has no entry of study '{result['study']}', it is of {list(spent.studies)}; ask "
+                f"center '{spent.center}' for that of the data it trains on here"
+            )
+        if sum(other.center == spent.center for other in told) > 1:
+            raise StudyError(f"privacy spent {path}: center '{spent.center}' has another file too; give the newest one")
+    return tuple(told)
 
 
 def _ancestors(bank: AdapterBank, entry: Entry) -> Iterator[Entry]:

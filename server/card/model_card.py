@@ -16,6 +16,10 @@ SCHEMA = 1
 NOTICE = "Research use only. Not a medical device: nobody has shown that it helps a patient."
 NO_SCANNERS = "Not known here: scanners, protocols and dates of images are no facts that a center sends."
 NOT_REPORTED = "Not reported: no center has said what privacy it spent on this version."
+AS_STATED = (
+    "Spent as each center itself stated it, of all that its ledger holds on its patients who train: other studies and "
+    "later rounds too. Nobody else has that ledger to check it against."
+)
 NO_ATTACK = "None was handed on."
 
 
@@ -33,13 +37,19 @@ def build_card(facts: KnownFacts) -> dict[str, Any]:
         "training": _stages_up_to(result, entry.stage),
         "scores": scores_of(result, entry),
         "interval_statement": NO_INTERVAL,
-        "privacy": {"asked": facts.asked_privacy, "reported": [], "statement": NOT_REPORTED},
+        "privacy": _privacy(facts),
         "attacks": [audit.model_dump(mode="json", by_alias=True) for audit in facts.audits],
         "attacks_statement": "" if facts.audits else NO_ATTACK,
         "limits": limits_of(facts),
         "made_with": read_versions().get("concilium"),
     }
     return {**card, "reporting": fill(card)}
+
+
+def _privacy(facts: KnownFacts) -> dict[str, Any]:
+    """What was asked, and what each center says that it spent; which other studies its patients are in stays out."""
+    told = [spent.model_dump(mode="json", include={"center", "spent"}) for spent in facts.spent_privacy]
+    return {"asked": facts.asked_privacy, "reported": told, "statement": AS_STATED if told else NOT_REPORTED}
 
 
 def _ancestor(entry: Entry) -> dict[str, Any]:

@@ -18,6 +18,10 @@ def card(
     audit: Annotated[
         list[Path] | None, typer.Option(help="What a center's audit found, as it handed it on; may be given again.")
     ] = None,
+    privacy: Annotated[
+        list[Path] | None,
+        typer.Option(help="What a center printed of its ledger with --privacy --json; may be given again."),
+    ] = None,
 ) -> None:
     """Write the model card of a version: facts, known limits, and what reporting guidelines ask for beside them."""
     from protocol.storage.atomic_files import write_text
@@ -25,7 +29,7 @@ def card(
     from server.card.model_card import build_card
     from server.card.page import card_html, count_items
 
-    made = build_card(read_facts(study, name, version, audit or ()))
+    made = build_card(read_facts(study, name, version, audit or (), privacy or ()))
     out.mkdir(parents=True, exist_ok=True)
     write_text(out / "card.json", json.dumps(made, indent=1, allow_nan=False))
     write_text(out / "card.html", card_html(made))

@@ -84,3 +84,14 @@ def audit_of(entry: Entry, **changes: Any) -> Audit:
         "attacks": (attack,),
     }
     return Audit(**found | changes)
+
+
+def spent_by(center: str | None, *studies: str) -> dict[str, Any]:
+    """What a center prints of its ledger: 2.5 of a promised 3 at delta 1e-5."""
+    return {
+        "center": center,
+        "studies": studies or ("demo",),
+        "spent": [{"delta": 1e-5, "epsilon": 2.5, "promised": 3.0, "left": 0.5}],
+        "by_kind": {"training": {"entries": 4, "without_mechanism": 0}},
+        "curve": [{"entries": 4, "epsilon": 2.5}],
+    }

@@ -40,7 +40,7 @@ def test_spent_is_what_was_released_on_the_group_that_has_most_and_left_is_the_r
 def test_training_without_a_mechanism_leaves_nothing_of_a_promise() -> None:
     spending = spending_of([entry(BARE, "a"), entry(GRAM, "a", Promise(2.0, DELTA)), entry(SCORE, "b")])
     assert (spending.spent[0].epsilon, spending.spent[0].left) == (math.inf, 0.0)
-    assert as_json(spending)["spent"] == [{"delta": DELTA, "epsilon": None, "promised": 2.0, "left": 0.0}]
+    assert as_json(spending, None)["spent"] == [{"delta": DELTA, "epsilon": None, "promised": 2.0, "left": 0.0}]
     assert spending.by_kind["training"] == {"entries": 1, "without_mechanism": 1}
 
 

@@ -8,7 +8,7 @@ import pytest
 from protocol.messages.audit import write_audit
 from server.card.known_facts import read_facts
 from server.card.model_card import build_card
-from tests.support.carded_study import audit_of, carded_result, write_carded
+from tests.support.carded_study import audit_of, carded_result, spent_by, write_carded
 
 
 @pytest.fixture
@@ -46,6 +46,17 @@ def test_privacy_that_nobody_reported_is_not_zero(card: dict[str, Any]) -> None:
     assert card["privacy"]["reported"] == []
     assert card["privacy"]["asked"] is None
     assert "Not reported" in card["privacy"]["statement"]
+
+
+def test_privacy_spent_stands_in_the_card_as_a_center_stated_it_without_its_other_studies(tmp_path: Path) -> None:
+    write_carded(tmp_path)
+    (tmp_path / "p.json").write_text(json.dumps(spent_by("center-a", "demo", "other study")))
+    card = build_card(read_facts(tmp_path, "shared", None, spent=[tmp_path / "p.json"]))
+    (told,) = card["privacy"]["reported"]
+    assert told["center"] == "center-a"
+    assert told["spent"] == [{"delta": 1e-5, "epsilon": 2.5, "promised": 3.0, "left": 0.5}]
+    assert "as each center itself stated it" in card["privacy"]["statement"]
+    assert "other study" not in json.dumps(card)
 
 
 def test_an_audit_stands_in_the_card_only_where_a_center_handed_it_on(tmp_path: Path, card: dict[str, Any]) -> None:
