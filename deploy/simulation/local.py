@@ -1,7 +1,7 @@
 """A whole federation on one machine: the coordinator's round loop and every center's trainer, through Flower's apps."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from server.rounds.study_run import run_study
 from server.study.directory import StudyDirectory
 from server.study.display import Display
 from server.study.file import Study
+from server.study.withdrawn import read_withdrawn
 
 MakeTrainer = Callable[[str], Trainer]
 Sign = Callable[[str, Perform], Perform]
@@ -46,6 +47,8 @@ def simulate(
 ) -> StudyDirectory:
     """Run a study over folders of cases on this machine, or continue it, and leave its outputs in `out`.
 
+    A center that withdrew from it is not asked any more, and no case of it is read.
+
     Args:
         backbone: safetensors file with the backbone to start from in place of one drawn from the study's seed.
 
@@ -53,6 +56,7 @@ def simulate(
         StudyError: the study file cannot be run, `out` holds a study and `resume` was not asked for, the engine is
             unknown, or the backbone does not fit.
         CaseError: a center's data cannot be used; raised before anything is trained.
+        WithdrawalError: a center withdrew whose updates the study had used; it goes on elsewhere.
     """
     if engine not in ENGINES:
         raise StudyError(f"unknown engine '{engine}'; known: {sorted(ENGINES)}")
@@ -67,25 +71,28 @@ def simulate(
             "--engine in-process, or leave [secure_aggregation] out"
         )
     trainer_for = partial(make_trainer, study, data, out, find_device(device), authority_pem=keys.authority_pem)
-    trainers = {center: trainer_for(center) for center in study.centers}
+    gone = {found.center: "revoked" for found in read_withdrawn(directory)}
+    trainers = {center: trainer_for(center) for center in study.centers if center not in gone}
     for center, trainer in trainers.items():
         with console.status(f"checking the cases of {center}"):
             trainer.check_cases(study.settings_for(center))
     try:
         with Display(study, console) as display:
             ENGINES[engine](
-                lambda grid: run_study(CenterGrid(grid, poll_s=0.2), out, listen=display.listen),
+                lambda grid: run_study(
+                    CenterGrid(grid, poll_s=0.2), out, listen=display.listen, turned_away=lambda: gone
+                ),
                 trainers,
                 trainer_for,
                 keys.sign,
             )
     finally:
-        _write_center_reports(study, out)
+        _write_center_reports(study, trainers, out)
     return directory
 
 
-def _write_center_reports(study: Study, out: Path) -> None:
-    for center in study.centers:
+def _write_center_reports(study: Study, centers: Iterable[str], out: Path) -> None:
+    for center in centers:
         home = center_home(out, center)
         write_center_report(home, home / "report.html", center=center, formed_by=study.formed_by)
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from deploy.simulation.local import center_home, find_device, share_folder, simulate
 from deploy.simulation.own_adapters import adapting_stages, serve_better
-from protocol.errors import StudyError
+from protocol.errors import StudyError, WithdrawalError
 from protocol.modalities import ModalitySetting
 from protocol.storage.atomic_files import write_text
 from protocol.tasks import TASKS
@@ -26,6 +26,7 @@ from server.results.service import OnTest, Service
 from server.study.directory import StudyDirectory
 from server.study.file import Study, read_study
 from server.study.stage import Stage
+from server.study.withdrawn import read_withdrawn
 from server.tracking.replay import replay
 from strategies.bank.bank import SHARED, AdapterBank
 
@@ -59,7 +60,9 @@ def simulate_alone(directory: StudyDirectory, data: Path, *, engine: str, device
 
     Raises:
         StudyError: the study trained no adapters, or has no result yet.
+        WithdrawalError: a center withdrew from it, which would train here.
     """
+    _refuse_withdrawn(directory)
     study, federated = read_study(directory.study_file), read_result(directory.result)
     if (
         federated is None
@@ -79,6 +82,15 @@ def simulate_alone(directory: StudyDirectory, data: Path, *, engine: str, device
     services = serve_better(directory, StudyDirectory(out), data, tests, device=find_device(device))
     replay(directory.root, None)
     return f"{tell(found, federated)} {tell_services(services)}"
+
+
+def _refuse_withdrawn(directory: StudyDirectory) -> None:
+    """Refuse to train a center alone that withdrew from the study."""
+    if gone := [found.center for found in read_withdrawn(directory)]:
+        raise WithdrawalError(
+            f"center(s) {gone} withdrew from the study in {directory.root} and would train here again, alone; leave "
+            "--against-local-only out, or simulate the study anew from a file without them"
+        )
 
 
 def alone(study: Study) -> dict[str, Any]:

@@ -6,10 +6,14 @@ import pytest
 import torch
 from rich.console import Console
 
+from deploy.simulation import local
 from deploy.simulation.local import center_home, find_device, folders_of, make_trainer, share_folder, simulate
 from protocol.errors import StudyError
+from server.study.events import Event, RoundStarted
 from server.study.file import read_study
+from tests.support.light_study import Light, LightCenter, light, run_untracked
 from tests.support.small_study import STUDY, write_study
+from tests.support.withdrawn_study import LATE_COMER, leave
 
 
 def attempt(folder: Path, **changes: object) -> None:
@@ -56,3 +60,45 @@ def test_a_shared_folder_is_found_again_when_all_of_it_moves(tmp_path: Path) -> 
         share_folder(tmp_path / "out" / "runs" / "one" / "cache", tmp_path / "out" / "cache")
     (tmp_path / "out").rename(tmp_path / "moved")
     assert (tmp_path / "moved" / "runs" / "one" / "cache" / "case").read_text() == "prepared"
+
+
+class CheckedCenter(LightCenter):
+    """A light center in the place of a trainer; it has no cases that could be looked at."""
+
+    def check_cases(self, _settings: object) -> None:
+        """All are as they should be."""
+
+
+def light_in_its_first_stage(folder: Path) -> Light:
+    """A study that ended before its center c came."""
+
+    def end(event: Event) -> None:
+        if isinstance(event, RoundStarted) and event.stage.name == "stage-2":
+            raise KeyboardInterrupt
+
+    found = light(folder, LATE_COMER, "abc")
+    with pytest.raises(KeyboardInterrupt):
+        found.run(end)
+    return found
+
+
+def test_a_center_that_withdrew_before_it_trained_is_made_no_trainer_and_trains_in_no_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, made = light_in_its_first_stage(tmp_path), list[str]()
+    assert leave(study, "c").first_stage == ""
+
+    def make(_study: object, _data: Path, _out: Path, _device: str, center: str, **_: object) -> CheckedCenter:
+        made.append(center)
+        return CheckedCenter(center, tmp_path / "simulated" / center)
+
+    monkeypatch.setattr(local, "make_trainer", make)
+    monkeypatch.setattr(local, "prepare", lambda file, *_: read_study(file))
+    monkeypatch.setattr(local, "run_study", run_untracked)
+    monkeypatch.setattr(local, "write_center_report", lambda *_, **__: None)
+    quiet = Console(quiet=True)
+    file = study.directory.study_file
+    simulate(file, tmp_path, study.root, engine="in-process", device="cpu", resume=True, console=quiet)
+    assert made == ["a", "b"]
+    assert [error for _, center, error in study.errors if center == "c"] == ["revoked", "revoked"]
+    assert study.state.server_round == 6

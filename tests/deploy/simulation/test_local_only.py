@@ -2,11 +2,17 @@
 
 import tomllib
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 import tomli_w
+from rich.console import Console
 
-from deploy.simulation.local_only import Gain, alone, gains, on_test, tell, tell_services
+from deploy.simulation.local_only import Gain, alone, gains, on_test, simulate_alone, tell, tell_services
+from protocol.errors import WithdrawalError
+from protocol.storage.sealed_json import seal
 from server.results.service import OnTest
+from server.study.directory import StudyDirectory
 from server.study.file import Study
 from tests.support.own_service import SERVICE
 from tests.support.small_study import STUDY
@@ -95,3 +101,12 @@ def test_centers_that_are_evaluated_and_trained_adapters_are_judged() -> None:
     assert list(on_test(Study.model_validate(tomllib.loads(text)), found)) == ["center-d"]
     pretrained = [stage.model_copy(update={"centers": ("center-a",)}) for stage in study.stages]
     assert list(on_test(study.model_copy(update={"stages": tuple(pretrained)}), found)) == ["center-a"]
+
+
+def test_a_center_that_withdrew_does_not_train_alone_either(tmp_path: Path) -> None:
+    directory = StudyDirectory(tmp_path)
+    directory.withdrawals.mkdir()
+    told = {"center": "d", "first_stage": "", "in_use": "shared/0001", "replay": ""}
+    (directory.withdrawals / "d.json").write_bytes(seal({"statement": told}))
+    with pytest.raises(WithdrawalError, match=r"\['d'\] withdrew .* would train here again"):
+        simulate_alone(directory, tmp_path, engine="in-process", device="cpu", console=Console(quiet=True))
