@@ -10,7 +10,7 @@ from server.study.audit_log import AuditLog, read_events
 from server.study.coordinator_settings import read_coordinator
 from server.study.directory import StudyDirectory
 from server.study.file import read_study
-from server.tls.authority import AskPassphrase, refuse_encrypted, utc_now
+from server.tls.authority import AskPassphrase, Authority, refuse_encrypted, utc_now
 
 
 def sign_with_authority(directory: StudyDirectory, ask: AskPassphrase = refuse_encrypted) -> tuple[SignedHead, Path]:
@@ -26,11 +26,21 @@ def sign_with_authority(directory: StudyDirectory, ask: AskPassphrase = refuse_e
         AuditError: the log is empty, or does not stand as it was written.
         StorageError: the disk refuses.
     """
-    coordinator = read_coordinator(directory.coordinator)
-    authority = open_own_authority(directory, coordinator, ask)
+    authority = open_own_authority(directory, read_coordinator(directory.coordinator), ask)
+    return sign_and_copy(directory, authority)
+
+
+def sign_and_copy(directory: StudyDirectory, authority: Authority) -> tuple[SignedHead, Path]:
+    """`sign_with_authority` with an authority that is open already.
+
+    Raises:
+        StudyError: this is no coordinator's directory.
+        AuditError: the log is empty, or does not stand as it was written.
+        StorageError: the disk refuses.
+    """
     study = read_study(directory.study_file).name
     signed = sign_head(AuditLog(directory.audit), study, authority, now=utc_now())
-    copy = copy_path(authority_folder(directory, coordinator), directory.audit)
+    copy = copy_path(authority_folder(directory, read_coordinator(directory.coordinator)), directory.audit)
     write_signed_head(copy, signed)
     return signed, copy
 

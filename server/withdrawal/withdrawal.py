@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import EnrolmentError, StudyError, WithdrawalError
-from server.audit.signed_head import sign_head
+from server.audit.authority_copy import sign_and_copy
 from server.centers.enrolment import Enrolment, refuse_other_user
 from server.centers.federation_init import open_own_authority
 from server.results.result import read_result, with_withdrawals, write_result
@@ -112,7 +112,7 @@ def withdraw(
         log.record("withdrawn", {"center": center, "certificate": path.name, "sha256": sha256})
         write_certificate(path, certificate)
         if authority is not None:
-            sign_head(log, study.name, authority, now=utc_now())
+            sign_and_copy(directory, authority)
     return certificate
 
 

@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import BankError, WithdrawalError
+from server.audit.authority_copy import kept_heads, sign_with_authority
+from server.audit.signed_head import head_of_event
 from server.audit.verification import verify
+from server.centers.federation_init import init_federation
 from server.results.result import read_result
 from server.withdrawal import withdrawal
 from server.withdrawal.withdrawal import withdraw
 from strategies.bank.bank import AdapterBank
+from tests.support.enrolled_study import COORDINATOR
 from tests.support.light_study import Light
 from tests.support.withdrawn_study import NEVER_THERE, copied, going_on, leave, light_late_comer, no_link, ran
 
@@ -135,3 +139,18 @@ def test_a_center_that_nobody_knows_and_a_study_that_did_not_begin_are_refused(f
     with pytest.raises(WithdrawalError, match="has not begun"):
         withdraw(study.directory, "c", connect=no_link)
     shutil.rmtree(study.root)
+
+
+def test_the_copy_beside_the_authoritys_key_is_the_head_that_the_withdrawal_signed(
+    finished: Light, tmp_path: Path
+) -> None:
+    study = copied(finished, tmp_path)
+    authority = str(tmp_path / "authority")
+    init_federation(study.directory, COORDINATOR.model_copy(update={"authority": authority}))
+    before, _ = sign_with_authority(study.directory)
+    leave(study, "c")
+    found = verify(study.directory)
+    (copy,), last = kept_heads(study.directory, ()), found.events[-1]
+    assert (last.event, head_of_event(last.facts)) == ("signed", copy)
+    assert copy.lines > before.lines
+    assert found.findings == ()
