@@ -122,6 +122,11 @@ class QueryRecord:
     bytes_up: int = 0
     suppressed: tuple[str, ...] = ()
 
+    @property
+    def entered(self) -> bool:
+        """Whether what the center observed was taken, for a round to be weighed by or for later stages to remember."""
+        return self.kind == "observe" and not self.error
+
 
 @dataclass(frozen=True)
 class LateRecord:

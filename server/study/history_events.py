@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from server.study.checkpoint import Checkpoint
-from server.study.history import GateRecord, RollbackRecord, RoundRecord
+from server.study.history import GateRecord, QueryRecord, RollbackRecord, RoundRecord
 
 Facts = Mapping[str, Any]
 
@@ -13,11 +13,13 @@ def history_events(state: Checkpoint) -> dict[str, list[Facts]]:
     """Name -> facts of each event, in the order in which they happened.
 
     registered: a center and the cases that it first registered with. round: whose updates were used, and who was left
-    out with which code. undone: the rounds that a rollback took back. gate: what was decided on a stage's candidate.
+    out with which code. observed: a stage took what a center observed on its cases. undone: the rounds that a rollback
+    took back. gate: what was decided on a stage's candidate.
     """
     return {
         "registered": [_registration(state, center) for center in sorted(state.agreed_cases)],
         "round": [_round(records) for records in _by_round(state.history.rounds)],
+        "observed": _observed(state.history.queries),
         "undone": [_rollback(record) for record in state.history.rollbacks],
         "gate": [_gate(record) for record in state.history.gates],
     }
@@ -42,6 +44,12 @@ def _round(records: list[RoundRecord]) -> Facts:
         "used": sorted(record.center for record in records if not record.error),
         "refused": {record.center: record.error for record in sorted(records, key=_center) if record.error},
     }
+
+
+def _observed(records: Iterable[QueryRecord]) -> list[Facts]:
+    """One of a stage and center, however often it was asked."""
+    found = dict.fromkeys((record.stage, record.center) for record in records if record.entered)
+    return [{"stage": stage, "center": center} for stage, center in found]
 
 
 def _center(record: RoundRecord) -> str:

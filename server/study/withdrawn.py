@@ -12,8 +12,8 @@ from server.study.directory import StudyDirectory
 class Withdrawn:
     """One center that withdrew.
 
-    first_stage: the first that used an update of it, "" where none did. in_use: the shared adapter's version since, ""
-    where none is without it. replay: where the later stages are trained again, "" where nowhere.
+    first_stage: the first that used an update or an observation of it, "" where none did. in_use: the shared adapter's
+    version since, "" where none is without it. replay: where the later stages are trained again, "" where nowhere.
     """
 
     center: str

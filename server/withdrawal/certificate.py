@@ -43,11 +43,11 @@ class Version(Settings):
 class Statement(Settings):
     """What a certificate says.
 
-    first_stage: the first whose rounds used an update of the center, "" where none did. removed: its own versions, and
-    those of the shared adapter that it entered, whose tensors are gone. in_use: the shared adapter's version from now
-    on, which it never entered; "" where there is none. replay: the directory in which the later stages are trained
-    again, "" where none is needed or possible, and why. influenced: other centers' versions that were trained from a
-    shared state that it entered, and that stay.
+    first_stage: the first that used an update or an observation of the center, "" where none did. rounds: those that
+    used an update. removed: its own versions, and those of the shared adapter that it entered, whose tensors are gone.
+    in_use: the shared adapter's version from now on, which it never entered; "" where there is none. replay: the
+    directory in which the later stages are trained again, "" where none is needed or possible, and why. influenced:
+    other centers' versions that were trained from a shared state that it entered, and that stay.
     """
 
     study: str

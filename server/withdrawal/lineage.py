@@ -5,7 +5,8 @@ round began from a state that the center had moved, and no sum that a coordinato
 exact is what the center never entered: every version of the stages before, bit for bit; and all later ones only by
 training these stages again without it.
 
-    entered    the first stage of which a round used an update of the center. A stage that the gate refused counts too:
+    entered    the first stage of which a round used an update of the center, or which took what it observed on its
+               cases: that is remembered, and later stages train beside it. A stage that the gate refused counts too:
                the center's own voice was among those that refused it
 """
 
@@ -23,8 +24,8 @@ from strategies.bank.entry import Entry
 class Lineage:
     """What a center's tensors entered.
 
-    first_stage: position of the first stage that used an update of the center; None where none did. rounds: those that
-    used one, counted over the study.
+    first_stage: position of the first stage that used an update or an observation of the center; None where none did.
+    rounds: those that used an update, counted over the study.
     """
 
     center: str
@@ -47,14 +48,23 @@ class Parted:
 
 
 def lineage_of(center: str, study: Study, state: Checkpoint, events: Iterable[AuditEvent]) -> Lineage:
-    """What the checkpoint and the audit log, which outlives one that was taken back, say of a center's updates."""
+    """What the checkpoint and the audit log, which outlives one that was taken back, say that a center entered."""
+    events = list(events)
     records = [record for record in state.history.rounds if record.center == center and not record.error]
     used = {(record.server_round, record.stage) for record in records}
     told = [event.facts for event in events if event.event == "round" and center in event.facts["used"]]
     used |= {(int(facts["server_round"]), str(facts["stage"])) for facts in told}
     names = [stage.name for stage in study.stages]
-    first = min((names.index(stage) for _, stage in used), default=None)
+    entered = {stage for _, stage in used} | _observed(center, state, events)
+    first = min((names.index(stage) for stage in entered), default=None)
     return Lineage(center, first, tuple(sorted(number for number, _ in used)))
+
+
+def _observed(center: str, state: Checkpoint, events: Iterable[AuditEvent]) -> set[str]:
+    """The stages that took an observation of a center."""
+    records = [record for record in state.history.queries if record.center == center and record.entered]
+    told = [event.facts for event in events if event.event == "observed" and event.facts["center"] == center]
+    return {record.stage for record in records} | {str(facts["stage"]) for facts in told}
 
 
 def part_entries(lineage: Lineage, study: Study, entries: Iterable[Entry]) -> Parted:

@@ -35,7 +35,7 @@ def remove_versions(bank: AdapterBank, lineage: Lineage, parted: Parted) -> None
 
 
 def state_before(directory: StudyDirectory, lineage: Lineage) -> Checkpoint | None:
-    """The study's state before the first stage that used an update of the center; None where none was kept.
+    """The study's state before the first stage that the center entered; None where none was kept.
 
     Raises:
         StorageError: it is damaged.

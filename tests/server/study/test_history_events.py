@@ -1,7 +1,7 @@
 """A checkpoint tells the same events whenever it is asked."""
 
 from server.study.checkpoint import Checkpoint
-from server.study.history import GateRecord, History, RollbackRecord, RoundRecord
+from server.study.history import GateRecord, History, QueryRecord, RollbackRecord, RoundRecord
 from server.study.history_events import history_events
 from strategies.continual.gate import Verdict
 
@@ -23,3 +23,11 @@ def test_decisions_and_rounds_that_were_undone() -> None:
     assert events["undone"] == [{"stage": "s", "server_round": 4, "restored_round": 2}]
     (gate,) = events["gate"]
     assert (gate["promoted"], gate["branches"], gate["reason"]) == (False, ["b"], "harm")
+
+
+def test_an_observation_that_was_taken_is_told_once_however_often_it_was_asked_for() -> None:
+    """What was refused, or asked for another reason, is not."""
+    taken = QueryRecord("s", "observe", "a")
+    others = (QueryRecord("s", "observe", "b", error="fingerprint"), QueryRecord("s", "compare", "b"))
+    events = history_events(Checkpoint(0, 2, "", {}, history=History(queries=(taken, taken, *others))))
+    assert events["observed"] == [{"stage": "s", "center": "a"}]

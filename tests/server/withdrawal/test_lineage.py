@@ -5,7 +5,7 @@ from dataclasses import replace
 from server.study.audit_log import AuditEvent
 from server.study.checkpoint import Checkpoint
 from server.study.file import Study
-from server.study.history import History, RoundRecord
+from server.study.history import History, QueryRecord, RoundRecord
 from server.withdrawal.lineage import lineage_of, part_entries
 from strategies.bank.entry import Entry
 from tests.support.withdrawn_study import LATE_COMER, study_of
@@ -38,6 +38,24 @@ def test_a_round_that_the_checkpoint_does_not_know_any_more_counts_by_the_audit_
     facts = {"stage": "stage-3", "server_round": 5, "used": ["a", "b"], "refused": {}}
     found = lineage_of("b", STUDY, STATE, [AuditEvent(1, "", "", "", "round", facts)])
     assert (found.first_stage, found.rounds) == (2, (5,))
+
+
+def test_a_center_whose_updates_were_all_refused_entered_where_its_observation_was_taken() -> None:
+    rounds = tuple(RoundRecord("stage-1", number, "b", error="norm") for number in (1, 2))
+    queries = (
+        QueryRecord("stage-1", "compare", "b"),
+        QueryRecord("stage-1", "observe", "b", error="fingerprint"),
+        QueryRecord("stage-2", "observe", "b"),
+        QueryRecord("stage-3", "observe", "b"),
+    )
+    found = lineage_of("b", STUDY, replace(STATE, history=History(rounds, queries=queries)), ())
+    assert (found.first_stage, found.rounds) == (1, ())
+
+
+def test_an_observation_that_the_checkpoint_does_not_know_any_more_counts_by_the_audit_log() -> None:
+    event = AuditEvent(1, "", "", "", "observed", {"stage": "stage-1", "center": "b"})
+    assert lineage_of("b", STUDY, STATE, [event]).first_stage == 0
+    assert lineage_of("c", STUDY, STATE, [event]).first_stage == 1
 
 
 def test_versions_are_parted_at_its_first_stage() -> None:
