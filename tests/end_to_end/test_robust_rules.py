@@ -1,15 +1,18 @@
 """Every robust rule against every attack, in a round of seven centers that goes the whole way of the coordinator."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from protocol.local_steps import Reach
+from protocol.messages.payload import Payload
 from strategies.robust.rules import RULES
 from tests.support.attacks import INFLATED, UPDATES, as_far_as_admitted
 from tests.support.ended_round import Ended
-from tests.support.seven_centers import LIAR, SEVEN, attacked, concluded, seven_centers
+from tests.support.hostile_updates import Sent
+from tests.support.seven_centers import LIAR, NOISE, SEVEN, attacked, concluded, seven_centers
 
 ATTACKS = sorted(UPDATES)
 ADMITTED = Reach(move=2e-4, shrink=0)
@@ -79,8 +82,17 @@ def test_without_a_liar_every_rule_stays_among_the_honest(rule: str, tmp_path: P
     assert distance < apart
 
 
+def pushed(payload: Payload, received: Sent) -> Payload:
+    """Every entry moved on by the same little, no farther than honest entries lie from what all learn."""
+    push = np.float32(NOISE * ADMITTED.move)
+    return replace(payload, tensors={key: array + push for key, array in payload.tensors.items()})
+
+
 def test_what_no_rule_can_tell(tmp_path: Path) -> None:
     """A liar whose update is an honest one's, pushed by as much as these differ, is heard like any other."""
-    ended = attacked(tmp_path, ruled("geometric-median"))
-    found = concluded(ended).history.aggregations[-1].figures
-    assert found[f"share/peft/{LIAR}"] > 0.05
+    text = ruled("geometric-median")
+    honest, lied = (attacked(tmp_path / name, text, change) for name, change in (("h", None), ("l", pushed)))
+    share = concluded(lied).history.aggregations[-1].figures[f"share/peft/{LIAR}"]
+    moved = [concluded(ended).shared["qkv#lora_b"].astype(np.float64) for ended in (lied, honest)]
+    assert share > 0.05
+    assert np.mean(moved[0] - moved[1]) > share * NOISE * ADMITTED.move / 2
