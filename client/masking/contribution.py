@@ -2,10 +2,14 @@
 
     w = min(n^a, W) / max_j W_j        n the center's cases behind a group, W its agreed most, j over the plan's centers
 
+A group in which n^a < LEAST W it stays out of, as if it had no cases of it: then every weight of a sum is between
+LEAST W and W, and what a plan shows of its centers' shares is true up to that factor, whatever exponent and W it has.
+
 What is masked cannot be checked by anybody else any more, so that everything is checked here first: finite, and no
 farther from where it began than the steps of a round can go (`protocol.local_steps`).
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +26,9 @@ from strategies.aggregation.contract import Base
 from strategies.aggregation.linear import Sent
 from strategies.aggregation.schemes import SCHEMES
 from strategies.secure_sum.fixed_point import Values
-from strategies.secure_sum.layout import LOSS, Layout, empty_row, loss_row, row_of
+from strategies.secure_sum.layout import LEAST, LOSS, Layout, empty_row, loss_row, row_of
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +80,7 @@ def contribute(
     groups = {spec.key: spec.group for specs in layout.values() for spec in specs}
     roles = () if training is None else training.roles
     base = Base(groups, frozen, settings.adapter.alpha, settings.adapter.rank, roles=roles)
-    supported = [group for group in layout if payload.support.get(group, 0) > 0]
+    supported = [group for group in layout if payload.support.get(group, 0) > 0 and _is_weighty(payload, group, plan)]
     live = {key: array for key, array in payload.tensors.items() if groups.get(key) in supported}
     summed = scheme.summed(instruction.tensors, base)
     coordinates = summed.encode(Sent(payload.center, live)) if live else {}
@@ -88,15 +94,31 @@ def contribute(
     return Rows({**rows, LOSS: of_loss}, tuple(sorted((*supported, *([LOSS] if of_loss[1] else [])))))
 
 
+def _is_weighty(payload: Payload, group: str, plan: SumPlan) -> bool:
+    found, most = float(payload.support[group]) ** plan.exponent, _most(payload, group, plan)
+    if found < LEAST * most:
+        logger.warning(
+            "center '%s': its cases of group '%s' weigh %.3g, the plan has %.3g for it; below %.3g it stays out of the "
+            "group's sum, in which others would weigh more than the plan shows",
+            *(payload.center, group, found, most, LEAST * most),
+        )
+    return found >= LEAST * most
+
+
 def weight_of(payload: Payload, group: str, plan: SumPlan) -> float:
     """w, above 0 and at most 1.
 
     Raises:
         SecureSumError: the plan lets the center weigh nothing in a group in which it has cases.
     """
+    most = _most(payload, group, plan)
+    return float(min(float(payload.support[group]) ** plan.exponent, most) / max(plan.weights[group].values()))
+
+
+def _most(payload: Payload, group: str, plan: SumPlan) -> float:
     most = plan.weights[group]
     if payload.center not in most:
         raise SecureSumError(
             f"center '{payload.center}' has cases of group '{group}', in which the plan counts {sorted(most)} alone"
         )
-    return float(min(float(payload.support[group]) ** plan.exponent, most[payload.center]) / max(most.values()))
+    return most[payload.center]

@@ -31,6 +31,7 @@ from strategies.secure_sum.layout import MASKED, layout_of
 from strategies.secure_sum.secret_shares import Shares
 
 MAXIMUM_SHARE = 0.5
+LEAST_OF_MEAN = 0.05
 ROUNDING = 1e-9
 Place = tuple[str, str, int]
 NOTHING: Tensors = {}
@@ -229,13 +230,22 @@ def _check_state(instruction: Instruction, plan: SumPlan, center: str) -> None:
 
 
 def _check_weights(plan: SumPlan, center: str, fewest: int) -> None:
-    """A sum in which one center outweighs all others together would be that center's."""
+    """A sum in which one center outweighs all others together would be that center's; next to none hides none."""
     for group, weights in plan.weights.items():
         if strangers := weights.keys() - plan.keys.keys():
             raise SecureSumError(f"center '{center}': the plan weighs {sorted(strangers)}, who take no part")
-        share = max(weights.values(), default=0) / max(sum(weights.values()), 1e-300)
-        if len(weights) >= fewest and share > MAXIMUM_SHARE + ROUNDING:
+        if len(weights) < fewest:
+            continue
+        total = sum(weights.values())
+        share = max(weights.values()) / total
+        if share > MAXIMUM_SHARE + ROUNDING:
             raise SecureSumError(
                 f"center '{center}': one center has {share:.3f} of the weight of group '{group}', expected at most "
                 f"{MAXIMUM_SHARE}: the sum would be its own"
+            )
+        light = sorted(name for name, weight in weights.items() if weight * len(weights) < LEAST_OF_MEAN * total)
+        if light:
+            raise SecureSumError(
+                f"center '{center}': {light} have less than {LEAST_OF_MEAN} of the mean weight of group '{group}': the "
+                "sum would be of the others alone. A smaller weight_exponent brings weights nearer"
             )

@@ -9,6 +9,7 @@ its first phase. The payload that comes out goes through the same arithmetic as 
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from math import inf
 
 from protocol.enrolment.public_keys import has_signed
 from protocol.errors import PayloadError, QuorumError, SecureSumError, StudyError
@@ -30,12 +31,13 @@ from protocol.validation import reach_findings
 from server.grid.center_answer import CenterAnswer
 from server.rounds.round_under_way import RoundUnderWay
 from server.rounds.transitions import hash_for
-from server.rounds.weighing import most_cases
+from server.rounds.weighing import most_cases, named_cases
 from server.study.checkpoint import Checkpoint
+from server.study.secure_findings import MAXIMUM_SHARE
 from strategies.secure_sum.center_side import open_groups
 from strategies.secure_sum.coordinator_side import unmask
 from strategies.secure_sum.fixed_point import from_limbs
-from strategies.secure_sum.layout import LOSS, MASKED, GroupMean, Layout, layout_of, mean_of
+from strategies.secure_sum.layout import LOSS, MASKED, GroupMean, Layout, layout_of, mean_of, total_finding
 from strategies.shares import capped_weights
 
 logger = logging.getLogger(__name__)
@@ -98,17 +100,25 @@ class SecureRound:
         boxes = {center: {peer: found[center] for peer, found in whole.items() if peer != center} for center in whole}
         return OpenSum(plan, boxes)
 
-    def close(self, opened: OpenSum, payloads: Mapping[str, Payload], said: Mapping[str, Contribution]) -> RoundSum:
+    def close(
+        self,
+        opened: OpenSum,
+        payloads: Mapping[str, Payload],
+        said: Mapping[str, Contribution],
+        registered: Mapping[str, int],
+    ) -> RoundSum:
         """Take the masks off the sum of what came.
 
         Args:
             opened: the sum.
             payloads: center -> its masked payload, checked.
             said: center -> what it says it stands behind, checked.
+            registered: center -> its training cases.
 
         Raises:
             QuorumError: too few are in it, or too few help to unmask it.
-            PayloadError: the mean is farther away than the round's steps can take any center.
+            PayloadError: the sum's weight or cases are none that its centers can have, or the mean is farther away than
+                the round's steps can take any center.
         """
         plan, fewest = opened.plan, self._fewest
         self._require(payloads, plan, "train")
@@ -127,6 +137,8 @@ class SecureRound:
             raise QuorumError(
                 f"{self._where}: the sum cannot be unmasked: {error}. The round before is kept"
             ) from error
+        for group, mean in means.items():
+            self._check_total(group, mean, plan, {c: registered[c] for c in payloads if group in said[c].groups})
         held = sorted(self.layout.keys() - means.keys())
         if held:
             logger.info("%s: fewer than %d centers stand behind %s, which stays as it is", self._where, fewest, held)
@@ -135,6 +147,13 @@ class SecureRound:
         if LOSS in sums:
             figures["loss"] = float(sums[LOSS][0] / sums[LOSS][1])
         return RoundSum(self._as_payload(means), figures)
+
+    def _check_total(self, group: str, mean: GroupMean, plan: SumPlan, behind: Mapping[str, int]) -> None:
+        if found := total_finding(mean, plan.weights[group], behind):
+            raise PayloadError(
+                f"{self._where}: the sum of group '{group}' has {found}, so that at least one of {sorted(behind)} sent "
+                "something else than it may. Nothing of it was used; whose it was cannot be seen"
+            )
 
     @property
     def _fewest(self) -> int:
@@ -174,10 +193,13 @@ class SecureRound:
     def _plan(self, keys: Mapping[str, AdvertisedKeys]) -> SumPlan:
         settings, limits = self._study.strategy.aggregation, most_cases(self._study, self._state)
         weights = {
-            group: capped_weights(
-                {center: limits[center] for center in keys if self._reaches(center, group)},
-                exponent=settings.weight_exponent,
-                maximum_share=settings.maximum_share,
+            group: _at_most_half(
+                capped_weights(
+                    {center: limits[center] for center in keys if self._reaches(center, group)},
+                    exponent=settings.weight_exponent,
+                    maximum_share=settings.maximum_share,
+                    agreed=named_cases(self._study),
+                )
             )
             for group in self.layout
         }
@@ -242,6 +264,11 @@ class SecureRound:
                 f"something else: {found[0]}. Nothing of it was used; whose it was cannot be seen"
             )
         return payload
+
+
+def _at_most_half(weights: Mapping[str, float]) -> dict[str, float]:
+    """Weights as they are, of which no center refuses one: the file's own numbers may have raised a share above 1/2."""
+    return capped_weights(weights, exponent=1.0, maximum_share=MAXIMUM_SHARE, factor=inf)
 
 
 def check_contribution(answer: CenterAnswer, opened: OpenSum, roster: Roster) -> Contribution:

@@ -68,18 +68,20 @@ class SummedRound:
         self._secure = SecureRound(under_way, state, self._roster, ask)
         self._opened = self._secure.open(centers)
         self._said: dict[str, Contribution] = {}
+        self._cases: dict[str, int] = {}
 
     def instruct(self, instructions: Mapping[str, Instruction]) -> dict[str, Instruction]:
         """The instructions of the centers that go on, each with the boxes that are for it."""
         return self._opened.instruct(instructions)
 
-    def take_in(self, answer: CenterAnswer, _registered_cases: int) -> RoundRecord:
+    def take_in(self, answer: CenterAnswer, registered_cases: int) -> RoundRecord:
         """What became of an answer; its masked payload is in the inbox where it may be summed.
 
         Raises:
             StorageError: the disk refuses.
         """
         answer = as_asked(answer, self._under_way.training)
+        self._cases[answer.center] = registered_cases
         return contain(
             answer.center, "taken into the sum", partial(self._take_in, answer), partial(self._leave_out, answer)
         )
@@ -89,7 +91,7 @@ class SummedRound:
 
         Raises:
             QuorumError: too few centers are in the sum, or helped to open it.
-            PayloadError: the sum cannot come of the round's steps.
+            PayloadError: the sum cannot come of the round's steps, or of its centers' weights and cases.
         """
         under_way, records = self._under_way, tuple(records)
         stage, study = under_way.builder.stage, under_way.builder.prepared.study
@@ -102,7 +104,7 @@ class SummedRound:
             )
             return restore(kept, fall)
         payloads = {center: self._inbox.read(center, stage.name, under_way.number) for center in self._said}
-        found = self._secure.close(self._opened, payloads, self._said)
+        found = self._secure.close(self._opened, payloads, self._said, self._cases)
         if not found.payload.tensors:
             raise QuorumError(f"stage '{stage.name}', round {under_way.number}: no group has enough centers behind it")
         before = remember_scored(state, records)

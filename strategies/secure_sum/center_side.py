@@ -22,6 +22,9 @@ from strategies.secure_sum.secret_shares import Shares, seal, split, unseal
 
 logger = logging.getLogger(__name__)
 
+MOST_OPENED = 2 / 3 + 1e-9
+"""The largest share of one center of the weight of a sum that is opened."""
+
 PAIRS, OWN = "pairs", "own:"
 """Names of shared secrets: that behind a center's public key for masks, and its own of a group."""
 
@@ -122,15 +125,24 @@ def with_pair(words: Words, secret: bytes, center: str, peer: str, plan: SumPlan
 def open_groups(plan: SumPlan, groups: Mapping[str, Collection[str]], fewest: int) -> tuple[str, ...]:
     """The groups of a plan that at least `fewest` of the centers that may stand behind them do stand behind.
 
+    None of them may have more than MOST_OPENED of the agreed weight of those that do: others may have left.
+
     Args:
         plan: of the sum.
         groups: center whose masked tensors came -> the groups in which it has cases.
         fewest: k.
     """
-    counts = {
-        group: sum(group in groups.get(center, ()) for center in allowed) for group, allowed in plan.weights.items()
+    behind = {
+        group: [weight for center, weight in allowed.items() if group in groups.get(center, ())]
+        for group, allowed in plan.weights.items()
     }
-    return tuple(sorted(group for group, count in counts.items() if count >= fewest))
+    return tuple(
+        sorted(
+            group
+            for group, weights in behind.items()
+            if len(weights) >= fewest and max(weights) <= MOST_OPENED * sum(weights)
+        )
+    )
 
 
 def reveal(

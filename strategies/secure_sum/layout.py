@@ -24,6 +24,10 @@ MASKED = "masked."
 """What the key of a masked row begins with."""
 CASES_UNIT = 2.0**20
 """Above the most cases of a center; a power of two, so that counts come back exactly."""
+LEAST = 0.5
+"""The least of its agreed most that a center weighs where it weighs anything (`client.masking.contribution`)."""
+SLACK = 1e-6
+"""Above what rounding to words moves the sum of MAXIMUM_CENTERS weights by."""
 Layout = Mapping[str, Sequence[TensorSpec]]
 
 
@@ -103,3 +107,21 @@ def mean_of(total: Values, specs: Sequence[TensorSpec]) -> GroupMean:
         size = int(np.prod(spec.shape))
         found[spec.key], start = means[start : start + size].reshape(spec.shape), start + size
     return GroupMean(found, weight, round(float(total[-1]) * CASES_UNIT))
+
+
+def total_finding(mean: GroupMean, agreed: Mapping[str, float], behind: Mapping[str, int]) -> str:
+    """What of a group's totals its centers cannot have sent; "" where nothing is.
+
+    It bounds what a center says of its weight and cases, never its tensors: w x comes in one with w, and of what a
+    hostile center put there nobody sees more than what it did to the mean.
+
+    Args:
+        mean: of the sum.
+        agreed: center -> W.
+        behind: center in the sum -> the cases that it registered.
+    """
+    most = sum(agreed.get(center, 0.0) for center in behind) / max(agreed.values())
+    if not LEAST * most - SLACK <= mean.weight <= most + SLACK:
+        return f"weights that add up to {mean.weight:.6g}, expected {LEAST * most:.6g} to {most:.6g}"
+    cases = sum(behind.values())
+    return f"{mean.cases} cases, expected {len(behind)} to {cases}" if not len(behind) <= mean.cases <= cases else ""

@@ -11,6 +11,7 @@ import pytest
 
 from protocol.errors import QuorumError, SecureSumError
 from protocol.messages.instruction import Instruction
+from tests.support import summed_study
 from tests.support.light_study import Light
 from tests.support.summed_study import in_the_open, summed
 
@@ -24,6 +25,27 @@ def check_equal(hidden: Light, plain: Light) -> None:
 def test_the_mean_is_that_of_the_open_study(tmp_path: Path, scheme: str) -> None:
     """Over two rounds, with 5, 8, 3 and 6 cases."""
     hidden, plain = summed(tmp_path / "hidden", scheme), in_the_open(tmp_path / "open", scheme)
+    hidden.run()
+    plain.run()
+    check_equal(hidden, plain)
+
+
+def test_the_mean_is_that_of_the_open_study_where_the_file_names_cases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """a has 40 of them, above four times the others' 5, 8 and 6: named, they count; its share is 0.46."""
+    cases, text = {"a": 40, "b": 5, "c": 8, "d": 6}, summed_study.study_text
+    for name, found in cases.items():
+        monkeypatch.setitem(summed_study.CASES_OF, name, found)
+
+    def named(*arguments: str) -> str:
+        found = text(*arguments)
+        for name, count in cases.items():
+            found = found.replace(f"[centers.{name}]\n", f"[centers.{name}]\ntraining_cases = {count}\n")
+        return found
+
+    monkeypatch.setattr(summed_study, "study_text", named)
+    hidden, plain = summed(tmp_path / "hidden", "fedit"), in_the_open(tmp_path / "open", "fedit")
     hidden.run()
     plain.run()
     check_equal(hidden, plain)

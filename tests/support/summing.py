@@ -127,7 +127,7 @@ class Summing:
         signed = {other: sign_reply(reply, first, signers[other]).secure for other, reply in answers.items()}
         keys = {other: said.keys for other, said in signed.items() if said is not None and said.keys is not None}
         groups = layout_of(study_specs(instruction.settings.model_dump_json()), instruction.training or TRAINING)
-        weights = {group: dict.fromkeys(keys, 9.0) for group in (*groups, "loss")}
+        weights = {group: dict.fromkeys(keys, 1.0) for group in (*groups, "loss")}
         place = (instruction.settings.study, instruction.stage, instruction.server_round)
         state = state_digest(instruction.tensors, instruction.reference, instruction.backbone_hash)
         plan = SumPlan(*place, state, "alt-exact", 0.5, keys, weights)

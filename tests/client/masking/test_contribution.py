@@ -82,6 +82,28 @@ def test_a_center_weighs_at_most_what_was_agreed() -> None:
     assert weight_of(sent, PEFT, plan_of("fedit", {"a": 6.0, "b": 6.0, "c": 3.0})) == 0.5
 
 
+@pytest.mark.parametrize(
+    ("exponent", "weights", "behind"),
+    [
+        (0.5, {"a": 4.0, "b": 4.0, "c": 4.0}, "abc"),
+        (0.5, {"a": 4.1, "b": 4.0, "c": 4.0}, "bc"),
+        (6.5, dict.fromkeys(CASES, 1e12), ""),
+        (6.5, dict.fromkeys(CASES, 16**6.5), "c"),
+    ],
+)
+def test_a_center_far_below_its_agreed_weight_stays_out(
+    exponent: float, weights: dict[str, float], behind: str
+) -> None:
+    """2, 3 and 4 of 4; with flat weights out of reach and an exponent of 6.5 one would have 0.98 of the sum."""
+    roles = ROLES["rolora"]
+    training = Training(groups=("peft",), roles=roles, local_steps=1, learning_rate=1, modality_shares={"ct": 1.0})
+    asked = Instruction("train", SETTINGS, "adapt", 1, training=training, tensors=SHARED)
+    plan, layout = replace(plan_of("rolora", weights), exponent=exponent), layout_of(SPECS, training)
+    found = {sent.center: contribute(sent, None, asked, plan, layout, FROZEN) for sent in payloads(roles)}
+    assert "".join(center for center, rows in found.items() if PEFT in rows.groups) == behind
+    assert {center for center, rows in found.items() if rows.rows[PEFT].any()} == set(behind)
+
+
 def test_a_center_that_the_plan_does_not_count_has_nothing_to_say() -> None:
     with pytest.raises(SecureSumError, match="counts"):
         weight_of(payloads(("lora_a",))[2], PEFT, plan_of("fedit", {"a": 6.0, "b": 6.0}))

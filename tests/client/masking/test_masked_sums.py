@@ -69,6 +69,13 @@ def test_a_sum_in_which_one_center_outweighs_the_others_is_refused() -> None:
     Summing(weights={**heavy, "a": 3.0}).to_unmask()
 
 
+def test_a_sum_in_which_centers_weigh_next_to_nothing_is_refused() -> None:
+    """Half each of two, beside which c and d disappear."""
+    summing = Summing(weights={"a": 1.0, "b": 1.0, "c": 1e-300, "d": 1e-300})
+    with pytest.raises(SecureSumError, match=r"\['c', 'd'\] have less than 0.05 of the mean weight"):
+        summing.share(summing.plan())
+
+
 def test_two_centers_are_too_few_to_hide_among() -> None:
     summing = Summing()
     plan = summing.plan()

@@ -83,6 +83,21 @@ def test_a_sum_that_no_steps_can_have_made_is_refused(tmp_path: Path) -> None:
         conclude(HandMade(tmp_path, forged=forged))
 
 
+@pytest.mark.parametrize(("place", "added", "why"), [(-2, 0.8, "weights that add up"), (-1, 1 / 2**20, "23 cases")])
+def test_a_weight_or_a_count_that_no_center_has_is_refused(tmp_path: Path, place: int, added: float, why: str) -> None:
+    """Behind masks a center can say anything; cases are 22, one of sqrt(8) more is above the weights of all."""
+
+    def forged(center: str, reply: Reply) -> Reply:
+        if center != "c" or reply.kind != "train":
+            return reply
+        words = from_limbs(reply.tensors[MASKED + "peft"])
+        words[place] += np.uint64(added * 2**30)
+        return reply.with_tensors({**reply.tensors, MASKED + "peft": to_limbs(words % np.uint64(2**48))})
+
+    with pytest.raises(PayloadError, match=why):
+        conclude(HandMade(tmp_path, forged=forged))
+
+
 def test_a_fall_is_seen_before_the_sum_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No center is asked to unmask a round that is undone."""
     kinds: list[str] = []

@@ -22,6 +22,13 @@ PLAN = SumPlan(
 )
 
 
+@pytest.mark.parametrize(("weight", "opened"), [(4.0, ("peft",)), (4.1, ())])
+def test_a_group_of_which_one_that_stayed_has_two_thirds_stays_masked(weight: float, opened: tuple[str, ...]) -> None:
+    """4 of 8 by the plan; 4 of 6 without center d."""
+    plan = replace(PLAN, weights={"peft": {"a": weight, "b": 1.0, "c": 1.0, "d": 2.0}})
+    assert open_groups(plan, dict.fromkeys("abc", ("peft",)), 3) == opened
+
+
 def test_a_threshold_is_more_than_two_thirds() -> None:
     assert PLAN.threshold == 3
 

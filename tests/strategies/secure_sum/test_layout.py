@@ -6,7 +6,16 @@ import pytest
 from protocol.errors import SecureSumError
 from protocol.messages.settings import Training
 from protocol.messages.tensors import TensorSpec
-from strategies.secure_sum.layout import empty_row, layout_of, loss_row, masked_specs, mean_of, row_of
+from strategies.secure_sum.layout import (
+    GroupMean,
+    empty_row,
+    layout_of,
+    loss_row,
+    masked_specs,
+    mean_of,
+    row_of,
+    total_finding,
+)
 
 SPECS = (
     TensorSpec("qkv#lora_b", "peft", (2, 1)),
@@ -60,3 +69,21 @@ def test_a_tensor_of_another_shape_is_named() -> None:
 @pytest.mark.parametrize(("loss", "row"), [(0.5, [0.5, 1, 0]), (None, [0, 0, 0]), (1e6, [0, 0, 0])])
 def test_a_loss_that_may_not_leave_or_cannot_be_summed_counts_nothing(loss: float | None, row: list[float]) -> None:
     assert loss_row(loss).tolist() == row
+
+
+@pytest.mark.parametrize(
+    ("weight", "cases", "why"),
+    [
+        (1.75, 9, ""),
+        (0.875, 2, ""),
+        (1.8, 9, "weights that add up to 1.8, expected 0.875 to 1.75"),
+        (0.8, 9, "weights that add up to 0.8"),
+        (1.0, 10, "10 cases, expected 2 to 9"),
+        (1.0, 1, "1 cases"),
+    ],
+)
+def test_totals_are_within_what_was_agreed(weight: float, cases: int, why: str) -> None:
+    """4 + 3 of 4 by two centers with 5 and 4 cases; a third is not in it."""
+    found = total_finding(GroupMean({}, weight, cases), {"a": 4.0, "b": 3.0, "c": 4.0}, {"a": 5, "b": 4})
+    assert found.startswith(why)
+    assert bool(found) == bool(why)
