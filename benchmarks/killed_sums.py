@@ -37,6 +37,8 @@ NAMES = ("center-a", "center-b", "center-c", "center-d")
 KILLED = "center-b"
 PHASES = ("advertise", "share", "train", "unmask")
 CLOSE = 1e-5
+WAITS = "deadline_s = 1200\nreconnect_s = 90"
+"""Who was killed is not back before the round ends, and is not waited for as a hospital's center is."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Killing:
 
     def __init__(self, folder: Path, patience_s: float) -> None:
         self._patience_s = patience_s
-        text = study_text("pemma-unetr-tiny", (16, 16, 16), NAMES, 1).replace("deadline_s = 600", "deadline_s = 1200")
+        text = study_text("pemma-unetr-tiny", (16, 16, 16), NAMES, 1).replace("deadline_s = 600", WAITS)
         (folder / "study.toml").write_text(text.replace("[strategy]", "[secure_aggregation]\n\n[strategy]"))
         self.deployed = DeployedStudy(folder, folder / "study.toml", NAMES, HERE / "summed_center.py")
         self.deployed.start(0, 0)

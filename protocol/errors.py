@@ -112,6 +112,12 @@ class SecureSumError(ConciliumError):
     code = "secure-sum"
 
 
+class RepeatedSumError(SecureSumError):
+    """A sum of a round of which one was opened before: two of them would show what one center sent."""
+
+    code = "sum-repeated"
+
+
 class BankError(ConciliumError):
     """An adapter bank that lacks, or cannot verify, what was asked of it."""
 

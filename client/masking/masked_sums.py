@@ -5,10 +5,15 @@ keys and what it contributes are signed by its node, whose key was enrolled; wha
 against the roster that the study's authority signed.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from client.masking.contribution import check_reach, contribute
+from client.masking.sum_memory import Place, SumMemory
+from client.outgoing.outbox import instruction_digest
 from protocol.enrolment.public_keys import has_signed
 from protocol.enrolment.roster import check_roster
 from protocol.errors import SecureSumError
@@ -33,7 +38,6 @@ from strategies.secure_sum.secret_shares import Shares
 MAXIMUM_SHARE = 0.5
 LEAST_OF_MEAN = 0.05
 ROUNDING = 1e-9
-Place = tuple[str, str, int]
 NOTHING: Tensors = {}
 
 
@@ -48,6 +52,7 @@ class _Session:
     boxes: Mapping[str, str] = field(default_factory=dict)
     held: dict[str, Shares] = field(default_factory=dict)
     masked: bool = False
+    trained: str = ""
     asked: SumRequest | None = None
 
 
@@ -60,10 +65,12 @@ class MaskedSums:
     Args:
         center: its name.
         authority_pem: the certificate of the study's authority; without one every sum is refused.
+        home: where it remembers what it helped to open; None remembers it in this process alone.
     """
 
-    def __init__(self, center: str, authority_pem: str) -> None:
+    def __init__(self, center: str, authority_pem: str, home: Path | None = None) -> None:
         self.center, self._authority = center, authority_pem
+        self._memory = SumMemory(center, home)
         self._session: _Session | None = None
 
     def answer(self, instruction: Instruction) -> Reply:
@@ -102,6 +109,7 @@ class MaskedSums:
         check_reach(payload, instruction, training)
         rows = contribute(payload, reply.loss, instruction, plan, layout_of(specs, training), frozen)
         words = self._mask(rows.rows, instruction)
+        self._of(instruction).trained = instruction_digest(replace(instruction, secure=None))
         masked = replace(payload, tensors={MASKED + name: to_limbs(found) for name, found in words.items()}, support={})
         contribution = Contribution(plan.digest, rows.groups)
         return replace(reply, payload=masked, loss=None, secure=SumAnswer(contribution=contribution))
@@ -137,6 +145,7 @@ class MaskedSums:
 
     def _advertise(self, instruction: Instruction) -> SumAnswer:
         """Begin a sum; one that was under way is forgotten, and with it all that could unmask it."""
+        self._memory.check_place(_place(instruction))
         self._session = _Session(_place(instruction))
         return SumAnswer(keys=self._session.secrets.keys)
 
@@ -146,6 +155,7 @@ class MaskedSums:
             raise SecureSumError(f"center '{self.center}': asked to share secrets without a plan")
         if session.plan is None:
             roster = check_roster(asked.roster, self._authority, instruction.settings.study)
+            self._memory.take_roster(roster)
             self._check_plan(asked.plan, session, roster, instruction)
             session.boxes, own = share_secrets(session.secrets, self.center, asked.plan)
             session.plan, session.roster, session.held = asked.plan, roster, {self.center: own}
@@ -181,8 +191,9 @@ class MaskedSums:
                 "sent; the first one stands"
             )
         self._check_survivors(asked.survivors, session, plan, instruction)
-        session.asked = asked
         groups = {center: found.groups for center, found in asked.survivors.items()}
+        self._memory.remember_opening(session.place, _opening(session, plan, groups))
+        session.asked = asked
         opened = open_groups(plan, groups, _fewest(instruction))
         return SumAnswer(shares=reveal(session.held, asked.survivors, opened))
 
@@ -206,6 +217,14 @@ class MaskedSums:
 
 def _place(instruction: Instruction) -> Place:
     return instruction.settings.study, instruction.stage, instruction.server_round
+
+
+def _opening(session: _Session, plan: SumPlan, groups: Mapping[str, Iterable[str]]) -> str:
+    """SHA-256 of what decides on a sum beside the draws of its masks, as hex: two with the same one are the same."""
+    weights = {group: dict(found) for group, found in plan.weights.items()}
+    behind = {center: sorted(found) for center, found in groups.items()}
+    content = [session.trained, plan.scheme, plan.exponent, weights, behind]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _fewest(instruction: Instruction) -> int:

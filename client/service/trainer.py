@@ -110,7 +110,7 @@ class Trainer:
             highest_auc=highest_auc,
         )
         self._outbox = Outbox(home / "outbox")
-        self._sums = MaskedSums(center, "" if agreement is None else agreement.authority)
+        self._sums = MaskedSums(center, "" if agreement is None else agreement.authority, home)
         self._queries = None if maximum_queries is None else QueryLedger(home, maximum_queries, plan)
         self._limits = EgressLimits(self._work.own_groups(GROUPS), minimum_cases, MAXIMUM_BYTES)
 

@@ -44,5 +44,6 @@ def draw_keys(study: Study, directory: StudyDirectory) -> SimulatedKeys:
         center: key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
         for center, key in keys.items()
     }
-    write_roster(directory.roster, sign_roster(study.name, lines, authority.key))
+    issued_s = int(utc_now().timestamp())
+    write_roster(directory.roster, sign_roster(study.name, lines, authority.key, issued_s=issued_s))
     return SimulatedKeys(authority.certificate.public_bytes(Encoding.PEM).decode(), keys)

@@ -6,6 +6,7 @@ and can change nothing of it.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -16,11 +17,13 @@ from protocol.errors import SecureSumError
 from protocol.messages.secure_sum import Roster, roster_statement
 
 
-def sign_roster(study: str, keys: Mapping[str, str], authority: ec.EllipticCurvePrivateKey) -> Roster:
-    """A roster with its signature; `keys`: center -> OpenSSH line of its public key."""
-    unsigned = Roster(study=study, keys=dict(sorted(keys.items())))
+def sign_roster(
+    study: str, keys: Mapping[str, str], authority: ec.EllipticCurvePrivateKey, *, issued_s: int = 0
+) -> Roster:
+    """A roster with its signature; `keys`: center -> OpenSSH line of its public key; issued_s: since 1970."""
+    unsigned = Roster(study=study, keys=dict(sorted(keys.items())), issued=issued_s)
     signature = authority.sign(roster_statement(unsigned), ec.ECDSA(hashes.SHA384(), deterministic_signing=True))
-    return Roster(study=unsigned.study, keys=unsigned.keys, signature=signature.hex())
+    return replace(unsigned, signature=signature.hex())
 
 
 def check_roster(roster: Roster | None, authority_pem: str, study: str) -> Roster:

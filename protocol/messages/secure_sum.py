@@ -37,12 +37,16 @@ Weight = Annotated[float, Field(gt=0, le=1e12)]
 
 @dataclass(frozen=True)
 class Roster:
-    """The centers of a study with the public keys that they enrolled, signed by the study's authority."""
+    """The centers of a study with the public keys that they enrolled, signed by the study's authority.
+
+    issued: when, in seconds since 1970; a center takes none that is older than one it has seen.
+    """
 
     __pydantic_config__ = STRICT
 
     study: str = ""
     keys: Annotated[Mapping[CenterName, OpenSshLine], Field(max_length=1024)] = field(default_factory=dict)
+    issued: Annotated[int, Field(ge=0)] = 0
     signature: Signature = ""
 
 
@@ -172,5 +176,5 @@ def contribution_statement(center: str, contribution: Contribution) -> bytes:
 
 def roster_statement(roster: Roster) -> bytes:
     """What the authority signs."""
-    content = {"study": roster.study, "keys": dict(roster.keys)}
+    content = {"study": roster.study, "keys": dict(roster.keys), "issued": roster.issued}
     return b"concilium-roster\n" + json.dumps(content, sort_keys=True).encode()

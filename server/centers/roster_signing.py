@@ -9,7 +9,7 @@ from server.study.coordinator_settings import read_coordinator
 from server.study.directory import StudyDirectory
 from server.study.file import read_study
 from server.study.roster_file import write_roster
-from server.tls.authority import AskPassphrase, refuse_encrypted
+from server.tls.authority import AskPassphrase, refuse_encrypted, utc_now
 
 
 def make_roster(directory: StudyDirectory, ask: AskPassphrase = refuse_encrypted) -> Roster:
@@ -29,6 +29,15 @@ def make_roster(directory: StudyDirectory, ask: AskPassphrase = refuse_encrypted
     keys = {center: member.public_key for center, member in members.items() if member.accepted}
     if not keys:
         raise EnrolmentError(f"no center of study '{study.name}' is enrolled; a roster is signed when all of them are")
-    roster = sign_roster(study.name, keys, open_own_authority(directory, coordinator, ask).key)
+    authority = open_own_authority(directory, coordinator, ask).key
+    roster = sign_roster(study.name, keys, authority, issued_s=int(utc_now().timestamp()))
     write_roster(directory.roster, roster)
     return roster
+
+
+def roster_notice(directory: StudyDirectory) -> str:
+    """What is left to do for sums when a center has gone; "" where there is no roster."""
+    if not directory.roster.exists():
+        return ""
+    again = f"concilium roster --study {directory.root}"
+    return f"its key still stands in {directory.roster}; sign the roster again: `{again}`"

@@ -48,12 +48,15 @@ def enroll(
 def revoke(center: Annotated[str, typer.Argument(help="The center.")], root: Root) -> None:
     """End a center's membership or invitation at once."""
     from server.centers.enrolment import Enrolment
+    from server.centers.roster_signing import roster_notice
     from server.superlink.control import connect_to
 
     directory = directory_at(root)
     with connect_to(directory) as control:
         Enrolment(directory).revoke(center, control)
     typer.echo(f"center '{center}' is revoked: its key is turned away from now on, and its kit is worth nothing")
+    if notice := roster_notice(directory):
+        typer.echo(notice)
 
 
 @app.command("centers")

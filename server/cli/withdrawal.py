@@ -21,6 +21,7 @@ def withdraw_command(
     plan: Annotated[bool, typer.Option("--plan", help="Only show what would be removed and trained again.")] = False,
 ) -> None:
     """Revoke a center, remove what is its own and what holds its updates, and prepare the later stages without it."""
+    from server.centers.roster_signing import roster_notice
     from server.superlink.control import connect_to
     from server.withdrawal.withdrawal import plan_withdrawal, withdraw
 
@@ -33,6 +34,8 @@ def withdraw_command(
         directory, center, connect=lambda: connect_to(directory), ask=ask_passphrase, destination=replay
     ).statement
     typer.echo(f"center '{center}' has withdrawn from study '{done.study}'. {done.revoked}")
+    if notice := roster_notice(directory):
+        typer.echo(notice)
     typer.echo(f"removed: {', '.join(version.reference for version in done.removed) or 'nothing'}")
     typer.echo(f"in use: {done.in_use or 'no version of the shared adapter is without it'}")
     if done.replay:

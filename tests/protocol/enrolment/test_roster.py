@@ -22,6 +22,7 @@ def test_what_the_authority_signed_is_taken() -> None:
     ("roster", "pem", "why"),
     [
         (replace(ROSTER, keys={"a": openssh(new_key())}), PEM, "not signed by the authority"),
+        (replace(ROSTER, issued=9), PEM, "not signed by the authority"),
         (replace(ROSTER, signature=""), PEM, "not signed by the authority"),
         (ROSTER, authority_pem(new_key()), "not signed by the authority"),
         (replace(ROSTER, study="other"), PEM, "no roster of study 'sts'"),

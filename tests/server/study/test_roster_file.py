@@ -8,7 +8,7 @@ from protocol.errors import StudyError
 from protocol.messages.secure_sum import Roster
 from server.study.roster_file import read_roster, write_roster
 
-ROSTER = Roster("sts", {"a": "ecdsa-sha2-nistp384 AAAA"}, "ab" * 50)
+ROSTER = Roster("sts", {"a": "ecdsa-sha2-nistp384 AAAA"}, signature="ab" * 50)
 
 
 def test_it_comes_back(tmp_path: Path) -> None:
