@@ -47,6 +47,9 @@ class AuditPool:
 def gather(manifest: Manifest, parts: Mapping[Part, Sequence[PreparedCase]], task: CenterTask) -> AuditPool:
     """The pool of a center: its training cases, and the cases of other parts beside them.
 
+    Parts are drawn by folder, so that a patient with cases in two folders may train and test. Such a patient trained,
+    and the cases that did not are looked at by nobody.
+
     Args:
         manifest: says whose a case is.
         parts: the prepared cases of each part that may be looked at.
@@ -55,9 +58,11 @@ def gather(manifest: Manifest, parts: Mapping[Part, Sequence[PreparedCase]], tas
     Raises:
         TooFewError: too few patients of either kind.
     """
-    owner = {case.name: f"{case.folder}/{case.patient}" for case in manifest.usable}
+    owner = manifest.patients
     found = [(case, part == "train") for part, cases in parts.items() for case in with_target(task, cases)]
-    kept = sorted(found, key=lambda row: row[0].name)
+    training = {owner[case.name] for case, trains in found if trains}
+    clear = [(case, trains) for case, trains in found if trains or owner[case.name] not in training]
+    kept = sorted(clear, key=lambda row: row[0].name)
     patients = tuple(owner[case.name] for case, _ in kept)
     pool = AuditPool(tuple(case for case, _ in kept), patients, tuple(trains for _, trains in kept))
     members = int(pool.members.sum())

@@ -75,6 +75,11 @@ class Manifest:
         return tuple(case for case in self.cases if case.usable)
 
     @property
+    def patients(self) -> dict[str, str]:
+        """Usable case -> its patient; one name in several folders is one patient, who is then protected as one."""
+        return {case.name: case.patient for case in self.usable}
+
+    @property
     def quarantined(self) -> tuple[Case, ...]:
         """Cases left out for a fatal issue."""
         return tuple(case for case in self.cases if not case.usable)

@@ -171,7 +171,7 @@ class CenterWork:
     ) -> Learnt:
         """A round that guarantees each patient what the study, or the center, says; likewise."""
         settings = network.settings
-        patients = {case.name: case.patient for case in self.cases.manifest(settings).usable}
+        patients = self.cases.manifest(settings).patients
         learners = Learners(self.cases.part(settings, "train", check), patients)
         task = build_task(asked.task, settings, training.recipe)
         rng, moments = round_generator(asked, self.center, self._draw_key), self.moments.start_of(asked)

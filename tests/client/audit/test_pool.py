@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from client.audit.pool import gather
@@ -10,7 +12,7 @@ from tests.support.small_training import TASK, made
 
 def test_who_trains_is_a_member_and_everybody_else_is_not() -> None:
     found = pool()
-    assert found.names == ("site/a", "site/b", "site/c", "site/d")
+    assert found.names == ("a", "b", "c", "d")
     assert found.members.tolist() == [True, True, False, False]
     assert [case.name for case in found.training] == ["a", "b"]
 
@@ -20,9 +22,17 @@ def test_cases_of_a_patient_are_one_name() -> None:
     parts: dict[Part, list[PreparedCase]] = {"train": [cases["a"], cases["b"]], "test": [cases["c"], cases["d"]]}
     whose = {"a": "p", "b": "q", "c": "r", "d": "s"}
     found = gather(manifest_of(whose), parts, TASK)
-    assert [case.name for case in found.of_patients(["site/q", "site/s"])] == ["b", "d"]
+    assert [case.name for case in found.of_patients(["q", "s"])] == ["b", "d"]
     with pytest.raises(TooFewError, match="1 with the target"):
         gather(manifest_of({**whose, "b": "p"}), parts, TASK)
+
+
+def test_who_trains_in_one_folder_and_is_tested_in_another_trained() -> None:
+    """The part is drawn by folder; nobody is told from himself."""
+    manifest = manifest_of({"a": "p", "c": "p"})
+    cases = tuple(replace(case, folder="other") if case.name == "c" else case for case in manifest.cases)
+    with pytest.raises(TooFewError, match="2 with the target of segmentation trained, 1 did not"):
+        gather(replace(manifest, cases=cases), prepared(), TASK)
 
 
 def test_a_case_without_the_target_is_in_no_pool() -> None:

@@ -24,7 +24,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> AuditTarget:
 
 def test_only_what_the_stage_trains_moves(attacked: AuditTarget) -> None:
     before = parameters_by_key(attacked.begin())
-    after = parameters_by_key(train_like(attacked, {"a": pool().of_patients(["site/a"])}, 0, never_cancelled))
+    after = parameters_by_key(train_like(attacked, {"a": pool().of_patients(["a"])}, 0, never_cancelled))
     moved = {key for key, value in after.items() if not torch.equal(value, before[key])}
     assert moved
     assert not [key for key in moved if key in attacked.network.backbone]
@@ -33,7 +33,7 @@ def test_only_what_the_stage_trains_moves(attacked: AuditTarget) -> None:
 def test_what_a_version_does_not_have_is_not_trained(attacked: AuditTarget) -> None:
     nothing = replace(attacked, training=STAGE.model_copy(update={"groups": ("ehr",)}))
     with pytest.raises(ModelError, match=r"shared/0001 has none of the groups \['ehr'\]"):
-        train_like(nothing, {"a": pool().of_patients(["site/a"])}, 0, never_cancelled)
+        train_like(nothing, {"a": pool().of_patients(["a"])}, 0, never_cancelled)
 
 
 def test_shadows_of_a_private_study_train_privately(attacked: AuditTarget, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +42,7 @@ def test_shadows_of_a_private_study_train_privately(attacked: AuditTarget, monke
     monkeypatch.setattr(shadow_training, "train_privately", lambda *_, **given: seen.update(given))
     settings = attacked.network.settings.model_copy(update={"privacy": PRIVACY})
     private = replace(attacked, network=replace(attacked.network, settings=settings))
-    train_like(private, {name: pool().of_patients([f"site/{name}"]) for name in "ab"}, 0, never_cancelled)
+    train_like(private, {name: pool().of_patients([name]) for name in "ab"}, 0, never_cancelled)
     steps = seen["steps"]
     assert (steps.sample_rate, steps.expected, steps.norms) == (1.0, 2.0, 1.0)
     spent = Release("training", "subsampled-gaussian", steps.noise_multiplier, 1.0, 1, "", "", 0)
