@@ -24,7 +24,7 @@ class _File(Settings):
 
 
 def record_audit(home: Path, audit: Audit) -> None:
-    """Keep an audit in place of an earlier one of the same version and task.
+    """Keep an audit in place of an earlier one of the same version and task; a check of a candidate stands beside it.
 
     Raises:
         CaseError: what is kept there is damaged.
@@ -49,5 +49,5 @@ def read_audits(path: Path) -> tuple[Audit, ...]:
         raise CaseError(f"audits {path} cannot be read ({error}); move the file away and audit again") from error
 
 
-def _of(audit: Audit) -> tuple[str, str, str]:
-    return audit.adapter_sha256, audit.backbone_sha256, audit.task
+def _of(audit: Audit) -> tuple[str, str, str, bool]:
+    return audit.adapter_sha256, audit.backbone_sha256, audit.task, audit.answered is None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from client.audit.attack_figures import as_attack
 from client.audit.case_losses import case_losses
 from client.audit.pool import AuditPool
 from client.audit.shadows import Told, train_shadows
@@ -13,9 +14,9 @@ from client.audit.target import AuditTarget
 from client.learning.cancellation import Check
 from client.tasks.building import build_task
 from client.tasks.contract import CenterTask
-from protocol.messages.audit import Attack, AttackName, Audit, Share
+from protocol.messages.audit import AttackName, Audit
 from strategies.evaluation.matrix import Floats
-from strategies.evaluation.membership import AttackFigures, Count, by_patient, judge, likelihood_ratios
+from strategies.evaluation.membership import by_patient, group_means, judge, likelihood_ratios
 
 STATISTICS: Mapping[str, AttackName] = {
     "gram-sketch": "gram-sketch",
@@ -28,6 +29,8 @@ def audit(
     center: str, target: AuditTarget, pool: AuditPool, shadows: int, folder: Path, check: Check, tell: Told
 ) -> Audit:
     """Attack a version by likelihood ratio, by loss, and by what its center would send to remember its patients.
+
+    Of a private study no statistic of training patients leaves, and none is attacked.
 
     Args:
         center: whose patients they are.
@@ -48,7 +51,9 @@ def audit(
     found = train_shadows(target, pool, shadows, folder, check, tell)
     ratios = likelihood_ratios(losses, by_patient(found.losses, pool.patients)[0], found.held)
     scores: dict[AttackName, Floats] = {"likelihood-ratio": ratios, "loss-threshold": -losses}
-    scores |= _statistics(target, pool, task, check)
+    statistics = {} if network.settings.privacy else _statistics(target, pool, task, check)
+    errors = {name: group_means(-values, pool.members, pool.names) for name, values in statistics.items()}
+    scores |= statistics
     return Audit(
         center=center,
         study=network.settings.study,
@@ -60,26 +65,9 @@ def audit(
         steps=target.training.local_steps,
         private=network.settings.privacy is not None,
         attacks=tuple(
-            as_attack(name, judge(name, values, pool.members, pool.names)) for name, values in scores.items()
+            as_attack(name, judge(name, values, pool.members, pool.names), errors.get(name))
+            for name, values in scores.items()
         ),
-    )
-
-
-def as_attack(name: AttackName, figures: AttackFigures) -> Attack:
-    """The figures of an attack as they are kept and handed on."""
-    low = figures.low_false_positives
-    return Attack(
-        attack=name,
-        members=figures.members,
-        others=figures.others,
-        undefined=figures.undefined,
-        auc=figures.auc.value,
-        auc_low=figures.auc.low,
-        auc_high=figures.auc.high,
-        one_percent=None if low is None else low.is_one_percent,
-        told=None if low is None else _share(low.told),
-        mistaken=None if low is None else _share(low.mistaken),
-        reason=figures.reason,
     )
 
 
@@ -89,7 +77,3 @@ def _statistics(target: AuditTarget, pool: AuditPool, task: CenterTask, check: C
     found = statistic_scores(network.model, pool.training, pool.cases, task, network.settings, network.row, check)
     patients = {STATISTICS[name]: by_patient(scores, pool.patients)[0] for name, scores in found.items()}
     return {name: scores for name, scores in patients.items() if np.isfinite(scores).any()}
-
-
-def _share(count: Count) -> Share:
-    return Share(found=count.found, of=count.of, low=count.share.low or 0.0, high=count.share.high or 0.0)

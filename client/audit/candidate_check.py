@@ -6,7 +6,10 @@ candidate that gives nothing away. It is the center's own bound, and errs to its
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from client.audit.attack_figures import as_attack
+from client.audit.audit_log import record_audit
 from client.audit.case_losses import case_losses
 from client.audit.pool import gather
 from client.data.manifest import Manifest
@@ -15,8 +18,10 @@ from client.learning.cancellation import Check
 from client.scores.scoring import Network
 from client.tasks.contract import CenterTask
 from protocol.errors import LeakError
-from protocol.messages.instruction import Part
-from strategies.evaluation.membership import by_patient, judge
+from protocol.messages.audit import Answer, Audit
+from protocol.messages.instruction import Instruction, Part
+from protocol.messages.tensors import content_hash
+from strategies.evaluation.membership import AttackFigures, by_patient, judge
 
 DECIDING: tuple[Part, ...] = ("train", "validation")
 """The parts whose cases may decide; nothing is decided on test cases."""
@@ -29,8 +34,10 @@ def check_candidate(
     parts: Mapping[Part, Sequence[PreparedCase]],
     highest_auc: float,
     check: Check,
+    home: Path,
+    asked: Instruction,
 ) -> None:
-    """Refuse a candidate by whose losses members are told more often than the center allows.
+    """Refuse a candidate by whose losses members are told more often than the center allows; keep what was found.
 
     Args:
         candidate: the network.
@@ -39,6 +46,8 @@ def check_candidate(
         parts: the cases of the parts that may decide.
         highest_auc: the center's bound; 0.5 is chance.
         check: is called before each case.
+        home: of the center, whose page shows what was found and answered.
+        asked: what the coordinator wants to know of the candidate.
 
     Raises:
         LeakError: the AUC is above the bound, or cannot be told.
@@ -47,9 +56,27 @@ def check_candidate(
     pool = gather(manifest, parts, task)
     found = case_losses(candidate.model, task.fitted_to(pool.cases), pool.cases, candidate.row.settings, check)
     figures = judge("loss-threshold", -by_patient(found, pool.patients)[0], pool.members, pool.names)
-    if figures.auc.value is None or figures.auc.value > highest_auc:
+    leaks = figures.auc.value is None or figures.auc.value > highest_auc
+    record_audit(home, _as_audit(asked, candidate, manifest.center, figures, "leak" if leaks else "compared"))
+    if leaks:
         told = figures.reason or f"losses tell members with an AUC of {figures.auc.value:.2f}"
         raise LeakError(
             f"center '{manifest.center}': {told}, allowed are {highest_auc:g}; the candidate is not compared. "
             "--maximum-attack-auc allows more"
         )
+
+
+def _as_audit(asked: Instruction, candidate: Network, center: str, figures: AttackFigures, answer: Answer) -> Audit:
+    return Audit(
+        center=center,
+        study=candidate.settings.study,
+        reference=f"candidate of {asked.stage}, round {asked.server_round}",
+        adapter_sha256=content_hash(candidate.tensors),
+        backbone_sha256=candidate.backbone_hash,
+        task=asked.task,
+        shadows=0,
+        steps=0,
+        private=candidate.settings.privacy is not None,
+        attacks=(as_attack("loss-threshold", figures),),
+        answered=answer,
+    )

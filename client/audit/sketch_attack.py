@@ -7,8 +7,9 @@
     prototype   f are the patient's features, mu and sigma mean and scatter of training cases by feature:
                     -|(f - mu) / sigma|                the nearer, the likelier among them
 
-A patient who is among those behind a statistic is reconstructed better by it than one who is not, the more so the fewer
-they are. Statistics are over all training cases here; a release leaves out cases that wait for a block, and tells less.
+Minus a score is how badly the statistic reconstructs the patient: one who is among those behind it is reconstructed
+better than one who is not, the more so the fewer they are. Statistics are over all training cases here; a release
+leaves out cases that wait for a block, and tells less.
 """
 
 from collections.abc import Mapping, Sequence
@@ -111,4 +112,4 @@ def _unspanned(released: NDArray[np.float32], own: NDArray[np.float32]) -> float
         return 0.0
     _, sizes, directions = np.linalg.svd(released.astype(np.float64), full_matrices=False)
     spanned = directions[sizes > SMALLEST * max(sizes[0], SMALLEST)]
-    return 1 - float(np.square(own.astype(np.float64) @ spanned.T).sum()) / energy
+    return max(0.0, 1 - float(np.square(own.astype(np.float64) @ spanned.T).sum()) / energy)

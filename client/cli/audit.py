@@ -80,15 +80,20 @@ def audit_command(
         home, center=center, data=data, modalities=offered, device=device, socket=home / "trainer.sock"
     )
     wish = Wish(bank, adapter, version, study, stage, shadows, steps)
-    with note_stop() as note, show_shadows(shadows) as tell:
-        try:
-            found = run_audit(options, wish, note, tell)
-        except CancelledError as error:
-            typer.echo("stopped: what is done stays; the same command goes on", err=True)
-            raise typer.Exit(note.exit_code) from error
+    found = run_until_stopped(options, wish)
     if out is not None:
         write_audit(out, found)
     report(found, out, as_json=as_json)
+
+
+def run_until_stopped(options: "TrainerOptions", wish: Wish) -> "Audit":
+    """Audit with a bar over shadows; a signal ends the command with its own code."""
+    with note_stop() as note, show_shadows(wish.shadows) as tell:
+        try:
+            return run_audit(options, wish, note, tell)
+        except CancelledError as error:
+            typer.echo("stopped: what is done stays; the same command goes on", err=True)
+            raise typer.Exit(note.exit_code) from error
 
 
 def run_audit(options: "TrainerOptions", wish: Wish, note: StopNote, tell: Callable[[int], None]) -> "Audit":
@@ -147,18 +152,18 @@ def show_shadows(count: int) -> Iterator[Callable[[int], None]]:
 
 def report(found: "Audit", out: Path | None, *, as_json: bool) -> None:
     """Print what was found, for a script or for people."""
-    from client.report.audit_section import attack_line
+    from client.report.audit_section import NOT_SENT, attack_line
 
     if as_json:
         typer.echo(json.dumps(found.model_dump(mode="json", by_alias=True)))
         return
-    table = Table("attack", "AUC [95 %]", "patients", "told")
+    table = Table("attack", "AUC [95 %]", "patients", "told", "reconstruction error")
     for column in table.columns:
         column.overflow = "fold"
     for line in map(attack_line, found.attacks):
-        table.add_row(line.name, line.auc, line.patients, line.told)
+        table.add_row(line.name, line.auc, line.patients, line.told, line.error)
     open_console().print(table)
-    private = ", trained privately" if found.private else ""
+    private = f", trained privately. {NOT_SENT}" if found.private else ""
     typer.echo(f"{found.reference}, {found.task}; {found.shadows} shadows of {found.steps} steps{private}")
     typer.echo("An AUC of 0.5 is chance. An attack that finds nothing does not show that nothing can be found.")
     typer.echo(

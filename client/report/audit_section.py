@@ -15,15 +15,25 @@ LABELS = {
     "prototype-pet": "Prototype of PET",
 }
 
+UNITS = {
+    "gram-sketch": ("share of a patient's inputs that is not spanned", 4),
+    "prototype-ct": ("standard deviations", 2),
+    "prototype-pet": ("standard deviations", 2),
+}
+"""Statistic -> what its reconstruction error is counted in, and to how many digits."""
+NOT_SENT = "Of a private study no Gram sketch and no prototype leaves, so none was attacked."
+ANSWERS = {"compared": "it was compared", "leak": "it was not compared, and the coordinator heard leak"}
+
 
 @dataclass(frozen=True)
 class AttackLine:
-    """One attack: AUC with its interval, whom it was tried on, and whom it told."""
+    """One attack: AUC with its interval, whom it was tried on, whom it told, and how badly it reconstructs them."""
 
     name: str
     auc: str
     patients: str
     told: str
+    error: str
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,20 @@ def attack_line(attack: Attack) -> AttackLine:
         formats.figure_interval(interval, 2),
         f"{attack.members} who trained, {attack.others} who did not{without}",
         _told(attack),
+        _error(attack),
     )
+
+
+def _error(attack: Attack) -> str:
+    """Reconstruction error of both groups; nothing where nobody is reconstructed."""
+    if attack.error_of_members is None or attack.error_of_others is None:
+        return ""
+    unit, decimals = UNITS[attack.attack]
+    members, others = (
+        formats.figure_interval({"value": mean.value, "low": mean.low, "high": mean.high}, decimals)
+        for mean in (attack.error_of_members, attack.error_of_others)
+    )
+    return f"{members} who trained, {others} who did not; {unit}"
 
 
 def _told(attack: Attack) -> str:
@@ -66,6 +89,7 @@ def _told(attack: Attack) -> str:
 
 
 def _title(audit: Audit) -> str:
-    private = ", trained privately" if audit.private else ""
-    shadows = f"{audit.shadows} shadows of {audit.steps} steps{private}"
-    return f"{audit.reference}, {audit.task}: {shadows}"
+    if audit.answered is not None:
+        return f"{audit.reference}, {audit.task}: {ANSWERS[audit.answered]}"
+    private = f", trained privately. {NOT_SENT}" if audit.private else ""
+    return f"{audit.reference}, {audit.task}: {audit.shadows} shadows of {audit.steps} steps{private}"

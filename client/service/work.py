@@ -261,7 +261,7 @@ class CenterWork:
         if self._highest_auc:
             parts = {part: self.cases.part(settings, part, check) for part in DECIDING}
             candidate, manifest = self._network(instruction, instruction.tensors), self.cases.manifest(settings)
-            check_candidate(candidate, task, manifest, parts, self._highest_auc, check)
+            check_candidate(candidate, task, manifest, parts, self._highest_auc, check, self.home, instruction)
         networks = (self._network(instruction, tensors) for tensors in (instruction.tensors, instruction.reference))
         new, old = (self._scores.fullest(network, task, cases, check, wanted) for network in networks)
         rng, cohort = round_generator(instruction, self.center, self._draw_key), self.cohort(settings)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 
 from protocol.errors import CaseError
-from protocol.messages.base import Fraction, Settings
+from protocol.messages.base import Fraction, NonNegative, Settings
 from protocol.storage.atomic_files import write_private
 from protocol.storage.regular_files import read_whole
 from protocol.storage.sealed_json import seal, unseal
@@ -17,6 +17,7 @@ from protocol.tasks import TaskName
 
 SCHEMA = 1
 AttackName = Literal["likelihood-ratio", "loss-threshold", "gram-sketch", "prototype-ct", "prototype-pet"]
+Answer = Literal["compared", "leak"]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(max_length=200)]
 
@@ -30,11 +31,22 @@ class Share(Settings):
     high: Fraction
 
 
+class Mean(Settings):
+    """A mean over patients and its 95 % interval."""
+
+    value: NonNegative
+    low: NonNegative
+    high: NonNegative
+
+
 class Attack(Settings):
     """How well one attack tells members (training patients) from others.
 
     undefined: patients without a score. auc: 0.5 is chance; None, with `reason`, where it cannot be judged. told:
     members told by a threshold that mistakes at most 1 % of the others (`one_percent`), or none of too few.
+    error_of_members, error_of_others: how far from a patient what a statistic says of him is: of a Gram sketch the
+    share of his inputs' energy that it does not span, of a prototype standard deviations; None where nothing is
+    reconstructed.
     """
 
     attack: AttackName
@@ -47,13 +59,16 @@ class Attack(Settings):
     one_percent: bool | None = None
     told: Share | None = None
     mistaken: Share | None = None
+    error_of_members: Mean | None = None
+    error_of_others: Mean | None = None
     reason: str = ""
 
 
 class Audit(Settings):
-    """One adapter at one center. shadows, steps: behind the likelihood ratio; private: whether these trained so.
+    """One adapter at one center. shadows, steps: behind the likelihood ratio; private: whether its study trains so.
 
-    reference, adapter_sha256, backbone_sha256: of the adapter, as its bank names them.
+    reference, adapter_sha256, backbone_sha256: of the adapter, as its bank names them. answered: what the coordinator
+    heard of a candidate that it asked to compare; None where the center audited of its own accord.
     """
 
     schema_: Literal[1] = Field(default=1, alias="schema")
@@ -67,6 +82,7 @@ class Audit(Settings):
     steps: NonNegativeInt
     private: bool
     attacks: tuple[Attack, ...]
+    answered: Answer | None = None
 
 
 def write_audit(path: Path, audit: Audit) -> None:

@@ -73,6 +73,14 @@ class AttackFigures:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class GroupMeans:
+    """The mean of a figure over members and over the others, each with its interval; None where nobody has one."""
+
+    members: Interval
+    others: Interval
+
+
 def confidence(losses: Floats) -> Floats:
     """phi of losses of any shape; NaN stays."""
     return np.asarray(-np.log(np.expm1(np.clip(losses, SMALLEST_LOSS, LARGEST_LOSS))))
@@ -118,6 +126,18 @@ def judge(attack: str, scores: Floats, members: Members, names: Sequence[str]) -
     return AttackFigures(attack, *count, found, _low_false_positives(scores[inside], scores[outside]))
 
 
+def group_means(values: Floats, members: Members, names: Sequence[str]) -> GroupMeans:
+    """Means over members and over others, with intervals by a bootstrap over the patients of each.
+
+    Args:
+        values: of each patient, (n,); NaN where it has none, which leaves the patient out.
+        members: who was trained on, (n,).
+        names: of the patients.
+    """
+    known = np.isfinite(values)
+    return GroupMeans(*(_mean_interval(values, known & which, names) for which in (members, ~members)))
+
+
 def by_patient(values: Floats, patients: Sequence[str]) -> tuple[Floats, tuple[str, ...]]:
     """Means of values (..., cases) over the cases of each patient, (..., patients), and the patients, sorted."""
     names = tuple(sorted(set(patients)))
@@ -147,6 +167,13 @@ def _auc_interval(scores: Floats, inside: Members, outside: Members, names: Sequ
     ordered = np.concatenate([scores[which] for which in groups.values()])
     truth = np.repeat([1, 0], [inside.sum(), outside.sum()])
     return interval(auc(truth, np.stack([-ordered, ordered], axis=1), weights))
+
+
+def _mean_interval(values: Floats, which: Members, names: Sequence[str]) -> Interval:
+    if not which.any():
+        return Interval(None, None, None)
+    weights = draw_patients({"": tuple(np.asarray(names)[which])}).patients[""]
+    return interval(weights @ values[which] / weights.sum(axis=1))
 
 
 def _low_false_positives(members: Floats, others: Floats) -> LowFalsePositives:

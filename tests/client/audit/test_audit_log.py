@@ -15,6 +15,13 @@ def test_an_audit_takes_the_place_of_an_earlier_one_of_the_same_version(tmp_path
     assert [audit.steps for audit in read_audits(tmp_path / AUDITS)] == [20, 40]
 
 
+def test_a_check_of_a_candidate_stands_beside_an_audit_of_the_same_tensors(tmp_path: Path) -> None:
+    entry = write_carded(tmp_path)
+    record_audit(tmp_path, audit_of(entry))
+    record_audit(tmp_path, audit_of(entry, answered="compared"))
+    assert [audit.answered for audit in read_audits(tmp_path / AUDITS)] == [None, "compared"]
+
+
 def test_before_the_first_there_is_none(tmp_path: Path) -> None:
     assert read_audits(tmp_path / AUDITS) == ()
 

@@ -1,12 +1,15 @@
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from client.audit.audit_run import as_attack, audit
+from client.audit import audit_run
+from client.audit.audit_run import audit
+from client.audit.shadows import Shadows
 from client.learning.cancellation import never_cancelled
 from protocol.messages.audit import Audit
-from strategies.evaluation.membership import AttackFigures
-from strategies.evaluation.resampling import Interval
+from protocol.messages.privacy import Privacy
 from tests.support.audited_center import pool, target
 
 
@@ -29,10 +32,29 @@ def test_the_audit_names_the_version_and_how_shadows_were_made(found: tuple[Audi
     assert done == [1, 2, 3, 4]
 
 
-def test_an_attack_that_cannot_be_judged_has_a_reason_and_no_number() -> None:
-    none = Interval(None, None, None)
-    told = as_attack("gram-sketch", AttackFigures("gram-sketch", 1, 0, 3, none, None, "too few"))
-    assert (told.auc, told.told, told.one_percent, told.reason, told.undefined) == (None, None, None, "too few", 3)
+def test_a_statistic_tells_how_badly_it_reconstructs_both_groups(found: tuple[Audit, list[int]]) -> None:
+    told = {attack.attack: (attack.error_of_members, attack.error_of_others) for attack in found[0].attacks}
+    assert told["loss-threshold"] == (None, None)
+    members, others = told["gram-sketch"]
+    assert members is not None
+    assert others is not None
+    assert 0 < members.low < members.value < others.value < others.high
+
+
+def test_of_a_private_study_no_statistic_leaves_and_none_is_attacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attacked = target(tmp_path)
+    privacy = Privacy(epsilon=8, delta=1e-3, clip_norm=1.0)
+    settings = attacked.network.settings.model_copy(update={"privacy": privacy})
+    shadows = Shadows(np.ones((4, 4)), np.array([[True, True, False, False], [False, False, True, True]] * 2))
+    monkeypatch.setattr(audit_run, "train_shadows", lambda *_: shadows)
+    private = replace(attacked, network=replace(attacked.network, settings=settings))
+    found = audit("center-a", private, pool(), 4, tmp_path, never_cancelled, print)
+    assert (found.private, [attack.attack for attack in found.attacks]) == (
+        True,
+        ["likelihood-ratio", "loss-threshold"],
+    )
 
 
 def test_nothing_of_a_patient_stands_in_an_audit(found: tuple[Audit, list[int]], tmp_path: Path) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from client.audit.audit_log import record_audit
 from client.report.audit_section import attack_line, audit_section
-from protocol.messages.audit import Attack, Share
+from protocol.messages.audit import Attack, Mean, Share
 from tests.support import center_page
 from tests.support.carded_study import audit_of, write_carded
 from tests.support.example_result import visible_text
@@ -38,6 +38,27 @@ def test_an_attack_that_cannot_be_judged_has_its_reason() -> None:
     nothing = {"auc": None, "auc_low": None, "auc_high": None, "told": None, "mistaken": None, "reason": "too few"}
     line = attack_line(FEW.model_copy(update=nothing))
     assert (line.auc, line.told) == ("undefined", "too few")
+
+
+def test_a_statistic_shows_how_badly_it_reconstructs_both_groups() -> None:
+    errors = {
+        "error_of_members": Mean(value=0.1, low=0.05, high=0.2),
+        "error_of_others": Mean(value=0.5, low=0.4, high=0.6),
+    }
+    gram = FEW.model_copy(update={"attack": "gram-sketch", **errors})
+    assert attack_line(gram).error == (
+        "0.1000 [0.0500, 0.2000] who trained, 0.5000 [0.4000, 0.6000] who did not; "
+        "share of a patient's inputs that is not spanned"
+    )
+    assert attack_line(FEW).error == ""
+
+
+def test_a_private_study_says_why_statistics_are_not_there_and_a_candidate_what_was_answered(tmp_path: Path) -> None:
+    audited = audit_of(write_carded(tmp_path))
+    private, asked = (audited.model_copy(update=more) for more in ({"private": True}, {"answered": "leak"}))
+    ((private_title, _), (asked_title, _)) = audit_section([private, asked])[0].audits
+    assert "no Gram sketch and no prototype leaves" in private_title
+    assert asked_title.endswith("it was not compared, and the coordinator heard leak")
 
 
 def test_without_an_audit_there_is_no_section() -> None:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from strategies.evaluation.membership import by_patient, confidence, judge, likelihood_ratios
+from strategies.evaluation.membership import by_patient, confidence, group_means, judge, likelihood_ratios
 
 LN2 = float(np.log(2))
 NAMES = tuple("abcdefgh")
@@ -108,3 +108,14 @@ def test_turning_an_attack_round_turns_its_auc_round(scores: np.ndarray) -> None
     assert one is not None
     assert other is not None
     assert one + other == pytest.approx(1)
+
+
+def test_means_of_both_groups_have_intervals_and_leave_out_who_has_no_figure() -> None:
+    """Members 1 and 3, mean 2, of whom a draw has any of 1, 2, 3; of the others one has a figure, and no scatter."""
+    found = group_means(np.array([1, 3, 5, np.nan]), np.array([True, True, False, False]), NAMES[:4])
+    assert (found.members.value, found.members.low, found.members.high) == (2, 1, 3)
+    assert (found.others.value, found.others.low, found.others.high) == (5, 5, 5)
+
+
+def test_a_group_without_a_figure_has_no_mean() -> None:
+    assert group_means(np.array([1.0, np.nan]), np.array([True, False]), NAMES[:2]).others.value is None
