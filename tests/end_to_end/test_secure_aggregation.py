@@ -15,10 +15,13 @@ from tests.support import summed_study
 from tests.support.light_study import Light
 from tests.support.summed_study import in_the_open, summed
 
+CLOSE = 5e-7
+"""A few float32 steps: a round moves tensors by about 1e-4, so that another weight shows from 1e-6 on."""
+
 
 def check_equal(hidden: Light, plain: Light) -> None:
     for key, array in plain.state.shared.items():
-        assert np.abs(hidden.state.shared[key] - array).max() < 1e-5, key
+        assert np.abs(hidden.state.shared[key] - array).max() < CLOSE, key
 
 
 @pytest.mark.parametrize("scheme", ["alt-exact", "fedit", "ffa-lora"])
