@@ -1,10 +1,11 @@
 """What an audit attacks: a version of a bank, and how networks like it are made of other patients."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
+from client.home.own_privacy import OwnPrivacy, agree_on_privacy
 from client.learning.assembly import assemble_fresh, row_of
 from client.learning.bank_settings import settings_behind
 from client.scores.scoring import Network
@@ -36,6 +37,18 @@ class AuditTarget:
         if self.start:
             return network.variant(self.start)
         return assemble_fresh(network.settings, network.row, network.backbone, device=network.device)
+
+    def held_to(self, own: OwnPrivacy | None, center: str) -> "AuditTarget":
+        """The same with shadows that train under a center's own numbers where it tightened the study's by them.
+
+        A center that refuses what is weaker trained under the study's numbers, or not at all.
+        """
+        settings = self.network.settings
+        if settings.privacy is None or own is None or own.weaker == "refuse":
+            return self
+        agreed = agree_on_privacy(settings.privacy, own, center, settings.study)
+        network = replace(self.network, settings=settings.model_copy(update={"privacy": agreed}))
+        return replace(self, network=network)
 
     @property
     def digest(self) -> str:

@@ -119,6 +119,7 @@ def run_audit(options: "TrainerOptions", wish: Wish, note: StopNote, tell: Calla
     planned = stage_training(options, wish.study, wish.stage or bank.entry(wish.adapter, wish.version).stage)
     training = shadow_training(planned.training, planned.steps_of_a_shadow(wish.steps))
     target = target_of(bank, wish.adapter, wish.version, planned.task, training, device=options.device)
+    target = target.held_to(options.privacy, options.center)
     pool = gather_patients(options, target, check)
     found = audit(options.center, target, pool, wish.shadows, options.home / "audit", check, tell)
     record_audit(options.home, found)

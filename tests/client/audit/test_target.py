@@ -1,11 +1,14 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from client.audit.target import shadow_training, target_of
+from client.home.own_privacy import OwnPrivacy
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.errors import ModelError
+from protocol.messages.privacy import Privacy
 from protocol.messages.settings import ROLES
 from protocol.messages.tensors import role_of
 from tests.support.audited_center import STAGE, target
@@ -42,3 +45,28 @@ def test_a_stage_that_trains_the_backbone_has_no_adapter_to_audit(tmp_path: Path
     training = STAGE.model_copy(update={"groups": ("backbone",)})
     with pytest.raises(ModelError, match="trains the whole network"):
         target_of(write_bank(tmp_path), "shared", None, "segmentation", training, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("own", "epsilon"),
+    [
+        (None, 8.0),
+        (OwnPrivacy(epsilon=3.0, delta=1e-4, weaker="tighten"), 3.0),
+        (OwnPrivacy(epsilon=9.0, delta=1e-4, weaker="tighten"), 8.0),
+        (OwnPrivacy(epsilon=3.0, delta=1e-4), 8.0),
+    ],
+)
+def test_shadows_train_with_the_numbers_that_the_center_trained_with(
+    own: OwnPrivacy | None, epsilon: float, tmp_path: Path
+) -> None:
+    """Not with stricter ones that it holds to and would have refused the study for."""
+    found = target(tmp_path)
+    asked = found.network.settings.model_copy(update={"privacy": Privacy(epsilon=8.0, delta=1e-4, clip_norm=1.0)})
+    held = replace(found, network=replace(found.network, settings=asked)).held_to(own, "center-a")
+    assert held.network.settings.privacy is not None
+    assert held.network.settings.privacy.epsilon == epsilon
+
+
+def test_a_study_without_a_guarantee_has_shadows_without_one(tmp_path: Path) -> None:
+    own = OwnPrivacy(epsilon=3.0, delta=1e-4, weaker="tighten")
+    assert target(tmp_path).held_to(own, "center-a").network.settings.privacy is None
