@@ -150,7 +150,7 @@ def test_a_sampled_patient_shows_as_many_crops_as_the_study_says() -> None:
 def test_a_public_term_moves_nothing_that_the_step_does_not_reach() -> None:
     """It pulls at the PET pathway in a step of CT."""
     model = fresh()
-    pull = Proximal({"pet_pathway.weight": model.pet_pathway.weight}, 1000.0)
+    pull = Proximal({"pet_pathway.weight": dict(model.named_parameters())["pet_pathway.weight"]}, 1000.0)
     with torch.no_grad():
         model.pet_pathway.weight.add_(1.0)
     before = state(model)
