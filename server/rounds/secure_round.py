@@ -3,7 +3,8 @@
     advertise -> share -> [ train and mask, as any round ] -> unmask -> one payload that is the centers' mean
 
 Keys are drawn anew for each round: one that was broken off, by a crash or because too few answered, is begun again from
-its first phase. The payload that comes out goes through the same arithmetic as those of other studies.
+its first phase; where a center helped to open it already, it comes to the same sum of the same centers or to none. The
+payload that comes out goes through the same arithmetic as those of other studies.
 """
 
 import logging

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protocol.errors import QuorumError, SecureSumError
+from protocol.errors import QuorumError, SecureSumError, StorageError
 from protocol.messages.instruction import Instruction
+from server.rounds import summed_round
 from tests.support import summed_study
 from tests.support.light_study import Light
 from tests.support.summed_study import in_the_open, summed
@@ -69,6 +70,32 @@ def test_a_round_that_was_refused_is_repeated_with_fresh_keys(tmp_path: Path) ->
     assert hidden.state.server_round == 1
     for name in "bc":
         hidden.centers[name].before = None
+    hidden.run()
+    plain.run()
+    check_equal(hidden, plain)
+
+
+def test_a_crash_after_a_sum_was_opened_is_made_good_by_the_same_centers_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without center b the centers open round 1 no second time; with it the study goes on as if nothing had been."""
+
+    def crash(*_arguments: object) -> None:
+        raise StorageError("full")
+
+    def leave(instruction: Instruction) -> None:
+        if instruction.kind == "train":
+            raise SecureSumError("gone")
+
+    hidden, plain = summed(tmp_path / "hidden", "fedit"), in_the_open(tmp_path / "open", "fedit")
+    with monkeypatch.context() as crashing:
+        crashing.setattr(summed_round, "after_round", crash)
+        with pytest.raises(StorageError):
+            hidden.run()
+    hidden.centers["b"].before = leave
+    with pytest.raises(QuorumError, match="the sum cannot be unmasked"):
+        hidden.run()
+    hidden.centers["b"].before = None
     hidden.run()
     plain.run()
     check_equal(hidden, plain)
