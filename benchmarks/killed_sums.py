@@ -55,6 +55,8 @@ class Outcome:
     @property
     def verdict(self) -> str:
         """Whose mean it is."""
+        if self.state == "running":
+            return "NO END"
         if self.state != "complete":
             return "refused"
         if self.off_survivors < CLOSE:
@@ -153,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows.append({**asdict(outcome), "verdict": outcome.verdict})
         sys.stdout.write(f"{phase:10} {outcome.verdict:22} {outcome.seconds:6.0f} s  {outcome.errors}\n")
     sys.stdout.write(json.dumps({"runs": rows}) + "\n")
-    return int(any(row["verdict"] == "ANOTHER RESULT" for row in rows))
+    return int(any(row["verdict"] in {"ANOTHER RESULT", "NO END"} for row in rows))
 
 
 if __name__ == "__main__":

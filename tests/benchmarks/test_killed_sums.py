@@ -15,6 +15,7 @@ killed_sums = load_script("killed_sums.py")
         ("complete", 0.1, 1e-9, "mean of all"),
         ("complete", 0.1, 0.1, "ANOTHER RESULT"),
         ("failed", 0.1, 0.1, "refused"),
+        ("running", 0.1, 0.1, "NO END"),
     ],
 )
 def test_a_result_is_the_mean_of_some_or_nobodys(
