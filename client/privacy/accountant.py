@@ -4,8 +4,9 @@
 
 The losses are composed numerically (Gopi, Lee, Wutschitz, "Numerical Composition of Differential Privacy", NeurIPS
 2021, 2106.02848; opacus' `PRVAccountant`), so that mechanisms of different noise and sampling rates compose in one, in
-whatever order. What is returned is the upper bound, at most 2 * EPSILON_ERROR above the true value. A patient is
-added or removed: the record is all that a center has of one patient.
+whatever order. What is returned is the upper bound, at most 2 * EPSILON_ERROR above the true value. Neighbours
+are two centers with the same patients in training, n of them and known, of whom one contributes nothing in the other:
+the record is all that a center has of one patient, and its being replaced by nothing costs what its removal does.
 """
 
 import math

@@ -4,6 +4,7 @@ Before the first round the noise is solved for all that the plan still asks of t
 spent before:
 
     epsilon(before + all rounds to come, sigma) <= epsilon of the study, or the center's own      one sigma for all
+                                                   and of every earlier promise to any of its patients
     q = min(1, b / n)          b the largest batch of the rounds to come: fewer a step cost less
 
 It is kept (`private_noise.json`, sealed) until the guarantee, the plan or the number of patients is another one. Each
@@ -14,12 +15,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from client.home.own_privacy import OwnPrivacy, agree_on_privacy
 from client.privacy.accountant import noise_multiplier_for
+from client.privacy.ledger_file import Promise
 from client.privacy.patient_sampling import sample_rate
 from client.privacy.privacy_ledger import PrivacyLedger, excess_words
 from client.privacy.release import Release
@@ -74,17 +76,21 @@ class PrivateRounds:
         return agree_on_privacy(settings.privacy, self._own, self._center, settings.study)
 
     def check(self, settings: StudySettings) -> Privacy | None:
-        """Refuse, before anything is read, what nobody agreed to or could keep; else as `agreed`.
+        """Refuse, before a case is read, what nobody agreed to or could keep; else as `agreed`.
 
         Raises:
             PrivacyError: as `agreed`, or nobody knows the rounds to come.
+            RecordsError: what was spent cannot be read as it was written.
         """
         privacy = self.agreed(settings)
-        if privacy is not None and self._plan is None:
+        if privacy is None:
+            return None
+        if self._plan is None:
             raise PrivacyError(
                 f"center '{self._center}': how much noise a round needs follows from all rounds to come, and nothing "
                 "says which these are; give --terms, the agreement that `concilium-center join` writes"
             )
+        self._ledger.entries()
         return privacy
 
     def begin(
@@ -100,17 +106,14 @@ class PrivateRounds:
 
         Raises:
             PrivacyError: the guarantee cannot be given to so few, or nobody knows the rounds to come.
-            PrivacySpentError: its patients would have spent more than is guaranteed.
+            PrivacySpentError: its patients would have spent more than they were ever promised.
             RecordsError: what was spent cannot be read as it was written.
         """
         privacy = self._guarantee(instruction.settings, patients)
         sigma = self._noise(privacy, instruction, patients, names)
         rate = sample_rate(training.batch_size, patients)
         steps = PrivateSteps(privacy.clip_norm, sigma, rate, rate * patients, privacy.crops)
-        release = release_of(instruction, training, steps)
-        cost = self._ledger.would_be(release, names, privacy.delta)
-        if cost > privacy.epsilon:
-            raise PrivacySpentError(excess_words(release, cost, privacy.epsilon, privacy.delta))
+        self._check_left(instruction, training, steps, patients, names)
         return steps
 
     def end(
@@ -123,11 +126,31 @@ class PrivateRounds:
             StorageError: the disk refuses; nothing may leave then.
         """
         privacy, release = self._guarantee(instruction.settings, patients), release_of(instruction, training, steps)
-        cost = self._ledger.spend(release, names, epsilon=privacy.epsilon, delta=privacy.delta)
+        cost = self._ledger.spend(release, names, promise_of(privacy))
         logger.info(
             "round %d of stage '%s': epsilon %.3g of %.3g at delta %.3g is spent",
             *(instruction.server_round, instruction.stage, cost, privacy.epsilon, privacy.delta),
         )
+
+    def _check_left(
+        self, instruction: Instruction, training: Training, steps: PrivateSteps, patients: int, names: Collection[str]
+    ) -> None:
+        """Refuse a round that would exceed, and say of a later one of the plan that it would."""
+        promise = promise_of(self._guarantee(instruction.settings, patients))
+        planned = [release_of(instruction, training, steps), *self._later(instruction, steps, patients)]
+        found = self._ledger.first_excess(planned, names, promise)
+        if found and found[0] == planned[0]:
+            raise PrivacySpentError(excess_words(*found))
+        if found:
+            logger.warning("with this noise %s", excess_words(*found))
+
+    def _later(self, instruction: Instruction, steps: PrivateSteps, patients: int) -> Iterator[Release]:
+        """The rounds of the plan that come after one, as releases."""
+        later = (row for row in planned_rounds(self._plan or StudyPlan()) if row[0] > instruction.server_round)
+        for number, stage, training in sorted(later, key=lambda row: row[0]):
+            rate = sample_rate(training.batch_size, patients)
+            at_rate = replace(steps, sample_rate=rate)
+            yield release_of(replace(instruction, stage=stage, server_round=number), training, at_rate)
 
     def _guarantee(self, settings: StudySettings, patients: int) -> Privacy:
         privacy = self.check(settings)
@@ -148,8 +171,11 @@ class PrivateRounds:
         trainings = [found for number, found in planned_trainings(plan) if number >= instruction.server_round]
         rate = sample_rate(max(training.batch_size for training in trainings), patients)
         steps = sum(training.local_steps for training in trainings)
-        spent = self._ledger.releases(names)
-        sigma = noise_multiplier_for(privacy.epsilon, privacy.delta, rate, steps, spent)
+        bounds = self._ledger.bounds(names, promise_of(privacy))
+        sigma = max(
+            noise_multiplier_for(bound.promise.epsilon, bound.promise.delta, rate, steps, bound.spent)
+            for bound in bounds
+        )
         write_private(self._path, seal({**kept, study: {"basis": basis, "noise_multiplier": sigma}}))
         logger.info(
             "center '%s' guarantees epsilon %.3g at delta %.3g to each of %d patient(s) over %d step(s): noise of %.3g "
@@ -168,12 +194,22 @@ class PrivateRounds:
             return {}
 
 
-def planned_trainings(plan: StudyPlan) -> Iterator[tuple[int, Training]]:
-    """Every round that a center trains, by its number in the study, with what it trains."""
+def promise_of(privacy: Privacy) -> Promise:
+    """What a guarantee promises each patient, as the ledger knows it."""
+    return Promise(privacy.epsilon, privacy.delta)
+
+
+def planned_rounds(plan: StudyPlan) -> Iterator[tuple[int, str, Training]]:
+    """Every round that a center trains: its number in the study, its stage, and what it trains."""
     for stage in plan.stages:
         for planned in stage.rounds:
             for number in planned.numbers:
-                yield number, planned.training
+                yield number, stage.name, planned.training
+
+
+def planned_trainings(plan: StudyPlan) -> Iterator[tuple[int, Training]]:
+    """Every round that a center trains, by its number in the study, with what it trains."""
+    return ((number, training) for number, _, training in planned_rounds(plan))
 
 
 def release_of(instruction: Instruction, training: Training, steps: PrivateSteps) -> Release:

@@ -53,8 +53,8 @@ def advice(patients: int) -> str:
         return ""
     return (
         f"with {patients} patient(s) who train the noise drowns what they teach; below about {FEW_PATIENTS} train "
-        'alone (aggregation = "local-only"), use [secure_aggregation] with training.clip_norm in place of [privacy], '
-        "or wait for a stage with more patients"
+        'alone (aggregation = "local-only"), or wait for a stage with more patients; [secure_aggregation] in place of '
+        "[privacy] hides this center's update from the coordinator, and bounds what the sum tells of nobody"
     )
 
 

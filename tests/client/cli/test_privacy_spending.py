@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from client.cli.app import app
 from client.data.block_file import RecordsError
 from client.outgoing.ledger import LedgerError
-from client.privacy.ledger_file import LEDGER
+from client.privacy.ledger_file import LEDGER, Promise
 from client.privacy.privacy_ledger import PrivacyLedger
 from client.privacy.release import Release
 
@@ -20,7 +20,7 @@ GRAM = Release("gram", "gaussian", 4.0, 1.0, 1, "s", "adapt", 1)
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A joined center's home in which one Gram sketch left, of epsilon 2 that was promised at delta 0.001."""
-    PrivacyLedger(tmp_path / "trainer").spend(GRAM, ["a"], epsilon=2.0, delta=1e-3)
+    PrivacyLedger(tmp_path / "trainer").spend(GRAM, ["a"], Promise(2.0, 1e-3))
     return tmp_path
 
 

@@ -10,7 +10,7 @@ from dp_accounting.pld import PLDAccountant
 
 from client.privacy.accountant import epsilon_of
 from client.privacy.ledger_file import LEDGER, Promise
-from client.privacy.privacy_ledger import PrivacyLedger
+from client.privacy.privacy_ledger import Bound, PrivacyLedger
 from client.privacy.release import Release
 from protocol.errors import PrivacySpentError, StorageError
 
@@ -57,22 +57,43 @@ def test_a_patient_who_trained_without_a_mechanism_can_be_promised_nothing(tmp_p
 def test_a_plan_is_told_the_round_with_which_it_would_exceed(tmp_path: Path) -> None:
     """Three rounds fit, and the fourth is the first that does not."""
     ledger, planned = PrivacyLedger(tmp_path), [training(number) for number in range(1, 7)]
-    epsilon = epsilon_of(planned[:3], DELTA)
-    assert ledger.first_excess(planned, ["a"], epsilon=epsilon, delta=DELTA) == planned[3]
-    assert ledger.first_excess(planned[:3], ["a"], epsilon=epsilon, delta=DELTA) is None
+    promise = Promise(epsilon_of(planned[:3], DELTA), DELTA)
+    assert ledger.first_excess(planned, ["a"], promise) == (planned[3], Bound(promise, ()))
+    assert ledger.first_excess(planned[:3], ["a"], promise) is None
     ledger.record(training(9), ["a"])
-    assert ledger.first_excess(planned, ["a"], epsilon=epsilon, delta=DELTA) == planned[2]
-    assert ledger.first_excess([], ["a"], epsilon=epsilon, delta=DELTA) is None
+    assert ledger.first_excess(planned, ["a"], promise) == (planned[2], Bound(promise, (training(9),)))
+    assert ledger.first_excess([], ["a"], promise) is None
 
 
 def test_a_round_that_would_exceed_sits_out_and_is_not_counted(tmp_path: Path) -> None:
     ledger = PrivacyLedger(tmp_path)
-    epsilon = epsilon_of([training(1)], DELTA)
-    assert ledger.spend(training(1), ["a"], epsilon=epsilon, delta=DELTA) == epsilon
+    promise = Promise(epsilon_of([training(1)], DELTA), DELTA)
+    assert ledger.spend(training(1), ["a"], promise) == promise.epsilon
     with pytest.raises(PrivacySpentError, match=r"round 2 of stage 'adapt' would exceed: its training release"):
-        ledger.spend(training(2), ["a"], epsilon=epsilon, delta=DELTA)
+        ledger.spend(training(2), ["a"], promise)
     assert ledger.releases() == (training(1),)
-    assert [entry.promise for entry in ledger.entries()] == [Promise(epsilon, DELTA)]
+    assert [entry.promise for entry in ledger.entries()] == [promise]
+
+
+def test_a_later_study_that_promises_less_breaks_no_earlier_promise(tmp_path: Path) -> None:
+    """Patient a was promised what one round costs; the later study's ten times that is for others alone."""
+    ledger = PrivacyLedger(tmp_path)
+    strict = Promise(epsilon_of([training(1)], DELTA), DELTA)
+    lax = Promise(10 * strict.epsilon, DELTA)
+    ledger.spend(training(1, "first"), ["a", "b"], strict)
+    with pytest.raises(PrivacySpentError, match=f"{strict.epsilon:.3g} was promised to them"):
+        ledger.spend(training(1, "second"), ["a", "c"], lax)
+    assert ledger.spend(training(1, "second"), ["c"], lax) < lax.epsilon
+
+
+def test_an_earlier_promise_counts_what_touched_those_who_have_it(tmp_path: Path) -> None:
+    """Of a, who has it, one release; of the whole cohort two."""
+    ledger = PrivacyLedger(tmp_path)
+    first, now = Promise(3.0, DELTA), Promise(8.0, 1e-4)
+    ledger.spend(training(1, "first"), ["a"], first)
+    ledger.record(training(1, "other"), ["b"])
+    found = ledger.bounds(["a", "b"], now)
+    assert found == (Bound(now, (training(1, "first"), training(1, "other"))), Bound(first, (training(1, "first"),)))
 
 
 def test_a_disk_that_refuses_stops_what_would_leave(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from client.data.block_file import RecordsError
 from client.home.own_privacy import OwnPrivacy
 from client.privacy import private_rounds
 from client.privacy.accountant import epsilon_of
+from client.privacy.ledger_file import LEDGER, Promise
 from client.privacy.privacy_ledger import PrivacyLedger
 from client.privacy.private_rounds import (
     NOISE,
@@ -106,6 +108,43 @@ def test_what_an_earlier_study_spent_on_the_same_patients_makes_more_noise(tmp_p
     PrivacyLedger(tmp_path / "seen").record(earlier, NAMES)
     PrivacyLedger(tmp_path / "others").record(earlier, ["somebody else"])
     assert [run(rounds_of(tmp_path / home), 1) for home in ("fresh", "others", "seen")] == [2, 2, 3]
+
+
+def test_noise_is_solved_for_the_strictest_of_all_promises(
+    tmp_path: Path, solved: list[tuple[float, float, float, int, int]]
+) -> None:
+    """An earlier study promised epsilon 3 to one of the two; its one release makes 3 of the noise of 2."""
+    earlier = Release("training", "subsampled-gaussian", 20.0, 0.2, 15, "earlier", "adapt", 1)
+    PrivacyLedger(tmp_path).spend(earlier, NAMES[:1], Promise(3.0, 1e-4))
+    assert run(rounds_of(tmp_path), 1) == 3
+    assert solved == [(8, 1e-3, 0.2, 15, 1), (3, 1e-4, 0.2, 15, 1)]
+
+
+def test_a_lax_study_after_a_strict_one_keeps_the_strict_promise(tmp_path: Path) -> None:
+    earlier = Release("training", "subsampled-gaussian", 20.0, 0.2, 15, "earlier", "adapt", 1)
+    PrivacyLedger(tmp_path).spend(earlier, NAMES[:1], Promise(3.0, 1e-3))
+    for number in (1, 2, 3):
+        run(rounds_of(tmp_path), number)
+    assert 2.5 < epsilon_of(PrivacyLedger(tmp_path).releases(), 1e-3) <= 3
+
+
+@pytest.mark.usefixtures("solved")
+def test_the_round_with_which_it_would_exceed_is_said_before(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Epsilon is what two of three rounds cost."""
+    two = [Release("training", "subsampled-gaussian", 2.0, 0.2, 5, "lungs", "adapt", number) for number in (1, 2)]
+    own = OwnPrivacy(epsilon=epsilon_of(two, 1e-3), delta=1e-3, weaker="tighten")
+    run(rounds_of(tmp_path, own), 1)
+    assert "with this noise round 3 of stage 'adapt' would exceed" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["changed", "lost"])
+def test_a_ledger_that_cannot_be_trusted_refuses_the_study(tmp_path: Path, damage: str) -> None:
+    PrivacyLedger(tmp_path).record(Release("gram", "gaussian", 4.0, 1.0, 1, "s", "a", 1), NAMES)
+    text = (tmp_path / LEDGER).read_text()
+    (tmp_path / LEDGER).write_text(text.replace("4.0", "9.0") if damage == "changed" else "")
+    with pytest.raises(RecordsError, match=r"privacy\.jsonl"):
+        rounds_of(tmp_path).check(SETTINGS)
+    assert rounds_of(tmp_path).check(SETTINGS.model_copy(update={"privacy": None})) is None
 
 
 def test_a_center_that_holds_to_less_epsilon_has_its_own_numbers(
