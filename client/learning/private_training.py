@@ -5,12 +5,18 @@ their noisy mean (`client.privacy.gradient_clipping`). A patient's loss is the t
 alone, so that normalisation, Dice and cross-entropy see nobody else; local terms that read the batch join it there. A
 patient without the setting's images is sampled and contributes 0.
 
+What is drawn for a patient follows from the step and that patient alone: settings are drawn before anybody is sampled,
+crops and what torch draws come from a generator of the step and the patient's name. So whoever knows all these draws
+sees steps in which two sets of patients differ by one term of the sum, no longer than the clipping norm: that is what
+the guarantee stands on, and neither the key nor the seed of these draws has to be secret for it.
+
 Nothing that a round sends beside its tensors depends on who was sampled: support counts every patient that could have
 been, no loss leaves, and which tensors a step moves follows from its setting. Terms that read no patient are added
 after the noise; clipping by the recipe, AdamW, its kept moments and the moving average only see noisy gradients, so
 that the guarantee stays (post-processing).
 """
 
+import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -53,11 +59,40 @@ class PatientTerms:
 
 
 @dataclass(frozen=True)
+class SampledPatient:
+    """A patient's batch of a step, and what torch is seeded with for it (DropPath)."""
+
+    batch: Batch
+    seed: int
+
+
+@dataclass(frozen=True)
 class PrivateStep:
-    """One modality setting, and a batch of each sampled patient that has it."""
+    """One modality setting, and each sampled patient that has it."""
 
     setting: ModalitySetting
-    batches: tuple[Batch, ...]
+    sampled: tuple[SampledPatient, ...]
+
+
+class PublicDraws:
+    """What a round draws that need not be secret, of which nothing depends on who is sampled.
+
+    Args:
+        rng: of the round.
+    """
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._settings, seeds = rng.spawn(2)
+        self._seed = int(seeds.integers(2**63))
+
+    def settings(self, shares: Mapping[ModalitySetting, float], steps: int) -> list[ModalitySetting]:
+        """One modality setting for each step."""
+        return [draw_setting(shares, self._settings) for _ in range(steps)]
+
+    def of_patient(self, step: int, patient: str) -> np.random.Generator:
+        """The generator of a patient in a step, whoever else is in it."""
+        name = int.from_bytes(hashlib.sha256(patient.encode()).digest()[:16], "big")
+        return np.random.default_rng([self._seed, step, name])
 
 
 def train_privately(
@@ -87,7 +122,7 @@ def train_privately(
         steps: how they are made private.
         groups: key -> tensor group.
         settings: those that the center offers and the model runs, whichever of them its cases serve.
-        rng: of what need not be secret: settings, crops, DropPath.
+        rng: of what need not be secret: settings, crops, DropPath (`PublicDraws`).
         randomness: of who is sampled, and of the noise.
         terms: local terms.
         check: called before each step.
@@ -97,34 +132,55 @@ def train_privately(
         ModelError: the center offers none of the modality settings that the stage trains on.
         CancelledError: `check` raised it.
     """
-    wanted = [name for name in settings if training.modality_shares.get(name, 0) > 0 and task.runs(name)]
-    if not wanted:
-        asked = sorted(name for name, share in training.modality_shares.items() if share > 0)
-        raise ModelError(f"this center offers {list(settings)}, none of the stage's modality settings {asked}")
     device = next(model.parameters()).device
     precision = compute_in(choose_precision(training.recipe.precision, str(device), "training"), str(device))
-    able = {name: _able(patients, name) for name in wanted}
-
-    def draw() -> Iterator[PrivateStep]:
-        shares = renormalise(training.modality_shares, wanted)
-        for _ in range(training.local_steps):
-            setting = draw_setting(shares, rng)
-            sampled = sample_patients(able[setting], steps.sample_rate, randomness)
-            found = [task.draw_batch(cases, setting, steps.crops, device, rng) for cases in sampled if cases]
-            yield PrivateStep(setting, tuple(found))
+    able = {name: _able(patients, name) for name in _wanted(settings, training, task)}
 
     def take(optimiser: Optimiser, step: PrivateStep) -> float | None:
         reached = reached_by(step.setting, parameters, groups)
         return take_private_step(model, optimiser, task, step, reached, groups, steps, randomness, terms, precision)
 
     used = {name: frozenset(case.name for cases in found.values() for case in cases) for name, found in able.items()}
+    drawn = draw_steps(able, task, training, steps, device, PublicDraws(rng), randomness)
     every = [*terms.of_batch, *terms.public]
-    losses, kept = run_steps(model, parameters, training, draw(), take, rng, every, check, moments)
+    losses, kept = run_steps(model, parameters, training, drawn, take, rng, every, check, moments)
     if losses:
         logger.info("mean loss of the patients that were sampled: %.4g; it stays here", float(np.mean(losses)))
     return Trained(
         None, {name: names for name, names in used.items() if names}, steps=training.local_steps, moments=kept
     )
+
+
+def draw_steps(
+    able: Mapping[ModalitySetting, Mapping[str, Sequence[PreparedCase]]],
+    task: CenterTask,
+    training: Training,
+    steps: PrivateSteps,
+    device: torch.device,
+    draws: PublicDraws,
+    randomness: Randomness,
+) -> Iterator[PrivateStep]:
+    """What each step of a round sees.
+
+    Args:
+        able: setting -> patient -> the cases that serve it; every patient is there, with none where none does.
+        task: what the round trains for.
+        training: of the round.
+        steps: how they are made private.
+        device: where batches lie.
+        draws: of what need not be secret.
+        randomness: of who is sampled.
+    """
+    shares = renormalise(training.modality_shares, able)
+    for number, setting in enumerate(draws.settings(shares, training.local_steps)):
+        names = sample_patients({name: name for name in able[setting]}, steps.sample_rate, randomness)
+        found = []
+        for name in names:
+            rng = draws.of_patient(number, name)
+            if cases := able[setting][name]:
+                batch = task.draw_batch(cases, setting, steps.crops, device, rng)
+                found.append(SampledPatient(batch, int(rng.integers(2**63))))
+        yield PrivateStep(setting, tuple(found))
 
 
 def take_private_step(
@@ -142,10 +198,11 @@ def take_private_step(
     """One step; the mean loss of its patients, which is for the center alone, None where nobody was sampled."""
     total = ClippedSum(group_parameters(reached, groups, steps.norms))
     losses = []
-    for batch in step.batches:
-        loss, objective = _objective(model, task, batch, terms.of_batch, precision)
+    for patient in step.sampled:
+        torch.manual_seed(patient.seed)
+        loss, objective = _objective(model, task, patient.batch, terms.of_batch, precision)
         if not total.add(objective):
-            logger.warning("the gradient of case(s) %s is not finite and counts as 0", list(batch.cases))
+            logger.warning("the gradient of case(s) %s is not finite and counts as 0", list(patient.batch.cases))
         losses.append(loss)
     total.release(steps.noise_multiplier, steps.expected, randomness)
     _add_public(terms.public, step.setting, optimiser)
@@ -188,6 +245,19 @@ def _add_public(terms: Sequence[LocalTerm], setting: str, optimiser: Optimiser) 
         parameter.grad = None
     for term in terms:
         term.adjust_gradients()
+
+
+def _wanted(settings: Sequence[ModalitySetting], training: Training, task: CenterTask) -> list[ModalitySetting]:
+    """Those of a center's settings that the stage trains on.
+
+    Raises:
+        ModelError: there are none.
+    """
+    wanted = [name for name in settings if training.modality_shares.get(name, 0) > 0 and task.runs(name)]
+    if not wanted:
+        asked = sorted(name for name, share in training.modality_shares.items() if share > 0)
+        raise ModelError(f"this center offers {list(settings)}, none of the stage's modality settings {asked}")
+    return wanted
 
 
 def _able(patients: Patients, setting: ModalitySetting) -> dict[str, list[PreparedCase]]:

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
-from client.learning.private_training import PatientTerms, reached_by, train_privately
+from client.learning.private_training import (
+    PatientTerms,
+    PrivateStep,
+    PublicDraws,
+    draw_steps,
+    reached_by,
+    train_privately,
+)
 from client.learning.training import Trained
 from client.local_terms.contract import LocalTerm, QuietTerm
 from client.local_terms.proximal import Proximal
@@ -226,3 +233,64 @@ def test_a_patient_whose_loss_is_not_finite_ends_nothing(monkeypatch: pytest.Mon
     """That it is not finite would be told by the round that fails."""
     broken = [PreparedCase("b", np.full_like(CT.ct, np.nan), None, CT.targets)]
     assert length(step_gradients({"b": broken})) == 0
+
+
+class Chosen:
+    """Samples the patients with these places in the order of their names, in every step."""
+
+    def __init__(self, *places: int) -> None:
+        self._places = places
+
+    def random(self, size: Any, /) -> np.ndarray:
+        return np.array([0.0 if place in self._places else 0.9 for place in range(size)])
+
+    def standard_normal(self, size: Any, /) -> np.ndarray:
+        return np.zeros(size)
+
+
+def drawn(places: tuple[int, ...], patients: Mapping[str, Sequence[PreparedCase]]) -> list[PrivateStep]:
+    asked, half = stage(local_steps=8), PrivateSteps(norms=1.0, noise_multiplier=1.0, sample_rate=0.5, expected=1)
+    able = dict.fromkeys(OFFERED, patients)
+    task, draws = Segmentation(Preprocessing(crop_zyx=CROP), recipe=asked.recipe), PublicDraws(np.random.default_rng(0))
+    return list(draw_steps(able, task, asked, half, torch.device("cpu"), draws, Chosen(*places)))  # type: ignore[arg-type]
+
+
+def of_last(step: PrivateStep) -> tuple[str, list[float], int]:
+    """The setting, and the crops and the seed of the patient who is last by name."""
+    patient = step.sampled[-1]
+    found = [image for image in (patient.batch.ct, patient.batch.pet) if image is not None]
+    return step.setting, torch.cat([image.flatten() for image in found]).tolist(), patient.seed
+
+
+@pytest.mark.parametrize("rest", [{"a": [BOTH], "b": [BOTH]}, {"a": [], "b": [BOTH, BOTH]}, {"b": [BOTH]}])
+def test_what_is_drawn_for_a_patient_does_not_follow_from_who_else_is_sampled(
+    rest: Mapping[str, Sequence[PreparedCase]],
+) -> None:
+    """The seed is known: with one more patient sampled, with none of his cases, and without him, the others' stay."""
+    alone = drawn((2,), {"a": [BOTH], "b": [BOTH], "c": [BOTH]})
+    places = tuple(range(len(rest) + 1))
+    for one, other in zip(alone, drawn(places, {**rest, "c": [BOTH]}), strict=True):
+        assert of_last(one) == of_last(other)
+    assert len({step.sampled[-1].seed for step in alone}) == 8
+    assert len({step.setting for step in alone}) > 1
+
+
+def test_what_torch_draws_for_a_patient_does_not_follow_from_who_else_is_sampled() -> None:
+    """A network that drops half of what it sees: the gradient of two is the sum of each one's own."""
+
+    class Dropping(Pathways):
+        def look(self, ct: Tensor | None, pet: Tensor | None) -> Tensor:
+            return nn.functional.dropout(super().look(ct, pet), 0.5)
+
+    def gradients(*places: int) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        model = Dropping()
+        seen = Steps(model)
+        asked = stage(local_steps=1, modality_shares={"ct": 1.0})
+        steps = PrivateSteps(norms=1e6, noise_multiplier=1.0, sample_rate=0.5, expected=1.0)
+        train(model, steps, asked, patients={"a": [BOTH], "b": [CT]}, public=[seen], randomness=Chosen(*places))
+        return seen.seen[0]
+
+    both, first, second = gradients(0, 1), gradients(0), gradients(1)
+    for key, gradient in both.items():
+        torch.testing.assert_close(gradient, first[key] + second[key])
