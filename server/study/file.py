@@ -256,6 +256,12 @@ class Study(Settings):
             found.append(
                 "router gathers features of patients who trained, which [privacy] lets nobody send; leave it out"
             )
+        found += [
+            f"stage '{stage.name}': scheme '{self.scheme_name(stage)}' stands on {', '.join(observed)} of patients who "
+            "train, which [privacy] lets nobody send; use a scheme that observes nothing, such as 'alt-exact'"
+            for stage in self.stages
+            if self.privacy and (observed := self.scheme_of(stage).observes)
+        ]
         if found:
             raise ValueError("; ".join(found))
 

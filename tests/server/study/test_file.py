@@ -245,6 +245,10 @@ def test_what_a_study_promises_its_patients_travels_to_the_centers(tmp_path: Pat
             r"write privacy\.clip_norm\.backbone, .*privacy\.clip_norm\.pet, or one number",
         ),
         (PRIVACY.format(1) + "\n[strategy.terms]\nditto = 0.1\n", "local term 'ditto' takes gradients of several"),
+        (
+            PRIVACY.format(1) + '\n[strategy.aggregation]\nscheme = "lorm"\n',
+            r"scheme 'lorm' stands on gram of patients who train",
+        ),
         (PRIVACY.format(1) + "\n[strategy]\nrouter = true\n", "router gathers features of patients who trained"),
         (
             PRIVACY.format(1).replace("= 8", "= inf"),
