@@ -12,11 +12,12 @@ from client.audit.attack_figures import as_attack
 from client.audit.audit_log import record_audit
 from client.audit.case_losses import case_losses
 from client.audit.pool import gather
+from client.data.cohort import Cohort
 from client.data.manifest import Manifest
 from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import Check
 from client.scores.scoring import Network
-from client.tasks.contract import CenterTask
+from client.tasks.contract import CenterTask, with_target
 from protocol.errors import LeakError
 from protocol.messages.audit import Answer, Audit
 from protocol.messages.instruction import Instruction, Part
@@ -36,6 +37,8 @@ def check_candidate(
     check: Check,
     home: Path,
     asked: Instruction,
+    cohort: Cohort,
+    minimum_cases: int = 1,
 ) -> None:
     """Refuse a candidate by whose losses members are told more often than the center allows; keep what was found.
 
@@ -48,12 +51,15 @@ def check_candidate(
         check: is called before each case.
         home: of the center, whose page shows what was found and answered.
         asked: what the coordinator wants to know of the candidate.
+        cohort: of the center's cases that may enter a figure; whether it compares is one.
+        minimum_cases: fewest patients of either kind.
 
     Raises:
         LeakError: the AUC is above the bound, or cannot be told.
         TooFewError: too few patients trained, or too few others are there.
     """
-    pool = gather(manifest, parts, task)
+    entering = {part: enter_figures(cases, task, cohort) for part, cases in parts.items()}
+    pool = gather(manifest, entering, task, minimum_cases)
     found = case_losses(candidate.model, task.fitted_to(pool.cases), pool.cases, candidate.row.settings, check)
     figures = judge("loss-threshold", -by_patient(found, pool.patients)[0], pool.members, pool.names)
     leaks = figures.auc.value is None or figures.auc.value > highest_auc
@@ -80,3 +86,10 @@ def _as_audit(asked: Instruction, candidate: Network, center: str, figures: Atta
         attacks=(as_attack("loss-threshold", figures),),
         answered=answer,
     )
+
+
+def enter_figures(cases: Sequence[PreparedCase], task: CenterTask, cohort: Cohort) -> list[PreparedCase]:
+    """Those of some cases, with the task's target, whose whole block may enter a figure."""
+    found = with_target(task, cases)
+    kept = cohort.keep([case.name for case in found])
+    return [case for case in found if case.name in kept]

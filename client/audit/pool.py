@@ -44,7 +44,9 @@ class AuditPool:
         return [case for case, trains in zip(self.cases, self.trains, strict=True) if trains]
 
 
-def gather(manifest: Manifest, parts: Mapping[Part, Sequence[PreparedCase]], task: CenterTask) -> AuditPool:
+def gather(
+    manifest: Manifest, parts: Mapping[Part, Sequence[PreparedCase]], task: CenterTask, fewest: int = FEWEST_PATIENTS
+) -> AuditPool:
     """The pool of a center: its training cases, and the cases of other parts beside them.
 
     Parts are drawn by folder, so that a patient with cases in two folders may train and test. Such a patient trained,
@@ -54,6 +56,7 @@ def gather(manifest: Manifest, parts: Mapping[Part, Sequence[PreparedCase]], tas
         manifest: says whose a case is.
         parts: the prepared cases of each part that may be looked at.
         task: whose target a case must have.
+        fewest: patients of either kind; fewer than `FEWEST_PATIENTS` can never be told apart.
 
     Raises:
         TooFewError: too few patients of either kind.
@@ -67,9 +70,10 @@ def gather(manifest: Manifest, parts: Mapping[Part, Sequence[PreparedCase]], tas
     pool = AuditPool(tuple(case for case, _ in kept), patients, tuple(trains for _, trains in kept))
     members = int(pool.members.sum())
     others = len(pool.names) - members
-    if min(members, others) < FEWEST_PATIENTS:
+    needed = max(fewest, FEWEST_PATIENTS)
+    if min(members, others) < needed:
         raise TooFewError(
             f"an audit tells patients who trained from others: {members} with the target of {task.name} trained, "
-            f"{others} did not, {FEWEST_PATIENTS} of each are needed; wait until more patients have come"
+            f"{others} did not, {needed} of each are needed; wait until more patients have come"
         )
     return pool

@@ -71,6 +71,20 @@ def agree_on_privacy(asked: Privacy | None, own: OwnPrivacy | None, center: str,
     return _tighten(asked, own)
 
 
+def refuse_attack(promise: Privacy | None, highest_auc: float, center: str) -> None:
+    """Refuse to attack candidates where training guarantees privacy: what the attack says has no noise.
+
+    Raises:
+        PrivacyError: the center asks for both.
+    """
+    if promise is not None and highest_auc:
+        raise PrivacyError(
+            f"center '{center}' has --maximum-attack-auc {highest_auc:g}, and whether a candidate is compared would "
+            "then follow from training patients without noise, which [privacy] does not allow; leave it out, [privacy] "
+            "bounds what any attack finds"
+        )
+
+
 def _weaker(asked: Privacy, own: OwnPrivacy) -> list[str]:
     pairs = (
         ("epsilon", asked.epsilon, own.epsilon),

@@ -13,7 +13,7 @@ from client.data.labelled_cases import NO_ROWS, Rows
 from client.home.agreement import MAXIMUM_STEPS, ExcessiveError, TrainerAgreement, check_agreed
 from client.home.draw_key import PUBLIC
 from client.home.limits import DEFAULT_LIMITS, WorkLimits
-from client.home.own_privacy import OwnPrivacy
+from client.home.own_privacy import OwnPrivacy, refuse_attack
 from client.home.privacy import close_to_others
 from client.learning.assembly import study_specs
 from client.learning.cancellation import Check, never_cancelled
@@ -67,6 +67,7 @@ class Trainer:
 
     Raises:
         PrivacyError: the agreement asks for less privacy, or for what cannot be private; before a case is read.
+        RecordsError: it asks for privacy, and what was spent before cannot be read as it was written; likewise.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Trainer:
         plan = None if agreement is None else agreement.plan
         self._rounds = PrivateRounds(center, home, plan, privacy)
         if agreement is not None:
-            self._check_privacy(agreement)
+            self._check_privacy(agreement, highest_auc)
         memory = main_memory(limits)
         self._work = CenterWork(
             center,
@@ -158,12 +159,13 @@ class Trainer:
             return self._leave(instruction, waiting, again=True)
         return self._leave(instruction, *self._do(instruction, check))
 
-    def _check_privacy(self, agreement: TrainerAgreement) -> None:
+    def _check_privacy(self, agreement: TrainerAgreement, highest_auc: float) -> None:
         """Refuse a study that cannot be private enough, and say what it guarantees each patient."""
         check_private_study(
             agreement.settings, self.center, [training for _, training in planned_trainings(agreement.plan)]
         )
         promise = self._rounds.check(agreement.settings)
+        refuse_attack(promise, highest_auc, self.center)
         if promise is not None:
             logger.info(
                 "study '%s' guarantees each patient who trains epsilon %.3g at delta %.3g, gradients clipped to %.3g",

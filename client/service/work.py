@@ -83,6 +83,7 @@ class CenterWork:
         self._rounds = rounds or PrivateRounds(center, home, None, None)
         self.moments = KeptMoments(home / "moments")
         self._backbones, self._cohorts = BackboneStore(home / "backbones"), Cohorts(home, minimum_cases)
+        self._minimum_cases = minimum_cases
 
     def own_groups(self, groups: Iterable[str]) -> tuple[str, ...]:
         """The groups this center may train and send: PET's pathway and bank need PET, those of fusion both."""
@@ -258,13 +259,15 @@ class CenterWork:
         settings, task = instruction.settings, build_task(instruction.task, instruction.settings)
         cases = self.cases.part(settings, "validation", check)
         wanted = None if instruction.training is None else _wanted(instruction.training)
+        cohort = self.cohort(settings)
         if self._highest_auc:
             parts = {part: self.cases.part(settings, part, check) for part in DECIDING}
             candidate, manifest = self._network(instruction, instruction.tensors), self.cases.manifest(settings)
-            check_candidate(candidate, task, manifest, parts, self._highest_auc, check, self.home, instruction)
+            given = (self._highest_auc, check, self.home, instruction, cohort, self._minimum_cases)
+            check_candidate(candidate, task, manifest, parts, *given)
         networks = (self._network(instruction, tensors) for tensors in (instruction.tensors, instruction.reference))
         new, old = (self._scores.fullest(network, task, cases, check, wanted) for network in networks)
-        rng, cohort = round_generator(instruction, self.center, self._draw_key), self.cohort(settings)
+        rng = round_generator(instruction, self.center, self._draw_key)
         both = task.compare(level(task, new, cohort), level(task, old, cohort), rng)
         return Reply(center=self.center, kind="compare", comparison=both if new else None)
 

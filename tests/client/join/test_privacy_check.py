@@ -1,22 +1,30 @@
 """What a center is told of privacy before it joins."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+from client.home.center_home import CenterHome
 from client.home.own_privacy import OwnPrivacy
 from client.join.privacy_check import check_privacy
 from client.join.situation import Situation
+from client.privacy.ledger_file import LEDGER
+from client.privacy.privacy_ledger import PrivacyLedger
+from client.privacy.release import Release
 from protocol.messages.privacy import Privacy
 
 STUDY = Privacy(epsilon=8, delta=1e-3, clip_norm=1.0)
 
 
-def situation(asked: Privacy | None, own: OwnPrivacy | None = None) -> Situation:
+def situation(
+    asked: Privacy | None, own: OwnPrivacy | None = None, home: Path = Path("absent"), auc: float = 0.0
+) -> Situation:
     agreement = SimpleNamespace(study="lungs", settings=SimpleNamespace(privacy=asked))
     membership = SimpleNamespace(center="north", agreement=agreement)
-    return cast("Situation", SimpleNamespace(membership=membership, settings=SimpleNamespace(privacy=own)))
+    settings = SimpleNamespace(privacy=own, maximum_attack_auc=auc)
+    return cast("Situation", SimpleNamespace(membership=membership, settings=settings, home=CenterHome(home)))
 
 
 @pytest.mark.parametrize(
@@ -41,6 +49,23 @@ def test_a_study_that_asks_for_less_fails_with_what_to_ask_for(asked: Privacy | 
 def test_a_center_that_tightens_is_told_its_own_numbers() -> None:
     found = check_privacy(situation(STUDY, OwnPrivacy(epsilon=3, delta=1e-4, weaker="tighten")))
     assert "epsilon 3 at delta 0.0001" in found.text
+
+
+def test_a_ledger_that_cannot_be_trusted_fails_the_check(tmp_path: Path) -> None:
+    folder = tmp_path / "trainer"
+    PrivacyLedger(folder).record(Release("gram", "gaussian", 4.0, 1.0, 1, "s", "a", 1), ["p"])
+    assert check_privacy(situation(STUDY, home=tmp_path)).status == "ok"
+    (folder / LEDGER).unlink()
+    found = check_privacy(situation(STUDY, home=tmp_path))
+    assert found.status == "failed"
+    assert found.remedy.startswith("Put it back from a backup")
+    assert check_privacy(situation(None, home=tmp_path)).status == "ok"
+
+
+def test_an_attack_on_candidates_fails_the_check_of_a_private_study() -> None:
+    found = check_privacy(situation(STUDY, auc=0.8))
+    assert (found.status, found.remedy[:13]) == ("failed", "leave it out,")
+    assert check_privacy(situation(None, auc=0.8)).status == "ok"
 
 
 def test_without_an_agreement_nothing_is_said() -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from client.data.block_file import RecordsError
 from client.home.own_privacy import OwnPrivacy
+from client.privacy.ledger_file import LEDGER
 from client.privacy.privacy_ledger import PrivacyLedger
 from client.privacy.release import Release
 from client.service.private_round import group_by_patient
@@ -28,9 +30,16 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Start:
     return Start(read_study(write_study(folder / "study.toml", STUDY + PRIVACY)))
 
 
-def trainer(study: Study, cohort: Path, home: Path, privacy: OwnPrivacy | None = None) -> Trainer:
-    agreement = agreement_of(study, "center-a")
-    return Trainer("center-a", [cohort / "center-a"], ("ct", "pet"), home, agreement=agreement, privacy=privacy)
+def trainer(study: Study, cohort: Path, home: Path, privacy: OwnPrivacy | None = None, auc: float = 0.0) -> Trainer:
+    return Trainer(
+        "center-a",
+        [cohort / "center-a"],
+        ("ct", "pet"),
+        home,
+        agreement=agreement_of(study, "center-a"),
+        privacy=privacy,
+        highest_auc=auc,
+    )
 
 
 def test_a_private_round_sends_tensors_that_nobody_can_repeat_and_no_loss(
@@ -88,6 +97,21 @@ def test_what_is_guaranteed_is_said_before_the_first_round(
     assert "guarantees each patient who trains epsilon 3 at delta 0.001, gradients clipped to 0.5" in caplog.text
 
 
+def test_a_damaged_ledger_is_found_before_a_case_is_read(private: Start, tmp_path: Path) -> None:
+    PrivacyLedger(tmp_path).record(Release("gram", "gaussian", 4.0, 1.0, 1, "s", "a", 1), ["p"])
+    (tmp_path / LEDGER).unlink()
+    with pytest.raises(RecordsError, match=r"privacy\.jsonl"):
+        trainer(private.study, tmp_path / "absent", tmp_path)
+
+
+def test_an_attack_whose_answer_leaves_is_refused_where_training_is_private(
+    private: Start, study: Study, tmp_path: Path
+) -> None:
+    with pytest.raises(PrivacyError, match=r"--maximum-attack-auc 0\.8, .* leave it out"):
+        trainer(private.study, tmp_path / "absent", tmp_path / "private", auc=0.8)
+    trainer(study, tmp_path / "absent", tmp_path / "open", auc=0.8)
+
+
 def test_without_an_agreement_a_private_study_is_refused_by_code(private: Start, cohort: Path, tmp_path: Path) -> None:
     open_to_all = Trainer("center-a", [cohort / "center-a"], ("ct", "pet"), tmp_path)
     assert open_to_all.perform(private.instruction()).error == "privacy"
@@ -98,10 +122,15 @@ def test_the_cases_of_one_patient_are_together() -> None:
     assert found == {"p": [BOTH, CT]}
 
 
-def test_statistics_of_patients_who_train_are_refused_before_a_case_is_read(cohort: Path, tmp_path: Path) -> None:
-    text = STUDY + PRIVACY + "\n[strategy.terms]\ngram_anchor = 0.1\n"
-    start = Start(read_study(write_study(tmp_path / "study.toml", text)))
-    one = trainer(start.study, cohort, tmp_path / "home")
-    reply = one.perform(replace(start.instruction("observe"), statistics=("gram",)))
+def test_statistics_of_patients_who_train_are_refused_before_a_case_is_read(
+    private: Start, cohort: Path, tmp_path: Path
+) -> None:
+    """A coordinator that asks for them though no study file may: the agreement has been made to allow it."""
+    agreement = agreement_of(private.study, "center-a")
+    stages = tuple(planned.model_copy(update={"observed": ("gram",)}) for planned in agreement.plan.stages)
+    agreement = agreement.model_copy(update={"plan": agreement.plan.model_copy(update={"stages": stages})})
+    folders = [cohort / "center-a"]
+    one = Trainer("center-a", folders, ("ct", "pet"), tmp_path / "home", agreement=agreement)
+    reply = one.perform(replace(private.instruction("observe"), statistics=("gram",)))
     assert (reply.error, reply.payload) == ("privacy", None)
     assert not (tmp_path / "home" / "manifest.json").exists()

@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from client.cli.app import app as center_app
 from client.data.manifest_file import write_manifest
+from client.privacy.ledger_file import Promise
 from client.privacy.privacy_ledger import PrivacyLedger
 from client.privacy.release import Release
 from server.cli.app import app
@@ -27,7 +28,7 @@ def test_what_a_center_prints_of_its_ledger_stands_on_the_page(tmp_path: Path) -
     write_carded(tmp_path)
     home = tmp_path / "home" / "trainer"
     release = Release("training", "gaussian", 4.0, 1.0, 1, "demo", "adapt", 1)
-    PrivacyLedger(home).spend(release, ["a"], epsilon=2.0, delta=1e-3)
+    PrivacyLedger(home).spend(release, ["a"], Promise(2.0, 1e-3))
     write_manifest(manifest_of(), home / "manifest.json")
     told = CliRunner().invoke(center_app, ["ledger", "--home", str(home.parent), "--privacy", "--json"])
     (tmp_path / "p.json").write_text(told.stdout)
