@@ -37,7 +37,7 @@ NAMES = ("center-a", "center-b", "center-c", "center-d")
 KILLED = "center-b"
 PHASES = ("advertise", "share", "train", "unmask")
 CLOSE = 1e-5
-WAITS = "deadline_s = 1200\nreconnect_s = 90"
+WAITS = "deadline_s = 600\nreconnect_s = 20"
 """Who was killed is not back before the round ends, and is not waited for as a hospital's center is."""
 
 

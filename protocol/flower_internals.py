@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flwr.cli.build import build_fab_from_disk as build_fab_from_disk
+    from flwr.common.args import add_args_flwr_app_common as add_args_flwr_app_common
+    from flwr.common.args import try_obtain_flwr_app_token as try_obtain_flwr_app_token
     from flwr.common.constant import HEARTBEAT_PATIENCE as HEARTBEAT_PATIENCE
     from flwr.common.constant import SUPERLINK_NODE_ID as SUPERLINK_NODE_ID
     from flwr.common.constant import ErrorCode as ErrorCode
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from flwr.proto.node_pb2 import Node as Node
     from flwr.proto.node_pb2 import NodeInfo as NodeInfo
     from flwr.proto.run_pb2 import GetRunRequest as GetRunRequest
+    from flwr.server.superlink.linkstate import SqlLinkState as SqlLinkState
     from flwr.simulation import run_simulation as run_simulation
     from flwr.supercore import telemetry as telemetry
     from flwr.supercore.cli import flower_superexec as flower_superexec
@@ -48,15 +51,17 @@ if TYPE_CHECKING:
     from flwr.supercore.run import Run as Run
     from flwr.supercore.runtime import RuntimeHttpClient as RuntimeHttpClient
     from flwr.supercore.runtime_version_compatibility import RuntimeVersionMetadata as RuntimeVersionMetadata
+    from flwr.supercore.state.schema.corestate_models import Task as Task
     from flwr.supercore.superexec.executor.subprocess_executor import SubprocessExecutor as SubprocessExecutor
     from flwr.supercore.task_identity import TaskIdentity as TaskIdentity
+    from flwr.supercore.tls import validate_and_resolve_root_certificates as validate_and_resolve_root_certificates
     from flwr.superlink.cli import flower_superlink as flower_superlink
     from flwr.superlink.cli import flwr_serverapp as flwr_serverapp
     from flwr.superlink.runtime import run_serverapp as run_serverapp
     from flwr.supernode.cli import flower_supernode as flower_supernode
-    from flwr.supernode.cli import flwr_clientapp as flwr_clientapp
     from flwr.supernode.fleet_http_client import FleetHttpClient as FleetHttpClient
     from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor as NodeAuthHttpInterceptor
+    from flwr.supernode.nodestate import InMemoryNodeState as InMemoryNodeState
     from flwr.supernode.runtime import run_clientapp as run_clientapp
 
 WHERE: Mapping[str, str] = {
@@ -70,6 +75,7 @@ WHERE: Mapping[str, str] = {
     "FlowerError": "flwr.supercore.error:FlowerError",
     "GetRunRequest": "flwr.proto.run_pb2:GetRunRequest",
     "HEARTBEAT_PATIENCE": "flwr.common.constant:HEARTBEAT_PATIENCE",
+    "InMemoryNodeState": "flwr.supernode.nodestate:InMemoryNodeState",
     "ListNodesRequest": "flwr.proto.control_pb2:ListNodesRequest",
     "ListRunsRequest": "flwr.proto.control_pb2:ListRunsRequest",
     "Node": "flwr.proto.node_pb2:Node",
@@ -83,23 +89,25 @@ WHERE: Mapping[str, str] = {
     "RuntimeHttpClient": "flwr.supercore.runtime:RuntimeHttpClient",
     "RuntimeVersionMetadata": "flwr.supercore.runtime_version_compatibility:RuntimeVersionMetadata",
     "SUPERLINK_NODE_ID": "flwr.common.constant:SUPERLINK_NODE_ID",
+    "SqlLinkState": "flwr.server.superlink.linkstate:SqlLinkState",
     "StartRunRequest": "flwr.proto.control_pb2:StartRunRequest",
     "StopRunRequest": "flwr.proto.control_pb2:StopRunRequest",
     "SubprocessExecutor": "flwr.supercore.superexec.executor.subprocess_executor:SubprocessExecutor",
     "TASK_TYPE_TO_COMMAND": "flwr.supercore.constant:TASK_TYPE_TO_COMMAND",
+    "Task": "flwr.supercore.state.schema.corestate_models:Task",
     "TaskIdentity": "flwr.supercore.task_identity:TaskIdentity",
     "TaskType": "flwr.supercore.constant:TaskType",
     "UnregisterNodeRequest": "flwr.proto.control_pb2:UnregisterNodeRequest",
     "VERSION_INCOMPATIBILITY_MESSAGE_METADATA_KEY": (
         "flwr.supercore.constant:VERSION_INCOMPATIBILITY_MESSAGE_METADATA_KEY"
     ),
+    "add_args_flwr_app_common": "flwr.common.args:add_args_flwr_app_common",
     "add_exit_handler": "flwr.supercore.exit:add_exit_handler",
     "add_headers": "flwr.supercore.interceptors.http.utils:add_headers",
     "build_fab_from_disk": "flwr.cli.build:build_fab_from_disk",
     "flower_superexec": "flwr.supercore.cli:flower_superexec",
     "flower_superlink": "flwr.superlink.cli:flower_superlink",
     "flower_supernode": "flwr.supernode.cli:flower_supernode",
-    "flwr_clientapp": "flwr.supernode.cli:flwr_clientapp",
     "flwr_serverapp": "flwr.superlink.cli:flwr_serverapp",
     "public_key_to_bytes": "flwr.supercore.primitives.asymmetric:public_key_to_bytes",
     "run_clientapp": "flwr.supernode.runtime.run_clientapp",
@@ -107,7 +115,9 @@ WHERE: Mapping[str, str] = {
     "run_serverapp": "flwr.superlink.runtime:run_serverapp",
     "run_simulation": "flwr.simulation:run_simulation",
     "telemetry": "flwr.supercore.telemetry",
+    "try_obtain_flwr_app_token": "flwr.common.args:try_obtain_flwr_app_token",
     "user_config_to_proto": "flwr.common.serde:user_config_to_proto",
+    "validate_and_resolve_root_certificates": "flwr.supercore.tls:validate_and_resolve_root_certificates",
 }
 """Where Flower 1.41 keeps what we use; a module, or a name after the colon."""
 

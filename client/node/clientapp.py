@@ -9,6 +9,7 @@ What is refused is answered with a code, which goes into the node's outgoing log
 travels. While the trainer works, the coordinator is asked every ten seconds whether the run is still wanted.
 """
 
+import argparse
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -133,9 +134,35 @@ def install(guard: Guard, flower: ModuleType) -> None:
         setattr(flower, name, getattr(guard, name))
 
 
+def run_loop(flower: ModuleType) -> None:
+    """Run Flower's loop as its command `flwr-clientapp` does, with this process's arguments.
+
+    The command is not loaded: it lies in one package with the SuperNode, whose server and database would cost a process
+    that is started for every message nearly half of its start.
+    """
+    from protocol.flower_internals import (
+        add_args_flwr_app_common,
+        try_obtain_flwr_app_token,
+        validate_and_resolve_root_certificates,
+    )
+
+    parser = argparse.ArgumentParser(description="Answer one message.")
+    parser.add_argument("--runtime-api-address", required=True)
+    add_args_flwr_app_common(parser=parser)
+    options = parser.parse_args()
+    flower.run_clientapp(
+        runtime_api_address=options.runtime_api_address,
+        token=try_obtain_flwr_app_token(options),
+        insecure=options.insecure,
+        certificates=validate_and_resolve_root_certificates(options.root_certificates, options.insecure),
+        parent_pid=options.parent_pid,
+        runtime_dependency_install=options.runtime_dependency_install,
+    )
+
+
 def main() -> None:
     """Run Flower's ClientApp process under the guard; the arguments are Flower's."""
-    from protocol.flower_internals import flwr_clientapp, run_clientapp
+    from protocol.flower_internals import run_clientapp
 
     try:
         home = home_of_node()
@@ -145,7 +172,7 @@ def main() -> None:
     except ConciliumError as error:
         logging.getLogger().error("%s", error)
         sys.exit(1)
-    flwr_clientapp()
+    run_loop(run_clientapp)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Flower's process outlives its main loop: after one HTTP 500 the loop ends, a thread goes on, and the node stays
 offline until somebody looks. Here the process ends with the loop, and with any of its threads. A renewed key is taken
 into use before the start, once the coordinator has accepted it. The node's own programs ask it at a socket of this
-account, where Flower's would listen on a port for everybody on the machine.
+account, where Flower's would listen on a port for everybody on the machine; what it starts has time to load.
 """
 
 import logging
@@ -15,6 +15,7 @@ from client.node.node_home import home_of_node
 from client.node.renewal import adopt_accepted_key
 from protocol.errors import ConciliumError
 from protocol.flower_sockets import module_of, serve_at
+from protocol.flower_start_time import give_time_to_start, prolong_in_memory
 from protocol.storage.private_socket import listen_privately
 
 logger = logging.getLogger(__name__)
@@ -24,13 +25,14 @@ THREAD_DIED = 70
 
 def main() -> None:
     """Run Flower's command with this process's arguments and leave with its exit code, whatever still runs."""
-    from protocol.flower_internals import flower_supernode
+    from protocol.flower_internals import InMemoryNodeState, flower_supernode
 
     threading.excepthook = _end_process
     code = 1
     try:
         home = home_of_node()
         adopt_accepted_key(home)
+        give_time_to_start(InMemoryNodeState, prolong_in_memory)
         serve_at(module_of(flower_supernode), [listen_privately(home.api)])
         flower_supernode()
     except ConciliumError as error:

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from protocol.errors import ConciliumError, LaunchError
-from protocol.flower_internals import flower_superexec, flower_superlink, flwr_serverapp
+from protocol.flower_internals import SqlLinkState, flower_superexec, flower_superlink, flwr_serverapp
 from protocol.flower_sockets import bring_token, call_through, module_of, serve_at, start_tasks_with
+from protocol.flower_start_time import give_time_to_start, prolong_in_database
 from protocol.storage.private_socket import give_to, listen_privately
 from server.runs.bundle_check import check_bundles
 from server.superlink.doors import Doors, let_through, proxy_account
@@ -41,6 +42,7 @@ def run_superlink(root: Path) -> None:
     sockets = [listen_privately(path) for path in doors.values()]
     if account := proxy_account():
         give_to(doors["fleet"], account.pw_uid)
+    give_time_to_start(SqlLinkState, prolong_in_database)
     serve_at(module_of(flower_superlink), sockets, lambda app: let_through(app, doors))
     flower_superlink()
 

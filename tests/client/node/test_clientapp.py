@@ -5,8 +5,11 @@ refuses to run.
 """
 
 import hashlib
+import importlib
 import json
 import shutil
+import subprocess
+import sys
 import types
 import warnings
 from collections.abc import Mapping
@@ -21,7 +24,7 @@ from client.app import NODE_HOME_VARIABLE, PATIENCE_VARIABLE, SOCKET_VARIABLE
 from client.home.center_home import CenterHome
 from client.join.joining import prepare
 from client.node.bundle_guard import write_accepted
-from client.node.clientapp import REPLACED, Guard, GuardError, WithheldError, install
+from client.node.clientapp import REPLACED, Guard, GuardError, WithheldError, install, run_loop
 from client.outgoing.outgoing_log import LOG
 from deploy.simulation.in_process import assume_task_identity
 from protocol.flower_codec import read_reply
@@ -170,3 +173,32 @@ def test_a_flower_whose_loop_no_longer_calls_them_is_refused(home: CenterHome) -
     stand_in.__dict__.update(vars(run_clientapp), run_clientapp=lambda: None)
     with pytest.raises(GuardError, match="could not be checked"):
         install(Guard(home), stand_in)
+
+
+def test_the_loop_has_what_flowers_command_gives_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--runtime-api-address", "localhost:443", "--insecure", "--parent-pid", "7", "--token", "ab" * 128]
+    monkeypatch.setattr(sys, "argv", ["ours", *words])
+    taken: list[dict[str, Any]] = []
+
+    def note(**options: Any) -> None:
+        taken.append(options)
+
+    command = importlib.import_module("flwr.supernode.cli.flwr_clientapp")
+    monkeypatch.setattr(command, "run_clientapp", note)
+    command.flwr_clientapp()
+    stand_in = types.ModuleType("loop")
+    stand_in.run_clientapp = note  # type: ignore[attr-defined]
+    run_loop(stand_in)
+    theirs, ours = taken
+    assert ours == theirs
+    assert (ours["parent_pid"], ours["token"]) == (7, "ab" * 128)
+
+
+def test_what_is_started_for_every_message_loads_no_database_and_no_server() -> None:
+    """They are the SuperNode's, and cost nearly half of a start."""
+    names = "run_clientapp, add_args_flwr_app_common, try_obtain_flwr_app_token, validate_and_resolve_root_certificates"
+    code = (
+        f"import sys, client.node.clientapp; from protocol.flower_internals import {names}; "
+        "sys.exit(bool({'sqlalchemy', 'uvicorn', 'torch'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

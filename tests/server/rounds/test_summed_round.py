@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protocol.errors import PayloadError, QuorumError
+from protocol.errors import ConciliumError, PayloadError, QuorumError
+from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from server.rounds import summed_round as summed_round_module
+from server.rounds.summed_round import SummedRound
+from server.study.checkpoint import Checkpoint
 from server.study.history import RollbackRecord
 from strategies.secure_sum.fixed_point import from_limbs, to_limbs
 from strategies.secure_sum.layout import MASKED
-from tests.support.summed_study import HandMade
+from tests.support.summed_study import HandMade, summed
 
 
 def failing(names: str, *kinds: str) -> Callable[[str, Reply], Reply]:
@@ -115,3 +118,40 @@ def test_a_fall_is_seen_before_the_sum_is_opened(tmp_path: Path, monkeypatch: py
     after = summed_round.conclude(hand.state, records)
     assert (after.server_round, len(after.history.rounds)) == (77, 4)
     assert "unmask" not in kinds
+
+
+def crash_after(conclude: Callable[..., Checkpoint]) -> Callable[..., Checkpoint]:
+    """The coordinator is gone when the sum is open and nothing of it is kept yet."""
+
+    def crash(*arguments: object) -> Checkpoint:
+        conclude(*arguments)
+        raise KeyboardInterrupt
+
+    return crash
+
+
+def refuse(instruction: Instruction) -> None:
+    """A center that is out of every sum."""
+    if instruction.kind == "advertise":
+        raise ConciliumError
+
+
+def test_a_round_whose_coordinator_crashed_over_the_open_sum_is_repeated_when_all_are_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without d three of three would do; the two sums would differ by what d sent."""
+    plain = summed(tmp_path / "plain", "fedit")
+    plain.run()
+    found = summed(tmp_path / "crashed", "fedit")
+    with monkeypatch.context() as once:
+        once.setattr(SummedRound, "conclude", crash_after(SummedRound.conclude))
+        with pytest.raises(KeyboardInterrupt):
+            found.run()
+    found.centers["d"].before = refuse
+    with pytest.raises(QuorumError, match="cannot be unmasked"):
+        found.run()
+    assert found.state.server_round == 0
+    found.centers["d"].before = None
+    found.run()
+    assert found.errors == plain.errors
+    assert all(np.abs(found.state.shared[key] - mean).max() < 1e-9 for key, mean in plain.state.shared.items())

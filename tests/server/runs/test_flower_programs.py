@@ -32,3 +32,17 @@ def test_a_program_sees_flowers_options_alone(monkeypatch: pytest.MonkeyPatch) -
     )
     main(["superlink", "/study", "--host", "x"])
     assert seen == [(Path("/study"), ["superlink", "--host", "x"])]
+
+
+def test_what_the_superlink_starts_has_time_to_load_before_it_serves(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(flower_programs, "listen_privately", str)
+    monkeypatch.setattr(flower_programs, "proxy_account", lambda: None)
+    monkeypatch.setattr(flower_programs, "module_of", str)
+    monkeypatch.setattr(flower_programs, "give_time_to_start", lambda state, _prolong: done.append(state.__name__))
+    monkeypatch.setattr(flower_programs, "serve_at", lambda *_: done.append("serves"))
+    monkeypatch.setattr(flower_programs, "flower_superlink", lambda: done.append("runs"))
+    flower_programs.run_superlink(tmp_path)
+    assert done == ["SqlLinkState", "serves", "runs"]
