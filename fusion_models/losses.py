@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from monai.losses import DiceCELoss
+from monai.losses import DiceLoss
 from torch import Tensor
 
 from fusion_models.full_precision import compute_in_float32
@@ -20,8 +20,7 @@ def dice_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     Args:
         logits: (b, classes, z, y, x). label: (b, 1, z, y, x), class indices.
     """
-    loss: Tensor = DiceCELoss(softmax=True, to_onehot_y=True)(logits, label)
-    return loss
+    return _dice_and_cross_entropy(logits, label, DiceLoss(softmax=True))
 
 
 def batch_dice_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
@@ -35,9 +34,8 @@ def batch_dice_cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
     Args:
         logits: (b, classes, z, y, x). label: (b, 1, z, y, x), class indices.
     """
-    losses = DiceCELoss(include_background=False, softmax=True, to_onehot_y=True, batch=True, smooth_nr=0.0)
-    loss: Tensor = losses(logits, label)
-    return loss
+    dice = DiceLoss(include_background=False, softmax=True, batch=True, smooth_nr=0.0)
+    return _dice_and_cross_entropy(logits, label, dice)
 
 
 SEGMENTATION_LOSSES: Mapping[str, SegmentationLoss] = {
@@ -61,10 +59,30 @@ def deeply_supervised(scales: Sequence[Tensor], label: Tensor, loss: Segmentatio
     label = _middle(label, scales[0].shape[2:])
     weights = [2.0**-level for level in range(len(scales))]
     losses = [
-        weight * loss(logits, F.interpolate(label, logits.shape[2:], mode="nearest-exact"))
-        for weight, logits in zip(weights, scales, strict=True)
+        weight * loss(logits, nearest(label, logits.shape[2:])) for weight, logits in zip(weights, scales, strict=True)
     ]
     return torch.stack(losses).sum() / sum(weights)
+
+
+def _dice_and_cross_entropy(logits: Tensor, label: Tensor, dice: DiceLoss) -> Tensor:
+    """Their sum. Neither MONAI's nor torch's one-hot encoding is one that torch.func can map over patients."""
+    classes = label[:, 0].long()
+    every = torch.arange(logits.shape[1], device=label.device).view(-1, *[1] * (label.ndim - 2))
+    truth = (label == every).to(logits.dtype)
+    loss: Tensor = dice(logits, truth) + F.cross_entropy(logits, classes)
+    return loss
+
+
+def nearest(label: Tensor, size_zyx: Sequence[int]) -> Tensor:
+    """The voxel of a label (b, 1, z, y, x) under the middle of each of another grid's.
+
+    As `interpolate` with "nearest-exact", which torch.func does not map over patients.
+    """
+    for axis, (found, wanted) in enumerate(zip(label.shape[2:], size_zyx, strict=True), start=2):
+        if found != wanted:
+            middles = (torch.arange(wanted, device=label.device) + 0.5) * (found / wanted)
+            label = label.index_select(axis, middles.long())
+    return label
 
 
 def _middle(label: Tensor, size_zyx: Sequence[int]) -> Tensor:

@@ -5,22 +5,23 @@
 Arms, of PEMMA-UNETR small with LoRA in its attention and, unless it says otherwise, its PET pathway:
 
     plain     forward and backward of one batch, AdamW
-    patients  one patient at a time, clipped into one sum, noise, AdamW: what a private round does
+    together  all patients in one pass, each gradient clipped into one sum, noise, AdamW: what a private round does
+    one by one  the same, a pass a patient: what a round does whose network draws or whose terms read batches
     opacus    `GradSampleModule` hooks over the batch, its DPOptimizer's clipping and noise around AdamW
 
-and the first two with DoRA, which opacus' hooks refuse. All arms take turns in one process and see the same crops; peak
-memory is of a process each. The last line is one JSON object.
+and all but the last with DoRA, which opacus' hooks refuse. All arms take turns in one process and see the same crops;
+peak memory is of a process each, on Linux. The last line is one JSON object.
 """
 
 import argparse
 import json
 import multiprocessing
-import resource
 import statistics
 import time
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import torch
 from opacus import GradSampleModule
@@ -30,9 +31,11 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from client.learning.assembly import MEMORY_FORMATS, build, inject_adapter, row_of
+from client.learning.patient_gradients import differentiate_together
 from client.learning.trainable import train_only
 from client.privacy.gradient_clipping import ClippedSum, group_parameters
 from client.privacy.secret_randomness import SecretRandomness
+from client.tasks.contract import Batch, CenterTask
 from fusion_models.adapters.injection import lay_out
 from fusion_models.losses import dice_cross_entropy
 from protocol.messages.settings import StudySettings
@@ -70,11 +73,14 @@ class Crops(NamedTuple):
 
 ARMS = (
     Arm("plain", "lora", EVERYTHING),
-    Arm("patients", "lora", EVERYTHING),
+    Arm("together", "lora", EVERYTHING),
+    Arm("one by one", "lora", EVERYTHING),
     Arm("plain", "dora", EVERYTHING),
-    Arm("patients", "dora", EVERYTHING),
+    Arm("together", "dora", EVERYTHING),
+    Arm("one by one", "dora", EVERYTHING),
     Arm("plain", "lora", ADAPTERS),
-    Arm("patients", "lora", ADAPTERS),
+    Arm("together", "lora", ADAPTERS),
+    Arm("one by one", "lora", ADAPTERS),
     Arm("opacus", "lora", ADAPTERS),
 )
 
@@ -116,7 +122,33 @@ def plain_step(arm: Arm, crops: Crops) -> Step:
     return step
 
 
-def private_step(arm: Arm, crops: Crops) -> Step:
+class Contoured:
+    """The task of every arm, as `differentiate_together` asks it."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """As `loss_of`."""
+        logits = model(batch.ct, batch.pet)
+        return dice_cross_entropy(logits, batch.targets["mask"]), logits
+
+
+def together_step(arm: Arm, crops: Crops) -> Step:
+    """A crop a patient, all in one pass."""
+    model, live = network_of(arm, crops.ct.shape[-1])
+    optimiser, randomness = torch.optim.AdamW(live.values(), lr=RATE), SecretRandomness()
+    patients = [crops.of(place) for place in range(len(crops.ct))]
+    batches = [Batch((), "ct+pet", ct=one.ct, pet=one.pet, targets={"mask": one.mask}) for one in patients]
+
+    def step() -> None:
+        total = ClippedSum(group_parameters(live, {}, NORM))
+        found = differentiate_together(model, cast("CenterTask", Contoured()), batches, total.parameters)
+        total.add_each(found.gradients)
+        total.release(SIGMA, len(batches), randomness)
+        optimiser.step()
+
+    return step
+
+
+def one_by_one_step(arm: Arm, crops: Crops) -> Step:
     """A crop a patient, one after another."""
     model, live = network_of(arm, crops.ct.shape[-1])
     optimiser, randomness = torch.optim.AdamW(live.values(), lr=RATE), SecretRandomness()
@@ -152,7 +184,8 @@ def opacus_step(arm: Arm, crops: Crops) -> Step:
 
 STEPS: dict[str, Callable[[Arm, Crops], Step]] = {
     "plain": plain_step,
-    "patients": private_step,
+    "together": together_step,
+    "one by one": one_by_one_step,
     "opacus": opacus_step,
 }
 
@@ -202,7 +235,7 @@ def time_arms(crops: Crops, repeats: int, limit_s: float) -> list[dict[str, Any]
 
 
 def peak_mib(arm: Arm, crop: int, batch: int) -> float | None:
-    """Peak memory of two steps above that of a process that has loaded torch; None where the arm cannot run."""
+    """Memory of two steps beyond network and crops; None where the arm cannot run, and elsewhere than on Linux."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         found: float | None = pool.apply(_measure_peak, (arm, crop, batch))
@@ -211,12 +244,23 @@ def peak_mib(arm: Arm, crop: int, batch: int) -> float | None:
 
 def _measure_peak(arm: Arm, crop: int, batch: int) -> float | None:
     crops = draw_crops(crop, batch)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    network_of(arm, crop)
+    reset = Path("/proc/self/clear_refs")
+    if not reset.exists():
+        return None
+    reset.write_text("5")
+    before = _highest_kib()
     step, _ = prepare(arm, crops)
     if step is None:
         return None
     step()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return (_highest_kib() - before) / 1024
+
+
+def _highest_kib() -> int:
+    """The most memory that the process has held since the mark was reset."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
 
 
 def add_ratios(found: list[dict[str, Any]]) -> None:

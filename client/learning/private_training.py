@@ -2,7 +2,9 @@
 
 A step draws one modality setting for all, samples patients, clips the gradient of each one's own loss, and moves down
 their noisy mean (`client.privacy.gradient_clipping`). A patient's loss is the task's over crops of that patient's cases
-alone, so that normalisation, Dice and cross-entropy see nobody else; local terms that read the batch join it there. A
+alone, so that normalisation, Dice and cross-entropy see nobody else; local terms that read the batch join it there.
+Several patients share a pass over the network where nothing in it draws and no such term is asked for
+(`client.learning.patient_gradients`), else they go one by one; the gradients are the same. A
 patient without the setting's images is sampled and contributes 0.
 
 What is drawn for a patient follows from the step and that patient alone: settings are drawn before anybody is sampled,
@@ -24,10 +26,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from client.data.preprocessing import PreparedCase
 from client.learning.cancellation import Check, never_cancelled
+from client.learning.patient_gradients import differentiate_together, group_alike, patients_at_once
 from client.learning.training import Trained, run_steps
 from client.local_terms.contract import LocalTerm
 from client.optimisation.moments import FRESH, Moments
@@ -134,11 +137,19 @@ def train_privately(
     """
     device = next(model.parameters()).device
     precision = compute_in(choose_precision(training.recipe.precision, str(device), "training"), str(device))
+    together = 1 if terms.of_batch else patients_at_once(model, parameters.values(), training.batch_size // steps.crops)
     able = {name: _able(patients, name) for name in _wanted(settings, training, task)}
 
     def take(optimiser: Optimiser, step: PrivateStep) -> float | None:
-        reached = reached_by(step.setting, parameters, groups)
-        return take_private_step(model, optimiser, task, step, reached, groups, steps, randomness, terms, precision)
+        total = ClippedSum(group_parameters(reached_by(step.setting, parameters, groups), groups, steps.norms))
+        if together > 1:
+            losses = _add_together(total, model, task, step.sampled, together, precision)
+        else:
+            losses = [_add_one(total, model, task, patient, terms.of_batch, precision) for patient in step.sampled]
+        total.release(steps.noise_multiplier, steps.expected, randomness)
+        _add_public(terms.public, step.setting, optimiser)
+        optimiser.move()
+        return float(np.mean(losses)) if losses else None
 
     used = {name: frozenset(case.name for cases in found.values() for case in cases) for name, found in able.items()}
     drawn = draw_steps(able, task, training, steps, device, PublicDraws(rng), randomness)
@@ -183,33 +194,6 @@ def draw_steps(
         yield PrivateStep(setting, tuple(found))
 
 
-def take_private_step(
-    model: nn.Module,
-    optimiser: Optimiser,
-    task: CenterTask,
-    step: PrivateStep,
-    reached: Mapping[str, nn.Parameter],
-    groups: Mapping[str, str],
-    steps: PrivateSteps,
-    randomness: Randomness,
-    terms: PatientTerms,
-    precision: AbstractContextManager[object],
-) -> float | None:
-    """One step; the mean loss of its patients, which is for the center alone, None where nobody was sampled."""
-    total = ClippedSum(group_parameters(reached, groups, steps.norms))
-    losses = []
-    for patient in step.sampled:
-        torch.manual_seed(patient.seed)
-        loss, objective = _objective(model, task, patient.batch, terms.of_batch, precision)
-        if not total.add(objective):
-            logger.warning("the gradient of case(s) %s is not finite and counts as 0", list(patient.batch.cases))
-        losses.append(loss)
-    total.release(steps.noise_multiplier, steps.expected, randomness)
-    _add_public(terms.public, step.setting, optimiser)
-    optimiser.move()
-    return float(np.mean(losses)) if losses else None
-
-
 def reached_by(
     setting: str, parameters: Mapping[str, nn.Parameter], groups: Mapping[str, str]
 ) -> dict[str, nn.Parameter]:
@@ -218,20 +202,48 @@ def reached_by(
     return {key: value for key, value in parameters.items() if NEEDS.get(groups[key], frozenset()) <= present}
 
 
-def _objective(
+def _add_together(
+    total: ClippedSum,
     model: nn.Module,
     task: CenterTask,
-    batch: Batch,
+    sampled: Sequence[SampledPatient],
+    together: int,
+    precision: AbstractContextManager[object],
+) -> list[float]:
+    """Take in the gradients of several patients a pass; their losses."""
+    losses: list[float] = []
+    for batches in group_alike([patient.batch for patient in sampled], together):
+        with precision:
+            found = differentiate_together(model, task, batches, total.parameters)
+        for batch, finite in zip(batches, total.add_each(found.gradients), strict=True):
+            if not finite:
+                _count_as_nothing(batch)
+        losses += found.losses.tolist()
+    return losses
+
+
+def _add_one(
+    total: ClippedSum,
+    model: nn.Module,
+    task: CenterTask,
+    patient: SampledPatient,
     terms: Sequence[LocalTerm],
     precision: AbstractContextManager[object],
-) -> tuple[float, Tensor]:
-    """A patient's loss, and what is differentiated."""
+) -> float:
+    """Take in the gradient of one patient's loss and of what the terms add; the loss."""
+    torch.manual_seed(patient.seed)
     for term in terms:
-        term.remember(batch)
+        term.remember(patient.batch)
     with precision:
-        loss, answer = task.loss(model, batch)
-    penalties = [penalty for term in terms if (penalty := term.penalty(batch, widen(answer))) is not None]
-    return float(loss.item()), torch.stack([loss, *penalties]).sum()
+        loss, answer = task.loss(model, patient.batch)
+    penalties = [penalty for term in terms if (penalty := term.penalty(patient.batch, widen(answer))) is not None]
+    if not total.add(torch.stack([loss, *penalties]).sum()):
+        _count_as_nothing(patient.batch)
+    return float(loss.item())
+
+
+def _count_as_nothing(batch: Batch) -> None:
+    logger.warning("the gradient of case(s) %s is not finite and counts as 0", list(batch.cases))
 
 
 def _add_public(terms: Sequence[LocalTerm], setting: str, optimiser: Optimiser) -> None:

@@ -45,20 +45,36 @@ class ClippedSum:
         if not loss.requires_grad:
             return bool(torch.isfinite(loss))
         found: Sequence[Tensor | None] = torch.autograd.grad(loss, self._parameters, allow_unused=True)
-        gradients, sums = iter(found), iter(self._sums)
+        return bool(self.add_each([None if gradient is None else gradient[None] for gradient in found])[0])
+
+    @torch.no_grad()
+    def add_each(self, gradients: Sequence[Tensor | None]) -> Tensor:
+        """Take in the gradients of several patients.
+
+        Args:
+            gradients: (p, *shape) for each of `parameters`, None where the loss of nobody reaches one.
+
+        Returns:
+            For each patient (p,) whether its gradient was finite; where not, it counts as 0.
+        """
+        pairs = iter(zip(self._sums, gradients, strict=True))
         parts = []
         for group in self._groups:
-            pairs = [(next(sums), next(gradients)) for _ in group.parameters]
-            reached = [(total, gradient) for total, gradient in pairs if gradient is not None]
+            of_group = [next(pairs) for _ in group.parameters]
+            reached = [(total, gradient) for total, gradient in of_group if gradient is not None]
             if reached:
-                parts.append((reached, nn.utils.get_total_norm([gradient for _, gradient in reached]), group.norm))
-        if not all(bool(torch.isfinite(length)) for _, length, _ in parts):
-            return False
-        for reached, length, norm in parts:
-            share = float((norm / length.clamp_min(SMALLEST_NORM)).clamp_max(1.0))
+                parts.append((reached, _lengths([gradient for _, gradient in reached]), group.norm))
+        finite = torch.stack([torch.isfinite(lengths) for _, lengths, _ in parts]).all(0)
+        for reached, lengths, norm in parts:
+            shares = (norm / lengths.clamp_min(SMALLEST_NORM)).clamp_max(1.0)[finite]
             for total, gradient in reached:
-                total.add_(gradient, alpha=share)
-        return True
+                total.add_(torch.tensordot(shares.to(gradient.dtype), gradient[finite], dims=1))
+        return finite
+
+    @property
+    def parameters(self) -> tuple[nn.Parameter, ...]:
+        """What trains in the step, in the order of its gradients."""
+        return tuple(self._parameters)
 
     @torch.no_grad()
     def release(self, noise_multiplier: float, expected: float, randomness: Randomness) -> None:
@@ -79,6 +95,12 @@ class ClippedSum:
     def sensitivity(self) -> float:
         """C."""
         return sum(group.norm**2 for group in self._groups) ** 0.5
+
+
+def _lengths(gradients: Sequence[Tensor]) -> Tensor:
+    """Each patient's norm (p,) over all tensors of a group, (p, *shape) each."""
+    of_each = [torch.linalg.vector_norm(gradient.flatten(1), dim=1) for gradient in gradients]
+    return torch.linalg.vector_norm(torch.stack(of_each), dim=0)
 
 
 def group_parameters(

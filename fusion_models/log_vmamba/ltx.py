@@ -7,6 +7,7 @@ S = 1 is a depthwise convolution, which without the unfold makes the plain token
 (b, *size, channels) with n = 2 or 3 axes of size.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -49,9 +50,13 @@ class LTX(GroupedConv):
 
 
 def unfold(m: Tensor) -> Tensor:
-    """(b, *size, c) -> (b, *size, c r): of each channel its 3^n neighbours, zeros outside of the map."""
+    """(b, *size, c) -> (b, *size, c r): of each channel its 3^n neighbours, zeros outside of the map.
+
+    Stacked, because torch.func cannot map the gradient of `Tensor.unfold` over patients; it is no slower.
+    """
     axes = m.ndim - 2
     windows = F.pad(m, (0, 0) + (1, 1) * axes)
-    for axis in range(1, axes + 1):
-        windows = windows.unfold(axis, SIDE, 1)
+    for axis in range(axes, 0, -1):
+        shifted = [windows.narrow(axis, first, m.shape[axis]) for first in range(SIDE)]
+        windows = torch.stack(shifted, dim=axes + 2)
     return windows.flatten(axes + 1)

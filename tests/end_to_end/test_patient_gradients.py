@@ -1,19 +1,23 @@
 """Every row of the model table gives each patient a gradient of its own, to 1e-6, with LoRA and DoRA and its pathways.
 
 Two oracles, in float64: patients one by one through `backward`, clipped by hand; and both in one batch, whose mean loss
-has the mean of their gradients only if no module of the network lets one see the other.
+has the mean of their gradients only if no module of the network lets one see the other. What shares a pass over the
+network must equal the first.
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from client.learning.assembly import build, inject_adapter
+from client.learning.patient_gradients import differentiate_together
 from client.learning.trainable import train_only
 from client.privacy.gradient_clipping import ClippedSum, group_parameters
 from client.privacy.secret_randomness import SecretRandomness
+from client.tasks.contract import Batch, CenterTask
 from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.contract import Assessor, Segmenter
 from fusion_models.modality import Inputs, restrict
@@ -97,6 +101,22 @@ def clipped(model: nn.Module, live: Mapping[str, nn.Parameter], name: str, input
     return flat(live)
 
 
+class Squares:
+    """A task without a target."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        loss = loss_of(model, Inputs(batch.ct, batch.pet, batch.ehr))
+        return loss, loss
+
+
+def in_one_pass(model: nn.Module, live: Mapping[str, nn.Parameter], inputs: Inputs) -> list[Tensor]:
+    """Both patients' gradients."""
+    batches = [Batch((str(place),), "any", *one_of(inputs, place)) for place in range(2)]
+    task = cast("CenterTask", Squares())
+    gradients = differentiate_together(model, task, batches, tuple(live.values())).gradients
+    return [torch.cat([gradient[place].flatten() for gradient in gradients]) for place in range(2)]
+
+
 def far_apart(found: Tensor, expected: Tensor) -> float:
     return float(torch.linalg.vector_norm(found - expected) / torch.linalg.vector_norm(expected))
 
@@ -109,6 +129,8 @@ def test_a_patients_gradient_is_that_of_the_patient_alone(name: str, method: str
     alone = [backward(model, live, one_of(inputs, place)) for place in range(2)]
     together = backward(model, live, inputs)
     assert far_apart(2 * together, alone[0] + alone[1]) < 1e-6
+    for found, expected in zip(in_one_pass(model, live, inputs), alone, strict=True):
+        assert far_apart(found, expected) < 1e-6
     norm = 0.5 * min(float(torch.linalg.vector_norm(gradient)) for gradient in alone)
     by_hand = sum(gradient * norm / torch.linalg.vector_norm(gradient) for gradient in alone)
     assert isinstance(by_hand, Tensor)

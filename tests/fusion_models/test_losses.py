@@ -10,6 +10,7 @@ from fusion_models.losses import (
     batch_dice_cross_entropy,
     deeply_supervised,
     dice_cross_entropy,
+    nearest,
 )
 
 LABEL = torch.tensor([[[0.0, 0.0, 1.0, 1.0]] * 2]).reshape(1, 1, 1, 2, 4)
@@ -81,3 +82,10 @@ def test_another_loss_is_taken_at_every_scale() -> None:
     expected = (2 * batch_dice_cross_entropy(fine, LABEL) + batch_dice_cross_entropy(coarse, LABEL[..., ::2, ::2])) / 3
     found = deeply_supervised([fine, coarse], LABEL, batch_dice_cross_entropy)
     assert found.item() == pytest.approx(expected.item())
+
+
+@pytest.mark.parametrize("size_zyx", [(6, 9, 4), (3, 9, 2), (4, 5, 1), (12, 9, 8)])
+def test_the_label_of_another_scale_is_that_of_torchs_nearest_exact(size_zyx: tuple[int, int, int]) -> None:
+    label = torch.arange(6.0 * 9 * 4).reshape(1, 1, 6, 9, 4)
+    expected = F.interpolate(label, size_zyx, mode="nearest-exact")
+    assert torch.equal(nearest(label, size_zyx), expected)
