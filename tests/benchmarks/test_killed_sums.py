@@ -13,6 +13,7 @@ killed_sums = load_script("killed_sums.py")
     [
         ("complete", 1e-9, 0.1, "mean of the survivors"),
         ("complete", 0.1, 1e-9, "mean of all"),
+        ("complete", 1.5e-6, 2e-10, "mean of all"),
         ("complete", 0.1, 0.1, "ANOTHER RESULT"),
         ("failed", 0.1, 0.1, "refused"),
         ("running", 0.1, 0.1, "NO END"),
