@@ -4,24 +4,29 @@
 
 DIR holds the cases of centers a to d, of which d has CT alone. All four adapt a network from the same start; the two
 runs of a scheme draw the same crops. Printed are the largest difference of a shared value, the Dice of each center's
-test cases after the stage, bytes that a center sends in a round, and seconds of a round beyond training. A run that is
-complete in OUT is not made again. The last line is one JSON object.
+test cases after the stage and how far it is apart, how far the stage moved the shared values (a small difference says
+little where nothing moved), bytes that a center sends in a round, and seconds of a round beyond training: between the
+ends of the first and the last round, so from two rounds on. A run that is complete in OUT is not made again. The last
+line is one JSON object.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
+from safetensors.numpy import load_file
 
 from deploy.simulation.local import simulate
 from protocol.messages.tensors import Tensors
 from server.study import checkpoint as checkpoints
-from server.study.directory import StudyDirectory
+from server.study.audit_log import AuditEvent, read_events
+from server.study.directory import INITIAL, StudyDirectory
 
 NAMES = ("center-a", "center-b", "center-c", "center-d")
 STUDY = """
@@ -90,21 +95,52 @@ def run(text: str, data: Path, out: Path) -> StudyDirectory:
 
 
 def figures_of(directory: StudyDirectory) -> dict[str, Any]:
-    """Dice by center after the stage, and what a round takes."""
+    """Dice by center and setting after the stage, how far the stage moved what is shared, and what a round takes."""
     state = checkpoints.load(directory.checkpoint)
     if state is None:
         raise RuntimeError(f"{directory.root} has no checkpoint")
     records, row = state.history.rounds, state.history.rows[-1]
-    rounds = len({record.server_round for record in records})
-    trained = sum(record.seconds for record in records)
+    initial = load_file(directory.root / INITIAL)
+    trained: dict[int, float] = {}
+    for record in records:
+        trained[record.server_round] = trained.get(record.server_round, 0.0) + record.seconds
     return {
         "dice": {
-            center: {setting: score.value("dice") for setting, score in scores.items()}
+            f"{center}/{setting}": score.value("dice")
             for center, scores in row.test.items()
+            for setting, score in scores.items()
         },
+        "moved": distance(
+            *({key: each[key] for key in state.shared.keys() & initial} for each in (state.shared, initial))
+        ),
         "bytes_up": max(record.bytes_up for record in records),
-        "overhead_s": round((state.elapsed_s - trained - sum(row.seconds.values())) / rounds, 2),
+        "overhead_s": overhead_of(read_events(directory.audit), trained),
     }
+
+
+def overhead_of(events: Sequence[AuditEvent], trained: Mapping[int, float]) -> float | None:
+    """Seconds of a round beyond training, over all but the first; None of one round alone.
+
+    Args:
+        events: of the audit log, which says to the second when a round ended.
+        trained: server round -> seconds in which its centers trained, one after the other.
+    """
+    ends = {
+        event.facts["server_round"]: datetime.fromisoformat(event.time) for event in events if event.event == "round"
+    }
+    if len(ends) < 2:
+        return None
+    first, last = min(ends), max(ends)
+    between = (ends[last] - ends[first]).total_seconds()
+    return round((between - sum(trained[number] for number in ends if number != first)) / (len(ends) - 1), 2)
+
+
+def dice_apart(first: Mapping[str, float | None], second: Mapping[str, float | None]) -> float:
+    """The largest difference of two Dice; infinite where one is known and the other is not."""
+    if first.keys() != second.keys():
+        return float("inf")
+    pairs = [(one, second[key]) for key, one in first.items() if (one, second[key]) != (None, None)]
+    return max((float("inf") if one is None or two is None else abs(one - two) for one, two in pairs), default=0.0)
 
 
 def compare(scheme: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -116,7 +152,9 @@ def compare(scheme: str, options: argparse.Namespace) -> dict[str, Any]:
         found[name] = run(text, options.data, options.out / f"{scheme}-{name}")
     states = [checkpoints.load(directory.checkpoint) for directory in found.values()]
     off = distance(*(({} if state is None else state.shared) for state in states))
-    return {"scheme": scheme, "off": off, **{name: figures_of(directory) for name, directory in found.items()}}
+    figures = {name: figures_of(directory) for name, directory in found.items()}
+    apart = dice_apart(*(each["dice"] for each in figures.values()))
+    return {"scheme": scheme, "off": off, "dice_off": apart, **figures}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -132,11 +170,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for row in rows:
         for name in ("sums", "open"):
             figures = row[name]
-            sys.stdout.write(
-                f"{row['scheme']:10} {name:5} {figures['bytes_up']:12,} bytes up  {figures['overhead_s']:8.2f} s a "
-                f"round beyond training  {figures['dice']}\n"
+            overhead = (
+                "" if figures["overhead_s"] is None else f"  {figures['overhead_s']:.2f} s a round beyond training"
             )
-        sys.stdout.write(f"{row['scheme']:10} largest difference of a shared value {row['off']:.2g}\n")
+            sys.stdout.write(
+                f"{row['scheme']:10} {name:5} {figures['bytes_up']:12,} bytes up{overhead}  {figures['dice']}\n"
+            )
+        sys.stdout.write(
+            f"{row['scheme']:10} largest difference of a shared value {row['off']:.2g}, of values that moved by up to "
+            f"{row['open']['moved']:.2g}; of a Dice {row['dice_off']:.2g}\n"
+        )
     sys.stdout.write(json.dumps({"runs": rows}) + "\n")
     return int(any(row["off"] >= 1e-5 for row in rows))
 

@@ -1,6 +1,7 @@
 """`concilium-center audit`: what a version of a bank gives away of this center's own patients."""
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def audit_command(
     found = run_until_stopped(options, wish)
     if out is not None:
         write_audit(out, found)
-    report(found, out, as_json=as_json)
+    report(found, out, options.home, as_json=as_json)
 
 
 def run_until_stopped(options: "TrainerOptions", wish: Wish) -> "Audit":
@@ -151,7 +152,7 @@ def show_shadows(count: int) -> Iterator[Callable[[int], None]]:
         yield lambda done: progress.update(bar, completed=done)
 
 
-def report(found: "Audit", out: Path | None, *, as_json: bool) -> None:
+def report(found: "Audit", out: Path | None, home: Path, *, as_json: bool) -> None:
     """Print what was found, for a script or for people."""
     from client.report.audit_section import NOT_SENT, attack_line
 
@@ -170,3 +171,5 @@ def report(found: "Audit", out: Path | None, *, as_json: bool) -> None:
     typer.echo(
         f"{out}: figures alone, to hand on." if out else "Nothing left this center; --out FILE writes what to hand on."
     )
+    page = shlex.join(["concilium-center", "report", "--home", str(home), "--center", found.center])
+    typer.echo(f"It is kept for the center's own page, which this writes anew: {page}")

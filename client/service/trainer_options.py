@@ -70,10 +70,11 @@ def trainer_options(home: Path, **command_line: Unpack[CommandLine]) -> TrainerO
         said["data"] = (said["data"],)
     joined = CenterHome(home.absolute())
     options = _defaults(home) | (_read_home(joined) if joined.settings.exists() else {}) | said
-    if not {"center", "data", "socket"} <= options.keys():
+    missing = [f"--{name}" for name in ("center", "data", "socket") if name not in options]
+    if missing:
         raise HomeError(
-            f"home {home} has no center.toml: give --center, --data and --socket, or the home that `concilium-center "
-            "join` made"
+            f"home {home} has no center.toml: give {' and '.join(missing)}, or the home that `concilium-center join` "
+            "made"
         )
     return TrainerOptions(**options | {"device": _present(options["device"])})
 

@@ -5,6 +5,7 @@ import tomllib
 import numpy as np
 import pytest
 
+from server.study.audit_log import AuditEvent
 from server.study.file import Study
 from tests.support.benchmark_scripts import load_script
 
@@ -23,3 +24,16 @@ def test_each_arm_is_a_study(scheme: str) -> None:
     found = Study.model_validate(tomllib.loads(text))
     assert found.secure_aggregation is not None
     assert found.strategy.aggregation.scheme == scheme
+
+
+def test_a_round_takes_beyond_training_what_lies_between_two_ends() -> None:
+    ends = {1: "2026-01-01T00:00:50+00:00", 2: "2026-01-01T00:01:20+00:00", 3: "2026-01-01T00:01:50+00:00"}
+    events = [AuditEvent(number, "", time, "", "round", {"server_round": number}) for number, time in ends.items()]
+    trained = {1: 45.0, 2: 28.0, 3: 26.0}
+    assert secure_sums.overhead_of(events, trained) == 3.0
+    assert secure_sums.overhead_of(events[:1], trained) is None
+
+
+def test_a_dice_that_one_of_two_does_not_know_is_no_equal_one() -> None:
+    assert secure_sums.dice_apart({"a/ct": 0.5, "d/pet": None}, {"a/ct": 0.25, "d/pet": None}) == 0.25
+    assert secure_sums.dice_apart({"a/ct": 0.5}, {"a/ct": None}) == float("inf")

@@ -35,6 +35,11 @@ def test_what_was_found_is_printed_with_intervals_and_stays(audited: Path) -> No
     assert "Nothing left this center" in done.output
 
 
+def test_the_command_that_writes_the_page_is_named(audited: Path) -> None:
+    done = CliRunner().invoke(app, arguments(audited))
+    assert f"concilium-center report --home {audited} --center center-a" in done.output
+
+
 def test_what_may_be_handed_on_is_a_file_of_figures(audited: Path) -> None:
     done = CliRunner().invoke(app, arguments(audited, "--out", str(audited / "a.json"), "--json"))
     assert json.loads(done.stdout)["attacks"][0]["auc"] == 0.8

@@ -44,9 +44,14 @@ def test_a_joined_trainer_obeys_the_steps_its_center_allows(home: CenterHome, tm
     assert trainer_options(home.root, maximum_steps=9).maximum_steps == 9
 
 
-def test_a_trainer_without_home_must_be_told_everything(tmp_path: Path) -> None:
-    with pytest.raises(HomeError, match="--center, --data and --socket"):
+def test_a_trainer_without_home_must_be_told_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(HomeError, match="give --data and --socket, or"):
         trainer_options(tmp_path, center="center-a")
+
+
+def test_a_command_that_needs_no_socket_of_its_own_is_asked_for_none(tmp_path: Path) -> None:
+    with pytest.raises(HomeError, match="give --center and --data, or"):
+        trainer_options(tmp_path, socket=tmp_path / "t.sock")
 
 
 def test_a_joined_trainer_holds_to_the_privacy_that_its_center_gave(home: CenterHome, tmp_path: Path) -> None:
