@@ -89,9 +89,11 @@ def audit_command(
 
 def run_until_stopped(options: "TrainerOptions", wish: Wish) -> "Audit":
     """Audit with a bar over shadows; a signal ends the command with its own code."""
-    with note_stop() as note, show_shadows(wish.shadows) as tell:
+    with note_stop() as note:
         try:
-            return run_audit(options, wish, note, tell)
+            # The bar ends first: a line written beside it stands behind it.
+            with show_shadows(wish.shadows) as tell:
+                return run_audit(options, wish, note, tell)
         except CancelledError as error:
             typer.echo("stopped: what is done stays; the same command goes on", err=True)
             raise typer.Exit(note.exit_code) from error

@@ -1,10 +1,13 @@
 import json
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from client.cli import audit as command
@@ -61,6 +64,23 @@ def test_a_signal_ends_an_audit_with_its_code(tmp_path: Path, monkeypatch: pytes
     done = CliRunner().invoke(app, arguments(tmp_path))
     assert done.exit_code == 143
     assert "the same command goes on" in done.output
+
+
+def test_the_word_of_stopping_stands_below_the_bar(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def show(_: int) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            typer.echo("the bar ends", err=True)
+
+    def stop(*_: Any) -> None:
+        raise CancelledError("stopped")
+
+    monkeypatch.setattr(command, "show_shadows", show)
+    monkeypatch.setattr(command, "run_audit", stop)
+    done = CliRunner().invoke(app, arguments(tmp_path))
+    assert done.output.splitlines() == ["the bar ends", "stopped: what is done stays; the same command goes on"]
 
 
 def test_a_home_that_never_ran_knows_nobody_who_trained(tmp_path: Path) -> None:
