@@ -14,13 +14,14 @@ from client.privacy.ledger_file import LEDGER
 from client.privacy.privacy_ledger import PrivacyLedger
 from client.privacy.spending import Spending, as_json, spending_of
 from client.privacy.spending_picture import write_picture
+from client.privacy.unguaranteed import promise_lines
 
 PLACES = ("trainer", ".")
 BAR = 40
 
 
 def show_spending(home: Path, deltas: Sequence[float], chart: Path | None, *, as_object: bool) -> None:
-    """Print what was spent and is left, entries by kind, and the curve; draw it where a file is named.
+    """Print what was spent and is left, entries by kind, the curve, and what left without a guarantee; draw the curve.
 
     Raises:
         LedgerError: there is no ledger.
@@ -49,7 +50,7 @@ def _center_of(place: Path) -> str | None:
 
 def _show(spending: Spending) -> None:
     console = Console(markup=False, emoji=False)
-    table = Table("delta", "epsilon spent", "promised", "left")
+    table = Table("delta", "epsilon of private releases", "promised", "left")
     for row in spending.spent:
         promised, left = ("-" if value is None else f"{value:.3g}" for value in (row.promised, row.left))
         table.add_row(f"{row.delta:g}", _words(row.epsilon), promised, left)
@@ -62,6 +63,8 @@ def _show(spending: Spending) -> None:
     for count, epsilon in spending.curve:
         length = BAR if epsilon == float("inf") else round(BAR * epsilon / highest)
         console.print(f"after {count:4d} release(s)  {_words(epsilon):>12}  {'#' * length}")
+    for line in promise_lines(spending.without_guarantee):
+        typer.echo(line)
     typer.echo("scores and comparisons are of validation and test patients, whom this guarantee does not cover")
 
 

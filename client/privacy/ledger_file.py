@@ -4,15 +4,17 @@
     epsilon, delta what its patients were promised for all releases together; null where nothing was
     subjects      keyed hashes of the cases and patients it stands on; only where `cohort` is new
     cohort        SHA-256 over these hashes
+    content       SHA-256 of what left, where no mechanism stood before it: the same bits are the same release
     key           SHA-256 of the key that hashed them
     number, chain the line's place (`protocol.storage.chain`)
 
-From the numbers alone anybody can compute epsilon again.
+From the numbers alone anybody can compute epsilon again; lines without a mechanism have none. Files of version 1, which
+have private rounds only and no `content`, are read as they are, and go on with lines of version 2.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -27,7 +29,8 @@ from protocol.storage.chain import head_path, lines_in, link_of
 from protocol.storage.chain_check import check_chain
 
 LEDGER = "privacy.jsonl"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE = (1, 2)
 SLACK = timedelta(minutes=5)
 """How far a clock may have been set back; more, and the file is of a time that has not come yet."""
 
@@ -44,13 +47,15 @@ class Promise:
 class Entry:
     """A release with the time it was written down, and the hashes of the cases and patients it stands on.
 
-    promise: the epsilon and delta that its patients were promised for all releases together; None where nothing was.
+    promise: the epsilon and delta that its patients were promised for all private releases together; None where nothing
+    was. content: SHA-256 of what left without a mechanism; "" of what left with one.
     """
 
     release: Release
     time: datetime
     subjects: frozenset[str]
     promise: Promise | None = None
+    content: str = ""
 
 
 class Line(BaseModel):
@@ -72,18 +77,20 @@ class Line(BaseModel):
     delta: float | None = None
     cohort: str
     subjects: tuple[str, ...] | None = None
+    content: str = ""
     key: str
     number: int = Field(ge=1)
     chain: str
 
 
-def make_line(entry: Entry, key: str, entries: Iterable[Entry]) -> Mapping[str, Any]:
-    """The line of an entry, without its place in the chain; hashes that an earlier entry has are not repeated."""
-    is_known = any(other.subjects == entry.subjects for other in entries)
+def make_line(entry: Entry, key: str, cohorts: Collection[str]) -> Mapping[str, Any]:
+    """The line of an entry, without its place in the chain; the hashes of a cohort that stands already are left out."""
     promise = {} if entry.promise is None else asdict(entry.promise)
+    content = {"content": entry.content} if entry.content else {}
+    cohort = cohort_digest(entry.subjects)
     line = {"schema_version": SCHEMA_VERSION, "time": entry.time.isoformat(timespec="seconds"), "key": key}
-    line |= asdict(entry.release) | promise | {"cohort": cohort_digest(entry.subjects)}
-    return line if is_known else line | {"subjects": sorted(entry.subjects)}
+    line |= asdict(entry.release) | promise | content | {"cohort": cohort}
+    return line if cohort in cohorts else line | {"subjects": sorted(entry.subjects)}
 
 
 def cohort_digest(subjects: Iterable[str]) -> str:
@@ -120,7 +127,8 @@ def read_entries(path: Path, key: bytes | None, time: datetime) -> tuple[Entry, 
             continue
         found = _read_line(path, number, line)
         _check_line(path, number, found, key, time)
-        known |= {} if found.subjects is None else {found.cohort: frozenset(found.subjects)}
+        if found.subjects is not None and found.cohort not in known:
+            known[found.cohort] = _cohort(path, number, found.cohort, found.subjects)
         read.append(_entry(path, number, found, known))
     return tuple(read)
 
@@ -128,8 +136,8 @@ def read_entries(path: Path, key: bytes | None, time: datetime) -> tuple[Entry, 
 def _read_line(path: Path, number: int, line: bytes) -> Line:
     """Read one line; its version first, since another one may have other fields."""
     version = json.loads(line).get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise _distrust(path, f"has schema {version} in line {number}, expected {SCHEMA_VERSION}")
+    if version not in READABLE:
+        raise _distrust(path, f"has schema {version} in line {number}, expected {' or '.join(map(str, READABLE))}")
     try:
         return Line.model_validate_json(line)
     except ValidationError as error:
@@ -148,16 +156,23 @@ def _check_line(path: Path, number: int, line: Line, key: bytes | None, time: da
         raise _distrust(path, f"was hashed in line {number} with key {line.key[:12]}, and of {KEY} beside it {found}")
 
 
+def _cohort(path: Path, number: int, cohort: str, subjects: Iterable[str]) -> frozenset[str]:
+    """The hashes of a cohort, each of which counts in its digest."""
+    if cohort_digest(found := frozenset(subjects)) != cohort:
+        raise _distrust(path, f"does not say in line {number} which patients it stands on")
+    return found
+
+
 def _entry(path: Path, number: int, line: Line, known: Mapping[str, frozenset[str]]) -> Entry:
-    subjects = known.get(line.cohort)
-    if subjects is None or cohort_digest(subjects) != line.cohort:
+    if (subjects := known.get(line.cohort)) is None:
         raise _distrust(path, f"does not say in line {number} which patients it stands on")
     try:
         release = Release(**{field.name: getattr(line, field.name) for field in fields(Release)})
     except ValueError as error:
         raise _distrust(path, f"has no release in line {number} ({error})") from error
     promised = line.epsilon is not None and line.delta is not None
-    return Entry(release, line.time, subjects, Promise(line.epsilon or 0.0, line.delta or 0.0) if promised else None)
+    promise = Promise(line.epsilon or 0.0, line.delta or 0.0) if promised else None
+    return Entry(release, line.time, subjects, promise, line.content)
 
 
 def _distrust(path: Path, what: str) -> RecordsError:

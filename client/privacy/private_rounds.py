@@ -25,6 +25,7 @@ from client.privacy.ledger_file import Promise
 from client.privacy.patient_sampling import sample_rate
 from client.privacy.privacy_ledger import PrivacyLedger, excess_words
 from client.privacy.release import Release
+from client.privacy.unguaranteed import promise_lines, unguaranteed_of
 from protocol.enrolment.plan import StudyPlan
 from protocol.errors import BankError, PrivacyError, PrivacySpentError
 from protocol.messages.instruction import Instruction
@@ -183,7 +184,14 @@ class PrivateRounds:
             *(self._center, privacy.epsilon, privacy.delta, patients, steps, sigma, privacy.sensitivity),
             *(sigma / (rate * patients), rate * patients),
         )
+        self._say_what_left_bare(names)
         return sigma
+
+    def _say_what_left_bare(self, names: Collection[str]) -> None:
+        """Once beside the noise: of which releases on these patients the guarantee says nothing."""
+        found = unguaranteed_of(self._ledger.entries(names))
+        for line in promise_lines(found):
+            logger.warning("%s", line)
 
     def _read(self) -> Mapping[str, Any]:
         """What was kept; nothing where it is gone or damaged: the ledger knows what was spent, and the rest follows."""

@@ -3,8 +3,8 @@
 subsampled-gaussian   in each of `steps` steps every patient is drawn with probability `sample_rate`; the sum of
                       their contributions, none longer than C, leaves with noise N(0, (noise_multiplier C)^2)
 gaussian              the same over all patients: `sample_rate` 1
-none                  no noise. Of what is made of training patients nothing is guaranteed any more; scores and
-                      comparisons are of validation and test patients, whom no guarantee covers (`OUTSIDE`)
+none                  no noise: nothing is guaranteed of it. Scores and comparisons are of validation and test patients,
+                      whom no guarantee covers (`OUTSIDE`)
 """
 
 import math
@@ -53,9 +53,19 @@ class Release:
             raise ValueError(f"release of stage '{self.stage}', round {self.server_round}: " + "; ".join(found))
 
     @property
+    def is_guaranteed(self) -> bool:
+        """Whether a mechanism stood before it, so that it has a cost; of what has none no epsilon says anything."""
+        return self.mechanism != "none"
+
+    @property
     def is_unprotected(self) -> bool:
-        """Whether it ends every guarantee to the patients it stands on."""
+        """Whether it is of training patients and nothing bounds what it tells of them."""
         return self.mechanism == "none" and self.kind not in OUTSIDE
+
+
+def release_without_guarantee(kind: ReleaseKind, study: str, stage: str, server_round: int) -> Release:
+    """Something that leaves without a mechanism."""
+    return Release(kind, "none", 0.0, 1.0, 1, study, stage, server_round)
 
 
 def _findings(release: Release) -> Iterator[str]:

@@ -1,9 +1,12 @@
 """What a center's ledger comes to, for its engineer and its data protection officer: spent, left, by kind, and how.
 
-Cases and patients that ever stood in one release together count as one group, and so do groups that share any: what is
-shown as spent is all that was released on the group that has the most, at least what any one patient of it has.
+Cases and patients that ever stood in one private release together count as one group, and so do groups that share any:
+what is shown as spent is all that was released on the group that has the most, at least what any one patient of it has.
+What left without a mechanism has no epsilon and stands beside it (`client.privacy.unguaranteed`); where nothing left
+with one, epsilon is infinite: there is no guarantee.
 """
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +14,8 @@ from typing import Any
 
 from client.privacy.accountant import epsilon_of
 from client.privacy.ledger_file import Entry, Promise
-from client.privacy.release import OUTSIDE, Release
+from client.privacy.release import Release
+from client.privacy.unguaranteed import Unguaranteed, rows_of, unguaranteed_of
 
 DEFAULT_DELTA = 1e-5
 POINTS = 12
@@ -22,8 +26,8 @@ POINTS = 12
 class Spent:
     """What was spent at one delta of what was promised at it.
 
-    epsilon: of the group that has spent most; infinity where it trained without a mechanism. promised: the least; None
-    where nobody was promised anything at this delta.
+    epsilon: of the private releases on the group that has spent most; infinity where all that left had no mechanism.
+    promised: the least; None where nobody was promised anything at this delta.
     """
 
     delta: float
@@ -41,13 +45,15 @@ class Spending:
     """What a ledger comes to.
 
     spent: for each delta. by_kind: kind -> entries, and how many of them had no mechanism. curve: after how many
-    entries of the group that has spent most which epsilon was spent, at the first delta. studies: that have entries.
+    private releases on the group that has spent most which epsilon was spent, at the first delta. studies: that have
+    entries. without_guarantee: what left without a mechanism, by kind.
     """
 
     spent: tuple[Spent, ...]
     by_kind: dict[str, dict[str, int]]
     curve: tuple[tuple[int, float], ...]
     studies: tuple[str, ...] = ()
+    without_guarantee: tuple[Unguaranteed, ...] = ()
 
 
 def spending_of(entries: Sequence[Entry], deltas: Collection[float] = ()) -> Spending:
@@ -62,11 +68,13 @@ def spending_of(entries: Sequence[Entry], deltas: Collection[float] = ()) -> Spe
     """
     promises = [entry.promise for entry in entries if entry.promise is not None]
     asked = sorted({*deltas} or {promise.delta for promise in promises} or {DEFAULT_DELTA})
-    groups = [[entry.release for entry in group] for group in groups_of(entries)] or [[]]
-    spent = tuple(_spent(groups, promises, delta) for delta in asked)
+    private = [entry for entry in entries if entry.release.is_guaranteed]
+    groups = [[entry.release for entry in group] for group in groups_of(private)] or [[]]
+    least = math.inf if entries and not private else 0.0
+    spent = tuple(_spent(groups, promises, delta, least) for delta in asked)
     most = max(groups, key=lambda group: epsilon_of(group, asked[0]))
     studies = tuple(sorted({entry.release.study for entry in entries}))
-    return Spending(spent, _count_kinds(entries), tuple(_curve(most, asked[0])), studies)
+    return Spending(spent, _count_kinds(entries), tuple(_curve(most, asked[0])), studies, unguaranteed_of(entries))
 
 
 def groups_of(entries: Sequence[Entry]) -> list[list[Entry]]:
@@ -92,27 +100,27 @@ def as_json(spending: Spending, center: str | None) -> dict[str, Any]:
         "studies": list(spending.studies),
         "spent": [{**asdict(row), "epsilon": _finite(row.epsilon), "left": row.left} for row in spending.spent],
         "by_kind": spending.by_kind,
+        "without_guarantee": rows_of(spending.without_guarantee),
         "curve": [{"entries": count, "epsilon": _finite(epsilon)} for count, epsilon in spending.curve],
     }
 
 
-def _spent(groups: Sequence[Sequence[Release]], promises: Sequence[Promise], delta: float) -> Spent:
+def _spent(groups: Sequence[Sequence[Release]], promises: Sequence[Promise], delta: float, least: float) -> Spent:
     promised = [promise.epsilon for promise in promises if promise.delta == delta]
-    return Spent(delta, max(epsilon_of(group, delta) for group in groups), min(promised, default=None))
+    return Spent(delta, max(least, *(epsilon_of(group, delta) for group in groups)), min(promised, default=None))
 
 
 def _count_kinds(entries: Sequence[Entry]) -> dict[str, dict[str, int]]:
     every = Counter(entry.release.kind for entry in entries)
-    bare = Counter(entry.release.kind for entry in entries if entry.release.mechanism == "none")
+    bare = Counter(entry.release.kind for entry in entries if not entry.release.is_guaranteed)
     return {kind: {"entries": every[kind], "without_mechanism": bare[kind]} for kind in sorted(every)}
 
 
 def _curve(releases: Sequence[Release], delta: float) -> Iterator[tuple[int, float]]:
-    """Epsilon after so many of the releases that cost something, at no more than POINTS places."""
-    costing = [release for release in releases if release.kind not in OUTSIDE]
-    places = {round(point * len(costing) / POINTS) for point in range(1, POINTS + 1)} if costing else set()
+    """Epsilon after so many private releases, at no more than POINTS places."""
+    places = {round(point * len(releases) / POINTS) for point in range(1, POINTS + 1)} if releases else set()
     for place in sorted(places - {0}):
-        yield place, epsilon_of(costing[:place], delta)
+        yield place, epsilon_of(releases[:place], delta)
 
 
 def _finite(value: float) -> float | None:

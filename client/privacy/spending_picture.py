@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from client.privacy.spending import Spending
+from client.privacy.unguaranteed import in_words
 from protocol.errors import ConciliumError
 from protocol.storage.atomic_files import write_private
 
@@ -62,4 +63,5 @@ def _draw(curve: Sequence[tuple[int, float]], promised: float | None, delta: flo
 def _words(spending: Spending) -> str:
     first = spending.spent[0]
     promised = "" if first.promised is None else f" of {first.promised:.3g} promised"
-    return f"Epsilon {first.epsilon:.3g}{promised} is spent at delta {first.delta:g}."
+    bare = f" Left without a guarantee: {in_words(spending.without_guarantee)}." if spending.without_guarantee else ""
+    return f"Epsilon {first.epsilon:.3g}{promised} is spent at delta {first.delta:g}.{bare}"

@@ -29,6 +29,7 @@ from client.outgoing.queries import ASKING, Inquiry, QueryLedger, figures_of
 from client.outgoing.sealed_reply import SealedReply
 from client.privacy.private_rounds import PrivateRounds, planned_trainings
 from client.service.failure import failure_reply, perform_safely
+from client.service.release_record import ReleaseRecord
 from client.service.work import CenterWork
 from client.service.work_limits import check_bearable, end_in_time, main_memory
 from protocol.errors import CancelledError, ConciliumError, PrivacyError, SpentError
@@ -67,7 +68,7 @@ class Trainer:
 
     Raises:
         PrivacyError: the agreement asks for less privacy, or for what cannot be private; before a case is read.
-        RecordsError: it asks for privacy, and what was spent before cannot be read as it was written; likewise.
+        RecordsError: what ever left of its patients cannot be read as it was written; likewise.
     """
 
     def __init__(
@@ -110,6 +111,9 @@ class Trainer:
             rounds=self._rounds,
             highest_auc=highest_auc,
         )
+        self._record = ReleaseRecord(center, home, self._work.cases, attacks=bool(highest_auc))
+        if agreement is not None:
+            self._record.check(agreement.settings)
         self._outbox = Outbox(home / "outbox")
         self._sums = MaskedSums(center, "" if agreement is None else agreement.authority, home)
         self._queries = None if maximum_queries is None else QueryLedger(home, maximum_queries, plan)
@@ -137,7 +141,7 @@ class Trainer:
         return self.answer(instruction, check).reply
 
     def answer(self, instruction: Instruction, check: Check = never_cancelled) -> SealedReply:
-        """Do what the coordinator asks and seal what may leave, after it is in the outgoing log.
+        """Do what the coordinator asks and seal what may leave, after it is in the ledger and in the outgoing log.
 
         What fails becomes an error code; its text stays in this center's log. Finished training is kept until the
         coordinator has acknowledged it, and answers the same instruction again without training.
@@ -147,7 +151,8 @@ class Trainer:
             check: is called before each training step and each case that is prepared, scored or observed.
 
         Raises:
-            StorageError: the outgoing log could not be written; nothing may leave then.
+            CaseError, RecordsError: the ledger for life cannot be added to; nothing may leave then.
+            StorageError: it, or the outgoing log, could not be written; likewise.
         """
         try:
             self._check_agreed(instruction)
@@ -224,6 +229,7 @@ class Trainer:
         specs = study_specs(instruction.settings.model_dump_json()) if reply.payload else ()
         named = replace(reply, center=self.center)
         leaving, held_back = check_reply(named, self._limits, instruction, specs, self._trained(named.payload))
+        plain = leaving.reply
         if instruction.settings.secure_aggregation is not None:
             leaving, more = self._mask(leaving, instruction, specs)
             held_back = [*held_back, *more]
@@ -234,6 +240,7 @@ class Trainer:
         if not leaving.reply.error:
             self._work.moments.keep(instruction)
         self._outbox.keep(instruction, leaving)
+        self._record.write_down(plain, leaving, instruction)
         log_reply(self.home / LOG, leaving, instruction, held_back, again=again)
         return leaving
 

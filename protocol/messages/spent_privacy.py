@@ -17,7 +17,7 @@ Name = Annotated[str, Field(max_length=200)]
 
 
 class SpentAtDelta(Settings):
-    """epsilon: null without any bound; promised, left: null where nothing was promised at this delta."""
+    """epsilon: of private releases, null without bound; promised, left: null where nothing was at this delta."""
 
     delta: Annotated[float, Field(gt=0, lt=1)]
     epsilon: NonNegative | None
@@ -39,13 +39,28 @@ class CurvePoint(Settings):
     epsilon: NonNegative | None
 
 
+class LeftBare(Settings):
+    """What left without a mechanism, of one kind, when, and how much of it is of patients with a promise."""
+
+    kind: Name
+    releases: NonNegativeInt
+    of_promised: NonNegativeInt
+    since: Name
+    until: Name
+    studies: tuple[Name, ...]
+
+
 class SpentPrivacy(Settings):
-    """A center's ledger in figures. center: null where its home does not know it; studies: that have entries."""
+    """A center's ledger in figures. center: null where its home does not know it; studies: that have entries.
+
+    spent: of private releases alone. without_guarantee: what no epsilon says anything of; earlier versions lack it.
+    """
 
     center: Name | None
     studies: tuple[Name, ...]
     spent: tuple[SpentAtDelta, ...]
     by_kind: dict[Name, EntriesOfKind]
+    without_guarantee: tuple[LeftBare, ...] = ()
     curve: tuple[CurvePoint, ...]
 
 

@@ -52,13 +52,34 @@ class Link(BaseModel):
     chain: str = Field(pattern=HASH)
 
 
+def begin_log(log: Path) -> None:
+    """Make an empty log with a head that covers nothing, where there is none yet.
+
+    Raises:
+        As `append_made`.
+    """
+    make_private_folder(log.parent)
+    with hold_lock(log.with_suffix(".lock"), wait_s=WAIT_S, mode=0o600), _open_private(log) as file:
+        _provide_head(log, file)
+        _leave_to_owner(log)
+
+
 def append_line(log: Path, line: Mapping[str, Any]) -> None:
     """Append one JSON line to the chain and wait until the disk has it and the head; one writer at a time.
 
     Raises:
         As `append_made`.
     """
-    append_made(log, lambda _: line)
+    append_lines(log, [line])
+
+
+def append_lines(log: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """`append_line` of several, with one wait for the disk; a crash in between may leave the first of them alone.
+
+    Raises:
+        As `append_made`.
+    """
+    _append(log, lambda _: lines)
 
 
 def append_made(log: Path, make: Callable[[Head], Mapping[str, Any]]) -> None:
@@ -72,14 +93,21 @@ def append_made(log: Path, make: Callable[[Head], Mapping[str, Any]]) -> None:
         LockHeldError: another writer does not end.
         StorageError: the head cannot be written.
     """
+    _append(log, lambda end: [make(end)])
+
+
+def _append(log: Path, make: Callable[[Head], Sequence[Mapping[str, Any]]]) -> None:
     make_private_folder(log.parent)
     with hold_lock(log.with_suffix(".lock"), wait_s=WAIT_S, mode=0o600), _open_private(log) as file:
         end = _find_end(file, _provide_head(log, file))
-        data = json.dumps({**make(end), "number": end.lines + 1, "chain": end.chain}, sort_keys=True).encode()
-        file.write(_break_before(file) + data + b"\n")
+        written, state = list[bytes](), end.chain
+        for number, line in enumerate(make(end), start=end.lines + 1):
+            written.append(json.dumps({**line, "number": number, "chain": state}, sort_keys=True).encode())
+            state = advance(state, written[-1:])
+        file.write(_break_before(file) + b"".join(data + b"\n" for data in written))
         file.flush()
         os.fsync(file.fileno())
-        head = Head(bytes=file.tell(), lines=end.lines + 1, chain=advance(end.chain, [data]))
+        head = Head(bytes=file.tell(), lines=end.lines + len(written), chain=state)
         write_private(head_path(log), (head.model_dump_json() + "\n").encode())
         _leave_to_owner(log)
 
@@ -141,7 +169,7 @@ def _provide_head(log: Path, file: BinaryIO) -> Head | None:
 def _leave_to_owner(log: Path) -> None:
     """Where root appends to another account's log, that account goes on: the head, made anew, is to be its own too."""
     owner = log.lstat()
-    if os.geteuid() == 0 and owner.st_uid != 0:
+    if os.geteuid() == 0 and owner.st_uid != 0 and head_path(log).exists():
         os.chown(head_path(log), owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 

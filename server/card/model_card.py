@@ -48,7 +48,12 @@ def build_card(facts: KnownFacts) -> dict[str, Any]:
 
 def _privacy(facts: KnownFacts) -> dict[str, Any]:
     """What was asked, and what each center says that it spent; which other studies its patients are in stays out."""
-    told = [spent.model_dump(mode="json", include={"center", "spent"}) for spent in facts.spent_privacy]
+    shown: dict[str, Any] = {
+        "center": True,
+        "spent": True,
+        "without_guarantee": {"__all__": {"kind", "releases", "since"}},
+    }
+    told = [spent.model_dump(mode="json", include=shown) for spent in facts.spent_privacy]
     return {"asked": facts.asked_privacy, "reported": told, "statement": AS_STATED if told else NOT_REPORTED}
 
 

@@ -11,8 +11,8 @@ from client.cli.app import app
 from client.data.block_file import RecordsError
 from client.outgoing.ledger import LedgerError
 from client.privacy.ledger_file import LEDGER, Promise
-from client.privacy.privacy_ledger import PrivacyLedger
-from client.privacy.release import Release
+from client.privacy.privacy_ledger import Bare, PrivacyLedger
+from client.privacy.release import Release, release_without_guarantee
 
 GRAM = Release("gram", "gaussian", 4.0, 1.0, 1, "s", "adapt", 1)
 
@@ -36,6 +36,25 @@ def test_spent_promised_and_left_are_shown_with_entries_by_kind_and_the_curve(ho
     assert found["curve"] == [{"entries": 1, "epsilon": row["epsilon"]}]
     text = run("--home", home).stdout
     assert f"after    1 release(s)  {row['epsilon']:>12.3g}  {'#' * 40}" in text
+
+
+def test_what_left_without_a_guarantee_is_said_by_name_beside_it(home: Path, tmp_path: Path) -> None:
+    """Epsilon stays that of the private release; the training of patient a touches the promise."""
+    before = json.loads(run("--home", home, "--json").stdout)
+    bare = [
+        Bare(release_without_guarantee("training", "open", "adapt", number), "hash", frozenset("a"))
+        for number in (1, 2)
+    ]
+    PrivacyLedger(home / "trainer").record_bare(bare)
+    found = json.loads(run("--home", home, "--json").stdout)
+    assert (found["spent"], found["curve"]) == (before["spent"], before["curve"])
+    assert [(row["kind"], row["releases"], row["of_promised"]) for row in found["without_guarantee"]] == [
+        ("training", 2, 2)
+    ]
+    text = run("--home", home, "--chart", tmp_path / "c.html").stdout
+    assert "left without a guarantee: 2 training(s), since 20" in text
+    assert "(studies 'open')" in text
+    assert "Left without a guarantee: 2 training(s), since 20" in (tmp_path / "c.html").read_text()
 
 
 def test_a_picture_is_written_where_it_is_asked_for(home: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from client.home.center_home import CenterHome
 from client.home.own_privacy import OwnPrivacy
 from client.join.privacy_check import check_privacy
 from client.join.situation import Situation
-from client.privacy.ledger_file import LEDGER
+from client.privacy.ledger_file import LEDGER, Promise
 from client.privacy.privacy_ledger import PrivacyLedger
 from client.privacy.release import Release
 from protocol.messages.privacy import Privacy
@@ -56,10 +56,20 @@ def test_a_ledger_that_cannot_be_trusted_fails_the_check(tmp_path: Path) -> None
     PrivacyLedger(folder).record(Release("gram", "gaussian", 4.0, 1.0, 1, "s", "a", 1), ["p"])
     assert check_privacy(situation(STUDY, home=tmp_path)).status == "ok"
     (folder / LEDGER).unlink()
-    found = check_privacy(situation(STUDY, home=tmp_path))
-    assert found.status == "failed"
-    assert found.remedy.startswith("Put it back from a backup")
+    for asked in (STUDY, None):
+        found = check_privacy(situation(asked, home=tmp_path))
+        assert found.status == "failed"
+        assert found.remedy.startswith("Put it back from a backup")
+
+
+def test_a_study_without_a_guarantee_is_a_warning_where_patients_have_a_promise(tmp_path: Path) -> None:
+    ledger, gram = PrivacyLedger(tmp_path / "trainer"), Release("gram", "gaussian", 4.0, 1.0, 1, "earlier", "a", 1)
+    ledger.record(gram, ["p"])
     assert check_privacy(situation(None, home=tmp_path)).status == "ok"
+    ledger.spend(gram, ["p"], Promise(8.0, 1e-3))
+    found = check_privacy(situation(None, home=tmp_path))
+    assert (found.status, "promised an epsilon by ['earlier']" in found.text) == ("warning", True)
+    assert found.remedy.startswith("give --privacy FILE")
 
 
 def test_an_attack_on_candidates_fails_the_check_of_a_private_study() -> None:

@@ -2,19 +2,21 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from client.data.block_file import RecordsError
-from client.privacy.case_hashes import KEY
+from client.privacy.case_hashes import KEY, digest_of, hash_names, provide_key
 from client.privacy.ledger_file import LEDGER, cohort_digest
-from client.privacy.privacy_ledger import PrivacyLedger
-from client.privacy.release import Release
+from client.privacy.privacy_ledger import Bare, PrivacyLedger
+from client.privacy.release import Release, release_without_guarantee
 from protocol.storage.chain import append_line, head_path
 
 NOON = datetime(2031, 5, 1, 12, tzinfo=UTC)
+BARE = release_without_guarantee("score", "s", "adapt", 1)
 
 
 def training(server_round: int) -> Release:
@@ -75,7 +77,13 @@ def lose_key(log: Path) -> None:
 
 
 def append_newer_schema(log: Path) -> None:
-    append_line(log, {"schema_version": 2, "more": 1})
+    append_line(log, {"schema_version": 3, "more": 1})
+
+
+def name_other_patients(log: Path) -> None:
+    """A line that is chained, of a cohort that its hashes do not make up."""
+    line = json.loads(log.read_text().splitlines()[0])
+    append_line(log, {**line, "cohort": 64 * "0"})
 
 
 def append_something_else(log: Path) -> None:
@@ -93,7 +101,8 @@ def append_something_else(log: Path) -> None:
         (remove_head, r"the head of the chain is missing"),
         (exchange_key, r"was hashed in line 1 with key .* that has SHA-256"),
         (lose_key, r"was hashed in line 1 with key .* there is none"),
-        (append_newer_schema, r"has schema 2 in line 4, expected 1"),
+        (append_newer_schema, r"has schema 3 in line 4, expected 1 or 2"),
+        (name_other_patients, r"does not say in line 4 which patients it stands on"),
         (append_something_else, r"has no entry in line 4 \(time: Field required\)"),
     ],
 )
@@ -106,6 +115,20 @@ def test_a_file_that_is_not_as_it_was_written_is_refused_by_name(
     assert str(caught.value).startswith(str(tmp_path / LEDGER))
     with pytest.raises(RecordsError, match=found):
         ledger.record(training(4), ["a"])
+
+
+def test_a_file_of_the_first_version_is_read_and_goes_on_with_lines_of_the_second(tmp_path: Path) -> None:
+    """Line 1 as version 1 wrote it: a private round of a and b, before anything else was recorded."""
+    key = provide_key(tmp_path)
+    subjects = sorted(hash_names(key, ["a", "b"]))
+    line = {"schema_version": 1, "time": NOON.isoformat(), "key": digest_of(key), **asdict(training(1))}
+    append_line(tmp_path / LEDGER, {**line, "cohort": cohort_digest(subjects), "subjects": subjects})
+    ledger = PrivacyLedger(tmp_path, lambda: NOON)
+    assert ledger.releases(["b"]) == (training(1),)
+    ledger.record_bare([Bare(BARE, "hash", frozenset("ab"))])
+    first, second = ledger.entries()
+    assert (first.content, second.content, second.subjects) == ("", "hash", first.subjects)
+    assert [json.loads(row)["schema_version"] for row in (tmp_path / LEDGER).read_text().splitlines()] == [1, 2]
 
 
 def test_whatever_byte_is_changed_it_is_found(ledger: PrivacyLedger, tmp_path: Path) -> None:

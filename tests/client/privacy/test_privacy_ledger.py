@@ -1,18 +1,25 @@
 """What was spent follows patients over studies and folders, and is reproduced by another accountant from the file."""
 
+import errno
 import json
-import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dp_accounting import GaussianDpEvent, NeighboringRelation, PoissonSampledDpEvent, SelfComposedDpEvent
 from dp_accounting.pld import PLDAccountant
 
+from client.privacy import privacy_ledger
 from client.privacy.accountant import epsilon_of
-from client.privacy.ledger_file import LEDGER, Promise
-from client.privacy.privacy_ledger import Bound, PrivacyLedger
-from client.privacy.release import Release
+from client.privacy.case_hashes import KEY
+from client.privacy.ledger_file import LEDGER, Entry, Promise, read_entries
+from client.privacy.privacy_ledger import Bare, Bound, PrivacyLedger
+from client.privacy.release import Release, ReleaseKind, release_without_guarantee
 from protocol.errors import PrivacySpentError, StorageError
+from protocol.storage.chain import append_lines
+from protocol.storage.chain_check import check_chain
 
 DELTA = 1e-3
 
@@ -22,17 +29,27 @@ def training(server_round: int, study: str = "s", noise: float = 1.5) -> Release
 
 
 def test_epsilon_is_reproduced_from_the_file_alone_by_a_second_accountant(tmp_path: Path) -> None:
-    """Training, a stage in which more patients train, and a Gram sketch: within 1 % of the other's composition."""
+    """Training, a stage in which more patients train, and a Gram sketch: within 1 % of the other's composition.
+
+    Between them stands what left without a mechanism, which no composition has.
+    """
     ledger = PrivacyLedger(tmp_path)
     ledger.record(training(1), ["a", "b"])
     ledger.record(Release("training", "subsampled-gaussian", 1.5, 0.2, 12, "s", "more", 2), ["a", "b", "c"])
     ledger.record(Release("gram", "gaussian", 4.0, 1.0, 1, "s", "more", 2), ["a", "b", "c"])
+    kinds: tuple[ReleaseKind, ...] = ("training", "score", "comparison")
+    ledger.record_bare([Bare(release_without_guarantee(kind, "o", "a", 1), kind, frozenset("abc")) for kind in kinds])
+    ledger.record(training(3), ["a", "b"])
+    assert check_chain(tmp_path / LEDGER).broken is None
     other = PLDAccountant(NeighboringRelation.ADD_OR_REMOVE_ONE)
     for line in (tmp_path / LEDGER).read_text().splitlines():
         found = json.loads(line)
+        if found["mechanism"] == "none":
+            continue
         step = PoissonSampledDpEvent(found["sample_rate"], GaussianDpEvent(found["noise_multiplier"]))
         other.compose(SelfComposedDpEvent(step, found["steps"]))
-    assert epsilon_of(ledger.releases(), DELTA) == pytest.approx(other.get_epsilon(DELTA), rel=0.01)
+    (bound,) = ledger.bounds(["a", "b", "c"], Promise(8.0, DELTA))
+    assert bound.cost([]) == pytest.approx(other.get_epsilon(DELTA), rel=0.01)
 
 
 def test_the_same_patients_are_found_in_another_study_and_others_are_not(tmp_path: Path) -> None:
@@ -47,11 +64,82 @@ def test_the_same_patients_are_found_in_another_study_and_others_are_not(tmp_pat
     assert again.would_be(training(1), ["case 2"], DELTA) > fresh
 
 
-def test_a_patient_who_trained_without_a_mechanism_can_be_promised_nothing(tmp_path: Path) -> None:
-    ledger = PrivacyLedger(tmp_path)
-    ledger.record(Release("training", "none", 0.0, 1.0, 8, "old", "adapt", 1), ["a"])
-    assert ledger.would_be(training(1), ["a", "b"], DELTA) == math.inf
-    assert ledger.would_be(training(1), ["b"], DELTA) < math.inf
+def test_what_left_without_a_mechanism_stands_by_name_and_costs_nothing_of_a_later_promise(tmp_path: Path) -> None:
+    """The promise is about what private releases add: as if the old study had not been, neither less nor more."""
+    ledger, old = PrivacyLedger(tmp_path), release_without_guarantee("training", "old", "adapt", 1)
+    promise = Promise(epsilon_of([training(1)], DELTA), DELTA)
+    ledger.record_bare([Bare(old, "hash", frozenset("ab"))])
+    assert ledger.releases(["a"]) == (old,)
+    assert ledger.would_be(training(1), ["a", "b"], DELTA) == promise.epsilon
+    assert ledger.bounds(["a"], promise) == (Bound(promise, ()),)
+    assert ledger.spend(training(1), ["a"], promise) == promise.epsilon
+    ledger.record_bare([Bare(old, "another", frozenset("ab"))])
+    assert ledger.bounds(["a"], promise) == (Bound(promise, (training(1),)),)
+
+
+def test_the_same_bits_stand_once_however_often_and_by_whom_they_are_sent(tmp_path: Path) -> None:
+    """Two trainers share the home; other bits of the same round are another release."""
+    score, ledgers = release_without_guarantee("score", "s", "adapt", 1), [PrivacyLedger(tmp_path) for _ in range(2)]
+    for content in ("one", "one", "two"):
+        for ledger in ledgers:
+            ledger.record_bare([Bare(score, content, frozenset("a"))])
+    assert [entry.content for entry in ledgers[0].entries()] == ["one", "two"]
+    assert all(ledger.stands(score, "two") and not ledger.stands(score, "three") for ledger in ledgers)
+
+
+def test_several_releases_of_a_reply_are_one_append_and_name_each_cohort_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = list[int]()
+
+    def appending(log: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+        calls.append(len(lines))
+        append_lines(log, lines)
+
+    monkeypatch.setattr(privacy_ledger, "append_lines", appending)
+    bare = [
+        Bare(release_without_guarantee(kind, "s", "adapt", 1), kind, frozenset("ab")) for kind in ("training", "score")
+    ]
+    PrivacyLedger(tmp_path).record_bare(bare)
+    assert calls == [2]
+    assert [len(json.loads(line).get("subjects", ())) for line in (tmp_path / LEDGER).read_text().splitlines()] == [
+        2,
+        0,
+    ]
+
+
+def test_an_entry_more_does_not_read_all_others_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, read = PrivacyLedger(tmp_path), list[Path]()
+
+    def reading(path: Path, key: bytes | None, time: datetime) -> tuple[Entry, ...]:
+        read.append(path)
+        return read_entries(path, key, time)
+
+    def score(number: int) -> list[Bare]:
+        return [Bare(release_without_guarantee("score", "s", "a", number), "h", frozenset("a"))]
+
+    ledger.record_bare(score(1))
+    monkeypatch.setattr(privacy_ledger, "read_entries", reading)
+    for number in (2, 3, 4):
+        ledger.record_bare(score(number))
+    assert read == []
+    assert len(ledger.entries()) == 4
+
+
+def test_a_key_without_a_ledger_is_never_left_behind_by_a_disk_that_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first entry does not get its room; the next start finds an empty ledger, not a lost one."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(privacy_ledger, "append_lines", refuse)
+        with pytest.raises(StorageError, match="No space left on device"):
+            PrivacyLedger(tmp_path).record(training(1), ["a"])
+    assert (tmp_path / KEY).exists()
+    assert PrivacyLedger(tmp_path).entries() == ()
 
 
 def test_a_plan_is_told_the_round_with_which_it_would_exceed(tmp_path: Path) -> None:

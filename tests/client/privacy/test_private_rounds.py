@@ -12,7 +12,7 @@ from client.home.own_privacy import OwnPrivacy
 from client.privacy import private_rounds
 from client.privacy.accountant import epsilon_of
 from client.privacy.ledger_file import LEDGER, Promise
-from client.privacy.privacy_ledger import PrivacyLedger
+from client.privacy.privacy_ledger import Bare, PrivacyLedger
 from client.privacy.private_rounds import (
     NOISE,
     PrivateRounds,
@@ -21,7 +21,7 @@ from client.privacy.private_rounds import (
     planned_trainings,
     release_of,
 )
-from client.privacy.release import Release
+from client.privacy.release import Release, release_without_guarantee
 from protocol.enrolment.plan import PlannedRounds, PlannedStage, StudyPlan
 from protocol.errors import PrivacyError, PrivacySpentError
 from protocol.messages.instruction import Instruction
@@ -108,6 +108,18 @@ def test_what_an_earlier_study_spent_on_the_same_patients_makes_more_noise(tmp_p
     PrivacyLedger(tmp_path / "seen").record(earlier, NAMES)
     PrivacyLedger(tmp_path / "others").record(earlier, ["somebody else"])
     assert [run(rounds_of(tmp_path / home), 1) for home in ("fresh", "others", "seen")] == [2, 2, 3]
+
+
+def test_what_left_without_a_guarantee_before_costs_no_noise_and_is_said(
+    tmp_path: Path, solved: list[tuple[float, float, float, int, int]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of both patients an earlier study trained without noise; of somebody else a score left."""
+    training, score = (release_without_guarantee(kind, "open", "adapt", 1) for kind in ("training", "score"))
+    bare = [Bare(training, "one", frozenset(NAMES)), Bare(score, "two", frozenset(["somebody else"]))]
+    PrivacyLedger(tmp_path).record_bare(bare)
+    assert run(rounds_of(tmp_path), 1) == 2
+    assert solved == [(8, 1e-3, 0.2, 15, 0)]
+    assert "left without a guarantee: 1 training(s), since" in caplog.text
 
 
 def test_noise_is_solved_for_the_strictest_of_all_promises(

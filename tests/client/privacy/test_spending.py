@@ -1,7 +1,9 @@
 """What a ledger comes to: the group that has spent most, and what it was promised."""
 
+import json
 import math
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from client.privacy.accountant import epsilon_of
 from client.privacy.ledger_file import Entry, Promise
 from client.privacy.release import Release
 from client.privacy.spending import as_json, groups_of, spending_of
+from protocol.messages.spent_privacy import read_spent_privacy
 
 NOON = datetime(2031, 5, 1, 12, tzinfo=UTC)
 DELTA = 1e-3
@@ -37,11 +40,31 @@ def test_spent_is_what_was_released_on_the_group_that_has_most_and_left_is_the_r
     assert spending.by_kind == {"gram": {"entries": 3, "without_mechanism": 0}}
 
 
-def test_training_without_a_mechanism_leaves_nothing_of_a_promise() -> None:
+def test_what_left_without_a_mechanism_stands_beside_the_figure_of_private_releases() -> None:
+    """Patient a, who was promised 2, trained without a guarantee too; b is scored alone."""
     spending = spending_of([entry(BARE, "a"), entry(GRAM, "a", Promise(2.0, DELTA)), entry(SCORE, "b")])
-    assert (spending.spent[0].epsilon, spending.spent[0].left) == (math.inf, 0.0)
-    assert as_json(spending, None)["spent"] == [{"delta": DELTA, "epsilon": None, "promised": 2.0, "left": 0.0}]
+    assert spending.spent[0].epsilon == epsilon_of([GRAM], DELTA)
+    assert [count for count, _ in spending.curve] == [1]
+    assert [(row.kind, row.releases, row.of_promised) for row in spending.without_guarantee] == [
+        ("training", 1, 1),
+        ("score", 1, 0),
+    ]
     assert spending.by_kind["training"] == {"entries": 1, "without_mechanism": 1}
+    (training, _) = as_json(spending, None)["without_guarantee"]
+    assert (training["kind"], training["studies"], training["since"]) == ("training", ["old"], NOON.isoformat())
+
+
+def test_without_a_private_release_there_is_no_guarantee_and_no_epsilon_of_0() -> None:
+    spending = spending_of([entry(BARE, "a"), entry(SCORE, "b")], [DELTA])
+    assert (spending.spent[0].epsilon, spending.spent[0].left, spending.curve) == (math.inf, None, ())
+    assert as_json(spending, None)["spent"] == [{"delta": DELTA, "epsilon": None, "promised": None, "left": None}]
+
+
+def test_what_is_printed_is_what_whoever_is_handed_it_reads(tmp_path: Path) -> None:
+    entries = [entry(BARE, "a"), entry(GRAM, "a", Promise(2.0, DELTA)), entry(SCORE, "b")]
+    (tmp_path / "p.json").write_text(json.dumps(as_json(spending_of(entries), "center-a")))
+    found = read_spent_privacy(tmp_path / "p.json")
+    assert [(row.kind, row.releases) for row in found.without_guarantee] == [("training", 1), ("score", 1)]
 
 
 def test_an_empty_ledger_has_spent_nothing_at_whatever_delta() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from protocol.errors import StorageError
 from protocol.storage.atomic_files import write_private
-from protocol.storage.chain import advance, append_line, lines_in, read_head
+from protocol.storage.chain import advance, append_line, append_lines, begin_log, lines_in, read_head
 from protocol.storage.chain_check import check_chain
 
 START = 64 * "0"
@@ -118,3 +118,24 @@ def test_a_line_of_root_leaves_log_and_head_to_their_owner(tmp_path: Path) -> No
         os.chown(path, 65534, 65534)
     append_line(log, {})
     assert {path.stat().st_uid for path in (log, log.with_suffix(".head"))} == {65534}
+
+
+def test_several_lines_are_one_append_and_chain_as_if_each_had_been_its_own(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        append_line(tmp_path / name / "x.jsonl", {"n": 0})
+    append_lines(tmp_path / "a" / "x.jsonl", [{"n": 1}, {"n": 2}])
+    for number in (1, 2):
+        append_line(tmp_path / "b" / "x.jsonl", {"n": number})
+    assert (tmp_path / "a" / "x.jsonl").read_bytes() == (tmp_path / "b" / "x.jsonl").read_bytes()
+    assert read_head(tmp_path / "a" / "x.jsonl") == read_head(tmp_path / "b" / "x.jsonl")
+
+
+def test_a_log_that_was_begun_is_empty_and_whole_and_one_with_lines_stays(tmp_path: Path) -> None:
+    log = tmp_path / "x.jsonl"
+    begin_log(log)
+    chain = check_chain(log)
+    assert (chain.lines, chain.broken, log.read_bytes()) == (0, None, b"")
+    append_line(log, {"n": 1})
+    before = log.read_bytes()
+    begin_log(log)
+    assert log.read_bytes() == before

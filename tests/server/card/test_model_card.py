@@ -59,6 +59,17 @@ def test_privacy_spent_stands_in_the_card_as_a_center_stated_it_without_its_othe
     assert "other study" not in json.dumps(card)
 
 
+def test_what_a_center_says_left_without_a_guarantee_stands_beside_its_epsilon(tmp_path: Path) -> None:
+    write_carded(tmp_path)
+    bare = {"kind": "training", "releases": 12, "of_promised": 1, "since": "2031-05-01T12:00:00+00:00"}
+    row = {**bare, "until": "2031-06-01T12:00:00+00:00", "studies": ["other study"]}
+    (tmp_path / "p.json").write_text(json.dumps({**spent_by("center-a", "demo"), "without_guarantee": [row]}))
+    card = build_card(read_facts(tmp_path, "shared", None, spent=[tmp_path / "p.json"]))
+    (told,) = card["privacy"]["reported"]
+    assert told["without_guarantee"] == [{"kind": "training", "releases": 12, "since": bare["since"]}]
+    assert "other study" not in json.dumps(card)
+
+
 def test_an_audit_stands_in_the_card_only_where_a_center_handed_it_on(tmp_path: Path, card: dict[str, Any]) -> None:
     assert card["attacks"] == []
     facts = read_facts(tmp_path, "shared", None)
