@@ -60,6 +60,10 @@ def check(
     privacy: Annotated[
         Path | None, typer.Option(help="As for `join`: TOML of the least privacy that this center guarantees.")
     ] = None,
+    home: Annotated[
+        Path | None,
+        typer.Option(help="The center's home: noise is told beside what was spent on its patients before."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with everything.")] = False,
 ) -> None:
     """Read every case and tell all that is wrong, graded: an error leaves its case out, a warning or note does not.
@@ -70,10 +74,12 @@ def check(
     part, own = read_study_part(study) if study else None, read_own_privacy(privacy) if privacy else None
     if estimate and part is None:
         raise typer.BadParameter("--estimate needs --study, which says what a round is")
+    if home and not home.is_dir():
+        raise typer.BadParameter(f"--home {home} is no folder; give the home that `concilium-center join` made")
     offered = modalities_in(modalities) if modalities else ()
     with exit_on_signals():
         with show_cases() as progress:
-            result = examine(data, offered, part, center, minimum_cases, expected, own, progress=progress)
+            result = examine(data, offered, part, center, minimum_cases, expected, own, home, progress=progress)
         if estimate and part and not result.hindrances:
             with Console(stderr=True).status("running a few steps of each stage"):
                 result = add_estimates(result, part)
@@ -91,6 +97,7 @@ def examine(
     minimum_cases: int,
     expected: str,
     own_privacy: OwnPrivacy | None = None,
+    home: Path | None = None,
     *,
     progress: ScanProgress,
 ) -> CheckResult:
@@ -112,7 +119,7 @@ def examine(
     asked = study_issues(manifest, drawn, settings, modalities, minimum_cases) if settings else []
     if settings:
         asked += model_issues(manifest, settings)
-    noise, of_privacy = examine_privacy(manifest, drawn, part, own_privacy) if part else (None, [])
+    noise, of_privacy = examine_privacy(manifest, drawn, part, own_privacy, home) if part else (None, [])
     asked += of_privacy
     asked += expectation_issues(manifest, wanted, required=bool(expected))
     issues = tuple(dict.fromkeys([*manifest.all_issues, *asked]))

@@ -10,13 +10,12 @@ from rich.table import Table
 
 from client.data.manifest_file import read_manifest
 from client.outgoing.ledger import LedgerError
-from client.privacy.ledger_file import LEDGER
+from client.privacy.ledger_file import LEDGER, place_of
 from client.privacy.privacy_ledger import PrivacyLedger
 from client.privacy.spending import Spending, as_json, spending_of
 from client.privacy.spending_picture import write_picture
 from client.privacy.unguaranteed import promise_lines
 
-PLACES = ("trainer", ".")
 BAR = 40
 
 
@@ -28,8 +27,7 @@ def show_spending(home: Path, deltas: Sequence[float], chart: Path | None, *, as
         RecordsError: it is not as it was written.
         CaseError: the manifest beside it is not.
     """
-    place = next((home / place for place in PLACES if (home / place / LEDGER).exists()), None)
-    if place is None:
+    if (place := place_of(home)) is None:
         raise LedgerError(f"{home} holds no {LEDGER}, neither directly nor under trainer/: nothing has left from there")
     if found := [f"--delta {delta:g} lies not between 0 and 1" for delta in deltas if not 0 < delta < 1]:
         raise typer.BadParameter("; ".join(found))

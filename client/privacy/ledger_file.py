@@ -29,6 +29,7 @@ from protocol.storage.chain import head_path, lines_in, link_of
 from protocol.storage.chain_check import check_chain
 
 LEDGER = "privacy.jsonl"
+PLACES = ("trainer", ".")
 SCHEMA_VERSION = 2
 READABLE = (1, 2)
 SLACK = timedelta(minutes=5)
@@ -56,6 +57,16 @@ class Entry:
     subjects: frozenset[str]
     promise: Promise | None = None
     content: str = ""
+
+
+def place_of(home: Path) -> Path | None:
+    """The folder of a home that has its ledger, or what a lost one leaves behind; None where there never was one.
+
+    A center's home has it under `trainer`, a plain trainer's directly in it.
+    """
+    signs = (LEDGER, head_path(Path(LEDGER)).name, KEY)
+    folders = (home / place for place in PLACES)
+    return next((folder for folder in folders if any((folder / sign).exists() for sign in signs)), None)
 
 
 class Line(BaseModel):

@@ -14,7 +14,7 @@ round is a release: looked up in the ledger before it begins, written there befo
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from client.home.own_privacy import OwnPrivacy, agree_on_privacy
 from client.privacy.accountant import noise_multiplier_for
 from client.privacy.ledger_file import Promise
 from client.privacy.patient_sampling import sample_rate
-from client.privacy.privacy_ledger import PrivacyLedger, excess_words
+from client.privacy.privacy_ledger import Bound, PrivacyLedger, excess_words
 from client.privacy.release import Release
 from client.privacy.unguaranteed import promise_lines, unguaranteed_of
 from protocol.enrolment.plan import StudyPlan
@@ -173,10 +173,7 @@ class PrivateRounds:
         rate = sample_rate(max(training.batch_size for training in trainings), patients)
         steps = sum(training.local_steps for training in trainings)
         bounds = self._ledger.bounds(names, promise_of(privacy))
-        sigma = max(
-            noise_multiplier_for(bound.promise.epsilon, bound.promise.delta, rate, steps, bound.spent)
-            for bound in bounds
-        )
+        sigma = noise_for_all(bounds, rate, steps)
         write_private(self._path, seal({**kept, study: {"basis": basis, "noise_multiplier": sigma}}))
         logger.info(
             "center '%s' guarantees epsilon %.3g at delta %.3g to each of %d patient(s) over %d step(s): noise of %.3g "
@@ -200,6 +197,17 @@ class PrivateRounds:
         except BankError as error:
             logger.warning("the noise of rounds to come is solved anew: %s", error)
             return {}
+
+
+def noise_for_all(bounds: Iterable[Bound], rate: float, steps: int) -> float:
+    """The smallest noise multiplier with which `steps` more steps at a rate keep every promise.
+
+    Raises:
+        PrivacySpentError: no noise suffices for one of them.
+    """
+    return max(
+        noise_multiplier_for(bound.promise.epsilon, bound.promise.delta, rate, steps, bound.spent) for bound in bounds
+    )
 
 
 def promise_of(privacy: Privacy) -> Promise:

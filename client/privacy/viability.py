@@ -9,12 +9,13 @@ patients and not a small epsilon that ends learning: at epsilon 8 and 30 passes 
 batches of 4, and 0.03 at 500 in batches of 32.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from client.privacy.accountant import noise_multiplier_for
+from client.privacy.ledger_file import Promise
 from client.privacy.patient_sampling import sample_rate
-from client.privacy.release import Release
+from client.privacy.privacy_ledger import Bound
+from client.privacy.private_rounds import noise_for_all
 from protocol.errors import PrivacySpentError
 
 FEW_PATIENTS = 50
@@ -31,7 +32,12 @@ class NoiseCost:
 
 
 def noise_costs(
-    epsilons: Sequence[float], delta: float, patients: int, batch: int, steps: int, spent: Sequence[Release] = ()
+    epsilons: Sequence[float],
+    delta: float,
+    patients: int,
+    batch: int,
+    steps: int,
+    bounds: Callable[[Promise], Sequence[Bound]] | None = None,
 ) -> tuple[NoiseCost, ...]:
     """What each epsilon would cost a center.
 
@@ -41,10 +47,15 @@ def noise_costs(
         patients: that train, n; one at least.
         batch: patients expected a step, b.
         steps: of the whole study.
-        spent: what these patients' records went into before.
+        bounds: what a promise has to keep for these patients (`PrivacyLedger.bounds`): what was spent on them, and
+            every earlier promise to any of them; None as if there had been nothing.
+
+    Raises:
+        RecordsError: what was spent before cannot be read as it was written.
     """
     rate = sample_rate(batch, patients)
-    return tuple(_cost(epsilon, delta, rate, rate * patients, steps, spent) for epsilon in epsilons)
+    kept = [bounds(promise) if bounds else (Bound(promise, ()),) for promise in (Promise(e, delta) for e in epsilons)]
+    return tuple(_cost(epsilon, rate, rate * patients, steps, of) for epsilon, of in zip(epsilons, kept, strict=True))
 
 
 def advice(patients: int) -> str:
@@ -58,11 +69,9 @@ def advice(patients: int) -> str:
     )
 
 
-def _cost(
-    epsilon: float, delta: float, rate: float, expected: float, steps: int, spent: Sequence[Release]
-) -> NoiseCost:
+def _cost(epsilon: float, rate: float, expected: float, steps: int, bounds: Sequence[Bound]) -> NoiseCost:
     try:
-        sigma = noise_multiplier_for(epsilon, delta, rate, steps, spent)
+        sigma = noise_for_all(bounds, rate, steps)
     except PrivacySpentError:
         return NoiseCost(epsilon, None, None)
     return NoiseCost(epsilon, sigma, sigma / expected)
