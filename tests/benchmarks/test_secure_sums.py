@@ -18,9 +18,16 @@ def test_the_largest_difference_counts() -> None:
     assert secure_sums.distance(first, {}) == float("inf")
 
 
+def test_a_group_that_was_not_summed_is_told_from_those_that_were() -> None:
+    first, second = {"a": np.zeros(2), "b": np.ones(2)}, {"a": np.array([0.0, 0.5]), "b": np.ones(2)}
+    assert secure_sums.apart_by_group(first, second, {"a": "fusion", "b": "peft"}) == {"fusion": 0.5, "peft": 0.0}
+
+
 @pytest.mark.parametrize("scheme", ["alt-exact", "fedit", "ffa-lora"])
 def test_each_arm_is_a_study(scheme: str) -> None:
-    text = secure_sums.STUDY.format(method="lora", scheme=scheme, tables=secure_sums.SUMMED, rounds=1, steps=1)
+    text = secure_sums.STUDY.format(
+        method="lora", scheme=scheme, tables=secure_sums.SUMMED, rounds=1, steps=1, test=0.3
+    )
     found = Study.model_validate(tomllib.loads(text))
     assert found.secure_aggregation is not None
     assert found.strategy.aggregation.scheme == scheme
