@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-UNDEFINED = "undefined"
+UNDEFINED, WITHHELD = "undefined", "withheld"
 Interval = Mapping[str, float | None]
 
 

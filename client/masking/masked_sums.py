@@ -29,6 +29,7 @@ from protocol.messages.secure_sum import (
     keys_statement,
     state_digest,
 )
+from protocol.messages.suppression import LOSS_SUPPRESSED
 from protocol.messages.tensors import Tensors, TensorSpec
 from strategies.secure_sum.center_side import OwnSecrets, mask, open_boxes, open_groups, reveal, share_secrets
 from strategies.secure_sum.fixed_point import Values, Words, to_limbs
@@ -112,7 +113,9 @@ class MaskedSums:
         self._of(instruction).trained = instruction_digest(replace(instruction, secure=None))
         masked = replace(payload, tensors={MASKED + name: to_limbs(found) for name, found in words.items()}, support={})
         contribution = Contribution(plan.digest, rows.groups)
-        return replace(reply, payload=masked, loss=None, secure=SumAnswer(contribution=contribution))
+        held = reply.suppressed if reply.loss is None else reply.suppressed.joined_with(LOSS_SUPPRESSED)
+        told = SumAnswer(contribution=contribution)
+        return replace(reply, payload=masked, loss=None, suppressed=held, secure=told)
 
     def _plan_of(self, instruction: Instruction) -> SumPlan:
         plan = self._of(instruction).plan

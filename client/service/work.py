@@ -37,7 +37,7 @@ from protocol.errors import ModelError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
 from protocol.messages.settings import StudySettings, Training
-from protocol.messages.suppression import Suppressed, settings_suppressed
+from protocol.messages.suppression import LOSS_SUPPRESSED, Suppressed, settings_suppressed
 from protocol.messages.tensors import PEFT, Tensors, groups_reached
 from protocol.modalities import Modality, ModalitySetting
 
@@ -144,7 +144,7 @@ class CenterWork:
             scores=scores_of(case_scores(validation)),
             diagnostics=mean_diagnostics(found for of_task in validation.values() for found in of_task),
             loss=round_loss(trained),
-            suppressed=suppressed,
+            suppressed=suppressed if settings.privacy is None else suppressed.joined_with(LOSS_SUPPRESSED),
         )
 
     def _learn(self, network: Network, asked: Instruction, training: Training, live: Live, check: Check) -> Learnt:

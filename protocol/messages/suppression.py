@@ -44,10 +44,21 @@ class Suppressed:
 
     def names(self) -> tuple[str, ...]:
         """All of it, a name each: `loss`, `ct/dice`."""
-        return (*self.parts, *(f"{setting}/{name}" for setting, found in self.scores.items() for name in found))
+        return (*self.parts, *(figure_name(setting, name) for setting, found in self.scores.items() for name in found))
 
 
-NOTHING_SUPPRESSED = Suppressed()
+NOTHING_SUPPRESSED, LOSS_SUPPRESSED = Suppressed(), Suppressed(parts=("loss",))
+
+
+def figure_name(setting: ModalitySetting, name: str) -> str:
+    """A figure of a modality setting among the names of what is suppressed."""
+    return f"{setting}/{name}"
+
+
+def of_figure(name: str) -> tuple[str, str]:
+    """The modality setting and the figure that a name is of; a part, such as the loss, is of no setting: ""."""
+    setting, slash, figure = name.partition("/")
+    return (setting, figure) if slash else ("", name)
 
 
 def state_of(

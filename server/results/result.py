@@ -187,7 +187,7 @@ def _evaluation(row: StageRow) -> dict[str, Any]:
 
 
 def _gate(record: GateRecord) -> dict[str, Any]:
-    lists = {"branches": list(record.branches), "kept": list(record.kept)}
+    lists = {"branches": list(record.branches), "kept": list(record.kept), "withheld": list(record.withheld)}
     return {"stage": record.stage, **asdict(record.verdict), **lists}
 
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocol.tasks import TASKS, Metric, Task, TaskName
-from reporting.formats import figure, in_reading_order
+from reporting.formats import WITHHELD, figure, in_reading_order
 from reporting.tints import Tint, tint
 from server.results.charts import gradient, tenths_around
 
 Table = Mapping[str, Any]
-WITHHELD = "withheld"
 
 
 @dataclass(frozen=True)

@@ -248,4 +248,11 @@ def _merge_returned(state: Checkpoint, stage: Stage, sent: Mapping[str, Tensors]
 
 
 def _with_gate(state: Checkpoint, record: GateRecord) -> History:
-    return replace(state.history, gates=(*state.history.gates, record))
+    """The history with a decision, and with who of the unheard holds a comparison back."""
+    held = {
+        query.center
+        for query in state.history.queries
+        if query.stage == record.stage and "comparison" in query.suppressed
+    }
+    withheld = tuple(center for center in record.verdict.unheard if center in held)
+    return replace(state.history, gates=(*state.history.gates, replace(record, withheld=withheld)))

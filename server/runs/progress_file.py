@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from protocol.errors import ConciliumError, StorageError
+from protocol.messages.suppression import figure_name
 from server.runs.state_files import CenterProgress, RunProgress, read_progress, write_state
 from server.study.directory import StudyDirectory
 from server.study.events import (
@@ -100,7 +101,8 @@ class ProgressFile:
             error=record.error,
             loss=record.loss,
             metric=metric,
-            scores={setting: score.value(metric) for setting, score in record.validation.items()},
+            scores=_scores(record, metric),
+            suppressed=record.suppressed,
             seconds=record.seconds,
             at=datetime.now(UTC),
         )
@@ -123,3 +125,12 @@ class ProgressFile:
             if not self._told:
                 logger.warning("the run goes on without its progress file: %s", error)
             self._told = True
+
+
+def _scores(record: RoundRecord, metric: str) -> dict[str, float | None]:
+    """The figure of each setting that was scored; a setting that is left with others has none of one held back."""
+    return {
+        setting: score.value(metric)
+        for setting, score in record.validation.items()
+        if figure_name(setting, metric) not in record.suppressed
+    }

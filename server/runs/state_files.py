@@ -15,11 +15,12 @@ from typing import Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from protocol.errors import LaunchError
-from protocol.modalities import SETTINGS
+from protocol.messages.suppression import figure_name
+from protocol.modalities import SETTINGS, ModalitySetting
 from protocol.storage.atomic_files import write_text
 from protocol.storage.locks import FOREVER_S, hold_lock
 from protocol.tasks import metric_named
-from reporting.formats import figure
+from reporting.formats import WITHHELD, figure
 from server.study.directory import StudyDirectory
 
 Content = TypeVar("Content", bound=BaseModel)
@@ -44,7 +45,9 @@ class Launch(Written):
 class CenterProgress(Written):
     """The last that was heard of a center: its round, an error code or "", scores before training, and when.
 
-    scores: `metric`, the primary one of what the round trained for, on validation cases of each modality setting.
+    scores: `metric`, the primary one of what the round trained for, on validation cases of each modality setting; null
+        where it is undefined. suppressed: names of what the center holds back, `loss`, `ct/dice`; neither a score nor
+        null stands for one of them. What is in neither was not scored.
     """
 
     server_round: int
@@ -52,15 +55,30 @@ class CenterProgress(Written):
     loss: float | None = None
     metric: str = ""
     scores: Mapping[str, float | None] = {}
+    suppressed: tuple[str, ...] = ()
     seconds: float = 0
     at: datetime | None = None
 
     @property
     def scores_text(self) -> str:
-        """The validation scores of each modality setting."""
-        defined = [(name, value) for name in SETTINGS if (value := self.scores.get(name)) is not None]
-        decimals = metric_named(self.metric).decimals if defined else 0
-        return "  ".join(f"{name} {figure(value, decimals)}" for name, value in defined) or "-"
+        """The validation scores of each modality setting, with those that are undefined and those held back."""
+        told = [f"{name} {self._score(name)}" for name in SETTINGS if name in self.scores or self._withholds(name)]
+        return "  ".join(told) or "-"
+
+    @property
+    def loss_text(self) -> str:
+        """The loss; whether it is held back where there is none."""
+        if "loss" in self.suppressed:
+            return WITHHELD
+        return "-" if self.loss is None else figure(self.loss, 3)
+
+    def _score(self, setting: ModalitySetting) -> str:
+        if self._withholds(setting):
+            return WITHHELD
+        return figure(self.scores[setting], metric_named(self.metric).decimals)
+
+    def _withholds(self, setting: ModalitySetting) -> bool:
+        return figure_name(setting, self.metric) in self.suppressed
 
 
 class RunProgress(Written):

@@ -11,7 +11,6 @@ from rich.table import Table
 
 from protocol.errors import ConciliumError
 from protocol.tasks import TASKS, metric_named
-from reporting.formats import number
 from server.centers.enrolment import Enrolment
 from server.centers.expiry_notices import expiry_notices
 from server.runs.launch import is_complete
@@ -164,7 +163,7 @@ def _row(center: CenterStatus, now: datetime, metrics: Sequence[str]) -> tuple[s
         "-" if center.last_seen is None else ago(now - center.last_seen),
         str(last.server_round) if last else "-",
         "waiting" if center.waited_for else (last.error or "ok") if last else "-",
-        number(last.loss, ".3f") if last and last.loss is not None else "-",
+        last.loss_text if last else "-",
         _scores_text(last, metrics) if last else "-",
     )
 

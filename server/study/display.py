@@ -8,10 +8,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-from protocol.messages.scores import Score
-from protocol.modalities import SETTINGS
+from protocol.messages.suppression import NOTHING_SUPPRESSED, figure_name, state_of
+from protocol.modalities import SETTINGS, ModalitySetting
 from protocol.tasks import TASKS, Metric, TaskName
-from reporting.formats import figure, heading, number
+from reporting.formats import UNDEFINED, WITHHELD, figure, heading, number
 from server.study.events import (
     CenterAnswered,
     Event,
@@ -92,14 +92,23 @@ class Display:
 
 def round_line(record: RoundRecord, metric: Metric) -> str:
     """One center's round judged by a metric, with its error in place of the loss where it has one."""
-    what = record.error or ("no loss" if record.loss is None else f"loss {number(record.loss, '.3f')}")
+    held = {name for name in SETTINGS if figure_name(name, metric.name) in record.suppressed}
+    told = [name for name in SETTINGS if name in record.validation or name in held]
     scores = "  ".join(
-        f"{name} {figure(found.value(metric.name), metric.decimals)}" for name, found in record.validation.items()
+        f"{name} {WITHHELD if name in held else figure(record.validation[name].value(metric.name), metric.decimals)}"
+        for name in told
     )
+    what = record.error or _loss_text(record)
     return (
         f"{record.server_round:3d} {record.stage:<10} {record.center:<12} {what:<14} "
         f"validation {metric.label} {scores or '-'}  {record.seconds:.0f} s"
     )
+
+
+def _loss_text(record: RoundRecord) -> str:
+    if "loss" in record.suppressed:
+        return f"loss {WITHHELD}"
+    return "no loss" if record.loss is None else f"loss {number(record.loss, '.3f')}"
 
 
 def gate_line(record: GateRecord) -> str:
@@ -108,7 +117,8 @@ def gate_line(record: GateRecord) -> str:
     kept = f"; kept by {', '.join(record.branches)}" if record.branches else ""
     spared = f", {', '.join(record.kept)} keep(s) the former one" if record.kept else ""
     what = f"shared{spared}" if verdict.promoted else f"not shared{kept}"
-    return f"gate: the adapter of stage {record.stage} is {what} ({verdict.reason})"
+    held = f"; comparisons withheld by {', '.join(record.withheld)}" if record.withheld else ""
+    return f"gate: the adapter of stage {record.stage} is {what} ({verdict.reason}){held}"
 
 
 def rollback_line(record: RollbackRecord) -> str:
@@ -131,18 +141,33 @@ def late_line(record: LateRecord) -> str:
 
 
 def score_table(title: str, row: StageRow, task: TaskName) -> Table:
-    """The main test scores of every center in one task; undefined stays undefined."""
+    """The main test scores of every center in one task: undefined, withheld and absent (`-`) stay apart."""
     metrics = TASKS[task].main
     shown = heading((metric.label, metric.unit) for metric in metrics)
-    settings = [name for name in SETTINGS if any(name in scores for scores in row.test.values())]
+    held = [found.scores for found in row.suppressed.values()]
+    settings = [name for name in SETTINGS if any(name in found for found in (*row.test.values(), *held))]
     table = Table(Column("center", no_wrap=True), "cases", *settings, title=Text(f"{title}: {shown}"))
     for center, scores in row.test.items():
         cases = max((found.cases for found in scores.values()), default=0)
-        table.add_row(Text(center), str(cases), *(_both(scores.get(name), metrics) for name in settings))
+        count = WITHHELD if not scores and center in row.suppressed else str(cases)
+        table.add_row(Text(center), count, *(_both(row, center, name, metrics) for name in settings))
     return table
 
 
-def _both(scores: Score | None, metrics: Sequence[Metric]) -> str:
-    if scores is None:
-        return "-"
-    return " / ".join(figure(scores.value(metric.name), metric.decimals) for metric in metrics)
+def _both(row: StageRow, center: str, setting: ModalitySetting, metrics: Sequence[Metric]) -> str:
+    """The main figures of a center under one setting; one word where the same is true of all."""
+    texts = [_one(row, center, setting, metric) for metric in metrics]
+    return texts[0] if set(texts) in ({"-"}, {WITHHELD}) else " / ".join(texts)
+
+
+def _one(row: StageRow, center: str, setting: ModalitySetting, metric: Metric) -> str:
+    scores, held = row.test[center], row.suppressed.get(center, NOTHING_SUPPRESSED)
+    match state_of(scores, held, setting, metric.name):
+        case "known":
+            return figure(scores[setting].value(metric.name), metric.decimals)
+        case "suppressed":
+            return WITHHELD
+        case "undefined":
+            return UNDEFINED
+        case "absent":
+            return "-"

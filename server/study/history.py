@@ -81,13 +81,14 @@ class GateRecord:
     """What the no-harm gate decided about the candidate of a stage.
 
     branches: centers that keep a refused candidate as their own branch. kept: centers that keep, as theirs, what they
-    were served before a promoted one.
+    were served before a promoted one. withheld: those of the unheard that compared and hold the comparison back.
     """
 
     stage: str
     verdict: Verdict
     branches: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    withheld: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,19 @@
 """What a study's history says in MLflow's terms: metrics at a round, and tags, for one run each; plain values.
 
+A metric is a number, so that a figure which is none is told by another: `..._suppressed` is 1 where a center holds it
+back, `..._undefined` counts the cases without it, and of what was not asked, or never came, there is neither.
+
 The whole history is said anew whenever it is asked for; each line has a key, so that the tracker knows what it sent.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
+from protocol.messages.suppression import NOTHING_SUPPRESSED, Suppressed, of_figure
 from protocol.tasks import metric_named
 from server.study.file import Study
 from server.study.history import (
@@ -16,6 +21,7 @@ from server.study.history import (
     GateRecord,
     History,
     LateRecord,
+    QueryRecord,
     RollbackRecord,
     RoundRecord,
     Scores,
@@ -56,6 +62,8 @@ def lines_of(history: History, study: Study) -> Iterator[Line]:
         yield _rollback_line(rollback)
     for gate in history.gates:
         yield from _gate_lines(gate, steps.get(gate.stage, 0))
+    for place, query in enumerate(history.queries):
+        yield from _query_lines(query, place, steps.get(query.stage, 0))
     for row in history.rows:
         yield from _row_lines(row, steps.get(row.stage, 0))
     for late in history.late:
@@ -72,11 +80,12 @@ def _round_line(record: RoundRecord) -> Line:
         "failed": float(bool(record.error)),
         **score_metrics("validation", record.validation),
         **{f"diagnostics/{name}": value for name, value in record.diagnostics.items()},
+        **suppressed_metrics("validation", record.suppressed),
     }
-    if record.loss is None or not math.isfinite(record.loss):
-        metrics["loss_undefined"] = 1.0
-    else:
+    if record.loss is not None and math.isfinite(record.loss):
         metrics["loss"] = record.loss
+    elif "loss_suppressed" not in metrics:
+        metrics["loss_undefined"] = 1.0
     tags = {f"error/{record.server_round:04d}": record.error} if record.error else {}
     key = f"round/{record.server_round}/{record.center}"
     return Line(key, center_run(record.center), record.server_round, metrics, tags)
@@ -109,8 +118,10 @@ def _gate_lines(record: GateRecord, step: int) -> Iterator[Line]:
 def _row_lines(row: StageRow, step: int) -> Iterator[Line]:
     """The test scores after a stage: each center's in its run, what they are over centers in the study's run."""
     for center, scores in row.test.items():
-        yield Line(f"row/{row.stage}/{center}", center_run(center), step, score_metrics("test", scores))
-    means = dict(_means_over_centers(row))
+        held = row.suppressed.get(center, NOTHING_SUPPRESSED).names()
+        metrics = {**score_metrics("test", scores), **suppressed_metrics("test", held)}
+        yield Line(f"row/{row.stage}/{center}", center_run(center), step, metrics)
+    means = {**dict(_means_over_centers(row)), **_centers_that_hold_back(row.suppressed)}
     yield Line(f"row/{row.stage}", STUDY_RUN, step, means, {f"stage/{step:04d}": row.stage})
 
 
@@ -122,6 +133,22 @@ def _means_over_centers(row: StageRow) -> Iterator[tuple[str, float]]:
             mean = None if metric_named(name).of == "count" else over_centers(found, name)
             if mean is not None:
                 yield f"test_mean/{name}/{_suffix(setting)}", mean
+
+
+def _centers_that_hold_back(suppressed: Mapping[str, Suppressed]) -> Metrics:
+    """How many centers hold back a figure, beside its mean over the others; none where nobody does."""
+    names = (of_figure(name) for held in suppressed.values() for name in held.names())
+    counts = Counter(found for found in names if found[0] and metric_named(found[1]).of != "count")
+    return {
+        f"test_mean/{name}/{_suffix(setting)}_suppressed": float(count) for (setting, name), count in counts.items()
+    }
+
+
+def _query_lines(record: QueryRecord, place: int, step: int) -> Iterator[Line]:
+    """A comparison that a center holds back: a mark in its run, where its difference would be."""
+    if "comparison" in record.suppressed:
+        key = f"query/{place}/{record.center}"
+        yield Line(key, center_run(record.center), step, {"gate/difference_suppressed": 1.0})
 
 
 def _late_line(record: LateRecord) -> Line:
@@ -143,6 +170,12 @@ def score_metrics(part: str, scores: Scores) -> Metrics:
             if value is not None:
                 metrics[f"{part}/{name}/{suffix}"] = value
     return metrics
+
+
+def suppressed_metrics(part: str, names: Iterable[str]) -> Metrics:
+    """A mark for each figure that is held back, under the name that the figure would have."""
+    told = (of_figure(name) for name in names)
+    return {f"{part}/{name}/{_suffix(of)}_suppressed" if of else f"{name}_suppressed": 1.0 for of, name in told}
 
 
 def _suffix(setting: str) -> str:

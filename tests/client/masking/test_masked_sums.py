@@ -27,7 +27,7 @@ def test_a_masked_reply_holds_no_count_no_loss_and_no_tensor() -> None:
     boxes = summing.share(summing.plan())
     reply = summing.train("a", boxes["a"])
     assert reply.payload is not None
-    assert (reply.loss, dict(reply.payload.support)) == (None, {})
+    assert (reply.loss, reply.suppressed.parts, dict(reply.payload.support)) == (None, ("loss",), {})
     assert set(reply.payload.tensors) == {"masked.peft", "masked.pet", "masked.loss"}
     assert reply.secure is not None
     assert reply.secure.contribution is not None

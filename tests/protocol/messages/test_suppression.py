@@ -4,6 +4,8 @@ from protocol.messages.scores import Score
 from protocol.messages.suppression import (
     NOTHING_SUPPRESSED,
     Suppressed,
+    figure_name,
+    of_figure,
     settings_suppressed,
     state_of,
     suppression_findings,
@@ -45,3 +47,8 @@ def test_what_is_suppressed_and_given_or_unknown_or_twice_is_found() -> None:
     ]
     assert "one of them twice" in next(suppression_findings(Suppressed({"ct": ("dice", "dice")}), SCORES))
     assert "once" in next(suppression_findings(Suppressed(parts=("loss", "loss")), SCORES))
+
+
+def test_a_name_says_setting_and_figure_and_a_part_has_no_setting() -> None:
+    assert of_figure(figure_name("ct+pet", "concordance/death")) == ("ct+pet", "concordance/death")
+    assert of_figure("loss") == ("", "loss")

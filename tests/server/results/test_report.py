@@ -226,6 +226,13 @@ def test_the_report_draws_the_gates_of_the_centers_that_reported_any(gated_study
     assert len(ids) == len(set(ids))
 
 
+def test_the_gate_tells_a_comparison_that_is_withheld_from_one_that_is_missing() -> None:
+    study = example_result()
+    gate = next(gate for gate in study["gates"] if gate["unheard"])
+    gate.update(unheard=["center-b", "center-c"], withheld=["center-c"])
+    assert "center-b, center-c (comparison withheld)" in visible_text(report_html(study))
+
+
 def test_a_study_without_gates_has_no_section_for_them() -> None:
     assert "Fusion gates" not in report_html(example_result())
 

@@ -76,7 +76,7 @@ VERDICT = Verdict(
 HISTORY = replace(
     HISTORY,
     aggregations=(AggregationRecord("first", 2, "flexlora", {"tail_dropped/w": 0.01}),),
-    gates=(GateRecord("first", VERDICT, ("b",), ("a", "c")),),
+    gates=(GateRecord("first", VERDICT, ("b",), ("a", "c"), ("c",)),),
     rollbacks=(RollbackRecord("first", 3, 1, {"a": 0.5, "b": 0.4}, {"a": 0.2, "b": -0.3}),),
     queries=(QueryRecord("first", "compare", "b", "", 0.25, 50, 3, ("comparison",)),),
     late=(LateRecord("first", 2, "b", 3, "set-aside", "ef" * 32),),

@@ -13,6 +13,7 @@ from server.rounds.study_run import FRESH
 from server.rounds.transitions import after_backbone_gate, after_gate, after_warm_up, enter_stage, leave_stage
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared, read_prepared
+from server.study.history import QueryRecord
 from strategies.bank.bank import AdapterBank
 from strategies.continual.gate import Verdict
 from tests.support.small_study import STUDY, write_study
@@ -113,6 +114,17 @@ def test_a_refused_candidate_stays_with_the_center_it_serves_better(prepared: Pr
     assert set(state.branches) == {"center-d"}
     assert same(state.branches["center-d"], moved(entered.shared))
     assert "center-d" in state.own
+
+
+def test_the_history_says_who_of_the_unheard_holds_a_comparison_back(prepared: Prepared, entered: Checkpoint) -> None:
+    """Center-d held one back for this stage; center-a was heard, and what it held back was of another stage."""
+    first, second = prepared.study.stages[:2]
+    told = [("compare", "center-d", second), ("compare", "center-a", first)]
+    queries = tuple(QueryRecord(of.name, kind, name, suppressed=("comparison",)) for kind, name, of in told)
+    state = replace(entered, history=replace(entered.history, queries=queries))
+    silent = replace(verdict(promoted=True, center_a=0.1), unheard=("center-c", "center-d"))
+    (gate,) = after_gate(state, second, prepared.study, silent).history.gates
+    assert gate.withheld == ("center-d",)
 
 
 def test_a_newcomer_that_was_not_heard_keeps_what_it_trained(prepared: Prepared, entered: Checkpoint) -> None:

@@ -181,3 +181,12 @@ def test_a_run_that_flower_stops_says_so_and_can_be_resumed(tmp_path: Path, repo
     assert found.state.server_round == 1
     found.run()
     assert [error for *_, error in found.errors] == [""] * 6
+
+
+def test_what_a_center_holds_back_stands_by_name_and_never_as_a_score(found: Light) -> None:
+    """Dice stays of CT, which is left with its distance; of PET nothing is left; CT and PET was not scored."""
+    suppressed = ("loss", "ct/dice", "pet/dice", "pet/hd95_mm")
+    record = RoundRecord("adapt", 1, "a", validation={"ct": dice_score(3, None, 4.0)}, suppressed=suppressed)
+    progress(found).listen(CenterAnswered(record))
+    heard = read(found)["centers"]["a"]
+    assert (heard["loss"], heard["scores"], heard["suppressed"]) == (None, {}, list(suppressed))

@@ -78,7 +78,16 @@ def test_one_start_at_a_time(directory: StudyDirectory) -> None:
     assert order == ["first", "second"]
 
 
-def test_scores_are_told_by_modality_and_none_is_left_out() -> None:
+def test_scores_are_told_by_modality_and_withheld_undefined_and_absent_stay_apart() -> None:
+    """Of four settings: a figure, one that nothing defines, one that is held back, and one that was not scored."""
     scores = {"ct": 0.5, "pet": None}
-    assert CenterProgress(server_round=1, metric="dice", scores=scores).scores_text == "ct 0.500"
+    heard = CenterProgress(server_round=1, metric="dice", scores=scores, suppressed=("loss", "ct+pet/dice"))
+    assert heard.scores_text == "ct 0.500  pet undefined  ct+pet withheld"
     assert CenterProgress(server_round=1).scores_text == "-"
+
+
+def test_a_loss_that_is_withheld_is_not_one_that_is_not_there() -> None:
+    texts = [
+        CenterProgress(server_round=1, **told).loss_text for told in ({}, {"loss": 0.5}, {"suppressed": ("loss",)})
+    ]
+    assert texts == ["-", "0.500", "withheld"]

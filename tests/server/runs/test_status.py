@@ -108,3 +108,13 @@ def test_the_last_scores_of_a_center_say_what_they_are_where_a_study_has_several
     assert "validation Dice / concordance" in both
     assert "concordance ct 0.625" in both
     assert "concordance ct" not in shown(directory, ("concordance",))
+
+
+def test_a_loss_and_scores_that_a_center_withholds_are_told(directory: StudyDirectory) -> None:
+    want(directory)
+    heard = {"server_round": 1, "metric": "dice", "scores": {"pet": None}, "suppressed": ["loss", "ct/dice"]}
+    report(directory, "running", run_id="1", centers={"center-a": heard})
+    (row,) = [line for line in shown(directory, ("dice",)).splitlines() if "center-a" in line]
+    assert [cell.strip() for cell in row.split("│")[7:9]] == ["withheld", "ct withheld  pet undefined"]
+    last = study_status(directory, ListedLink(run("running")), NOW).as_json()["centers"][0]["last"]
+    assert last["suppressed"] == ["loss", "ct/dice"]

@@ -8,10 +8,20 @@ import pytest
 from rich.console import Console
 
 from protocol.messages.scores import Score
+from protocol.messages.suppression import Suppressed
 from server.study.display import Display, score_table
-from server.study.events import CenterAnswered, Event, Resumed, RoundStarted, ScoringStarted, StageScored
+from server.study.events import (
+    CenterAnswered,
+    Event,
+    GateDecided,
+    Resumed,
+    RoundStarted,
+    ScoringStarted,
+    StageScored,
+)
 from server.study.file import Study, read_study
-from server.study.history import RoundRecord, StageRow
+from server.study.history import GateRecord, RoundRecord, Scores, StageRow
+from strategies.continual.gate import Verdict
 from tests.support.segmentation_scores import dice_score
 from tests.support.small_study import write_study
 
@@ -99,6 +109,39 @@ def test_a_row_of_the_matrix_keeps_undefined_and_absent_apart(study: Study) -> N
     }
     assert rows["center-a"] == ["2", "0.500 / 4.0"]
     assert rows["center-d"] == ["1", "undefined / undefined"]
+
+
+def test_a_round_tells_what_is_withheld_from_what_is_undefined_or_absent(study: Study) -> None:
+    """Of CT nothing came, of CT and PET nothing is defined, and PET was not scored."""
+    validation: Scores = {"ct+pet": dice_score(2, None, None, 2, 2)}
+    record = replace(RECORD, loss=None, validation=validation, suppressed=("loss", "ct/dice", "ct/hd95_mm"))
+    (line,) = [line for line in show(study, CenterAnswered(record)).splitlines() if "center-a" in line]
+    expected = "3 adapt center-a loss withheld validation Dice ct withheld ct+pet undefined 7 s"
+    assert line.split() == expected.split()
+
+
+def test_a_row_of_the_matrix_tells_what_is_withheld() -> None:
+    """Center-a holds back all of PET and the Dice of CT; center-d all that it has; nobody was scored on CT and PET."""
+    held = {
+        "center-a": Suppressed({"ct": ("dice",), "pet": ("dice", "hd95_mm")}),
+        "center-d": Suppressed({"ct": ("dice", "hd95_mm")}),
+    }
+    row = StageRow("adapt", {"center-a": {"ct": dice_score(6, None, 4.04)}, "center-d": {}}, suppressed=held)
+    table = score_table("after", row, "segmentation")
+    columns = {str(column.header): [str(cell) for cell in column.cells] for column in table.columns}
+    assert columns == {
+        "center": ["center-a", "center-d"],
+        "cases": ["6", "withheld"],
+        "ct": ["withheld / 4.0", "withheld"],
+        "pet": ["withheld", "-"],
+    }
+
+
+def test_the_gate_names_who_compared_and_held_it_back(study: Study) -> None:
+    silent = Verdict(promoted=True, worst=None, mean=None, lower_bound=None, unheard=("a", "d"), reason="promoted: x")
+    text = " ".join(show(study, GateDecided(GateRecord("adapt", silent, withheld=("d",)))).split())
+    assert "is shared (promoted: x); comparisons withheld by d" in text
+    assert "withheld" not in show(study, GateDecided(GateRecord("adapt", silent)))
 
 
 def test_a_center_that_did_not_answer_has_no_cases() -> None:

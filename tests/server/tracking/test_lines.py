@@ -3,7 +3,8 @@ import math
 import pytest
 
 from protocol.messages.scores import Score
-from server.study.history import History, RollbackRecord, StageRow
+from protocol.messages.suppression import Suppressed
+from server.study.history import History, QueryRecord, RollbackRecord, StageRow
 from server.tracking.lines import flat, lines_of, score_metrics, study_parameters
 from tests.support.segmentation_scores import dice_score
 from tests.support.tracked_study import AGAIN, FIGURES, GATE, LATE, ROW, STUDY, record
@@ -84,3 +85,31 @@ def test_a_studys_concordance_is_weighed_by_pairs_and_counts_have_no_mean():
         "test/pairs/ct_ehr": 30,
         "test/events/ct_ehr": 3,
     }
+
+
+def test_a_loss_and_scores_that_are_held_back_are_marks_and_no_undefined_ones():
+    """Of CT the Dice stays and the distance came; of PET nothing came, not even how many cases there are."""
+    suppressed = ("loss", "diagnostics", "ct/dice", "pet/dice")
+    validation = {"ct": dice_score(6, None, 7.5)}
+    ((_, step, metrics, _),) = said(rounds=(record(3, loss=None, validation=validation, suppressed=suppressed),))
+    marks = {"loss", "diagnostics", "validation/dice/ct", "validation/dice/pet"}
+    assert {name for name in metrics if name.endswith("_suppressed")} == {f"{name}_suppressed" for name in marks}
+    assert (step, [metrics[f"{name}_suppressed"] for name in marks]) == (3, [1.0] * 4)
+    assert marks.isdisjoint(metrics)
+    assert (metrics["validation/hd95_mm/ct"], metrics["validation/cases/ct"]) == (7.5, 6)
+    assert not {"loss_undefined", "validation/dice/pet_undefined", "validation/cases/pet"} & metrics.keys()
+
+
+def test_a_test_score_that_is_held_back_is_a_mark_and_the_study_counts_who_holds_it_back():
+    held = {"b": Suppressed({"ct": ("concordance/death", "events")})}
+    row = StageRow(
+        "pet", {"a": {"ct": Score(9, {"concordance/death": 0.75, "pairs/death": 10})}, "b": {}}, suppressed=held
+    )
+    _, of_b, of_study = said(rows=(row,))
+    assert of_b[2] == {"test/concordance/death/ct_suppressed": 1, "test/events/ct_suppressed": 1}
+    assert of_study[2] == {"test_mean/concordance/death/ct": 0.75, "test_mean/concordance/death/ct_suppressed": 1}
+
+
+def test_a_comparison_that_is_held_back_is_a_mark_where_its_difference_would_be():
+    told = [QueryRecord("pet", "compare", name, suppressed=held) for name, held in (("a", ("comparison",)), ("b", ()))]
+    assert said(queries=tuple(told)) == [("center/a", 3, {"gate/difference_suppressed": 1.0}, {})]
