@@ -14,6 +14,7 @@ from reporting.pages import open_templates
 from server.results.charts import DOWN, UP, Curves, curves_svg, legend_mark
 from server.results.gate_charts import gates_among, gates_svg
 from server.results.task_blocks import TaskBlock, primary, task_blocks
+from server.results.update_alarms import update_alarms
 
 Table = Mapping[str, Any]
 SETTINGS_IN_A_SENTENCE = 3
@@ -66,6 +67,7 @@ def report_html(result: Mapping[str, object]) -> str:
         score_label=score_label(study),
         curves=center_curves(study),
         gates=center_gates(study),
+        alarms=update_alarms(study),
         images=IMAGES,
         drawn_stages=list(dict.fromkeys(stage for stage, _ in _round_order(study))),
         colours={"down": DOWN, "up": UP},
