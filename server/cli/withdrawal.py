@@ -44,6 +44,7 @@ def withdraw_command(
         typer.echo(f"  or, over a network, `concilium study init {done.replay}/study.toml --out {done.replay} ...`")
     elif done.replay_reason:
         typer.echo(done.replay_reason)
+    typer.echo(" ".join([done.tracking, *([f"Marked: {', '.join(done.marked)}."] if done.marked else [])]))
     typer.echo(f"certificate: {directory.withdrawals}/{center}.html and .json")
 
 

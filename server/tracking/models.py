@@ -49,9 +49,9 @@ class Models:
             self._known[model] = self._look_up(model, head.name)
         known = self._known[model]
         for entry in entries:
-            if _identity(entry) not in known.numbers:
-                known.numbers[_identity(entry)] = self._register(model, run_id, entry, folder)
-        number = known.numbers[_identity(head)]
+            if identity_of(entry) not in known.numbers:
+                known.numbers[identity_of(entry)] = self._register(model, run_id, entry, folder)
+        number = known.numbers[identity_of(head)]
         if known.champion != number:
             self._store.alias(model, CHAMPION, number)
             known.champion = number
@@ -73,7 +73,8 @@ def model_name(study: str, adapter: str) -> str:
     return re.sub(r"[/:]", "-", f"{study}.{adapter}")
 
 
-def _identity(entry: Entry) -> tuple[str, str]:
+def identity_of(entry: Entry) -> tuple[str, str]:
+    """What a registered version is known by: its tags `bank` and `sha256`."""
     return entry.reference, entry.sha256
 
 

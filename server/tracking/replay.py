@@ -9,6 +9,7 @@ from server.study import checkpoint as checkpoints
 from server.study.audit_log import AuditLog
 from server.study.directory import StudyDirectory, read_prepared
 from server.study.lock import hold_study
+from server.tracking.marking import mark_all
 from server.tracking.store import RunStatus
 from server.tracking.tracker import Tracker
 
@@ -17,6 +18,8 @@ ENDINGS: dict[str, RunStatus] = {"complete": "FINISHED", "failed": "FAILED", "in
 
 def replay(root: Path, tracking_uri: str | None) -> Tracker:
     """Log the history, the reports and the adapters of a study that MLflow does not have yet; what is there stays.
+
+    What a center that withdrew has there is marked.
 
     Args:
         root: the study's directory.
@@ -35,6 +38,7 @@ def replay(root: Path, tracking_uri: str | None) -> Tracker:
         announce = AuditLog(directory.audit).announce_checkpoint
         checkpoints.save(directory.checkpoint, replace(state, tracking=tracker.run_ids), announce)
         tracker.catch_up(state)
+        mark_all(tracker.store, directory, study.name, tracker.run_ids)
         tracker.finish(_ending(directory.result))
     return tracker
 

@@ -144,6 +144,19 @@ class Store:
                 else:
                     client.log_artifact(run_id, str(path), folder)
 
+    def has_run(self, run_id: str) -> bool:
+        """Whether the store has a run."""
+        from mlflow.exceptions import MlflowException
+
+        with self._call() as client:
+            try:
+                client.get_run(run_id)
+            except MlflowException as error:
+                if error.error_code not in GONE:
+                    raise
+                return False
+            return True
+
     def end(self, run_id: str, status: RunStatus) -> None:
         """End a run."""
         with self._call() as client:
@@ -178,6 +191,17 @@ class Store:
         """Point an alias of a registered model at a version."""
         with self._call() as client:
             client.set_registered_model_alias(name, alias, number)
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        """Point an alias of a registered model at no version."""
+        with self._call() as client:
+            client.delete_registered_model_alias(name, alias)
+
+    def tag_version(self, name: str, number: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a version of a registered model."""
+        with self._call() as client:
+            for key, value in tags.items():
+                client.set_model_version_tag(name, number, key, value)
 
     def _metric(self, run_id: str, key: str, step: int, value: float) -> "Metric":
         """A point that is the same row of the database when it is sent again: the time is of the first attempt."""

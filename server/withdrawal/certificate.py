@@ -23,7 +23,7 @@ from server.tls.authority import Authority
 CONTEXT = b"concilium: certificate of withdrawal\n"
 NOT_PROMISED = (
     "Copies that left the bank before: exports, adapters that were given away, backups, and what was done with them.",
-    "MLflow: runs and versions of the center and of the shared adapter stay in {study}/{center} and {study}/shared.",
+    "MLflow: what is marked is not deleted. Curves, versions and files stay until its administrator removes them.",
     "What is at the center itself: its home, its log of what left, its own copies.",
     "Figures that were reported: result.json, report and matrices tell what was scored then, the center's among them.",
     "Decisions that the gate took with its voice: they are taken again in a replay alone.",
@@ -47,7 +47,8 @@ class Statement(Settings):
     used an update. removed: its own versions, and those of the shared adapter that it entered, whose tensors are gone.
     in_use: the shared adapter's version from now on, which it never entered; "" where there is none. replay: the
     directory in which the later stages are trained again, "" where none is needed or possible, and why. influenced:
-    other centers' versions that were trained from a shared state that it entered, and that stay.
+    other centers' versions that were trained from a shared state that it entered, and that stay. tracking: what became
+    of MLflow, in words. marked: the runs and registered versions that are marked there as withdrawn.
     """
 
     study: str
@@ -63,6 +64,8 @@ class Statement(Settings):
     replayed_stages: tuple[str, ...]
     replay_reason: str
     influenced: tuple[Version, ...]
+    tracking: str
+    marked: tuple[str, ...]
     not_promised: tuple[str, ...]
 
     @property

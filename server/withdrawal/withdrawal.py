@@ -5,11 +5,13 @@
 3. the bank: HEAD of the shared adapter, then tombstones
 4. the directory of a replay
 5. router, inbox and checkpoints
-6. the certificate; `withdrawn`, and the authority's signature over the log
+6. MLflow's runs and registered versions, as far as the study's own store has them, are marked
+7. the certificate, its hash beside those marks; `withdrawn`, and the authority's signature over the log
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from server.study.lock import hold_study
 from server.study.withdrawn import Withdrawn, read_withdrawn
 from server.superlink.link import Link
 from server.tls.authority import AskPassphrase, Authority, refuse_encrypted, utc_now
+from server.tracking.marking import Marked, certificate_tag, date_tag, mark_own_store
 from server.withdrawal.certificate import (
     Certificate,
     Statement,
@@ -104,16 +107,27 @@ def withdraw(
         state = load(directory.checkpoint)
         if state is not None:
             take_state_back(directory, lineage, state, study)
-        authority = _authority_at_hand(directory, ask)
-        certificate = issue(_statement(study, lineage, parted, revoked, replay, reason), authority)
-        _mark_result(directory, certificate.statement)
-        path = directory.withdrawals / f"{center}.json"
-        sha256 = digest(certificate_bytes(certificate))
-        log.record("withdrawn", {"center": center, "certificate": path.name, "sha256": sha256})
-        write_certificate(path, certificate)
+        issued_at, run_ids = utc_now().isoformat(timespec="seconds"), {} if state is None else state.tracking
+        mark = partial(mark_own_store, directory, study.name, run_ids, center)
+        authority, marked = _authority_at_hand(directory, ask), mark(date_tag(center, issued_at))
+        statement = _statement(study, lineage, parted, revoked, replay, reason, issued_at, marked)
+        certificate = issue(statement, authority)
+        _mark_result(directory, statement)
+        _certify(directory, log, certificate, mark)
         if authority is not None:
             sign_and_copy(directory, authority)
     return certificate
+
+
+def _certify(
+    directory: StudyDirectory, log: AuditLog, certificate: Certificate, mark: Callable[[Mapping[str, str]], Marked]
+) -> None:
+    """Announce a certificate, put its hash beside the marks, then write it: without it the command is given again."""
+    center = certificate.statement.center
+    path, sha256 = directory.withdrawals / f"{center}.json", digest(certificate_bytes(certificate))
+    log.record("withdrawn", {"center": center, "certificate": path.name, "sha256": sha256})
+    mark(certificate_tag(center, sha256))
+    write_certificate(path, certificate)
 
 
 def _mark_result(directory: StudyDirectory, told: Statement) -> None:
@@ -171,14 +185,21 @@ def _authority_at_hand(directory: StudyDirectory, ask: AskPassphrase) -> Authori
 
 
 def _statement(
-    study: Study, lineage: Lineage, parted: Parted, revoked: str, replay: Replay | None, reason: str
+    study: Study,
+    lineage: Lineage,
+    parted: Parted,
+    revoked: str,
+    replay: Replay | None,
+    reason: str,
+    issued_at: str,
+    marked: Marked,
 ) -> Statement:
     first = lineage.first_stage
     in_use = parted.kept[-1] if parted.kept else None
     return Statement(
         study=study.name,
         center=lineage.center,
-        issued_at=utc_now().isoformat(timespec="seconds"),
+        issued_at=issued_at,
         revoked=revoked,
         first_stage="" if first is None else study.stages[first].name,
         rounds=lineage.rounds,
@@ -189,6 +210,8 @@ def _statement(
         replayed_stages=() if replay is None else replay.stages,
         replay_reason=reason,
         influenced=_versions(parted.influenced),
+        tracking=marked.told,
+        marked=marked.names,
         not_promised=not_promised(study.name, lineage.center),
     )
 

@@ -117,9 +117,9 @@ def test_a_refused_candidate_stays_with_the_center_it_serves_better(prepared: Pr
 
 
 def test_the_history_says_who_of_the_unheard_holds_a_comparison_back(prepared: Prepared, entered: Checkpoint) -> None:
-    """Center-d held one back for this stage; center-a was heard, and what it held back was of another stage."""
+    """Center-d held one back for this stage; what center-c held back was of another stage."""
     first, second = prepared.study.stages[:2]
-    told = [("compare", "center-d", second), ("compare", "center-a", first)]
+    told = [("compare", "center-d", second), ("compare", "center-c", first)]
     queries = tuple(QueryRecord(of.name, kind, name, suppressed=("comparison",)) for kind, name, of in told)
     state = replace(entered, history=replace(entered.history, queries=queries))
     silent = replace(verdict(promoted=True, center_a=0.1), unheard=("center-c", "center-d"))

@@ -3,6 +3,7 @@
 import pytest
 
 from protocol.errors import WithdrawalError
+from protocol.messages.suppression import Suppressed
 from protocol.messages.tensors import Tensors
 from server.study.checkpoint import Checkpoint
 from server.study.file import Study
@@ -25,7 +26,8 @@ def test_a_stage_of_that_center_alone_is_left_out_and_a_study_of_it_alone_is_non
 
 def test_nothing_in_a_checkpoint_is_of_the_center_any_more() -> None:
     records = (RoundRecord("stage-1", 1, "a"), RoundRecord("stage-1", 1, "c"))
-    rows = (StageRow("stage-1", test={"a": {}, "c": {}}, seconds={"c": 2.0}),)
+    held = {"a": Suppressed(), "c": Suppressed({"ct": ("dice",)})}
+    rows = (StageRow("stage-1", test={"a": {}, "c": {}}, seconds={"c": 2.0}, suppressed=held),)
     both: dict[str, Tensors] = {"a": {}, "c": {}}
     state = Checkpoint(
         *(1, 2, "", {}),
@@ -41,4 +43,5 @@ def test_nothing_in_a_checkpoint_is_of_the_center_any_more() -> None:
     assert {*found.own, *found.accepted_own, *found.branches, *found.scored_own, *found.agreed_cases} == {"a"}
     assert [record.center for record in found.history.rounds] == ["a"]
     assert (dict(found.history.rows[0].test), dict(found.history.rows[0].seconds)) == ({"a": {}}, {})
+    assert set(found.history.rows[0].suppressed) == {"a"}
     assert (found.tracking, found.server_round) == ({}, 2)

@@ -30,6 +30,8 @@ STATEMENT = Statement(
     replayed_stages=(),
     replay_reason="The later stages cannot be trained again: <none>",
     influenced=(),
+    tracking="These are marked:",
+    marked=("run center/c", "version 1 of light.c (c/0001)"),
     not_promised=not_promised("light", "c"),
 )
 
@@ -53,4 +55,5 @@ def test_the_page_says_it_for_people(tmp_path: Path) -> None:
     assert "In use is shared/0001 (cd)" in page
     assert "not signed" in page
     assert "Copies that left the bank before" in page
+    assert ("version 1 of light.c (c/0001)" in page, "what is marked is not deleted" in page) == (True, True)
     assert "&lt;none&gt;" in page

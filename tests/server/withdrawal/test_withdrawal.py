@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from protocol.errors import BankError, WithdrawalError
 from server.audit.authority_copy import kept_heads, sign_with_authority
@@ -11,9 +12,12 @@ from server.audit.signed_head import head_of_event
 from server.audit.verification import verify
 from server.centers.federation_init import init_federation
 from server.results.result import read_result
+from server.study.checkpoint import load
+from server.tracking.replay import replay as track
 from server.withdrawal import withdrawal
 from server.withdrawal.withdrawal import withdraw
 from strategies.bank.bank import AdapterBank
+from strategies.bank.told import digest
 from tests.support.enrolled_study import COORDINATOR
 from tests.support.light_study import Light
 from tests.support.withdrawn_study import NEVER_THERE, copied, going_on, leave, light_late_comer, no_link, ran
@@ -98,7 +102,7 @@ def test_of_a_second_center_what_is_left_goes_too_and_the_study_goes_on_where_it
 
 
 @pytest.mark.parametrize(
-    "step", ["remove_versions", "_replay", "take_state_back", "with_withdrawals", "write_certificate"]
+    "step", ["remove_versions", "_replay", "take_state_back", "mark_own_store", "with_withdrawals", "write_certificate"]
 )
 def test_broken_off_before_any_step_it_can_be_given_again(
     step: str, finished: Light, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -154,3 +158,25 @@ def test_the_copy_beside_the_authoritys_key_is_the_head_that_the_withdrawal_sign
     assert (last.event, head_of_event(last.facts)) == ("signed", copy)
     assert copy.lines > before.lines
     assert found.findings == ()
+
+
+def test_what_mlflow_has_of_the_center_is_marked_with_the_certificate_that_names_it(
+    finished: Light, tmp_path: Path
+) -> None:
+    study = copied(finished, tmp_path)
+    assert "has no MLflow store" in leave(copied(finished, tmp_path / "apart"), "c").tracking
+    track(study.root, None)
+    told = leave(study, "c")
+    assert told.marked == (
+        *("run center/c", "run shared", "run study", "version 1 of light.c (c/0001)"),
+        *("version 2 of light.shared (shared/0002)", "version 3 of light.shared (shared/0003)"),
+    )
+    state = load(study.directory.checkpoint)
+    assert state is not None
+    certificate = study.directory.withdrawals / "c.json"
+    assert "version 2 of light.shared" in certificate.with_suffix(".html").read_text()
+    client = MlflowClient(f"sqlite:///{study.root / 'mlflow.db'}")
+    marks = {"withdrawn/c": told.issued_at, "withdrawn_certificate/c": digest(certificate.read_bytes())}
+    assert marks.items() <= client.get_run(state.tracking["center/c"]).data.tags.items()
+    assert marks.items() <= client.get_model_version("light.shared", "3").tags.items()
+    assert str(client.get_model_version_by_alias("light.shared", "champion").version) == "1"
