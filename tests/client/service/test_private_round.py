@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from client.service.private_round import group_by_patient
 from client.service.trainer import Trainer
 from deploy.simulation.local import agreement_of
 from protocol.errors import PrivacyError
+from protocol.messages.labels import Classes, Labels
+from protocol.messages.settings import Model
 from server.study.file import Study, read_study
 from tests.support.small_study import STUDY, write_study
 from tests.support.small_training import BOTH, CT
@@ -102,6 +105,28 @@ def test_a_damaged_ledger_is_found_before_a_case_is_read(private: Start, tmp_pat
     (tmp_path / LEDGER).unlink()
     with pytest.raises(RecordsError, match=r"privacy\.jsonl"):
         trainer(private.study, tmp_path / "absent", tmp_path)
+
+
+def test_a_ledger_of_a_time_to_come_is_found_before_a_case_is_read(private: Start, tmp_path: Path) -> None:
+    """Written while the clock was a century ahead, or read while it is behind: which of the two nobody can tell."""
+    ahead = PrivacyLedger(tmp_path, lambda: datetime.now(UTC) + timedelta(days=36500))
+    ahead.record(Release("gram", "gaussian", 4.0, 1.0, 1, "s", "a", 1), ["p"])
+    with pytest.raises(RecordsError, match=r"privacy\.jsonl.* an entry of 21\d\d-"):
+        trainer(private.study, tmp_path / "absent", tmp_path)
+
+
+def test_a_network_that_normalises_over_a_batch_is_refused_before_a_case_is_read(
+    private: Start, tmp_path: Path
+) -> None:
+    agreed = agreement_of(private.study, "center-a")
+    changes = {
+        "model": Model(name="multistage-tiny", options={"norm": "batch"}),
+        "tasks": ("classification",),
+        "labels": Labels(classes=Classes(column="metastasis", weights=(0.5, 0.5))),
+    }
+    agreement = agreed.model_copy(update={"settings": agreed.settings.model_copy(update=changes)})
+    with pytest.raises(PrivacyError, match=r"cannot keep its \[privacy\]: model 'multistage-tiny' .*BatchNorm3d"):
+        Trainer("center-a", [tmp_path / "absent"], ("ct", "pet"), tmp_path / "home", agreement=agreement)
 
 
 def test_an_attack_whose_answer_leaves_is_refused_where_training_is_private(
