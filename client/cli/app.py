@@ -137,7 +137,12 @@ def trainer(
     ] = None,
     privacy: Annotated[Path | None, typer.Option(help="TOML of the least privacy that this center guarantees.")] = None,
     maximum_attack_auc: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Compare no candidate whose losses tell members better; none.")
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Compare no candidate whose losses tell members better. Loss threshold alone: shadows take too long.",
+        ),
     ] = None,
 ) -> None:
     """Start the warm trainer: it holds the data, has no network, and answers the ClientApp over a local socket."""

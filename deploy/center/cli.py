@@ -54,7 +54,12 @@ def join(
     ] = None,
     privacy: Annotated[Path | None, typer.Option(help="TOML of the least privacy that this center guarantees.")] = None,
     maximum_attack_auc: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Compare no candidate whose losses tell members better; none.")
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Compare no candidate whose losses tell members better. Loss threshold alone: shadows take too long.",
+        ),
     ] = None,
     backbone: Annotated[Path | None, typer.Option(help="The frozen backbone, where it came as a file.")] = None,
     port: Annotated[
