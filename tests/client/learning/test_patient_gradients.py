@@ -57,6 +57,16 @@ def test_each_patient_has_its_own_gradient_and_loss_and_what_nobody_reaches_has_
     assert not model.unused.grad
 
 
+def test_a_patient_whose_images_are_not_finite_spoils_no_other() -> None:
+    model = fresh()
+    parameters, broken = tuple(model.ct_pathway.parameters()), torch.full((1, 1, *CROP), float("nan"))
+    batches = [batch("a", 1), Batch(("b",), "ct", ct=broken)]
+    found = differentiate_together(model, TASK, batches, parameters)
+    for gradients, expected in zip(found.gradients, alone(model, TASK, batches[0], parameters), strict=True):
+        torch.testing.assert_close(gradients[0], expected)
+        assert gradients[1].isnan().any()
+
+
 def test_patients_with_and_without_a_target_share_no_pass() -> None:
     """Together, what one lacks would be taken from all: the gradient of one would tell of the other."""
     batches = [batch("a", segmentation=MASK), batch("b"), batch("c", segmentation=MASK)]
