@@ -141,7 +141,7 @@ def together_step(arm: Arm, crops: Crops) -> Step:
     def step() -> None:
         total = ClippedSum(group_parameters(live, {}, NORM))
         found = differentiate_together(model, cast("CenterTask", Contoured()), batches, total.parameters)
-        total.add_each(found.gradients)
+        total.add_each(found.losses, found.gradients)
         total.release(SIGMA, len(batches), randomness)
         optimiser.step()
 

@@ -1,9 +1,10 @@
 """The gradients of several patients' own losses in one pass over the network.
 
-    g_p = grad of L_p(theta)        for every patient p of a step, by torch.func: vmap over grad
+    g_p = grad of L_p(theta_p), theta_p = theta        for every patient p of a step, from grad of sum_p L_p(theta_p)
 
-The network sees all patients as one batch, and only what trains is differentiated for each of them; with neither a term
-that reads batches nor a module that draws, the loop over patients gives the same gradients, one network pass each.
+Each patient has what trains to itself, as one tensor over patients that is stored once, and torch.func maps the loss
+over both: the network's frozen part sees all patients as one batch. With neither a term that reads batches nor a module
+that draws, the loop over patients gives the same gradients, one network pass each.
 A single crop is a poor batch: torch computes a convolution of one small float32 volume on a CPU without its fast
 kernels, so that patients one by one take four to six times as long.
 """
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import functional_call, vmap
 
 from client.tasks.contract import Batch, CenterTask
 
@@ -22,10 +23,10 @@ IMAGES = ("ct", "pet", "ehr")
 
 
 class PatientGradients(NamedTuple):
-    """Each patient's loss (p,), and of every tensor the gradients (p, *shape)."""
+    """Each patient's loss (p,), and of every tensor the gradients (p, *shape), None where no loss reaches it."""
 
     losses: Tensor
-    gradients: tuple[Tensor, ...]
+    gradients: tuple[Tensor | None, ...]
 
 
 class _Objective(nn.Module):
@@ -51,32 +52,41 @@ def differentiate_together(
         model: the network; none of its modules may draw or mix rows.
         task: whose loss it is.
         batches: one a patient, all with the same tensors (`alike`).
-        parameters: what is differentiated; where a patient's loss does not reach one, its gradient is 0.
+        parameters: what is differentiated.
     """
     objective = _Objective(model, task)
     names = {id(parameter): name for name, parameter in objective.named_parameters()}
-    live = {names[id(parameter)]: parameter.detach() for parameter in parameters}
+    own = {names[id(parameter)]: _for_each(parameter, len(batches)) for parameter in parameters}
 
-    def loss_of(live: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Tensor:
-        loss: Tensor = functional_call(objective, dict(live), (batches[0].setting, tensors))
+    def loss_of(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Tensor:
+        loss: Tensor = functional_call(objective, dict(own), (batches[0].setting, tensors))
         return loss
 
-    of_each = vmap(grad_and_value(loss_of), in_dims=(None, 0))
-    gradients, losses = of_each(live, _stack(batches))
-    return PatientGradients(losses, tuple(gradients[name] for name in live))
+    losses: Tensor = vmap(loss_of)(own, _stack(batches))
+    gradients: Sequence[Tensor | None] = [None] * len(own)
+    if own and losses.requires_grad:
+        gradients = torch.autograd.grad(losses.sum(), list(own.values()), allow_unused=True)
+    return PatientGradients(losses.detach(), tuple(gradients))
+
+
+def _for_each(parameter: nn.Parameter, patients: int) -> Tensor:
+    """A tensor for every patient (p, *shape), in the memory of one."""
+    return parameter.detach().expand(patients, *parameter.shape).requires_grad_()
 
 
 def group_alike(batches: Sequence[Batch], together: int) -> list[list[Batch]]:
-    """Batches that one pass can take, in groups of up to 1.5 times `together`: of what a patient lacks, none may hear.
+    """Batches that one pass can take: of what a patient lacks, none of the others may hear.
 
-    One patient more than fits costs less in a group that is too large than alone.
+    Args:
+        batches: of a step.
+        together: how many a pass may take, 2 or more. It takes 3 rather than leave one alone.
     """
     kinds: dict[tuple[str, ...], list[Batch]] = {}
     for batch in batches:
         kinds.setdefault(tuple(sorted(_tensors_of(batch))), []).append(batch)
     groups = []
     for found in kinds.values():
-        passes = math.ceil(len(found) / (1.5 * together))
+        passes = math.ceil(len(found) / max(together, 3))
         groups += [found[first::passes] for first in range(passes)]
     return groups
 

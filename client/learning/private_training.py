@@ -215,7 +215,7 @@ def _add_together(
     for batches in group_alike([patient.batch for patient in sampled], together):
         with precision:
             found = differentiate_together(model, task, batches, total.parameters)
-        for batch, finite in zip(batches, total.add_each(found.gradients), strict=True):
+        for batch, finite in zip(batches, total.add_each(found.losses, found.gradients), strict=True):
             if not finite:
                 _count_as_nothing(batch)
         losses += found.losses.tolist()

@@ -42,29 +42,32 @@ class ClippedSum:
 
     def add(self, loss: Tensor) -> bool:
         """Take in the gradient of a patient's loss; False where it is not finite and counts as 0."""
-        if not loss.requires_grad:
-            return bool(torch.isfinite(loss))
-        found: Sequence[Tensor | None] = torch.autograd.grad(loss, self._parameters, allow_unused=True)
-        return bool(self.add_each([None if gradient is None else gradient[None] for gradient in found])[0])
+        found: Sequence[Tensor | None] = [None] * len(self._parameters)
+        if loss.requires_grad:
+            found = torch.autograd.grad(loss, self._parameters, allow_unused=True)
+        each = [None if gradient is None else gradient[None] for gradient in found]
+        return bool(self.add_each(loss.detach()[None], each)[0])
 
     @torch.no_grad()
-    def add_each(self, gradients: Sequence[Tensor | None]) -> Tensor:
-        """Take in the gradients of several patients.
+    def add_each(self, losses: Tensor, gradients: Sequence[Tensor | None]) -> Tensor:
+        """Take in the gradients of several patients' losses.
 
         Args:
-            gradients: (p, *shape) for each of `parameters`, None where the loss of nobody reaches one.
+            losses: (p,).
+            gradients: (p, *shape) for each of `parameters`, None where no loss reaches one.
 
         Returns:
-            For each patient (p,) whether its gradient was finite; where not, it counts as 0.
+            For each patient (p,) whether loss and gradient were finite; where not, it counts as 0.
         """
         pairs = iter(zip(self._sums, gradients, strict=True))
-        parts = []
+        finite, parts = torch.isfinite(losses), []
         for group in self._groups:
             of_group = [next(pairs) for _ in group.parameters]
             reached = [(total, gradient) for total, gradient in of_group if gradient is not None]
             if reached:
-                parts.append((reached, _lengths([gradient for _, gradient in reached]), group.norm))
-        finite = torch.stack([torch.isfinite(lengths) for _, lengths, _ in parts]).all(0)
+                lengths = _lengths([gradient for _, gradient in reached])
+                finite = finite & torch.isfinite(lengths)
+                parts.append((reached, lengths, group.norm))
         for reached, lengths, norm in parts:
             shares = (norm / lengths.clamp_min(SMALLEST_NORM)).clamp_max(1.0)[finite]
             for total, gradient in reached:

@@ -113,7 +113,9 @@ def in_one_pass(model: nn.Module, live: Mapping[str, nn.Parameter], inputs: Inpu
     """Both patients' gradients."""
     batches = [Batch((str(place),), "any", *one_of(inputs, place)) for place in range(2)]
     task = cast("CenterTask", Squares())
-    gradients = differentiate_together(model, task, batches, tuple(live.values())).gradients
+    found = differentiate_together(model, task, batches, tuple(live.values())).gradients
+    pairs = list(zip(live.values(), found, strict=True))
+    gradients = [torch.zeros(2, *value.shape) if gradient is None else gradient for value, gradient in pairs]
     return [torch.cat([gradient[place].flatten() for gradient in gradients]) for place in range(2)]
 
 

@@ -40,9 +40,8 @@ TASK = cast("CenterTask", SquaredAnswer())
 MASK = torch.ones(1, 1, *CROP)
 
 
-def alone(model: Any, task: CenterTask, one: Batch, parameters: Sequence[nn.Parameter]) -> list[Tensor]:
-    found = torch.autograd.grad(task.loss(model, one)[0], list(parameters), allow_unused=True)
-    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+def alone(model: Any, task: CenterTask, one: Batch, parameters: Sequence[nn.Parameter]) -> Sequence[Tensor | None]:
+    return torch.autograd.grad(task.loss(model, one)[0], list(parameters), allow_unused=True)
 
 
 def test_each_patient_has_its_own_gradient_and_loss_and_what_nobody_reaches_has_none() -> None:
@@ -53,8 +52,17 @@ def test_each_patient_has_its_own_gradient_and_loss_and_what_nobody_reaches_has_
     for place, one in enumerate(batches):
         assert found.losses[place].item() == pytest.approx(TASK.loss(model, one)[0].item())
         for gradients, expected in zip(found.gradients, alone(model, TASK, one, parameters), strict=True):
-            torch.testing.assert_close(gradients[place], expected)
+            assert (gradients is None) == (expected is None)
+            if gradients is not None:
+                torch.testing.assert_close(gradients[place], expected)
     assert not model.unused.grad
+
+
+def test_what_reaches_nothing_that_trains_has_losses_and_no_gradient() -> None:
+    model = fresh()
+    found = differentiate_together(model, TASK, [batch("a", 1), batch("b", 2)], [model.unused])
+    assert found.losses.shape == (2,)
+    assert found.gradients == (None,)
 
 
 def test_a_patient_whose_images_are_not_finite_spoils_no_other() -> None:
@@ -63,6 +71,7 @@ def test_a_patient_whose_images_are_not_finite_spoils_no_other() -> None:
     batches = [batch("a", 1), Batch(("b",), "ct", ct=broken)]
     found = differentiate_together(model, TASK, batches, parameters)
     for gradients, expected in zip(found.gradients, alone(model, TASK, batches[0], parameters), strict=True):
+        assert gradients is not None
         torch.testing.assert_close(gradients[0], expected)
         assert gradients[1].isnan().any()
 
@@ -74,7 +83,7 @@ def test_patients_with_and_without_a_target_share_no_pass() -> None:
 
 
 @pytest.mark.parametrize(("number", "sizes"), [(0, []), (1, [1]), (2, [2]), (3, [3]), (4, [2, 2]), (7, [3, 2, 2])])
-def test_groups_hold_up_to_half_more_than_fits_and_are_even(number: int, sizes: list[int]) -> None:
+def test_groups_are_even_and_leave_nobody_alone(number: int, sizes: list[int]) -> None:
     groups = group_alike([batch(str(place)) for place in range(number)], 2)
     assert [len(group) for group in groups] == sizes
     assert sorted(one.cases[0] for group in groups for one in group) == [str(place) for place in range(number)]
@@ -89,6 +98,11 @@ def test_a_module_that_draws_a_whole_network_and_a_single_crop_send_patients_one
     assert patients_at_once(model, few, 0) == 1
     model[1].p = 0.1
     assert patients_at_once(model, few, 4) == 1
+
+
+def flat(live: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> Tensor:
+    pairs = zip(live, gradients, strict=True)
+    return torch.cat([(torch.zeros_like(one) if gradient is None else gradient).flatten() for one, gradient in pairs])
 
 
 def targets_of(seed: int, crop_zyx: tuple[int, ...]) -> dict[str, Tensor]:
@@ -119,7 +133,7 @@ def test_every_task_can_be_differentiated_for_several_patients_at_once(name: str
         task = build_task(wanted, settings, recipe)
         found = differentiate_together(model, task, batches, live)
         for place, one in enumerate(batches):
-            expected = torch.cat([gradient.flatten() for gradient in alone(model, task, one, live)])
-            mine = torch.cat([gradients[place].flatten() for gradients in found.gradients])
+            expected = flat(live, alone(model, task, one, live))
+            mine = flat(live, [None if each is None else each[place] for each in found.gradients])
             assert torch.linalg.vector_norm(mine - expected) <= 1e-4 * torch.linalg.vector_norm(expected)
             assert expected.any()
