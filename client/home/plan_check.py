@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from protocol.enrolment.plan import PlannedStage, StudyPlan, is_planned
 from protocol.errors import OtherStudyError
 from protocol.messages.instruction import SUM_KINDS, Instruction, Kind
+from protocol.messages.secure_aggregation import sums_scores
 from protocol.messages.settings import StudySettings, Training
 from protocol.plain_text import MAXIMUM_LABEL
 
@@ -55,7 +56,19 @@ def _findings(instruction: Instruction, plan: StudyPlan, settings: StudySettings
             yield f"the stage has no name of 1 to {MAXIMUM_LABEL} letters"
     if instruction.kind in SUM_KINDS and settings.secure_aggregation is None:
         yield "the study has no [secure_aggregation]"
-    yield from CHECKS.get(instruction.kind, _nothing)(instruction, plan)
+    if (
+        instruction.secure is not None
+        and instruction.secure.of != "train"
+        and not sums_scores(settings.secure_aggregation)
+    ):
+        yield "the study sums no scores"
+    yield from CHECKS.get(_asked(instruction), _nothing)(instruction, plan)
+
+
+def _asked(instruction: Instruction) -> Kind:
+    """What is asked for; a phase of a sum belongs to what is summed."""
+    is_phase = instruction.kind in SUM_KINDS and instruction.secure is not None
+    return instruction.secure.of if is_phase and instruction.secure is not None else instruction.kind
 
 
 def _stray_fields(instruction: Instruction) -> Iterator[str]:
@@ -67,7 +80,7 @@ def _stray_fields(instruction: Instruction) -> Iterator[str]:
         "reference": bool(instruction.reference) and kind not in {"train", "compare"},
         "tensors": bool(instruction.tensors) and kind in {"register", "collect", *SUM_KINDS},
         "backbone": bool(instruction.backbone) and kind in {"register", "collect", *SUM_KINDS},
-        "secure": instruction.secure is not None and kind not in {"train", *SUM_KINDS},
+        "secure": instruction.secure is not None and kind not in {instruction.secure.of, *SUM_KINDS},
         "continues": bool(instruction.continues) and kind != "train",
     }
     if found := [name for name, is_there in stray.items() if is_there]:

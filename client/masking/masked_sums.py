@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from client.masking.contribution import check_reach, contribute
+from client.masking.plan_checks import check_state, check_weights, fewest_of
+from client.masking.score_contribution import contribute_scores
 from client.masking.sum_memory import Place, SumMemory
 from client.outgoing.outbox import instruction_digest
 from protocol.enrolment.public_keys import has_signed
 from protocol.enrolment.roster import check_roster
 from protocol.errors import SecureSumError
-from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.instruction import SUM_KINDS, Instruction, Kind
 from protocol.messages.reply import Reply
 from protocol.messages.secure_sum import (
     Contribution,
@@ -27,18 +29,16 @@ from protocol.messages.secure_sum import (
     SumRequest,
     contribution_statement,
     keys_statement,
-    state_digest,
+    scheme_of_scores,
 )
 from protocol.messages.suppression import LOSS_SUPPRESSED
 from protocol.messages.tensors import Tensors, TensorSpec
 from strategies.secure_sum.center_side import OwnSecrets, mask, open_boxes, open_groups, reveal, share_secrets
 from strategies.secure_sum.fixed_point import Values, Words, to_limbs
 from strategies.secure_sum.layout import MASKED, layout_of
+from strategies.secure_sum.score_rows import to_hex
 from strategies.secure_sum.secret_shares import Shares
 
-MAXIMUM_SHARE = 0.5
-LEAST_OF_MEAN = 0.05
-ROUNDING = 1e-9
 NOTHING: Tensors = {}
 
 
@@ -54,6 +54,7 @@ class _Session:
     held: dict[str, Shares] = field(default_factory=dict)
     masked: bool = False
     trained: str = ""
+    judged: str = ""
     asked: SumRequest | None = None
 
 
@@ -106,7 +107,7 @@ class MaskedSums:
         payload, training, plan = reply.payload, instruction.training, self._plan_of(instruction)
         if payload is None or training is None:
             raise SecureSumError(f"center '{self.center}': nothing was trained that could be masked")
-        _check_state(instruction, plan, self.center)
+        check_state(instruction, plan, self.center)
         check_reach(payload, instruction, training)
         rows = contribute(payload, reply.loss, instruction, plan, layout_of(specs, training), frozen)
         words = self._mask(rows.rows, instruction)
@@ -116,6 +117,27 @@ class MaskedSums:
         held = reply.suppressed if reply.loss is None else reply.suppressed.joined_with(LOSS_SUPPRESSED)
         told = SumAnswer(contribution=contribution)
         return replace(reply, payload=masked, loss=None, suppressed=held, secure=told)
+
+    def mask_scores(self, reply: Reply, instruction: Instruction) -> Reply:
+        """The answer to `evaluate` or `compare` with masked rows beside its figures, which are not to leave.
+
+        Args:
+            reply: what of the answer might leave in the open.
+            instruction: that it answers.
+
+        Raises:
+            SecureSumError: as `mask_reply`.
+        """
+        plan = self._plan_of(instruction)
+        check_state(instruction, plan, self.center)
+        rows = contribute_scores(replace(reply, center=self.center), plan, instruction.task)
+        words = self._mask(rows.rows, instruction)
+        session = self._of(instruction)
+        session.trained = _digest({name: row.tolist() for name, row in rows.rows.items()})
+        session.judged = _digest([plan.state, plan.scheme])
+        contribution = Contribution(plan.digest, rows.groups)
+        masked = {name: to_hex(found) for name, found in words.items()}
+        return replace(reply, secure=SumAnswer(contribution=contribution, rows=masked))
 
     def _plan_of(self, instruction: Instruction) -> SumPlan:
         plan = self._of(instruction).plan
@@ -167,22 +189,24 @@ class MaskedSums:
         return SumAnswer(boxes=session.boxes)
 
     def _check_plan(self, plan: SumPlan, session: _Session, roster: Roster, instruction: Instruction) -> None:
-        fewest = _fewest(instruction)
-        if (plan.study, plan.stage, plan.server_round) != session.place:
+        fewest, place = fewest_of(instruction), session.place
+        if (plan.study, plan.stage, plan.server_round) != place[:3]:
             raise SecureSumError(f"center '{self.center}': the plan is of another round than the instruction")
+        if place.of != "train" and plan.scheme != scheme_of_scores(place.of, instruction.task):
+            raise SecureSumError(f"center '{self.center}': the plan sums '{plan.scheme}', asked was '{place.of}'")
         own = plan.keys.get(self.center)
         if own is None or replace(own, signature="") != session.secrets.keys:
             raise SecureSumError(f"center '{self.center}': the plan has other keys for this center than it drew")
         if len(plan.keys) < fewest:
             raise SecureSumError(f"center '{self.center}': {len(plan.keys)} centers take part, expected {fewest}")
         for center, keys in plan.keys.items():
-            statement = keys_statement(*session.place, center, keys)
+            statement = keys_statement(*place[:3], center, keys, place.of)
             if center not in roster.keys or not has_signed(roster.keys[center], keys.signature, statement):
                 raise SecureSumError(
                     f"center '{self.center}': the keys of center '{center}' are not signed by the key it enrolled: "
                     "somebody put his own in their place. Nothing was shared; telephone that center"
                 )
-        _check_weights(plan, self.center, fewest)
+        check_weights(plan, self.center, fewest)
 
     def _unmask(self, instruction: Instruction) -> SumAnswer:
         session, plan, asked = self._of(instruction), self._plan_of(instruction), instruction.secure
@@ -195,15 +219,21 @@ class MaskedSums:
             )
         self._check_survivors(asked.survivors, session, plan, instruction)
         groups = {center: found.groups for center, found in asked.survivors.items()}
-        self._memory.remember_opening(session.place, _opening(session, plan, groups))
+        self._remember(session, _opening(session, plan, groups))
         session.asked = asked
-        opened = open_groups(plan, groups, _fewest(instruction))
+        opened = open_groups(plan, groups, fewest_of(instruction))
         return SumAnswer(shares=reveal(session.held, asked.survivors, opened))
+
+    def _remember(self, session: _Session, opening: str) -> None:
+        if session.place.of == "train":
+            self._memory.remember_opening(session.place, opening)
+        else:
+            self._memory.remember_scores(session.place, session.judged, opening)
 
     def _check_survivors(
         self, survivors: Mapping[str, Contribution], session: _Session, plan: SumPlan, instruction: Instruction
     ) -> None:
-        fewest = max(plan.threshold, _fewest(instruction))
+        fewest = max(plan.threshold, fewest_of(instruction))
         if len(survivors) < fewest or not survivors.keys() <= session.held.keys() or self.center not in survivors:
             raise SecureSumError(
                 f"center '{self.center}': a sum of {sorted(survivors)} is to be unmasked, expected {fewest} of "
@@ -219,55 +249,20 @@ class MaskedSums:
 
 
 def _place(instruction: Instruction) -> Place:
-    return instruction.settings.study, instruction.stage, instruction.server_round
+    asked = instruction.secure
+    of = "train" if asked is None or instruction.kind == "train" else asked.of
+    if instruction.kind not in SUM_KINDS and of != instruction.kind:
+        raise SecureSumError(f"'{instruction.kind}' came with a sum of '{of}'; nothing is masked")
+    return Place(instruction.settings.study, instruction.stage, instruction.server_round, of)
 
 
 def _opening(session: _Session, plan: SumPlan, groups: Mapping[str, Iterable[str]]) -> str:
     """SHA-256 of what decides on a sum beside the draws of its masks, as hex: two with the same one are the same."""
     weights = {group: dict(found) for group, found in plan.weights.items()}
     behind = {center: sorted(found) for center, found in groups.items()}
-    content = [session.trained, plan.scheme, plan.exponent, weights, behind]
+    harm = [] if plan.harm is None else [[plan.harm.limit, plan.harm.z]]
+    return _digest([session.trained, plan.scheme, plan.exponent, weights, behind, *harm])
+
+
+def _digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _fewest(instruction: Instruction) -> int:
-    """k of the study; where it has none nothing can be summed.
-
-    Raises:
-        SecureSumError: the study has no sums of this kind.
-    """
-    if instruction.settings.secure_aggregation is None:
-        raise SecureSumError(f"study '{instruction.settings.study}' has no [secure_aggregation]")
-    return instruction.settings.secure_aggregation.fewest
-
-
-def _check_state(instruction: Instruction, plan: SumPlan, center: str) -> None:
-    found = state_digest(instruction.tensors, instruction.reference, instruction.backbone_hash)
-    if found != plan.state:
-        raise SecureSumError(
-            f"center '{center}': the round was trained from state {found[:12]}, the plan that all centers of the sum "
-            f"agreed to has {plan.state[:12]}: who is sent another state than the others stands alone in their sum. "
-            "Nothing is masked; telephone the coordinator"
-        )
-
-
-def _check_weights(plan: SumPlan, center: str, fewest: int) -> None:
-    """A sum in which one center outweighs all others together would be that center's; next to none hides none."""
-    for group, weights in plan.weights.items():
-        if strangers := weights.keys() - plan.keys.keys():
-            raise SecureSumError(f"center '{center}': the plan weighs {sorted(strangers)}, who take no part")
-        if len(weights) < fewest:
-            continue
-        total = sum(weights.values())
-        share = max(weights.values()) / total
-        if share > MAXIMUM_SHARE + ROUNDING:
-            raise SecureSumError(
-                f"center '{center}': one center has {share:.3f} of the weight of group '{group}', expected at most "
-                f"{MAXIMUM_SHARE}: the sum would be its own"
-            )
-        light = sorted(name for name, weight in weights.items() if weight * len(weights) < LEAST_OF_MEAN * total)
-        if light:
-            raise SecureSumError(
-                f"center '{center}': {light} have less than {LEAST_OF_MEAN} of the mean weight of group '{group}': the "
-                "sum would be of the others alone. A smaller weight_exponent brings weights nearer"
-            )

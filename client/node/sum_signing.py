@@ -33,7 +33,8 @@ def sign_reply(reply: Reply, instruction: Instruction, key: ec.EllipticCurvePriv
         return reply
     if said.keys is not None:
         place = (instruction.settings.study, instruction.stage, instruction.server_round)
-        statement = keys_statement(*place, reply.center, said.keys)
+        of = "train" if instruction.secure is None else instruction.secure.of
+        statement = keys_statement(*place, reply.center, said.keys, of)
         said = replace(said, keys=replace(said.keys, signature=_sign(key, statement)))
     if said.contribution is not None:
         statement = contribution_statement(reply.center, said.contribution)

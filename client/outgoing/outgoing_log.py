@@ -103,6 +103,7 @@ def _sum_line(said: SumAnswer) -> dict[str, Any]:
     return {
         "boxes_for": sorted(said.boxes),
         "groups": [] if said.contribution is None else list(said.contribution.groups),
+        "rows": sorted(said.rows),
         "parts_of": {center: sorted(parts) for center, parts in said.shares.items()},
     }
 

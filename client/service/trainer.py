@@ -27,15 +27,17 @@ from client.outgoing.outgoing_log import LOG, log_reply
 from client.outgoing.payload_egress import EgressLimits
 from client.outgoing.queries import ASKING, Inquiry, QueryLedger, figures_of
 from client.outgoing.sealed_reply import SealedReply
+from client.outgoing.summed_figures import without_figures
 from client.privacy.private_rounds import PrivateRounds, planned_trainings
 from client.service.failure import failure_reply, perform_safely
 from client.service.release_record import ReleaseRecord
 from client.service.work import CenterWork
 from client.service.work_limits import check_bearable, end_in_time, main_memory
 from protocol.errors import CancelledError, ConciliumError, PrivacyError, SpentError
-from protocol.messages.instruction import SUM_KINDS, Instruction
+from protocol.messages.instruction import SCORE_KINDS, SUM_KINDS, Instruction
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply
+from protocol.messages.secure_aggregation import sums_scores
 from protocol.messages.settings import StudySettings, Training
 from protocol.messages.tensors import GROUPS, TensorSpec
 from protocol.modalities import Modality
@@ -233,10 +235,14 @@ class Trainer:
         if instruction.settings.secure_aggregation is not None:
             leaving, more = self._mask(leaving, instruction, specs)
             held_back = [*held_back, *more]
+        if sums_scores(instruction.settings.secure_aggregation):
+            leaving, more = self._mask_scores(leaving, instruction, specs)
+            held_back = [*held_back, *more]
+            plain = plain if instruction.kind in SCORE_KINDS else without_figures(plain)
         if inquiry is not None:
             held_back = [*held_back, *filter(None, (inquiry.spent, inquiry.waiting if not leaving.reply.error else ""))]
             if self._queries is not None:
-                self._queries.keep(inquiry, leaving.reply)
+                self._queries.keep(inquiry, plain if instruction.kind in SCORE_KINDS else leaving.reply)
         if not leaving.reply.error:
             self._work.moments.keep(instruction)
         self._outbox.keep(instruction, leaving)
@@ -257,6 +263,18 @@ class Trainer:
 
         masked = replace(perform_safely(mask, instruction), center=self.center)
         return check_reply(masked, self._limits, instruction, specs, self._trained(masked.payload))
+
+    def _mask_scores(
+        self, plain: SealedReply, instruction: Instruction, specs: Sequence[TensorSpec]
+    ) -> tuple[SealedReply, list[str]]:
+        """What leaves where no center's own figure may: masked rows, where a sum was asked for, and no figure."""
+        if plain.reply.error:
+            return plain, []
+        masked = plain.reply
+        if instruction.kind in SCORE_KINDS and instruction.secure is not None:
+            masked = perform_safely(lambda asked: self._sums.mask_scores(plain.reply, asked), instruction)
+        leaving = without_figures(replace(masked, center=self.center))
+        return check_reply(leaving, self._limits, instruction, specs, self._trained(leaving.payload))
 
     def _trained(self, payload: Payload | None) -> Training | None:
         """How the round of a payload was to train by what was agreed; None where nothing says it."""

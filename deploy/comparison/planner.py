@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from deploy.comparison.benchmark_file import Arm, Benchmark, file_findings
 from protocol.errors import StudyError
+from protocol.messages.secure_aggregation import sums_scores
 from protocol.messages.settings import findings
 from protocol.modalities import IMAGES
 from protocol.storage.parsed_text import UnreadableTextError, read_toml
@@ -211,6 +212,8 @@ def _study_findings(benchmark: Benchmark, runs: tuple[Run, ...]) -> Iterator[str
         except ValidationError as error:
             yield from (f"{place}: {finding}" for finding in findings(error))
             continue
+        if sums_scores(study.secure_aggregation):
+            yield f"{place}: secure_aggregation.scores is 'summed', and a benchmark compares centers; leave it out"
         kinds = {stage.kind == "pretrain" for stage in study.stages}
         if kinds != {place == BACKBONE_RUN}:
             what = "all" if place == BACKBONE_RUN else "none"

@@ -49,6 +49,10 @@ def simulate_command(
     from server.results.result import read_result
 
     console = Console()
+    if against_local_only:
+        from deploy.simulation.local_only import refuse_summed_scores, simulate_alone
+
+        refuse_summed_scores(study)
     keep_thread_count(out)
     folder = data or provide_synthetic_cohort(out / "synthetic-cohort", console)
     directory = simulate(
@@ -56,8 +60,6 @@ def simulate_command(
     )
     brought = ""
     if against_local_only:
-        from deploy.simulation.local_only import simulate_alone
-
         brought = simulate_alone(directory, folder, engine=engine, device=device, console=console)
     print_summary(directory, read_result(directory.result) or {}, console)
     if brought:

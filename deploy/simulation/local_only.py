@@ -17,6 +17,7 @@ from rich.console import Console
 from deploy.simulation.local import center_home, find_device, share_folder, simulate
 from deploy.simulation.own_adapters import adapting_stages, serve_better
 from protocol.errors import StudyError, WithdrawalError
+from protocol.messages.secure_aggregation import sums_scores
 from protocol.modalities import ModalitySetting
 from protocol.storage.atomic_files import write_text
 from protocol.tasks import TASKS
@@ -82,6 +83,19 @@ def simulate_alone(directory: StudyDirectory, data: Path, *, engine: str, device
     services = serve_better(directory, StudyDirectory(out), data, tests, device=find_device(device))
     replay(directory.root, None)
     return f"{tell(found, federated)} {tell_services(services)}"
+
+
+def refuse_summed_scores(study_file: Path) -> None:
+    """Refuse to hold training alone against a study whose centers' own scores nobody sees; before anything is trained.
+
+    Raises:
+        StudyError: its scores leave the centers as sums alone, or the file cannot be read.
+    """
+    if sums_scores(read_study(study_file).secure_aggregation):
+        raise StudyError(
+            f"study file {study_file} has secure_aggregation.scores = 'summed', and --against-local-only judges each "
+            "center by its own scores; leave one of the two out"
+        )
 
 
 def _refuse_withdrawn(directory: StudyDirectory) -> None:

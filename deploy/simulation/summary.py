@@ -8,7 +8,7 @@ from rich.table import Column, Table
 
 from deploy.simulation.local import center_home
 from protocol.tasks import TASKS, Metric, TaskName
-from reporting.formats import figure, heading
+from reporting.formats import WITHHELD, figure, heading
 from server.study.directory import StudyDirectory
 
 
@@ -45,6 +45,8 @@ def _table(matrices: Mapping[str, Any], transfers: Mapping[str, Any], task: Task
         cases = [matrix["cases"][-1][column] for matrix in matrices.values()]
         cells = (_cell(matrix, column, metrics) for matrix in matrices.values())
         table.add_row(center, str(max(cases)), *cells)
+    if any("spread" in transfer.get("suppressed", ()) for transfer in transfers.values()):
+        return table
     averages = [figure(transfers[name]["average"], metrics[0].decimals) for name in matrices]
     table.add_row("mean of centers", "", *averages, style="bold")
     return table
@@ -61,4 +63,5 @@ def _forgetting(transfers: Mapping[str, Any], task: TaskName, tasks: int) -> Ite
     primary = TASKS[task].main[0]
     what = f"forgetting, {primary.label}," if tasks > 1 else "forgetting"
     for setting, transfer in transfers.items():
-        yield f"{what} {setting}: {figure(transfer['forgetting'], primary.decimals)}"
+        is_held = "forgetting" in transfer.get("suppressed", ())
+        yield f"{what} {setting}: {WITHHELD if is_held else figure(transfer['forgetting'], primary.decimals)}"

@@ -15,6 +15,8 @@ from protocol.tasks import TaskName
 Kind = Literal["register", "train", "evaluate", "compare", "observe", "collect", "advertise", "share", "unmask"]
 SUM_KINDS: frozenset[Kind] = frozenset({"advertise", "share", "unmask"})
 """What is asked around a round whose sum alone is seen; no case is touched for it."""
+SCORE_KINDS: frozenset[Kind] = frozenset({"evaluate", "compare"})
+"""What is answered with figures alone; where scores are summed, masked."""
 Part = Literal["train", "validation", "test"]
 
 

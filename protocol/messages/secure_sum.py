@@ -5,6 +5,9 @@
     train       boxes -> masked tensors       what it trained, masked; its node signs what stands in it
     unmask      survivors -> shares           parts of what takes the masks off the sum, and off nothing else
 
+Where scores are summed, `evaluate` and `compare` stand in the place of `train`, with masked rows in the text of the
+reply (`strategies.secure_sum.score_rows`); every phase says of which of the three it is.
+
 Bonawitz et al. 2017, Practical Secure Aggregation for Privacy-Preserving Machine Learning, figure 4, and Bell et al.
 2020 (SecAgg+) with its graph complete, as tens of centers allow. What is asked in the first two and the last carries no
 tensors.
@@ -14,22 +17,27 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from protocol.messages.payload import Group, Hash
+from protocol.messages.payload import Hash
 from protocol.messages.tensors import Tensors, content_hash
 from protocol.messages.text import STRICT
 from protocol.names import CenterName
 from protocol.plain_text import Label
+from protocol.tasks import TaskName
 
-MOST = 64
-"""Centers of one sum (`strategies.secure_sum.fixed_point`), and names in any of these tables."""
+MOST, MOST_ROWS = 64, 256
+"""Centers of one sum (`strategies.secure_sum.fixed_point`), and its rows."""
+Purpose = Literal["train", "evaluate", "compare"]
+RowName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9._+/]{0,79}$")]
+"""A group of tensors, the loss, or a figure: its setting and its name."""
+MaskedRow = Annotated[str, Field(pattern=r"^([0-9a-f]{12}){1,8}$")]
 PublicKey = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Digest = PublicKey
 Signature = Annotated[str, Field(pattern=r"^([0-9a-f]{2}){0,160}$")]
-Box = Annotated[str, Field(pattern=r"^([0-9a-f]{2}){1,4096}$")]
+Box = Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$", max_length=1 << 17)]
 Part = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 OpenSshLine = Annotated[str, Field(max_length=400)]
 Weight = Annotated[float, Field(gt=0, le=1e12)]
@@ -71,11 +79,21 @@ class Contribution:
     __pydantic_config__ = STRICT
 
     digest: Digest
-    groups: Annotated[tuple[Group, ...], Field(max_length=32)] = ()
+    groups: Annotated[tuple[RowName, ...], Field(max_length=MOST_ROWS)] = ()
     signature: Signature = ""
 
 
-Weights = Mapping[Group, Mapping[CenterName, Weight]]
+Weights = Mapping[RowName, Mapping[CenterName, Weight]]
+
+
+@dataclass(frozen=True)
+class Harm:
+    """When a center counts as harmed by a candidate: d + z s < limit, d its difference and s the standard error."""
+
+    __pydantic_config__ = STRICT
+
+    limit: Annotated[float, Field(ge=-2, le=0)]
+    z: Annotated[float, Field(ge=0, le=10)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +102,10 @@ class SumPlan:
 
     scheme: the aggregation scheme, in whose coordinates is summed. exponent: a of the weight n^a. keys: of the centers
     that take part. weights: group -> center -> the most that it weighs there, of the centers whose cases may reach the
-    group. state: `state_digest` of what every center trains from.
+    group. state: `state_digest` of what every center trains from, or is asked about. harm: of a sum of comparisons.
+
+    Of a sum of scores or comparisons the scheme is `scheme_of_scores`, the exponent 0, and the weights are those that
+    every center has, neither more nor less.
     """
 
     __pydantic_config__ = STRICT
@@ -96,7 +117,8 @@ class SumPlan:
     scheme: Label
     exponent: Annotated[float, Field(ge=0, le=8)]
     keys: Annotated[Mapping[CenterName, AdvertisedKeys], Field(max_length=MOST)]
-    weights: Annotated[Weights, Field(max_length=32)]
+    weights: Annotated[Weights, Field(max_length=MOST_ROWS)]
+    harm: Harm | None = None
 
     @property
     def centers(self) -> tuple[str, ...]:
@@ -123,11 +145,13 @@ class SumPlan:
 class SumRequest:
     """What an instruction asks of a sum; empty fields are not of its kind.
 
-    plan, roster: `share`. boxes: `train`, sender -> what it sealed for the center. survivors: `unmask`.
+    of: what is summed. plan, roster: `share`. boxes: of what is summed, sender -> what it sealed for the center.
+    survivors: `unmask`.
     """
 
     __pydantic_config__ = STRICT
 
+    of: Purpose = "train"
     plan: SumPlan | None = None
     roster: Roster | None = None
     boxes: Annotated[Mapping[CenterName, Box], Field(max_length=MOST)] = field(default_factory=dict)
@@ -138,8 +162,9 @@ class SumRequest:
 class SumAnswer:
     """What a reply brings for a sum; empty fields are not of its kind.
 
-    keys: `advertise`. boxes: `share`, receiver -> what is sealed for it. contribution: `train`. shares: `unmask`,
-    center -> name of a secret of its -> the part of it.
+    keys: `advertise`. boxes: `share`, receiver -> what is sealed for it. contribution: `train`, `evaluate` and
+    `compare`; rows: of the last two, figure -> its masked row. shares: `unmask`, center -> name of a secret of its ->
+    the part of it.
     """
 
     __pydantic_config__ = STRICT
@@ -148,8 +173,17 @@ class SumAnswer:
     boxes: Annotated[Mapping[CenterName, Box], Field(max_length=MOST)] = field(default_factory=dict)
     contribution: Contribution | None = None
     shares: Annotated[
-        Mapping[CenterName, Annotated[Mapping[str, Part], Field(max_length=33)]], Field(max_length=MOST)
+        Mapping[CenterName, Annotated[Mapping[str, Part], Field(max_length=MOST_ROWS + 1)]], Field(max_length=MOST)
     ] = field(default_factory=dict)
+    rows: Annotated[Mapping[RowName, MaskedRow], Field(max_length=MOST_ROWS)] = field(default_factory=dict)
+
+
+def scheme_of_scores(of: Purpose, task: TaskName) -> str:
+    """What stands in a plan for the scheme where no tensors are summed; no aggregation scheme has such a name.
+
+    A comparison is of one task's metric, and every center must be asked for the same; a row of scores is of all tasks.
+    """
+    return f"({of} {task})" if of == "compare" else f"({of})"
 
 
 def state_digest(tensors: Tensors, reference: Tensors, backbone_hash: Hash) -> str:
@@ -162,9 +196,12 @@ def state_digest(tensors: Tensors, reference: Tensors, backbone_hash: Hash) -> s
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
-def keys_statement(study: str, stage: str, server_round: int, center: str, keys: AdvertisedKeys) -> bytes:
-    """What a center signs of its keys for a round."""
-    content = {"study": study, "stage": stage, "round": server_round, "center": center, "keys": [keys.mask, keys.box]}
+def keys_statement(
+    study: str, stage: str, server_round: int, center: str, keys: AdvertisedKeys, of: Purpose = "train"
+) -> bytes:
+    """What a center signs of its keys for a round, or for one sum of its scores."""
+    place = {"study": study, "stage": stage, "round": server_round} | ({} if of == "train" else {"of": of})
+    content = {**place, "center": center, "keys": [keys.mask, keys.box]}
     return b"concilium-sum-keys\n" + json.dumps(content, sort_keys=True).encode()
 
 

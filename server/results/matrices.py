@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from protocol.messages.scores import Score
+from protocol.messages.secure_aggregation import sums_scores
 from protocol.messages.suppression import NOTHING_SUPPRESSED
 from protocol.modalities import SETTINGS, ModalitySetting, settings_within
 from protocol.tasks import TASKS, TaskName, metric_names
 from server.study.file import Study
-from server.study.history import History, StageRow
+from server.study.history import ALL_CENTERS, History, StageRow
 from server.study.stage import INITIAL
 from strategies.evaluation.matrix import EvaluationMatrix
 from strategies.evaluation.over_centers import over_centers
@@ -58,6 +59,8 @@ def evaluation_matrix(study: Study, matrix: Mapping[str, Any], task: TaskName) -
 def transfer_of(study: Study, matrix: Mapping[str, Any], task: TaskName) -> dict[str, Any]:
     """Transfer and forgetting of a task's primary metric; None where there is nothing to say."""
     scores = evaluation_matrix(study, matrix, task)
+    if sums_scores(study.secure_aggregation):
+        return _transfer_of_sums(matrix, task, scores)
     worst = scores.worst_center if scores else None
     return {
         "metric": TASKS[task].primary,
@@ -66,6 +69,18 @@ def transfer_of(study: Study, matrix: Mapping[str, Any], task: TaskName) -> dict
         "forgetting_after": {
             stage: scores.until(row).forgetting for row, stage in enumerate(matrix["stages"]) if scores and row
         },
+    }
+
+
+def _transfer_of_sums(matrix: Mapping[str, Any], task: TaskName, scores: EvaluationMatrix | None) -> dict[str, Any]:
+    """What a matrix of sums tells: the average; all else is of single centers and named as suppressed."""
+    held = (*(name for name in FIGURES if name != "average"), "standard_deviation", "spread", "worst_center")
+    return {
+        "metric": TASKS[task].primary,
+        "average": scores.average if scores else None,
+        **dict.fromkeys(held),
+        "forgetting_after": dict.fromkeys(matrix["stages"][1:]),
+        "suppressed": [*held, "forgetting_after"],
     }
 
 
@@ -95,7 +110,8 @@ def _settings(study: Study, history: History) -> list[ModalitySetting]:
 
 def _matrix(study: Study, history: History, setting: ModalitySetting) -> dict[str, Any]:
     rows, names = matrix_rows(study, history), list(metric_names(study.tasks, study.labels.endpoints))
-    centers = [name for name, center in study.centers.items() if center.evaluated]
+    sums = sums_scores(study.secure_aggregation)
+    centers = [ALL_CENTERS] if sums else [name for name, center in study.centers.items() if center.evaluated]
     cells = [[row.test.get(center, {}).get(setting, NO_SCORE) for center in centers] for row in rows]
     return {
         "stages": [row.stage for row in rows],
@@ -106,7 +122,9 @@ def _matrix(study: Study, history: History, setting: ModalitySetting) -> dict[st
             name: [[name in held for held in row] for row in _held(rows, centers, setting)] for name in names
         },
         "undefined": {name: [[cell.undefined.get(name, 0) for cell in row] for row in cells] for name in names},
-        "over_centers": {name: [over_centers(row, name) for row in cells] for name in names},
+        "over_centers": {
+            name: [row[0].value(name) if sums else over_centers(row, name) for row in cells] for name in names
+        },
     }
 
 
@@ -119,6 +137,8 @@ def _held(rows: Sequence[StageRow], centers: Sequence[str], setting: ModalitySet
 
 def _first_row_of(study: Study, center: str, rows: Sequence[str], task: TaskName) -> int | None:
     """The row after which a center's cases had first been trained on for a task, by itself or in a pooled center."""
+    if center == ALL_CENTERS:
+        return None
     trained = {stage.name: stage.centers for stage in study.stages if stage.task == task}
     return next(
         (

@@ -9,7 +9,7 @@ from typing import Any
 
 from protocol.modalities import IMAGES
 from protocol.tasks import TASKS, TaskName
-from reporting.formats import UNDEFINED, figure, in_reading_order, label
+from reporting.formats import UNDEFINED, WITHHELD, figure, in_reading_order, label
 from reporting.pages import open_templates
 from server.results.charts import DOWN, UP, Curves, curves_svg, legend_mark
 from server.results.gate_charts import gates_among, gates_svg
@@ -70,6 +70,7 @@ def report_html(result: Mapping[str, object]) -> str:
         alarms=update_alarms(study),
         images=IMAGES,
         drawn_stages=list(dict.fromkeys(stage for stage, _ in _round_order(study))),
+        summed=any("suppressed" in row for row in study["transfer"].values()),
         colours={"down": DOWN, "up": UP},
         traffic=traffic(study),
         attendance=attendance(study),
@@ -90,6 +91,7 @@ def _findings_of(block: TaskBlock) -> str:
     """A task in half a sentence, under the fullest inputs; the tables show all of them."""
     rows = {setting: block.transfer[setting] for setting in block.settings[:SETTINGS_IN_A_SENTENCE]}
     show = partial(_shown, block.task)
+    held = any("worst_center" in row.get("suppressed", ()) for row in rows.values())
     averages = _listing([f"{show(row['average'])} with {label(name)}" for name, row in rows.items()])
     forgetting = _listing([f"{show(row['forgetting'])} ({label(name)})" for name, row in rows.items()])
     worst = _listing(
@@ -99,6 +101,11 @@ def _findings_of(block: TaskBlock) -> str:
             if row["worst_center"] and row["worst_center"]["value"] is not None
         ]
     )
+    if held:
+        return (
+            f"the average test {block.label} over all centers is {averages}; forgetting and the worst center are "
+            f"{WITHHELD}, since scores leave the centers as sums alone"
+        )
     return (
         f"the average test {block.label} over centers is {averages}; "
         f"forgetting is {forgetting}; the worst center is {worst or UNDEFINED}"

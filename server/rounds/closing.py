@@ -1,7 +1,7 @@
 """How a stage ends once the gate has decided: what the anchor needs is observed, test cases are scored."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -39,6 +39,31 @@ def observations(
 ) -> dict[str, Instruction]:
     """What each center is asked to observe on its training cases."""
     return {center: builder.observation(state, center, wanted) for center in centers} if wanted else {}
+
+
+def ask_observations(
+    state: Checkpoint,
+    builder: InstructionBuilder,
+    wanted: tuple[Statistic, ...],
+    centers: Iterable[str],
+    cases: Mapping[str, Mapping[str, int]],
+    ask: Callable[[Mapping[str, Instruction]], Mapping[str, CenterAnswer]],
+) -> dict[str, CenterAnswer]:
+    """What each registered center observes on its training cases, checked.
+
+    Args:
+        state: kept.
+        builder: of the stage.
+        wanted: the statistics.
+        centers: to be asked.
+        cases: center -> part -> number of cases, of the centers that registered.
+        ask: asks centers and waits for all.
+    """
+    asked = observations(state, builder, wanted, [center for center in centers if center in cases])
+    return {
+        center: check_observation(answer, state, builder, cases[center]["train"])
+        for center, answer in ask(asked).items()
+    }
 
 
 def statistics_to_remember(study: Study, stage: Stage) -> tuple[Statistic, ...]:

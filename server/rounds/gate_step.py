@@ -26,7 +26,7 @@ def comparisons(state: Checkpoint, builder: InstructionBuilder) -> dict[str, Ins
     """
     if builder.prepared.study.strategy.gate is False:
         return {}
-    asked = _of_stage(builder) | (set() if _trains_backbone(builder) else _of_earlier_stages(builder))
+    asked = _of_stage(builder) | (set() if trains_backbone(builder) else of_earlier_stages(builder))
     return {center: builder.comparison(state, center) for center in sorted(asked)}
 
 
@@ -56,12 +56,12 @@ def run_gate(
         return replace(state, done=(*state.done, "gate"))
     told = {center: _told(answer) for center, answer in answers.items()}
     recorded = record_queries(state, stage, answers)
-    _check_stage_heard(builder, told, gone)
-    if _trains_backbone(builder):
+    check_stage_heard(builder, told, gone)
+    if trains_backbone(builder):
         _check_somebody_answered(stage.name, answers, told)
         return after_backbone_gate(recorded, stage, decide_backbone(told, gate, registered=registered))
-    earlier = _of_earlier_stages(builder) - state.branches.keys()
-    _check_earlier_heard(stage.name, answers, missing_voices(told, earlier - set(gone)))
+    earlier = of_earlier_stages(builder) - state.branches.keys()
+    check_earlier_heard(stage.name, answers, missing_voices(told, earlier - set(gone)))
     voices = {center: told.get(center) for center in _of_stage(builder) | earlier}
     if told and not any(comparison and usable_voice(comparison, 1) for comparison in voices.values()):
         raise _nobody_heard(stage.name, answers)
@@ -70,7 +70,7 @@ def run_gate(
     return after_gate(recorded, stage, study, verdict, sorted(returning))
 
 
-def _check_earlier_heard(stage: str, answers: Mapping[str, CenterAnswer], lacking: Collection[str]) -> None:
+def check_earlier_heard(stage: str, answers: Mapping[str, CenterAnswer], lacking: Collection[str]) -> None:
     """Refuse to decide while so many earlier centers are away that liars may be all that is there."""
     if lacking:
         raise QuorumError(
@@ -86,7 +86,7 @@ def _is_unharmed(comparison: Comparison | None, gate: Gate) -> bool:
     return voice is not None and voice.difference >= -gate.tolerance - ROUNDING
 
 
-def _check_stage_heard(
+def check_stage_heard(
     builder: InstructionBuilder, told: Mapping[str, Comparison | None], gone: Collection[str]
 ) -> None:
     """Refuse to decide on a stage with fewer of its centers than its rounds need, or than half of them and one.
@@ -134,7 +134,8 @@ def _errors(answers: Mapping[str, CenterAnswer], centers: Collection[str]) -> st
     return ", ".join(f"'{center}': '{error or 'no case to compare'}'" for center, error in errors.items())
 
 
-def _trains_backbone(builder: InstructionBuilder) -> bool:
+def trains_backbone(builder: InstructionBuilder) -> bool:
+    """Whether the candidate of a stage is a backbone."""
     return BACKBONE in builder.stage.trained
 
 
@@ -143,7 +144,7 @@ def _of_stage(builder: InstructionBuilder) -> set[str]:
     return {center for center in builder.stage.centers if builder.prepared.study.centers[center].evaluated}
 
 
-def _of_earlier_stages(builder: InstructionBuilder) -> set[str]:
+def of_earlier_stages(builder: InstructionBuilder) -> set[str]:
     """The evaluated centers of earlier stages that trained no backbone."""
     study = builder.prepared.study
     return {

@@ -103,10 +103,11 @@ class InstructionBuilder:
         return self._instruction("collect", center, state, server_round=state.server_round + 1)
 
     def of_sum(
-        self, kind: Kind, state: Checkpoint, center: str, number: int, request: SumRequest | None
+        self, kind: Kind, state: Checkpoint, center: str, number: int, request: SumRequest | None, row: str = ""
     ) -> Instruction:
-        """A phase of a sum around round `number`, in which nothing is trained."""
-        return self._instruction(kind, center, state, server_round=number, secure=request)
+        """A phase of a sum around round `number`, in which nothing is trained; `row`: of test scores, where it is."""
+        stage = row or self.stage.name
+        return self._instruction(kind, center, state, server_round=number, secure=request, stage=stage)
 
     def to_train(self, state: Checkpoint, center: str) -> State:
         """The shared tensors, at the center's rank, and what is the center's own."""

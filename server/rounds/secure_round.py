@@ -8,35 +8,22 @@ payload that comes out goes through the same arithmetic as those of other studie
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from math import inf
 
-from protocol.enrolment.public_keys import has_signed
 from protocol.errors import PayloadError, QuorumError, SecureSumError, StudyError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.payload import Payload, phase_of
-from protocol.messages.secure_sum import (
-    AdvertisedKeys,
-    Contribution,
-    Roster,
-    SumAnswer,
-    SumPlan,
-    SumRequest,
-    contribution_statement,
-    keys_statement,
-    state_digest,
-)
+from protocol.messages.secure_sum import AdvertisedKeys, Contribution, Roster, SumPlan, SumRequest, state_digest
 from protocol.messages.tensors import NEEDS, PEFT
 from protocol.validation import reach_findings
-from server.grid.center_answer import CenterAnswer
 from server.rounds.round_under_way import RoundUnderWay
+from server.rounds.sum_phases import AskAll, OpenSum, SumPhases
 from server.rounds.transitions import hash_for
 from server.rounds.weighing import most_cases, named_cases
 from server.study.checkpoint import Checkpoint
 from server.study.secure_findings import MAXIMUM_SHARE
-from strategies.secure_sum.center_side import open_groups
-from strategies.secure_sum.coordinator_side import unmask
 from strategies.secure_sum.fixed_point import from_limbs
 from strategies.secure_sum.layout import LOSS, MASKED, GroupMean, Layout, layout_of, mean_of, total_finding
 from strategies.shares import capped_weights
@@ -45,22 +32,6 @@ logger = logging.getLogger(__name__)
 
 ALL = "(sum)"
 """In the place of a center's name, which it cannot be."""
-AskAll = Callable[[Mapping[str, Instruction]], Mapping[str, CenterAnswer]]
-
-
-@dataclass(frozen=True)
-class OpenSum:
-    """A sum whose secrets are shared. boxes: receiver -> sender -> box, of the centers that go on."""
-
-    plan: SumPlan
-    boxes: Mapping[str, Mapping[str, str]]
-
-    def instruct(self, instructions: Mapping[str, Instruction]) -> dict[str, Instruction]:
-        """The instructions to train of the centers that go on, each with the boxes that are for it."""
-        return {
-            center: replace(instructions[center], secure=SumRequest(boxes=boxes))
-            for center, boxes in sorted(self.boxes.items())
-        }
 
 
 @dataclass(frozen=True)
@@ -82,8 +53,10 @@ class SecureRound:
     """
 
     def __init__(self, under_way: RoundUnderWay, state: Checkpoint, roster: Roster, ask: AskAll) -> None:
-        self._under_way, self._state, self._roster, self._ask = under_way, state, roster, ask
+        self._under_way, self._state = under_way, state
         self._study = under_way.builder.prepared.study
+        place = (self._study.name, under_way.builder.stage.name, under_way.number)
+        self._phases = SumPhases(place, "train", self._fewest, roster, self._write, ask)
         self.layout: Layout = layout_of(under_way.builder.prepared.specs, under_way.training)
 
     def open(self, centers: Collection[str]) -> OpenSum:
@@ -92,14 +65,7 @@ class SecureRound:
         Raises:
             QuorumError: too few do.
         """
-        keys = self._advertise(centers)
-        plan = self._plan(keys)
-        request = SumRequest(plan=plan, roster=self._roster)
-        sent = {center: answer.boxes for center, answer in self._phase("share", plan.centers, request).items()}
-        whole = {center: boxes for center, boxes in sent.items() if set(boxes) == set(plan.centers) - {center}}
-        self._require(whole, plan, "share")
-        boxes = {center: {peer: found[center] for peer, found in whole.items() if peer != center} for center in whole}
-        return OpenSum(plan, boxes)
+        return self._phases.share(self._plan(self._phases.advertise(centers)))
 
     def close(
         self,
@@ -122,27 +88,24 @@ class SecureRound:
                 the round's steps can take any center.
         """
         plan, fewest = opened.plan, self._fewest
-        self._require(payloads, plan, "train")
-        survivors = {center: said[center] for center in sorted(payloads)}
-        groups = open_groups(plan, {center: found.groups for center, found in survivors.items()}, fewest)
-        answers = self._phase("unmask", survivors, SumRequest(survivors=survivors))
         masked = {
             center: {name: from_limbs(payload.tensors[MASKED + name]) for name in (*self.layout, LOSS)}
             for center, payload in payloads.items()
         }
-        shares = {center: answer.shares for center, answer in answers.items()}
         try:
-            sums = unmask(masked, shares, plan, opened.boxes, groups)
-            means = {group: mean_of(sums[group], self.layout[group]) for group in groups if group != LOSS}
+            sums = self._phases.unmask(opened, masked, said)
+            means = {group: mean_of(sums[group], self.layout[group]) for group in sums if group != LOSS}
         except SecureSumError as error:
             raise QuorumError(
-                f"{self._where}: the sum cannot be unmasked: {error}. The round before is kept"
+                f"{self._phases.where}: the sum cannot be unmasked: {error}. The round before is kept"
             ) from error
         for group, mean in means.items():
             self._check_total(group, mean, plan, {c: registered[c] for c in payloads if group in said[c].groups})
         held = sorted(self.layout.keys() - means.keys())
         if held:
-            logger.info("%s: fewer than %d centers stand behind %s, which stays as it is", self._where, fewest, held)
+            logger.info(
+                "%s: fewer than %d centers stand behind %s, which stays as it is", self._phases.where, fewest, held
+            )
         figures = {f"cases.{group}": float(mean.cases) for group, mean in means.items()}
         figures |= {f"centers.{group}": float(sum(group in found.groups for found in said.values())) for group in means}
         if LOSS in sums:
@@ -152,8 +115,8 @@ class SecureRound:
     def _check_total(self, group: str, mean: GroupMean, plan: SumPlan, behind: Mapping[str, int]) -> None:
         if found := total_finding(mean, plan.weights[group], behind):
             raise PayloadError(
-                f"{self._where}: the sum of group '{group}' has {found}, so that at least one of {sorted(behind)} sent "
-                "something else than it may. Nothing of it was used; whose it was cannot be seen"
+                f"{self._phases.where}: the sum of group '{group}' has {found}, so that at least one of "
+                f"{sorted(behind)} sent something else than it may. Nothing of it was used; whose it was cannot be seen"
             )
 
     @property
@@ -162,34 +125,6 @@ class SecureRound:
         if secure is None:
             raise StudyError("a sum was begun in a study without [secure_aggregation]")
         return secure.fewest
-
-    @property
-    def _place(self) -> tuple[str, str, int]:
-        return self._study.name, self._under_way.builder.stage.name, self._under_way.number
-
-    @property
-    def _where(self) -> str:
-        return f"stage '{self._place[1]}', round {self._place[2]}"
-
-    def _advertise(self, centers: Collection[str]) -> dict[str, AdvertisedKeys]:
-        """The keys that came with the signature of their center's enrolled key."""
-        found = {}
-        for center, answer in self._phase("advertise", centers, None).items():
-            keys, enrolled = answer.keys, self._roster.keys.get(center)
-            if keys is None or enrolled is None:
-                logger.warning(
-                    "center '%s' is left out: %s", center, "no keys came" if enrolled else "not in the roster"
-                )
-            elif not has_signed(enrolled, keys.signature, keys_statement(*self._place, center, keys)):
-                logger.warning("center '%s' is left out: its keys are not signed by the key it enrolled", center)
-            else:
-                found[center] = keys
-        if len(found) < self._fewest:
-            raise QuorumError(
-                f"{self._where}: {len(found)} of {len(centers)} center(s) sent signed keys ({sorted(found)}), a sum "
-                f"needs {self._fewest}. The round before is kept; resume when they are back"
-            )
-        return found
 
     def _plan(self, keys: Mapping[str, AdvertisedKeys]) -> SumPlan:
         settings, limits = self._study.strategy.aggregation, most_cases(self._study, self._state)
@@ -204,7 +139,7 @@ class SecureRound:
             )
             for group in self.layout
         }
-        study, stage, number = self._place
+        study, stage, number = self._phases.place
         begun = self._under_way.instruction(self._state, min(keys))
         return SumPlan(
             study=study,
@@ -220,25 +155,8 @@ class SecureRound:
     def _reaches(self, center: str, group: str) -> bool:
         return NEEDS.get(group, frozenset()) <= set(self._study.centers[center].modalities)
 
-    def _phase(self, kind: Kind, centers: Collection[str], request: SumRequest | None) -> dict[str, SumAnswer]:
-        """What centers answered in a phase; those that did not, or with an error, are left out."""
-        builder, number = self._under_way.builder, self._under_way.number
-        asked = {center: builder.of_sum(kind, self._state, center, number, request) for center in sorted(centers)}
-        found = {}
-        for center, answer in self._ask(asked).items():
-            if answer.reply.error or answer.reply.secure is None:
-                logger.warning("center '%s' is out of the sum: '%s' failed (%s)", center, kind, answer.reply.error)
-            else:
-                found[center] = answer.reply.secure
-        return found
-
-    def _require(self, there: Collection[str], plan: SumPlan, phase: str) -> None:
-        needed = max(plan.threshold, self._fewest)
-        if len(there) < needed:
-            raise QuorumError(
-                f"{self._where}: {len(there)} of {len(plan.keys)} center(s) are left after '{phase}' ({sorted(there)}) "
-                f"and a sum needs {needed}; nothing of it was seen. The round before is kept; resume when they are back"
-            )
+    def _write(self, kind: Kind, center: str, request: SumRequest | None) -> Instruction:
+        return self._under_way.builder.of_sum(kind, self._state, center, self._under_way.number, request)
 
     def _as_payload(self, means: Mapping[str, GroupMean]) -> Payload:
         """The means as the payload of one center that stands for all, checked as far as a mean can be."""
@@ -247,7 +165,7 @@ class SecureRound:
         base = replace(under_way.base, settings=under_way.base.settings.model_copy(update={"gauge_step": False}))
         summed = self._study.scheme_of(builder.stage).summed
         if summed is None:
-            raise StudyError(f"{self._where}: its scheme needs each center's own tensors")
+            raise StudyError(f"{self._phases.where}: its scheme needs each center's own tensors")
         coordinates = {key: array for mean in means.values() for key, array in mean.coordinates.items()}
         wire = summed(state.shared, base).decode(coordinates)
         payload = Payload(
@@ -261,8 +179,8 @@ class SecureRound:
         )
         if found := [text for _, text in reach_findings(payload, sent, under_way.reach)]:
             raise PayloadError(
-                f"{self._where}: the centers' mean cannot come of the round's steps, so that at least one of them sent "
-                f"something else: {found[0]}. Nothing of it was used; whose it was cannot be seen"
+                f"{self._phases.where}: the centers' mean cannot come of the round's steps, so that at least one of "
+                f"them sent something else: {found[0]}. Nothing of it was used; whose it was cannot be seen"
             )
         return payload
 
@@ -270,18 +188,3 @@ class SecureRound:
 def _at_most_half(weights: Mapping[str, float]) -> dict[str, float]:
     """Weights as they are, of which no center refuses one: the file's own numbers may have raised a share above 1/2."""
     return capped_weights(weights, exponent=1.0, maximum_share=MAXIMUM_SHARE, factor=inf)
-
-
-def check_contribution(answer: CenterAnswer, opened: OpenSum, roster: Roster) -> Contribution:
-    """What a center says it stands behind, once its signature is known to be its own.
-
-    Raises:
-        SecureSumError: it says nothing, speaks of another sum, or did not sign it.
-    """
-    said = None if answer.reply.secure is None else answer.reply.secure.contribution
-    center = answer.center
-    if said is None or said.digest != opened.plan.digest:
-        raise SecureSumError(f"center '{center}': its masked tensors belong to no sum under way")
-    if not has_signed(roster.keys[center], said.signature, contribution_statement(center, said)):
-        raise SecureSumError(f"center '{center}': what it contributes is not signed by the key that it enrolled")
-    return said

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from protocol.errors import NO_ANSWER, ConciliumError
 from protocol.messages.instruction import Instruction
-from protocol.messages.settings import Statistic
 from protocol.messages.tensors import BACKBONE, PEFT, Tensors
 from server.grid.center_answer import CenterAnswer
 from server.grid.center_grid import CenterGrid
@@ -33,6 +32,7 @@ from server.rounds.outputs import write_outputs
 from server.rounds.reply_bounds import reply_bounds
 from server.rounds.round_under_way import RoundUnderWay
 from server.rounds.summed_round import SummedRound, Taking
+from server.rounds.summed_scores import summed_scores_of
 from server.rounds.transitions import after_warm_up, enter_stage, leave_stage
 from server.rounds.weighing import agree
 from server.study import checkpoint as checkpoints
@@ -40,7 +40,7 @@ from server.study import events
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared, StudyDirectory, read_prepared
 from server.study.events import Listen
-from server.study.history import RoundRecord
+from server.study.history import RoundRecord, StageRow
 from server.study.lock import hold_study
 from server.study.recorder import Recorder
 from server.study.stage import INITIAL, Stage
@@ -104,6 +104,7 @@ class StudyRun:
             turned_away=turned_away,
         )
         center_grid.expect(reply_bounds(self.prepared))
+        self.summed = summed_scores_of(self.study, self.directory.roster, self._ask_all, turned_away)
         self._clock = time.monotonic()
 
     def run(self) -> None:
@@ -208,30 +209,14 @@ class StudyRun:
         wanted = self.study.scheme_of(builder.stage).observes
         if not wanted or PEFT not in under_way.training.groups:
             return None
-        answers = self._observations(builder, wanted, centers)
+        answers = closing.ask_observations(self.state, builder, wanted, centers, self.dispatcher.cases, self._ask_all)
         self.state = closing.record_queries(self.state, builder.stage, answers)
         return clip_roots({name: answer.reply.tensors for name, answer in answers.items() if answer.reply.payload})
-
-    def _observations(
-        self, builder: InstructionBuilder, wanted: tuple[Statistic, ...], centers: Collection[str]
-    ) -> dict[str, CenterAnswer]:
-        """What each registered center observes on its training cases, checked."""
-        cases = self.dispatcher.cases
-        asked = closing.observations(self.state, builder, wanted, [center for center in centers if center in cases])
-        return {
-            center: closing.check_observation(answer, self.state, builder, cases[center]["train"])
-            for center, answer in self._ask_all(asked).items()
-        }
 
     def _close(self, builder: InstructionBuilder) -> None:
         """The closing steps of a stage that are not behind yet, each with its checkpoint."""
         if "gate" not in self.state.done:
-            asked = gate_step.comparisons(self.state, builder)
-            self._set_late_aside(self.dispatcher.register_arrivals(asked))
-            self.state = agree(self.state, self.dispatcher.cases)
-            registered = self.state.agreed_validation_cases
-            answers, gone = self._ask_all(asked), self.dispatcher.turned_away()
-            self.state = gate_step.run_gate(self.state, builder, answers, registered=registered, gone=gone)
+            self._decide(builder)
             self._save()
             for record in self.state.history.gates:
                 if record.stage == builder.stage.name:
@@ -239,20 +224,35 @@ class StudyRun:
             self.tracker.catch_up(self.state)
         if "observe" not in self.state.done:
             wanted = closing.statistics_to_remember(self.study, builder.stage)
-            answers = self._observations(builder, wanted, builder.stage.centers)
-            self.state = closing.observe(self.state, builder, answers)
+            given = (self.state, builder, wanted, builder.stage.centers, self.dispatcher.cases, self._ask_all)
+            self.state = closing.observe(self.state, builder, closing.ask_observations(*given))
             self._save()
         if "score" not in self.state.done:
             self._score(builder, builder.stage.name)
         bank_stage(self.bank, self.state, builder, self.study)
         self.tracker.catch_up(self.state)
 
+    def _decide(self, builder: InstructionBuilder) -> None:
+        asked = gate_step.comparisons(self.state, builder)
+        self._set_late_aside(self.dispatcher.register_arrivals(asked))
+        self.state = agree(self.state, self.dispatcher.cases)
+        if asked and self.summed is not None:
+            self.state = self.summed.decide(self.state, builder, asked)
+            return
+        counted, answers, gone = self.state.agreed_validation_cases, self._ask_all(asked), self.dispatcher.turned_away()
+        self.state = gate_step.run_gate(self.state, builder, answers, registered=counted, gone=gone)
+
+    def _row(self, builder: InstructionBuilder, row_name: str, centers: Collection[str]) -> StageRow:
+        if self.summed is not None:
+            self._set_late_aside(self.dispatcher.register_arrivals(centers))
+            return self.summed.score(self.state, builder, row_name, self.dispatcher.cases)
+        return closing.score(row_name, self._ask_all({c: builder.scoring(self.state, c, row_name) for c in centers}))
+
     def _score(self, builder: InstructionBuilder, row_name: str) -> None:
         """A row of the evaluation matrix."""
         centers = tuple(name for name, center in self.study.centers.items() if center.evaluated)
         self._tell(events.ScoringStarted(row_name, centers))
-        answers = self._ask_all({name: builder.scoring(self.state, name, row_name) for name in centers})
-        row = closing.score(row_name, answers)
+        row = self._row(builder, row_name, centers)
         history = replace(self.state.history, rows=(*self.state.history.rows, row))
         done = ("score",) if row_name == builder.stage.name else ()
         self.state = replace(self.state, history=history, done=(*self.state.done, *done))

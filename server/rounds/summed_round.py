@@ -27,7 +27,8 @@ from server.rounds.intake import Intake
 from server.rounds.records import as_asked, record_of
 from server.rounds.rollback import find_fall, remember_scored, restore
 from server.rounds.round_under_way import RoundUnderWay
-from server.rounds.secure_round import AskAll, SecureRound, check_contribution
+from server.rounds.secure_round import SecureRound
+from server.rounds.sum_phases import AskAll, check_contribution
 from server.rounds.transitions import after_round, hash_for, without_backbone
 from server.study.checkpoint import Checkpoint
 from server.study.history import RoundRecord

@@ -24,11 +24,12 @@ from protocol.messages.settings import Adapter, Model, Preprocessing, Split, Stu
 from protocol.names import NAME
 from protocol.stages import Shares
 from protocol.storage.parsed_text import UnreadableTextError, read_toml
-from protocol.tasks import TASKS, Metric, TaskName
+from protocol.tasks import TASKS, Metric, TaskName, metric_names
 from server.study.factor_findings import refuse_unfit_factors
 from server.study.robust_findings import robust_findings
 from server.study.secure_findings import refuse_unfit_sums
 from server.study.stage import INITIAL, Center, Stage
+from server.study.summed_score_findings import refuse_unfit_score_sums
 from server.study.task_findings import task_findings
 from strategies.aggregation.schemes import BACKBONE_SCHEME, SCHEMES, Scheme
 from strategies.bank.bank import SHARED
@@ -208,6 +209,8 @@ class Study(Settings):
         self._refuse_unfit_labels()
         self._refuse_unfit_privacy()
         refuse_unfit_sums(self.secure_aggregation, self.stages, self.scheme_name, self.strategy)
+        figures = list(metric_names(self.tasks, self.labels.endpoints))
+        refuse_unfit_score_sums(self.secure_aggregation, self.centers, self.stages, self.strategy, figures)
         return self
 
     def _refuse_unfit_strategy(self, stage: Stage) -> None:

@@ -10,6 +10,8 @@ from protocol.modalities import ModalitySetting
 from strategies.continual.gate import Verdict
 
 Scores = Mapping[ModalitySetting, Score]
+ALL_CENTERS = "all centers"
+"""Whose scores a row holds where they are summed; no center can have such a name."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ class GateRecord:
 class StageRow:
     """Test scores of every center that answered after a stage; a row of the evaluation matrix.
 
-    bytes_down, seconds, errors: what scoring cost and where it failed, by center. suppressed: what centers hold back.
+    test: center -> its scores; where they are summed, `ALL_CENTERS` alone. bytes_down, seconds, errors: what scoring
+    cost and where it failed, by center. suppressed: what centers hold back, and what of a sum stayed closed.
     """
 
     stage: str

@@ -10,7 +10,7 @@ from strategies.continual.terms import TERMS
 from strategies.strategy import Strategy
 
 MAXIMUM_SHARE = 0.5
-"""With more, a sum would be one center's; every center refuses it (`client.masking.masked_sums`)."""
+"""With more, a sum would be one center's; every center refuses it (`client.masking.plan_checks`)."""
 
 
 def refuse_unfit_sums(

@@ -17,6 +17,7 @@ from protocol.messages.suppression import NOTHING_SUPPRESSED, Suppressed, of_fig
 from protocol.tasks import metric_named
 from server.study.file import Study
 from server.study.history import (
+    ALL_CENTERS,
     AggregationRecord,
     GateRecord,
     History,
@@ -117,7 +118,7 @@ def _gate_lines(record: GateRecord, step: int) -> Iterator[Line]:
 
 def _row_lines(row: StageRow, step: int) -> Iterator[Line]:
     """The test scores after a stage: each center's in its run, what they are over centers in the study's run."""
-    for center, scores in row.test.items():
+    for center, scores in row.test.items() if ALL_CENTERS not in row.test else ():
         held = row.suppressed.get(center, NOTHING_SUPPRESSED).names()
         metrics = {**score_metrics("test", scores), **suppressed_metrics("test", held)}
         yield Line(f"row/{row.stage}/{center}", center_run(center), step, metrics)
@@ -127,12 +128,23 @@ def _row_lines(row: StageRow, step: int) -> Iterator[Line]:
 
 def _means_over_centers(row: StageRow) -> Iterator[tuple[str, float]]:
     """Each metric over the centers that define it; counts, which have no mean, are left out."""
+    if ALL_CENTERS in row.test:
+        yield from _summed(row.test[ALL_CENTERS])
+        return
     for setting in dict.fromkeys(setting for scores in row.test.values() for setting in scores):
         found = [scores[setting] for scores in row.test.values() if setting in scores]
         for name in dict.fromkeys(name for score in found for name in score.values):
             mean = None if metric_named(name).of == "count" else over_centers(found, name)
             if mean is not None:
                 yield f"test_mean/{name}/{_suffix(setting)}", mean
+
+
+def _summed(scores: Scores) -> Iterator[tuple[str, float]]:
+    """Each mean of a row that was summed, under the name that it has in any study."""
+    for setting, score in scores.items():
+        for name, value in score.values.items():
+            if value is not None and metric_named(name).of != "count":
+                yield f"test_mean/{name}/{_suffix(setting)}", value
 
 
 def _centers_that_hold_back(suppressed: Mapping[str, Suppressed]) -> Metrics:

@@ -10,7 +10,7 @@ from protocol.enrolment.plan import StudyPlan
 from protocol.errors import OtherStudyError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.secure_aggregation import SecureAggregation
-from protocol.messages.secure_sum import SumRequest
+from protocol.messages.secure_sum import Purpose, SumRequest
 from protocol.messages.settings import Statistic
 from protocol.plain_text import MAXIMUM_LABEL
 from server.centers.study_plan import plan_of
@@ -133,3 +133,20 @@ def test_a_phase_of_a_sum_is_planned_where_the_study_sums(study: Study, plan: St
 
 def test_what_is_of_a_sum_has_no_place_in_a_score(study: Study, plan: StudyPlan) -> None:
     assert "it brings secure" in refused(study, plan, replace(asked(study, "evaluate"), secure=SumRequest()))
+
+
+@pytest.mark.parametrize("of", ["evaluate", "compare"])
+def test_scores_are_summed_where_the_study_does_and_only_in_answer_to_what_is_planned(
+    study: Study, plan: StudyPlan, of: Purpose
+) -> None:
+    """A row of a stage in which the center does not train, and no row of a center that is not scored."""
+    by_center = study.settings.model_copy(update={"secure_aggregation": SecureAggregation()})
+    summing = study.settings.model_copy(update={"secure_aggregation": SecureAggregation(scores="summed")})
+    phase = Instruction("advertise", summing, "another", 3, secure=SumRequest(of=of))
+    check_planned(phase, "center-d", summing, plan)
+    answer = replace(asked(study, of), settings=summing, secure=SumRequest(of=of))
+    check_planned(answer, "center-d", summing, plan)
+    with pytest.raises(OtherStudyError, match="the study sums no scores"):
+        check_planned(replace(phase, settings=by_center), "center-d", by_center, plan)
+    with pytest.raises(OtherStudyError, match=r"does not score|compares nothing"):
+        check_planned(phase, "center-d", summing, plan.model_copy(update={"scored": False, "compares": False}))

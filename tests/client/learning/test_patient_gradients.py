@@ -96,7 +96,7 @@ def test_a_module_that_draws_a_whole_network_and_a_single_crop_send_patients_one
     assert patients_at_once(model, few, 100) == 24 // 4
     assert patients_at_once(model, every, 4) == 1
     assert patients_at_once(model, few, 0) == 1
-    model[1].p = 0.1
+    cast("nn.Dropout", model[1]).p = 0.1
     assert patients_at_once(model, few, 4) == 1
 
 

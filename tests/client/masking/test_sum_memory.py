@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from client.masking.masked_sums import MaskedSums
-from client.masking.sum_memory import FILE, SumMemory
+from client.masking.sum_memory import FILE, Place, SumMemory
 from protocol.errors import RepeatedSumError, SecureSumError
 from protocol.messages.secure_sum import Contribution, Roster, SumRequest
 from tests.support.summing import CENTERS, Summing
@@ -58,8 +58,29 @@ def test_an_older_roster_is_not_taken(tmp_path: Path) -> None:
 
 
 def test_a_damaged_memory_opens_nothing(tmp_path: Path) -> None:
-    SumMemory("a", tmp_path).remember_opening(("sts", "adapt", 1), "as-it-was")
+    SumMemory("a", tmp_path).remember_opening(Place("sts", "adapt", 1), "as-it-was")
     assert (tmp_path / FILE).stat().st_mode & 0o077 == 0
     (tmp_path / FILE).write_text("{}")
     with pytest.raises(SecureSumError, match="restore it"):
-        SumMemory("a", tmp_path).check_place(("sts", "adapt", 2))
+        SumMemory("a", tmp_path).check_place(Place("sts", "adapt", 2))
+
+
+def test_scores_are_opened_once_and_the_same_networks_as_they_were(tmp_path: Path) -> None:
+    """A row under another name with one center fewer would show what that center scored."""
+    first, second = Place("sts", "one", 1, "evaluate"), Place("sts", "two", 2, "evaluate")
+    SumMemory("a", tmp_path).remember_scores(first, "networks", "of-four")
+    SumMemory("a", tmp_path).remember_scores(first, "networks", "of-four")
+    SumMemory("a", tmp_path).remember_scores(second, "networks", "of-four")
+    with pytest.raises(RepeatedSumError, match="'evaluate' of stage 'one' was opened before"):
+        SumMemory("a", tmp_path).remember_scores(first, "networks", "of-three")
+    with pytest.raises(RepeatedSumError, match="opened before"):
+        SumMemory("a", tmp_path).remember_scores(first, "others", "of-four")
+    with pytest.raises(RepeatedSumError, match="as 'evaluate/one'"):
+        SumMemory("a", tmp_path).remember_scores(Place("sts", "three", 3, "evaluate"), "networks", "of-three")
+
+
+def test_a_comparison_of_the_same_networks_is_another_question_than_their_row(tmp_path: Path) -> None:
+    SumMemory("a", tmp_path).remember_scores(Place("sts", "one", 1, "evaluate"), "networks", "of-four")
+    SumMemory("a", tmp_path).remember_scores(Place("sts", "one", 1, "compare"), "networks", "of-three")
+    SumMemory("a", tmp_path).check_place(Place("sts", "one", 1, "compare"))
+    SumMemory("a", tmp_path).remember_opening(Place("sts", "one", 1), "round")

@@ -151,6 +151,12 @@ def test_a_mistake_is_named(old: str, new: str, message: str, tmp_path: Path) ->
         read(tmp_path, BENCHMARK.replace(old, new, 1))
 
 
+def test_scores_that_leave_summed_compare_no_centers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.comparison.planner.sums_scores", lambda _secure: True)
+    with pytest.raises(StudyError, match="'summed', and a benchmark compares centers"):
+        read(tmp_path)
+
+
 def test_all_findings_are_listed(tmp_path: Path) -> None:
     text = BENCHMARK.replace("[1, 2]\n\n[ref", "[1, 1]\n\n[ref").replace('default = "together"', 'default = "alone"')
     with pytest.raises(StudyError, match=r"2 problem\(s\)"):

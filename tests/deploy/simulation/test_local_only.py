@@ -8,8 +8,17 @@ import pytest
 import tomli_w
 from rich.console import Console
 
-from deploy.simulation.local_only import Gain, alone, gains, on_test, simulate_alone, tell, tell_services
-from protocol.errors import WithdrawalError
+from deploy.simulation.local_only import (
+    Gain,
+    alone,
+    gains,
+    on_test,
+    refuse_summed_scores,
+    simulate_alone,
+    tell,
+    tell_services,
+)
+from protocol.errors import StudyError, WithdrawalError
 from protocol.storage.sealed_json import seal
 from server.results.service import OnTest
 from server.study.directory import StudyDirectory
@@ -17,6 +26,7 @@ from server.study.file import Study
 from tests.support.own_service import SERVICE
 from tests.support.small_study import STUDY
 from tests.support.study_text import stage_text
+from tests.support.summed_score_study import text_of
 
 GROWING = STUDY + stage_text("stay", ("center-a", "center-d"), kind="arrive", rounds=3, local_steps=6)
 
@@ -110,3 +120,12 @@ def test_a_center_that_withdrew_does_not_train_alone_either(tmp_path: Path) -> N
     (directory.withdrawals / "d.json").write_bytes(seal({"statement": told}))
     with pytest.raises(WithdrawalError, match=r"\['d'\] withdrew .* would train here again"):
         simulate_alone(directory, tmp_path, engine="in-process", device="cpu", console=Console(quiet=True))
+
+
+def test_summed_scores_judge_no_center_against_itself(tmp_path: Path) -> None:
+    """Refused before anything is trained."""
+    (tmp_path / "summed.toml").write_text(text_of())
+    (tmp_path / "plain.toml").write_text(STUDY)
+    with pytest.raises(StudyError, match="leave one of the two out"):
+        refuse_summed_scores(tmp_path / "summed.toml")
+    refuse_summed_scores(tmp_path / "plain.toml")

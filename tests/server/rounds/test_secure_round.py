@@ -9,7 +9,7 @@ from protocol.errors import QuorumError, SecureSumError
 from protocol.messages.reply import Reply
 from protocol.messages.secure_sum import Contribution, SumAnswer, SumRequest
 from server.grid.center_answer import CenterAnswer
-from server.rounds.secure_round import OpenSum, check_contribution
+from server.rounds.sum_phases import OpenSum, check_contribution
 from tests.support.summed_study import HandMade
 from tests.support.summing import CENTERS, Summing
 

@@ -113,3 +113,12 @@ def test_a_test_score_that_is_held_back_is_a_mark_and_the_study_counts_who_holds
 def test_a_comparison_that_is_held_back_is_a_mark_where_its_difference_would_be():
     told = [QueryRecord("pet", "compare", name, suppressed=held) for name, held in (("a", ("comparison",)), ("b", ()))]
     assert said(queries=tuple(told)) == [("center/a", 3, {"gate/difference_suppressed": 1.0}, {})]
+
+
+def test_a_row_that_was_summed_is_the_studys_alone():
+    """No center has a run called "all centers", and no curve of its own."""
+    scores = {"all centers": {"ct": dice_score(16, 0.5, None, hd95_undefined=16)}}
+    history = History(rows=(StageRow(ROW.stage, scores),))
+    lines = [line for line in lines_of(history, STUDY) if line.key.startswith("row/")]
+    assert [line.run for line in lines] == ["study"]
+    assert lines[0].metrics == {"test_mean/dice/ct": 0.5}

@@ -1,0 +1,33 @@
+"""What a row of a matrix makes of totals. Whole studies are in `tests/end_to_end/test_summed_scores.py`."""
+
+import numpy as np
+
+from server.rounds.score_sum import ScoreTotals
+from server.rounds.summed_scores import row_of_totals, summed_scores_of
+from server.study.file import read_study
+from tests.support.light_study import light
+
+ROWS = {"ct/dice": "abcd", "ct/hd95_mm": "abcd", "ct+pet/dice": "ab", "ct+pet/hd95_mm": "ab"}
+UNIT = 2.0**20
+
+
+def test_a_row_has_totals_and_names_what_stayed_closed() -> None:
+    """Dice (0.5 * 2) / 2; HD95 stands on two; PET is in no plan, since two reach it."""
+    behind = {"ct/dice": ("a", "b", "c"), "ct/hd95_mm": ("a", "b")}
+    totals = {"ct/dice": np.array([0.5 * 2 * 1024, 2.0, 16 / UNIT])}
+    row = row_of_totals("adapt", ROWS, ScoreTotals({}, behind, totals))
+    assert row.test["all centers"]["ct"].values == {"dice": 0.5}
+    assert row.test["all centers"]["ct"].cases == 16
+    assert row.suppressed["all centers"].scores == {"ct": ("hd95_mm",), "ct+pet": ("dice", "hd95_mm")}
+
+
+def test_what_nobody_stands_behind_is_absent() -> None:
+    behind = dict.fromkeys(ROWS, ())
+    row = row_of_totals("adapt", ROWS, ScoreTotals({}, behind, {}))
+    assert (dict(row.test), dict(row.suppressed)) == ({}, {})
+
+
+def test_the_usual_study_asks_each_center(tmp_path: object) -> None:
+    found = light(tmp_path)  # type: ignore[arg-type]
+    study = read_study(found.directory.study_file)
+    assert summed_scores_of(study, found.directory.roster, lambda _asked: {}, dict) is None
