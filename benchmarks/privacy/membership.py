@@ -161,7 +161,7 @@ def attack(
     def tell(done: int) -> None:
         print(f"{name}: {done} of {given.shadows} shadows", flush=True)
 
-    found = audit("center-a+center-d", target, pool, given.shadows, given.out / "shadows", check, tell)
+    found = audit("center-a+center-d", target, pool, given.shadows, given.out / "shadows", check, tell).found
     write_text(kept, found.model_dump_json(by_alias=True))
     return found
 

@@ -1,13 +1,14 @@
 """An audit: every attack on one version, by a center on its own patients."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from client.audit.attack_figures import as_attack
 from client.audit.case_losses import case_losses
-from client.audit.pool import AuditPool
+from client.audit.pool import AuditPool, Scored
 from client.audit.shadows import Told, train_shadows
 from client.audit.sketch_attack import statistic_scores
 from client.audit.target import AuditTarget
@@ -25,9 +26,17 @@ STATISTICS: Mapping[str, AttackName] = {
 }
 
 
+@dataclass(frozen=True)
+class Audited:
+    """What an audit found, and of each attack whom it has a score of; these names never leave."""
+
+    found: Audit
+    scored: Mapping[AttackName, Scored]
+
+
 def audit(
     center: str, target: AuditTarget, pool: AuditPool, shadows: int, folder: Path, check: Check, tell: Told
-) -> Audit:
+) -> Audited:
     """Attack a version by likelihood ratio, by loss, and by what its center would send to remember its patients.
 
     Of a private study no statistic of training patients leaves, and none is attacked.
@@ -54,7 +63,7 @@ def audit(
     statistics = {} if network.settings.privacy else _statistics(target, pool, task, check)
     errors = {name: group_means(-values, pool.members, pool.names) for name, values in statistics.items()}
     scores |= statistics
-    return Audit(
+    told = Audit(
         center=center,
         study=network.settings.study,
         reference=target.entry.reference,
@@ -69,6 +78,7 @@ def audit(
             for name, values in scores.items()
         ),
     )
+    return Audited(told, {name: pool.scored(values) for name, values in scores.items()})
 
 
 def _statistics(target: AuditTarget, pool: AuditPool, task: CenterTask, check: Check) -> dict[AttackName, Floats]:

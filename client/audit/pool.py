@@ -10,9 +10,18 @@ from client.data.preprocessing import PreparedCase
 from client.tasks.contract import CenterTask, with_target
 from protocol.errors import TooFewError
 from protocol.messages.instruction import Part
+from strategies.evaluation.matrix import Floats
 from strategies.evaluation.membership import FEWEST_PATIENTS, Members
 
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Whom an attack has a score of: the names of the cases of each patient who trained, and of each who did not."""
+
+    members: tuple[tuple[str, ...], ...]
+    others: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,18 @@ class AuditPool:
     def of_patients(self, wanted: Sequence[str]) -> list[PreparedCase]:
         """The cases of some patients."""
         return [case for case, patient in zip(self.cases, self.patients, strict=True) if patient in set(wanted)]
+
+    def scored(self, scores: Floats) -> Scored:
+        """The patients whose score, (patients,) in the order of `names`, is a number."""
+        cases = dict[str, tuple[str, ...]]()
+        for case, patient in zip(self.cases, self.patients, strict=True):
+            cases[patient] = (*cases.get(patient, ()), case.name)
+        known, members = np.isfinite(scores), self.members
+        inside, outside = (
+            tuple(cases[name] for name, wanted in zip(self.names, group, strict=True) if wanted)
+            for group in (known & members, known & ~members)
+        )
+        return Scored(inside, outside)
 
     @property
     def training(self) -> list[PreparedCase]:

@@ -19,6 +19,7 @@ from protocol.errors import CancelledError, CaseError
 from protocol.modalities import ModalitySetting, modalities_in
 
 if TYPE_CHECKING:
+    from client.audit.audit_run import Audited
     from client.audit.pool import AuditPool
     from client.audit.target import AuditTarget
     from client.learning.cancellation import Check
@@ -72,7 +73,6 @@ def audit_command(
     stopped goes on. Exit codes: 0 done; 1 not possible; 130 or 143 interrupted.
     """
     from client.service.trainer_options import trainer_options
-    from protocol.messages.audit import write_audit
 
     if shadows % 2:
         raise typer.BadParameter(f"found {shadows} shadows, expected an even number: halves come in pairs")
@@ -81,13 +81,33 @@ def audit_command(
         home, center=center, data=data, modalities=offered, device=device, socket=home / "trainer.sock"
     )
     wish = Wish(bank, adapter, version, study, stage, shadows, steps)
-    found = run_until_stopped(options, wish)
+    audited = run_until_stopped(options, wish)
     if out is not None:
-        write_audit(out, found)
-    report(found, out, options.home, as_json=as_json)
+        hand_on(out, audited, options)
+    report(audited.found, out, options.home, as_json=as_json)
 
 
-def run_until_stopped(options: "TrainerOptions", wish: Wish) -> "Audit":
+def hand_on(out: Path, audited: "Audited", options: "TrainerOptions") -> None:
+    """Write what may leave, and say what is withheld from it.
+
+    Raises:
+        CaseError: the patients differ from those of an earlier file by too few.
+        StorageError: the disk refuses.
+    """
+    from client.audit.handed_on import record_handed_on
+    from client.audit.outward import to_hand_on
+    from protocol.messages.audit import write_audit
+
+    leaving, fewest = to_hand_on(audited.found, options.minimum_cases), options.minimum_cases
+    scored = {attack.attack: audited.scored[attack.attack] for attack in leaving.attacks}
+    record_handed_on(options.home, options.center, scored, fewest)
+    write_audit(out, leaving)
+    if leaving.suppressed:
+        names = ", ".join(leaving.suppressed)
+        typer.echo(f"{out}: withheld, for fewer than {fewest} patients of a kind: {names}", err=True)
+
+
+def run_until_stopped(options: "TrainerOptions", wish: Wish) -> "Audited":
     """Audit with a bar over shadows; a signal ends the command with its own code."""
     with note_stop() as note:
         try:
@@ -99,7 +119,7 @@ def run_until_stopped(options: "TrainerOptions", wish: Wish) -> "Audit":
             raise typer.Exit(note.exit_code) from error
 
 
-def run_audit(options: "TrainerOptions", wish: Wish, note: StopNote, tell: Callable[[int], None]) -> "Audit":
+def run_audit(options: "TrainerOptions", wish: Wish, note: StopNote, tell: Callable[[int], None]) -> "Audited":
     """Audit and keep what was found in the home.
 
     Raises:
@@ -124,9 +144,9 @@ def run_audit(options: "TrainerOptions", wish: Wish, note: StopNote, tell: Calla
     target = target_of(bank, wish.adapter, wish.version, planned.task, training, device=options.device)
     target = target.held_to(options.privacy, options.center)
     pool = gather_patients(options, target, check)
-    found = audit(options.center, target, pool, wish.shadows, options.home / "audit", check, tell)
-    record_audit(options.home, found)
-    return found
+    audited = audit(options.center, target, pool, wish.shadows, options.home / "audit", check, tell)
+    record_audit(options.home, audited.found)
+    return audited
 
 
 def gather_patients(options: "TrainerOptions", target: "AuditTarget", check: "Check") -> "AuditPool":

@@ -14,6 +14,7 @@ OURS = (
     *("agreement.json", "backbones", "cache", "cohorts.json", "data-check.txt", "draws.*", "manifest.json", "outbox"),
     *(
         "cases.key",
+        "handed-on",
         "outgoing.*",
         "predictions",
         "privacy.*",

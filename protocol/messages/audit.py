@@ -4,9 +4,9 @@
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from protocol.errors import CaseError
 from protocol.messages.base import Fraction, NonNegative, Settings
@@ -68,7 +68,9 @@ class Audit(Settings):
     """One adapter at one center. shadows, steps: behind the likelihood ratio; private: whether its study trains so.
 
     reference, adapter_sha256, backbone_sha256: of the adapter, as its bank names them. answered: what the coordinator
-    heard of a candidate that it asked to compare; None where the center audited of its own accord.
+    heard of a candidate that it asked to compare; None where the center audited of its own accord. suppressed: attacks
+    that the center tried and withholds, since too few patients stand behind them; their names alone are there
+    (`protocol.messages.suppression`).
     """
 
     schema_: Literal[1] = Field(default=1, alias="schema")
@@ -83,6 +85,14 @@ class Audit(Settings):
     private: bool
     attacks: tuple[Attack, ...]
     answered: Answer | None = None
+    suppressed: tuple[AttackName, ...] = ()
+
+    @model_validator(mode="after")
+    def _withhold_or_give(self) -> Self:
+        both = sorted({attack.attack for attack in self.attacks} & {*self.suppressed})
+        if both:
+            raise ValueError(f"attacks {both} are suppressed and given as well, expected one of the two")
+        return self
 
 
 def write_audit(path: Path, audit: Audit) -> None:

@@ -81,6 +81,10 @@ def _of_what_was_not_done(facts: KnownFacts) -> Iterator[str]:
         yield "No external validation: every center that is scored took part in training."
     if not facts.audits:
         yield "Nobody handed on an attack on this version: what it gives away of its patients was not measured here."
+    for audit in facts.audits:
+        if audit.suppressed:
+            withheld = ", ".join(audit.suppressed)
+            yield f"{audit.center} withholds attacks on too few patients: {withheld}; nobody here knows their figures."
     yield "No figure by sex, age, stage of disease or scanner: the coordinator has no such data and may not have them."
 
 

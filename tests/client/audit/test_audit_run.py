@@ -16,7 +16,7 @@ from tests.support.audited_center import pool, target
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Audit, list[int]]:
     folder, done = tmp_path_factory.mktemp("audit"), list[int]()
-    return audit("center-a", target(folder), pool(), 4, folder / "kept", never_cancelled, done.append), done
+    return audit("center-a", target(folder), pool(), 4, folder / "kept", never_cancelled, done.append).found, done
 
 
 def test_every_attack_is_told_over_the_same_patients(found: tuple[Audit, list[int]]) -> None:
@@ -50,7 +50,7 @@ def test_of_a_private_study_no_statistic_leaves_and_none_is_attacked(
     shadows = Shadows(np.ones((4, 4)), np.array([[True, True, False, False], [False, False, True, True]] * 2))
     monkeypatch.setattr(audit_run, "train_shadows", lambda *_: shadows)
     private = replace(attacked, network=replace(attacked.network, settings=settings))
-    found = audit("center-a", private, pool(), 4, tmp_path, never_cancelled, print)
+    found = audit("center-a", private, pool(), 4, tmp_path, never_cancelled, print).found
     assert (found.private, [attack.attack for attack in found.attacks]) == (
         True,
         ["likelihood-ratio", "loss-threshold"],

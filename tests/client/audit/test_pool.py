@@ -1,8 +1,9 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from client.audit.pool import gather
+from client.audit.pool import AuditPool, gather
 from client.data.preprocessing import PreparedCase
 from protocol.errors import TooFewError
 from protocol.messages.instruction import Part
@@ -15,6 +16,13 @@ def test_who_trains_is_a_member_and_everybody_else_is_not() -> None:
     assert found.names == ("a", "b", "c", "d")
     assert found.members.tolist() == [True, True, False, False]
     assert [case.name for case in found.training] == ["a", "b"]
+
+
+def test_who_has_a_score_is_told_by_the_cases_of_each() -> None:
+    scored = pool().scored(np.array([0.5, np.nan, 1.0, 2.0]))
+    assert (scored.members, scored.others) == ((("a",),), (("c",), ("d",)))
+    of_two = AuditPool(pool().cases, ("p", "p", "q", "r"), (True, True, False, False))
+    assert of_two.scored(np.zeros(3)).members == (("a", "b"),)
 
 
 def test_cases_of_a_patient_are_one_name() -> None:

@@ -3,6 +3,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from client.audit.audit_run import Audited
+from client.audit.pool import Scored
 from client.cli import audit as command
 from client.cli.app import app
 from client.cli.interruption import StopNote
@@ -26,7 +29,8 @@ def arguments(folder: Path, *more: str) -> list[str]:
 @pytest.fixture
 def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose audit finds what stands in the example."""
-    found = audit_of(write_carded(tmp_path))
+    patients = (tuple((name,) for name in "abcdefg"), tuple((name,) for name in "vwxyz"))
+    found = Audited(audit_of(write_carded(tmp_path)), {"loss-threshold": Scored(*patients)})
     monkeypatch.setattr(command, "run_audit", lambda *_: found)
     return tmp_path
 
@@ -47,6 +51,29 @@ def test_what_may_be_handed_on_is_a_file_of_figures(audited: Path) -> None:
     done = CliRunner().invoke(app, arguments(audited, "--out", str(audited / "a.json"), "--json"))
     assert json.loads(done.stdout)["attacks"][0]["auc"] == 0.8
     assert read_audit(audited / "a.json").center == "center-a"
+
+
+def test_a_file_that_differs_by_one_patient_is_not_written(audited: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert CliRunner().invoke(app, arguments(audited, "--out", str(audited / "a.json"))).exit_code == 0
+    before = command.run_audit(*[None] * 4)  # type: ignore[arg-type]
+    scored = before.scored["loss-threshold"]
+    joined = replace(scored, members=(*scored.members, ("h",)))
+    monkeypatch.setattr(command, "run_audit", lambda *_: replace(before, scored={"loss-threshold": joined}))
+    done = CliRunner().invoke(app, arguments(audited, "--out", str(audited / "b.json")))
+    assert isinstance(done.exception, CaseError)
+    assert "1 patient(s) who trained differ" in str(done.exception)
+    assert not (audited / "b.json").exists()
+
+
+def test_what_is_withheld_from_the_file_is_shown_to_the_center(audited: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = command.run_audit(*[None] * 4)  # type: ignore[arg-type]
+    few = before.found.attacks[0].model_copy(update={"others": 4})
+    found = before.found.model_copy(update={"attacks": (few,)})
+    monkeypatch.setattr(command, "run_audit", lambda *_: replace(before, found=found))
+    done = CliRunner().invoke(app, arguments(audited, "--out", str(audited / "a.json")))
+    assert "withheld, for fewer than 5 patients of a kind: loss-threshold" in done.stderr
+    assert "0.80 [0.55, 0.97]" in done.stdout
+    assert read_audit(audited / "a.json").suppressed == ("loss-threshold",)
 
 
 def test_an_odd_number_of_shadows_is_a_wrong_command(audited: Path) -> None:

@@ -39,6 +39,12 @@ def test_an_attack_that_was_handed_on_is_no_limit(facts: KnownFacts) -> None:
     assert "Nobody handed on" not in text
 
 
+def test_attacks_that_a_center_withholds_are_a_limit(facts: KnownFacts) -> None:
+    audit = audit_of(facts.entry, suppressed=("gram-sketch",))
+    text = "\n".join(limits_of(replace(facts, audits=(audit,))))
+    assert "center-a withholds attacks on too few patients: gram-sketch" in text
+
+
 def test_a_center_that_withdrew_is_named(facts: KnownFacts) -> None:
     assert "Withdrawn from the study: center-b;" in "\n".join(limits_of(replace(facts, withdrawn=("center-b",))))
 

@@ -37,6 +37,13 @@ def test_an_attack_shows_its_interval_and_that_the_others_were_too_few(card: dic
     assert "3 of 7, 0 of 5 others mistaken; too few others for a rate of 1 %" in text
 
 
+def test_an_attack_that_its_center_withholds_has_a_word_and_no_number(tmp_path: Path) -> None:
+    entry = write_carded(tmp_path)
+    write_audit(tmp_path / "a.json", audit_of(entry, attacks=(), suppressed=("gram-sketch",)))
+    text = visible_text(card_html(build_card(read_facts(tmp_path, "shared", None, [tmp_path / "a.json"]))))
+    assert "gram-sketch withheld too few patients stand behind it" in " ".join(text.split())
+
+
 def test_what_was_not_scored_has_a_word_and_no_number(card: dict[str, Any]) -> None:
     (table,) = (table for table in score_tables(card["scores"]) if table.setting == "pet")
     dice = dict(table.rows)["Dice"]
