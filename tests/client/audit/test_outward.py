@@ -32,7 +32,7 @@ def test_every_figure_that_leaves_has_two_decimals(tmp_path: Path) -> None:
     figures = {**fine, "told": share, "mistaken": share, "error_of_members": mean, "error_of_others": mean}
     given = audit.model_copy(update={"attacks": (audit.attacks[0].model_copy(update=figures),)})
     text = to_hand_on(given, 5).model_dump_json()
-    assert "0.1234" not in text
+    assert "0.123" not in text
     assert text.count("0.12") == 13
 
 
