@@ -51,7 +51,7 @@ def differentiate_together(
     Args:
         model: the network; none of its modules may draw or mix rows.
         task: whose loss it is.
-        batches: one a patient, all with the same tensors (`alike`).
+        batches: one a patient, all with the same tensors (`group_alike`).
         parameters: what is differentiated.
     """
     objective = _Objective(model, task)
@@ -91,8 +91,8 @@ def group_alike(batches: Sequence[Batch], together: int) -> list[list[Batch]]:
     return groups
 
 
-def patients_at_once(model: nn.Module, parameters: Collection[nn.Parameter], crops: int) -> int:
-    """How many patients of one crop each a pass may see; 1 where they must go one by one.
+def patients_at_once(model: nn.Module, parameters: Collection[nn.Parameter], most: int) -> int:
+    """How many patients a pass may see; 1 where they must go one by one.
 
     Each must have draws of its own, which a batch does not give, and their gradients together are to be no larger than
     the network: a backbone that trains as a whole goes one by one.
@@ -100,12 +100,12 @@ def patients_at_once(model: nn.Module, parameters: Collection[nn.Parameter], cro
     Args:
         model: the network.
         parameters: what trains.
-        crops: of a plain step, whose memory this takes.
+        most: patients that have as many crops as a plain step.
     """
     if any(_rate_of(module) > 0 for module in model.modules()):
         return 1
     size, trained = (sum(value.numel() for value in found) for found in (model.parameters(), parameters))
-    return max(1, min(crops, size // max(1, trained)))
+    return max(1, min(most, size // max(1, trained)))
 
 
 def _rate_of(module: nn.Module) -> float:
