@@ -12,6 +12,7 @@ from client.data.manifest_file import read_manifest
 from client.data.split_file import fixed_parts
 from client.home.backbone_store import BackboneStore
 from client.outgoing.ledger import LedgerError, read_ledger
+from client.privacy.privacy_ledger import PrivacyLedger
 from client.report.prediction_file import read_arrays
 from client.scores.calibration_rows import read_calibration
 from client.scores.score_rows import read_rows
@@ -35,6 +36,12 @@ def ledger_of(home: Path, _path: Path) -> object:
     if not ledger.is_whole:
         raise LedgerError("a line does not stand as it was written")
     return ledger.sent
+
+
+def privacy_ledger_of(home: Path, _path: Path) -> object:
+    """What left, of the center's own patients."""
+    ledger = PrivacyLedger(home)
+    return ledger.entries(), ledger.releases()
 
 
 def split_of(home: Path, _path: Path) -> object:
@@ -87,6 +94,7 @@ HOME: dict[str, Read] = {
     "predictions/*/*": lambda _home, path: bytes_of(read_arrays(path)),
     "outgoing.jsonl": ledger_of,
     "outgoing.head": ledger_of,
+    **dict.fromkeys(("privacy.jsonl", "privacy.head", "cases.key"), privacy_ledger_of),
 }
 STUDY: dict[str, Read] = {
     **dict.fromkeys(("study.toml", "tensors.json", "initial.safetensors", "adapter_config.json"), prepared_of),
@@ -107,6 +115,8 @@ WITHOUT_EFFECT = {
     "study.lock",
     "outgoing.lock",
     "audit.lock",
+    "privacy.lock",
+    "privacy.spend",
     "mlflow.db",
     "mlflow.id",
 }

@@ -29,9 +29,9 @@ def test_validation_of_two_cases_in_four_views_takes_half_of_a_round_of_forty_st
 def test_a_private_step_is_held_against_the_plain_one_with_the_same_adapter() -> None:
     privacy = load_script("speed/privacy.py")
     found = [{"arm": arm.name, "seconds": None, "peak_mib": None} for arm in privacy.ARMS]
-    figures = {"plain, lora": (2.0, 100.0), "patients, lora": (3.0, 50.0)}
+    figures = {"plain, lora": (2.0, 100.0), "together, lora": (3.0, 50.0)}
     for row in found:
         row["seconds"], row["peak_mib"] = figures.get(row["arm"], (None, None))
     privacy.add_ratios(found)
     ratios = {row["arm"]: (row["seconds_ratio"], row["peak_mib_ratio"]) for row in found}
-    assert (ratios["patients, lora"], ratios["opacus, lora"]) == ((1.5, 0.5), (None, None))
+    assert (ratios["together, lora"], ratios["opacus, lora"]) == ((1.5, 0.5), (None, None))
