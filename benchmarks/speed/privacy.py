@@ -6,11 +6,11 @@ Arms, of PEMMA-UNETR small with LoRA in its attention and, unless it says otherw
 
     plain     forward and backward of one batch, AdamW
     together  all patients in one pass, each gradient clipped into one sum, noise, AdamW: what a private round does
-    one by one  the same, a pass a patient: what a round does whose network draws or whose terms read batches
-    opacus    `GradSampleModule` hooks over the batch, its DPOptimizer's clipping and noise around AdamW
+    one by one  the same, a pass a patient: of a network that draws, or with terms that read batches
+    opacus    `GradSampleModule` hooks, which refuse DoRA, and DPOptimizer around AdamW
 
-and all but the last with DoRA, which opacus' hooks refuse. All arms take turns in one process and see the same crops;
-peak memory is of a process each, on Linux. The last line is one JSON object.
+All arms take turns in one process and see the same crops; peak memory is of a process each, on Linux. The last line is
+one JSON object.
 """
 
 import argparse
@@ -72,16 +72,9 @@ class Crops(NamedTuple):
 
 
 ARMS = (
-    Arm("plain", "lora", EVERYTHING),
-    Arm("together", "lora", EVERYTHING),
-    Arm("one by one", "lora", EVERYTHING),
-    Arm("plain", "dora", EVERYTHING),
-    Arm("together", "dora", EVERYTHING),
-    Arm("one by one", "dora", EVERYTHING),
-    Arm("plain", "lora", ADAPTERS),
-    Arm("together", "lora", ADAPTERS),
-    Arm("one by one", "lora", ADAPTERS),
-    Arm("opacus", "lora", ADAPTERS),
+    *(Arm(kind, "lora", EVERYTHING) for kind in ("plain", "together", "one by one")),
+    *(Arm(kind, "dora", EVERYTHING) for kind in ("plain", "together", "one by one")),
+    *(Arm(kind, "lora", ADAPTERS) for kind in ("plain", "together", "one by one", "opacus")),
 )
 
 
@@ -135,8 +128,8 @@ def together_step(arm: Arm, crops: Crops) -> Step:
     """A crop a patient, all in one pass."""
     model, live = network_of(arm, crops.ct.shape[-1])
     optimiser, randomness = torch.optim.AdamW(live.values(), lr=RATE), SecretRandomness()
-    patients = [crops.of(place) for place in range(len(crops.ct))]
-    batches = [Batch((), "ct+pet", ct=one.ct, pet=one.pet, targets={"mask": one.mask}) for one in patients]
+    each = [crops.of(place) for place in range(len(crops.ct))]
+    batches = [Batch((), "ct+pet", ct=one.ct, pet=one.pet, targets={"mask": one.mask}) for one in each]
 
     def step() -> None:
         total = ClippedSum(group_parameters(live, {}, NORM))

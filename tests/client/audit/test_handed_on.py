@@ -49,7 +49,9 @@ def test_one_more_of_the_others_is_refused_though_enough_trained_anew(tmp_path: 
 
 def test_enough_new_patients_may_be_told_of(tmp_path: Path) -> None:
     hand_on(tmp_path, ["a", "b", "c"])
+    before = kept(tmp_path)
     hand_on(tmp_path, ["a", "b", "c", "d", "e", "f"])
+    assert kept(tmp_path) != before
 
 
 def test_every_earlier_file_counts(tmp_path: Path) -> None:
@@ -67,7 +69,9 @@ def test_a_patient_with_a_case_more_is_another_one(tmp_path: Path) -> None:
 
 def test_another_attack_has_figures_of_its_own(tmp_path: Path) -> None:
     hand_on(tmp_path, ["a", "b", "c"])
+    before = kept(tmp_path)
     hand_on(tmp_path, ["a", "b", "c", "d"], attack="prototype-pet")
+    assert kept(tmp_path) != before
 
 
 def test_no_name_stands_there_and_the_key_is_none_of_a_ledger(tmp_path: Path) -> None:

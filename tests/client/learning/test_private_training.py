@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
+from client.learning import private_training
 from client.learning.private_training import (
     PatientTerms,
     PrivateStep,
@@ -82,6 +83,17 @@ def test_no_loss_leaves_and_everybody_who_could_train_stands_behind_it() -> None
     for trained in found:
         assert trained.loss is None
         assert trained.used == {"ct": {"both", "only-ct"}, "pet": {"both", "only-pet"}, "ct+pet": {"both"}}
+
+
+def test_patients_in_one_pass_come_to_what_they_come_to_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole round; so small a network would send its patients one by one."""
+    one_by_one, together = fresh(), fresh()
+    train(one_by_one)
+    monkeypatch.setattr(private_training, "patients_at_once", lambda *_: 3)
+    train(together)
+    for name, expected in state(one_by_one).items():
+        torch.testing.assert_close(state(together)[name], expected, rtol=1e-4, atol=1e-5)
+    assert moved(state(fresh()), together)
 
 
 def test_a_step_without_patients_moves_what_noise_moves() -> None:
