@@ -1,6 +1,6 @@
 """Dice against epsilon on real cases: what a guarantee costs a center of few patients, and one of three times as many.
 
-    python benchmarks/privacy/epsilon.py --data DIR --out OUT [--jobs 2] [--hours 1]
+    OMP_NUM_THREADS=1 python benchmarks/privacy/epsilon.py --data DIR --out OUT [--jobs 2] [--hours 1]
 
 Every arm of `studies/sts-privacy-benchmark.toml` is a study of its own, run by `concilium benchmark`: what is in OUT
 already is not run again, and after `--hours` the table is of what there is. Beside the Dice stands what the center's

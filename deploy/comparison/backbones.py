@@ -7,7 +7,7 @@ from deploy.comparison.planner import BACKBONE_RUN, Plan
 from deploy.comparison.run_folders import backbone_folder, is_complete, refuse_other_studies
 from deploy.comparison.runner import Progression, Workforce, run_all
 from deploy.comparison.worker import ERROR
-from deploy.simulation.environment import usable_cores
+from deploy.simulation.environment import threads_each
 from protocol.errors import StudyError
 from protocol.messages.tensors import content_hash
 from protocol.storage.atomic_files import write_bytes, write_text
@@ -40,7 +40,7 @@ def provide_backbones(plan: Plan, out: Path, workforce: Workforce) -> Mapping[in
 def _train(plan: Plan, out: Path, left: Sequence[int], workforce: Workforce) -> None:
     """Train the backbones that are left; how many threads each has does not depend on how many that are."""
     workers = min(workforce.workers, len(plan.backbones))
-    threads = max(1, usable_cores() // workers)
+    threads = threads_each(workers)
     jobs = []
     for fold in left:
         folder = backbone_folder(out, fold)

@@ -17,7 +17,7 @@ from deploy.comparison.rows import summary_rows
 from deploy.comparison.run_folders import folder_of, is_complete, refuse_other_studies
 from deploy.comparison.runner import Progression, TimeUpError, Workforce, run_all
 from deploy.comparison.table import build_table
-from deploy.simulation.environment import usable_cores
+from deploy.simulation.environment import threads_each, usable_cores
 from protocol.errors import StudyError
 from protocol.storage.atomic_files import write_text
 
@@ -100,7 +100,7 @@ def _run(plan: Plan, chosen: Sequence[Run], out: Path, workforce: Workforce) -> 
 def _run_rest(
     plan: Plan, chosen: Sequence[Run], out: Path, backbones: Mapping[int, Path], workforce: Workforce
 ) -> bool:
-    threads = max(1, usable_cores() // workforce.workers)
+    threads = threads_each(workforce.workers)
     files = {run.name: backbones.get(run.fold) if run.on_backbone else None for run in chosen}
     texts = {name: (file.stem if file else NO_BACKBONE) for name, file in files.items()}
     texts = {run.name: run.text(texts[run.name]) for run in chosen}

@@ -68,6 +68,12 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def threads_each(workers: int) -> int:
+    """Threads of each of some processes side by side: what `OMP_NUM_THREADS` says, else an even share of the cores."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) else max(1, usable_cores() // workers)
+
+
 def scan_on(device: str) -> str:
     """Which selective scan a device uses, or why that cannot be said."""
     try:

@@ -11,7 +11,7 @@ import torch
 from click.testing import Result
 from typer.testing import CliRunner
 
-from deploy.simulation.environment import environment, scan_on, usable_cores
+from deploy.simulation.environment import environment, scan_on, threads_each, usable_cores
 from server.cli.app import app
 
 SCAN = "fusion_models.ssm.selective_scan"
@@ -67,6 +67,17 @@ def test_threads_and_cores_are_those_of_this_process(monkeypatch: pytest.MonkeyP
     monkeypatch.delattr("os.sched_getaffinity")
     monkeypatch.setattr("os.cpu_count", lambda: 6)
     assert usable_cores() == 6
+
+
+def test_processes_share_the_cores_unless_the_user_says_how_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert [threads_each(workers) for workers in (1, 2, 4, 9)] == [6, 3, 1, 1]
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert [threads_each(workers) for workers in (1, 9)] == [2, 2]
+    for unusable in ("0", "4,2", "many"):
+        monkeypatch.setenv("OMP_NUM_THREADS", unusable)
+        assert threads_each(2) == 3
 
 
 def test_a_broken_extension_is_said_and_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
