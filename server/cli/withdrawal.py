@@ -37,6 +37,10 @@ def withdraw_command(
     if notice := roster_notice(directory):
         typer.echo(notice)
     typer.echo(f"removed: {', '.join(version.reference for version in done.removed) or 'nothing'}")
+    if done.removed_backbones:
+        typer.echo(f"removed backbones that it helped to train: {', '.join(done.removed_backbones)}")
+    if done.influenced_backbones:
+        typer.echo(f"stay, since others' versions stand on them: backbones {', '.join(done.influenced_backbones)}")
     typer.echo(f"in use: {done.in_use or 'no version of the shared adapter is without it'}")
     if done.replay:
         typer.echo(f"stages {', '.join(done.replayed_stages) or 'none'} can be trained again in {done.replay}:")
@@ -50,13 +54,17 @@ def withdraw_command(
 
 def _show_plan(directory: StudyDirectory, center: str) -> None:
     from server.study.file import read_study
+    from server.withdrawal.backbones import parted_backbones
     from server.withdrawal.withdrawal import plan_withdrawal
 
     lineage, parted = plan_withdrawal(directory, center)
+    backbones = parted_backbones(directory, lineage, parted)
     stages = read_study(directory.study_file).stages
     first = "none" if lineage.first_stage is None else stages[lineage.first_stage].name
     gone = [entry.reference for entry in (*parted.own, *parted.shared)]
     typer.echo(f"first stage with an update of '{center}': {first}, {len(lineage.rounds)} round(s) in all")
     typer.echo(f"would lose their tensors for good: {', '.join(gone) or 'none'}")
+    typer.echo(f"backbones that would go: {', '.join(backbones.gone) or 'none'}")
     typer.echo(f"would be in use: {parted.kept[-1].reference if parted.kept else 'no shared version'}")
     typer.echo(f"stay, trained from what it entered: {', '.join(e.reference for e in parted.influenced) or 'none'}")
+    typer.echo(f"backbones that would stay for these: {', '.join(backbones.stay) or 'none'}")

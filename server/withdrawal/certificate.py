@@ -47,8 +47,10 @@ class Statement(Settings):
     used an update. removed: its own versions, and those of the shared adapter that it entered, whose tensors are gone.
     in_use: the shared adapter's version from now on, which it never entered; "" where there is none. replay: the
     directory in which the later stages are trained again, "" where none is needed or possible, and why. influenced:
-    other centers' versions that were trained from a shared state that it entered, and that stay. tracking: what became
-    of MLflow, in words. marked: the runs and registered versions that are marked there as withdrawn.
+    other centers' versions that were trained from a shared state that it entered, and that stay. removed_backbones:
+    content hashes of backbones that it helped to train and that are gone. influenced_backbones: of those that stay,
+    since influenced versions stand on them. tracking: what became of MLflow, in words. marked: the runs and registered
+    versions that are marked there as withdrawn.
     """
 
     study: str
@@ -67,11 +69,15 @@ class Statement(Settings):
     tracking: str
     marked: tuple[str, ...]
     not_promised: tuple[str, ...]
+    removed_backbones: tuple[str, ...] = ()
+    influenced_backbones: tuple[str, ...] = ()
 
     @property
     def signed_bytes(self) -> bytes:
-        """The bytes that the authority signs."""
-        return CONTEXT + json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()
+        """The bytes that the authority signs; of a certificate from before backbones were named, without them."""
+        told = self.model_dump(mode="json")
+        fields = {name: value for name, value in told.items() if value or not name.endswith("_backbones")}
+        return CONTEXT + json.dumps(fields, sort_keys=True).encode()
 
 
 class Certificate(Settings):

@@ -38,13 +38,15 @@ class Parted:
     """The versions of a bank, by what a center has to do with them.
 
     own: its own. shared: of the shared adapter, that it entered. kept: of the shared adapter, that it did not enter,
-    oldest first. influenced: other centers' own, that were trained from a shared state that it entered.
+    oldest first. influenced: other centers' own, that were trained from a shared state that it entered. apart: other
+    centers' own from before, or that each trained alone.
     """
 
     own: tuple[Entry, ...]
     shared: tuple[Entry, ...]
     kept: tuple[Entry, ...]
     influenced: tuple[Entry, ...]
+    apart: tuple[Entry, ...]
 
 
 def lineage_of(center: str, study: Study, state: Checkpoint, events: Iterable[AuditEvent]) -> Lineage:
@@ -75,9 +77,11 @@ def part_entries(lineage: Lineage, study: Study, entries: Iterable[Entry]) -> Pa
     own = tuple(entry for entry in found if entry.name == lineage.center)
     shared = [entry for entry in found if entry.name == SHARED]
     others = [entry for entry in found if entry.name not in {SHARED, lineage.center}]
+    apart = tuple(entry for entry in others if entry.stage in before or entry.provenance)
     return Parted(
         own=own,
         shared=tuple(entry for entry in shared if entry.stage not in before),
         kept=tuple(entry for entry in shared if entry.stage in before),
-        influenced=tuple(entry for entry in others if entry.stage not in before and not entry.provenance),
+        influenced=tuple(entry for entry in others if entry not in apart),
+        apart=apart,
     )

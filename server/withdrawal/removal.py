@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from protocol.storage.atomic_files import remove_unfinished
 from server.rounds.inbox import LATE
 from server.study.checkpoint import Checkpoint
 from server.study.directory import StudyDirectory
@@ -49,6 +50,7 @@ def take_state_back(directory: StudyDirectory, lineage: Lineage, state: Checkpoi
     Raises:
         StorageError: the disk refuses, or a checkpoint is damaged.
     """
+    _remove_unfinished_checkpoints(directory)
     center, first = lineage.center, lineage.first_stage
     if study.strategy.router:
         (directory.bank / ROUTER_FILE).unlink(missing_ok=True)
@@ -63,6 +65,13 @@ def take_state_back(directory: StudyDirectory, lineage: Lineage, state: Checkpoi
     for index in kept_stage_states(directory):
         if first is not None and index > first:
             state_path(directory, index).unlink()
+
+
+def _remove_unfinished_checkpoints(directory: StudyDirectory) -> None:
+    """A killed run leaves tensors in files that it did not finish too; others write beside the checkpoint meanwhile."""
+    for left in [*directory.root.glob(f".{directory.checkpoint.name}.*.part"), *directory.stage_states.glob("*.part")]:
+        left.unlink()
+    remove_unfinished(directory.root / "inbox")
 
 
 def _set_aside(directory: StudyDirectory, center: str) -> list[Path]:

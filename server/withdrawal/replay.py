@@ -1,6 +1,7 @@
 """The directory in which a study goes on as if a center had never come: from the last stage before it, or from nothing.
 
-What was prepared (initial state, specs, recipe, a backbone that was brought along) is the same file by file. Where the
+What was prepared (initial state, specs, recipe, a backbone that was brought along) is the same file by file; of the
+backbones that lay there to be sent those go along that what is kept stands on. Where the
 center came after the first stage, the checkpoint before its first stage and the bank's versions up to it are there too,
 without a trace of the center, and a run begins at that stage. `concilium simulate --resume` trains the rest on one
 machine; over a network `study init`, `enroll` and `launch` do, since what the centers agreed to has changed.
@@ -16,10 +17,12 @@ import tomli_w
 from protocol.errors import StorageError, WithdrawalError
 from protocol.storage.atomic_files import make_private_folder, write_bytes
 from server.study.checkpoint import Checkpoint
-from server.study.directory import BACKBONE, RECIPE, StudyDirectory, read_prepared, write_prepared
+from server.study.directory import BACKBONE, RECIPE, Prepared, StudyDirectory, read_prepared, write_prepared
 from server.study.file import Study, read_study
 from server.study.recorder import Recorder
 from server.withdrawal.absence import state_without_center, without_center
+from server.withdrawal.backbones import prepared_backbone
+from strategies.bank.backbone_files import hashes_in
 from strategies.bank.bank import AdapterBank
 from strategies.bank.entry import Entry
 
@@ -74,7 +77,8 @@ def _fill(new: StudyDirectory, directory: StudyDirectory, center: str, state: Ch
     for name in AS_PREPARED:
         if (directory.root / name).exists():
             shutil.copy(directory.root / name, new.root / name)
-    for path in sorted(directory.backbones.glob("*.safetensors")):
+    for sha256 in _backbones_to_send(directory, prepared, center, state):
+        path = directory.backbones / f"{sha256}.safetensors"
         write_bytes(new.backbones / path.name, path.read_bytes())
     write_prepared(new.root, text, prepared.specs, prepared.initial, prepared.adapter_config)
     recorder = Recorder(new)
@@ -86,6 +90,17 @@ def _fill(new: StudyDirectory, directory: StudyDirectory, center: str, state: Ch
         clean = state_without_center(state, center)
         recorder.save(clean)
         recorder.keep_stage(clean)
+
+
+def _backbones_to_send(
+    directory: StudyDirectory, prepared: Prepared, center: str, state: Checkpoint | None
+) -> list[str]:
+    """Of the backbones laid out to be sent, the one that was brought along and those that kept versions stand on."""
+    needed = {prepared_backbone(prepared)}
+    if state is not None:
+        entries = _entries_before(AdapterBank(directory.bank), prepared.study, state.stage_index, center)
+        needed |= {state.backbone_hash, *(entry.backbone for entry in entries)}
+    return [sha256 for sha256 in hashes_in(directory.backbones) if sha256 in needed]
 
 
 def _put_in_place(unfinished: Path, destination: Path) -> None:

@@ -2,7 +2,7 @@
 
 1. `withdrawing`, with what its updates entered, goes to the audit log
 2. the center is revoked where it is enrolled
-3. the bank: HEAD of the shared adapter, then tombstones
+3. the bank: HEAD of the shared adapter, tombstones, then backbones that it trained and nobody's version stands on
 4. the directory of a replay
 5. router, inbox and checkpoints
 6. MLflow's runs and registered versions, as far as the study's own store has them, are marked
@@ -30,6 +30,7 @@ from server.study.withdrawn import Withdrawn, read_withdrawn
 from server.superlink.link import Link
 from server.tls.authority import AskPassphrase, Authority, refuse_encrypted, utc_now
 from server.tracking.marking import Marked, certificate_tag, date_tag, mark_own_store
+from server.withdrawal.backbones import PartedBackbones, parted_backbones, remove_backbones
 from server.withdrawal.certificate import (
     Certificate,
     Statement,
@@ -71,7 +72,13 @@ def plan_withdrawal(directory: StudyDirectory, center: str) -> tuple[Lineage, Pa
         raise WithdrawalError(f"study '{study.name}' has not begun; `concilium revoke {center}` is all there is to do")
     begun = [found for found in of_center if found.event == "withdrawing"]
     lineage = _lineage_of_event(center, begun[-1].facts) if begun else lineage_of(center, study, state, events)
-    return lineage, part_entries(lineage, study, AdapterBank(directory.bank).entries())
+    return lineage, part_entries(lineage, study, _entries_to_part(AdapterBank(directory.bank), center))
+
+
+def _entries_to_part(bank: AdapterBank, center: str) -> list[Entry]:
+    """The versions of a bank without those that went with another center."""
+    entries = [(entry, bank.tombstone(entry)) for entry in bank.entries()]
+    return [entry for entry, tombstone in entries if tombstone is None or tombstone.center == center]
 
 
 def withdraw(
@@ -102,7 +109,9 @@ def withdraw(
         lineage, parted = plan_withdrawal(directory, center)
         log.record_new({"withdrawing": [_event_of(lineage)]})
         revoked = _revoke(directory, center, connect)
-        remove_versions(AdapterBank(directory.bank, log.record), lineage, parted)
+        bank, backbones = AdapterBank(directory.bank, log.record), parted_backbones(directory, lineage, parted)
+        remove_versions(bank, lineage, parted)
+        remove_backbones(directory, bank, lineage, backbones)
         replay, reason = _replay(directory, lineage, destination)
         state = load(directory.checkpoint)
         if state is not None:
@@ -110,7 +119,7 @@ def withdraw(
         issued_at, run_ids = utc_now().isoformat(timespec="seconds"), {} if state is None else state.tracking
         mark = partial(mark_own_store, directory, study.name, run_ids, center)
         authority, marked = _authority_at_hand(directory, ask), mark(date_tag(center, issued_at))
-        statement = _statement(study, lineage, parted, revoked, replay, reason, issued_at, marked)
+        statement = _statement(study, lineage, parted, backbones, revoked, replay, reason, issued_at, marked)
         certificate = issue(statement, authority)
         _mark_result(directory, statement)
         _certify(directory, log, certificate, mark)
@@ -188,6 +197,7 @@ def _statement(
     study: Study,
     lineage: Lineage,
     parted: Parted,
+    backbones: PartedBackbones,
     revoked: str,
     replay: Replay | None,
     reason: str,
@@ -213,6 +223,8 @@ def _statement(
         tracking=marked.told,
         marked=marked.names,
         not_promised=not_promised(study.name, lineage.center),
+        removed_backbones=backbones.gone,
+        influenced_backbones=backbones.stay,
     )
 
 

@@ -9,7 +9,6 @@
 `name` is "shared" or a center. A version appears whole (one rename) before HEAD names it.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -25,6 +24,7 @@ from protocol.storage import atomic_files
 from protocol.storage.sealed_json import read_sealed, seal
 from strategies.bank import peft_format
 from strategies.bank.adapter_parts import default_part, part_files, read_parts
+from strategies.bank.backbone_files import backbone_path, put_backbone, read_backbone, remove_backbone
 from strategies.bank.entry import Entry
 from strategies.bank.peft_format import CONFIG_FILE, TENSOR_FILE
 from strategies.bank.settings_file import SETTINGS_FILE, read_study_record, refuse_other_study, study_record
@@ -33,7 +33,6 @@ from strategies.bank.tombstone import Tombstone, put_tombstone, read_tombstone, 
 
 SHARED = "shared"
 ENTRY_FILE, HEAD_FILE, BACKBONE_FILE = "entry.json", "HEAD", "backbone.safetensors"
-HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class AdapterBank:
@@ -41,7 +40,7 @@ class AdapterBank:
 
     Args:
         root: its directory.
-        tell: told, before it is done, what is about to be written: `bank`, `version` or `head`, and the facts.
+        tell: told, before it is done, what is about to be written or removed (`strategies.bank.told`), and the facts.
 
     Raises:
         BankError: there is no bank at `root`, it is of another schema, or its settings are damaged.
@@ -79,12 +78,7 @@ class AdapterBank:
 
     def put_backbone(self, tensors: Tensors) -> str:
         """Keep a backbone and return its content hash; one that is there already, whole, is not written again."""
-        found = content_hash(tensors)
-        path = self._backbone_path(found)
-        data = peft_format.tensor_bytes(tensors)
-        if not path.is_file() or path.read_bytes() != data:
-            atomic_files.write_private(path, data)
-        return found
+        return put_backbone(self.root, tensors, self._tell)
 
     def backbone(self, sha256: str) -> dict[str, NDArray[np.float32]]:
         """The backbone with this content hash.
@@ -92,9 +86,15 @@ class AdapterBank:
         Raises:
             BankError: it is missing, or what is there has another hash.
         """
-        path = self._backbone_path(sha256)
-        tensors = peft_format.read_tensors(_read(path), str(path))
-        return _verify(tensors, sha256, str(path))
+        return read_backbone(self.root, sha256)
+
+    def remove_backbone(self, sha256: str) -> None:
+        """Remove a backbone for good; one that is not there is left so.
+
+        Raises:
+            OSError: it cannot be removed; it can be done again.
+        """
+        remove_backbone(self.root, sha256, self._tell)
 
     def add(
         self,
@@ -117,7 +117,7 @@ class AdapterBank:
             BankError: the name is not a plain name, or the bank does not hold `backbone`.
             StorageError: the disk refuses; HEAD and all earlier versions are untouched.
         """
-        if not self._backbone_path(backbone).is_file():
+        if not backbone_path(self.root, backbone).is_file():
             raise BankError(f"adapter '{name}': backbone {backbone} is not in the bank {self.root}; put it there first")
         versions = self._versions(name)
         entry = Entry(
@@ -262,11 +262,6 @@ class AdapterBank:
         if not NAME.fullmatch(name):
             raise BankError(f"'{name}' is not an adapter's name: letters, digits, '.', '_' and '-', at most 64")
         return self.root / "adapters" / name
-
-    def _backbone_path(self, sha256: str) -> Path:
-        if not HASH.fullmatch(sha256):
-            raise BankError(f"'{sha256}' is not a backbone's hash: expected 64 hexadecimal digits")
-        return self.root / "backbones" / f"{sha256}.safetensors"
 
 
 def _measures(tensors: Tensors) -> dict[str, Any]:

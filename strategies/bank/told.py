@@ -1,4 +1,4 @@
-"""What a bank tells before it writes: `bank`, `version`, `head` or `tombstone`, and the facts of it."""
+"""What a bank tells before it writes: `bank`, `backbone`, `version`, `head`, `tombstone`, or that a backbone goes."""
 
 import hashlib
 from collections.abc import Callable, Mapping

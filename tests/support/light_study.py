@@ -107,7 +107,7 @@ class LightCenter:
                 ("train_cases", "validation_cases", "test_cases"), CASES
             )
             return Reply(self.name, "register", facts=facts)
-        self.backbones |= {instruction.backbone_hash} if instruction.backbone else set()
+        self.backbones |= {instruction.backbone_hash} if instruction.backbone or "w" in instruction.tensors else set()
         if instruction.backbone_hash not in self.backbones:
             return Reply(self.name, instruction.kind, error=BackboneMissingError.code)
         scores = {"ct": dice_score(CASES, 0.5, 3.0)}
@@ -118,10 +118,11 @@ class LightCenter:
 
     def _payload(self, instruction: Instruction, training: Training) -> Payload:
         rng, reach = np.random.default_rng([instruction.server_round, *self.name.encode()]), reach_of(training).move
+        groups = {spec.key: spec.group for spec in SPECS}
         sent = {
             key: array + rng.uniform(-reach / 2, reach / 2, array.shape).astype(np.float32)
             for key, array in sorted(instruction.tensors.items())
-            if group_in(key, {spec.key: spec.group for spec in SPECS}) == PEFT and role_of(key) in training.roles
+            if (group := group_in(key, groups)) in training.groups and (group != PEFT or role_of(key) in training.roles)
         }
         return Payload(
             center=self.name,
@@ -129,8 +130,8 @@ class LightCenter:
             stage=instruction.stage,
             server_round=instruction.server_round,
             tensors=sent,
-            support={PEFT: CASES},
-            phase=phase_of(training.roles),
+            support=dict.fromkeys(sorted({group_in(key, groups) for key in sent}), CASES),
+            phase=phase_of(training.roles) if PEFT in training.groups else "",
             frozen_hash=frozen_hash(instruction.tensors, instruction.tensors, sent),
         )
 

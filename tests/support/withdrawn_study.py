@@ -25,6 +25,13 @@ def stages_text(*names: str) -> str:
 
 LATE_COMER = HEAD + centers_text("abc") + stages_text("ab", "abc", "ab")
 NEVER_THERE = HEAD + centers_text("ab") + stages_text("ab", "ab", "ab")
+PRETRAINED = (
+    HEAD
+    + centers_text("abc")
+    + stage_text("pretrain", "ab", kind="pretrain", rounds=1, local_steps=1)
+    + stages_text("ac")
+)
+"""Whoever is of the first stage trained the backbone that all later adapters stand on."""
 
 
 def study_of(text: str) -> Study:

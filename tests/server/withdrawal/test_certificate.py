@@ -48,6 +48,11 @@ def test_a_signed_certificate_is_read_back_and_a_changed_one_refused(tmp_path: P
         read_certificate_of(path)
 
 
+def test_what_was_signed_before_backbones_were_named_still_holds() -> None:
+    assert b"_backbones" not in STATEMENT.signed_bytes
+    assert b"_backbones" in STATEMENT.model_copy(update={"removed_backbones": ("ef",)}).signed_bytes
+
+
 def test_the_page_says_it_for_people(tmp_path: Path) -> None:
     write_certificate(tmp_path / "c.json", issue(STATEMENT, None))
     page = (tmp_path / "c.html").read_text()

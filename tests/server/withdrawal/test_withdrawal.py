@@ -101,8 +101,31 @@ def test_of_a_second_center_what_is_left_goes_too_and_the_study_goes_on_where_it
     assert verify(study.directory).findings == ()
 
 
+def test_after_a_center_of_the_first_stage_one_that_came_later_can_go_too(finished: Light, tmp_path: Path) -> None:
+    """What went with the first center is nothing to go back to."""
+    study = copied(finished, tmp_path)
+    leave(study, "a")
+    told = leave(study, "c")
+    assert (told.first_stage, told.in_use, [version.reference for version in told.removed]) == (
+        "stage-2",
+        "",
+        ["c/0001"],
+    )
+    assert [version.reference for version in told.influenced] == ["b/0002", "b/0003"]
+    assert verify(study.directory).findings == ()
+
+
 @pytest.mark.parametrize(
-    "step", ["remove_versions", "_replay", "take_state_back", "mark_own_store", "with_withdrawals", "write_certificate"]
+    "step",
+    [
+        "remove_versions",
+        "remove_backbones",
+        "_replay",
+        "take_state_back",
+        "mark_own_store",
+        "with_withdrawals",
+        "write_certificate",
+    ],
 )
 def test_broken_off_before_any_step_it_can_be_given_again(
     step: str, finished: Light, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
