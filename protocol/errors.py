@@ -28,7 +28,7 @@ OF_CENTERS = frozenset(
 LASTING = frozenset(
     {
         *("queries-spent", "too-few", "other-study", "bundle-refused", "run-option-refused", REFUSED),
-        *("leak", "privacy", "privacy-spent"),
+        *("leak", "privacy", "privacy-spent", "privacy-noise"),
     }
 )
 """Codes that the same question gets again however long one waits: the center may not answer it."""
@@ -146,6 +146,12 @@ class PrivacySpentError(ConciliumError):
     """A round after which a center's patients would have less privacy than it holds to; it sits out."""
 
     code = "privacy-spent"
+
+
+class PrivacyNoiseError(ConciliumError):
+    """A round whose update would be noise: few patients, or what they spent before, ask for so much; it sits out."""
+
+    code = "privacy-noise"
 
 
 class LeakError(ConciliumError):

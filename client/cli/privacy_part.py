@@ -77,12 +77,13 @@ def examine_privacy(
     if promise is None or not patients:
         return None, issues
     issues += _of_few(subject, promise, len(patients))
+    names = patients.union(case.name for case in learning)
     try:
-        names = patients.union(case.name for case in learning)
-        return tabulate(part, manifest.center, promise, len(patients), home, names), issues
+        table = tabulate(part, manifest.center, promise, len(patients), home, names)
     except RecordsError as error:
         text, _, step = str(error).partition(". ")
         return None, [*issues, _issue(subject, text, "a ledger as it was written", step)]
+    return table, [*issues, *(_issue(subject, *told) for told in _unaffordable(table, promise))]
 
 
 def tabulate(
@@ -103,6 +104,19 @@ def tabulate(
     epsilons = sorted({promise.epsilon, *EPSILONS}, reverse=True)
     costs = noise_costs(epsilons, promise.delta, patients, expected, steps, bounds)
     return NoiseTable(promise.delta, patients, expected, steps, costs, before)
+
+
+def _unaffordable(table: NoiseTable | None, promise: Privacy) -> Iterator[tuple[str, str, str]]:
+    """Why the center would sit out from the first round on, what would not, and what to do."""
+    promised = next((cost for cost in table.costs if cost.epsilon == promise.epsilon), None) if table else None
+    if table is None or promised is None:
+        return
+    if promised.noise_multiplier is None:
+        text = f"no noise lets {table.steps} step(s) stay within epsilon {promise.epsilon:g}: {table.before}"
+        yield text, "patients with something left", "sit out, or train on patients who were in no earlier study"
+    elif found := promise.noise_finding(promised.noise_multiplier, table.expected):
+        step = "train alone, or ask for more patients a step, fewer steps or a larger epsilon"
+        yield f"this center would sit out: {found}", f"at most {promise.maximum_noise:g} a value", step
 
 
 def _spent_before(

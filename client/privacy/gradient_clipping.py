@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from client.privacy.secret_randomness import Randomness
+from protocol.messages.tensors import kind_of
 
 SMALLEST_NORM = 1e-12
 
@@ -114,11 +115,11 @@ def group_parameters(
     Args:
         parameters: what trains in the step, by key.
         group_of_key: key -> tensor group.
-        norms: C, or C_G by group, of every group that is among them.
+        norms: C, or C_G by group, of every group that is among them; banks of adapters are clipped as one group.
     """
     if not isinstance(norms, Mapping):
         return [ClippedGroup(tuple(parameters.values()), norms)] if parameters else []
     members: dict[str, list[nn.Parameter]] = {}
     for key, parameter in parameters.items():
-        members.setdefault(group_of_key[key], []).append(parameter)
+        members.setdefault(kind_of(group_of_key[key]), []).append(parameter)
     return [ClippedGroup(tuple(found), norms[name]) for name, found in sorted(members.items())]

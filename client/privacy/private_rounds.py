@@ -27,7 +27,7 @@ from client.privacy.privacy_ledger import Bound, PrivacyLedger, excess_words
 from client.privacy.release import Release
 from client.privacy.unguaranteed import promise_lines, unguaranteed_of
 from protocol.enrolment.plan import StudyPlan
-from protocol.errors import BankError, PrivacyError, PrivacySpentError
+from protocol.errors import BankError, PrivacyError, PrivacyNoiseError, PrivacySpentError
 from protocol.messages.instruction import Instruction
 from protocol.messages.privacy import Privacy
 from protocol.messages.settings import StudySettings, Training
@@ -37,6 +37,10 @@ from protocol.storage.sealed_json import read_sealed, seal
 logger = logging.getLogger(__name__)
 
 NOISE = "private_noise.json"
+INSTEAD = (
+    "more patients a step, fewer steps or values that train, or a larger epsilon need less; `concilium-center check "
+    "--study FILE --home HOME` shows what each costs here"
+)
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ class PrivateRounds:
 
         Raises:
             PrivacyError: the guarantee cannot be given to so few, or nobody knows the rounds to come.
+            PrivacyNoiseError: it can, and nothing of what they teach would be left.
             PrivacySpentError: its patients would have spent more than they were ever promised.
             RecordsError: what was spent cannot be read as it was written.
         """
@@ -114,6 +119,8 @@ class PrivateRounds:
         sigma = self._noise(privacy, instruction, patients, names)
         rate = sample_rate(training.batch_size, patients)
         steps = PrivateSteps(privacy.clip_norm, sigma, rate, rate * patients, privacy.crops)
+        if found := privacy.noise_finding(sigma, steps.expected):
+            raise PrivacyNoiseError(f"center '{self._center}' sits out: {found}; {INSTEAD}")
         self._check_left(instruction, training, steps, patients, names)
         return steps
 

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from torch import nn
 
+from client.data.manifest import Manifest
 from client.data.preprocessing import PreparedCase
 from client.learning.assembly import tensor_specs
 from client.learning.cancellation import Check
@@ -19,7 +20,7 @@ from client.privacy.private_rounds import PrivateRounds
 from client.privacy.secret_randomness import SecretRandomness
 from client.scores.scoring import Network
 from client.tasks.contract import CenterTask, with_target
-from protocol.messages.instruction import Instruction
+from protocol.messages.instruction import Instruction, Part
 from protocol.messages.settings import Training
 from protocol.modalities import Modality, settings_within
 from strategies.continual.terms import TERMS
@@ -63,6 +64,7 @@ def train_private_round(
 
     Raises:
         PrivacyError: the round cannot keep what is guaranteed.
+        PrivacyNoiseError: it can, and nothing of what the patients teach would be left.
         PrivacySpentError: its patients would have spent more than is guaranteed.
         StorageError: what it cost could not be written; nothing may leave then.
     """
@@ -87,6 +89,22 @@ def train_private_round(
     )
     rounds.end(instruction, training, steps, len(patients), names)
     return trained, [*terms.of_batch, *terms.public]
+
+
+def refuse_unaffordable(
+    rounds: PrivateRounds, instruction: Instruction, manifest: Manifest, split: Mapping[str, Part]
+) -> None:
+    """Refuse a private round that these patients cannot pay for, before a network is built or a case prepared.
+
+    Raises:
+        PrivacyError, PrivacyNoiseError, PrivacySpentError: as `PrivateRounds.begin`.
+        RecordsError: likewise.
+    """
+    training, of = instruction.training, manifest.patients
+    cases = [case for case in manifest.usable if split.get(case.name) == "train" and case.has_target(instruction.task)]
+    if training is not None:
+        patients = {of[case.name] for case in cases}
+        rounds.begin(instruction, training, len(patients), patients.union(case.name for case in cases))
 
 
 def group_by_patient(cases: Sequence[PreparedCase], patients: Mapping[str, str]) -> dict[str, list[PreparedCase]]:

@@ -30,6 +30,7 @@ from client.outgoing.sealed_reply import SealedReply
 from client.outgoing.summed_figures import without_figures
 from client.privacy.private_rounds import PrivateRounds, planned_trainings
 from client.service.failure import failure_reply, perform_safely
+from client.service.private_round import refuse_unaffordable
 from client.service.release_record import ReleaseRecord
 from client.service.work import CenterWork
 from client.service.work_limits import check_bearable, end_in_time, main_memory
@@ -209,9 +210,13 @@ class Trainer:
         """
         if instruction.kind in SUM_KINDS:
             return self._sums.answer(instruction)
+        settings = instruction.settings
+        if instruction.kind == "train" and settings.privacy is not None:
+            cases = self._work.cases
+            refuse_unaffordable(self._rounds, instruction, cases.manifest(settings), cases.split(settings))
         if instruction.kind not in ASKING:
             return self._work.do(instruction, check)
-        cohort = self._work.cohort(instruction.settings)
+        cohort = self._work.cohort(settings)
         inquiry = Inquiry() if self._queries is None else self._queries.inquire(instruction, cohort)
         inquiries.append(replace(inquiry, waiting=cohort.waiting))
         if instruction.kind in {"compare", "observe"}:

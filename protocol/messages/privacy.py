@@ -50,12 +50,15 @@ class Privacy(Settings):
     clip_norm: C, the largest L2 norm of one patient's gradient over all that trains; or a table of tensor groups with a
     norm each, which are clipped apart, and C^2 is the sum of their squares.
     crops: of a sampled patient, whose mean loss gives the one gradient.
+    maximum_noise: sigma / b, the noise of one value beside a clipping norm of 1 for the whole gradient, beyond which a
+    center sits out a round: its update would be noise, and weigh in the mean as if it were none.
     """
 
     epsilon: float
     delta: float
     clip_norm: Norms
     crops: PositiveInt = 1
+    maximum_noise: PositiveFloat = 1.0
 
     _epsilon = field_validator("epsilon", mode="before")(check_epsilon)
     _delta = field_validator("delta", mode="before")(check_delta)
@@ -71,6 +74,16 @@ class Privacy(Settings):
     def sensitivity(self) -> float:
         """C, how far one patient can move the sum of a step."""
         return self.clip_norm if isinstance(self.clip_norm, float) else math.hypot(*self.clip_norm.values())
+
+    def noise_finding(self, noise_multiplier: float, expected: float) -> str:
+        """Why a round of so much noise over so many expected patients is not trained; "" where it is."""
+        share = noise_multiplier / expected
+        if share <= self.maximum_noise:
+            return ""
+        return (
+            f"noise of {noise_multiplier:.3g} clipping norms over {expected:.3g} patient(s) expected a step is "
+            f"{share:.3g} a value, beyond maximum_noise {self.maximum_noise:g}: the update would be noise"
+        )
 
     def norm_findings(self, groups: Collection[str]) -> list[str]:
         """What is missing to clip these groups."""

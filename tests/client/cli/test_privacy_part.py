@@ -94,10 +94,21 @@ def test_nothing_is_said_where_nobody_asks_for_privacy() -> None:
 
 def test_where_no_noise_suffices_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(viability, "noise_costs", lambda *_: (viability.NoiseCost(8, None, None),))
-    table, _ = examined(60)
+    table, (issue,) = examined(60)
     assert table is not None
+    assert (issue.code, issue.fatal) == ("privacy", True)
+    assert "no noise lets 20 step(s) stay within epsilon 8" in issue.message
     assert table.lines()[1] == "  epsilon 8: more than any noise buys"
     assert table.as_object()["costs"] == ({"epsilon": 8, "noise_multiplier": None, "a_coordinate": None},)
+
+
+def test_a_center_that_would_send_noise_is_told_that_it_would_sit_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice the clipping norm over 4 patients a step is 0.5 a value."""
+    monkeypatch.setattr(viability, "noise_costs", lambda *_: (viability.NoiseCost(8, 2.0, 0.5),))
+    assert examined(60, privacy=PRIVACY | {"maximum_noise": 0.5})[1] == []
+    _, (issue,) = examined(60, privacy=PRIVACY | {"maximum_noise": 0.4})
+    assert (issue.code, issue.fatal) == ("privacy", True)
+    assert "would sit out: noise of 2 clipping norms over 4 patient(s) expected a step is 0.5 a value" in issue.message
 
 
 def test_the_center_of_another_stage_has_no_table() -> None:

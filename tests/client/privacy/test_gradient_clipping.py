@@ -96,6 +96,16 @@ def test_one_patient_more_moves_the_sum_by_no_more_than_the_norm(
     assert torch.linalg.vector_norm(found[0] - found[1]) <= norm * (1 + 1e-9)
 
 
+def test_banks_of_adapters_are_clipped_as_one_group_by_the_norm_of_their_kind() -> None:
+    parameters = dict(zip("abc", weights(1, 1, 1), strict=True))
+    groups = {"a": "peft.ct", "b": "peft.pet", "c": "pet"}
+    found = group_parameters(parameters, groups, {"peft": 1.0, "pet": 2.0})
+    assert [(group.parameters, group.norm) for group in found] == [
+        ((parameters["a"], parameters["b"]), 1.0),
+        ((parameters["c"],), 2.0),
+    ]
+
+
 def test_one_norm_holds_for_all_and_a_table_for_each_group() -> None:
     a, b, c = weights(1, 1, 1)
     keyed, groups = {"x": a, "y": b, "z": c}, {"x": "peft", "y": "pet", "z": "peft"}

@@ -23,7 +23,7 @@ from client.privacy.private_rounds import (
 )
 from client.privacy.release import Release, release_without_guarantee
 from protocol.enrolment.plan import PlannedRounds, PlannedStage, StudyPlan
-from protocol.errors import PrivacyError, PrivacySpentError
+from protocol.errors import PrivacyError, PrivacyNoiseError, PrivacySpentError
 from protocol.messages.instruction import Instruction
 from protocol.messages.privacy import Privacy
 from protocol.messages.settings import Model, StudySettings
@@ -108,6 +108,21 @@ def test_what_an_earlier_study_spent_on_the_same_patients_makes_more_noise(tmp_p
     PrivacyLedger(tmp_path / "seen").record(earlier, NAMES)
     PrivacyLedger(tmp_path / "others").record(earlier, ["somebody else"])
     assert [run(rounds_of(tmp_path / home), 1) for home in ("fresh", "others", "seen")] == [2, 2, 3]
+
+
+@pytest.mark.usefixtures("solved")
+def test_a_center_whose_patients_have_spent_nearly_all_sits_out_in_place_of_sending_noise(tmp_path: Path) -> None:
+    """Three releases before make noise of 5 for four patients a step; who wants that must write so."""
+    for number in (1, 2, 3):
+        run(rounds_of(tmp_path), number)
+    again = replace(asked(), settings=SETTINGS.model_copy(update={"study": "again"}))
+    with pytest.raises(
+        PrivacyNoiseError, match=r"'north' sits out: .* a value, beyond maximum_noise 1: the update would"
+    ):
+        rounds_of(tmp_path).begin(again, TRAINING, PATIENTS, NAMES)
+    bearing = PRIVACY.model_copy(update={"maximum_noise": 50.0})
+    borne = replace(again, settings=again.settings.model_copy(update={"privacy": bearing}))
+    assert rounds_of(tmp_path).begin(borne, TRAINING, PATIENTS, NAMES).noise_multiplier == 5
 
 
 def test_what_left_without_a_guarantee_before_costs_no_noise_and_is_said(

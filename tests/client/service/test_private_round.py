@@ -4,14 +4,17 @@ import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from client.data.block_file import RecordsError
 from client.home.own_privacy import OwnPrivacy
+from client.learning.private_training import train_privately
 from client.privacy.ledger_file import LEDGER
 from client.privacy.privacy_ledger import PrivacyLedger
+from client.privacy.private_rounds import PrivateSteps
 from client.privacy.release import Release
 from client.service.private_round import group_by_patient
 from client.service.trainer import Trainer
@@ -24,7 +27,7 @@ from tests.support.small_study import STUDY, write_study
 from tests.support.small_training import BOTH, CT
 from tests.support.start_state import Start
 
-PRIVACY = "\n[privacy]\nepsilon = 8\ndelta = 0.01\nclip_norm = 0.5\ncrops = 2\n"
+PRIVACY = "\n[privacy]\nepsilon = 8\ndelta = 0.01\nclip_norm = 0.5\ncrops = 2\nmaximum_noise = 50\n"
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +71,50 @@ def test_a_round_is_in_the_ledger_once_however_often_it_is_asked_for(
     assert all(np.array_equal(replies[0].tensors[key], array) for key, array in replies[1].tensors.items())
 
 
-def test_a_round_that_would_exceed_sits_out_with_a_code_of_its_own(
+def test_what_the_ledger_says_of_a_round_is_what_its_steps_were_made_with(
+    private: Start, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = list[PrivateSteps]()
+
+    def train(*given: Any, **named: Any) -> Any:
+        made.append(named["steps"])
+        return train_privately(*given, **named)
+
+    monkeypatch.setattr("client.service.private_round.train_privately", train)
+    asked = private.instruction()
+    trainer(private.study, cohort, tmp_path).perform(asked)
+    ((steps,), (spent,)) = made, [r for r in PrivacyLedger(tmp_path).releases() if r.is_guaranteed]
+    assert (spent.noise_multiplier, spent.sample_rate) == (steps.noise_multiplier, steps.sample_rate)
+    assert asked.training is not None
+    assert (spent.mechanism, spent.steps) == ("subsampled-gaussian", asked.training.local_steps)
+
+
+def test_a_round_that_would_send_noise_sits_out_with_a_code_of_its_own(
     private: Start, cohort: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """One patient at epsilon 8: noise of more than the patient's whole gradient in each value."""
+    asked = private.study.privacy
+    assert asked is not None
+    study = private.study.model_copy(update={"privacy": asked.model_copy(update={"maximum_noise": 1.0})})
+    reply = trainer(study, cohort, tmp_path).perform(Start(study).instruction())
+    assert (reply.error, reply.payload) == ("privacy-noise", None)
+    assert "the update would be noise" in caplog.text
+    assert PrivacyLedger(tmp_path).releases() == ()
+
+
+def test_a_round_that_would_exceed_sits_out_with_a_code_of_its_own(
+    private: Start,
+    cohort: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No network is built and no case prepared for it."""
     one = trainer(private.study, cohort, tmp_path)
     manifest = one._work.cases.manifest(private.study.settings)
     gone = Release("training", "subsampled-gaussian", 0.5, 1.0, 40, "earlier", "adapt", 1)
     PrivacyLedger(tmp_path).record(gone, [case.patient for case in manifest.usable])
+    monkeypatch.setattr(one._work, "do", pytest.fail)
     reply = one.perform(private.instruction())
     assert (reply.error, reply.payload) == ("privacy-spent", None)
     assert "have cost epsilon" in caplog.text
