@@ -5,6 +5,7 @@ from pathlib import Path
 
 from protocol.errors import EnrolmentError, StorageError, StudyError
 from server.audit.finding import Finding, Weight, is_last_of_its_writer
+from server.audit.told_file import told_file_findings
 from server.centers.registry import read_registry, standing
 from server.study.audit_log import AuditEvent
 from server.study.checkpoint import load_named
@@ -16,9 +17,10 @@ from strategies.bank.told import digest
 
 
 def state_findings(directory: StudyDirectory, events: Sequence[AuditEvent]) -> Iterator[Finding]:
-    """What of the checkpoint, of those of stage borders and of the prepared files does not agree with the log."""
+    """What of the checkpoint, of those of stage borders, prepared files and result does not agree with the log."""
     yield from _file_findings(directory, events)
     yield from _checkpoint_findings(directory.checkpoint, events)
+    yield from told_file_findings(directory.result, "result", events)
     announced = {str(found.facts["sha256"]) for found in events if found.event == "saved"}
     for index in kept_stage_states(directory):
         path = state_path(directory, index)

@@ -2,7 +2,7 @@
 
 chained     no line up to the head was changed, removed, added or moved by who did not write log and head anew
 signed      nor by anybody, up to the last head that the authority signed
-agrees      bank, checkpoints, prepared files, registry and certificates of withdrawal are what the events say
+agrees      bank, checkpoints, prepared files, result, registry and certificates of withdrawal are what the events say
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,6 +16,7 @@ from server.audit.bank_check import bank_findings
 from server.audit.finding import Finding, Weight, is_last_of_its_writer
 from server.audit.signed_head import EVENT, SignedHead, check_signature, head_of_event
 from server.audit.state_check import member_findings, state_findings
+from server.audit.told_file import tells_every_file
 from server.study.audit_log import AuditEvent, read_events
 from server.study.directory import StudyDirectory
 from server.study.file import read_study
@@ -28,7 +29,7 @@ class Verification:
     """What was found.
 
     signed: the last head in the log whose signature holds. authority: fingerprint of the certificate it was checked
-    with, "" where the study has no authority.
+    with, "" where the study has no authority. every_file: whether the log tells of each file of bank and result.
     """
 
     chain: Chain
@@ -36,6 +37,7 @@ class Verification:
     findings: tuple[Finding, ...]
     signed: SignedHead | None
     authority: str
+    every_file: bool
 
     @property
     def whole(self) -> bool:
@@ -71,7 +73,10 @@ def verify(directory: StudyDirectory, *, kept: Sequence[SignedHead] = (), noted:
         findings += [*member_findings(directory, study, events), *_withdrawal_findings(directory, events)]
     good = [signed for _, signed in signatures if signed and certificate and not check_signature(signed, certificate)]
     authority = "" if certificate is None else fingerprint_of(certificate)
-    return Verification(chain, events, tuple(findings), good[-1] if good else None, authority)
+    signed = good[-1] if good else None
+    if certificate is not None and signed is None:
+        findings += _unsigned_findings(directory, events)
+    return Verification(chain, events, tuple(findings), signed, authority, tells_every_file(events))
 
 
 def _certificate_of(directory: StudyDirectory) -> tuple[x509.Certificate | None, list[Finding]]:
@@ -103,6 +108,19 @@ def _signature_findings(
             yield Finding("broken", what, f"the authority's certificate {directory.authority_certificate} is missing")
         elif wrong := check_signature(signed, certificate):
             yield Finding("broken", what, wrong)
+
+
+def _unsigned_findings(directory: StudyDirectory, events: Sequence[AuditEvent]) -> Iterator[Finding]:
+    """A study that ran under an authority has been signed by it: `study init` does so where the key is open."""
+    ran = [found for found in events if found.event in {"launched", "started"}]
+    if ran:
+        yield Finding(
+            "unfinished",
+            str(directory.audit),
+            f"the study has an authority and ran (event {ran[0].number}), and no event of it is signed: the signatures "
+            "were taken out, or nobody has signed yet. Compare with a copy or a head that was kept, then `concilium "
+            "audit sign`",
+        )
 
 
 def _kept_findings(

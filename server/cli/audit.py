@@ -82,7 +82,13 @@ def _lines(found: "Verification") -> Iterator[str]:
         yield f"{finding.weight.upper()}: {finding.what}: {finding.found}"
     count, log = len(found.events), found.chain.log
     if found.whole:
-        yield f"{log}: {count} event(s), each as it was written; bank, checkpoints and registry are what they say"
+        of_what = "bank, checkpoints, result and registry"
+        yield f"{log}: {count} event(s), each as it was written; {of_what} are what they say"
+    if not found.every_file:
+        yield (
+            "not recorded: an earlier version began this log, in which router.json, result.json and backbones had no "
+            "event; as far as no later run or command wrote them, they are held against nothing"
+        )
     if not found.authority:
         yield "no authority: chained, and signed by nobody; who may write log and files could write all of them anew"
     elif found.signed is None:

@@ -20,6 +20,7 @@ from server.study.history import GateRecord, History, QueryRecord, RoundRecord, 
 from server.study.stage import Stage
 from server.study.withdrawn import Withdrawn
 from strategies.bank.entry import Entry
+from strategies.bank.told import Tell, digest, tell_nobody
 
 SCHEMA = 4
 PARTS = ("train", "validation", "test")
@@ -116,13 +117,20 @@ def schema_issue(result: Mapping[str, Any]) -> str:
     return "" if found == SCHEMA else f"its result.json has schema {found}, this version of concilium reads {SCHEMA}"
 
 
-def write_result(path: Path, result: Mapping[str, Any]) -> None:
+def write_result(path: Path, result: Mapping[str, Any], tell: Tell = tell_nobody) -> None:
     """Replace `result.json`.
+
+    Args:
+        path: its file.
+        result: what it is to say.
+        tell: told `result` and its SHA-256 before it is written.
 
     Raises:
         StorageError: the disk is full or refuses; the previous file is untouched.
     """
-    write_bytes(path, seal(result))
+    data = seal(result)
+    tell("result", {"sha256": digest(data)})
+    write_bytes(path, data)
 
 
 def read_result(path: Path) -> dict[str, Any] | None:

@@ -31,7 +31,8 @@ def bank_stage(bank: AdapterBank, state: Checkpoint, builder: InstructionBuilder
         if not averaged:  # an averaged backbone is nobody's own
             entries.append(_add(bank, center, builder.to_serve(state, center), state, stage, groups, record.support))
     if study.strategy.router:
-        write_routers(bank.root, {name: own for name, own in state.own.items() if name not in state.branches})
+        shared = {name: own for name, own in state.own.items() if name not in state.branches}
+        write_routers(bank.root, shared, bank.tell)
     return entries
 
 

@@ -46,7 +46,7 @@ def write_outputs(
         services=read_services(directory.service),
     )
     result = with_withdrawals(build_result(prepared.study, state.history, facts), read_withdrawn(directory))
-    write_result(directory.result, result)
+    write_result(directory.result, result, bank.tell)
     write_text(directory.matrix, json.dumps(result["matrices"], indent=1))
     write_text(directory.report, report_html(result))
     tracker.catch_up(state)
@@ -75,5 +75,5 @@ def add_services(directory: StudyDirectory, bank: AdapterBank, services: Sequenc
         raise StudyError(f"{directory.root} has no {directory.result.name}; finish the study first")
     result = with_services(before, services, bank.entries())
     if json.dumps(result) != json.dumps(before):
-        write_result(directory.result, result)
+        write_result(directory.result, result, bank.tell)
         write_text(directory.report, report_html(result))

@@ -9,7 +9,7 @@ from server.study.checksums import CHECKSUMS
 from server.study.directory import StudyDirectory
 from server.study.history_events import history_events
 from server.study.stage_states import keep_stage_state
-from server.study.taking_over import take_over_bank
+from server.study.taking_over import take_over_bank, take_over_files
 from strategies.bank.bank import AdapterBank
 
 
@@ -26,6 +26,7 @@ class Recorder:
     def start(self, state: Checkpoint, bank: AdapterBank) -> None:
         """Write what a run begins with: checksums of the study's files, and where it goes on."""
         take_over_bank(bank, self.log)
+        take_over_files(bank, self._directory.result, self.log)
         self.log.record("started", {"files_sha256": self._files_sha256(), **_place(state)})
 
     def save(self, state: Checkpoint) -> None:

@@ -13,7 +13,8 @@ from server.study.stage_states import kept_stage_states, read_stage_state, state
 from server.withdrawal.absence import state_without_center
 from server.withdrawal.lineage import Lineage, Parted
 from strategies.bank.bank import SHARED, AdapterBank
-from strategies.bank.routing_file import ROUTER_FILE, write_routers
+from strategies.bank.routing_file import remove_routers, write_routers
+from strategies.bank.told import Tell, tell_nobody
 from strategies.bank.tombstone import Tombstone
 
 NOTHING = Checkpoint(stage_index=0, server_round=0, backbone_hash="", shared={})
@@ -44,7 +45,9 @@ def state_before(directory: StudyDirectory, lineage: Lineage) -> Checkpoint | No
     return read_stage_state(directory, lineage.first_stage) if lineage.first_stage else None
 
 
-def take_state_back(directory: StudyDirectory, lineage: Lineage, state: Checkpoint, study: Study) -> None:
+def take_state_back(
+    directory: StudyDirectory, lineage: Lineage, state: Checkpoint, study: Study, tell: Tell = tell_nobody
+) -> None:
     """Leave no tensor of the center in router, checkpoints and inbox; the checkpoint is that before its first stage.
 
     Raises:
@@ -53,9 +56,9 @@ def take_state_back(directory: StudyDirectory, lineage: Lineage, state: Checkpoi
     _remove_unfinished_checkpoints(directory)
     center, first = lineage.center, lineage.first_stage
     if study.strategy.router:
-        (directory.bank / ROUTER_FILE).unlink(missing_ok=True)
+        remove_routers(directory.bank, tell)
         others = state.own.keys() - state.branches.keys() - {center}
-        write_routers(directory.bank, {name: state.own[name] for name in sorted(others)})
+        write_routers(directory.bank, {name: state.own[name] for name in sorted(others)}, tell)
     for path in [*directory.root.glob(f"inbox/*/{center}.safetensors"), *_set_aside(directory, center)]:
         path.unlink()
     is_before = first is None or state.stage_index < first

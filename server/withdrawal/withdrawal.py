@@ -45,7 +45,7 @@ from server.withdrawal.removal import remove_versions, state_before, take_state_
 from server.withdrawal.replay import Replay, write_replay
 from strategies.bank.bank import AdapterBank
 from strategies.bank.entry import Entry
-from strategies.bank.told import digest
+from strategies.bank.told import Tell, digest
 
 Connect = Callable[[], AbstractContextManager[Link]]
 
@@ -115,13 +115,13 @@ def withdraw(
         replay, reason = _replay(directory, lineage, destination)
         state = load(directory.checkpoint)
         if state is not None:
-            take_state_back(directory, lineage, state, study)
+            take_state_back(directory, lineage, state, study, log.record)
         issued_at, run_ids = utc_now().isoformat(timespec="seconds"), {} if state is None else state.tracking
         mark = partial(mark_own_store, directory, study.name, run_ids, center)
         authority, marked = _authority_at_hand(directory, ask), mark(date_tag(center, issued_at))
         statement = _statement(study, lineage, parted, backbones, revoked, replay, reason, issued_at, marked)
         certificate = issue(statement, authority)
-        _mark_result(directory, statement)
+        _mark_result(directory, statement, log.record)
         _certify(directory, log, certificate, mark)
         if authority is not None:
             sign_and_copy(directory, authority)
@@ -139,13 +139,13 @@ def _certify(
     write_certificate(path, certificate)
 
 
-def _mark_result(directory: StudyDirectory, told: Statement) -> None:
+def _mark_result(directory: StudyDirectory, told: Statement, tell: Tell) -> None:
     """Say in the study's result who withdrew."""
     result = read_result(directory.result)
     if result is not None:
         others = [found for found in read_withdrawn(directory) if found.center != told.center]
         new = Withdrawn(told.center, told.first_stage, told.in_use, told.replay)
-        write_result(directory.result, with_withdrawals(result, [*others, new]))
+        write_result(directory.result, with_withdrawals(result, [*others, new]), tell)
 
 
 def _revoke(directory: StudyDirectory, center: str, connect: Connect) -> str:

@@ -28,7 +28,7 @@ from strategies.bank.backbone_files import backbone_path, put_backbone, read_bac
 from strategies.bank.entry import Entry
 from strategies.bank.peft_format import CONFIG_FILE, TENSOR_FILE
 from strategies.bank.settings_file import SETTINGS_FILE, read_study_record, refuse_other_study, study_record
-from strategies.bank.told import Tell, digest, naming, tell_nobody
+from strategies.bank.told import EVERY_FILE, Tell, digest, digests, naming, tell_nobody
 from strategies.bank.tombstone import Tombstone, put_tombstone, read_tombstone, tombstone_bytes
 
 SHARED = "shared"
@@ -47,7 +47,7 @@ class AdapterBank:
     """
 
     def __init__(self, root: Path, tell: Tell = tell_nobody) -> None:
-        self.root, self._tell = root, tell
+        self.root, self.tell = root, tell
         if not (root / SETTINGS_FILE).is_file():
             raise BankError(
                 f"no adapter bank at {root} ({SETTINGS_FILE} not found); a study's run leaves one in OUT/bank"
@@ -72,13 +72,13 @@ class AdapterBank:
             atomic_files.remove_unfinished(root)
         else:
             data = seal(study)
-            tell("bank", {"sha256": digest(data)})
+            tell("bank", {"sha256": digest(data), **EVERY_FILE})
             atomic_files.write_private(root / SETTINGS_FILE, data)
         return cls(root, tell)
 
     def put_backbone(self, tensors: Tensors) -> str:
         """Keep a backbone and return its content hash; one that is there already, whole, is not written again."""
-        return put_backbone(self.root, tensors, self._tell)
+        return put_backbone(self.root, tensors, self.tell)
 
     def backbone(self, sha256: str) -> dict[str, NDArray[np.float32]]:
         """The backbone with this content hash.
@@ -94,7 +94,7 @@ class AdapterBank:
         Raises:
             OSError: it cannot be removed; it can be done again.
         """
-        remove_backbone(self.root, sha256, self._tell)
+        remove_backbone(self.root, sha256, self.tell)
 
     def add(
         self,
@@ -135,8 +135,8 @@ class AdapterBank:
         entries = (self.entry(name, version) for version in reversed(versions))
         known = next((old for old in entries if old.origin == entry.origin), entry)
         if known is entry:
-            files = self._files(entry, tensors)
-            self._tell("version", {**naming(entry), "entry_sha256": digest(files[ENTRY_FILE])})
+            files = self.files(entry, tensors)
+            self.tell("version", {**naming(entry), **digests(files, ENTRY_FILE)})
             atomic_files.write_private_directory(self._folder(entry), files)
         self._set_head(known)
         return known
@@ -220,7 +220,7 @@ class AdapterBank:
             StorageError: the disk refuses; the tombstone is there or is not, and it can be done again.
         """
         tombstone = self.tombstone(entry) or tombstone
-        self._tell("tombstone", {**naming(entry), "tombstone_sha256": digest(tombstone_bytes(tombstone))})
+        self.tell("tombstone", {**naming(entry), "tombstone_sha256": digest(tombstone_bytes(tombstone))})
         put_tombstone(self._folder(entry), tombstone, ENTRY_FILE)
 
     def export(self, name: str, destination: Path, version: int | None = None) -> Entry:
@@ -231,14 +231,15 @@ class AdapterBank:
             StorageError: `destination` holds files already, or the disk refuses.
         """
         entry = self.entry(name, version)
-        files = self._files(entry, self.tensors(entry))
+        files = self.files(entry, self.tensors(entry))
         files[BACKBONE_FILE] = peft_format.tensor_bytes(self.backbone(entry.backbone))
         files[SETTINGS_FILE] = _read(self.root / SETTINGS_FILE)
         files["README.md"] = _readme(entry, self.settings).encode()
         atomic_files.write_directory(destination, files)
         return entry
 
-    def _files(self, entry: Entry, tensors: Tensors) -> dict[str, bytes]:
+    def files(self, entry: Entry, tensors: Tensors) -> dict[str, bytes]:
+        """What a version consists of: name below its folder -> bytes."""
         return {
             CONFIG_FILE: peft_format.config_bytes(peft_format.config_for(tensors, self.adapter_config)),
             TENSOR_FILE: peft_format.tensor_bytes(peft_format.to_peft(default_part(tensors))),
@@ -248,7 +249,7 @@ class AdapterBank:
 
     def _set_head(self, entry: Entry) -> None:
         if entry.name not in self.names() or self.head(entry.name) != entry:
-            self._tell("head", naming(entry))
+            self.tell("head", naming(entry))
         atomic_files.write_private(self._adapter_path(entry.name) / HEAD_FILE, seal({"version": entry.version}))
 
     def _folder(self, entry: Entry) -> Path:

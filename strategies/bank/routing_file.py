@@ -14,6 +14,7 @@ from protocol.errors import BankError
 from protocol.messages.tensors import Tensors
 from protocol.storage.atomic_files import write_private
 from protocol.storage.sealed_json import read_sealed, seal
+from strategies.bank.told import Tell, digest, tell_nobody
 from strategies.continual.prototypes import prototypes_of
 from strategies.continual.router import Router, fit
 
@@ -24,8 +25,17 @@ BLOCKS = (("features.ct",), ("features.pet",), ("features.ct", "features.pet"))
 SHRINKAGE = 0.2
 
 
-def write_routers(root: Path, own: Mapping[str, Tensors]) -> None:
-    """Fit and write a router for every set of blocks that at least one center has; where none can be fitted, say so."""
+def write_routers(root: Path, own: Mapping[str, Tensors], tell: Tell = tell_nobody) -> None:
+    """Fit and write a router for every set of blocks that at least one center has; where none can be fitted, say so.
+
+    Args:
+        root: the bank's.
+        own: center -> what is kept of it, its prototypes among it.
+        tell: told the SHA-256 of the file before it is written, where it is another than the one there.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
     routers = {}
     for blocks in BLOCKS:
         if found := prototypes_of(own, blocks):
@@ -33,8 +43,23 @@ def write_routers(root: Path, own: Mapping[str, Tensors]) -> None:
                 routers["+".join(blocks)] = to_json(fit(found, shrinkage=SHRINKAGE))
             except ValueError as error:
                 logger.warning("no router for scans with %s: %s", "+".join(blocks), error)
-    if routers:
-        write_private(root / ROUTER_FILE, seal(routers))
+    if not routers:
+        return
+    path, data = root / ROUTER_FILE, seal(routers)
+    if not path.is_file() or path.read_bytes() != data:
+        tell("router", {"sha256": digest(data)})
+        write_private(path, data)
+
+
+def remove_routers(root: Path, tell: Tell) -> None:
+    """Remove the bank's routers; of a bank without any nothing is told.
+
+    Raises:
+        OSError: they cannot be removed; it can be done again.
+    """
+    if (root / ROUTER_FILE).exists():
+        tell("router", {"sha256": ""})
+        (root / ROUTER_FILE).unlink()
 
 
 def read_routers(root: Path) -> dict[str, Router]:

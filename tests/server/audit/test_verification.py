@@ -1,17 +1,24 @@
-"""A byte that changes anywhere is found and named; so is a log that was cut or written anew, where a head was kept."""
+"""What changes anywhere is found and named; so is a file that nobody wrote, and a log that was cut or written anew."""
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from protocol.storage.sealed_json import read_sealed, seal
+from server.audit.authority_copy import sign_with_authority
 from server.audit.signed_head import SignedHead
 from server.audit.verification import verify
+from server.centers.federation_init import init_federation
 from server.cli.bank import log_beside
 from server.study.directory import StudyDirectory
 from strategies.bank.bank import AdapterBank
 from tests.support.audited_study import finished_study, found_in, log_lines, texts_of, write_anew
+from tests.support.enrolled_study import COORDINATOR
+from tests.support.killed_study import TWO_STAGES
+from tests.support.light_study import Light, light
 
 PLACES = (
     "audit.jsonl",
@@ -22,6 +29,7 @@ PLACES = (
     "bank/adapters/shared/0001/adapter_model.safetensors",
     "bank/adapters/shared/0002/entry.json",
     "bank/adapters/shared/0002/adapter_config.json",
+    "result.json",
     "study.toml",
     "initial.safetensors",
     "checksums.json",
@@ -61,6 +69,76 @@ def test_a_changed_bit_is_found_and_named(place: str, root: Path) -> None:
     assert {weight for weight, _ in findings} == {"broken"}
     named = [what for _, what in findings]
     assert any(place.startswith(what.split(" ")[0]) or what == str(root) for what in named), named
+
+
+def test_a_changed_byte_of_a_backbone_is_found_also_where_no_tensor_changes(root: Path) -> None:
+    """Metadata of a safetensors file stand before its tensors, whose content hash they do not touch."""
+    (path,) = (root / "bank" / "backbones").iterdir()
+    whole = path.read_bytes()
+    for changed in (whole.replace(b'"pt"', b'"PT"'), whole[:-1] + bytes([whole[-1] ^ 1])):
+        path.write_bytes(changed)
+        assert found_in(root) == [("broken", f"bank/backbones/{path.name}")]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "bank/router.json",
+        "bank/notes.txt",
+        "bank/adapters/shared/0002/residual/adapter_config.json",
+        "bank/adapters/a/0001/center/adapter_config.json",
+    ],
+)
+def test_a_file_that_nobody_wrote_is_found_and_named(place: str, root: Path) -> None:
+    (root / place).parent.mkdir(exist_ok=True)
+    (root / place).write_bytes(b"{}")
+    assert found_in(root) == [("broken", place)]
+
+
+def test_a_whole_backbone_that_nobody_put_there_is_found(root: Path) -> None:
+    sha256 = AdapterBank(root / "bank").put_backbone({"w": np.ones(1, np.float32)})
+    assert found_in(root) == [("broken", f"bank/backbones/{sha256}.safetensors")]
+
+
+def test_a_result_that_is_gone_is_found(root: Path) -> None:
+    (root / "result.json").unlink()
+    assert found_in(root) == [("broken", "result.json")]
+
+
+def as_an_earlier_version_wrote(log: Path) -> list[bytes]:
+    """The lines of a log from before each file of bank and result had its event."""
+    left = [json.loads(line) for line in log_lines(log)]
+    new = ("every_file", "files")
+    return [
+        json.dumps({name: value for name, value in line.items() if name not in new}).encode()
+        for line in left
+        if line["event"] not in {"backbone", "result"}
+    ]
+
+
+def test_a_study_of_an_earlier_version_is_whole_and_says_what_was_not_recorded(root: Path) -> None:
+    write_anew(root / "audit.jsonl", as_an_earlier_version_wrote(root / "audit.jsonl"))
+    found = verify(StudyDirectory(root))
+    assert (found.findings, found.every_file) == ((), False)
+    AdapterBank(root / "bank").put_backbone({"w": np.ones(1, np.float32)})
+    for place in ("result.json", "bank/router.json"):
+        (root / place).write_bytes(b"{}")
+    stray = "bank/adapters/a/0001/center/adapter_config.json"
+    (root / stray).parent.mkdir()
+    (root / stray).write_bytes(b"{}")
+    assert found_in(root) == [("broken", stray)]
+
+
+def test_one_that_is_resumed_records_from_then_on(finished: Path, tmp_path: Path) -> None:
+    """What is there then is taken over as it is found."""
+    study = Light(Path(shutil.copytree(finished, tmp_path / "out")), light(tmp_path / "new", TWO_STAGES).centers)
+    write_anew(study.directory.audit, as_an_earlier_version_wrote(study.directory.audit))
+    (study.root / "bank" / "router.json").write_bytes(b"{}")
+    study.run()
+    found = verify(study.directory)
+    assert (found.findings, found.every_file) == ((), True)
+    (study.root / "bank" / "router.json").write_bytes(b"{ }")
+    assert found_in(study.root) == [("broken", "bank/router.json")]
 
 
 def seal_anew(path: Path, change: dict[str, object]) -> None:
@@ -113,6 +191,19 @@ def test_a_tail_that_nothing_else_tells_of_is_found_by_a_head_that_was_kept(root
     kept = SignedHead(study="light", lines=35, head=head, signed_at="then", authority="")
     for found in (verify(StudyDirectory(root), kept=[kept]), verify(StudyDirectory(root), noted=[head])):
         assert "it was cut, or written anew" in texts_of(found)
+
+
+def test_a_study_that_ran_under_an_authority_and_lost_its_signatures_is_found(root: Path, tmp_path: Path) -> None:
+    """Log and head written anew without them, and no copy within reach."""
+    authority, log = str(tmp_path / "authority"), root / "audit.jsonl"
+    init_federation(StudyDirectory(root), COORDINATOR.model_copy(update={"authority": authority}))
+    sign_with_authority(StudyDirectory(root))
+    assert found_in(root) == []
+    write_anew(log, [line for line in log_lines(log) if json.loads(line)["event"] != "signed"])
+    assert found_in(root) == [("unfinished", "audit.jsonl")]
+    assert "no event of it is signed" in texts_of(verify(StudyDirectory(root)))
+    write_anew(log, log_lines(log)[:1])  # before anything ran, nobody has to have signed
+    assert "no event of it is signed" not in texts_of(verify(StudyDirectory(root)))
 
 
 def test_a_rollback_by_hand_is_an_event(root: Path) -> None:

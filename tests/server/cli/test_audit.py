@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 
 from server.audit.authority_copy import sign_with_authority
 from server.cli.app import app
+from server.study.audit_log import AuditLog
 from server.study.recorder import Recorder
 from tests.support.audited_study import log_lines, write_anew
 from tests.support.coordinator_root import init_root
@@ -28,6 +29,15 @@ def test_a_log_is_signed_verified_and_found_out_when_it_is_cut(tmp_path: Path) -
     write_anew(directory.audit, log_lines(directory.audit)[:1])
     found = runner.invoke(app, ["audit", "verify", root, "--signed", str(kept)])
     assert (found.exit_code, "BROKEN: signed head of" in found.stderr) == (1, True)
+
+
+def test_what_an_earlier_version_did_not_record_is_said(tmp_path: Path) -> None:
+    directory = init_root(tmp_path / "root")
+    Recorder(directory).prepare()
+    assert "not recorded" not in runner.invoke(app, ["audit", "verify", str(directory.root)]).stdout
+    AuditLog(directory.audit).record("bank", {"sha256": ""})
+    found = runner.invoke(app, ["audit", "verify", str(directory.root)])
+    assert "not recorded: an earlier version began this log" in found.stdout
 
 
 def test_events_are_shown_as_a_table_and_for_machines(tmp_path: Path) -> None:

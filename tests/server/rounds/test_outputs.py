@@ -10,6 +10,7 @@ from protocol.errors import StudyError
 from server.rounds.outputs import add_services, write_outputs
 from server.study.checkpoint import Checkpoint
 from server.tracking.tracker import Tracker
+from strategies.bank.told import digest
 from tests.support.entered_study import Entered, enter
 from tests.support.own_service import SERVICE
 
@@ -34,8 +35,11 @@ def test_what_the_centers_are_served_is_added_once_and_stays_at_the_next_end_of_
     entered = enter(tmp_path)
     directory = entered.found.directory
     leave(entered)
+    told: list[tuple[str, Any]] = []
+    entered.bank.tell = lambda event, facts: told.append((event, facts))
     add_services(directory, entered.bank, [SERVICE])
     written = directory.result.read_bytes()
+    assert told == [("result", {"sha256": digest(written)})]
     assert json.loads(written)["service"][0]["adapter"] == "a/0003"
     assert "Federated, or trained alone" in directory.report.read_text()
     directory.report.unlink()

@@ -10,6 +10,7 @@ from server.study.directory import StudyDirectory
 from server.withdrawal.lineage import Lineage, part_entries
 from server.withdrawal.removal import remove_versions, take_state_back
 from strategies.bank.bank import AdapterBank
+from strategies.bank.routing_file import ROUTER_FILE
 from tests.support.bank_of_numbers import add_version, number_bank
 from tests.support.withdrawn_study import LATE_COMER, light_late_comer, study_of
 
@@ -53,3 +54,15 @@ def test_no_tensor_of_the_center_stays_in_inbox_and_checkpoints(finished: Path) 
         ["0001.safetensors"],
     )
     assert all(np.array_equal(found.shared[key], first.shared[key]) for key in first.shared)
+
+
+def test_a_router_that_nobody_is_left_of_is_told_of_and_removed(finished: Path) -> None:
+    directory, told = StudyDirectory(finished), list[tuple[str, str]]()
+    (directory.bank / ROUTER_FILE).write_bytes(b"{}")
+    study, state = (
+        study_of(LATE_COMER.replace("gate = false", "gate = false\nrouter = true")),
+        load(directory.checkpoint),
+    )
+    assert state is not None
+    take_state_back(directory, LINEAGE, state, study, lambda event, facts: told.append((event, str(facts["sha256"]))))
+    assert (told, (directory.bank / ROUTER_FILE).exists()) == ([("router", "")], False)

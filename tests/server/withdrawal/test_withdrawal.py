@@ -79,7 +79,7 @@ def test_the_log_the_result_and_the_next_start_tell_of_it(finished: Light, tmp_p
     told = leave(study, "c")
     found = verify(study.directory)
     assert found.findings == ()
-    assert [event.event for event in found.events[-2:]] == ["saved", "withdrawn"]
+    assert [event.event for event in found.events[-2:]] == ["result", "withdrawn"]
     assert (read_result(study.directory.result) or {})["withdrawn"] == [
         {"center": "c", "first_stage": "stage-2", "in_use": "shared/0001", "replay": told.replay}
     ]

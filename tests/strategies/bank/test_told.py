@@ -18,7 +18,12 @@ def test_version_and_head_are_told_once_and_before_they_are_there(tmp_path: Path
     bank = number_bank(tmp_path / "bank", tell)
     for _ in range(2):
         add_version(bank, "shared", 1.0)
-    assert told == [("bank", None, False), ("version", "shared/0001", False), ("head", "shared/0001", False)]
+    assert told == [
+        ("bank", None, False),
+        ("backbone", None, False),
+        ("version", "shared/0001", False),
+        ("head", "shared/0001", False),
+    ]
 
 
 def test_an_event_names_its_version(tmp_path: Path) -> None:
