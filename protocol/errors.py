@@ -125,7 +125,7 @@ class BankError(ConciliumError):
 
 
 class TooFewError(ConciliumError):
-    """Figures that a center was asked for and that would stand on too few patients."""
+    """What a center was asked for would stand on too few patients: figures, or all tensors of a private round."""
 
     code = "too-few"
 

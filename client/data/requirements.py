@@ -14,6 +14,7 @@ from client.data.table import list_few
 from client.data.volume import OnGrid
 from protocol.messages.instruction import Part
 from protocol.messages.settings import Preprocessing, Split, StudySettings
+from protocol.messages.tensors import NEEDS
 from protocol.modalities import Modality
 from protocol.tasks import TASKS, TaskName
 
@@ -37,6 +38,7 @@ def study_issues(
     center = Subject(manifest.center, "", Path())
     issues = [*_absent_modalities(center, manifest, modalities), *_tasks(center, manifest, drawn, settings)]
     issues += _withheld(center, drawn, settings.split, minimum_cases)
+    issues += _thin(center, manifest, drawn, modalities, minimum_cases)
     issues += crop_issues(center, manifest.usable, settings.preprocessing)
     return [*issues, *training_issues(manifest, drawn, settings)]
 
@@ -97,6 +99,38 @@ def _withheld(center: Subject, drawn: Mapping[str, Part], split: Split, minimum_
         step = f"add cases, or choose a smaller --minimum-cases: {what} would be withheld"
         expected = f"at least {minimum_cases} case(s) in each part"
         yield center.issue("withheld", "split", ", ".join(few), expected, step, grade="warning")
+
+
+def _thin(
+    center: Subject, manifest: Manifest, drawn: Mapping[str, Part], modalities: Sequence[Modality], minimum_cases: int
+) -> Iterator[Issue]:
+    """Modalities, and what needs two of them, whose tensors would stay at the center though others leave.
+
+    Two together are told only where each has enough.
+    """
+    held = {case.name: frozenset(case.modalities) for case in manifest.usable}
+    train = [held[name] for name, part in drawn.items() if part == "train" and name in held]
+    if len(train) < minimum_cases:
+        return
+    few: list[frozenset[str]] = []
+    for needed in _needed_together(modalities):
+        count = sum(needed <= found for found in train)
+        if count >= minimum_cases or any(part < needed for part in few):
+            continue
+        few.append(needed)
+        if any(needed <= found for found in held.values()):
+            name = "+".join(name.upper() for name in modalities if name in needed)
+            found, expected = f"{count} of {len(train)} training case(s) with {name}", f"at least {minimum_cases}"
+            step = f"add cases with {name}, or choose a smaller --minimum-cases: tensors that need {name} would stay"
+            yield center.issue("withheld", "modalities", found, expected, step, grade="warning")
+
+
+def _needed_together(modalities: Sequence[Modality]) -> list[frozenset[str]]:
+    """What a tensor group may need of a center's modalities, single ones first."""
+    every = {*(frozenset({name}) for name in modalities), *NEEDS.values()}
+    return sorted(
+        (needed for needed in every if needed <= {*modalities}), key=lambda needed: (len(needed), *sorted(needed))
+    )
 
 
 def crop_issues(center: Subject, cases: Sequence[Case], preprocessing: Preprocessing) -> Iterator[Issue]:

@@ -16,7 +16,7 @@ from fusion_models.adapters.keys import parameters_by_key
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import Payload, frozen_hash, phase_of
 from protocol.messages.settings import Training
-from protocol.messages.tensors import BACKBONE, NEEDS, PEFT, Tensors, TensorSpec, content_hash, group_in, select
+from protocol.messages.tensors import BACKBONE, PEFT, Tensors, TensorSpec, content_hash, group_in, select
 
 Arrays = dict[str, NDArray[np.float32]]
 FEW_STEPS = 5
@@ -68,18 +68,6 @@ def arrays_to_send(
     outcome = {key: array for term in terms for key, array in term.outcome().items()}
     statistics = {key: array for key, array in outcome.items() if support.get(group_in(key, groups))}
     return select(arrays_of(parameters), [spec for spec in specs if support.get(spec.group)]) | statistics
-
-
-def support_of(trained: Trained, groups: Iterable[str]) -> dict[str, int]:
-    """Training cases behind each trained group: those that ran with all modalities which the group needs."""
-    counts = {group: len(_cases_reaching(trained, NEEDS.get(group, frozenset()))) for group in groups}
-    return {group: cases for group, cases in counts.items() if cases}
-
-
-def _cases_reaching(trained: Trained, needed: frozenset[str]) -> frozenset[str]:
-    """The cases of every setting that holds the needed modalities."""
-    found = [cases for setting, cases in trained.used.items() if needed <= set(setting.split("+"))]
-    return frozenset().union(*found)
 
 
 def round_loss(trained: Trained) -> float | None:

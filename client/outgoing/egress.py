@@ -6,7 +6,8 @@ are the metrics of the tasks and endpoints that the instruction's settings name,
 (`protocol.messages.reply_findings`, which the coordinator reads too). A study with secure aggregation has masked rows
 in place of tensors (`masked_egress`). Anything else stops the whole reply; the coordinator then learns
 `egress-refused`, and the reasons are for the outgoing log. Figures that stand on too few cases are withheld alone
-(`withholding`), and the others are rounded (`rounding`).
+(`withholding`), and the others are rounded (`rounding`). Tensor groups that too few cases stand behind are left
+out, and named, before a reply comes here (`client.learning.thin_groups`); one that is there all the same stops it.
 """
 
 from collections.abc import Sequence
@@ -56,9 +57,17 @@ def check_reply(
         return _seal_code(reply, REFUSED), reasons
     leaving, few = withhold(reply, limits.minimum_cases, instruction.task)
     try:
-        return seal(round_figures(leaving)), few
+        return seal(round_figures(leaving)), [*_left_out(reply, limits.minimum_cases), *few]
     except PayloadError as error:
         return _seal_code(reply, REFUSED), [str(error)]
+
+
+def _left_out(reply: Reply, minimum_cases: int) -> list[str]:
+    """The tensor groups that a reply goes without, in words; of masked rows they were said before."""
+    if reply.payload is None or is_masked(reply.payload):
+        return []
+    fewer = f"stand on fewer than {minimum_cases} case(s) and stay"
+    return [f"tensors of group '{group}' {fewer}" for group in reply.suppressed.groups]
 
 
 def _masked_specs(training: Training | None, specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:

@@ -192,7 +192,7 @@ def figures_of(reply: Reply, inquiry: Inquiry) -> Reply:
     if known is None or reply.error:
         return reply
     same = replace(reply, scores=known.scores, diagnostics=known.diagnostics, loss=known.loss)
-    return replace(same, suppressed=known.suppressed)
+    return replace(same, suppressed=replace(known.suppressed, groups=reply.suppressed.groups))
 
 
 def _oldest(paths: Iterable[Path]) -> list[Path]:

@@ -1,11 +1,12 @@
 """What a center does for each kind of instruction, on its own cases; what may leave of it is the trainer's to say."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
 
 from client.audit.candidate_check import DECIDING, check_candidate
+from client.data.census import PARTS
 from client.data.cohort import Cohort
 from client.data.cohorts import Cohorts
 from client.data.labelled_cases import NO_ROWS, Rows
@@ -14,12 +15,13 @@ from client.home.draw_key import PUBLIC
 from client.learning.assembly import tensor_specs
 from client.learning.cancellation import Check
 from client.learning.observation import observe
-from client.learning.outcome import arrays_to_send, payload_of, round_generator, round_loss, support_of
-from client.learning.trainable import train_only
+from client.learning.outcome import arrays_to_send, payload_of, round_generator, round_loss
+from client.learning.thin_groups import Parted, cases_able, moments_without, part_groups, require_enough, take_back
+from client.learning.trainable import require_live, train_only
 from client.learning.training import Trained, train_locally
 from client.local_terms.building import build_terms
 from client.local_terms.contract import LocalTerm
-from client.optimisation.moments import KeptMoments
+from client.optimisation.moments import KeptMoments, Moments
 from client.privacy.private_rounds import PrivateRounds
 from client.scores.calibration_log import calibrate, record_calibration
 from client.scores.calibration_rows import CalibrationRow
@@ -111,11 +113,8 @@ class CenterWork:
     def _register(self, instruction: Instruction, _check: Check) -> Reply:
         if self.cases.refresh():
             self._scores = ScoreCache()
-        split = self.cases.split(instruction.settings)
-        facts: dict[str, int | float | str] = {
-            f"{part}_cases": sum(1 for found in split.values() if found == part)
-            for part in ("train", "validation", "test")
-        }
+        parts = list(self.cases.split(instruction.settings).values())
+        facts: dict[str, int | float | str] = {f"{part}_cases": parts.count(part) for part in PARTS}
         manifest = self.cases.manifest(instruction.settings)
         facts |= {"cases": len(manifest.usable), "refused_cases": len(manifest.quarantined)}
         facts |= {"modalities": "+".join(sorted(self._modalities)), "device": self.device}
@@ -127,27 +126,47 @@ class CenterWork:
         if training is None:
             raise ModelError(f"center '{self.center}': an instruction to train came without training settings")
         network = self._network(instruction, instruction.tensors)
-        settings, row, model = network.settings, network.row, network.model
         validation, suppressed = self._validate(network, training, check)
-        parameters = self._live(network, instruction, training)
-        learn = self._learn if settings.privacy is None else self._learn_privately
-        trained, terms = learn(network, instruction, training, parameters, check)
-        self.moments.end(instruction, trained.moments)
-        specs = tensor_specs(model, row.pathways)
-        held = {spec.group for spec in specs}
-        support = support_of(trained, [group for group in self.own_groups(training.groups) if group in held])
-        moved = arrays_to_send(parameters, terms, specs, support)
+        specs = tensor_specs(network.model, network.row.pathways)
+        able = self._able(network, instruction, training, {spec.group for spec in specs})
+        parameters = train_only(network.model, able.kept, network.row.pathways, training.roles)
+        require_live(parameters, instruction, self.center)
+        begun = self.moments.start_of(instruction)
+        learn = self._learn if network.settings.privacy is None else self._learn_privately
+        trained, terms = learn(network, instruction, training, parameters, check, begun)
+        found = part_groups(able.kept, trained.used, self._minimum_cases)
+        undone = {spec.key for spec in specs if spec.group in found.withheld}
+        take_back(parameters, instruction.tensors, undone)
+        self.moments.end(instruction, moments_without(trained.moments, begun, undone))
+        moved = arrays_to_send(parameters, terms, specs, found.support)
+        suppressed = suppressed.joined_with(Suppressed(groups=(*able.withheld, *found.withheld)))
         return Reply(
             center=self.center,
             kind="train",
-            payload=payload_of(model, specs, instruction, self.center, moved, support),
+            payload=payload_of(network.model, specs, instruction, self.center, moved, found.support),
             scores=scores_of(case_scores(validation)),
-            diagnostics=mean_diagnostics(found for of_task in validation.values() for found in of_task),
+            diagnostics=mean_diagnostics(row for of_task in validation.values() for row in of_task),
             loss=round_loss(trained),
-            suppressed=suppressed if settings.privacy is None else suppressed.joined_with(LOSS_SUPPRESSED),
+            suppressed=suppressed if network.settings.privacy is None else suppressed.joined_with(LOSS_SUPPRESSED),
         )
 
-    def _learn(self, network: Network, asked: Instruction, training: Training, live: Live, check: Check) -> Learnt:
+    def _able(self, network: Network, instruction: Instruction, training: Training, held: Collection[str]) -> Parted:
+        """The groups of the model that this center trains, by the training cases that could reach each.
+
+        Raises:
+            TooFewError: nothing of a private round could leave.
+        """
+        settings, groups = network.settings, [name for name in self.own_groups(training.groups) if name in held]
+        split, task = self.cases.split(settings), build_task(instruction.task, settings, training.recipe)
+        cases = [case for case in self.cases.manifest(settings).usable if split.get(case.name) == "train"]
+        found = part_groups(groups, cases_able(cases, task, training, network.row.settings), self._minimum_cases)
+        if settings.privacy is not None:
+            require_enough(found, self.center)
+        return found
+
+    def _learn(
+        self, network: Network, asked: Instruction, training: Training, live: Live, check: Check, begun: Moments
+    ) -> Learnt:
         """A round that guarantees nothing; what it came to, and its local terms."""
         settings, row, model = network.settings, network.row, network.model
         tensors, reference, steps = asked.tensors, asked.reference, training.local_steps
@@ -163,21 +182,20 @@ class CenterWork:
             rng=round_generator(asked, self.center, self._draw_key),
             terms=terms,
             check=check,
-            moments=self.moments.start_of(asked),
+            moments=begun,
         )
         return trained, terms
 
     def _learn_privately(
-        self, network: Network, asked: Instruction, training: Training, live: Live, check: Check
+        self, network: Network, asked: Instruction, training: Training, live: Live, check: Check, begun: Moments
     ) -> Learnt:
         """A round that guarantees each patient what the study, or the center, says; likewise."""
         settings = network.settings
-        patients = self.cases.manifest(settings).patients
-        learners = Learners(self.cases.part(settings, "train", check), patients)
+        learners = Learners(self.cases.part(settings, "train", check), self.cases.manifest(settings).patients)
         task = build_task(asked.task, settings, training.recipe)
-        rng, moments = round_generator(asked, self.center, self._draw_key), self.moments.start_of(asked)
+        rng = round_generator(asked, self.center, self._draw_key)
         return train_private_round(
-            self._rounds, network, asked, training, live, learners, task, self._modalities, rng, check, moments
+            self._rounds, network, asked, training, live, learners, task, self._modalities, rng, check, begun
         )
 
     def frozen_for(self, instruction: Instruction) -> Tensors:
@@ -205,20 +223,6 @@ class CenterWork:
         entering = {task: scored_in(task, rows, cohort) for task, rows in every.items()}
         return entering, settings_suppressed(scores_of(case_scores(every)), scores_of(case_scores(entering)))
 
-    def _live(self, network: Network, instruction: Instruction, training: Training) -> dict[str, nn.Parameter]:
-        """What trains here, by key; everything else is frozen.
-
-        Raises:
-            ModelError: nothing does.
-        """
-        live = train_only(network.model, self.own_groups(training.groups), network.row.pathways, training.roles)
-        if not live:
-            raise ModelError(
-                f"center '{self.center}' has nothing to train in stage '{instruction.stage}': it owns none of the "
-                f"groups {list(training.groups)} of model '{network.settings.model.name}'"
-            )
-        return live
-
     def _evaluate(self, instruction: Instruction, check: Check) -> Reply:
         network = self._network(instruction, instruction.tensors)
         tasks = build_tasks(network.settings)
@@ -236,8 +240,7 @@ class CenterWork:
         record_calibration(self.home, instruction.stage, self._calibrate(instruction.stage, network, found, check))
         entering = {task: scored_in(task, of_task, cohort) for task, of_task in found.items()}
         leaving, every = scores_of(case_scores(entering)), scores_of(rows)
-        held = settings_suppressed(every, leaving)
-        return Reply(center=self.center, kind="evaluate", scores=leaving, suppressed=held)
+        return Reply(self.center, "evaluate", scores=leaving, suppressed=settings_suppressed(every, leaving))
 
     def _calibrate(
         self, stage: str, network: Network, tested: Mapping[CenterTask, Sequence[Scored]], check: Check

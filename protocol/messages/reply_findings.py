@@ -38,6 +38,7 @@ def reply_findings(reply: Reply, metrics: Collection[str]) -> Iterator[str]:
     for part in reply.suppressed.parts:
         if given.get(part):
             yield f"{part} is suppressed and given as well"
+    yield from _group_findings(reply)
     for finding in diagnostic_findings(reply.diagnostics):
         yield f"diagnostics: {finding}"
     for name, number, low, high in (
@@ -48,6 +49,17 @@ def reply_findings(reply: Reply, metrics: Collection[str]) -> Iterator[str]:
             yield f"{name} is {number}, expected a finite number"
         elif number is not None and not low <= number <= high:
             yield f"{name} is not a number from {low:g} to {high:g}"
+
+
+def _group_findings(reply: Reply) -> Iterator[str]:
+    """Tensor groups that are suppressed and stood behind as well, or where no tensors are sent at all."""
+    said = () if reply.secure is None or reply.secure.contribution is None else reply.secure.contribution.groups
+    backed = {*said, *(() if reply.payload is None else reply.payload.support)}
+    for group in reply.suppressed.groups:
+        if group in backed:
+            yield f"tensors of group '{shown(group, SHOWN_OF_A_NAME)}' are suppressed and given as well"
+    if reply.suppressed.groups and reply.payload is None:
+        yield f"{len(reply.suppressed.groups)} tensor group(s) are suppressed in a reply without tensors"
 
 
 def _score_findings(setting: str, score: Score, metrics: Collection[str]) -> Iterator[str]:

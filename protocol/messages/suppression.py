@@ -6,7 +6,8 @@
     absent       nothing was scored: not asked, no such case, no answer
 
 A suppressed figure has no value in a reply, neither null beside cases nor zero; its name alone is there. A reply that
-names a figure as suppressed and gives it as well is refused.
+names a figure as suppressed and gives it as well is refused. So it is with a tensor group that cases reach, but too
+few: its tensors and its support are not there, its name is.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from protocol.messages.scores import MAXIMUM_METRICS, Score
+from protocol.messages.tensors import GROUPS, NEEDS
 from protocol.modalities import SETTINGS, ModalitySetting
 from protocol.plain_text import SHOWN_OF_A_NAME, shown
 from protocol.tasks import metric_named
@@ -21,17 +23,22 @@ from protocol.tasks import metric_named
 State = Literal["known", "suppressed", "undefined", "absent"]
 Part = Literal["comparison", "diagnostics", "loss"]
 PARTS: tuple[Part, ...] = ("comparison", "diagnostics", "loss")
+TENSOR_GROUPS = tuple(dict.fromkeys((*GROUPS, *NEEDS)))
+OF_TENSORS = "tensors."
+"""What a tensor group's name begins with, among the names of what is suppressed."""
 
 
 @dataclass(frozen=True)
 class Suppressed:
-    """The figures of a reply that stay at the center.
+    """The figures and tensors of a reply that stay at the center.
 
-    scores: modality setting -> names of its figures. parts: what there is once in a reply.
+    scores: modality setting -> names of its figures. parts: what there is once in a reply. groups: tensor groups that
+    too few of the center's cases stand behind.
     """
 
     scores: Mapping[ModalitySetting, tuple[str, ...]] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
+    groups: tuple[str, ...] = ()
 
     def joined_with(self, other: "Suppressed") -> "Suppressed":
         """What either holds back."""
@@ -40,11 +47,13 @@ class Suppressed:
             for setting in SETTINGS
             if setting in self.scores or setting in other.scores
         }
-        return Suppressed(names, tuple(part for part in PARTS if part in {*self.parts, *other.parts}))
+        parts, groups = {*self.parts, *other.parts}, {*self.groups, *other.groups}
+        return Suppressed(names, tuple(part for part in PARTS if part in parts), tuple(sorted(groups)))
 
     def names(self) -> tuple[str, ...]:
-        """All of it, a name each: `loss`, `ct/dice`."""
-        return (*self.parts, *(figure_name(setting, name) for setting, found in self.scores.items() for name in found))
+        """All of it, a name each: `loss`, `ct/dice`, `tensors.pet`."""
+        figures = (figure_name(setting, name) for setting, found in self.scores.items() for name in found)
+        return (*self.parts, *figures, *(OF_TENSORS + group for group in self.groups))
 
 
 NOTHING_SUPPRESSED, LOSS_SUPPRESSED = Suppressed(), Suppressed(parts=("loss",))
@@ -56,7 +65,7 @@ def figure_name(setting: ModalitySetting, name: str) -> str:
 
 
 def of_figure(name: str) -> tuple[str, str]:
-    """The modality setting and the figure that a name is of; a part, such as the loss, is of no setting: ""."""
+    """The modality setting and the figure that a name is of; a part or a tensor group is of no setting: ""."""
     setting, slash, figure = name.partition("/")
     return (setting, figure) if slash else ("", name)
 
@@ -93,6 +102,8 @@ def suppression_findings(suppressed: Suppressed, scores: Mapping[ModalitySetting
             yield f"{len(given)} figure(s) of setting '{where}' are suppressed and given as well"
     if len(set(suppressed.parts)) < len(suppressed.parts) or not {*suppressed.parts} <= {*PARTS}:
         yield f"suppressed parts are not each one of {list(PARTS)}, once"
+    if len(set(suppressed.groups)) < len(suppressed.groups) or not {*suppressed.groups} <= {*TENSOR_GROUPS}:
+        yield f"suppressed tensor groups are not each one of {list(TENSOR_GROUPS)}, once"
 
 
 def _unknown(names: Iterable[str]) -> Iterator[str]:

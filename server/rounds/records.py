@@ -45,7 +45,8 @@ def as_asked(answer: CenterAnswer, training: Training) -> CenterAnswer:
     """An answer without scores and diagnostics where its round asked for none: a center does not choose what counts."""
     if training.validate_first:
         return answer
-    held = Suppressed(parts=tuple(part for part in answer.reply.suppressed.parts if part == "loss"))
+    said = answer.reply.suppressed
+    held = Suppressed(parts=tuple(part for part in said.parts if part == "loss"), groups=said.groups)
     return replace(answer, reply=replace(answer.reply, scores={}, diagnostics={}, suppressed=held))
 
 

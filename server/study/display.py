@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-from protocol.messages.suppression import NOTHING_SUPPRESSED, figure_name, state_of
+from protocol.messages.suppression import NOTHING_SUPPRESSED, OF_TENSORS, figure_name, state_of
 from protocol.modalities import SETTINGS, ModalitySetting
 from protocol.tasks import TASKS, Metric, TaskName
 from reporting.formats import UNDEFINED, WITHHELD, figure, heading, number
@@ -98,10 +98,12 @@ def round_line(record: RoundRecord, metric: Metric) -> str:
         f"{name} {WITHHELD if name in held else figure(record.validation[name].value(metric.name), metric.decimals)}"
         for name in told
     )
+    stay = [name.removeprefix(OF_TENSORS) for name in record.suppressed if name.startswith(OF_TENSORS)]
+    without = f"  tensors of {', '.join(stay)} {WITHHELD}" if stay else ""
     what = record.error or _loss_text(record)
     return (
         f"{record.server_round:3d} {record.stage:<10} {record.center:<12} {what:<14} "
-        f"validation {metric.label} {scores or '-'}  {record.seconds:.0f} s"
+        f"validation {metric.label} {scores or '-'}  {record.seconds:.0f} s{without}"
     )
 
 

@@ -70,6 +70,35 @@ def test_scores_that_would_be_withheld_are_told() -> None:
     assert told(COMPLETE, fewest=2) == [("withheld", "warning")]
 
 
+@pytest.mark.parametrize(
+    ("files", "fewest", "found"),
+    [
+        (["ct", "ct", "ct pet"], 2, ["1 of 3 training case(s) with PET"]),
+        (["ct", "ct", "ct pet"], 1, []),
+        (["ct", "ct", "pet", "pet", "ct pet"], 2, ["1 of 5 training case(s) with CT+PET"]),
+        (["ct", "ct", "pet", "pet"], 2, []),
+        (["ct", "ct pet"], 3, []),
+    ],
+)
+def test_a_modality_that_too_few_training_cases_hold_is_told(files: list[str], fewest: int, found: list[str]) -> None:
+    """Of pairs only where each modality has enough; where all that trains is too little, another warning says so."""
+    manifest = Manifest("x", tuple(case(str(n), *held.split(), "gtv") for n, held in enumerate(files)))
+    drawn: dict[str, Part] = dict.fromkeys(map(str, range(len(files))), "train")
+    issues = study_issues(manifest, drawn, settings(validation=0.0, test=0.0), ("ct", "pet"), fewest)
+    told = [issue for issue in issues if issue.file == "modalities"]
+    assert [(issue.code, issue.grade) for issue in told] == [("withheld", "warning")] * len(found)
+    assert [issue.message.partition("found ")[2].partition(", ")[0] for issue in told] == found
+
+
+def test_a_modality_that_no_training_case_holds_is_told_of_a_center_that_has_it() -> None:
+    manifest = Manifest(
+        "x", tuple(case(name, *held.split(), "gtv") for name, held in {"a": "ct", "b": "ct pet"}.items())
+    )
+    drawn: dict[str, Part] = {"a": "train", "b": "test"}
+    issues = study_issues(manifest, drawn, settings(validation=0.0), ("ct", "pet"), 1)
+    assert any("found 0 of 1 training case(s) with PET, expected at least 1" in issue.message for issue in issues)
+
+
 def test_a_task_may_be_left_to_other_centers_but_not_every_task() -> None:
     assert told(COMPLETE, "segmentation", "survival") == [("task-absent", "warning")]
     assert ("task-absent", "error") in told({}, "survival")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from protocol.messages.facts import FACTS
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison, Score
+from protocol.messages.suppression import Suppressed
 from tests.support.leaving import COMPARED, REPLY, lines_of, reply_with, send
 from tests.support.segmentation_scores import dice_score
 
@@ -38,6 +39,20 @@ def test_what_is_not_agreed_stops_the_reply(tmp_path: Path, reply: Reply, reason
     (line,) = lines_of(log)
     assert line["held_back"] == [reason]
     assert (line["error"], line["tensors"], line["bytes"]) == ("egress-refused", 0, 0)
+
+
+def test_a_tensor_group_that_was_left_out_is_said_and_one_that_is_there_stops_the_reply(tmp_path: Path) -> None:
+    """The last line of defence: three cases behind PET, of five."""
+    named = replace(REPLY, suppressed=Suppressed(groups=("pet",)))
+    assert send(named, tmp_path / "named").suppressed.groups == ("pet",)
+    (line,) = lines_of(tmp_path / "named")
+    assert (line["suppressed"], line["error"]) == (["tensors.pet"], "")
+    assert line["held_back"] == ["tensors of group 'pet' stand on fewer than 5 case(s) and stay"]
+    pet = {"pet.weight": np.ones(2, np.float32)}
+    sent = reply_with(tensors=pet, support={"peft": 5, "pet": 3})
+    assert send(sent, tmp_path / "sent", owned_groups=("peft", "pet")).error == "egress-refused"
+    said = "tensors of group 'pet' stand on 3 case(s), this center sends from 5 on"
+    assert lines_of(tmp_path / "sent")[0]["held_back"] == [said]
 
 
 def test_a_reply_that_cannot_be_written_as_declared_stays(tmp_path: Path) -> None:

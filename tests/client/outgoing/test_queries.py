@@ -76,6 +76,16 @@ def test_beyond_the_budget_training_goes_on_without_figures(tmp_path: Path) -> N
     assert figures_of(reply, spent) == Reply("north", "train", payload=payload, suppressed=held)
 
 
+def test_what_was_answered_before_says_nothing_of_the_tensors_that_leave_now(tmp_path: Path) -> None:
+    ledger = QueryLedger(tmp_path, 1000)
+    held = Suppressed(parts=("loss",), groups=("fusion",))
+    payload = Payload("north", "b" * 64, "adapt", 3, STATE, {"peft": 7})
+    ledger.keep(ledger.inquire(asked("train"), EVERYBODY), Reply("north", "train", payload=payload, suppressed=held))
+    now = Reply("north", "train", payload=payload, loss=0.5, suppressed=Suppressed(groups=("pet",)))
+    leaving = figures_of(now, ledger.inquire(asked("train"), EVERYBODY))
+    assert (leaving.loss, leaving.suppressed) == (None, Suppressed(parts=("loss",), groups=("pet",)))
+
+
 def test_a_round_and_its_statistics_are_of_their_round_and_scores_of_their_network() -> None:
     def same(kind: Kind) -> bool:
         return question_of(asked(kind), EVERYBODY) == question_of(asked(kind, "later", 4), EVERYBODY)

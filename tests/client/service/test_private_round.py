@@ -21,6 +21,7 @@ from client.service.trainer import Trainer
 from deploy.simulation.local import agreement_of
 from protocol.errors import PrivacyError
 from protocol.messages.labels import Classes, Labels
+from protocol.messages.payload import frozen_hash
 from protocol.messages.settings import Model
 from server.study.file import Study, read_study
 from tests.support.small_study import STUDY, write_study
@@ -36,13 +37,23 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Start:
     return Start(read_study(write_study(folder / "study.toml", STUDY + PRIVACY)))
 
 
-def trainer(study: Study, cohort: Path, home: Path, privacy: OwnPrivacy | None = None, auc: float = 0.0) -> Trainer:
+def trainer(
+    study: Study,
+    cohort: Path,
+    home: Path,
+    privacy: OwnPrivacy | None = None,
+    auc: float = 0.0,
+    *,
+    folder: str = "center-a",
+    minimum_cases: int = 1,
+) -> Trainer:
     return Trainer(
         "center-a",
-        [cohort / "center-a"],
+        [cohort / folder],
         ("ct", "pet"),
         home,
         agreement=agreement_of(study, "center-a"),
+        minimum_cases=minimum_cases,
         privacy=privacy,
         highest_auc=auc,
     )
@@ -59,6 +70,21 @@ def test_a_private_round_sends_tensors_that_nobody_can_repeat_and_no_loss(
     assert first.payload.support == {"pet": 1, "fusion": 1, "peft": 1}
     differing = [key for key in first.tensors if not np.array_equal(first.tensors[key], second.tensors[key])]
     assert sorted(differing) == sorted(second.tensors)
+
+
+def test_noise_does_not_move_what_no_case_reaches(private: Start, cohort: Path, tmp_path: Path) -> None:
+    """A center that offers PET, whose cases have none: noise on the pathways would be no answer to the round."""
+    one = trainer(private.study, cohort, tmp_path, folder="center-d")
+    payload = one.perform(private.instruction()).payload
+    assert payload is not None
+    assert payload.support == {"peft": 1}
+    assert payload.frozen_hash == frozen_hash(private.rest, private.rest, payload.tensors)
+
+
+def test_a_round_of_which_nothing_could_leave_spends_nothing(private: Start, cohort: Path, tmp_path: Path) -> None:
+    reply = trainer(private.study, cohort, tmp_path, minimum_cases=2).perform(private.instruction())
+    assert (reply.error, reply.payload) == ("too-few", None)
+    assert PrivacyLedger(tmp_path).releases() == ()
 
 
 def test_a_round_is_in_the_ledger_once_however_often_it_is_asked_for(

@@ -1,7 +1,8 @@
 """What one center does on synthetic cases: what it says, and what it sends."""
 
 import os
-from collections.abc import Collection
+import shutil
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 from torch import nn
 
 from client.data.preprocessing import PreparedCase
@@ -25,7 +27,8 @@ from client.tasks.precision import available_precision
 from fusion_models.adapters.keys import parameters_by_key
 from protocol.messages.instruction import Instruction
 from protocol.messages.payload import frozen_hash, phase_of
-from protocol.messages.settings import ROLES, Role
+from protocol.messages.recipe import Recipe
+from protocol.messages.settings import ROLES, Role, Split
 from protocol.messages.tensors import content_hash, role_of
 from protocol.validation import Expected, validate
 from server.study.file import Study
@@ -129,6 +132,51 @@ def test_what_local_terms_remember_is_sent_for_the_groups_with_cases(both: Train
     assert set(reply.payload.tensors) == keys | {f"{key}@control" for key in keys}
     assert reply.payload.support == {"peft": 1}
     assert reply.payload.frozen_hash == frozen_hash(start.rest, start.rest, reply.payload.tensors)
+
+
+def test_a_group_for_which_too_few_were_drawn_goes_back_to_what_was_received(
+    cohort: Path, tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three are able to reach each group; the draws are said to have been one with PET, and the moments stay too."""
+
+    def few_pet(*args: Any, **kwargs: Any) -> Trained:
+        trained = train_locally(*args, **kwargs)
+        names = sorted(case.name for case in args[2])
+        return replace(trained, used={"ct": frozenset(names[:2]), "ct+pet": frozenset(names[:1])})
+
+    monkeypatch.setattr("client.service.work.train_locally", few_pet)
+    trainer = Trainer("center-a", [cohort / "center-a"], ("ct", "pet"), tmp_path, minimum_cases=2)
+    asked = start.training(recipe=Recipe(optimiser="kept"), validate_first=False)
+    all_train = asked.settings.model_copy(update={"split": Split(validation=0, test=0)})
+    reply = trainer.perform(replace(asked, settings=all_train))
+    assert reply.payload is not None, reply
+    assert (reply.payload.support, reply.suppressed.groups) == ({"peft": 2}, ("fusion", "pet"))
+    assert set(reply.tensors) == sent_keys(start, "peft")
+    assert reply.payload.frozen_hash == frozen_hash(start.rest, start.rest, reply.tensors)
+    (kept,) = tmp_path.glob("moments/*")
+    assert {key.partition("@")[0] for key in load_file(kept)} == sent_keys(start, "peft")
+
+
+def test_a_group_that_too_few_can_reach_does_not_train(
+    cohort: Path, tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of three cases have no PET."""
+    trained: list[set[str]] = []
+
+    def note(_model: nn.Module, parameters: Mapping[str, nn.Parameter], *args: Any, **kwargs: Any) -> Trained:
+        trained.append(set(parameters))
+        return train_locally(_model, parameters, *args, **kwargs)
+
+    monkeypatch.setattr("client.service.work.train_locally", note)
+    shutil.copytree(cohort / "center-a", tmp_path / "cases")
+    for pet in sorted(tmp_path.glob("cases/*/pet.nii.gz"))[1:]:
+        pet.unlink()
+    trainer = Trainer("center-a", [tmp_path / "cases"], ("ct", "pet"), tmp_path / "home", minimum_cases=2)
+    asked = start.training(validate_first=False, modality_shares={"ct": 0.8, "ct+pet": 0.2})
+    all_train = asked.settings.model_copy(update={"split": Split(validation=0, test=0)})
+    reply = trainer.perform(replace(asked, settings=all_train))
+    assert (reply.error, reply.suppressed.groups) == ("", ("fusion", "pet"))
+    assert trained == [sent_keys(start, "peft")]
 
 
 def test_validation_is_skipped_when_it_is_not_asked_for(ct_only: Trainer, start: Start) -> None:

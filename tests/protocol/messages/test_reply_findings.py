@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 
+from protocol.messages.payload import Payload
+from protocol.messages.reply import Reply
 from protocol.messages.reply_findings import metrics_of, reply_findings
 from protocol.messages.scores import Comparison, Score
+from protocol.messages.secure_sum import Contribution, SumAnswer
+from protocol.messages.suppression import Suppressed
 from tests.support.messages import REPLY, SETTINGS_SMALL
 
 METRICS = metrics_of(SETTINGS_SMALL)
@@ -35,3 +39,19 @@ def test_a_study_of_segmentation_has_two_figures() -> None:
 def test_what_cannot_be_is_one_finding(changes: dict[str, Any], finding: str) -> None:
     (found,) = reply_findings(replace(REPLY, **changes), METRICS)
     assert finding in found
+
+
+PET_STAYS = Suppressed(groups=("pet",))
+SENT = Payload("a", "b" * 64, "adapt", 3, support={"peft": 5})
+
+
+def test_a_tensor_group_is_suppressed_or_stood_behind_and_only_where_tensors_are_sent() -> None:
+    said = SumAnswer(contribution=Contribution("c" * 64, ("loss", "pet")))
+    summed = Reply("a", "train", payload=replace(SENT, support={}), secure=said, suppressed=PET_STAYS)
+    both = Reply("a", "train", payload=replace(SENT, support={"peft": 5, "pet": 5}), suppressed=PET_STAYS)
+    for reply in (summed, both):
+        assert list(reply_findings(reply, METRICS)) == ["tensors of group 'pet' are suppressed and given as well"]
+    assert list(reply_findings(Reply("a", "train", payload=SENT, suppressed=PET_STAYS), METRICS)) == []
+    assert list(reply_findings(Reply("a", "evaluate", suppressed=PET_STAYS), METRICS)) == [
+        "1 tensor group(s) are suppressed in a reply without tensors"
+    ]

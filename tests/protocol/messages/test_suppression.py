@@ -1,5 +1,8 @@
 """A figure is known, suppressed, undefined or absent, and never two of them."""
 
+import pytest
+
+from protocol.messages.reply import Reply
 from protocol.messages.scores import Score
 from protocol.messages.suppression import (
     NOTHING_SUPPRESSED,
@@ -10,6 +13,7 @@ from protocol.messages.suppression import (
     state_of,
     suppression_findings,
 )
+from protocol.messages.text import from_text, to_text
 from protocol.modalities import ModalitySetting
 
 SCORES: dict[ModalitySetting, Score] = {"ct": Score(6, {"dice": 0.5, "hd95_mm": None}, {"hd95_mm": 6})}
@@ -47,6 +51,25 @@ def test_what_is_suppressed_and_given_or_unknown_or_twice_is_found() -> None:
     ]
     assert "one of them twice" in next(suppression_findings(Suppressed({"ct": ("dice", "dice")}), SCORES))
     assert "once" in next(suppression_findings(Suppressed(parts=("loss", "loss")), SCORES))
+
+
+def test_tensor_groups_are_joined_and_have_names_of_no_setting() -> None:
+    both = Suppressed(groups=("pet", "fusion")).joined_with(Suppressed(groups=("pet", "peft.pet")))
+    assert both.groups == ("fusion", "peft.pet", "pet")
+    assert both.names() == ("tensors.fusion", "tensors.peft.pet", "tensors.pet")
+    assert of_figure("tensors.peft.pet") == ("", "tensors.peft.pet")
+
+
+@pytest.mark.parametrize("groups", [("pet", "pet"), ("nobody",), ("peft.nobody",)])
+def test_a_tensor_group_that_there_is_not_or_twice_is_found(groups: tuple[str, ...]) -> None:
+    (found,) = suppression_findings(Suppressed(groups=groups), SCORES)
+    assert found.startswith("suppressed tensor groups are not each one of ['backbone', 'pet',")
+    assert list(suppression_findings(Suppressed(groups=("pet", "peft.pet")), SCORES)) == []
+
+
+def test_tensor_groups_survive_the_text() -> None:
+    reply = Reply("a", "train", suppressed=Suppressed(groups=("pet",)))
+    assert from_text(Reply, to_text(reply)) == reply
 
 
 def test_a_name_says_setting_and_figure_and_a_part_has_no_setting() -> None:

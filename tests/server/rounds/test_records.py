@@ -9,11 +9,15 @@ import pytest
 from protocol.errors import NormError, PayloadError
 from protocol.local_steps import Reach
 from protocol.messages.payload import Payload
+from protocol.messages.reply import Reply
+from protocol.messages.suppression import Suppressed
 from protocol.messages.tensors import PEFT, PET, TensorSpec
 from protocol.validation import Expected, unusual, update_norms, validate
-from server.rounds.records import norm_medians
+from server.grid.center_answer import CenterAnswer
+from server.rounds.records import as_asked, norm_medians
 from server.study.history import RoundRecord
 from server.study.stage import Stage
+from tests.support.small_training import stage as training
 
 SPECS = (TensorSpec("qkv#lora_a", PEFT, (2, 3)), TensorSpec("pet_embedding.weight", PET, (4,)))
 START = {"qkv#lora_a": np.ones((2, 3), np.float32), "pet_embedding.weight": np.ones(4, np.float32)}
@@ -136,3 +140,11 @@ def test_the_one_center_with_pet_is_no_outlier_for_its_pathway() -> None:
             accept(payload, medians=medians)
             records.append(record(center, update_norms(payload, START, SPECS)))
     assert norm_medians(records, STAGE, "lora_a") == {PEFT: pytest.approx(1), PET: pytest.approx(50)}
+
+
+def test_a_round_that_asked_for_no_scores_keeps_what_is_said_of_loss_and_tensors() -> None:
+    held = Suppressed({"ct": ("dice",)}, ("diagnostics", "loss"), ("pet",))
+    answer = CenterAnswer(Reply("a", "train", suppressed=held))
+    left = as_asked(answer, training(validate_first=False)).reply.suppressed
+    assert left == Suppressed(parts=("loss",), groups=("pet",))
+    assert as_asked(answer, training()).reply.suppressed == held

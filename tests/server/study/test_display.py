@@ -111,6 +111,12 @@ def test_a_row_of_the_matrix_keeps_undefined_and_absent_apart(study: Study) -> N
     assert rows["center-d"] == ["1", "undefined / undefined"]
 
 
+def test_a_round_tells_whose_tensors_a_center_withholds(study: Study) -> None:
+    record = replace(RECORD, suppressed=("tensors.fusion", "tensors.pet"))
+    (line,) = [line for line in show(study, CenterAnswered(record)).splitlines() if "center-a" in line]
+    assert line.endswith("7 s  tensors of fusion, pet withheld")
+
+
 def test_a_round_tells_what_is_withheld_from_what_is_undefined_or_absent(study: Study) -> None:
     """Of CT nothing came, of CT and PET nothing is defined, and PET was not scored."""
     validation: Scores = {"ct+pet": dice_score(2, None, None, 2, 2)}

@@ -87,6 +87,12 @@ def test_a_studys_concordance_is_weighed_by_pairs_and_counts_have_no_mean():
     }
 
 
+def test_tensors_that_are_held_back_are_marks_of_their_group():
+    ((_, _, metrics, _),) = said(rounds=(record(3, suppressed=("tensors.peft.pet", "tensors.pet")),))
+    marks = {name for name in metrics if name.endswith("_suppressed")}
+    assert marks == {"tensors.peft.pet_suppressed", "tensors.pet_suppressed"}
+
+
 def test_a_loss_and_scores_that_are_held_back_are_marks_and_no_undefined_ones():
     """Of CT the Dice stays and the distance came; of PET nothing came, not even how many cases there are."""
     suppressed = ("loss", "diagnostics", "ct/dice", "pet/dice")
