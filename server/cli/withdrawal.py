@@ -46,7 +46,7 @@ def withdraw_command(
         typer.echo(f"stages {', '.join(done.replayed_stages) or 'none'} can be trained again in {done.replay}:")
         typer.echo(f"  concilium simulate --study {done.replay}/study.toml --out {done.replay} --data DATA --resume")
         typer.echo(f"  or, over a network, `concilium study init {done.replay}/study.toml --out {done.replay} ...`")
-    elif done.replay_reason:
+    if done.replay_reason:
         typer.echo(done.replay_reason)
     typer.echo(" ".join([done.tracking, *([f"Marked: {', '.join(done.marked)}."] if done.marked else [])]))
     typer.echo(f"certificate: {directory.withdrawals}/{center}.html and .json")

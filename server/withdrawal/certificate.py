@@ -30,6 +30,15 @@ NOT_PROMISED = (
     "What it trained alone for comparison, in the study's folder alone/: withdraw it there too.",
 )
 
+PRIVATE_REPLAY = (
+    "The study has [privacy], and the other centers' patients have spent what the rounds up to now cost: their ledgers "
+    "keep them. Stages that are trained again are spent on top, so that a center needs far more noise than the first "
+    "time, or sits out (privacy-noise, privacy-spent). `concilium simulate` gives its centers new homes, whose ledgers "
+    "know nothing of these rounds: it trains as if there had been no first time, and tells the epsilon of the replay "
+    "alone."
+)
+"""What a replay of a private study costs those who stay."""
+
 
 class Version(Settings):
     """A version of the bank, by reference, content hash, stage and round."""
@@ -46,7 +55,8 @@ class Statement(Settings):
     first_stage: the first that used an update or an observation of the center, "" where none did. rounds: those that
     used an update. removed: its own versions, and those of the shared adapter that it entered, whose tensors are gone.
     in_use: the shared adapter's version from now on, which it never entered; "" where there is none. replay: the
-    directory in which the later stages are trained again, "" where none is needed or possible, and why. influenced:
+    directory in which the later stages are trained again, "" where none is needed or possible; replay_reason: why, or
+    what it costs those who stay. influenced:
     other centers' versions that were trained from a shared state that it entered, and that stay. removed_backbones:
     content hashes of backbones that it helped to train and that are gone. influenced_backbones: of those that stay,
     since influenced versions stand on them. tracking: what became of MLflow, in words. marked: the runs and registered

@@ -32,6 +32,7 @@ from server.tls.authority import AskPassphrase, Authority, refuse_encrypted, utc
 from server.tracking.marking import Marked, certificate_tag, date_tag, mark_own_store
 from server.withdrawal.backbones import PartedBackbones, parted_backbones, remove_backbones
 from server.withdrawal.certificate import (
+    PRIVATE_REPLAY,
     Certificate,
     Statement,
     Version,
@@ -112,7 +113,7 @@ def withdraw(
         bank, backbones = AdapterBank(directory.bank, log.record), parted_backbones(directory, lineage, parted)
         remove_versions(bank, lineage, parted)
         remove_backbones(directory, bank, lineage, backbones)
-        replay, reason = _replay(directory, lineage, destination)
+        replay, reason = _replay(directory, study, lineage, destination)
         state = load(directory.checkpoint)
         if state is not None:
             take_state_back(directory, lineage, state, study, log.record)
@@ -168,8 +169,10 @@ def _revoke(directory: StudyDirectory, center: str, connect: Connect) -> str:
     return "It is revoked: its key is turned away."
 
 
-def _replay(directory: StudyDirectory, lineage: Lineage, destination: Path | None) -> tuple[Replay | None, str]:
-    """The directory of a replay, or why there is none."""
+def _replay(
+    directory: StudyDirectory, study: Study, lineage: Lineage, destination: Path | None
+) -> tuple[Replay | None, str]:
+    """The directory of a replay, or why there is none; and what one costs where patients were promised something."""
     if lineage.first_stage is None:
         return None, "No stage has to be trained again."
     others = [found for found in read_withdrawn(directory) if found.first_stage and found.center != lineage.center]
@@ -178,9 +181,10 @@ def _replay(directory: StudyDirectory, lineage: Lineage, destination: Path | Non
     root = directory.root.resolve()
     try:
         where = destination or root.with_name(f"{root.name}.without-{lineage.center}")
-        return write_replay(directory, lineage.center, state_before(directory, lineage), where), ""
+        made = write_replay(directory, lineage.center, state_before(directory, lineage), where)
     except WithdrawalError as error:
         return None, f"The later stages cannot be trained again: {error}"
+    return made, PRIVATE_REPLAY if study.privacy else ""
 
 
 def _authority_at_hand(directory: StudyDirectory, ask: AskPassphrase) -> Authority | None:
@@ -222,10 +226,14 @@ def _statement(
         influenced=_versions(parted.influenced),
         tracking=marked.told,
         marked=marked.names,
-        not_promised=not_promised(study.name, lineage.center),
+        not_promised=(*not_promised(study.name, lineage.center), *_not_promised_in_private(study, lineage)),
         removed_backbones=backbones.gone,
         influenced_backbones=backbones.stay,
     )
+
+
+def _not_promised_in_private(study: Study, lineage: Lineage) -> tuple[str, ...]:
+    return (PRIVATE_REPLAY,) if study.privacy and lineage.first_stage is not None else ()
 
 
 def _versions(entries: Iterable[Entry]) -> tuple[Version, ...]:

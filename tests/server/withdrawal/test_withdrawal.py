@@ -15,6 +15,7 @@ from server.results.result import read_result
 from server.study.checkpoint import load
 from server.tracking.replay import replay as track
 from server.withdrawal import withdrawal
+from server.withdrawal.certificate import PRIVATE_REPLAY
 from server.withdrawal.withdrawal import withdraw
 from strategies.bank.bank import AdapterBank
 from strategies.bank.told import digest
@@ -99,6 +100,19 @@ def test_of_a_second_center_what_is_left_goes_too_and_the_study_goes_on_where_it
     assert {"a/0001", "a/0002", "a/0003", "shared/0001"} <= {version.reference for version in second.removed}
     assert (second.replay, first.replay in second.replay_reason) == ("", True)
     assert verify(study.directory).findings == ()
+
+
+def test_what_a_replay_costs_those_who_stay_is_said_where_patients_were_promised_something(
+    finished: Light, tmp_path: Path
+) -> None:
+    study, file = copied(finished, tmp_path), "checksums.json"
+    (study.root / file).unlink()
+    with study.directory.study_file.open("a") as text:
+        text.write("\n[privacy]\nepsilon = 3.0\ndelta = 1e-3\nclip_norm = 1.0\n")
+    told = leave(study, "c")
+    assert (told.replay != "", told.replay_reason, told.not_promised[-1]) == (True, PRIVATE_REPLAY, PRIVATE_REPLAY)
+    assert "privacy-spent" in (study.directory.withdrawals / "c.html").read_text()
+    assert not any("[privacy]" in text for text in leave(copied(finished, tmp_path / "open"), "c").not_promised)
 
 
 def test_after_a_center_of_the_first_stage_one_that_came_later_can_go_too(finished: Light, tmp_path: Path) -> None:
