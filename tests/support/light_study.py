@@ -43,6 +43,7 @@ SPECS = (
     TensorSpec("qkv#lora_a", PEFT, (2, 4)),
     TensorSpec("qkv#lora_b", PEFT, (4, 2)),
 )
+BACKBONE_KEYS = {spec.key for spec in SPECS if spec.group == BACKBONE}
 CASES = 5
 NOWHERE = "http://127.0.0.1:9"
 """An MLflow server that is away: making a local store anew for each run costs more than all the rest."""
@@ -107,7 +108,8 @@ class LightCenter:
                 ("train_cases", "validation_cases", "test_cases"), CASES
             )
             return Reply(self.name, "register", facts=facts)
-        self.backbones |= {instruction.backbone_hash} if instruction.backbone or "w" in instruction.tensors else set()
+        carried = instruction.backbone or instruction.tensors.keys() >= BACKBONE_KEYS
+        self.backbones |= {instruction.backbone_hash} if carried else set()
         if instruction.backbone_hash not in self.backbones:
             return Reply(self.name, instruction.kind, error=BackboneMissingError.code)
         scores = {"ct": dice_score(CASES, 0.5, 3.0)}
