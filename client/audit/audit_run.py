@@ -28,10 +28,16 @@ STATISTICS: Mapping[str, AttackName] = {
 
 @dataclass(frozen=True)
 class Audited:
-    """What an audit found, and of each attack whom it has a score of; these names never leave."""
+    """What an audit found, and of each attack whom it has a score of; these names never leave.
+
+    names: of all cases that were looked at, and of their patients. stage, server_round: of the version.
+    """
 
     found: Audit
     scored: Mapping[AttackName, Scored]
+    names: frozenset[str]
+    stage: str
+    server_round: int
 
 
 def audit(
@@ -78,7 +84,9 @@ def audit(
             for name, values in scores.items()
         ),
     )
-    return Audited(told, {name: pool.scored(values) for name, values in scores.items()})
+    scored = {name: pool.scored(values) for name, values in scores.items()}
+    names = frozenset({*pool.patients, *(case.name for case in pool.cases)})
+    return Audited(told, scored, names, target.entry.stage, target.entry.server_round)
 
 
 def _statistics(target: AuditTarget, pool: AuditPool, task: CenterTask, check: Check) -> dict[AttackName, Floats]:

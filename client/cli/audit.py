@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,12 +88,14 @@ def audit_command(
 
 
 def hand_on(out: Path, audited: "Audited", options: "TrainerOptions") -> None:
-    """Write what may leave, and say what is withheld from it.
+    """Write what may leave, once it is in the ledger, and say what is withheld from it and what nothing guarantees.
 
     Raises:
         CaseError: the patients differ from those of an earlier file by too few.
+        RecordsError: the ledger is not as it was written.
         StorageError: the disk refuses.
     """
+    from client.audit.audit_release import record_release, studies_that_promised
     from client.audit.handed_on import record_handed_on
     from client.audit.outward import to_hand_on
     from protocol.messages.audit import write_audit
@@ -101,10 +103,23 @@ def hand_on(out: Path, audited: "Audited", options: "TrainerOptions") -> None:
     leaving, fewest = to_hand_on(audited.found, options.minimum_cases), options.minimum_cases
     scored = {attack.attack: audited.scored[attack.attack] for attack in leaving.attacks}
     record_handed_on(options.home, options.center, scored, fewest)
+    promised = studies_that_promised(options.home, audited.names)
+    record_release(options.home, leaving, audited.names, audited.stage, audited.server_round)
     write_audit(out, leaving)
+    if leaving.private or promised:
+        typer.echo(f"{out}: {_without_guarantee(promised or (leaving.study,))}", err=True)
     if leaving.suppressed:
         names = ", ".join(leaving.suppressed)
         typer.echo(f"{out}: withheld, for fewer than {fewest} patients of a kind: {names}", err=True)
+
+
+def _without_guarantee(studies: Sequence[str]) -> str:
+    """What promises of some studies are worth for a file of figures."""
+    return (
+        "figures over patients who trained, without noise: no guarantee covers them, and the epsilon that "
+        f"{', '.join(map(repr, studies))} promised says nothing of what they tell. The ledger has them as left without "
+        "a guarantee"
+    )
 
 
 def run_until_stopped(options: "TrainerOptions", wish: Wish) -> "Audited":

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-ReleaseKind = Literal["training", "fisher", "gram", "prototype", "comparison", "score"]
+ReleaseKind = Literal["training", "fisher", "gram", "prototype", "comparison", "score", "audit"]
 Mechanism = Literal["subsampled-gaussian", "gaussian", "none"]
 
-KINDS: tuple[ReleaseKind, ...] = ("training", "fisher", "gram", "prototype", "comparison", "score")
+KINDS: tuple[ReleaseKind, ...] = ("training", "fisher", "gram", "prototype", "comparison", "score", "audit")
 MECHANISMS: tuple[Mechanism, ...] = ("subsampled-gaussian", "gaussian", "none")
 OUTSIDE: frozenset[ReleaseKind] = frozenset({"comparison", "score"})
 """What stands on patients that do not train: blocks, rounding and the query budget protect them, no epsilon does."""

@@ -95,13 +95,18 @@ class Audit(Settings):
         return self
 
 
+def sealed_audit(audit: Audit) -> bytes:
+    """The content of the file that `write_audit` writes."""
+    return seal(audit.model_dump(mode="json", by_alias=True))
+
+
 def write_audit(path: Path, audit: Audit) -> None:
     """Write an audit for somebody else to read.
 
     Raises:
         StorageError: the disk refuses.
     """
-    write_private(path, seal(audit.model_dump(mode="json", by_alias=True)))
+    write_private(path, sealed_audit(audit))
 
 
 def read_audit(path: Path) -> Audit:

@@ -50,11 +50,16 @@ def test_of_a_private_study_no_statistic_leaves_and_none_is_attacked(
     shadows = Shadows(np.ones((4, 4)), np.array([[True, True, False, False], [False, False, True, True]] * 2))
     monkeypatch.setattr(audit_run, "train_shadows", lambda *_: shadows)
     private = replace(attacked, network=replace(attacked.network, settings=settings))
-    found = audit("center-a", private, pool(), 4, tmp_path, never_cancelled, print).found
+    cases = pool().cases
+    looked_at = replace(pool(), patients=tuple(f"patient-{case.name}" for case in cases))
+    both = audit("center-a", private, looked_at, 4, tmp_path, never_cancelled, print)
+    found = both.found
     assert (found.private, [attack.attack for attack in found.attacks]) == (
         True,
         ["likelihood-ratio", "loss-threshold"],
     )
+    assert both.names == {*looked_at.patients, *(case.name for case in cases)}
+    assert (both.stage, both.server_round) == (attacked.entry.stage, attacked.entry.server_round)
 
 
 def test_nothing_of_a_patient_stands_in_an_audit(found: tuple[Audit, list[int]], tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import signal
@@ -16,6 +17,10 @@ from client.audit.pool import Scored
 from client.cli import audit as command
 from client.cli.app import app
 from client.cli.interruption import StopNote
+from client.data.block_file import RecordsError
+from client.privacy.ledger_file import LEDGER, Promise
+from client.privacy.privacy_ledger import PrivacyLedger
+from client.privacy.release import Release, release_without_guarantee
 from protocol.errors import CancelledError, CaseError
 from protocol.messages.audit import read_audit
 from tests.support.carded_study import audit_of, write_carded
@@ -30,7 +35,8 @@ def arguments(folder: Path, *more: str) -> list[str]:
 def audited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose audit finds what stands in the example."""
     patients = (tuple((name,) for name in "abcdefg"), tuple((name,) for name in "vwxyz"))
-    found = Audited(audit_of(write_carded(tmp_path)), {"loss-threshold": Scored(*patients)})
+    scored = {"loss-threshold": Scored(*patients)}
+    found = Audited(audit_of(write_carded(tmp_path)), scored, frozenset("abcdefgvwxyz"), "arrive-d", 12)  # type: ignore[arg-type]
     monkeypatch.setattr(command, "run_audit", lambda *_: found)
     return tmp_path
 
@@ -63,6 +69,45 @@ def test_a_file_that_differs_by_one_patient_is_not_written(audited: Path, monkey
     assert isinstance(done.exception, CaseError)
     assert "1 patient(s) who trained differ" in str(done.exception)
     assert not (audited / "b.json").exists()
+
+
+def test_a_file_that_is_handed_on_is_in_the_ledger_once_and_one_that_is_not_is_nowhere(audited: Path) -> None:
+    assert CliRunner().invoke(app, arguments(audited)).exit_code == 0
+    assert PrivacyLedger(audited).entries() == ()
+    for name in ("a.json", "again.json"):
+        done = CliRunner().invoke(app, arguments(audited, "--out", str(audited / name)))
+        assert "guarantee" not in done.output
+    (entry,) = PrivacyLedger(audited).entries(["v"])
+    assert entry.release == release_without_guarantee("audit", "demo", "arrive-d", 12)
+    assert entry.content == hashlib.sha256((audited / "a.json").read_bytes()).hexdigest()
+    assert len(entry.subjects) == 12
+
+
+def test_a_ledger_that_cannot_be_trusted_lets_no_file_be_written(audited: Path) -> None:
+    PrivacyLedger(audited).record(release_without_guarantee("gram", "s", "a", 1), ["p"])
+    (audited / LEDGER).unlink()
+    done = CliRunner().invoke(app, arguments(audited, "--out", str(audited / "a.json")))
+    assert isinstance(done.exception, RecordsError)
+    assert not (audited / "a.json").exists()
+
+
+def test_a_promise_to_anybody_in_the_file_is_said_to_be_no_guarantee_of_it(audited: Path) -> None:
+    """Of another study than the version's."""
+    release = Release("training", "subsampled-gaussian", 9.0, 0.1, 1, "earlier", "adapt", 1)
+    PrivacyLedger(audited).spend(release, ["x"], Promise(8, 1e-3))
+    done = CliRunner().invoke(app, arguments(audited, "--out", str(audited / "a.json")))
+    assert "no guarantee covers them, and the epsilon that 'earlier' promised says nothing" in done.stderr
+
+
+def test_of_a_private_study_the_file_is_said_to_carry_no_guarantee(
+    audited: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = command.run_audit(*[None] * 4)  # type: ignore[arg-type]
+    found = before.found.model_copy(update={"private": True})
+    monkeypatch.setattr(command, "run_audit", lambda *_: replace(before, found=found))
+    done = CliRunner().invoke(app, arguments(audited, "--out", str(audited / "a.json")))
+    assert "the epsilon that 'demo' promised says nothing" in done.stderr
+    assert "guarantee" not in CliRunner().invoke(app, arguments(audited)).output
 
 
 def test_what_is_withheld_from_the_file_is_shown_to_the_center(audited: Path, monkeypatch: pytest.MonkeyPatch) -> None:
