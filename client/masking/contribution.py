@@ -10,17 +10,17 @@ farther from where it began than the steps of a round can go (`protocol.local_st
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from protocol.errors import SecureSumError
 from protocol.local_steps import reach_of
 from protocol.messages.instruction import Instruction
-from protocol.messages.payload import Payload
+from protocol.messages.payload import Payload, frozen_hash
 from protocol.messages.secure_sum import SumPlan
 from protocol.messages.settings import Training
-from protocol.messages.tensors import Tensors
+from protocol.messages.tensors import BACKBONE, Tensors, TensorSpec
 from protocol.validation import reach_findings
 from strategies.aggregation.contract import Base
 from strategies.aggregation.linear import Sent
@@ -92,6 +92,24 @@ def contribute(
     }
     of_loss = loss_row(loss)
     return Rows({**rows, LOSS: of_loss}, tuple(sorted((*supported, *([LOSS] if of_loss[1] else [])))))
+
+
+def frozen_beside(
+    payload: Payload, instruction: Instruction, specs: Iterable[TensorSpec], groups: Collection[str]
+) -> str:
+    """The hash of what stands still in a sum: a group that the center stays out of is in it as it was received.
+
+    Args:
+        payload: what the center trained; one whose own hash does not say that all else stood still keeps it.
+        instruction: of the round.
+        specs: every tensor the study may exchange.
+        groups: those that the center contributes to.
+    """
+    group_of = {spec.key: spec.group for spec in specs}
+    received = {key: array for key, array in instruction.tensors.items() if group_of.get(key) != BACKBONE}
+    if payload.frozen_hash != frozen_hash(received, received, payload.tensors):
+        return payload.frozen_hash
+    return frozen_hash(received, received, (key for key in payload.tensors if group_of.get(key) in groups))
 
 
 def _is_weighty(payload: Payload, group: str, plan: SumPlan) -> bool:

@@ -7,11 +7,11 @@ against the roster that the study's authority signed.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from client.masking.contribution import check_reach, contribute
+from client.masking.contribution import check_reach, contribute, frozen_beside
 from client.masking.plan_checks import check_state, check_weights, fewest_of
 from client.masking.score_contribution import contribute_scores
 from client.masking.sum_memory import Place, SumMemory
@@ -89,7 +89,7 @@ class MaskedSums:
         return Reply(self.center, instruction.kind, secure=phases[instruction.kind](instruction))
 
     def mask_reply(
-        self, reply: Reply, instruction: Instruction, specs: Iterable[TensorSpec], frozen: Tensors = NOTHING
+        self, reply: Reply, instruction: Instruction, specs: Sequence[TensorSpec], frozen: Tensors = NOTHING
     ) -> Reply:
         """The answer to a round with masked rows in place of its tensors, its counts and its loss.
 
@@ -112,7 +112,9 @@ class MaskedSums:
         rows = contribute(payload, reply.loss, instruction, plan, layout_of(specs, training), frozen)
         words = self._mask(rows.rows, instruction)
         self._of(instruction).trained = instruction_digest(replace(instruction, secure=None))
-        masked = replace(payload, tensors={MASKED + name: to_limbs(found) for name, found in words.items()}, support={})
+        tensors = {MASKED + name: to_limbs(found) for name, found in words.items()}
+        still = frozen_beside(payload, instruction, specs, rows.groups)
+        masked = replace(payload, tensors=tensors, support={}, frozen_hash=still)
         contribution = Contribution(plan.digest, rows.groups)
         held = reply.suppressed if reply.loss is None else reply.suppressed.joined_with(LOSS_SUPPRESSED)
         told = SumAnswer(contribution=contribution)

@@ -7,6 +7,7 @@ import pytest
 
 from client.masking.masked_sums import MaskedSums
 from protocol.errors import NormError, SecureSumError
+from protocol.messages.payload import frozen_hash
 from protocol.messages.secure_sum import SumRequest
 from protocol.messages.tensors import PEFT, PET
 from strategies.secure_sum.keys import draw_secret, public_key
@@ -58,6 +59,28 @@ def test_a_center_that_is_in_no_roster_is_shared_with_by_nobody() -> None:
     roster = Summing(authority=summing.authority, keys=keys).roster
     with pytest.raises(SecureSumError, match="center 'd'"):
         summing.ask("a", "share", SumRequest(plan=plan, roster=roster))
+
+
+def test_a_group_that_a_center_stays_out_of_is_in_the_sum_as_it_was_received() -> None:
+    """One PET case weighs less than half of what the plan has: the others' PET is summed, and the adapter of all."""
+    summing = Summing(weights=dict.fromkeys(CENTERS, 2.1))
+    boxes, plain = summing.share(summing.plan()), trained("a").payload
+    assert plain is not None
+    reply = summing.train("a", boxes["a"], payload=replace(plain, frozen_hash=frozen_hash(SENT, SENT, plain.tensors)))
+    assert reply.payload is not None
+    assert reply.secure is not None
+    assert reply.secure.contribution is not None
+    assert reply.secure.contribution.groups == ("loss", PEFT)
+    assert reply.payload.frozen_hash == frozen_hash(SENT, SENT, ["qkv#lora_b"])
+
+
+def test_a_hash_that_tells_of_something_that_moved_is_not_made_good() -> None:
+    summing = Summing(weights=dict.fromkeys(CENTERS, 2.1))
+    boxes, plain = summing.share(summing.plan()), trained("a").payload
+    assert plain is not None
+    reply = summing.train("a", boxes["a"], payload=replace(plain, frozen_hash="moved"))
+    assert reply.payload is not None
+    assert reply.payload.frozen_hash == "moved"
 
 
 def test_a_sum_in_which_one_center_outweighs_the_others_is_refused() -> None:
