@@ -40,7 +40,7 @@ from sksurv.util import Surv
 from client.data.preprocessing import PreparedCase
 from client.data.targets import add_labels
 from client.learning.assembly import arrays_of, assemble, build, row_of, tensor_specs
-from client.learning.outcome import support_of
+from client.learning.thin_groups import part_groups
 from client.learning.trainable import train_only
 from client.learning.training import train_locally
 from client.local_terms.scaffold import Scaffold
@@ -137,7 +137,7 @@ class Federation:
             rng=rng,
             terms=[term] if training.terms.get("scaffold") else [],
         )
-        support = support_of(trained, training.groups)
+        support = part_groups(training.groups, trained.used, 1).support
         self._progress.advance(self._bar)
         return Payload(name, "", "all", 0, tensors=arrays_of(parameters), support=support), term.outcome()
 

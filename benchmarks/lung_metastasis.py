@@ -36,7 +36,7 @@ from torch import nn
 
 from client.data.preprocessing import PreparedCase, prepare_case
 from client.learning.assembly import arrays_of, assemble, build, row_of, tensor_specs
-from client.learning.outcome import support_of
+from client.learning.thin_groups import part_groups
 from client.learning.trainable import train_only
 from client.learning.training import train_locally
 from client.tasks.building import build_task
@@ -110,7 +110,7 @@ class Trainer:
             rng=np.random.default_rng(seed),
             check=lambda: self._progress.advance(self._bar),
         )
-        return support_of(trained, GROUPS)
+        return part_groups(GROUPS, trained.used, 1).support
 
     def federated(self, centers: Centers, seed: Sequence[int]) -> nn.Module:
         """Rounds of local training and averaging over the centers that can learn the classes."""

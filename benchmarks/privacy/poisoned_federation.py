@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from client.data.preprocessing import PreparedCase, prepare_case
 from client.learning.assembly import arrays_of, assemble, row_of
-from client.learning.outcome import arrays_to_send, support_of
+from client.learning.outcome import arrays_to_send
+from client.learning.thin_groups import part_groups
 from client.learning.trainable import train_only
 from client.learning.training import train_locally
 from client.tasks.building import build_task
@@ -179,7 +180,7 @@ class Federation:
         live = train_only(model, training.groups, self.row.pathways, training.roles)
         place = next(place for place, other in enumerate(self.centers) if other.name == center.name)
         trained = self._train(model, live, center.train, training, [self.seed, number, place])
-        support = support_of(trained, GROUPS)
+        support = part_groups(GROUPS, trained.used, 1).support
         tensors = arrays_to_send(live, (), self.specs, support)
         sent = Payload(center.name, "", "adapt", number, tensors, support, phase_of(training.roles))
         if known:
