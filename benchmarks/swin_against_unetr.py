@@ -25,9 +25,10 @@ from rich.table import Table
 
 from client.learning.assembly import build, inject_adapter, row_of, study_specs
 from client.learning.trainable import train_only
-from deploy.comparison.command import RUNS, benchmark
+from deploy.comparison.command import benchmark
 from deploy.comparison.outcomes import Outcome, read_outcome
 from deploy.comparison.planner import read_plan
+from deploy.comparison.run_folders import folder_of
 from fusion_models.losses import dice_cross_entropy
 from fusion_models.modality import restrict
 from protocol.messages.settings import StudySettings
@@ -150,7 +151,7 @@ def pair(out: Path) -> dict[str, dict[str, str]]:
 def outcomes_of(file: Path, out: Path) -> list[Outcome]:
     """The completed runs of an arm."""
     plan = read_plan(file)
-    found = [read_outcome(run, out / RUNS / run.name) for run in plan.runs]
+    found = [read_outcome(run, folder_of(out, run)) for run in plan.runs]
     return [each for each in found if isinstance(each, Outcome)]
 
 

@@ -1,6 +1,8 @@
 """Who may import whom: the contracts hold, and they catch what they forbid."""
 
 import ast
+import importlib
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -122,3 +124,30 @@ def test_a_package_stands_on_what_the_page_says_and_on_nothing_else(repository: 
 def test_what_stands_in_a_function_is_an_import_too(tmp_path: Path) -> None:
     (tmp_path / "module.py").write_text("import os\n\ndef f():\n    from requests.auth import AuthBase\n")
     assert _imported(tmp_path) == {"requests"}
+
+
+def test_every_name_that_a_benchmark_takes_from_the_packages_is_there(repository: Path) -> None:
+    """No test runs all of them, and mypy does not read them."""
+    missing = [
+        f"{script.name}: {module}.{name}"
+        for script in sorted((repository / "benchmarks").rglob("*.py"))
+        for module, name in _names_taken(script)
+        if not _is_there(module, name)
+    ]
+    assert missing == []
+
+
+def _names_taken(script: Path) -> list[tuple[str, str]]:
+    """Module and name of each import from one of the packages."""
+    found = [node for node in ast.walk(ast.parse(script.read_text())) if isinstance(node, ast.ImportFrom)]
+    ours = [node for node in found if (node.module or "").partition(".")[0] in PACKAGES]
+    return [(str(node.module), alias.name) for node in ours for alias in node.names]
+
+
+def _is_there(module: str, name: str) -> bool:
+    if importlib.util.find_spec(module) is None:
+        return False
+    loaded = importlib.import_module(module)
+    if hasattr(loaded, name):
+        return True
+    return hasattr(loaded, "__path__") and importlib.util.find_spec(f"{module}.{name}") is not None
