@@ -83,7 +83,10 @@ def examine_privacy(
     except RecordsError as error:
         text, _, step = str(error).partition(". ")
         return None, [*issues, _issue(subject, text, "a ledger as it was written", step)]
-    return table, [*issues, *(_issue(subject, *told) for told in _unaffordable(table, promise))]
+    fewest = min(
+        (min(len(patients), training.batch_size) for _, _, training in part.training_at(manifest.center)), default=1
+    )
+    return table, [*issues, *(_issue(subject, *told) for told in _unaffordable(table, promise, fewest))]
 
 
 def tabulate(
@@ -106,15 +109,21 @@ def tabulate(
     return NoiseTable(promise.delta, patients, expected, steps, costs, before)
 
 
-def _unaffordable(table: NoiseTable | None, promise: Privacy) -> Iterator[tuple[str, str, str]]:
-    """Why the center would sit out from the first round on, what would not, and what to do."""
+def _unaffordable(table: NoiseTable | None, promise: Privacy, fewest: int) -> Iterator[tuple[str, str, str]]:
+    """Why the center would sit out of a stage, what it would not sit out of, and what to do.
+
+    Args:
+        table: what each epsilon costs; one sigma for all stages.
+        promise: of the study, as the center holds to it.
+        fewest: patients expected a step in the stage that expects fewest, in which that sigma weighs most.
+    """
     promised = next((cost for cost in table.costs if cost.epsilon == promise.epsilon), None) if table else None
     if table is None or promised is None:
         return
     if promised.noise_multiplier is None:
         text = f"no noise lets {table.steps} step(s) stay within epsilon {promise.epsilon:g}: {table.before}"
         yield text, "patients with something left", "sit out, or train on patients who were in no earlier study"
-    elif found := promise.noise_finding(promised.noise_multiplier, table.expected):
+    elif found := promise.noise_finding(promised.noise_multiplier, fewest):
         step = "train alone, or ask for more patients a step, fewer steps or a larger epsilon"
         yield f"this center would sit out: {found}", f"at most {promise.maximum_noise:g} a value", step
 

@@ -111,6 +111,17 @@ def test_a_center_that_would_send_noise_is_told_that_it_would_sit_out(monkeypatc
     assert "would sit out: noise of 2 clipping norms over 4 patient(s) expected a step is 0.5 a value" in issue.message
 
 
+def test_the_stage_that_expects_fewest_patients_decides_on_sitting_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a clipping norm a value with four patients a step is two with one."""
+    monkeypatch.setattr(viability, "noise_costs", lambda *_: (viability.NoiseCost(8, 2.0, 0.5),))
+    monkeypatch.setitem(STAGE, "batch_size", 1)
+    stages = [STAGE, STAGE | {"name": "arrive", "batch_size": 4}]
+    study = StudyPart.model_validate(part().model_dump() | {"stages": stages})
+    cases = manifest(60)
+    _, (issue,) = examine_privacy(cases, {case.name: "train" for case in cases.cases}, study, None)
+    assert "over 1 patient(s) expected a step is 2 a value" in issue.message
+
+
 def test_the_center_of_another_stage_has_no_table() -> None:
     cases = Manifest("south", manifest(60).cases)
     assert examine_privacy(cases, {case.name: "train" for case in cases.cases}, part(), None)[0] is None
