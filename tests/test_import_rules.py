@@ -66,8 +66,8 @@ def test_all_contracts_hold(repository: Path) -> None:
         ("client/service/trainer_link.py", "import client.data.volume", "no data"),
         ("client/data/intruder.py", "from flwr.app import Message", "no network"),
         ("client/node/intruder.py", "import deploy.supervision", "keeps programs"),
-        ("client/report/intruder.py", "import uvicorn", "serves a browser, and"),
-        ("client/data/intruder.py", "import client.viewing.view_server", "no network"),
+        ("client/report/intruder.py", "import uvicorn", "serve a browser, with"),
+        ("client/data/intruder.py", "import client.viewing.view_pages", "no network"),
         ("client/viewing/intruder.py", "import httpx", "no way out"),
     ],
 )

@@ -25,10 +25,10 @@ def view(
     Listens on this machine only. The address it prints opens one session in one browser and then is spent; the page
     loads nothing from elsewhere. Exits with 1 when there is nothing to show or the port is taken.
     """
-    from client.viewing.admission import Admission
     from client.viewing.view_pages import build_pages
-    from client.viewing.view_server import LOOPBACK, bind, opened_browser, serve
     from client.viewing.viewed_cases import view_cases
+    from reporting.serving.admission import Admission
+    from reporting.serving.server import LOOPBACK, bind, opened_browser, serve
 
     with bind(port) as bound:
         name = data.resolve().name

@@ -66,8 +66,6 @@ ELSEWHERE: Mapping[str, frozenset[str]] = {
     "client/home/privacy.py": frozenset({"chmod"}),
     # Lets its owner run a command that was written for him alone.
     "client/node/node_files.py": frozenset({"chmod"}),
-    # A page that leads a browser on, in a temporary folder.
-    "client/viewing/view_server.py": frozenset({"touch", "write_text"}),
     # Made up, of nobody.
     "client/data/synthetic.py": frozenset({"write_text"}),
 }

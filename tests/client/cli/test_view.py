@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from client.cli.app import app
-from client.viewing import view_server
-from client.viewing.view_server import bind
 from protocol.errors import CaseError, PortError
+from reporting.serving import server
+from reporting.serving.server import bind
 from tests.support.viewed import viewed_center
 
 
@@ -23,7 +23,7 @@ def center(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_prints_an_address_with_a_token(center: Path, monkeypatch: pytest.MonkeyPatch):
     """The token has 256 random bits: 43 characters."""
     served: list[object] = []
-    monkeypatch.setattr(view_server, "serve", lambda pages, _bound: served.append(pages))
+    monkeypatch.setattr(server, "serve", lambda pages, _bound: served.append(pages))
     ran = CliRunner().invoke(app, ["view", "--data", str(center)])
     assert ran.exit_code == 0
     told, address = ran.stdout.splitlines()

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from client.data.manifest import Manifest
-from client.viewing.admission import COOKIE, Admission
-from client.viewing.view_pages import AGAIN, HEADERS, PARTS, STATIC, build_pages
+from client.viewing.view_pages import PARTS, STATIC, build_pages
 from client.viewing.viewed_cases import view_cases
+from reporting.serving.admission import COOKIE, Admission
+from reporting.serving.guard import HEADERS
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it asks for httpx2, which is not what we depend on
@@ -46,7 +47,7 @@ def test_a_token_used_again_is_refused_with_a_sentence(inside: TestClient, admis
     answer = inside.get(f"/open?token={admission.token}")
     assert (answer.status_code, answer.text) == (
         403,
-        f"This address has been used: it opens one session in one browser. {AGAIN}",
+        "This address has been used: it opens one session in one browser. Start the viewer again for a new address.",
     )
     assert "set-cookie" not in answer.headers
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from starlette.responses import PlainTextResponse
 
-from client.viewing.view_server import bind, opened_browser, serve
 from protocol.errors import PortError
+from reporting.serving.server import bind, opened_browser, serve
 
 
 def test_it_listens_on_loopback_alone():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from client.viewing.admission import Admission
+from reporting.serving.admission import Admission
 
 
 def test_a_token_opens_once():

@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass, field
 from hmac import compare_digest
 
-COOKIE = "concilium-view"
+COOKIE = "concilium-session"
 
 
 def _draw() -> str:

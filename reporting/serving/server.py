@@ -1,4 +1,4 @@
-"""The viewer's server: on loopback alone, for as long as the command runs."""
+"""A server of pages: on loopback, for as long as the command runs."""
 
 import signal
 import socket
@@ -62,9 +62,9 @@ def serve(pages: ASGIApp, bound: socket.socket) -> None:
 @contextmanager
 def opened_browser(address: str) -> Iterator[None]:
     """Open the browser on a private file that leads to `address`: other users see the arguments of every program."""
-    with tempfile.TemporaryDirectory(prefix="concilium-view-") as folder:
+    with tempfile.TemporaryDirectory(prefix="concilium-open-") as folder:
         file = Path(folder) / "open.html"
         file.touch(mode=0o600)
-        file.write_text(open_templates("client.viewing").get_template("opened.html").render(path=address))
+        file.write_text(open_templates("reporting").get_template("opened.html").render(path=address))
         webbrowser.open(file.as_uri())
         yield
