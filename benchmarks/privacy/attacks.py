@@ -1,11 +1,14 @@
 """Robust rules against attacks, on real cases: final Dice of honest centers, and what each rule costs without a liar.
 
     OMP_NUM_THREADS=1 python benchmarks/privacy/attacks.py --data ../shared/data/sts --out runs/attacks [--hours 1]
-        [--rounds 8] [--steps 8] [--centers 7] [--liars 1] [--seeds 1] [--backbone-steps 400] [--pairs RULE:ATTACK ..]
+        [--rounds 8] [--steps 8] [--centers 7] [--liars 1] [--seeds 1] [--backbone-steps 400]
+        [--pathway published] [--pairs RULE:ATTACK ..]
 
 Soft-tissue sarcoma FDG-PET/CT of one institution; seven centers made by splitting the patients in the order of their
 names. Of five patients two test. From one CT backbone, trained on all training patients before anybody lies, the PET
-pathway and the adapters learn in rounds of `alt-exact`; the last center lies.
+pathway and the adapters learn in rounds of `alt-exact`; the last center lies. The pathway begins as it was published
+unless `--pathway identity` says otherwise: untrained PET spoils what the backbone knows of CT, so that there is much
+to learn and as much to be kept from learning.
 
     mean               the weighted mean of what comes, cases as claimed: no study is run so
     every study        admission, cuts beside the others, capped shares: what a study has that says nothing
@@ -23,8 +26,8 @@ pathway and the adapters learn in rounds of `alt-exact`; the last center lies.
 
 Dice is the mean over the test patients of the centers that are honest under every attack. `fooled` is the share of
 these patients in whom at least half of the ball around a cube that is put into their CT is called tumour; the row
-`none` says how many a network calls so that nobody poisoned. Each run is a file in OUT, and a run that is there is
-not run again. The last line is one JSON object.
+`none` says how many a network calls so that nobody poisoned. `start` is the Dice before the first round. Each run is
+a file in OUT, and a run that is there is not run again. The last line is one JSON object.
 """
 
 import argparse
@@ -58,10 +61,11 @@ BOOST = 4
 MEAN, EVERY = "mean", "every study"
 
 
-def small_study() -> Study:
+def small_study(pathway: str) -> Study:
     """The network and the recipe of the study on sarcoma, on smaller crops, without augmentation and mirrored views."""
     study = read_study(STUDY)
     changes = {
+        "model": study.model.model_copy(update={"options": {"pathway": pathway}}),
         "preprocessing": study.preprocessing.model_copy(update={"crop_zyx": CROP}),
         "training": study.training.model_copy(update={"augmentation": UNVARIED}),
         "prediction": study.prediction.model_copy(update={"flips": False}),
@@ -139,12 +143,13 @@ def measure(federation: Federation, rule: str, attack: str, options: argparse.Na
     began = time.monotonic()
     arm = arms(options.liars, federation.honest[0].name)[rule]
     outcome = federation.run(arm, attacks()[attack], rounds=options.rounds, steps=options.steps)
-    scores = federation.score(outcome.shared)
+    scores, before = federation.score(outcome.shared), federation.start_scores
     cases = [case for center in federation.honest for case in center.test]
     figures: dict[str, Any] = {
         "rule": rule,
         "attack": attack,
         "seed": federation.seed,
+        "start": float(np.mean([value for values in before.values() for value in values])),
         "dice": float(np.mean([value for values in scores.values() for value in values])),
         "by_center": {name: float(np.mean(values)) for name, values in scores.items()},
         "weight": {center.name: weight_of(outcome.weights, center.name) for center in federation.centers},
@@ -211,14 +216,16 @@ def main() -> None:
     parser.add_argument("--liars", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--backbone-steps", type=int, default=400)
+    parser.add_argument("--pathway", choices=("published", "identity"), default="published", help="how PET begins")
     parser.add_argument("--pairs", nargs="*", default=(), help='such as "mean:label flip"; all where none is named')
     options = parser.parse_args()
     ends_at = time.monotonic() + 3600 * options.hours
     options.out.mkdir(parents=True, exist_ok=True)
-    study = small_study()
+    study = small_study(options.pathway)
     found = [run for seed in range(1, options.seeds + 1) for run in run_missing(options, study, seed, ends_at)]
     facts = {
-        name: getattr(options, name) for name in ("rounds", "steps", "centers", "liars", "seeds", "backbone_steps")
+        name: getattr(options, name)
+        for name in ("rounds", "steps", "centers", "liars", "seeds", "backbone_steps", "pathway")
     }
     print(json.dumps({"benchmark": "attacks", **facts, "runs": len(found), **show(found, options)}))
 

@@ -7,6 +7,7 @@ the product's too. What is left out are gate and rollback, which would hide what
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,11 @@ class Federation:
             center.name: [float(dice(self._mask(model, case), case.targets[TASK]) or 0.0) for case in center.test]
             for center in self.honest
         }
+
+    @cached_property
+    def start_scores(self) -> dict[str, list[float]]:
+        """The scores before the first round."""
+        return self.score(self.start)
 
     def fooled(self, shared: Tensors, planted: Sequence[tuple[PreparedCase, NDArray[np.bool_]]]) -> float:
         """Share of cases with a trigger in which at least half of the ball around it is called tumour."""
