@@ -27,7 +27,7 @@ from deploy.comparison.run_folders import folder_of
 from deploy.simulation.local import center_home
 
 FILE = Path(__file__).resolve().parents[2] / "studies" / "sts-privacy-benchmark.toml"
-SETTING = "ct"
+SETTING = "pet"
 
 
 class Row(NamedTuple):
@@ -80,7 +80,7 @@ def summary(found: list[Row]) -> list[dict[str, Any]]:
 
 def table_of(found: list[dict[str, Any]]) -> Table:
     """The summary for people."""
-    table = Table("center", "epsilon", "spent", "sigma", "backbone", "Dice", "range", "seeds", title="test Dice, CT")
+    table = Table("center", "epsilon", "spent", "sigma", "backbone", "Dice", "range", "seeds", title="test Dice, PET alone")
     for row in found:
         spent = "-" if row["spent"] is None else f"{row['spent']:.2f}"
         ends = f"{row['lowest']:.3f} to {row['highest']:.3f}"
