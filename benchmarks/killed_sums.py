@@ -4,7 +4,8 @@
 
 Everything between a center's training and the result is as hospitals run it: `serve` with its proxy, enrolled keys, a
 signed roster, guarded ClientApps, trainers' sockets; what is trained is drawn from the center's name. The result must
-be the mean of the three that stayed, or of all four where the fourth's tensors had come.
+be the mean of the three that stayed, or of all four where the fourth's tensors had come. Scores are summed as well:
+the last row is the mean Dice of the three.
 DIR/PHASE.json is kept: what is there is not run again. The last line is one JSON object.
 """
 
@@ -31,6 +32,7 @@ from protocol.messages.tensors import Tensors
 from protocol.storage.atomic_files import write_text
 from server.study import checkpoint as checkpoints
 from server.study.directory import read_prepared
+from server.study.history import ALL_CENTERS, StageRow
 from tests.rehearsal.short_study import KEPT
 
 HERE = Path(__file__).resolve().parent
@@ -39,13 +41,19 @@ KILLED = "center-b"
 PHASES = ("advertise", "share", "train", "unmask")
 CLOSE = 1e-8
 """Of a mean: a sum is off by 2e-10, and the means of three and of four of these centers lie 1.5e-6 apart."""
+SUMMED = "[secure_aggregation]\nscores = 'summed'\n\n[strategy]"
+DICE_CLOSE = 1e-6
+"""Of a mean Dice."""
 WAITS = "deadline_s = 600\nreconnect_s = 20"
 """Who was killed is not back before the round ends, and is not waited for as a hospital's center is."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a round; off_survivors, off_all: largest difference from the mean of three and of four."""
+    """What came of a round; off_survivors, off_all: largest difference from the mean of three and of four.
+
+    dice_off: of the scores after the round, which the three that stayed sum, from the mean of what they scored.
+    """
 
     phase: str
     state: str
@@ -53,6 +61,7 @@ class Outcome:
     errors: tuple[tuple[str, str], ...]
     off_survivors: float
     off_all: float
+    dice_off: float = float("inf")
 
     @property
     def verdict(self) -> str:
@@ -61,6 +70,8 @@ class Outcome:
             return "NO END"
         if self.state != "complete":
             return "refused"
+        if self.dice_off > DICE_CLOSE:
+            return "OTHER SCORES"
         if self.off_survivors < CLOSE:
             return "mean of the survivors"
         return "mean of all" if self.off_all < CLOSE else "ANOTHER RESULT"
@@ -71,6 +82,12 @@ def distance(found: Tensors, expected: Tensors) -> float:
     if not found or not expected.keys() <= found.keys():
         return float("inf")
     return max(float(np.abs(found[key] - array).max()) for key, array in expected.items())
+
+
+def dice_off(row: StageRow, behind: Collection[str]) -> float:
+    """How far the summed Dice of a row is from the mean of these centers; infinite where no sum was opened."""
+    dice = row.test[ALL_CENTERS]["ct"].value("dice") if ALL_CENTERS in row.test else None
+    return float("inf") if dice is None else abs(dice - float(np.mean([share_of(center) for center in behind])))
 
 
 def forget(root: Path) -> None:
@@ -86,7 +103,9 @@ class Killing:
     def __init__(self, folder: Path, patience_s: float) -> None:
         self._patience_s = patience_s
         text = study_text("pemma-unetr-tiny", (16, 16, 16), NAMES, 1).replace("deadline_s = 600", WAITS)
-        (folder / "study.toml").write_text(text.replace("[strategy]", "[secure_aggregation]\n\n[strategy]"))
+        (folder / "study.toml").write_text(
+            text.replace("[strategy]", "[secure_aggregation]\nscores = 'summed'\n\n[strategy]")
+        )
         self.deployed = DeployedStudy(folder, folder / "study.toml", NAMES, HERE / "summed_center.py")
         self.deployed.start(0, 0)
         self.deployed.concilium("roster", "--study", self.deployed.directory.root)
@@ -114,6 +133,7 @@ class Killing:
             errors=tuple((row["center"], row["error"]) for row in rounds if row["error"]),
             off_survivors=distance({} if found is None else found.shared, self._mean([*set(NAMES) - {KILLED}])),
             off_all=distance({} if found is None else found.shared, self._mean(NAMES)),
+            dice_off=float("inf") if found is None else dice_off(found.history.rows[-1], set(NAMES) - {KILLED}),
         )
         deployed.join(KILLED, 0, 0)
         return outcome

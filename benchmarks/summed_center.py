@@ -2,7 +2,8 @@
 
     python benchmarks/summed_center.py STUDY_DIRECTORY CENTER SOCKET [--least 0] [--most 0]
 
-What it trains is its name's alone: it moves everything by a share of half of what a round can move. The file `dies-at`
+What it trains is its name's alone: it moves everything by a share of half of what a round can move, and that share is
+its Dice, which leaves in a sum alone. The file `dies-at`
 beside its socket's folder names a phase, in which it is gone before it answers.
 """
 
@@ -15,16 +16,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from light_center import LightCenter
+from light_center import CASES, LightCenter
 
 from client.learning.cancellation import Check, never_cancelled
 from client.masking.masked_sums import MaskedSums
+from client.outgoing.summed_figures import without_figures
 from client.service.failure import perform_safely
 from client.service.trainer_link import key_path
 from client.service.trainer_service import provide_key, serve
-from protocol.messages.instruction import SUM_KINDS, Instruction
+from protocol.messages.instruction import SCORE_KINDS, SUM_KINDS, Instruction
 from protocol.messages.reply import Reply
 from server.study.directory import StudyDirectory, read_prepared
+from tests.support.segmentation_scores import dice_score
 
 DIES_AT = "dies-at"
 
@@ -56,12 +59,15 @@ class SummedCenter(LightCenter):
             self._sums = MaskedSums(self._center, self._authority)
         if instruction.kind in SUM_KINDS:
             return self._sums.answer(instruction)
+        share, sent = share_of(self._center), instruction.tensors
         reply = super().perform(instruction, check)
+        if instruction.kind in SCORE_KINDS:
+            scored = replace(reply, scores={"ct": dice_score(CASES, float(share), None, hd95_undefined=CASES)})
+            return without_figures(self._sums.mask_scores(scored, instruction))
         if instruction.kind != "train":
             return reply
-        share, sent = share_of(self._center), instruction.tensors
         own = {key: sent[key] + share * (array - sent[key]) for key, array in reply.tensors.items()}
-        return self._sums.mask_reply(reply.with_tensors(own), instruction, self._specs)
+        return without_figures(self._sums.mask_reply(reply.with_tensors(own), instruction, self._specs))
 
 
 def main() -> None:

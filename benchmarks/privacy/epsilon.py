@@ -80,7 +80,9 @@ def summary(found: list[Row]) -> list[dict[str, Any]]:
 
 def table_of(found: list[dict[str, Any]]) -> Table:
     """The summary for people."""
-    table = Table("center", "epsilon", "spent", "sigma", "backbone", "Dice", "range", "seeds", title="test Dice, PET alone")
+    table = Table(
+        "center", "epsilon", "spent", "sigma", "backbone", "Dice", "range", "seeds", title="test Dice, PET alone"
+    )
     for row in found:
         spent = "-" if row["spent"] is None else f"{row['spent']:.2f}"
         ends = f"{row['lowest']:.3f} to {row['highest']:.3f}"
