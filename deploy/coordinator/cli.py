@@ -10,6 +10,7 @@ from rich.console import Console
 
 from deploy.supervision.idle_threads import let_idle_threads_sleep
 from deploy.supervision.telemetry import switch_off_telemetry
+from deploy.supervision.termination import interrupt_on_sigterm
 from server.cli.app import app
 from server.cli.console import log_to_stderr, wide_console
 from server.cli.enrolment import study_app
@@ -55,12 +56,13 @@ def simulate_command(
         refuse_summed_scores(study)
     keep_thread_count(out)
     folder = data or provide_synthetic_cohort(out / "synthetic-cohort", console)
-    directory = simulate(
-        study, folder, out, engine=engine, device=device, resume=resume, console=console, backbone=backbone
-    )
     brought = ""
-    if against_local_only:
-        brought = simulate_alone(directory, folder, engine=engine, device=device, console=console)
+    with interrupt_on_sigterm():
+        directory = simulate(
+            study, folder, out, engine=engine, device=device, resume=resume, console=console, backbone=backbone
+        )
+        if against_local_only:
+            brought = simulate_alone(directory, folder, engine=engine, device=device, console=console)
     print_summary(directory, read_result(directory.result) or {}, console)
     if brought:
         console.print(brought)
@@ -85,7 +87,8 @@ def benchmark_command(
     from deploy.comparison.command import benchmark
 
     asked, data = tuple(only or ()), None if report_only else data
-    unfinished = benchmark(file, data, out, jobs=jobs, only=asked, device=device, console=Console(), hours=hours)
+    with interrupt_on_sigterm():
+        unfinished = benchmark(file, data, out, jobs=jobs, only=asked, device=device, console=Console(), hours=hours)
     if unfinished:
         raise typer.Exit(1)
 
