@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from client.outgoing.ledger import Ledger, SentLine, as_json, read_ledger, totals
+from protocol.storage.torn_line import torn_path
 
 HASH_DIGITS, PIPED_WIDTH = 12, 200
 COUNTED = ("replies", "again", "errors", "withheld", "tensors", "bytes")
@@ -50,6 +51,9 @@ def show_ledger(
         typer.echo(json.dumps(as_json(ledger, shown)))
     elif not verify:
         _show(ledger, shown)
+    for log, count in ledger.torn.items():
+        kept = f"{log}: {count} line(s) were cut off by a crash or a full disk and are kept in {torn_path(log)}"
+        typer.echo(f"{kept}; no reply left for them", err=True)
     found = [*_chain_lines(ledger), *_noted_lines(ledger, noted or ())]
     for line in found:
         typer.echo(line.text, err=as_object or not line.good)

@@ -6,7 +6,7 @@ A center's home has two logs, `trainer/outgoing.jsonl` and `node/outgoing.jsonl`
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from client.outgoing.outgoing_log import LOG
 from protocol.errors import ConciliumError
 from protocol.storage.chain import head_path, lines_in
 from protocol.storage.chain_check import Chain, check_chain
+from protocol.storage.torn_line import count_torn, torn_path
 
 PLACES = ("trainer", "node", ".")
 """Folders of a home that may hold a log."""
@@ -57,11 +58,15 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Ledger:
-    """All lines of a center's logs, the earliest first; `by` of each says whose log it is in. chains: by the same."""
+    """All lines of a center's logs, the earliest first; `by` of each says whose log it is in. chains: by the same.
+
+    torn: log -> how many lines a crash or a full disk cut off, which are kept beside it; only of logs that have some.
+    """
 
     sent: tuple[SentLine, ...]
     unreadable: tuple[Unreadable, ...]
     chains: Mapping[str, Chain]
+    torn: Mapping[Path, int] = field(default_factory=dict)
 
     @property
     def is_whole(self) -> bool:
@@ -93,6 +98,7 @@ def read_ledger(home: Path) -> Ledger:
         sent=tuple(sorted(sent, key=lambda line: line.time)),
         unreadable=tuple(part for part in found if isinstance(part, Unreadable)),
         chains={_side(place): _check(log) for place, log in logs.items()},
+        torn={log: count for log in logs.values() if (count := _torn(log))},
     )
 
 
@@ -117,6 +123,7 @@ def as_json(ledger: Ledger, shown: Sequence[SentLine]) -> dict[str, Any]:
         "sent": [line.model_dump(mode="json") for line in shown],
         "totals": totals(ledger.sent),
         "unreadable": [asdict(line) for line in ledger.unreadable],
+        "cut_off": {str(torn_path(log)): count for log, count in ledger.torn.items()},
         "chains": {by: _chain_json(chain) for by, chain in ledger.chains.items()},
     }
 
@@ -131,6 +138,13 @@ def _check(log: Path) -> Chain:
         return check_chain(log)
     except OSError as error:
         raise _refusal(log, error) from error
+
+
+def _torn(log: Path) -> int:
+    try:
+        return count_torn(log)
+    except OSError as error:
+        raise _refusal(torn_path(log), error) from error
 
 
 def _parts(place: str, log: Path) -> Iterator[SentLine | Unreadable]:

@@ -3,9 +3,17 @@
 import logging
 from collections.abc import Callable
 
-from protocol.errors import INTERNAL, BackboneMissingError, CancelledError, ConciliumError, NothingWaitingError
+from protocol.errors import (
+    INTERNAL,
+    BackboneMissingError,
+    CancelledError,
+    ConciliumError,
+    NothingWaitingError,
+    StorageError,
+)
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
+from protocol.storage.full_disk import explain_full_disk
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +33,16 @@ def perform_safely(perform: Perform, instruction: Instruction) -> Reply:
 
 def failure_reply(error: Exception, instruction: Instruction) -> Reply:
     """The code of an error as the answer to an instruction, without a center's name; its text is logged here."""
-    about = f"'{instruction.kind}' of stage '{instruction.stage}'"
+    about, code = f"'{instruction.kind}' of stage '{instruction.stage}'", INTERNAL
+    if isinstance(error, ConciliumError):
+        code = error.code
     if isinstance(error, ORDINARY):
         logger.info("%s", error)
     elif isinstance(error, ConciliumError):
         logger.error("%s failed", about, exc_info=error)
+    elif isinstance(error, OSError) and (told := explain_full_disk(error)):
+        code = StorageError.code
+        logger.error("%s failed: %s", about, told)
     else:
         logger.error("%s failed unexpectedly", about, exc_info=error)
-    return Reply(center="", kind=instruction.kind, error=error.code if isinstance(error, ConciliumError) else INTERNAL)
+    return Reply(center="", kind=instruction.kind, error=code)

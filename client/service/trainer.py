@@ -43,6 +43,7 @@ from protocol.messages.settings import StudySettings, Training
 from protocol.messages.tensors import GROUPS, TensorSpec
 from protocol.modalities import Modality
 from protocol.storage.atomic_files import make_private_folder
+from protocol.storage.full_disk import require_room
 
 logger = logging.getLogger(__name__)
 
@@ -208,6 +209,7 @@ class Trainer:
         Raises:
             ConciliumError: it cannot be done, or `check` raised.
         """
+        require_room(self.home, f"center '{self.center}'")
         if instruction.kind in SUM_KINDS:
             return self._sums.answer(instruction)
         settings = instruction.settings

@@ -4,7 +4,8 @@
 
 A line written now carries `number`, its place, and `chain`, the state before it. The state after the last line, the
 head, stands in a file of its own beside the log, with the bytes and lines that it covers. Lines that an earlier version
-wrote, and what a crash cut off, enter the state like any other, though they carry none.
+wrote, and what it left standing of a line that a crash cut off, enter the state like any other, though they carry none.
+A last line that is cut off now goes beside the log (`protocol.storage.torn_line`).
 
 A chain without a secret shows damage, and edits by somebody who does not make it anew. Whoever may write both files
 can: against him helps a head that was noted elsewhere, since no line before it can change any more.
@@ -14,13 +15,16 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from protocol.errors import StorageError
 from protocol.storage.atomic_files import make_private_folder, write_private
 from protocol.storage.locks import hold_lock
+from protocol.storage.torn_line import keep_torn_aside, write_all
 
 START = 64 * "0"
 HASH = r"^[0-9a-f]{64}$"
@@ -85,8 +89,9 @@ def append_lines(log: Path, lines: Sequence[Mapping[str, Any]]) -> None:
 def append_made(log: Path, make: Callable[[Head], Mapping[str, Any]]) -> None:
     """`append_line` of what `make` says, told what the line goes on from; nobody else writes meanwhile.
 
-    What a crash cut off is left standing by itself. A log that is shorter than its head says goes on from the head, so
-    that the gap stays visible.
+    A last line that a crash cut off is kept beside the log. A log that is shorter than its head says goes on from the
+    head, so that the gap stays visible. Where the disk refuses, the log is as it was before: no line says what was not
+    done.
 
     Raises:
         OSError: the folder or file cannot be written.
@@ -99,16 +104,25 @@ def append_made(log: Path, make: Callable[[Head], Mapping[str, Any]]) -> None:
 def _append(log: Path, make: Callable[[Head], Sequence[Mapping[str, Any]]]) -> None:
     make_private_folder(log.parent)
     with hold_lock(log.with_suffix(".lock"), wait_s=WAIT_S, mode=0o600), _open_private(log) as file:
-        end = _find_end(file, _provide_head(log, file))
+        known = _provide_head(log, file)
+        if known is not None:
+            keep_torn_aside(log, file, known.bytes)
+        end = _find_end(file, known)
         written, state = list[bytes](), end.chain
         for number, line in enumerate(make(end), start=end.lines + 1):
             written.append(json.dumps({**line, "number": number, "chain": state}, sort_keys=True).encode())
             state = advance(state, written[-1:])
-        file.write(_break_before(file) + b"".join(data + b"\n" for data in written))
-        file.flush()
-        os.fsync(file.fileno())
-        head = Head(bytes=file.tell(), lines=end.lines + len(written), chain=state)
-        write_private(head_path(log), (head.model_dump_json() + "\n").encode())
+        data = _break_before(file) + b"".join(line + b"\n" for line in written)
+        size = file.seek(0, os.SEEK_END)
+        head = Head(bytes=size + len(data), lines=end.lines + len(written), chain=state)
+        try:
+            write_all(file, data)
+            os.fsync(file.fileno())
+            write_private(head_path(log), (head.model_dump_json() + "\n").encode())
+        except (OSError, StorageError):
+            if read_head(log) == known:
+                os.ftruncate(file.fileno(), size)
+            raise
         _leave_to_owner(log)
 
 
@@ -150,7 +164,7 @@ def read_head(log: Path) -> Head | None:
         return None
 
 
-def _provide_head(log: Path, file: BinaryIO) -> Head | None:
+def _provide_head(log: Path, file: FileIO) -> Head | None:
     """The head of a log; of an empty one, a first head that covers nothing.
 
     It is written before the first line, so that a kill between the two does not look like a head that was removed.
@@ -173,11 +187,11 @@ def _leave_to_owner(log: Path) -> None:
         os.chown(head_path(log), owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
-def _open_private(log: Path) -> BinaryIO:
-    return os.fdopen(os.open(log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "ab+")
+def _open_private(log: Path) -> FileIO:
+    return FileIO(os.open(log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "ab+")
 
 
-def _find_end(file: BinaryIO, head: Head | None) -> Head:
+def _find_end(file: FileIO, head: Head | None) -> Head:
     """What the next line goes on from: the head, and the lines after it that it does not know yet."""
     size, known = file.seek(0, os.SEEK_END), head or NOTHING
     if size < known.bytes:
@@ -190,7 +204,7 @@ def _find_end(file: BinaryIO, head: Head | None) -> Head:
     return Head(bytes=size, lines=known.lines + count, chain=state)
 
 
-def _break_before(file: BinaryIO) -> bytes:
+def _break_before(file: FileIO) -> bytes:
     """A line break where the last line lacks one."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 1))

@@ -1,12 +1,12 @@
 """What the chain of a log says of it: whole, or which line is the first that is not as it was written."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from protocol.storage.chain import LOST, START, Head, Link, advance, head_path, lines_in, link_of, read_head
+from protocol.storage.torn_line import is_whole
 
 NO_PLACE = "it has no place in the chain: no program that keeps one wrote it"
 TRIES = 5
@@ -136,11 +136,4 @@ def _leads_to(lines: Sequence[bytes], one: tuple[int, Link], other: tuple[int, L
 
 def _whole_among(between: Sequence[bytes]) -> int:
     """Which of some lines without a state, counted from 1, is a whole line all the same; 0 where none is."""
-    return next((place for place, line in enumerate(between, start=1) if _is_whole(line)), 0)
-
-
-def _is_whole(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
+    return next((place for place, line in enumerate(between, start=1) if is_whole(line)), 0)

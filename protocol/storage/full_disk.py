@@ -1,8 +1,14 @@
-"""A disk without room, told in a sentence wherever a file is written that no writer of ours guards."""
+"""A disk without room: how full it is, whether it takes a file, and what to say where no writer of ours guards one."""
 
+import contextlib
 import errno
+import os
+import secrets
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
+from protocol.errors import StorageError
 from protocol.storage.atomic_files import free_bytes
 
 REASONS = {
@@ -11,6 +17,64 @@ REASONS = {
     errno.EFBIG: "the file would be larger than this user may make",
     errno.EROFS: "the disk can only be read",
 }
+PROBE_BYTES = 1 << 16
+"""More than a line of a log with its head."""
+
+
+@dataclass(frozen=True)
+class DiskRoom:
+    """The disk of a folder at one moment.
+
+    refusal: why it did not take a file of `PROBE_BYTES`; "" where it did.
+    """
+
+    folder: Path
+    free_bytes: int
+    total_bytes: int
+    refusal: str = ""
+
+
+def look_at_disk(folder: Path) -> DiskRoom:
+    """How full the disk of a folder is, and whether it takes a file, which is made, written through and removed.
+
+    Args:
+        folder: one that is there.
+    """
+    refusal = ""
+    probe = folder / f".room.{secrets.token_hex(4)}.part"
+    try:
+        with os.fdopen(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0) as file:
+            if file.write(bytes(PROBE_BYTES)) != PROBE_BYTES:
+                refusal = REASONS[errno.ENOSPC]
+            os.fsync(file.fileno())
+    except OSError as error:
+        refusal = REASONS.get(error.errno or 0, f"it refuses a file ({error.strerror or error})")
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError as error:
+        return DiskRoom(folder, 0, 0, refusal or f"it cannot be asked ({error.strerror or error})")
+    return DiskRoom(folder, usage.free, usage.total, refusal)
+
+
+def require_room(folder: Path, who: str) -> None:
+    """Refuse work whose result could not be written down.
+
+    Args:
+        folder: where it would be.
+        who: whose disk it is, for the message.
+
+    Raises:
+        StorageError: the disk takes no file.
+    """
+    room = look_at_disk(folder)
+    if room.refusal:
+        raise StorageError(
+            f"{who}: {room.refusal} at {folder}, {room.free_bytes} bytes are free; nothing is begun whose result could "
+            "not be written down. Free some space there: the same is asked again"
+        )
 
 
 def explain_full_disk(error: OSError) -> str:

@@ -13,7 +13,7 @@ from functools import partial
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from protocol.errors import TRAINER_UNAVAILABLE, UNREADABLE, PayloadError, known_code
+from protocol.errors import TRAINER_UNAVAILABLE, UNREADABLE, PayloadError, StorageError, known_code
 from protocol.flower_codec import message_type, read_reply, to_message_content
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.reply import Reply
@@ -27,7 +27,8 @@ from server.grid.pulling import Pull
 logger = logging.getLogger(__name__)
 
 UNAVAILABLE, OTHER_CENTER = "node-unavailable", "other-center"
-PASSING = frozenset({UNAVAILABLE, TRAINER_UNAVAILABLE})
+PASSING = frozenset({UNAVAILABLE, TRAINER_UNAVAILABLE, StorageError.code})
+"""Errors of a center that may be gone soon: it is away, or its disk is full; it is asked the same again."""
 Bounds = Callable[[str, Kind], BlobBounds]
 
 

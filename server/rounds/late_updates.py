@@ -26,7 +26,8 @@ from server.study.history import LateRecord, RoundRecord
 
 logger = logging.getLogger(__name__)
 
-OPEN = frozenset({UNAVAILABLE, TRAINER_UNAVAILABLE, NO_ANSWER, LateError.code})
+OPEN = frozenset({UNAVAILABLE, TRAINER_UNAVAILABLE, NO_ANSWER, LateError.code, StorageError.code})
+"""A center whose disk was full may have kept its update and not been able to write down that it leaves."""
 UPDATE, OTHER = "late", "late, and no update"
 
 

@@ -27,13 +27,13 @@ def asked_of(center: LightCenter) -> list[tuple[str, str, int]]:
     return [(found.kind, found.stage, found.server_round) for found in center.performed]
 
 
-def failing(*, times: int) -> Callable[[Instruction], None]:
-    """A trainer that is away for its first messages."""
+def failing(*, times: int, error: type[ConciliumError] = TrainerAwayError) -> Callable[[Instruction], None]:
+    """A trainer that is away, or fails otherwise, for its first messages."""
     left = [times]
 
     def before(_: Instruction) -> None:
         left[0] -= 1
         if left[0] >= 0:
-            raise TrainerAwayError
+            raise error
 
     return before

@@ -85,6 +85,20 @@ def test_a_trainers_home_without_a_node_is_shown_too(tmp_path: Path) -> None:
     assert [line["by"] for line in shown("--home", tmp_path)["sent"]] == ["trainer"]
 
 
+def test_a_line_that_a_crash_cut_off_is_said_and_makes_no_log_wrong(home: Path) -> None:
+    log = home / "trainer" / "outgoing.jsonl"
+    with log.open("ab") as file:
+        file.write(b'{"kind": "tra')
+    append_line(log, {"time": "2026-01-03T10:00:00+00:00", "kind": "train"})
+    result = run("--home", home)
+    assert result.exit_code == 0
+    assert (
+        f"1 line(s) were cut off by a crash or a full disk and are kept in {log.with_suffix('.torn')}" in result.stderr
+    )
+    assert shown("--home", home)["cut_off"] == {str(log.with_suffix(".torn")): 1}
+    assert shown("--home", home)["unreadable"] == []
+
+
 def test_lines_that_cannot_be_read_are_named_and_in_no_total(home: Path) -> None:
     log = home / "trainer" / "outgoing.jsonl"
     lines = log.read_text().splitlines()

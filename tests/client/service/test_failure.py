@@ -1,5 +1,6 @@
 """Work that failed becomes a code; what it says stays at the center."""
 
+import errno
 import logging
 
 import pytest
@@ -31,6 +32,14 @@ def test_other_errors_become_internal() -> None:
         raise KeyError("DOE^JOHN")
 
     assert perform_safely(perform, INSTRUCTION) == Reply(center="", kind="train", error="internal")
+
+
+def test_a_full_disk_is_storage_whoever_met_it_so_that_the_coordinator_asks_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error = OSError(errno.ENOSPC, "No space left on device", "/home/a/cache/x.npz")
+    assert failure_reply(error, INSTRUCTION) == Reply(center="", kind="train", error="storage")
+    assert "the disk is full" in caplog.text
 
 
 @pytest.mark.parametrize(("error", "level"), [(CancelledError("enough"), "INFO"), (CaseError("no case"), "ERROR")])

@@ -48,6 +48,20 @@ def test_nothing_leaves_when_the_log_cannot_be_written(both: Trainer, study: Stu
         both.perform(Instruction(kind="register", settings=study.settings))
 
 
+def test_a_full_disk_is_found_out_before_anything_is_trained(
+    both: Trainer, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is trained then could not be written down, and would be trained again at each try."""
+    begun: list[object] = []
+    monkeypatch.setattr("client.service.trainer.require_room", refuse)
+    monkeypatch.setattr("client.service.work.train_locally", begun.append)
+    assert (both.perform(start.instruction()).error, begun) == ("storage", [])
+
+
+def refuse(*_: object) -> None:
+    raise StorageError("the disk is full")
+
+
 def test_too_few_cases_stay_at_home(cohort: Path, tmp_path: Path, start: Start) -> None:
     trainer = Trainer("center-d", [cohort / "center-d"], ("ct",), tmp_path, minimum_cases=2)
     reply = trainer.perform(start.instruction())

@@ -1,10 +1,12 @@
 """Each line of an outgoing log carries the state of all bytes before it; the head stands beside the log."""
 
+import errno
 import hashlib
 import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from protocol.errors import StorageError
 from protocol.storage.atomic_files import write_private
 from protocol.storage.chain import advance, append_line, append_lines, begin_log, lines_in, read_head
 from protocol.storage.chain_check import check_chain
+from protocol.storage.torn_line import torn_path
 
 START = 64 * "0"
 
@@ -62,15 +65,57 @@ def test_a_line_that_the_head_does_not_know_yet_is_what_the_next_one_goes_on_fro
     assert check_chain(log).broken is None
 
 
-def test_what_a_kill_cut_off_in_a_line_is_covered_and_breaks_nothing(tmp_path: Path) -> None:
+def test_a_log_whose_last_line_was_cut_off_goes_on_without_it(tmp_path: Path) -> None:
     log = tmp_path / "outgoing.jsonl"
     append_line(log, {"n": 1})
     with log.open("ab") as file:
         file.write(b'{"n": 2, "chain": "00')
     assert check_chain(log).broken is None
     append_line(log, {"n": 3})
-    assert [line[:7] for line in lines_in(log.read_bytes())] == [b'{"chain', b'{"n": 2', b'{"chain']
+    assert [json.loads(line)["n"] for line in lines_in(log.read_bytes())] == [1, 3]
     assert check_chain(log).broken is None
+    assert torn_path(log).read_bytes() == b'{"n": 2, "chain": "00\n'
+
+
+def test_what_an_earlier_version_left_standing_of_a_cut_line_is_still_covered(tmp_path: Path) -> None:
+    log = tmp_path / "outgoing.jsonl"
+    append_line(log, {"n": 1})
+    torn = b'{"n": 2, "cha'
+    state = advance(START, [log.read_bytes()[:-1], torn])
+    with log.open("ab") as file:
+        file.write(torn + b"\n" + json.dumps({"n": 3, "number": 2, "chain": state}, sort_keys=True).encode() + b"\n")
+    append_line(log, {"n": 4})
+    assert check_chain(log).broken is None
+    assert len(lines_in(log.read_bytes())) == 4
+
+
+def test_a_line_that_is_cut_in_the_middle_of_a_log_stays_an_error(tmp_path: Path) -> None:
+    log = tmp_path / "outgoing.jsonl"
+    for number in range(3):
+        append_line(log, {"n": number})
+    lines = log.read_bytes().split(b"\n")
+    log.write_bytes(b"\n".join([lines[0], lines[1][:20], *lines[2:]]))
+    append_line(log, {"n": 3})
+    assert check_chain(log).broken is not None
+
+
+def test_a_disk_that_takes_half_a_line_leaves_the_log_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "outgoing.jsonl"
+    append_line(log, {"n": 1})
+    before = log.read_bytes()
+
+    def write_half(file: FileIO, data: bytes) -> None:
+        file.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("protocol.storage.chain.write_all", write_half)
+        with pytest.raises(OSError, match="No space"):
+            append_line(log, {"n": 2})
+    assert log.read_bytes() == before
+    assert not torn_path(log).exists()
 
 
 def test_a_log_of_an_earlier_version_is_covered_from_the_first_chained_line_on(tmp_path: Path) -> None:
@@ -86,24 +131,40 @@ def test_a_log_of_an_earlier_version_is_covered_from_the_first_chained_line_on(t
 def test_kills_in_a_row_before_the_head_is_written_break_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
-    """Nor does a disk that has room for lines but for no head, from the first line on."""
     log = tmp_path / "outgoing.jsonl"
     for number in range(written):
         append_line(log, {"n": number})
     for number in range(3):
         with monkeypatch.context() as patch:
-            patch.setattr("protocol.storage.chain.write_private", _refuse_all_but_the_first(log))
-            with pytest.raises(StorageError):
+            patch.setattr("protocol.storage.chain.write_private", _fail_after_the_first(log, KeyboardInterrupt()))
+            with pytest.raises(KeyboardInterrupt):
                 append_line(log, {"n": number})
         assert check_chain(log).broken is None
     append_line(log, {"n": 9})
     assert (check_chain(log).lines, check_chain(log).broken) == (written + 4, None)
 
 
-def _refuse_all_but_the_first(log: Path) -> Callable[[Path, bytes], None]:
+@pytest.mark.parametrize("written", [0, 3])
+def test_a_disk_with_room_for_a_line_but_for_no_head_keeps_no_line_of_what_was_not_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    log = tmp_path / "outgoing.jsonl"
+    for number in range(written):
+        append_line(log, {"n": number})
+    with monkeypatch.context() as patch:
+        full = StorageError("the disk is full")
+        patch.setattr("protocol.storage.chain.write_private", _fail_after_the_first(log, full))
+        with pytest.raises(StorageError):
+            append_line(log, {"n": 8})
+    append_line(log, {"n": 9})
+    assert [json.loads(line)["n"] for line in lines_in(log.read_bytes())] == [*range(written), 9]
+    assert check_chain(log).broken is None
+
+
+def _fail_after_the_first(log: Path, error: BaseException) -> Callable[[Path, bytes], None]:
     def write(path: Path, data: bytes) -> None:
         if log.stat().st_size:
-            raise StorageError("the disk is full")
+            raise error
         write_private(path, data)
 
     return write

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from flwr.app import Message
 
-from protocol.errors import ConciliumError
+from protocol.errors import ConciliumError, StorageError
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from server.grid.center_grid import CenterGrid
@@ -71,6 +71,15 @@ def test_center_whose_trainer_is_back_is_asked_again(grid: ComingAndGoing, cente
     (answer,) = patient(grid).ask({"a": SCORE}, deadline_s=30)
     assert answer.reply.error == ""
     assert answer.bytes_down == 36, "three copies of 12 bytes"
+
+
+def test_a_center_whose_disk_was_full_is_asked_again_as_one_that_was_away(
+    grid: ComingAndGoing, centers: dict[str, LightCenter]
+) -> None:
+    """Else its cell of the matrix would stay empty for good."""
+    centers["a"].before = failing(times=2, error=StorageError)
+    (answer,) = patient(grid).ask({"a": SCORE}, deadline_s=30)
+    assert (answer.reply.error, answer.bytes_down) == ("", 36)
 
 
 def test_trainer_that_stays_away_is_the_error_after_patience(
