@@ -17,7 +17,7 @@ REASONS = {
     errno.EFBIG: "the file would be larger than this user may make",
     errno.EROFS: "the disk can only be read",
 }
-PROBE_BYTES = 1 << 16
+PROBE_BYTES = 1 << 14
 """More than a line of a log with its head."""
 
 
@@ -32,6 +32,11 @@ class DiskRoom:
     free_bytes: int
     total_bytes: int
     refusal: str = ""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it took no file for want of room; not where it can only be read, or this account may not write."""
+        return self.refusal in {REASONS[errno.ENOSPC], REASONS[errno.EDQUOT]}
 
 
 def look_at_disk(folder: Path) -> DiskRoom:

@@ -13,6 +13,7 @@ from protocol.errors import ConciliumError
 from protocol.tasks import TASKS, metric_named
 from server.centers.enrolment import Enrolment
 from server.centers.expiry_notices import expiry_notices
+from server.runs.disk_alarm import DISK, disk_alarms, look_at
 from server.runs.launch import is_complete
 from server.runs.state_files import CenterProgress, RunProgress, read_launch, read_progress, read_watchdog
 from server.runs.watchdog_rules import latest, stuck_for_s
@@ -193,12 +194,15 @@ def _pending(runs: Sequence[Run], alarms: Sequence[str], now: datetime) -> tuple
 
 
 def _alarms(directory: StudyDirectory, now: datetime) -> tuple[str, ...]:
-    """The watchdog's alarms, or that it is silent."""
+    """The watchdog's alarms, or that it is silent; a full disk, on which it can tell nobody, is named in any case."""
     watchdog = read_watchdog(directory)
     silent_s = float("inf") if watchdog is None else (now - watchdog.alive_at).total_seconds()
+    alarms = () if watchdog is None or silent_s > WATCHDOG_SILENT_S else watchdog.alarms
+    if not any(alarm.startswith(DISK) for alarm in alarms) and (room := look_at(directory)).is_full:
+        return (*disk_alarms(room), *alarms)
     if silent_s > WATCHDOG_SILENT_S:
         return ("no watchdog watches this study; start `concilium serve` or `concilium watchdog`",)
-    return watchdog.alarms if watchdog else ()
+    return alarms
 
 
 def ago(elapsed: timedelta) -> str:

@@ -15,6 +15,7 @@ from protocol.storage.locks import is_held
 from server.centers.bundle import bundle_bytes
 from server.centers.enrolment import Enrolment
 from server.centers.expiry_notices import expiry_notices
+from server.runs.disk_alarm import disk_alarms, look_at
 from server.runs.launch import start
 from server.runs.state_files import (
     WatchdogState,
@@ -72,6 +73,7 @@ class Watchdog:
         self._restarted_at = -RESTART_EVERY_S
         self._expiries_logged_on: date | None = None
         self._alarms: tuple[str, ...] = ()
+        self._disk_full = False
 
     def keep(self, stopped: threading.Event, look_every_s: float = LOOK_EVERY_S) -> None:
         """Look until `stopped` is set."""
@@ -83,7 +85,13 @@ class Watchdog:
         """Look once and do what is to be done; gives the alarms, which `watchdog.json` holds from now on."""
         alarms: list[str] = []
         away: tuple[str, ...] = ()
-        for duty in (self._tell_turned_away, self._reconcile_centers, self._keep_running, self._log_expiry_notices):
+        for duty in (
+            self._look_at_disk,
+            self._tell_turned_away,
+            self._reconcile_centers,
+            self._keep_running,
+            self._log_expiry_notices,
+        ):
             try:
                 alarms += duty()
             except LinkAwayError as error:
@@ -96,10 +104,17 @@ class Watchdog:
         self._tell(tuple(dict.fromkeys((*away, *alarms))))
         return self._alarms
 
+    def _look_at_disk(self) -> tuple[str, ...]:
+        """Whether what runs can write; while it cannot, nothing is started, and it is once it can."""
+        room = look_at(self._directory)
+        self._disk_full = room.is_full
+        return disk_alarms(room)
+
     def _keep_running(self) -> tuple[str, ...]:
         with self._connect() as control, hold_launch(self._directory):
             launch = read_launch(self._directory)
-            decision = decide(launch, read_progress(self._directory), control.runs(), self._clock())
+            found = (launch, read_progress(self._directory), control.runs(), self._clock())
+            decision = decide(*found, disk_full=self._disk_full)
             if decision.superexec_idle:
                 self._restart_if_due()
             return self._do(decision, control)

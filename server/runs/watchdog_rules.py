@@ -2,22 +2,24 @@
 
 A run that ends without a verdict of the study (the machine, the SuperLink or the ServerApp died, or met what it does
 not know) is started again from the last completed round: at once after one that lasted, later and later after several
-that did not. A verdict of the study that time may heal (a quorum that was missed, a full disk) is tried again after
-ten minutes, for as long as it takes. Any other verdict waits for a person.
+that did not. A verdict of the study that time may heal is tried again for as long as it takes: a quorum that was missed
+after ten minutes, a disk that refused a file as a run that died. Nothing is started while the disk is full. Any other
+verdict waits for a person.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
+from protocol.errors import StorageError
 from server.runs.state_files import Launch, RunProgress
 from server.superlink.link import Run
 
 PENDING_S = 60.0
 LASTED_S = 300.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 600.0
-HEALS_IN_S = {"quorum": 600.0, "storage": 600.0}
+QUORUM_HEALS_IN_S = 600.0
 NO_VERDICT = frozenset({"", "internal"})
 
 Step = Literal["nothing", "start", "stop", "finish"]
@@ -38,7 +40,14 @@ class Decision:
     superexec_idle: bool = False
 
 
-def decide(launch: Launch | None, progress: RunProgress | None, runs: Sequence[Run], now: datetime) -> Decision:
+def decide(
+    launch: Launch | None,
+    progress: RunProgress | None,
+    runs: Sequence[Run],
+    now: datetime,
+    *,
+    disk_full: bool = False,
+) -> Decision:
     """What to do about a study.
 
     Args:
@@ -46,7 +55,13 @@ def decide(launch: Launch | None, progress: RunProgress | None, runs: Sequence[R
         progress: where the study said it is.
         runs: all runs of the SuperLink, oldest first.
         now: aware.
+        disk_full: whether the study's disk takes no file; what is started then would end at once.
     """
+    found = _decide(launch, progress, runs, now)
+    return replace(found, step="nothing") if disk_full and found.step == "start" else found
+
+
+def _decide(launch: Launch | None, progress: RunProgress | None, runs: Sequence[Run], now: datetime) -> Decision:
     if launch is None:
         return Decision()
     active = next((run for run in reversed(runs) if run.active), None)
@@ -71,7 +86,7 @@ def _about_ended(last: Run, progress: RunProgress | None, runs: Sequence[Run], n
     if last.status == "finished:completed" or (progress is not None and progress.state == "complete"):
         return Decision("finish", f"run {last.run_id} has completed the study")
     if verdict is not None and verdict.state == "failed" and verdict.code not in NO_VERDICT:
-        return _about_verdict(verdict, last, now)
+        return _about_verdict(verdict, last, runs, now)
     return _after_a_break(last, _short_ones(runs), now)
 
 
@@ -91,13 +106,14 @@ def stuck_for_s(run: Run, now: datetime) -> float:
     return waited_s if waited_s > PENDING_S else 0.0
 
 
-def _about_verdict(verdict: RunProgress, last: Run, now: datetime) -> Decision:
+def _about_verdict(verdict: RunProgress, last: Run, runs: Sequence[Run], now: datetime) -> Decision:
     """The study itself said why it cannot go on."""
     what = f"the study stopped after round {verdict.server_round} ({verdict.code}): {verdict.reason}"
-    heals_in_s = HEALS_IN_S.get(verdict.code)
+    pauses_s = {"quorum": QUORUM_HEALS_IN_S, StorageError.code: _pause_s(_short_ones(runs))}
+    heals_in_s = pauses_s.get(verdict.code)
     if heals_in_s is None:
         return Decision(alarms=(f"{what}. Correct that, then `concilium resume`",))
-    alarms = (f"{what}. It is tried again every {heals_in_s:.0f} s",)
+    alarms = (f"{what}. It is tried again after {heals_in_s:.0f} s",)
     if _since(last.finished_at, now) < heals_in_s:
         return Decision(alarms=alarms)
     return Decision("start", what, alarms)
@@ -105,12 +121,17 @@ def _about_verdict(verdict: RunProgress, last: Run, now: datetime) -> Decision:
 
 def _after_a_break(last: Run, short: int, now: datetime) -> Decision:
     """Nobody said why: something died, or somebody stopped the run behind our back."""
-    pause_s = min(FIRST_PAUSE_S * 2 ** max(short - 1, 0), LONGEST_PAUSE_S)
+    pause_s = _pause_s(short)
     what = f"run {last.run_id} ended as {last.status} ({last.details or 'no reason given'})"
     alarms = (f"{short} runs in a row ended within {LASTED_S:.0f} s; the last: {what}",) if short > 1 else ()
     if _since(last.finished_at, now) < pause_s:
         return Decision(alarms=alarms)
     return Decision("start", f"{what}; the study goes on after its last completed round", alarms=alarms)
+
+
+def _pause_s(short: int) -> float:
+    """How long to wait after so many short runs in a row."""
+    return min(FIRST_PAUSE_S * 2.0 ** max(short - 1, 0), LONGEST_PAUSE_S)
 
 
 def _short_ones(runs: Sequence[Run]) -> int:

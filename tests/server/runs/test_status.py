@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from protocol.storage.full_disk import DiskRoom
 from server.runs.state_files import Launch, WatchdogState, write_state
 from server.runs.status import study_status, tables
 from server.runs.watchdog_rules import decide
@@ -36,6 +37,27 @@ def test_status_shows_the_alarms_of_a_watchdog_that_is_alive(directory: StudyDir
     want(directory)
     write_state(directory.watchdog, WatchdogState(alive_at=NOW, alarms=("a disk is full",)))
     assert "a disk is full" in study_status(directory, ListedLink(), NOW).notes
+
+
+def test_status_names_the_full_disk_and_no_missing_watchdog(
+    directory: StudyDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watchdog is alive and cannot say so."""
+    want(directory)
+    full = DiskRoom(directory.root, 0, 1 << 34, "the disk is full")
+    monkeypatch.setattr("server.runs.status.look_at", lambda _directory: full)
+    (note,) = [note for note in study_status(directory, ListedLink(), NOW).notes if "disk" in note or "watch" in note]
+    assert note.startswith("the coordinator's disk takes no file: the disk is full, 0 bytes of 16 GiB are free")
+
+
+def test_status_names_a_disk_once_that_the_watchdog_names(
+    directory: StudyDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want(directory)
+    monkeypatch.setattr("server.runs.status.look_at", lambda _: DiskRoom(directory.root, 0, 1, "the disk is full"))
+    alarm = "the coordinator's disk takes no file: the disk is full"
+    write_state(directory.watchdog, WatchdogState(alive_at=NOW, alarms=(alarm,)))
+    assert [note for note in study_status(directory, ListedLink(), NOW).notes if "disk" in note] == [alarm]
 
 
 def test_status_says_once_that_nothing_takes_a_run(directory: StudyDirectory) -> None:

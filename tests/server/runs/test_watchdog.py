@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from protocol.storage.full_disk import DiskRoom
 from server.runs.state_files import WatchdogState, read_watchdog
 from server.runs.watchdog import LINK_STARTING, Watchdog
 from server.study.directory import StudyDirectory
@@ -34,6 +35,22 @@ def test_dead_run_is_started_again_once(directory: StudyDirectory) -> None:
     assert [run.status for run in link.listed] == ["finished:failed", "pending"]
     launch = wanted_of(directory)
     assert (launch.run_id, launch.starts, launch.wanted) == ("2", 2, "running")
+
+
+def test_run_is_started_again_as_soon_as_the_full_disk_has_room(
+    directory: StudyDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten minutes later before, and as a run after the other that ended at once."""
+    link = ListedLink(FAILED)
+    want(directory)
+    watching = watchdog(directory, link)
+    with monkeypatch.context() as patch:
+        full = DiskRoom(directory.root, 0, 1, "the disk is full")
+        patch.setattr("server.runs.watchdog.look_at", lambda _directory: full)
+        assert watching.look()[0].startswith("the coordinator's disk takes no file")
+    assert len(link.listed) == 1
+    assert watching.look() == ()
+    assert len(link.listed) == 2
 
 
 def test_run_is_not_started_while_a_process_holds_the_study(directory: StudyDirectory) -> None:

@@ -57,6 +57,12 @@ FAILED = run("finished:failed")
             wanted(), said("failed", "quorum"), [run("finished:failed", ended_s_ago=601)], "start", id="quorum, later"
         ),
         pytest.param(
+            wanted(), said("failed", "storage"), [run("finished:failed", ended_s_ago=4)], "nothing", id="a disk waits"
+        ),
+        pytest.param(
+            wanted(), said("failed", "storage"), [run("finished:failed", ended_s_ago=6)], "start", id="but for 5 s"
+        ),
+        pytest.param(
             wanted(), None, [run("finished:failed", lasted_s=3, ended_s_ago=4)], "nothing", id="a short run waits 5 s"
         ),
         pytest.param(
@@ -77,11 +83,19 @@ def test_decision(launch: Launch | None, progress: RunProgress | None, runs: Seq
     assert decide(launch, progress, runs, NOW).step == step
 
 
+@pytest.mark.parametrize("progress", [None, said("running"), said("failed", "storage")])
+def test_nothing_is_started_on_a_full_disk_and_at_once_when_there_is_room(progress: RunProgress | None) -> None:
+    """Whatever the run could still say: on a full disk most say nothing."""
+    found = (wanted(), progress, [run("finished:failed", ended_s_ago=6)], NOW)
+    assert decide(*found, disk_full=True).step == "nothing"
+    assert decide(*found).step == "start"
+
+
 @pytest.mark.parametrize(
     ("progress", "last", "alarm"),
     [
         (None, run("pending", ended_s_ago=61), "run 1 is pending since 11:58:59 UTC: no SuperExec takes it"),
-        (said("failed", "quorum"), FAILED, r"after round 4 \(quorum\): because. It is tried again every 600 s"),
+        (said("failed", "quorum"), FAILED, r"after round 4 \(quorum\): because. It is tried again after 600 s"),
         (said("failed", "study"), FAILED, r"after round 4 \(study\): because. Correct that, then `concilium resume`"),
     ],
 )
