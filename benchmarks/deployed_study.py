@@ -62,7 +62,7 @@ class DeployedStudy:
     def concilium(self, *words: str | Path) -> str:
         """What a command of the coordinator prints."""
         command = [str(word) for word in (BIN / "concilium", *words)]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - our own program
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout  # noqa: S603 - our own program
 
     def launch(self, within_s: float) -> None:
         """Run the study to its end."""
