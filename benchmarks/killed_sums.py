@@ -103,9 +103,7 @@ class Killing:
     def __init__(self, folder: Path, patience_s: float) -> None:
         self._patience_s = patience_s
         text = study_text("pemma-unetr-tiny", (16, 16, 16), NAMES, 1).replace("deadline_s = 600", WAITS)
-        (folder / "study.toml").write_text(
-            text.replace("[strategy]", "[secure_aggregation]\nscores = 'summed'\n\n[strategy]")
-        )
+        (folder / "study.toml").write_text(text.replace("[strategy]", SUMMED))
         self.deployed = DeployedStudy(folder, folder / "study.toml", NAMES, HERE / "summed_center.py")
         self.deployed.start(0, 0)
         self.deployed.concilium("roster", "--study", self.deployed.directory.root)
