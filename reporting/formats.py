@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-UNDEFINED, WITHHELD = "undefined", "withheld"
+UNDEFINED, WITHHELD, FAILED, ABSENT = "undefined", "withheld", "failed", "absent"
 Interval = Mapping[str, float | None]
 
 
 def number(value: float | None, form: str) -> str:
-    """A number in one of Python's formats (`.3f`, `+.3f`, `.0%`), or the word for its absence."""
-    return UNDEFINED if value is None else f"{value:{form}}"
+    """A number in one of Python's formats (`.3f`, `+.3f`, `.0%`), or the word for its absence; zero has no minus."""
+    sign, rest = ("+", form[1:]) if form.startswith("+") else ("", form)
+    return UNDEFINED if value is None else f"{value:{sign}z{rest}}"
 
 
 def figure(value: float | None, decimals: int, unit: str = "") -> str:

@@ -5,9 +5,9 @@ A template says `{% extends "page.html" %}` and fills the blocks `title`, `page`
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-from reporting.formats import duration, figure, label, size, words
+from reporting.formats import difference, duration, figure, label, size, words
 
-FILTERS = (duration, figure, label, size, words)
+FILTERS = (difference, duration, figure, label, size, words)
 
 
 def open_templates(package: str) -> Environment:

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from reporting.formats import figure, figure_interval
+from reporting.formats import ABSENT, FAILED, UNDEFINED, WITHHELD, figure, figure_interval
 from reporting.pages import open_templates
 
 Card = Mapping[str, Any]
-ABSENT = {"withheld": "withheld", "undefined": "undefined", "not-scored": "not scored"}
+WORDS = {"withheld": WITHHELD, "failed": FAILED, "undefined": UNDEFINED, "not-scored": ABSENT}
 """State of a figure that has no value -> the word in its place."""
+TOLD = {"withheld", "failed"}
+"""States of which a table tells though no center has a value."""
 KEPT = "of what the center keeps instead"
 
 
@@ -27,16 +29,16 @@ def card_html(card: Card) -> str:
     environment = open_templates("server.card")
     environment.filters["interval"] = figure_interval
     return environment.get_template("card.html").render(
-        card=card, tables=score_tables(card["scores"]), absent=[*ABSENT.values()], filled=_filled(card["reporting"])
+        card=card, tables=score_tables(card["scores"]), absent=[*WORDS.values()], filled=_filled(card["reporting"])
     )
 
 
 def score_tables(scores: Sequence[Mapping[str, Any]]) -> list[ScoreTable]:
-    """A table for each input; a metric that no center has or withholds is left out, and so is an input without any."""
+    """A table for each input; a metric that no center has, withholds or failed at is left out, as an input without."""
     found = []
     for setting in dict.fromkeys(row["setting"] for row in scores):
         rows = [row for row in scores if row["setting"] == setting]
-        metrics = dict.fromkeys(row["metric"] for row in rows if row["value"] is not None or row["state"] == "withheld")
+        metrics = dict.fromkeys(row["metric"] for row in rows if row["value"] is not None or row["state"] in TOLD)
         centers = tuple(dict.fromkeys(row["center"] for row in rows))
         if metrics:
             lines = tuple(_line([row for row in rows if row["metric"] == metric]) for metric in metrics)
@@ -47,7 +49,7 @@ def score_tables(scores: Sequence[Mapping[str, Any]]) -> list[ScoreTable]:
 def _line(rows: Sequence[Mapping[str, Any]]) -> tuple[str, tuple[tuple[str, str], ...]]:
     unit = rows[0]["unit"]
     name = f"{rows[0]['label']}, {unit}" if unit else rows[0]["label"]
-    return name, tuple((ABSENT.get(row["state"]) or figure(row["value"], row["decimals"]), _note(row)) for row in rows)
+    return name, tuple((WORDS.get(row["state"]) or figure(row["value"], row["decimals"]), _note(row)) for row in rows)
 
 
 def _note(row: Mapping[str, Any]) -> str:

@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 from protocol.tasks import TASKS, Metric, TaskName
 from reporting.formats import in_reading_order
+from server.results.cell_states import cell_state, failures_of
 from strategies.bank.bank import SHARED
 from strategies.bank.entry import Entry
 
 Table = Mapping[str, Any]
-State = Literal["of-this-version", "of-what-the-center-keeps", "withheld", "undefined", "not-scored"]
+State = Literal["of-this-version", "of-what-the-center-keeps", "withheld", "failed", "undefined", "not-scored"]
 NO_INTERVAL = (
     "No figure has an interval: means leave a center, scores of single cases do not. A comparison by "
     "concilium benchmark gives intervals where all scores are on one machine."
@@ -24,12 +25,13 @@ NO_INTERVAL = (
 
 @dataclass(frozen=True)
 class _Cell:
-    """A figure of a center: its value, over how many cases, for how many undefined, and whether it is held back."""
+    """A figure of a center: its value, over how many cases, for how many undefined, and why it has none."""
 
     value: float | None = None
     cases: int = 0
     undefined: int = 0
     is_withheld: bool = False
+    has_failed: bool = False
 
 
 def scores_of(result: Table, entry: Entry) -> list[dict[str, Any]]:
@@ -68,15 +70,16 @@ def centers_with_their_own(result: Table, stage: str) -> set[str]:
 
 def _of_setting(result: Table, entry: Entry, task: TaskName, setting: str) -> Iterator[dict[str, Any]]:
     matrix, own = result["matrices"][setting], centers_with_their_own(result, entry.stage)
+    failures = failures_of(result)
     for metric in TASKS[task].metrics:
         for column, center in enumerate(matrix["centers"]):
             if entry.name in {SHARED, center}:
-                cell = _cell(matrix, metric.name, entry.stage, column)
+                cell = _cell(matrix, failures, metric.name, entry.stage, column)
                 is_own = entry.name == SHARED and center in own
                 yield _row(task, setting, metric, center, cell, is_own=is_own)
 
 
-def _cell(matrix: Table, metric: str, stage: str, column: int) -> _Cell:
+def _cell(matrix: Table, failures: Mapping[tuple[str, str], str], metric: str, stage: str, column: int) -> _Cell:
     """The figure of a center after a stage; a stage that was not scored has none.
 
     Results of earlier versions do not say what is held back.
@@ -84,12 +87,13 @@ def _cell(matrix: Table, metric: str, stage: str, column: int) -> _Cell:
     if stage not in matrix["stages"] or metric not in matrix:
         return _Cell()
     row = matrix["stages"].index(stage)
-    undefined, held = matrix["undefined"].get(metric), matrix.get("suppressed", {}).get(metric)
+    undefined, state = matrix["undefined"].get(metric), cell_state(matrix, failures, metric, row, column)
     return _Cell(
         matrix[metric][row][column],
         matrix["cases"][row][column],
         undefined[row][column] if undefined else 0,
-        bool(held and held[row][column]),
+        is_withheld=state == "withheld",
+        has_failed=state == "failed",
     )
 
 
@@ -104,6 +108,8 @@ def _state(cell: _Cell, *, is_own: bool) -> State:
     """A setting that is held back whole has no cases either, and was scored all the same."""
     if cell.is_withheld:
         return "withheld"
+    if cell.has_failed:
+        return "failed"
     if not cell.cases:
         return "not-scored"
     if cell.value is None:

@@ -92,7 +92,7 @@ def _findings_of(block: TaskBlock) -> str:
     rows = {setting: block.transfer[setting] for setting in block.settings[:SETTINGS_IN_A_SENTENCE]}
     show = partial(_shown, block.task)
     held = any("worst_center" in row.get("suppressed", ()) for row in rows.values())
-    averages = _listing([f"{show(row['average'])} with {label(name)}" for name, row in rows.items()])
+    averages = _listing([f"{_average(block, name, row)} with {label(name)}" for name, row in rows.items()])
     forgetting = _listing([f"{show(row['forgetting'])} ({label(name)})" for name, row in rows.items()])
     worst = _listing(
         [
@@ -110,6 +110,12 @@ def _findings_of(block: TaskBlock) -> str:
         f"the average test {block.label} over centers is {averages}; "
         f"forgetting is {forgetting}; the worst center is {worst or UNDEFINED}"
     )
+
+
+def _average(block: TaskBlock, setting: str, row: Table) -> str:
+    """A headline average, with what makes it less than it seems."""
+    mean = block.means[setting]
+    return mean.text(row["average"], block.decimals) + (f" ({mean.warning})" if mean.warning else "")
 
 
 def _shown(task: TaskName, value: float | None) -> str:

@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from protocol.tasks import TASKS, Metric, Task, TaskName
-from reporting.formats import WITHHELD, figure, in_reading_order
+from reporting.formats import figure, in_reading_order
 from reporting.tints import Tint, tint
+from server.results.cell_states import WORDS, MeanOfRow, cell_state, failures_of, mean_of_last_row, why_without
 from server.results.charts import gradient, tenths_around
 
 Table = Mapping[str, Any]
+Failures = Mapping[tuple[str, str], str]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of a heat map; `tint` is None where there is no score, and `why` says then which of the three it is."""
+    """One cell of a heat map; `tint` is None where there is no score, and `why` says then more than the word in it."""
 
     text: str
     tint: Tint | None
@@ -38,8 +40,9 @@ class TaskBlock:
     """One task of a study, under the modality settings it was scored under.
 
     label, decimals: of the primary metric. low, high, gradient: of the colour scale. heat_maps, tables, transfer: by
-    setting; the last are entries of `result.json`. weighed_by: the counts that weigh metrics over centers, or "".
-    left_out: setting -> cases that each metric of `left_out_of` does not stand on, and cells without the primary one.
+    setting; the last are entries of `result.json`. means: setting -> what its last average stands on. weighed_by: the
+    counts that weigh metrics over centers, or "". left_out: setting -> cases that each metric of `left_out_of` does not
+    stand on, and cells without the primary one.
     """
 
     task: TaskName
@@ -52,6 +55,7 @@ class TaskBlock:
     heat_maps: Mapping[str, list[tuple[str, list[Cell]]]]
     tables: Mapping[str, list[FigureTable]]
     transfer: Mapping[str, Table]
+    means: Mapping[str, MeanOfRow]
     weighed_by: str
     left_out_of: tuple[str, ...]
     left_out: Mapping[str, tuple[int, ...]]
@@ -71,7 +75,7 @@ def _block(study: Table, task: TaskName) -> TaskBlock:
     row, main, matrices, settings = TASKS[task], primary(task), study["matrices"], _settings_of(study, task)
     values = [value for setting in settings for cells in matrices[setting][main.name] for value in cells]
     low, high = tenths_around(values)
-    counted = [metric for metric in row.metrics if metric.of != "count"]
+    counted, failures = [metric for metric in row.metrics if metric.of != "count"], failures_of(study)
     return TaskBlock(
         task=task,
         label=main.label,
@@ -82,8 +86,10 @@ def _block(study: Table, task: TaskName) -> TaskBlock:
         gradient=gradient(low, high),
         heat_maps={setting: _heat_map(study, setting, task, low, high) for setting in settings},
         tables={
-            setting: [*_tables(matrices[setting], row), *_over_centers(matrices[setting], row)] for setting in settings
+            setting: [*_tables(matrices[setting], row, failures), *_over_centers(matrices[setting], row)]
+            for setting in settings
         },
+        means={setting: mean_of_last_row(matrices[setting], failures, main.name) for setting in settings},
         transfer=study["transfer_of_other_tasks"].get(task, study["transfer"]),
         weighed_by=" and ".join(dict.fromkeys(row.metric(m.weight).label for m in row.metrics if m.weight)),
         left_out_of=tuple(metric.label for metric in counted),
@@ -110,19 +116,19 @@ def _settings_of(study: Table, task: TaskName) -> list[str]:
 
 def _heat_map(study: Table, setting: str, task: TaskName, low: float, high: float) -> list[tuple[str, list[Cell]]]:
     """Rows (stage, cells in center order) of a task's primary metric."""
-    matrix, metric = study["matrices"][setting], primary(task)
+    matrix, metric, failures = study["matrices"][setting], primary(task), failures_of(study)
     trained = {stage["name"]: set(stage["centers"]) for stage in study["stages"] if stage["task"] == task}
     return [
         (
             stage,
             [
                 Cell(
-                    text=WITHHELD if _is_held(matrix, metric.name, row, column) else _text(metric, value),
+                    text=_cell_text(matrix, metric, metric.name, failures, row, column),
                     tint=None if value is None else tint(value, low, high),
                     trained=center in trained.get(stage, ()),
                     cases=matrix["cases"][row][column] or 0,
                     undefined=matrix["undefined"][metric.name][row][column] or 0,
-                    why=_why(matrix, metric.name, row, column) if value is None else "",
+                    why=why_without(matrix, failures, metric.name, row, column),
                 )
                 for column, (center, value) in enumerate(zip(matrix["centers"], matrix[metric.name][row], strict=True))
             ],
@@ -131,39 +137,27 @@ def _heat_map(study: Table, setting: str, task: TaskName, low: float, high: floa
     ]
 
 
-def _why(matrix: Table, name: str, row: int, column: int) -> str:
-    """Why a cell has no score: held back by its center, not scored, or not defined; "" where a count says it."""
-    if _is_held(matrix, name, row, column):
-        return "held back by the center"
-    if matrix["undefined"][name][row][column]:
-        return ""
-    return "not defined here" if matrix["cases"][row][column] else "no case scored"
-
-
-def _is_held(matrix: Table, name: str, row: int, column: int) -> bool:
-    """Whether a center holds a figure back; results of earlier versions do not say."""
-    held = matrix.get("suppressed", {}).get(name)
-    return bool(held and held[row][column])
-
-
-def _tables(matrix: Table, task: Task) -> Iterator[FigureTable]:
+def _tables(matrix: Table, task: Task, failures: Failures) -> Iterator[FigureTable]:
     """Every metric but the primary one, each with its endpoints below it; of the primary one, its endpoints."""
+    columns = range(len(matrix["centers"]))
     for metric in task.metrics:
         names = [name for name in _forms(matrix, metric) if name != task.primary]
         if names:
             rows = tuple(
-                (_row_name(stage, name), _cells(matrix, metric, name, row))
+                (
+                    _row_name(stage, name),
+                    tuple(_cell_text(matrix, metric, name, failures, row, column) for column in columns),
+                )
                 for name in names
                 for row, stage in enumerate(matrix["stages"])
             )
             yield FigureTable(metric.label, tuple(matrix["centers"]), rows)
 
 
-def _cells(matrix: Table, metric: Metric, name: str, row: int) -> tuple[str, ...]:
-    return tuple(
-        WITHHELD if _is_held(matrix, name, row, column) else _text(metric, value)
-        for column, value in enumerate(matrix[name][row])
-    )
+def _cell_text(matrix: Table, metric: Metric, name: str, failures: Failures, row: int, column: int) -> str:
+    """A figure with its unit, or the word in its place."""
+    state = cell_state(matrix, failures, name, row, column)
+    return WORDS.get(state) or _text(metric, matrix[name][row][column])
 
 
 def _over_centers(matrix: Table, task: Task) -> Iterator[FigureTable]:

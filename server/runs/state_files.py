@@ -20,7 +20,7 @@ from protocol.modalities import SETTINGS, ModalitySetting
 from protocol.storage.atomic_files import write_text
 from protocol.storage.locks import FOREVER_S, hold_lock
 from protocol.tasks import metric_named
-from reporting.formats import WITHHELD, figure
+from reporting.formats import ABSENT, FAILED, WITHHELD, figure
 from server.study.directory import StudyDirectory
 
 Content = TypeVar("Content", bound=BaseModel)
@@ -63,14 +63,19 @@ class CenterProgress(Written):
     def scores_text(self) -> str:
         """The validation scores of each modality setting, with those that are undefined and those held back."""
         told = [f"{name} {self._score(name)}" for name in SETTINGS if name in self.scores or self._withholds(name)]
-        return "  ".join(told) or "-"
+        return "  ".join(told) or self._nothing
 
     @property
     def loss_text(self) -> str:
-        """The loss; whether it is held back where there is none."""
+        """The loss; whether it is held back, or its round failed, where there is none."""
         if "loss" in self.suppressed:
             return WITHHELD
-        return "-" if self.loss is None else figure(self.loss, 3)
+        return self._nothing if self.loss is None else figure(self.loss, 3)
+
+    @property
+    def _nothing(self) -> str:
+        """The word where nothing was sent."""
+        return FAILED if self.error else ABSENT
 
     def _score(self, setting: ModalitySetting) -> str:
         if self._withholds(setting):

@@ -11,7 +11,7 @@ from rich.text import Text
 from protocol.messages.suppression import NOTHING_SUPPRESSED, OF_TENSORS, figure_name, state_of
 from protocol.modalities import SETTINGS, ModalitySetting
 from protocol.tasks import TASKS, Metric, TaskName
-from reporting.formats import UNDEFINED, WITHHELD, figure, heading, number
+from reporting.formats import ABSENT, FAILED, UNDEFINED, WITHHELD, figure, heading, number
 from server.study.events import (
     CenterAnswered,
     Event,
@@ -24,7 +24,7 @@ from server.study.events import (
     StageScored,
 )
 from server.study.file import Study
-from server.study.history import GateRecord, LateRecord, RollbackRecord, RoundRecord, StageRow
+from server.study.history import GateRecord, LateRecord, RollbackRecord, RoundRecord, Scores, StageRow
 
 
 class Display:
@@ -103,7 +103,7 @@ def round_line(record: RoundRecord, metric: Metric) -> str:
     what = record.error or _loss_text(record)
     return (
         f"{record.server_round:3d} {record.stage:<10} {record.center:<12} {what:<14} "
-        f"validation {metric.label} {scores or '-'}  {record.seconds:.0f} s{without}"
+        f"validation {metric.label} {scores or (FAILED if record.error else ABSENT)}  {record.seconds:.0f} s{without}"
     )
 
 
@@ -143,13 +143,14 @@ def late_line(record: LateRecord) -> str:
 
 
 def score_table(title: str, row: StageRow, task: TaskName) -> Table:
-    """The main test scores of every center in one task: undefined, withheld and absent (`-`) stay apart."""
+    """The main test scores of every center in one task: withheld, failed, undefined and absent stay apart."""
     metrics = TASKS[task].main
     shown = heading((metric.label, metric.unit) for metric in metrics)
     held = [found.scores for found in row.suppressed.values()]
     settings = [name for name in SETTINGS if any(name in found for found in (*row.test.values(), *held))]
     table = Table(Column("center", no_wrap=True), "cases", *settings, title=Text(f"{title}: {shown}"))
-    for center, scores in row.test.items():
+    without: dict[str, Scores] = {center: {} for center in row.errors}
+    for center, scores in {**without, **row.test}.items():
         cases = max((found.cases for found in scores.values()), default=0)
         count = WITHHELD if not scores and center in row.suppressed else str(cases)
         table.add_row(Text(center), count, *(_both(row, center, name, metrics) for name in settings))
@@ -159,11 +160,11 @@ def score_table(title: str, row: StageRow, task: TaskName) -> Table:
 def _both(row: StageRow, center: str, setting: ModalitySetting, metrics: Sequence[Metric]) -> str:
     """The main figures of a center under one setting; one word where the same is true of all."""
     texts = [_one(row, center, setting, metric) for metric in metrics]
-    return texts[0] if set(texts) in ({"-"}, {WITHHELD}) else " / ".join(texts)
+    return texts[0] if set(texts) in ({ABSENT}, {FAILED}, {WITHHELD}) else " / ".join(texts)
 
 
 def _one(row: StageRow, center: str, setting: ModalitySetting, metric: Metric) -> str:
-    scores, held = row.test[center], row.suppressed.get(center, NOTHING_SUPPRESSED)
+    scores, held = row.test.get(center, {}), row.suppressed.get(center, NOTHING_SUPPRESSED)
     match state_of(scores, held, setting, metric.name):
         case "known":
             return figure(scores[setting].value(metric.name), metric.decimals)
@@ -172,4 +173,4 @@ def _one(row: StageRow, center: str, setting: ModalitySetting, metric: Metric) -
         case "undefined":
             return UNDEFINED
         case "absent":
-            return "-"
+            return FAILED if row.errors.get(center) else ABSENT

@@ -1,7 +1,8 @@
 """What a study's history says in MLflow's terms: metrics at a round, and tags, for one run each; plain values.
 
 A metric is a number, so that a figure which is none is told by another: `..._suppressed` is 1 where a center holds it
-back, `..._undefined` counts the cases without it, and of what was not asked, or never came, there is neither.
+back (withheld), `..._undefined` counts the cases without it, `failed` and `test/failed` are 1 where a center answered
+with an error or not at all, and of what was not asked there is none of them (absent).
 
 The whole history is said anew whenever it is asked for; each line has a key, so that the tracker knows what it sent.
 """
@@ -118,10 +119,14 @@ def _gate_lines(record: GateRecord, step: int) -> Iterator[Line]:
 
 def _row_lines(row: StageRow, step: int) -> Iterator[Line]:
     """The test scores after a stage: each center's in its run, what they are over centers in the study's run."""
-    for center, scores in row.test.items() if ALL_CENTERS not in row.test else ():
+    failed: dict[str, Scores] = {center: {} for center in row.errors}
+    for center, scores in {**failed, **row.test}.items() if ALL_CENTERS not in row.test else ():
         held = row.suppressed.get(center, NOTHING_SUPPRESSED).names()
         metrics = {**score_metrics("test", scores), **suppressed_metrics("test", held)}
-        yield Line(f"row/{row.stage}/{center}", center_run(center), step, metrics)
+        error = row.errors.get(center, "")
+        tags = {f"test_error/{step:04d}": error} if error else {}
+        metrics |= {"test/failed": 1.0} if error else {}
+        yield Line(f"row/{row.stage}/{center}", center_run(center), step, metrics, tags)
     means = {**dict(_means_over_centers(row)), **_centers_that_hold_back(row.suppressed)}
     yield Line(f"row/{row.stage}", STUDY_RUN, step, means, {f"stage/{step:04d}": row.stage})
 

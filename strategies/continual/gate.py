@@ -285,15 +285,15 @@ def _reason(decisive: str, voices: Mapping[str, Voice], weighed: _Weighed, gate:
     if difference < limit:
         others = f", and {len(harmed) - 1} more change(s) by less than is asked" if len(harmed) > 1 else ""
         return (
-            f"refused: center '{decisive}' changes by {difference:+.4f}, at least {-gate.tolerance:+.4f} is asked"
+            f"refused: center '{decisive}' changes by {difference:+z.4f}, at least {-gate.tolerance:+z.4f} is asked"
             f"{others}{_silence(unheard)}"
         )
-    level = f"{100 * gate.confidence:g} % lower bound of the mean over centers {weighed.lower_bound:+.4f}"
+    level = f"{100 * gate.confidence:g} % lower bound of the mean over centers {weighed.lower_bound:+z.4f}"
     if weighed.lower_bound < limit:
-        return f"refused: {level}, at least {-gate.tolerance:+.4f} is asked{_silence(unheard)}"
+        return f"refused: {level}, at least {-gate.tolerance:+z.4f} is asked{_silence(unheard)}"
     worst = min(voices, key=lambda name: voices[name].difference)
     aside = f"; not served, since it harms there: {', '.join(harmed)}" if harmed else ""
-    return f"promoted: worst center '{worst}' {voices[worst].difference:+.4f}, {level}{aside}{_silence(unheard)}"
+    return f"promoted: worst center '{worst}' {voices[worst].difference:+z.4f}, {level}{aside}{_silence(unheard)}"
 
 
 def _silence(unheard: tuple[str, ...]) -> str:

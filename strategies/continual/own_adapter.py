@@ -75,12 +75,12 @@ def _reason(comparison: Comparison, bound: float | None, gate: Gate) -> str:
     if difference is None:
         return "no validation case defines the difference"
     on_cases = f"on {cases} validation case{'s' if cases != 1 else ''}"
-    changes = f"federation changes by {difference:+.4f} {on_cases}"
+    changes = f"federation changes by {difference:+z.4f} {on_cases}"
     if bound is None:
         return f"{changes}, which say nothing of their noise"
     if difference >= -gate.tolerance - ROUNDING:
-        return f"{changes}, at least {-gate.tolerance:+.4f} is asked"
-    level = f"{100 * gate.confidence:g} % upper bound {bound:+.4f}"
+        return f"{changes}, at least {-gate.tolerance:+z.4f} is asked"
+    level = f"{100 * gate.confidence:g} % upper bound {bound:+z.4f}"
     if bound >= -gate.tolerance - ROUNDING:
-        return f"{changes}, within their noise ({level}, below {-gate.tolerance:+.4f} is asked)"
-    return f"{changes}, beyond their noise ({level}, below {-gate.tolerance:+.4f})"
+        return f"{changes}, within their noise ({level}, below {-gate.tolerance:+z.4f} is asked)"
+    return f"{changes}, beyond their noise ({level}, below {-gate.tolerance:+z.4f})"

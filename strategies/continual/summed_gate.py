@@ -32,9 +32,9 @@ def decide_sum(found: ComparisonSum, gate: Gate, *, unheard: Collection[str], ea
         unheard: centers that could not judge.
         earlier: the centers whom an earlier stage served.
     """
-    lower, asked = _lower_bound(found, gate), f"at least {-gate.tolerance:+.4f} is asked"
+    lower, asked = _lower_bound(found, gate), f"at least {-gate.tolerance:+z.4f} is asked"
     promoted = found.harmed == 0 and lower >= -gate.tolerance - ROUNDING
-    level = f"{100 * gate.confidence:g} % lower bound of the mean over {found.centers} centers {lower:+.4f}"
+    level = f"{100 * gate.confidence:g} % lower bound of the mean over {found.centers} centers {lower:+z.4f}"
     if found.harmed:
         reason = f"refused: {found.harmed} of {found.centers} center(s) of the sum change by less, {asked}"
     else:

@@ -26,6 +26,21 @@ def test_differences_and_shares() -> None:
     assert number(12.345, ".1f") == "12.3"
 
 
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [
+        (-0.0001, ".3f", "0.000"),
+        (-0.0, ".1f", "0.0"),
+        (-0.0001, "+.3f", "+0.000"),
+        (-0.001, ".0%", "0%"),
+        (-0.0006, ".3f", "-0.001"),
+        (3, ".0f", "3"),
+    ],
+)
+def test_a_zero_has_no_minus(value: float, form: str, text: str) -> None:
+    assert number(value, form) == text
+
+
 def test_what_is_undefined_says_so_in_every_format() -> None:
     formats = (difference, share, probability, size, duration)
     assert {form(None) for form in formats} == {"undefined"}

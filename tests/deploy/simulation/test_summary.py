@@ -10,10 +10,12 @@ from deploy.simulation.summary import print_summary
 from server.study.directory import StudyDirectory
 
 MATRIX = {
+    "stages": ["initial", "adapt"],
     "centers": ["north", "south"],
     "dice": [[0.1, 0.2], [0.81249, None]],
     "hd95_mm": [[9.0, 9.0], [4.04, None]],
     "cases": [[3, 2], [3, 0]],
+    "undefined": {},
 }
 RESULT: dict[str, Any] = {
     "synthetic": False,
@@ -38,11 +40,20 @@ def test_every_center_has_its_last_scores_and_what_is_undefined_says_so() -> Non
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed if line.startswith("│")]
     assert cells == [
         ["north", "3", "0.812 / 4.0"],
-        ["south", "0", "-"],
+        ["south", "0", "absent"],
         ["mean of centers", "", "0.812"],
     ]
     assert "forgetting ct: undefined" in printed
     assert "rounds without a center's update: 1 of 2" in printed
+
+
+def test_what_is_withheld_or_failed_is_told_from_what_is_absent_and_a_mean_says_what_it_stands_on() -> None:
+    held = {**MATRIX, "suppressed": {name: [[False, False], [False, True]] for name in ("dice", "hd95_mm")}}
+    failed = [{"stage": "adapt", "errors": {"south": "internal"}}]
+    assert any("south" in line and "withheld" in line for line in lines({**RESULT, "matrices": {"ct": held}}))
+    assert any("south" in line and "failed" in line for line in lines({**RESULT, "evaluations": failed}))
+    one = {**MATRIX, "cases": [[3, 2], [1, 0]]}
+    assert "! mean of centers, ct: stands on one test case" in lines({**RESULT, "matrices": {"ct": one}})
 
 
 def test_it_says_how_the_centers_were_formed_and_where_their_pages_lie() -> None:

@@ -47,7 +47,7 @@ def test_an_attack_that_its_center_withholds_has_a_word_and_no_number(tmp_path: 
 def test_what_was_not_scored_has_a_word_and_no_number(card: dict[str, Any]) -> None:
     (table,) = (table for table in score_tables(card["scores"]) if table.setting == "pet")
     dice = dict(table.rows)["Dice"]
-    assert dict(zip(table.centers, dice, strict=True))["center-d"] == ("not scored", "")
+    assert dict(zip(table.centers, dice, strict=True))["center-d"] == ("absent", "")
 
 
 def test_an_input_that_every_center_holds_back_stays_on_the_page(tmp_path: Path) -> None:

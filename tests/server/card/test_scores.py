@@ -46,6 +46,15 @@ def test_what_a_center_holds_back_is_withheld_though_no_case_is_told(tmp_path: P
     assert held == {"dice": "withheld", "hd95_mm": "withheld"}
 
 
+def test_what_a_center_failed_at_is_no_case_that_is_not_there(tmp_path: Path) -> None:
+    result = carded_result()
+    result["matrices"]["ct"]["dice"][2][0], result["matrices"]["ct"]["hd95_mm"][2][0] = None, None
+    result["matrices"]["ct"]["cases"][2][0] = 0
+    stage = result["matrices"]["ct"]["stages"][2]
+    result["evaluations"] = [{"stage": stage, "errors": {"center-a": "no-answer"}}]
+    assert states(tmp_path, result, "ct", "center-a") == {"dice": "failed", "hd95_mm": "failed"}
+
+
 def _gate(stage: str, *, promoted: bool, branches: list[str], differences: dict[str, float]) -> dict[str, Any]:
     return {"stage": stage, "promoted": promoted, "branches": branches, "kept": [], "differences": differences}
 

@@ -57,8 +57,8 @@ def test_every_defined_distance_is_printed_in_millimetres(page: str):
     assert expected <= set(re.findall(r"\d+\.\d mm", page))
 
 
-def test_the_six_undefined_dice_are_words_and_never_zero(page: str):
-    assert len(re.findall(r'<td class="[^"]*undefined" title="0 case\(s\), undefined for 0">undefined', page)) == 6
+def test_the_six_absent_dice_are_words_and_never_zero(page: str):
+    assert len(re.findall(r'<td class="[^"]*undefined" title="0 case\(s\), undefined for 0">absent', page)) == 6
     assert ">0.000<" not in page
 
 

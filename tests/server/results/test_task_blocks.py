@@ -61,11 +61,14 @@ def test_only_the_stages_of_a_task_outline_its_cells(study: dict[str, Any]) -> N
 
 
 def test_a_cell_says_why_it_has_no_score() -> None:
-    """Center-d has no PET: nothing was scored, or its center holds it back."""
+    """Center-d has no PET: nothing was scored, its center holds it back, or it did not answer."""
     study = example_result()
     matrix = study["matrices"]["pet"]
     ((_, cells), *_) = task_blocks(study)[0].heat_maps["pet"]
-    assert (cells[2].text, cells[2].why) == ("undefined", "no case scored")
+    assert (cells[2].text, cells[2].why) == ("absent", "no case to score")
+    study["evaluations"] = [{"stage": "pretrain", "errors": {"center-d": "internal"}}]
+    ((_, cells), *_) = task_blocks(study)[0].heat_maps["pet"]
+    assert (cells[2].text, cells[2].why) == ("failed", "the center answered 'internal'")
     matrix["suppressed"] = {"dice": [[False, False, True]] * 3}
     ((_, cells), *_) = task_blocks(study)[0].heat_maps["pet"]
     assert (cells[2].text, cells[2].why) == ("withheld", "held back by the center")

@@ -83,11 +83,13 @@ def test_scores_are_told_by_modality_and_withheld_undefined_and_absent_stay_apar
     scores = {"ct": 0.5, "pet": None}
     heard = CenterProgress(server_round=1, metric="dice", scores=scores, suppressed=("loss", "ct+pet/dice"))
     assert heard.scores_text == "ct 0.500  pet undefined  ct+pet withheld"
-    assert CenterProgress(server_round=1).scores_text == "-"
+    assert CenterProgress(server_round=1).scores_text == "absent"
+    failed = CenterProgress(server_round=1, error="internal")
+    assert (failed.scores_text, failed.loss_text) == ("failed", "failed")
 
 
 def test_a_loss_that_is_withheld_is_not_one_that_is_not_there() -> None:
     texts = [
         CenterProgress(server_round=1, **told).loss_text for told in ({}, {"loss": 0.5}, {"suppressed": ("loss",)})
     ]
-    assert texts == ["-", "0.500", "withheld"]
+    assert texts == ["absent", "0.500", "withheld"]

@@ -60,7 +60,7 @@ def test_a_round_is_one_line_with_loss_scores_and_seconds(study: Study) -> None:
 
 def test_a_failed_round_shows_its_code_in_place_of_the_loss(study: Study) -> None:
     text = show(study, CenterAnswered(RoundRecord("adapt", 3, "center-d", error="internal")))
-    assert "3 adapt center-d internal validation Dice - 0 s" in " ".join(text.split())
+    assert "3 adapt center-d internal validation Dice failed 0 s" in " ".join(text.split())
 
 
 def test_a_refused_payload_shows_its_code_also_when_there_is_a_loss(study: Study) -> None:
@@ -139,8 +139,16 @@ def test_a_row_of_the_matrix_tells_what_is_withheld() -> None:
         "center": ["center-a", "center-d"],
         "cases": ["6", "withheld"],
         "ct": ["withheld / 4.0", "withheld"],
-        "pet": ["withheld", "-"],
+        "pet": ["withheld", "absent"],
     }
+
+
+def test_a_row_of_the_matrix_tells_who_failed_also_of_one_that_did_not_answer() -> None:
+    row = StageRow(
+        "adapt", {"a": {"ct": dice_score(6, 0.5, 4.04)}, "b": {}}, errors={"b": "internal", "c": "no-answer"}
+    )
+    (_, _, column) = score_table("after", row, "segmentation").columns
+    assert sorted(map(str, column.cells)) == ["0.500 / 4.0", "failed", "failed"]
 
 
 def test_the_gate_names_who_compared_and_held_it_back(study: Study) -> None:

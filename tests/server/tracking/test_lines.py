@@ -128,3 +128,12 @@ def test_a_row_that_was_summed_is_the_studys_alone():
     lines = [line for line in lines_of(history, STUDY) if line.key.startswith("row/")]
     assert [line.run for line in lines] == ["study"]
     assert lines[0].metrics == {"test_mean/dice/ct": 0.5}
+
+
+def test_a_center_that_could_not_be_scored_is_marked_as_failed_with_its_code():
+    """B answered with an error, c not at all; a has its figures and no mark."""
+    row = StageRow("pet", {"a": {"ct": dice_score(6, 0.5, 7.5)}, "b": {}}, errors={"b": "internal", "c": "no-answer"})
+    told = {run: (metrics, tags) for run, _, metrics, tags in said(rows=(row,))}
+    assert told["center/b"] == ({"test/failed": 1.0}, {"test_error/0003": "internal"})
+    assert told["center/c"] == ({"test/failed": 1.0}, {"test_error/0003": "no-answer"})
+    assert "test/failed" not in told["center/a"][0]
