@@ -52,6 +52,12 @@ class QuorumError(ConciliumError):
     code = "quorum"
 
 
+class NoVoiceError(ConciliumError):
+    """No center can judge a stage's candidate, and waiting changes nothing; its rounds stand, a person decides."""
+
+    code = "no-voice"
+
+
 class PayloadError(ConciliumError):
     """A center's tensors that do not match what the study agreed on."""
 

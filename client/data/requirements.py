@@ -6,10 +6,18 @@ An error is a requirement that is not met; a warning says what the study would n
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from client.data.census import PARTS, Expectation
+from client.data.census import Expectation
 from client.data.checks import Issue, Subject
 from client.data.label_checks import training_issues
 from client.data.manifest import Case, Manifest
+from client.data.split_outlook import (
+    count_parts,
+    fewest_patients,
+    split_words,
+    thin_parts,
+    wanted_parts,
+    withheld_words,
+)
 from client.data.table import list_few
 from client.data.volume import OnGrid
 from protocol.messages.instruction import Part
@@ -81,24 +89,25 @@ def _tasks(center: Subject, manifest: Manifest, drawn: Mapping[str, Part], setti
 
 
 def _parts(center: Subject, task: TaskName, drawn: Sequence[Part], settings: StudySettings) -> Iterator[Issue]:
-    shares = {"train": 1.0, "validation": settings.split.validation, "test": settings.split.test}
-    empty = [part for part in PARTS if shares[part] and part not in drawn]
-    if empty:
-        found = ", ".join(f"{part} {drawn.count(part)}" for part in PARTS)
+    if any(part not in drawn for part in wanted_parts(settings.split)):
+        found, expected = split_words(count_parts(drawn)), f"a case with {TASKS[task].target} in each part"
         step = "add patients: with three or more, each part has one"
-        yield center.issue("part-empty", "split", found, f"a case with {TASKS[task].target} in each part", step)
+        yield center.issue("part-empty", "split", found, expected, step)
 
 
 def _withheld(center: Subject, drawn: Mapping[str, Part], split: Split, minimum_cases: int) -> Iterator[Issue]:
-    """Parts whose scores would not leave the center."""
-    counts = {part: list(drawn.values()).count(part) for part in PARTS}
-    shares = {"train": 1.0, "validation": split.validation, "test": split.test}
-    few = [f"{part} {counts[part]}" for part in PARTS if shares[part] and 0 < counts[part] < minimum_cases]
-    if few:
-        what = "the update and the loss" if counts["train"] < minimum_cases else "its scores"
-        step = f"add cases, or choose a smaller --minimum-cases: {what} would be withheld"
+    """Parts on which too few cases stand for what stands on them to leave the center."""
+    counts = count_parts(drawn.values())
+    if thin := thin_parts(counts, split, minimum_cases):
         expected = f"at least {minimum_cases} case(s) in each part"
-        yield center.issue("withheld", "split", ", ".join(few), expected, step, grade="warning")
+        step = f"{more_cases(split, minimum_cases)}: {withheld_words(thin)} would be withheld"
+        yield center.issue("withheld", "split", split_words(counts), expected, step, grade="warning")
+
+
+def more_cases(split: Split, minimum_cases: int) -> str:
+    """What to do where a part has too few cases."""
+    enough = fewest_patients(split, minimum_cases)
+    return f"add cases{f' ({enough} patients suffice)' if enough else ''}, or choose a smaller --minimum-cases"
 
 
 def _thin(

@@ -136,6 +136,18 @@ def _by_quantile(ranked: Sequence[str], strata: Mapping[str, int]) -> list[str]:
     return sorted(ranked, key=quantile.__getitem__)
 
 
+def part_sizes(patients: int, split: Split) -> dict[Part, int]:
+    """How many of so many patients each part gets; of folds, in the fold that tests the fewest."""
+    if split.folds is None:
+        tests, validations = _sizes(patients, split.validation, split.test)
+    else:
+        tests = patients // split.folds
+        validations = _clamp(
+            _half_up(patients, split.validation), patients - tests - 1, wanted=split.validation > 0 and patients > 1
+        )
+    return {"train": patients - tests - validations, "validation": validations, "test": tests}
+
+
 def _sizes(patients: int, validation: float, test: float) -> tuple[int, int]:
     """Number of test and validation patients; training keeps at least one."""
     reserved = 2 if validation > 0 and patients >= 3 else 1

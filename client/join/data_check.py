@@ -47,11 +47,28 @@ def _cases_finding(situation: Situation, manifest: "Manifest", settings: CenterS
     if hindrance:
         return failure(f"{text}, {hindrance.text}", hindrance.remedy)
     rule = f"; nothing leaves that stands on fewer than {settings.minimum_cases} (--minimum-cases)"
+    parts, remedy = _withheld(situation, settings.minimum_cases)
     if manifest.quarantined:
-        return warning(f"{text}, {len(manifest.quarantined)} left out{rule}", f"{where}")
+        remedies = f"{where}; {remedy}" if remedy else where
+        return warning(f"{text}, {len(manifest.quarantined)} left out{rule}{parts}", remedies)
     if usable < settings.minimum_cases:
-        return warning(f"{text}{rule}", "add cases, or choose a smaller number: this center would send nothing")
-    return ok(f"{text}{rule}")
+        return warning(f"{text}{rule}{parts}", "add cases, or choose a smaller number: this center would send nothing")
+    return warning(f"{text}{rule}{parts}", remedy) if remedy else ok(f"{text}{rule}{parts}")
+
+
+def _withheld(situation: Situation, minimum_cases: int) -> tuple[str, str]:
+    """The split of the study and what of it stands on too few cases, with a remedy where anything does."""
+    from client.data.requirements import more_cases
+    from client.data.split_outlook import count_parts, split_words, thin_parts, withheld_words
+
+    if situation.membership is None:
+        return "", ""
+    split, counts = situation.membership.agreement.settings.split, count_parts(situation.parts.values())
+    thin = thin_parts(counts, split, minimum_cases)
+    words = f"; split {split_words(counts)}"
+    if not thin:
+        return words, ""
+    return f"{words}: {withheld_words(thin)} would be withheld", more_cases(split, minimum_cases)
 
 
 def _hindrance(situation: Situation, manifest: "Manifest", usable: int, where: str) -> Finding | None:

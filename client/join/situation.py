@@ -23,6 +23,7 @@ from protocol.storage.atomic_files import write_private_text
 if TYPE_CHECKING:
     from client.data.checks import Issue
     from client.data.manifest import Manifest
+    from protocol.messages.instruction import Part
 
 ONLINE_PATIENCE_S = 75.0
 ASK_AGAIN_S = 5.0
@@ -113,13 +114,20 @@ class Situation:
     def faults_of_labels(self) -> "tuple[Issue, ...]":
         """What is wrong with the center's labels that no study may begin with."""
         from client.data.label_checks import to_mend, training_issues
-        from client.data.split_file import fixed_parts
 
         if self.manifest is None or self.membership is None:
             return ()
         settings = self.membership.agreement.settings
-        drawn = fixed_parts(self.manifest, settings, self.home.trainer)
-        return tuple(to_mend([*self.manifest.all_issues, *training_issues(self.manifest, drawn, settings)]))
+        return tuple(to_mend([*self.manifest.all_issues, *training_issues(self.manifest, self.parts, settings)]))
+
+    @cached_property
+    def parts(self) -> "Mapping[str, Part]":
+        """The part of each case in the study's split, as it was fixed here or would be drawn; none without a kit."""
+        from client.data.split_file import fixed_parts
+
+        if self.manifest is None or self.membership is None:
+            return {}
+        return fixed_parts(self.manifest, self.membership.agreement.settings, self.home.trainer)
 
     @cached_property
     def gpu(self) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 import gc
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from client.service.release_record import ReleaseRecord
 from client.service.work import CenterWork
 from client.service.work_limits import check_bearable, end_in_time, main_memory
 from protocol.errors import CancelledError, ConciliumError, PrivacyError, SpentError
-from protocol.messages.instruction import SCORE_KINDS, SUM_KINDS, Instruction
+from protocol.messages.instruction import SCORE_KINDS, SUM_KINDS, Instruction, Part
 from protocol.messages.payload import Payload
 from protocol.messages.reply import Reply
 from protocol.messages.secure_aggregation import sums_scores
@@ -131,14 +131,14 @@ class Trainer:
         """
         self._work.cases.check_images()
 
-    def check_cases(self, settings: StudySettings) -> None:
-        """Read all that a study asks for: images, labels and covariates; the split is drawn.
+    def check_cases(self, settings: StudySettings) -> Mapping[str, Part]:
+        """Read all that a study asks for: images, labels and covariates; the part of each case, which is then fixed.
 
         Raises:
             CaseError: no case can be used.
             LabelError: the table says what cannot be, or the training cases do not suffice to learn a task.
         """
-        self._work.cases.split(settings)
+        return self._work.cases.split(settings)
 
     def perform(self, instruction: Instruction, check: Check = never_cancelled) -> Reply:
         """What `answer` seals, as values."""

@@ -138,10 +138,13 @@ def study_init_command(
 
     A directory that is there already keeps everything.
     """
-    from deploy.study.study_init import init_study
+    from deploy.study.study_init import init_study, outlook
+    from server.study.file import read_study
 
     given = {"consortium": consortium, "authority": authority, "image": image}
     init_study(file, out, endpoint, backbone=backbone, **{name: value for name, value in given.items() if value})
+    for line in outlook(read_study(file)):
+        typer.echo(line)
     typer.echo(f"{out}: ready. Next: `concilium enroll CENTER --study {out}` for each center, `concilium serve {out}`")
 
 

@@ -10,7 +10,9 @@ from flwr.serverapp import Grid
 from rich.console import Console
 
 from client.app import build_client_app
+from client.data.split_outlook import count_parts, split_words, thin_parts, withheld_words
 from client.home.agreement import TrainerAgreement
+from client.home.center_home import DEFAULT_MINIMUM_CASES
 from client.report.center_report import write_center_report
 from client.service.failure import Perform
 from client.service.trainer import Trainer
@@ -20,6 +22,8 @@ from deploy.simulation.summed_keys import draw_keys
 from deploy.study.prepare import prepare
 from protocol.enrolment.plan import agreed_digest
 from protocol.errors import StudyError
+from protocol.messages.instruction import Part
+from protocol.messages.settings import Split
 from protocol.storage.atomic_files import make_private_folder
 from server.centers.study_plan import plan_of
 from server.grid.center_grid import CenterGrid
@@ -73,9 +77,12 @@ def simulate(
     trainer_for = partial(make_trainer, study, data, out, find_device(device), authority_pem=keys.authority_pem)
     gone = {found.center: "revoked" for found in read_withdrawn(directory)}
     trainers = {center: trainer_for(center) for center in study.centers if center not in gone}
+    counts = {}
     for center, trainer in trainers.items():
         with console.status(f"checking the cases of {center}"):
-            trainer.check_cases(study.settings_for(center))
+            counts[center] = count_parts(trainer.check_cases(study.settings_for(center)).values())
+    if told := at_real_centers(study.split, counts):
+        console.print(told, markup=False)
     try:
         with Display(study, console) as display:
             ENGINES[engine](
@@ -89,6 +96,26 @@ def simulate(
     finally:
         _write_center_reports(study, trainers, out)
     return directory
+
+
+def at_real_centers(split: Split, counts: Mapping[str, Mapping[Part, int]]) -> str:
+    """What real centers would hold back that hold these cases and join with the defaults; "" where they hold nothing.
+
+    Args:
+        split: the study's.
+        counts: center -> part -> cases.
+    """
+    thin = {center: thin_parts(parts, split, DEFAULT_MINIMUM_CASES) for center, parts in counts.items()}
+    who = [
+        f"{center} ({split_words(counts[center])}): {withheld_words(parts)}" for center, parts in thin.items() if parts
+    ]
+    if not who:
+        return ""
+    return (
+        "a simulation withholds nothing: figures leave its centers from 1 case on. Real centers send from "
+        f"{DEFAULT_MINIMUM_CASES} on, unless they join with another --minimum-cases, and would withhold: "
+        f"{'; '.join(who)}"
+    )
 
 
 def _write_center_reports(study: Study, centers: Iterable[str], out: Path) -> None:

@@ -19,6 +19,9 @@ from server.study.file import Study, read_study
 from server.study.recorder import Recorder
 from server.tls.authority import KEY_FILE, is_open_key
 
+EXAMPLES = (8, 16)
+"""Patients of a center, for which `study init` tells what would be withheld."""
+
 
 def init_study(file: Path, root: Path, endpoint: str, *, backbone: Path | None = None, **given: Any) -> StudyDirectory:
     """Prepare a study and found its federation; what is there already stays as it is, `root` gets mode 0700.
@@ -55,6 +58,20 @@ def init_study(file: Path, root: Path, endpoint: str, *, backbone: Path | None =
         if is_open_key(authority_folder(directory, settings) / KEY_FILE):
             sign_with_authority(directory)
     return directory
+
+
+def outlook(study: Study) -> list[str]:
+    """What centers that join with the defaults would withhold by the study's split, and what that does to its gate."""
+    from client.data.split_outlook import outlook_lines, wanted_parts
+    from client.home.center_home import DEFAULT_MINIMUM_CASES
+
+    lines = outlook_lines(study.split, DEFAULT_MINIMUM_CASES, EXAMPLES)
+    if study.strategy.gate is not False and "validation" in wanted_parts(study.split):
+        lines.append(
+            "where all centers of a stage withhold what the no-harm gate asks for, the study stops there: let small "
+            "centers join with a smaller --minimum-cases, give validation a larger share, or set gate = false"
+        )
+    return [f"with the default --minimum-cases {DEFAULT_MINIMUM_CASES}, a center of", *(f"  {line}" for line in lines)]
 
 
 def _prepare(file: Path, root: Path, backbone: Path | None) -> None:

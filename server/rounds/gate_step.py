@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from protocol.errors import LASTING, QuorumError
+from protocol.errors import LASTING, NoVoiceError, QuorumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.scores import Comparison
 from protocol.messages.settings import Gate
@@ -49,6 +49,7 @@ def run_gate(
 
     Raises:
         QuorumError: too few centers were heard to decide; the stage can be closed when they are back.
+        NoVoiceError: all answered, and none can judge; asking again changes nothing.
     """
     study, stage = builder.prepared.study, builder.stage
     gate = study.strategy.gate
@@ -64,7 +65,8 @@ def run_gate(
     check_earlier_heard(stage.name, answers, missing_voices(told, earlier - set(gone)))
     voices = {center: told.get(center) for center in _of_stage(builder) | earlier}
     if told and not any(comparison and usable_voice(comparison, 1) for comparison in voices.values()):
-        raise _nobody_heard(stage.name, answers)
+        away = [center for center in voices if voices[center] is None and center not in gone]
+        raise (_nobody_heard if away else _nobody_can_judge)(stage.name, answers)
     verdict = decide(voices, gate, earlier=earlier, registered=registered, gone=gone)
     returning = [center for center in told.keys() - voices.keys() if _is_unharmed(told[center], gate)]
     return after_gate(recorded, stage, study, verdict, sorted(returning))
@@ -118,8 +120,34 @@ def _nobody_heard(stage: str, answers: Mapping[str, CenterAnswer]) -> QuorumErro
     return QuorumError(
         f"stage '{stage}': none of {sorted(answers)} could compare the candidate "
         f"({_errors(answers, sorted(answers))}); the rounds are kept, resume when one of them is back, or "
-        "run the study with gate = false"
+        f"run the study with gate = false{_to_hear_more(answers)}"
     )
+
+
+def _nobody_can_judge(stage: str, answers: Mapping[str, CenterAnswer]) -> NoVoiceError:
+    """All answered, and none with a comparison: time changes nothing of that."""
+    return NoVoiceError(
+        f"stage '{stage}': no center can judge the candidate ({_errors(answers, sorted(answers))}), and asking again "
+        f"changes nothing. The rounds are kept. Add validation cases, or run the study with gate = false"
+        f"{_to_hear_more(answers)}"
+    )
+
+
+def _to_hear_more(answers: Mapping[str, CenterAnswer]) -> str:
+    """What a center can do whose comparison stays with it; "" where none's does."""
+    held = [center for center in sorted(answers) if _withholds(answers[center])]
+    if not held:
+        return ""
+    return (
+        f". {', '.join(held)} withhold(s) the comparison: it stands on fewer validation cases than the center sends "
+        "from (`--minimum-cases`, 5 where it chose none), or than the metric needs; `concilium-center check --study` "
+        "shows the split there. More cases, or `concilium-center join` with a smaller --minimum-cases where the center "
+        "agrees, let it leave"
+    )
+
+
+def _withholds(answer: CenterAnswer) -> bool:
+    return "comparison" in answer.reply.suppressed.parts
 
 
 def _told(answer: CenterAnswer) -> Comparison | None:
@@ -130,8 +158,14 @@ def _told(answer: CenterAnswer) -> Comparison | None:
 
 
 def _errors(answers: Mapping[str, CenterAnswer], centers: Collection[str]) -> str:
-    errors = {center: answers[center].reply.error if center in answers else "not asked" for center in centers}
-    return ", ".join(f"'{center}': '{error or 'no case to compare'}'" for center, error in errors.items())
+    return ", ".join(f"'{center}': '{_why(answers.get(center))}'" for center in centers)
+
+
+def _why(answer: CenterAnswer | None) -> str:
+    """Why a center has no comparison."""
+    if answer is None:
+        return "not asked"
+    return answer.reply.error or ("comparison withheld" if _withholds(answer) else "no case to compare")
 
 
 def trains_backbone(builder: InstructionBuilder) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from protocol.errors import LASTING, PayloadError, QuorumError, SecureSumError, StudyError
+from protocol.errors import LASTING, NoVoiceError, PayloadError, QuorumError, SecureSumError, StudyError
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.scores import Comparison, Score
 from protocol.messages.secure_aggregation import sums_scores
@@ -87,6 +87,7 @@ class SummedScores:
         Raises:
             QuorumError: too few compared, or an earlier center is away, which nobody can spare a candidate that harms
                 it; the stage can be closed when they are back.
+            NoVoiceError: too few can compare, and all have answered.
             PayloadError: the totals are none that the centers can have sent.
             StudyError: there is no roster of this study.
         """
@@ -150,7 +151,8 @@ class SummedScores:
                 "are back, revoke who is gone for good, or run the study with gate = false"
             )
         if COMPARISON not in opening:
-            raise QuorumError(
+            is_lasting = all(told.get(center) is not None for center in asked if center not in gone)
+            raise (NoVoiceError if is_lasting else QuorumError)(
                 f"stage '{stage}': {len(voices)} center(s) compared the candidate ({list(voices)}), and a sum of so "
                 f"few, or of one that outweighs the others, stays closed; at least {self._fewest} are needed. The "
                 "rounds are kept; resume when more have validation cases, or run the study with gate = false"

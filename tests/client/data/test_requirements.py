@@ -70,6 +70,15 @@ def test_scores_that_would_be_withheld_are_told() -> None:
     assert told(COMPLETE, fewest=2) == [("withheld", "warning")]
 
 
+def test_what_would_be_withheld_is_told_with_the_whole_split_and_how_many_would_do() -> None:
+    """Parts of 0.16 and 0.2: from 10 patients on both have 2."""
+    manifest = Manifest("x", tuple(case(name, "ct", "gtv") for name in "abc"))
+    (issue,) = study_issues(manifest, COMPLETE, settings(), ("ct",), 2)
+    assert "train 1, validation 1, test 1" in issue.message
+    assert "10 patients suffice" in issue.remedy
+    assert "the comparison that the no-harm gate asks for" in issue.remedy
+
+
 @pytest.mark.parametrize(
     ("files", "fewest", "found"),
     [

@@ -1,5 +1,6 @@
 """The check of a center's data before it joins; each fault is named with its remedy, and no case."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,18 @@ def test_fewer_cases_than_the_study_needs_are_counted(tmp_path: Path, cohort: Pa
     of = situation(tmp_path, kit("nowhere.invalid:443", minimum_cases=4), b"", cohort / "center-a")
     data = check(of, "data")["data"]
     assert data.finding.text == "3 case(s), 3 usable with a contour, the study needs 4"
+
+
+def test_the_split_and_what_stands_on_too_few_of_it_is_told_before_joining(tmp_path: Path, cohort: Path) -> None:
+    """Three cases, one a part: enough to take part, too few for anything to leave at a minimum of 2."""
+    for fewest, status in ((1, "ok"), (2, "warning")):
+        of = situation(tmp_path, kit("nowhere.invalid:443"), b"", cohort / "center-a")
+        assert of.settings is not None
+        own = replace(of, settings=of.settings.model_copy(update={"minimum_cases": fewest}))
+        found = check(own, "data")["data"].finding
+        assert (found.status, "split train 1, validation 1, test 1" in found.text) == (status, True)
+    assert "the comparison that the no-harm gate asks for, test scores would be withheld" in found.text
+    assert "or choose a smaller --minimum-cases" in found.remedy
 
 
 def test_a_modality_the_study_expects_and_no_case_has_is_named(tmp_path: Path, cohort: Path) -> None:

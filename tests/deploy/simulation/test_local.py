@@ -7,8 +7,18 @@ import torch
 from rich.console import Console
 
 from deploy.simulation import local
-from deploy.simulation.local import center_home, find_device, folders_of, make_trainer, share_folder, simulate
+from deploy.simulation.local import (
+    at_real_centers,
+    center_home,
+    find_device,
+    folders_of,
+    make_trainer,
+    share_folder,
+    simulate,
+)
 from protocol.errors import StudyError
+from protocol.messages.instruction import Part
+from protocol.messages.settings import Split
 from server.study.events import Event, RoundStarted
 from server.study.file import read_study
 from tests.support.light_study import Light, LightCenter, light, run_untracked
@@ -53,6 +63,18 @@ def test_a_center_reads_its_folders_and_keeps_its_own_beside_the_others(tmp_path
     assert trainer.home == center_home(tmp_path / "out", "center-a") == tmp_path / "out" / "centers" / "center-a"
 
 
+def test_a_simulation_says_what_real_centers_would_withhold() -> None:
+    """Eight cases split 5/1/2 leave a simulation whole, and a real center at its default not."""
+    enough: dict[Part, int] = {"train": 5, "validation": 5, "test": 5}
+    few: dict[Part, int] = {"train": 5, "validation": 1, "test": 2}
+    told = at_real_centers(Split(), {"small": few, "large": enough})
+    assert "a simulation withholds nothing" in told
+    assert "send from 5 on" in told
+    assert "small (train 5, validation 1, test 2): validation scores" in told
+    assert "large" not in told
+    assert at_real_centers(Split(), {"large": enough}) == ""
+
+
 def test_a_shared_folder_is_found_again_when_all_of_it_moves(tmp_path: Path) -> None:
     (tmp_path / "out" / "cache").mkdir(parents=True)
     (tmp_path / "out" / "cache" / "case").write_text("prepared")
@@ -65,8 +87,9 @@ def test_a_shared_folder_is_found_again_when_all_of_it_moves(tmp_path: Path) -> 
 class CheckedCenter(LightCenter):
     """A light center in the place of a trainer; it has no cases that could be looked at."""
 
-    def check_cases(self, _settings: object) -> None:
+    def check_cases(self, _settings: object) -> dict[str, Part]:
         """All are as they should be."""
+        return {"one": "train"}
 
 
 def light_in_its_first_stage(folder: Path) -> Light:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from deploy.study.study_init import init_study
+from deploy.study.study_init import init_study, outlook
 from protocol.errors import StorageError, StudyError
+from protocol.messages.settings import Split
 from server.study.coordinator_settings import read_coordinator
 from server.study.directory import read_prepared
+from server.study.file import read_study
 from tests.support.small_study import write_study
 
 
@@ -25,6 +27,18 @@ def test_a_study_is_prepared_and_its_federation_has_settings_and_certificates(tm
     assert directory.server_certificate.exists()
     again = init_study(file, tmp_path / "root", "fl.example.org:443")
     assert read_coordinator(again.coordinator) == settings
+
+
+def test_what_small_centers_would_withhold_is_told_with_what_it_does_to_the_gate(tmp_path: Path) -> None:
+    study = read_study(write_study(tmp_path / "study.toml"))
+    told = outlook(study.model_copy(update={"split": Split()}))
+    assert told[0] == "with the default --minimum-cases 5, a center of"
+    assert told[1].startswith(
+        "  8 patients: train 5, validation 1, test 2; withheld: validation scores and the comparison"
+    )
+    assert any("the study stops there" in line for line in told)
+    strategy = study.strategy.model_copy(update={"gate": False})
+    assert not any("gate = false" in line for line in outlook(study.model_copy(update={"strategy": strategy})))
 
 
 def test_the_authoritys_key_lies_beside_the_study(tmp_path: Path) -> None:

@@ -6,15 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protocol.errors import QuorumError
+from protocol.errors import NoVoiceError, QuorumError
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison
+from protocol.messages.suppression import Suppressed
 from protocol.messages.tensors import BACKBONE, Tensors, role_of
 from server.grid.center_answer import CenterAnswer
 from server.rounds.gate_step import comparisons, run_gate
 from server.rounds.instructions import InstructionBuilder
 from server.rounds.study_run import FRESH
 from server.rounds.transitions import enter_stage
+from server.runs.watchdog_rules import HEALS_IN_S
 from server.study.checkpoint import Checkpoint
 from server.study.directory import read_prepared
 from strategies.bank.bank import AdapterBank
@@ -38,12 +40,17 @@ class Closing:
     builder: InstructionBuilder
 
     def decide(self, told: "dict[str, float | str | None]", gone: "tuple[str, ...]" = ()) -> Checkpoint:
-        """The state after what each center told: a difference, None where it cannot judge, or an error's code."""
+        """The state after what each center told: a difference, None where it cannot judge, or an error's code.
+
+        "withheld" stands for a comparison that its center holds back.
+        """
         answers = {center: answer(center, said) for center, said in told.items()}
         return run_gate(self.state, self.builder, answers, registered=REGISTERED, gone=gone)
 
 
 def answer(center: str, said: float | str | None) -> CenterAnswer:
+    if said == "withheld":
+        return CenterAnswer(Reply(center, "compare", suppressed=Suppressed(parts=("comparison",))))
     if isinstance(said, str):
         return CenterAnswer(Reply(center, "compare", error=said))
     comparison = None if said is None else Comparison(5, said, 0.001)
@@ -170,6 +177,25 @@ def test_a_center_counts_with_the_cases_it_registered_with(tmp_path: Path) -> No
 def test_a_gate_that_hears_nobody_stops_the_study_and_says_why(tmp_path: Path) -> None:
     with pytest.raises(QuorumError, match=r"'a': 'no-answer', 'b': 'no case to compare'"):
         at_the_end_of(tmp_path, PAIR).decide({"a": "no-answer", "b": None})
+
+
+def test_a_gate_that_hears_nobody_names_who_withholds_beside_who_is_away(tmp_path: Path) -> None:
+    with pytest.raises(QuorumError, match=r"'b': 'comparison withheld'.*resume when .*\. b withhold.*--minimum-cases"):
+        at_the_end_of(tmp_path, PAIR).decide({"a": "no-answer", "b": "withheld"})
+
+
+def test_a_gate_on_which_all_withhold_waits_for_nobody_and_names_the_remedy(tmp_path: Path) -> None:
+    """Eight cases split 5/1/2 and a minimum of 5: what time does not heal is not retried."""
+    with pytest.raises(NoVoiceError, match=r"no center can judge .*a, b withhold.*--minimum-cases") as refused:
+        at_the_end_of(tmp_path, PAIR).decide({"a": "withheld", "b": "withheld"})
+    assert refused.value.code not in HEALS_IN_S
+
+
+def test_who_may_never_answer_is_not_waited_for_either(tmp_path: Path) -> None:
+    found = at_the_end_of(tmp_path, PAIR)
+    for told, gone in (({"a": "too-few", "b": None}, ()), ({"a": "revoked", "b": None}, ("a",))):
+        with pytest.raises(NoVoiceError, match="asking again changes nothing"):
+            found.decide(told, gone)  # type: ignore[arg-type]
 
 
 def test_a_backbone_is_compared_with_the_one_before_under_what_it_trains_on(tmp_path: Path) -> None:

@@ -1,10 +1,19 @@
 """What a row of a matrix makes of totals. Whole studies are in `tests/end_to_end/test_summed_scores.py`."""
 
-import numpy as np
+from pathlib import Path
 
+import numpy as np
+import pytest
+
+from protocol.errors import NoVoiceError, QuorumError
+from protocol.messages.reply import Reply
+from protocol.messages.secure_aggregation import SecureAggregation
+from server.grid.center_answer import CenterAnswer
+from server.rounds.instructions import InstructionBuilder
 from server.rounds.score_sum import ScoreTotals
-from server.rounds.summed_scores import row_of_totals, summed_scores_of
-from server.study.file import read_study
+from server.rounds.summed_scores import SummedScores, row_of_totals, summed_scores_of
+from server.study.directory import read_prepared
+from server.study.file import Study, read_study
 from tests.support.light_study import light
 
 ROWS = {"ct/dice": "abcd", "ct/hd95_mm": "abcd", "ct+pet/dice": "ab", "ct+pet/hd95_mm": "ab"}
@@ -31,3 +40,19 @@ def test_the_usual_study_asks_each_center(tmp_path: object) -> None:
     found = light(tmp_path)  # type: ignore[arg-type]
     study = read_study(found.directory.study_file)
     assert summed_scores_of(study, found.directory.roster, lambda _asked: {}, dict) is None
+
+
+@pytest.mark.parametrize(("error", "expected"), [("too-few", NoVoiceError), ("no-answer", QuorumError)])
+def test_a_sum_of_too_few_comparisons_is_asked_for_again_only_where_somebody_is_away(
+    tmp_path: Path, error: str, expected: type[Exception]
+) -> None:
+    prepared = read_prepared(light(tmp_path).root)
+    builder = InstructionBuilder(prepared, prepared.study.stages[0], {})
+    answers = {"a": CenterAnswer(Reply("a", "compare", error=error))}
+    scores = SummedScores(_of_three(prepared.study), tmp_path / "roster", lambda _asked: {}, dict)
+    with pytest.raises(expected, match="stays closed"):
+        scores._check_heard(builder, ("a",), answers, {"comparison": ()}, ())
+
+
+def _of_three(study: Study) -> Study:
+    return study.model_copy(update={"secure_aggregation": SecureAggregation(fewest=3)})
