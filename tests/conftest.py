@@ -4,6 +4,7 @@ The environment is set before a test module imports torch or ITK, which read it 
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,9 @@ ENVIRONMENT = {
     **SWITCHED_OFF,
 }
 os.environ.update(ENVIRONMENT)
+# Where no bytecode is kept, each program that a test starts compiles torch, monai and peft again: 20 CPU-seconds.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("repeatable")
@@ -44,6 +48,16 @@ def _home_untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for variable in ("FLWR_HOME", "MPLCONFIGDIR"):
             patch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give the stores of studies in this process copies of one empty database of MLflow."""
+    from tests.support.tracking_tables import MadeOnce
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("server.tracking.database.provide_database", MadeOnce(tmp_path_factory.mktemp("tables")))
         yield
 
 

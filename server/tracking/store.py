@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from protocol.errors import StorageError
-from server.tracking.database import provide_database
+from server.tracking import database
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -224,7 +224,7 @@ class Store:
             raise StorageError(f"MLflow store {self.uri} answers too slowly; the rest follows later")
         with trouble(self.uri):
             if self._opened is None:
-                provide_database(self.uri, lambda uri: _client(uri).search_experiments(max_results=1))
+                database.provide_database(self.uri, lambda uri: _client(uri).search_experiments(max_results=1))
                 self._opened = _client(self.uri)
             yield self._opened
 
