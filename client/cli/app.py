@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +30,8 @@ from reporting import formats
 if TYPE_CHECKING:
     from client.service.trainer import Trainer
     from client.service.trainer_options import TrainerOptions
+
+logger = logging.getLogger(__name__)
 
 ROUTED = "routed"
 
@@ -169,9 +172,14 @@ def trainer(
         agreement=agreement,
         privacy=read_own_privacy(privacy) if privacy else None,
     )
+    # Else nothing is said for half a minute on a slow machine, and whoever started it takes it for hung.
+    logger.info("loads the network's libraries: torch, MONAI, peft")
+    begun = time.monotonic()
     keep_thread_count(found.home)
     made = build_trainer(found)
+    logger.info("loaded in %.0f s; looks at the cases", time.monotonic() - begun)
     made.check_images()
+    logger.info("ready: answers at %s", found.socket)
     serve(made, found.socket, provide_key(key_path(found.socket)))
 
 

@@ -15,12 +15,15 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from opacus.accountants import IAccountant, PRVAccountant, RDPAccountant
 
 from client.privacy.release import Release
 from protocol.errors import PrivacySpentError
+
+if TYPE_CHECKING:
+    from opacus.accountants import IAccountant
 
 EPSILON_ERROR = 0.01
 MEANINGLESS = 50.0
@@ -89,6 +92,8 @@ def noise_multiplier_for(
 def _epsilon(history: History, delta: float) -> float:
     if not history:
         return 0.0
+    from opacus.accountants import PRVAccountant, RDPAccountant
+
     # A rate of 1 takes the logarithm of 0, which is minus infinity, as it has to be; and the hint about Renyi orders
     # is of the width of the mesh, which errs to the safe side.
     with np.errstate(divide="ignore"), warnings.catch_warnings():
@@ -99,6 +104,6 @@ def _epsilon(history: History, delta: float) -> float:
         return float(_composed(PRVAccountant(), history).get_epsilon(delta, eps_error=EPSILON_ERROR))
 
 
-def _composed(accountant: IAccountant, history: History) -> IAccountant:
+def _composed(accountant: "IAccountant", history: History) -> "IAccountant":
     accountant.history = list(history)
     return accountant

@@ -155,17 +155,21 @@ def test_report_of_a_folder_that_is_no_home_is_refused(
 
 
 def test_the_trainer_checks_its_cases_before_it_listens(
-    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     served: list[tuple[str, Path]] = []
     monkeypatch.setattr(
         "client.service.trainer_service.serve", lambda made, socket, _: served.append((made.center, socket))
     )
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+    caplog.set_level(logging.INFO, logger="client.cli.app")
     socket = tmp_path / "t.sock"
     arguments = ("--center", "center-d", "--home", tmp_path / "home", "--socket", socket, "--modalities", "ct")
     assert run("trainer", "--data", cohort / "center-d", *arguments).exit_code == 0
     assert served == [("center-d", socket)]
+    said = [record.getMessage() for record in caplog.records if record.name == "client.cli.app"]
+    assert [line.split()[0] for line in said] == ["loads", "loaded", "ready:"]
+    assert str(socket) in said[-1]
     refused = run("trainer", "--data", cohort / "nowhere", *arguments)
     assert (type(refused.exception).__name__, len(served)) == ("CaseError", 1)
     assert run("trainer", "--data", tmp_path / "none", *arguments).exit_code == 1
