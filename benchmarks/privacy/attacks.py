@@ -18,7 +18,7 @@ to learn and as much to be kept from learning.
     label flip         it trains on tumour and background changed about
     inflated cases     the same, with a claim of 1,000,000 cases
     sign flip          it sends its update turned round
-    turned and scaled  ten times, as far as admission lets it
+    turned and scaled  ten times, as far as admission lets it in each round
     scaled             ten times its honest update, likewise
     free rider         it sends back what it got
     replayed           it sends what it sent first in each phase
@@ -84,6 +84,7 @@ def arms(liars: int, reference: str) -> dict[str, Arm]:
 
 def attacks() -> dict[str, Attack]:
     """What a liar may do, by name."""
+    replayed = Replayed()
 
     def flipped(case: Any, _rng: np.random.Generator) -> Any:
         return flip_labels(case)
@@ -102,7 +103,7 @@ def attacks() -> dict[str, Attack]:
         "turned and scaled": bounded("turned and scaled"),
         "scaled": bounded("scaled"),
         "free rider": Attack(change=lambda _: UPDATES["free rider"]),
-        "replayed": Attack(change=lambda _: Replayed()),
+        "replayed": Attack(change=lambda _: replayed),
         "backdoor": Attack(planted, lambda training: as_far_as_admitted(times(BOOST), reach_of(training))),
     }
 
@@ -152,6 +153,7 @@ def measure(federation: Federation, rule: str, attack: str, options: argparse.Na
         "start": float(np.mean([value for values in before.values() for value in values])),
         "dice": float(np.mean([value for values in scores.values() for value in values])),
         "by_center": {name: float(np.mean(values)) for name, values in scores.items()},
+        "refused_rounds": outcome.refused,
         "weight": {center.name: weight_of(outcome.weights, center.name) for center in federation.centers},
     }
     if attack in {"none", "backdoor"}:

@@ -25,6 +25,7 @@ from client.tasks.sliding_windows import predict_volume
 from deploy.study.prepare import initial_state
 from fusion_models.adapters.injection import load
 from fusion_models.adapters.keys import parameters_by_key
+from protocol.errors import QuorumError
 from protocol.local_steps import reach_of
 from protocol.messages.payload import Payload, phase_of
 from protocol.messages.settings import Aggregation, Robust, Role, Training
@@ -50,7 +51,10 @@ Poison = Callable[[PreparedCase, np.random.Generator], PreparedCase]
 
 @dataclass(frozen=True)
 class Attack:
-    """What a liar does: to its cases before it trains, and to its update before it is sent."""
+    """What a liar does: to its cases before it trains, and to its update before it is sent.
+
+    change: of a round's training, which says how far an update may go, so that a liar is admitted in every round.
+    """
 
     poison: Poison | None = None
     change: Callable[[Training], Change] | None = None
@@ -75,10 +79,14 @@ class Center:
 
 @dataclass
 class Outcome:
-    """The shared tensors after the last round, and what each center weighed in each, by tensor group."""
+    """The shared tensors after the last round, and what each center weighed in each, by tensor group.
+
+    refused: rounds whose rule had too few updates to stand on; the state before them was kept.
+    """
 
     shared: dict[str, NDArray[np.float32]]
     weights: list[Mapping[str, Mapping[str, float]]] = field(default_factory=list)
+    refused: int = 0
 
 
 def split_centers(data: Path, count: int, study: Study) -> list[Center]:
@@ -135,7 +143,6 @@ class Federation:
     def run(self, arm: Arm, attack: Attack, *, rounds: int, steps: int) -> Outcome:
         """All rounds of one arm against one attack."""
         model, outcome = self.network(self.start), Outcome(dict(self.start))
-        changes: dict[str, Change] = {}
         for number in range(rounds):
             rate = RATE * (1 + math.cos(math.pi * number / rounds)) / 2
             roles = SCHEMES[SCHEME].live(number, Aggregation())
@@ -144,7 +151,7 @@ class Federation:
             for center in self.hostile:
                 sent = self._update(model, self._poisoned(center, attack), outcome.shared, training, number)
                 if attack.change is not None:
-                    sent = changes.setdefault(f"{center.name}", attack.change(training))(sent, outcome.shared)
+                    sent = attack.change(training)(sent, outcome.shared)
                 payloads.append(sent)
             self._combine(outcome, payloads, training, arm)
         return outcome
@@ -227,7 +234,11 @@ class Federation:
             payloads = self._cut(payloads, start, training)
         base = self._base(payloads, training, arm)
         if arm.robust is not None:
-            weighed = weigh_updates(start, lambda: payloads, base, arm.robust)
+            try:
+                weighed = weigh_updates(start, lambda: payloads, base, arm.robust)
+            except QuorumError:
+                outcome.refused += 1
+                return
             base, lengths = weighed.base, weighed.lengths
             payloads = [clipped(sent, start, lengths.get(sent.center, {}), self.groups) for sent in payloads]
         outcome.weights.append(base.weights)

@@ -19,13 +19,13 @@ def send_back(payload: Payload, received: Sent) -> Payload:
 
 
 class Replayed:
-    """The tensors of the first round of each phase, again and again, under the header of the day."""
+    """A center's tensors of the first round of each phase, again and again, under the header of the day."""
 
     def __init__(self) -> None:
-        self._first: dict[str, Sent] = {}
+        self._first: dict[tuple[str, str], Sent] = {}
 
     def __call__(self, payload: Payload, _received: Sent) -> Payload:
-        return replace(payload, tensors=self._first.setdefault(payload.phase, payload.tensors))
+        return replace(payload, tensors=self._first.setdefault((payload.center, payload.phase), payload.tensors))
 
 
 def as_far_as_admitted(change: Change, reach: Reach) -> Change:
