@@ -16,7 +16,6 @@ from server.rounds.gate_step import comparisons, run_gate
 from server.rounds.instructions import InstructionBuilder
 from server.rounds.study_run import FRESH
 from server.rounds.transitions import enter_stage
-from server.runs.watchdog_rules import HEALS_IN_S
 from server.study.checkpoint import Checkpoint
 from server.study.directory import read_prepared
 from strategies.bank.bank import AdapterBank
@@ -186,9 +185,8 @@ def test_a_gate_that_hears_nobody_names_who_withholds_beside_who_is_away(tmp_pat
 
 def test_a_gate_on_which_all_withhold_waits_for_nobody_and_names_the_remedy(tmp_path: Path) -> None:
     """Eight cases split 5/1/2 and a minimum of 5: what time does not heal is not retried."""
-    with pytest.raises(NoVoiceError, match=r"no center can judge .*a, b withhold.*--minimum-cases") as refused:
+    with pytest.raises(NoVoiceError, match=r"no center can judge .*a, b withhold.*--minimum-cases"):
         at_the_end_of(tmp_path, PAIR).decide({"a": "withheld", "b": "withheld"})
-    assert refused.value.code not in HEALS_IN_S
 
 
 def test_who_may_never_answer_is_not_waited_for_either(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from protocol.errors import NoVoiceError
 from server.runs.state_files import Launch, RunProgress
 from server.runs.watchdog_rules import decide
 from server.superlink.link import Run
@@ -52,6 +53,13 @@ FAILED = run("finished:failed")
         ),
         pytest.param(
             wanted(), said("failed", "quorum"), [run("finished:failed", ended_s_ago=599)], "nothing", id="quorum waits"
+        ),
+        pytest.param(
+            wanted(),
+            said("failed", NoVoiceError.code),
+            [run("finished:failed", ended_s_ago=9999)],
+            "nothing",
+            id="mute",
         ),
         pytest.param(
             wanted(), said("failed", "quorum"), [run("finished:failed", ended_s_ago=601)], "start", id="quorum, later"
