@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from flwr.superlink.cli import flower_superlink as flower_superlink
     from flwr.superlink.cli import flwr_serverapp as flwr_serverapp
     from flwr.superlink.runtime import run_serverapp as run_serverapp
+    from flwr.supernode import start_client_internal as start_client_internal
     from flwr.supernode.cli import flower_supernode as flower_supernode
     from flwr.supernode.fleet_http_client import FleetHttpClient as FleetHttpClient
     from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor as NodeAuthHttpInterceptor
@@ -114,6 +115,7 @@ WHERE: Mapping[str, str] = {
     "run_pb2": "flwr.proto.run_pb2",
     "run_serverapp": "flwr.superlink.runtime:run_serverapp",
     "run_simulation": "flwr.simulation:run_simulation",
+    "start_client_internal": "flwr.supernode.start_client_internal",
     "telemetry": "flwr.supercore.telemetry",
     "try_obtain_flwr_app_token": "flwr.common.args:try_obtain_flwr_app_token",
     "user_config_to_proto": "flwr.common.serde:user_config_to_proto",

@@ -1,9 +1,10 @@
 """Flower's SuperNode in a process that ends when it no longer works, so that whoever supervises it starts it again.
 
 Flower's process outlives its main loop: after one HTTP 500 the loop ends, a thread goes on, and the node stays
-offline until somebody looks. Here the process ends with the loop, and with any of its threads. A renewed key is taken
-into use before the start, once the coordinator has accepted it. The node's own programs ask it at a socket of this
-account, where Flower's would listen on a port for everybody on the machine; what it starts has time to load.
+offline until somebody looks. Here the process ends with the loop, with any of its threads, and where a run that ended
+left a message behind. A renewed key is taken into use before the start, once the coordinator has accepted it. The
+node's own programs ask it at a socket of this account, where Flower's would listen on a port for everybody on the
+machine; what it starts has time to load.
 """
 
 import logging
@@ -11,6 +12,7 @@ import os
 import sys
 import threading
 
+from client.node.leftovers import end_with_leftovers
 from client.node.node_home import home_of_node
 from client.node.renewal import adopt_accepted_key
 from protocol.errors import ConciliumError
@@ -25,7 +27,7 @@ THREAD_DIED = 70
 
 def main() -> None:
     """Run Flower's command with this process's arguments and leave with its exit code, whatever still runs."""
-    from protocol.flower_internals import InMemoryNodeState, flower_supernode
+    from protocol.flower_internals import InMemoryNodeState, flower_supernode, start_client_internal
 
     threading.excepthook = _end_process
     code = 1
@@ -33,6 +35,7 @@ def main() -> None:
         home = home_of_node()
         adopt_accepted_key(home)
         give_time_to_start(InMemoryNodeState, prolong_in_memory)
+        end_with_leftovers(start_client_internal)
         serve_at(module_of(flower_supernode), [listen_privately(home.api)])
         flower_supernode()
     except ConciliumError as error:

@@ -16,6 +16,7 @@ STAND_IN = """
 import sys, threading, time
 import uvicorn
 import flwr.supernode.cli as cli
+from flwr.supernode import start_client_internal as loop
 from flwr.supernode.nodestate import InMemoryNodeState
 
 threading.Thread(target=lambda: time.sleep(600), name="goes-on").start()
@@ -51,8 +52,16 @@ def ended(repository: Path, home: CenterHome, body: str) -> int:
         ("sys.exit(0)", 0),
         ("threading.Thread(target=lambda: 1 / 0).start()\ntime.sleep(600)", 70),
         ("sys.exit(3 * (InMemoryNodeState.claim_task.__module__ == 'protocol.flower_start_time'))", 3),
+        ("sys.exit(4 * (loop._pull_and_store_message.__module__ == 'client.node.leftovers'))", 4),
     ],
-    ids=["the loop returns", "the loop fails", "an orderly end", "a thread dies", "what it starts has time to load"],
+    ids=[
+        "the loop returns",
+        "the loop fails",
+        "an orderly end",
+        "a thread dies",
+        "what it starts has time to load",
+        "it looks for leftovers",
+    ],
 )
 def test_the_process_ends_although_a_thread_goes_on(repository: Path, tmp_path: Path, body: str, code: int) -> None:
     home = CenterHome(tmp_path / "home")
