@@ -22,6 +22,7 @@ from protocol.flower_internals import add_exit_handler
 from protocol.messages.base import Settings
 from protocol.messages.settings import findings
 from server.grid.center_grid import CenterGrid
+from server.grid.pace import Pace
 from server.grid.pulling import pull_apart
 from server.rounds.study_run import run_study
 from server.runs.progress_file import ProgressFile
@@ -71,7 +72,8 @@ def main(grid: Grid, context: Context) -> None:
 def run_here(grid: Grid, directory: StudyDirectory, run_id: str, tracking_uri: str | None) -> None:
     """Run a study over a network: lost centers are waited for, and `progress.json` says where the run is.
 
-    A center that the registry turns away is neither asked nor waited for.
+    Where the study names no deadline, centers are waited for by their own pace. A center that the registry turns away
+    is neither asked nor waited for.
 
     Args:
         grid: the way to the centers' nodes.
@@ -83,7 +85,8 @@ def run_here(grid: Grid, directory: StudyDirectory, run_id: str, tracking_uri: s
         ConciliumError: as `run_study`.
     """
     study = read_study(directory.study_file)
-    center_grid = CenterGrid(grid, patience_s=study.reconnect_s, pull=pull_apart)
+    pace = Pace(directory.pace, study.reconnect_s) if study.deadline_s is None else None
+    center_grid = CenterGrid(grid, patience_s=study.reconnect_s, pull=pull_apart, pace=pace)
     with ProgressFile(directory, study, run_id) as progress, Display(study, Console()) as display:
         add_exit_handler(progress.interrupt, run_before_force_exit=True)
         run_study(

@@ -17,10 +17,11 @@ from protocol.errors import ConciliumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from server.grid.center_answer import CenterAnswer
+from server.grid.pace import Pace
 from server.grid.pulling import Pull, pull_together
 from server.grid.registration import Registration
 from server.grid.request_batch import RequestBatch
-from server.grid.transport import Bounds, Node, PendingMessage, Transport, withdraw
+from server.grid.transport import Bounds, Node, PendingMessage, Transport, about, withdraw
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +43,20 @@ class CenterGrid:
         patience_s: how long, within a deadline, a center that is not connected or whose trainer is away is waited for
             and then asked the same again; 0 takes it for gone at once, as on one machine, where nobody comes back.
         pull: how replies are fetched; `pull_apart` where others run the nodes.
+        pace: ends the wait for a center before the deadline, by its own pace; None waits for each until the deadline.
     """
 
-    def __init__(self, grid: Grid, *, poll_s: float = 0.5, patience_s: float = 0.0, pull: Pull = pull_together) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        *,
+        poll_s: float = 0.5,
+        patience_s: float = 0.0,
+        pull: Pull = pull_together,
+        pace: Pace | None = None,
+    ) -> None:
         self._grid, self._transport = grid, Transport(grid, pull)
-        self._poll_s, self._patience_s = poll_s, patience_s
+        self._poll_s, self._patience_s, self._pace = poll_s, patience_s, pace
         self._overdue: dict[str, PendingMessage] = {}
         self._names: dict[int, str] = {}
 
@@ -114,7 +124,8 @@ class CenterGrid:
 
         Nothing is sent before the first answer is asked for, and an answer that is not read is lost: read to the end.
         A center that is lost is sent its instruction again when it is back, within this grid's patience; without
-        patience, a center that connects only after the instructions were sent is not asked by this call.
+        patience, a center that connects only after the instructions were sent is not asked by this call. With a pace,
+        time is over once each center that has not answered had its own; until then every answer counts.
 
         Args:
             instructions: one a center; they are sent in this order.
@@ -127,13 +138,14 @@ class CenterGrid:
         """
         ttl_s = _time_to_live(deadline_s)
         batch = RequestBatch(self._transport, instructions, patience_s=self._patience_s, ttl_s=ttl_s)
+        waits = {} if self._pace is None else self._pace.ask(instructions, deadline_s)
         batch.send_due(self._nodes())
         now = time.monotonic()
-        ends_at, looks_at = now + deadline_s, now + self._look_s
+        looks_at = now + self._look_s
         try:
             yield from self._hear_late()
-            while batch.open and time.monotonic() < ends_at:
-                answers = batch.take()
+            while batch.open and time.monotonic() < (ends_at := now + _longest(waits, batch.open, deadline_s)):
+                answers = self._take(batch, instructions)
                 yield from answers
                 if not answers:
                     yield from self._hear_late()
@@ -141,7 +153,7 @@ class CenterGrid:
                 if self._patience_s and time.monotonic() >= looks_at:
                     batch.send_due(self._nodes())
                     looks_at = time.monotonic() + self._look_s
-            yield from batch.end(deadline_s)
+            yield from batch.end(_longest(waits, batch.open, deadline_s))
         finally:
             self._overdue |= batch.waiting | batch.left
 
@@ -161,6 +173,7 @@ class CenterGrid:
                 message.about,
                 f" with error '{reply.error}'" if reply.error else "",
             )
+            self._learn(reply, message.about)
             if not reply.error:
                 withdraw(self._overdue, [message])
             self._introduce_late(message, reply)
@@ -168,6 +181,18 @@ class CenterGrid:
         now = time.monotonic()
         self._overdue = {key: message for key, message in self._overdue.items() if message.expires_at > now}
         return late
+
+    def _take(self, batch: RequestBatch, instructions: Mapping[str, Instruction]) -> list[CenterAnswer]:
+        """The answers of a batch that are there; its centers' pace is known by them."""
+        answers = batch.take()
+        for answer in answers:
+            self._learn(answer.reply, about(instructions[answer.center]))
+        return answers
+
+    def _learn(self, reply: Reply, asked_about: str) -> None:
+        """Let an answer tell of its center's pace."""
+        if self._pace is not None:
+            self._pace.hear(reply, asked_about)
 
     def _introduce_all(self, found: Iterable[tuple[PendingMessage, Reply]]) -> Iterator[CenterAnswer]:
         """The answers of nodes that have a center's name, or have just said it."""
@@ -212,6 +237,11 @@ class CenterGrid:
 
     def _pause(self, ends_at: float) -> None:
         time.sleep(max(0.0, min(self._poll_s, ends_at - time.monotonic())))
+
+
+def _longest(waits: Mapping[str, float], centers: Iterable[str], deadline_s: float) -> float:
+    """Seconds until the last of `centers` has had its time."""
+    return max((waits.get(center, deadline_s) for center in centers), default=0.0)
 
 
 def _time_to_live(deadline_s: float) -> float:

@@ -37,6 +37,11 @@ def unbounded(_center: str, _kind: Kind) -> BlobBounds:
     return WIDEST
 
 
+def about(instruction: Instruction) -> str:
+    """Stage and round that an instruction belongs to, for messages."""
+    return f"{instruction.stage}/{instruction.server_round}"
+
+
 @dataclass(frozen=True)
 class Node:
     """A connected node; `activation` changes whenever it starts anew, and what it was working on is lost then."""
@@ -92,15 +97,15 @@ class Transport:
 
     def send(self, instruction: Instruction, center: str, node: Node, ttl_s: float) -> dict[str, PendingMessage]:
         """Send one message; it stands under its id in what is returned, or nothing where it could not be sent."""
-        about, kind = f"{instruction.stage}/{instruction.server_round}", instruction.kind
+        kind, belongs = instruction.kind, about(instruction)
         content = to_message_content(instruction)
-        message = Message(content, node.node_id, message_type(kind), ttl=ttl_s, group_id=about)
+        message = Message(content, node.node_id, message_type(kind), ttl=ttl_s, group_id=belongs)
         message_id = next(iter(self._grid.push_messages([message])), None)
         if not message_id:
             return {}
         sent = sum(map(tensor_bytes, (instruction.tensors, instruction.backbone, instruction.reference)))
         asked = Asked(self.bounds(center, kind), metrics_of(instruction.settings))
-        return {message_id: PendingMessage(center, node, kind, sent, about, time.monotonic() + ttl_s, asked)}
+        return {message_id: PendingMessage(center, node, kind, sent, belongs, time.monotonic() + ttl_s, asked)}
 
     def receive(self, waiting: dict[str, PendingMessage]) -> list[tuple[PendingMessage, Reply]]:
         """The replies that are there now, each with its message, which leaves `waiting`."""

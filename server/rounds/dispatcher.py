@@ -21,6 +21,8 @@ from server.study.file import Study
 logger = logging.getLogger(__name__)
 
 OTHERS_DEADLINE_S = COLLECT_DEADLINE_S = 60.0
+LONGEST_S = 21600.0
+"""How long a center is waited for where neither the study says it nor the center's pace is known."""
 SCORED: Mapping[str, str] = {"train": "validation", "evaluate": "test"}
 """Whose cases the scores in an answer are of."""
 TurnedAway = Callable[[], Mapping[str, str]]
@@ -54,6 +56,7 @@ class Dispatcher:
         self, center_grid: CenterGrid, study: Study, backbones: BackboneShipping, *, turned_away: TurnedAway = nobody
     ) -> None:
         self._center_grid, self._study, self._backbones = center_grid, study, backbones
+        self._deadline_s = study.deadline_s or LONGEST_S
         self.turned_away = turned_away
         self.cases: dict[str, dict[str, int]] = {}
 
@@ -72,9 +75,9 @@ class Dispatcher:
         needed = self._study.quorum_of(len(centers))
         known = len(set(centers) & self.cases.keys())
         if missing:
-            yield from self._introduce(missing, self._study.deadline_s, enough=needed - known)
+            yield from self._introduce(missing, self._deadline_s, enough=needed - known)
             others = self._center_grid.centers().keys() & self._study.centers.keys() - self.cases.keys() - missing
-            yield from self._introduce(others, min(self._study.deadline_s, OTHERS_DEADLINE_S))
+            yield from self._introduce(others, min(self._deadline_s, OTHERS_DEADLINE_S))
         here = [center for center in centers if center in self.cases]
         if len(here) < needed:
             raise QuorumError(
@@ -97,12 +100,12 @@ class Dispatcher:
         A backbone that is too large for a message is not sent: the answer then is the error `backbone-missing`.
         """
         lacking: dict[str, CenterAnswer] = {}
-        ends_at = time.monotonic() + self._study.deadline_s
+        ends_at = time.monotonic() + self._deadline_s
         turned_away = self.turned_away()
         for center in instructions.keys() & turned_away.keys():
             yield CenterAnswer(Reply(center=center, kind=instructions[center].kind, error=turned_away[center]))
         wanted = {center: instruction for center, instruction in instructions.items() if center not in turned_away}
-        for answer in self._center_grid.ask(wanted, deadline_s=self._study.deadline_s):
+        for answer in self._center_grid.ask(wanted, deadline_s=self._deadline_s):
             if answer.reply.error == BackboneMissingError.code and not answer.late:
                 lacking[answer.center] = answer
             else:
@@ -121,7 +124,7 @@ class Dispatcher:
 
     def collect(self, instructions: Mapping[str, Instruction]) -> Iterator[CenterAnswer]:
         """Yield each answer to a `collect`; a center that is slow to answer does not hold up the others."""
-        return self._center_grid.ask(instructions, deadline_s=min(self._study.deadline_s, COLLECT_DEADLINE_S))
+        return self._center_grid.ask(instructions, deadline_s=min(self._deadline_s, COLLECT_DEADLINE_S))
 
     def _of_registered(self, answer: CenterAnswer) -> CenterAnswer:
         """The answer without scores of more cases than its center registered with; all of one that has not."""

@@ -23,6 +23,7 @@ backbone/             <content hash>.safetensors: the backbone the study starts 
 run/                  fleet/, runtime/, control/: a socket of the SuperLink's each; nginx/: the proxy's own
 link/                 link.db, superexec.secret, flwr/: Flower's side
 launch.json           what the coordinator wants; progress.json: where the run is; watchdog.json: who watches it
+pace.json             how long the centers took for their rounds, by which they are waited for
 turned_away.json     the centers of the registry that are turned away, for the run, which does not see the registry
 roster.json           the enrolled keys of the centers, signed by the authority, where they sum in secret
 study.lock            held by the process that runs the study
@@ -83,6 +84,7 @@ class StudyDirectory:
     launch = Below("launch.json")
     progress = Below("progress.json")
     watchdog = Below("watchdog.json")
+    pace = Below("pace.json")
     turned_away = Below("turned_away.json")
     roster = Below("roster.json")
     lock = Below("study.lock")

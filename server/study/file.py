@@ -44,8 +44,8 @@ class Study(Settings):
     """A whole study file. `formed_by` says in words how the centers were formed; reports print it.
 
     `task`: what a stage trains for that names no task of its own. `labels`: what the centers' tables hold.
-    `deadline_s`: how long a round waits for its centers. `reconnect_s`: how long, within the deadline, a center that
-    is not connected is waited for; over a network only, since on one machine nobody comes back.
+    `deadline_s`: how long a round waits for its centers; None is six hours, over a network less by a center's pace.
+    `reconnect_s`: how long, within it, one that is not connected is waited for; on one machine nobody comes back.
     `backbone_by_message_bytes`: a frozen backbone of more tensor bytes is brought to the centers as a file.
     """
 
@@ -55,7 +55,7 @@ class Study(Settings):
     seed: int = 0
     synthetic: bool = False
     quorum: PositiveInt | None = None
-    deadline_s: PositiveFloat = 21600
+    deadline_s: PositiveFloat | None = None
     reconnect_s: Annotated[float, Field(ge=0)] = 600
     backbone_by_message_bytes: Annotated[int, Field(ge=0)] = 64 * 1024**2
     task: TaskName = "segmentation"

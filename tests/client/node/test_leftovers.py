@@ -10,7 +10,9 @@ import pytest
 from flwr.app import Message, Metadata, RecordDict
 from flwr.app.message import make_message
 from flwr.supercore.fab import Fab
+from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 from flwr.supercore.object_store.in_memory_object_store import InMemoryObjectStore
+from flwr.supercore.run import RunNotRunningException
 
 from client.node.leftovers import LEFTOVER, PULL, end_with_leftovers
 from protocol.errors import OtherFlowerError
@@ -47,21 +49,19 @@ class Coordinator:
         sent = self.script.pop(0)
         if sent is None:
             return None
-        self.objects = {
-            key: found.deflate() for key, found in start_client_internal.get_all_nested_objects(sent).items()
-        }
-        return sent, start_client_internal.get_object_tree(sent)
+        self.objects = {key: found.deflate() for key, found in get_all_nested_objects(sent).items()}
+        return sent, get_object_tree(sent)
 
     def pull(self, run_id: int, object_id: str) -> bytes:
         """The content of an object, which a run that has ended gives no more."""
         if run_id == ENDED:
-            raise start_client_internal.RunNotRunningException
+            raise RunNotRunningException
         return self.objects[object_id]
 
     def send(self, reply: Message, *_: Any) -> tuple[set[str], str]:
         """Hear an answer; nobody hears that of a run that has ended."""
         if reply.metadata.run_id == ENDED:
-            raise start_client_internal.RunNotRunningException
+            raise RunNotRunningException
         self.heard.append(reply.metadata.group_id)
         return set(), ""
 

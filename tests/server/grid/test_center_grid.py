@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from deploy.simulation.in_process import InProcessGrid
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from server.grid.center_grid import CenterGrid
+from server.grid.pace import Pace
 from tests.support.grids import REGISTER, SETTINGS, TRAIN, SilentGrid, SlowGrid, apps, in_time, late_centers, says
 
 
@@ -200,3 +202,53 @@ def test_nothing_is_sent_before_the_first_answer_is_asked_for() -> None:
     answers = CenterGrid(grid).ask({"a": TRAIN}, deadline_s=5)
     assert not grid._pending
     assert len(list(answers)) == 1
+
+
+class OwnWaits(Pace):
+    """Each center has the wait that the test gives it; the others have the deadline."""
+
+    def __init__(self, folder: Path, **waits: float) -> None:
+        super().__init__(folder / "pace.json", 0)
+        self.waits, self.heard = waits, list[tuple[str, str]]()
+
+    def ask(self, instructions: Mapping[str, Instruction], longest_s: float) -> dict[str, float]:
+        return {center: min(seconds, longest_s) for center, seconds in self.waits.items() if center in instructions}
+
+    def hear(self, reply: Reply, asked_about: str) -> None:
+        self.heard.append((reply.center, asked_about))
+
+
+def test_a_round_ends_once_each_silent_center_had_its_own_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pace = OwnWaits(tmp_path, a=0.1)
+    center_grid = CenterGrid(SilentGrid(apps("a", "b")), poll_s=0.01, pace=pace)
+    assert list(in_time(center_grid.ask({"a": TRAIN, "b": TRAIN}, deadline_s=3600))) == ["b"]
+    assert pace.heard == [("b", "adapt/1")]
+    assert "center 'a' did not answer 'train' (adapt/1) within 0.1 s" in caplog.text
+
+
+def test_a_center_whose_time_is_over_still_counts_while_another_is_waited_for(tmp_path: Path) -> None:
+    """Nodes 2 and 3 are silent; b, whose time is over at once, answers at the third look and a at the sixth."""
+    looks = []
+
+    class Waking(SlowGrid):
+        def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+            looks.append(1)
+            self.held -= {3} if len(looks) > 4 else set()
+            self.held -= {2} if len(looks) > 7 else set()
+            return super().pull_messages(message_ids)
+
+    grid = Waking(apps("a", "b"), 2, 3)
+    center_grid = CenterGrid(grid, poll_s=0.01, pace=OwnWaits(tmp_path, a=3600, b=0))
+    assert list(in_time(center_grid.ask({"a": TRAIN, "b": TRAIN}, deadline_s=3600))) == ["b", "a"]
+
+
+def test_the_pace_is_told_of_a_late_answer(tmp_path: Path) -> None:
+    pace, grid = OwnWaits(tmp_path, a=0), SlowGrid(apps("a"), 2)
+    center_grid = CenterGrid(grid, poll_s=0.01, pace=pace)
+    assert list(center_grid.ask({"a": TRAIN}, deadline_s=5)) == []
+    grid.held.clear()
+    pace.waits["a"] = 5
+    assert in_time(center_grid.ask({"a": replace(TRAIN, server_round=2)}, deadline_s=5)).keys() == {"a"}
+    assert pace.heard == [("a", "adapt/1"), ("a", "adapt/2")]
