@@ -13,6 +13,7 @@ from protocol.messages.base import Fraction, NonNegative
 from protocol.messages.labels import Labels
 from protocol.messages.privacy import Privacy
 from protocol.messages.recipe import Prediction, Recipe
+from protocol.messages.reference import Reference
 from protocol.messages.settings import (
     Adapter,
     Group,
@@ -80,6 +81,7 @@ class StudyPart(_Part):
     training: Recipe = Recipe()
     prediction: Prediction = Prediction()
     privacy: Privacy | None = None
+    reference: Reference | None = None
     centers: dict[str, CenterPart] = {}
     stages: tuple[StagePart, ...] = ()
 
@@ -97,6 +99,7 @@ class StudyPart(_Part):
             split=self.split,
             prediction=self.prediction,
             privacy=self.privacy,
+            reference=self.reference,
         )
 
     def center(self, name: str) -> CenterPart:

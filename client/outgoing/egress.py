@@ -1,8 +1,9 @@
 """What may leave a center: an allow-list that can be read here.
 
-A reply may carry the study's tensors (`payload_egress`), scores by modality setting, the loss, a comparison and the
-diagnostics of `protocol.messages.diagnostics`, the facts named in `protocol.messages.facts`, and an error code. Scores
-are the metrics of the tasks and endpoints that the instruction's settings name, each within its bounds
+A reply may carry the study's tensors (`payload_egress`), scores by modality setting, the loss, a comparison, what
+federation brought where the study asks (`protocol.messages.benefit`), the diagnostics of
+`protocol.messages.diagnostics`, the facts named in `protocol.messages.facts`, and an error code. Scores are the metrics
+of the tasks and endpoints that the instruction's settings name, each within its bounds
 (`protocol.messages.reply_findings`, which the coordinator reads too). A study with secure aggregation has masked rows
 in place of tensors (`masked_egress`). Anything else stops the whole reply; the coordinator then learns
 `egress-refused`, and the reasons are for the outgoing log. Figures that stand on too few cases are withheld alone
@@ -19,6 +20,7 @@ from client.outgoing.sealed_reply import SealedReply, seal
 from client.outgoing.withholding import withhold
 from protocol.errors import INTERNAL, REFUSED, PayloadError, error_codes
 from protocol.messages.instruction import Instruction
+from protocol.messages.reference import trains_alone
 from protocol.messages.reply import Reply
 from protocol.messages.reply_findings import metrics_of, reply_findings
 from protocol.messages.settings import Training
@@ -48,6 +50,8 @@ def check_reply(
         return _seal_code(reply, INTERNAL), [f"error '{reply.error}' is not a known code"]
     settings = instruction.settings
     reasons = [*reply_findings(reply, metrics_of(settings))]
+    if reply.benefits and not trains_alone(settings.reference):
+        reasons.append("benefits are there, and the study asks for none")
     if reply.payload is not None and settings.secure_aggregation is not None and is_masked(reply.payload):
         reasons += masked_findings(reply.payload, _masked_specs(planned or instruction.training, specs))
     elif reply.payload is not None:

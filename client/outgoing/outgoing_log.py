@@ -12,6 +12,7 @@ from typing import Any
 
 from client.outgoing.sealed_reply import SealedReply
 from protocol.errors import StorageError
+from protocol.messages.benefit import Benefit
 from protocol.messages.instruction import Instruction
 from protocol.messages.scores import Comparison, Score
 from protocol.messages.secure_sum import SumAnswer
@@ -85,6 +86,8 @@ def _line(leaving: SealedReply, held_back: Sequence[str], stage: str, server_rou
         "tensors": len(reply.tensors),
         "bytes": tensor_bytes(reply.tensors),
     }
+    if reply.benefits:
+        line["benefits"] = [_benefit_line(found) for found in reply.benefits]
     if reply.secure is not None:
         line["sum"] = _sum_line(reply.secure)
     if payload is None:
@@ -110,6 +113,11 @@ def _sum_line(said: SumAnswer) -> dict[str, Any]:
 
 def _score_line(score: Score) -> dict[str, Any]:
     return {"cases": score.cases, "values": dict(score.values), "undefined": dict(score.undefined)}
+
+
+def _benefit_line(found: Benefit) -> dict[str, Any]:
+    place = {"task": found.task, "setting": found.setting, "against": found.against, "cases": found.cases}
+    return {**place, "comparison": _comparison_line(found.comparison)}
 
 
 def _comparison_line(comparison: Comparison | None) -> dict[str, Any] | None:

@@ -78,15 +78,20 @@ class QueryLedger:
         self._plan = plan
         self._of_study = None if plan is None else ALLOWANCE * plan.questions + SPARE
 
-    def inquire(self, instruction: Instruction, cohort: Cohort) -> Inquiry:
+    def inquire(self, instruction: Instruction, cohort: Cohort, beside: str = "") -> Inquiry:
         """Look a question up; one that is new is counted, on the disk, before this returns.
+
+        Args:
+            instruction: the question.
+            cohort: what figures stand on.
+            beside: what else decides the answer, "" where nothing does: the center's own arm.
 
         Raises:
             OtherStudyError: it names one stage more than the study's plan allows.
             RecordsError: what was counted is damaged.
             StorageError: the disk refuses the count; nothing may be computed then.
         """
-        question, study = question_of(instruction, cohort), instruction.settings.study
+        question, study = question_of(instruction, cohort, beside), instruction.settings.study
         counted, stages = self._read()
         named = self._with_stage(stages, instruction)
         if question not in counted and (spent := self._spent(counted, study)):
@@ -172,12 +177,12 @@ class QueryLedger:
             path.unlink(missing_ok=True)
 
 
-def question_of(instruction: Instruction, cohort: Cohort) -> str:
+def question_of(instruction: Instruction, cohort: Cohort, beside: str = "") -> str:
     """SHA-256 of all that decides an answer, and of the cases that it stands on."""
     asked = replace(instruction, secure=None)
     if instruction.kind in OF_A_NETWORK:
         asked = replace(asked, stage="", server_round=0)
-    parts = (instruction_digest(asked), cohort.digest)
+    parts = (instruction_digest(asked), cohort.digest, *filter(None, [beside]))
     return hashlib.sha256("|".join(parts).encode()).hexdigest()[:QUESTION_DIGITS]
 
 
@@ -187,11 +192,13 @@ def figures_of(reply: Reply, inquiry: Inquiry) -> Reply:
         parts: Mapping[Part, bool] = {"diagnostics": bool(reply.diagnostics), "loss": reply.loss is not None}
         held = Suppressed(parts=tuple(part for part, is_there in parts.items() if is_there))
         held = held.joined_with(settings_suppressed(reply.scores, ())).joined_with(reply.suppressed)
-        return replace(reply, scores={}, comparison=None, diagnostics={}, loss=None, suppressed=held)
+        benefits = tuple(replace(found, comparison=None) for found in reply.benefits)
+        without = replace(reply, scores={}, comparison=None, diagnostics={}, loss=None)
+        return replace(without, benefits=benefits, suppressed=held)
     known = inquiry.known
     if known is None or reply.error:
         return reply
-    same = replace(reply, scores=known.scores, diagnostics=known.diagnostics, loss=known.loss)
+    same = replace(reply, scores=known.scores, diagnostics=known.diagnostics, loss=known.loss, benefits=known.benefits)
     return replace(same, suppressed=replace(known.suppressed, groups=reply.suppressed.groups))
 
 

@@ -2,6 +2,7 @@
 
     scores         one decimal more than the metric is shown with (`protocol.tasks`): Dice 1e-4, HD95 0.01 mm
     comparison     difference to 1e-4; standard error up to the next 1e-3, and not 0 where the difference is not
+    benefits       as a comparison
     diagnostics    to 1e-4
     loss, seconds  to 1e-4, to 0.01 s
 
@@ -34,6 +35,10 @@ def round_figures(reply: Reply) -> Reply:
         reply,
         scores={setting: _round_score(score) for setting, score in reply.scores.items()},
         comparison=None if reply.comparison is None else _round_comparison(reply.comparison),
+        benefits=tuple(
+            found if found.comparison is None else replace(found, comparison=_round_comparison(found.comparison))
+            for found in reply.benefits
+        ),
         diagnostics={name: round(value, DECIMALS) for name, value in reply.diagnostics.items()},
         loss=None if reply.loss is None else round(reply.loss, DECIMALS),
         seconds=round(reply.seconds, SECONDS_DECIMALS),

@@ -14,4 +14,4 @@ def without_figures(reply: Reply) -> Reply:
     there: dict[Part, bool] = {"comparison": reply.comparison is not None, "diagnostics": bool(reply.diagnostics)}
     parts = tuple(part for part, is_there in there.items() if is_there)
     held = Suppressed(settings_suppressed(reply.scores, ()).scores, parts).joined_with(reply.suppressed)
-    return replace(reply, scores={}, comparison=None, diagnostics={}, suppressed=held)
+    return replace(reply, scores={}, comparison=None, diagnostics={}, benefits=(), suppressed=held)

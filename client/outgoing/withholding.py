@@ -6,6 +6,7 @@
     loss          the training cases behind the payload, `max(support)`; to LOSS_DECIMALS where one case may not leave
     comparison    the validation cases that were compared; what the compared metric needs, on those cases
     diagnostics   the cases of the setting that they stand on, `protocol.messages.diagnostics.STANDS_ON`
+    benefits      the test cases that both answered; what the primary metric needs, on those cases
 
 What could be computed from the others goes with what is withheld: a figure stays where the count that weighs it does,
 and a figure over endpoints is made anew of those that leave, so that no subtraction gives back one that stays.
@@ -16,10 +17,11 @@ say something about the few, a score over them or how many of them had an event,
 """
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from protocol.messages.benefit import Benefit
 from protocol.messages.diagnostics import STANDS_ON
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison, Score
@@ -61,7 +63,10 @@ def withhold(reply: Reply, minimum_cases: int, task: TaskName) -> tuple[Reply, l
         leaving = replace(leaving, **without)
         reasons.append(what)
         parts.append(part)
-    leaving = replace(leaving, suppressed=reply.suppressed.joined_with(Suppressed(held, tuple(parts))))
+    benefits, too_few = _benefits_left(reply.benefits, minimum_cases)
+    reasons += too_few
+    held_back = reply.suppressed.joined_with(Suppressed(held, tuple(parts)))
+    leaving = replace(leaving, suppressed=held_back, benefits=benefits)
     loss = leaving.loss
     if minimum_cases > 1 and loss is not None and loss != round(loss, LOSS_DECIMALS):
         leaving = replace(leaving, loss=round(loss, LOSS_DECIMALS))
@@ -135,6 +140,27 @@ def _single_figures(reply: Reply, minimum_cases: int, task: TaskName) -> Iterato
     scored = reply.scores[STANDS_ON].cases if STANDS_ON in reply.scores else 0
     if reply.diagnostics and scored < minimum_cases:
         yield "diagnostics", _stands("diagnostics", scored, minimum_cases), {"diagnostics": {}}
+
+
+def _benefits_left(benefits: Sequence[Benefit], minimum_cases: int) -> tuple[tuple[Benefit, ...], list[str]]:
+    """The benefits without the comparisons that may not leave, and why they may not."""
+    left, reasons = list[Benefit](), list[str]()
+    for found in benefits:
+        if found.comparison is None:
+            left.append(found)
+            continue
+        why = _benefit_withheld(found, found.comparison, minimum_cases)
+        reasons += [f"{found.against} beside '{found.setting}': {why}"] if why else []
+        left.append(replace(found, comparison=None if why else replace(found.comparison, score=None)))
+    return tuple(left), reasons
+
+
+def _benefit_withheld(found: Benefit, comparison: Comparison, minimum_cases: int) -> str:
+    """Why a benefit may not leave; that enough cases define none may be said."""
+    fewest = max(minimum_cases, TASKS[found.task].metric(TASKS[found.task].primary).minimum_cases)
+    if comparison.difference is None and found.cases >= fewest:
+        return ""
+    return _comparison_withheld(comparison, minimum_cases, found.task)
 
 
 def _comparison_withheld(comparison: Comparison, minimum_cases: int, task: TaskName) -> str:

@@ -5,6 +5,7 @@
     score         scores and diagnostics                     validation patients of a round, test patients of a row
     comparison    a candidate beside what was served         validation patients; where its losses are attacked first,
                                                              training patients as well, also in the refusal that follows
+    comparison    what is served beside a center's own arm   test patients, and training patients, who trained the arm
 
 Counts of cases, the codes of other errors and the phases of a sum, which touch no case, are none. What leaves of a
 private round was written down with its noise (`client.privacy.private_rounds`).
@@ -64,6 +65,9 @@ def releases_in(
     if reply.scores or reply.diagnostics:
         figures = Reply(center="", kind="evaluate", scores=reply.scores, diagnostics=reply.diagnostics)
         yield released("score", _digest(figures), "test" if instruction.kind == "evaluate" else "validation")
+    if any(found.comparison is not None for found in reply.benefits):
+        figures = Reply(center="", kind="evaluate", benefits=reply.benefits)
+        yield released("comparison", _digest(figures), "train", "test")
     if reply.comparison is not None:
         figures = Reply(center="", kind="compare", comparison=reply.comparison)
         yield released("comparison", _digest(figures), *(("train",) if attacked else ()), "validation")

@@ -11,11 +11,13 @@ from typing import Protocol
 from client.audit.audit_log import AUDITS, read_audits
 from client.data.manifest import Manifest
 from client.report.audit_section import audit_section
+from client.report.benefit_section import benefit_section
 from client.report.calibration_section import calibration_section
 from client.report.cohort_sections import cohort_sections
 from client.report.mask_section import mask_section
 from client.report.task_rows import CaseRow, read_cohorts
 from client.scores.calibration_rows import CALIBRATION, read_calibration
+from client.scores.score_log import BENEFITS
 from protocol.tasks import TaskName
 
 
@@ -39,7 +41,8 @@ def page_sections(
 ) -> list[Section]:
     """A section for each task with scored cases, those of cases first; before any score, those say so.
 
-    Behind those of cases stands how sure masks are, at the end what adapters give away, where that was found.
+    In front stands what federation brought, where a study asks; behind those of cases how sure masks are, at the end
+    what adapters give away, where that was found.
 
     Args:
         home: of the center.
@@ -48,11 +51,12 @@ def page_sections(
         stages: in the order of the study.
 
     Raises:
-        CaseError: cohorts.json, calibration.json or audits.json is broken.
+        CaseError: benefits.json, cohorts.json, calibration.json or audits.json is broken.
     """
     of_cases = [
         make(home, manifest, rows.get(name, ()), stages) for name, make in SECTIONS.items() if name in rows or not rows
     ]
     sure = calibration_section(read_calibration(home / CALIBRATION), stages)
     cohorts = cohort_sections(home, read_cohorts(home / "cohorts.json"), rows, stages)
-    return [*of_cases, *sure, *cohorts, *audit_section(read_audits(home / AUDITS))]
+    brought = benefit_section(home / BENEFITS)
+    return [*brought, *of_cases, *sure, *cohorts, *audit_section(read_audits(home / AUDITS))]

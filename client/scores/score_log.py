@@ -2,7 +2,9 @@
 
     scores.json                     a row for each stage, task, case and modality setting: the task's values by name
     cohorts.json                    a row for each stage and modality setting: the figures of all tasks over its cases
-                                    both {"rows": [...], "seal": SHA-256}; of earlier versions the list alone
+                                    all {"rows": [...], "seal": SHA-256}; of earlier versions the list alone
+    benefits.json                   a row for each stage, task, setting and reference: what federation brought on all
+                                    test cases (`client.scores.benefits`)
     predictions/<task>/<case>.npz   what the task's own pages need of a prediction
 
 Written under the center's home, for its owner alone, and read by its report; nothing of it travels.
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from client.scores.score_rows import read_rows
 from client.tasks.contract import CaseScore
 from protocol.errors import CaseError
+from protocol.messages.benefit import NOTHING_DEFINES_IT, Benefit
 from protocol.messages.scores import Score
 from protocol.modalities import ModalitySetting
 from protocol.storage.atomic_files import write_private
@@ -29,7 +32,7 @@ from protocol.tasks import TaskName
 
 logger = logging.getLogger(__name__)
 
-SCORES, COHORTS = "scores.json", "cohorts.json"
+SCORES, COHORTS, BENEFITS = "scores.json", "cohorts.json", "benefits.json"
 
 
 def record_scores(home: Path, stage: str, rows: Mapping[TaskName, Sequence[CaseScore]]) -> None:
@@ -48,6 +51,12 @@ def record_cohorts(home: Path, stage: str, scores: Mapping[ModalitySetting, Scor
     _replace_stage(home / COHORTS, stage, new)
 
 
+def record_benefits(home: Path, stage: str, benefits: Sequence[Benefit]) -> None:
+    """Replace the stage's rows in `benefits.json`."""
+    new = [{"stage": stage, **_benefit_row(found)} for found in benefits]
+    _replace_stage(home / BENEFITS, stage, new)
+
+
 def record_prediction(home: Path, task: TaskName, case: str, arrays: Mapping[str, NDArray[Any]]) -> None:
     """Write what a task keeps of a case's prediction to `predictions/<task>/<case>.npz`; nothing where it is empty."""
     if not arrays:
@@ -55,6 +64,19 @@ def record_prediction(home: Path, task: TaskName, case: str, arrays: Mapping[str
     buffer = BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # one of its named arguments is a flag
     write_private(home / "predictions" / task / f"{case}.npz", buffer.getvalue())
+
+
+def _benefit_row(found: Benefit) -> dict[str, Any]:
+    told = found.comparison or NOTHING_DEFINES_IT
+    return {
+        "task": found.task,
+        "modalities": found.setting,
+        "against": found.against,
+        "cases": found.cases,
+        "defined": told.cases,
+        "difference": told.difference,
+        "standard_error": told.standard_error,
+    }
 
 
 def _replace_stage(path: Path, stage: str, new: Sequence[Mapping[str, Any]]) -> None:

@@ -219,7 +219,8 @@ class Trainer:
         if instruction.kind not in ASKING:
             return self._work.do(instruction, check)
         cohort = self._work.cohort(settings)
-        inquiry = Inquiry() if self._queries is None else self._queries.inquire(instruction, cohort)
+        beside = self._work.arm.said_of(instruction)
+        inquiry = Inquiry() if self._queries is None else self._queries.inquire(instruction, cohort, beside)
         inquiries.append(replace(inquiry, waiting=cohort.waiting))
         if instruction.kind in {"compare", "observe"}:
             if inquiry.known is not None:

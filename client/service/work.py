@@ -1,6 +1,7 @@
 """What a center does for each kind of instruction, on its own cases; what may leave of it is the trainer's to say."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -23,25 +24,28 @@ from client.local_terms.building import build_terms
 from client.local_terms.contract import LocalTerm
 from client.optimisation.moments import KeptMoments, Moments
 from client.privacy.private_rounds import PrivateRounds
-from client.scores.calibration_log import calibrate, record_calibration
-from client.scores.calibration_rows import CalibrationRow
+from client.scores.benefits import tell_benefits
 from client.scores.cohort_rows import level, scored_in
-from client.scores.score_log import record_cohorts, record_prediction, record_scores
+from client.scores.score_log import record_benefits, record_prediction
 from client.scores.scoring import Network, ScoreCache, Scored, case_scores, mean_diagnostics, scores_of
 from client.service.cases import Cases
+from client.service.kept_row import Tested, keep_row
 from client.service.networks import network_of
+from client.service.own_arm import OwnArm
 from client.service.private_round import Learners, train_private_round
 from client.service.work_limits import NO_END
 from client.tasks.building import build_task, build_tasks
 from client.tasks.contract import CenterTask
 from client.tasks.precision import available_precision
 from protocol.errors import ModelError
+from protocol.messages.benefit import Benefit
 from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.reference import trains_alone
 from protocol.messages.reply import Reply
 from protocol.messages.settings import StudySettings, Training
 from protocol.messages.suppression import LOSS_SUPPRESSED, Suppressed, settings_suppressed
 from protocol.messages.tensors import PEFT, Tensors, groups_reached
-from protocol.modalities import Modality, ModalitySetting
+from protocol.modalities import Modality
 
 Live = Mapping[str, nn.Parameter]
 Learnt = tuple[Trained, list[LocalTerm]]
@@ -83,7 +87,7 @@ class CenterWork:
         self.cases = Cases(center, tuple(folders), tuple(modalities), home, rows, memory)
         self._modalities, self._scores, self._highest_auc = tuple(modalities), ScoreCache(), highest_auc
         self._rounds = rounds or PrivateRounds(center, home, None, None)
-        self.moments = KeptMoments(home / "moments")
+        self.moments, self.arm = KeptMoments(home / "moments"), OwnArm(home, center, draw_key)
         self._backbones, self._cohorts = BackboneStore(home / "backbones"), Cohorts(home, minimum_cases)
         self._minimum_cases = minimum_cases
 
@@ -131,6 +135,8 @@ class CenterWork:
         able = self._able(network, instruction, training, {spec.group for spec in specs})
         parameters = train_only(network.model, able.kept, network.row.pathways, training.roles)
         require_live(parameters, instruction, self.center)
+        if trains_alone(network.settings.reference):
+            self.arm.train(network, instruction, able.kept, self.cases.part(network.settings, "train", check), check)
         begun = self.moments.start_of(instruction)
         learn = self._learn if network.settings.privacy is None else self._learn_privately
         trained, terms = learn(network, instruction, training, parameters, check, begun)
@@ -216,7 +222,7 @@ class CenterWork:
         self, network: Network, training: Training, check: Check
     ) -> tuple[dict[CenterTask, list[Scored]], Suppressed]:
         """The received state's scores on cases that enter figures, where the round asks; and the settings without."""
-        wanted = _wanted(training)
+        wanted = training.wanted
         cases = self.cases.part(network.settings, "validation", check) if training.validate_first else []
         tasks, cohort = build_tasks(network.settings), self.cohort(network.settings)
         every = {task: list(self._scores.scores(network, task, cases, wanted, check)) for task in tasks}
@@ -235,24 +241,23 @@ class CenterWork:
                     kept = task.record(case, fullest.score.modalities, fullest.predicted)
                     record_prediction(self.home, task.name, case.name, kept)
         rows, cohort = case_scores(found), self.cohort(network.settings)
-        record_scores(self.home, instruction.stage, {task.name: of_task for task, of_task in rows.items()})
-        record_cohorts(self.home, instruction.stage, scores_of(rows))
-        record_calibration(self.home, instruction.stage, self._calibrate(instruction.stage, network, found, check))
+        validation = partial(self.cases.part, network.settings, "validation", check)
+        keep_row(self.home, instruction.stage, network, found, validation, self._scores, check)
         entering = {task: scored_in(task, of_task, cohort) for task, of_task in found.items()}
         leaving, every = scores_of(case_scores(entering)), scores_of(rows)
-        return Reply(self.center, "evaluate", scores=leaving, suppressed=settings_suppressed(every, leaving))
+        benefits, held = self._tell_benefits(instruction, network, found, check), settings_suppressed(every, leaving)
+        return Reply(self.center, "evaluate", scores=leaving, suppressed=held, benefits=benefits)
 
-    def _calibrate(
-        self, stage: str, network: Network, tested: Mapping[CenterTask, Sequence[Scored]], check: Check
-    ) -> list[CalibrationRow]:
-        """How sure the masks of test cases are, by what the same network says of validation cases; for this center."""
-        found: list[CalibrationRow] = []
-        for task, rows in tested.items():
-            if any(row.margins is not None for row in rows):
-                cases = self.cases.part(network.settings, "validation", check)
-                known = list(self._scores.scored_fullest(network, task, cases, check))
-                found += calibrate(stage, network, known, list({row.score.case: row for row in rows}.values()))
-        return found
+    def _tell_benefits(self, asked: Instruction, network: Network, tested: Tested, check: Check) -> tuple[Benefit, ...]:
+        """What federation brought, beside the center's own arm; nothing where the study does not ask."""
+        references = self.arm.references(network, asked)
+        if references is None:
+            return ()
+        cases, cohort = self.cases.part(network.settings, "test", check), self.cohort(network.settings)
+        rng = round_generator(asked, self.center, self._draw_key)
+        told = list(tell_benefits(self._scores, tested, references, cases, cohort, rng, check))
+        record_benefits(self.home, asked.stage, [each.own for each in told])
+        return tuple(each.leaving for each in told)
 
     def _compare(self, instruction: Instruction, check: Check) -> Reply:
         """The primary metric of the stage's task under `tensors` minus that under `reference`, on validation cases.
@@ -261,7 +266,7 @@ class CenterWork:
         """
         settings, task = instruction.settings, build_task(instruction.task, instruction.settings)
         cases = self.cases.part(settings, "validation", check)
-        wanted = None if instruction.training is None else _wanted(instruction.training)
+        wanted = None if instruction.training is None else instruction.training.wanted
         cohort = self.cohort(settings)
         if self._highest_auc:
             parts = {part: self.cases.part(settings, part, check) for part in DECIDING}
@@ -293,8 +298,3 @@ class CenterWork:
 
     def _network(self, instruction: Instruction, tensors: Tensors) -> Network:
         return network_of(instruction, tensors, self._backbones, self.device)
-
-
-def _wanted(training: Training) -> list[ModalitySetting]:
-    """The settings that a stage trains on."""
-    return [setting for setting, share in training.modality_shares.items() if share > 0]

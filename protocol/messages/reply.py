@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, Field
 
 from protocol.errors import PayloadError
+from protocol.messages.benefit import Benefits
 from protocol.messages.diagnostics import diagnostic_findings
 from protocol.messages.facts import fact_findings
 from protocol.messages.instruction import Kind
@@ -44,7 +45,7 @@ class Reply:
 
     diagnostics: figures of `protocol.messages.diagnostics`, of the network as it was scored.
     secure: what belongs to a sum that shows no center's own tensors; None in every other study. suppressed: what of all
-    this the center has and holds back.
+    this the center has and holds back. benefits: what federation brought the center, where a study asks.
     """
 
     __pydantic_config__ = STRICT
@@ -61,6 +62,7 @@ class Reply:
     facts: Annotated[Mapping[str, int | float | str], _free_of(fact_findings)] = field(default_factory=dict)
     secure: SumAnswer | None = None
     suppressed: Suppressed = NOTHING_SUPPRESSED
+    benefits: Benefits = ()
 
     @property
     def tensors(self) -> Tensors:

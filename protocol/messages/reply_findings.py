@@ -8,6 +8,7 @@ against the study's elsewhere. The values stay out of the findings, since they m
 import math
 from collections.abc import Collection, Iterator
 
+from protocol.messages.benefit import benefit_findings
 from protocol.messages.diagnostics import diagnostic_findings
 from protocol.messages.facts import fact_findings
 from protocol.messages.reply import LARGEST_LOSS, LONGEST_S, Reply
@@ -32,6 +33,7 @@ def reply_findings(reply: Reply, metrics: Collection[str]) -> Iterator[str]:
     if reply.comparison is not None:
         for finding in comparison_findings(reply.comparison):
             yield f"comparison: {finding}"
+    yield from benefit_findings(reply.benefits, frozenset(metrics))
     yield from suppression_findings(reply.suppressed, reply.scores)
     given = {"comparison": reply.comparison is not None, "diagnostics": bool(reply.diagnostics)}
     given["loss"] = reply.loss is not None

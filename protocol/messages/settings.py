@@ -10,7 +10,8 @@ from protocol.messages.base import Fraction, NonNegative, Settings, is_absent
 from protocol.messages.labels import NEEDED, Labels
 from protocol.messages.privacy import Privacy
 from protocol.messages.recipe import Prediction, Recipe
-from protocol.messages.secure_aggregation import SecureAggregation
+from protocol.messages.reference import Reference, trains_alone
+from protocol.messages.secure_aggregation import SecureAggregation, sums_scores
 from protocol.modalities import ModalitySetting
 from protocol.tasks import TaskName
 
@@ -124,6 +125,11 @@ class Training(Settings):
     modality_shares: dict[ModalitySetting, Fraction]
     recipe: Recipe = Recipe()
 
+    @property
+    def wanted(self) -> tuple[ModalitySetting, ...]:
+        """The modality settings that it trains on."""
+        return tuple(setting for setting, share in self.modality_shares.items() if share > 0)
+
 
 class ServerOptimiser(Settings):
     """What the coordinator does with a round's mean change; `mean` takes it as it is (the rest: arXiv 2003.00295)."""
@@ -185,8 +191,8 @@ class StudySettings(Settings):
     """The part of a study file that travels to the centers with every instruction.
 
     tasks: what its stages train for, each once; a network is scored on all of them. privacy: what training guarantees
-    each patient; None guarantees nothing. secure_aggregation: None where the coordinator sees each center's tensors. A
-    table that a study leaves out is no part of its digest.
+    each patient; None guarantees nothing. secure_aggregation: None where the coordinator sees each center's tensors.
+    reference: what federation is held against at each center. A table that a study leaves out is no part of its digest.
     """
 
     study: str
@@ -203,12 +209,27 @@ class StudySettings(Settings):
     center_rank: PositiveInt = 4
     sketch_rank: PositiveInt = 32
     secure_aggregation: Annotated[SecureAggregation | None, Field(exclude_if=is_absent)] = None
+    reference: Annotated[Reference | None, Field(exclude_if=is_absent)] = None
 
     @model_validator(mode="after")
     def _labels_serve_the_tasks(self) -> "StudySettings":
         lacking = [f"task '{task}' needs {what}" for task in self.tasks for what in NEEDED[task](self.labels)]
         if lacking:
             raise ValueError("; ".join(lacking))
+        return self
+
+    @model_validator(mode="after")
+    def _references_can_be_told(self) -> "StudySettings":
+        if trains_alone(self.reference) and self.privacy is not None:
+            raise ValueError(
+                "reference.local_only trains a second adapter on the patients whom [privacy] guarantees something, "
+                "without noise, and what is said of it would tell of them; leave one of the two out"
+            )
+        if trains_alone(self.reference) and sums_scores(self.secure_aggregation):
+            raise ValueError(
+                "reference.local_only says what federation brought each center, and secure_aggregation.scores = "
+                '"summed" lets no center\'s own figure leave; leave one of the two out'
+            )
         return self
 
 

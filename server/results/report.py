@@ -11,6 +11,7 @@ from protocol.modalities import IMAGES
 from protocol.tasks import TASKS, TaskName
 from reporting.formats import UNDEFINED, WITHHELD, figure, in_reading_order, label
 from reporting.pages import open_templates
+from server.results.benefits import benefit_lines
 from server.results.charts import DOWN, UP, Curves, curves_svg, legend_mark
 from server.results.gate_charts import gates_among, gates_svg
 from server.results.task_blocks import TaskBlock, primary, task_blocks
@@ -68,6 +69,7 @@ def report_html(result: Mapping[str, object]) -> str:
         curves=center_curves(study),
         gates=center_gates(study),
         alarms=update_alarms(study),
+        benefits=benefit_lines(study),
         images=IMAGES,
         drawn_stages=list(dict.fromkeys(stage for stage, _ in _round_order(study))),
         summed=any("suppressed" in row for row in study["transfer"].values()),

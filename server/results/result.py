@@ -13,6 +13,7 @@ from protocol.messages.tensors import GROUPS, TensorSpec, kind_of
 from protocol.storage.atomic_files import write_bytes
 from protocol.storage.regular_files import read_whole
 from protocol.storage.sealed_json import seal, unseal_if_sealed
+from server.results.benefits import benefit_entries
 from server.results.matrices import count_undefined, matrices_of, transfer_of
 from server.results.service import Service
 from server.study.file import Study
@@ -22,7 +23,7 @@ from server.study.withdrawn import Withdrawn
 from strategies.bank.entry import Entry
 from strategies.bank.told import Tell, digest, tell_nobody
 
-SCHEMA = 4
+SCHEMA = 5
 PARTS = ("train", "validation", "test")
 PACKAGES = ("concilium", "flwr", "numpy", "mlflow", "torch", "monai", "peft", "mamba-ssm", "SimpleITK")
 DEFINITION = (
@@ -91,6 +92,7 @@ def build_result(study: Study, history: History, facts: Facts) -> dict[str, Any]
         "rollbacks": [asdict(record) for record in history.rollbacks],
         "queries": [asdict(record) for record in history.queries],
         "late": [asdict(record) for record in history.late],
+        "benefits": benefit_entries(history.rows),
         "bytes": _bytes(study, history),
         "seconds": {"total": facts.seconds, "by_center": _seconds(study, history)},
         "backbone": facts.backbone,

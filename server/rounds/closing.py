@@ -191,6 +191,7 @@ def score(row: str, answers: Mapping[str, CenterAnswer]) -> StageRow:
         seconds={center: answer.reply.seconds for center, answer in answers.items()},
         errors={center: answer.reply.error for center, answer in answers.items() if answer.reply.error},
         suppressed={center: held for center, answer in answers.items() if (held := answer.reply.suppressed).scores},
+        benefits={center: told for center, answer in answers.items() if (told := answer.reply.benefits)},
     )
 
 

@@ -19,6 +19,7 @@ from protocol.messages.base import Settings
 from protocol.messages.labels import Labels
 from protocol.messages.privacy import Privacy
 from protocol.messages.recipe import Prediction, Recipe
+from protocol.messages.reference import Reference
 from protocol.messages.secure_aggregation import SecureAggregation
 from protocol.messages.settings import Adapter, Model, Preprocessing, Split, StudySettings, Training, findings
 from protocol.names import NAME
@@ -67,6 +68,7 @@ class Study(Settings):
     training: Recipe = Recipe()
     prediction: Prediction = Prediction()
     privacy: Privacy | None = None
+    reference: Reference | None = None
     strategy: Strategy = Strategy()
     secure_aggregation: SecureAggregation | None = None
     centers: Annotated[dict[str, Center], Field(min_length=1)]
@@ -91,6 +93,7 @@ class Study(Settings):
             split=self.split,
             prediction=self.prediction,
             privacy=self.privacy,
+            reference=self.reference,
             personal=self.strategy.personal,
             center_rank=self.strategy.center_rank,
             sketch_rank=self.strategy.sketch_rank,
@@ -250,10 +253,8 @@ class Study(Settings):
 
     def _refuse_unfit_privacy(self) -> None:
         """What cannot keep the guarantee of [privacy], of all stages."""
-        personal = [
-            group for stage in self.stages if stage.all_rounds > stage.rounds for group in self.strategy.personal
-        ]
-        groups = {group for stage in self.stages for group in (*stage.trained, *personal)}
+        own = [group for stage in self.stages if stage.all_rounds > stage.rounds for group in self.strategy.personal]
+        groups = {group for stage in self.stages for group in (*stage.trained, *own)}
         found = list(private_findings(self.settings, groups, self.strategy.terms))
         if self.privacy and self.strategy.router:
             found.append(

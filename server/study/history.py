@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from protocol.messages.benefit import Benefit
 from protocol.messages.scores import Score
 from protocol.messages.suppression import Suppressed
 from protocol.modalities import ModalitySetting
@@ -98,7 +99,8 @@ class StageRow:
     """Test scores of every center that answered after a stage; a row of the evaluation matrix.
 
     test: center -> its scores; where they are summed, `ALL_CENTERS` alone. bytes_down, seconds, errors: what scoring
-    cost and where it failed, by center. suppressed: what centers hold back, and what of a sum stayed closed.
+    cost and where it failed, by center. suppressed: what centers hold back, and what of a sum stayed closed. benefits:
+    what federation brought a center so far, where the study asks.
     """
 
     stage: str
@@ -107,6 +109,7 @@ class StageRow:
     seconds: Mapping[str, float] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
     suppressed: Mapping[str, Suppressed] = field(default_factory=dict)
+    benefits: Mapping[str, tuple[Benefit, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,11 @@ new cases; t in place of the gate's z says how few. s is the deviation of the n 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from scipy import stats
-
 from protocol.messages.scores import Comparison
 from protocol.messages.settings import Gate
 from protocol.tasks import TaskName
-from strategies.continual.gate import ROUNDING, usable_voice
-
-FEWEST_CASES = 2
+from strategies.continual.gate import ROUNDING
+from strategies.continual.paired_interval import margin_of
 
 
 @dataclass(frozen=True)
@@ -61,12 +58,8 @@ def choose(comparisons: Mapping[TaskName, Comparison], gate: Gate) -> Choice:
 
 def upper_bound(comparison: Comparison, confidence: float) -> float | None:
     """U; None where the difference is undefined, is no difference, or stands on one case."""
-    voice = usable_voice(comparison, comparison.cases)
-    if voice is None or voice.cases < FEWEST_CASES:
-        return None
-    cases = voice.cases
-    widening = float(stats.t.ppf(confidence, cases - 1)) * (cases / (cases - 1)) ** 0.5
-    return float(voice.difference + widening * voice.standard_error)
+    margin = margin_of(comparison, confidence)
+    return None if margin is None or comparison.difference is None else comparison.difference + margin
 
 
 def _reason(comparison: Comparison, bound: float | None, gate: Gate) -> str:

@@ -109,7 +109,7 @@ def example_result() -> dict[str, Any]:
         for center in CENTERS
     }
     return {
-        "schema": 4,
+        "schema": 5,
         "status": "complete",
         "study": "demo",
         "title": "Continual PET/CT adaptation",

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from client.outgoing.egress import check_reply
 from client.outgoing.payload_egress import EgressLimits
 from client.outgoing.withholding import over_endpoints_left
+from protocol.messages.benefit import Benefit
 from protocol.messages.instruction import Instruction
 from protocol.messages.labels import Classes, Endpoint, Labels
 from protocol.messages.labels import Survival as SurvivalHead
+from protocol.messages.reference import Reference
 from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison, Score
 from protocol.messages.settings import Model, StudySettings
@@ -211,3 +214,24 @@ def test_a_comparison_of_cohorts_needs_what_its_metric_needs(tmp_path: Path, rep
     """Five cases, two events of each endpoint; what it stands on stays."""
     left = _survival(tmp_path / "log", reply).comparison
     assert left == (Comparison(reply.comparison.cases, 0.25, 0.125) if leaves and reply.comparison else None)
+
+
+def test_what_federation_brought_is_withheld_alone_and_undefined_may_be_said(tmp_path: Path) -> None:
+    """Five cases leave, four do not; five that define nothing say so."""
+    known = Benefit("segmentation", "ct", "local-only", 5, Comparison(5, 0.25, 0.125))
+    few = Benefit("segmentation", "pet", "local-only", 5, Comparison(4, 0.5, 0.25))
+    undefined = Benefit("segmentation", "ct", "ct-network", 5, Comparison(0, None))
+    asked = StudySettings(study="s", seed=0, model=Model(name="m"), reference=Reference(local_only=True))
+    reply = Reply(center="a", kind="evaluate", benefits=(known, few, undefined))
+    sent, reasons = check_reply(reply, EgressLimits(("peft",), 5, 1 << 20), Instruction("evaluate", asked))
+    assert sent.reply.benefits == (known, replace(few, comparison=None), undefined)
+    assert reasons == ["local-only beside 'pet': comparison stands on 4 case(s), this center sends from 5 on"]
+
+
+def test_what_no_study_asked_for_stops_the_reply() -> None:
+    told = Benefit("segmentation", "ct", "local-only", 5, Comparison(5, 0.25, 0.125))
+    plain = StudySettings(study="s", seed=0, model=Model(name="m"))
+    reply = Reply(center="a", kind="evaluate", benefits=(told,))
+    sent, reasons = check_reply(reply, EgressLimits(("peft",), 1, 1 << 20), Instruction("evaluate", plain))
+    assert (sent.reply.error, sent.reply.benefits) == ("egress-refused", ())
+    assert reasons == ["benefits are there, and the study asks for none"]

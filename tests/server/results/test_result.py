@@ -4,6 +4,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from protocol.messages.benefit import Benefit
+from protocol.messages.scores import Comparison
 from protocol.messages.tensors import GROUPS, TensorSpec
 from protocol.tasks import TASKS, metric_names
 from server.results.result import (
@@ -33,6 +35,7 @@ from tests.support.textbook_study import ROWS, STUDY
 PAGE = Path(__file__).parents[3] / "docs" / "result.md"
 METRICS = set(metric_names(TASKS))
 HALF = {"peft": 0.5}
+BENEFITS = {"a": (Benefit("segmentation", "ct", "local-only", 2, Comparison(2, 0.25, 0.125)),)}
 GATE = {"gate/0/ct/mean": 0.25, "gate/0/pet/mean": 0.75}
 
 HISTORY = History(
@@ -56,7 +59,10 @@ HISTORY = History(
         ),
         RoundRecord("first", 2, "b", "cases", None, 0, 0.5, 5, 0),
     ),
-    rows=(*ROWS[:-1], replace(ROWS[-1], bytes_down={"b": 40}, seconds={"b": 1.5}, errors={"c": "cases"})),
+    rows=(
+        *ROWS[:-1],
+        replace(ROWS[-1], bytes_down={"b": 40}, seconds={"b": 1.5}, errors={"c": "cases"}, benefits=BENEFITS),
+    ),
 )
 VERDICT = Verdict(
     promoted=True,
@@ -209,5 +215,5 @@ def test_versions_name_python_and_the_packages_that_are_installed():
 
 def test_a_result_of_another_schema_is_told_from_ours():
     assert schema_issue(build_result(STUDY, History(), FACTS)) == ""
-    assert schema_issue({"schema": 1}) == "its result.json has schema 1, this version of concilium reads 4"
+    assert schema_issue({"schema": 1}) == "its result.json has schema 1, this version of concilium reads 5"
     assert "schema None" in schema_issue({})
