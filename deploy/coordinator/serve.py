@@ -239,6 +239,7 @@ def serve(serving: Serving) -> None:
     Raises:
         LaunchError: another `serve` runs here, or a port is taken.
     """
+    from server.notices.notifier import Notifier
     from server.runs.watchdog import Watchdog
     from server.superlink.control import connect_to
 
@@ -255,6 +256,7 @@ def serve(serving: Serving) -> None:
         )
         ended = threading.Event()
         threading.Thread(target=watchdog.keep, args=(ended,), name="watchdog", daemon=True).start()
+        Notifier(serving.directory, connect=lambda: connect_to(serving.directory)).start(ended)
         logger.info("centers come in on %s:%d; nobody else does", serving.bind, serving.port)
         try:
             supervisor.run()

@@ -28,7 +28,7 @@ HEADERS = {
 
 
 class Guard:
-    """Refuses other hosts, and adds the headers to every answer.
+    """Refuses other hosts, and adds the headers to every answer; one that an answer has of its own stands.
 
     Args:
         application: answers what is let through.
@@ -50,7 +50,8 @@ class Guard:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 kept = [(name, value) for name, value in message["headers"] if name not in {b"etag", b"last-modified"}]
-                message["headers"] = kept + self._headers
+                own = {name for name, _ in kept}
+                message["headers"] = kept + [header for header in self._headers if header[0] not in own]
             await send(message)
 
         application: ASGIApp = self._application

@@ -38,7 +38,11 @@ class LiveParts:
         self._looking, self._looked_at = asyncio.Lock(), -every_s
         self._parts: Parts = {}
         self._browsers = 0
-        self._trouble = ""
+        self._trouble, self._ended = "", False
+
+    def end(self) -> None:
+        """Let every stream end."""
+        self._ended = True
 
     async def now(self) -> Parts:
         """The parts, no older than the time between two looks; those before where a look failed."""
@@ -48,15 +52,15 @@ class LiveParts:
         return self._parts
 
     async def events(self) -> AsyncIterator[str]:
-        """The stream to one browser: first every part, then what changes, without an end."""
+        """The stream to one browser: first every part, then what changes, until `end`."""
         shown: Parts = {}
-        while True:
+        while not self._ended:
             parts = await self.now()
             changed = {name: html for name, html in parts.items() if shown.get(name) != html}
             shown = parts
             told = {"now": time.time(), "trouble": self._trouble, "parts": changed}
             yield f"data: {json.dumps(told)}\n\n"
-            await asyncio.sleep(self._every_s)
+            await self._pause()
 
     async def stream(self, _request: Request) -> Response:
         """The answer to a browser's EventSource; 503 where too many are open already."""
@@ -67,6 +71,13 @@ class LiveParts:
     async def script(self, _request: Request) -> Response:
         """The page's script."""
         return FileResponse(SCRIPT, media_type="text/javascript")
+
+    async def _pause(self) -> None:
+        """Wait for the next look, in steps in which an end is noticed."""
+        until = time.monotonic() + self._every_s
+        while not self._ended and (left := until - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.5))
+        await asyncio.sleep(0)
 
     async def _counted(self) -> AsyncIterator[str]:
         self._browsers += 1

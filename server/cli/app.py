@@ -2,7 +2,7 @@
 
 import typer
 
-from server.cli import audit, bank, card, enrolment, launch, tracking, withdrawal
+from server.cli import audit, bank, card, dashboard, enrolment, launch, notices, tracking, withdrawal
 from server.cli.console import MessageGroup
 
 app = typer.Typer(
@@ -14,8 +14,10 @@ app = typer.Typer(
 app.add_typer(audit.app, name="audit")
 app.add_typer(bank.app, name="bank")
 app.add_typer(card.app)
+app.add_typer(dashboard.app)
 app.add_typer(enrolment.app)
 app.add_typer(launch.app)
+app.add_typer(notices.app)
 app.add_typer(tracking.app)
 app.add_typer(withdrawal.app)
 

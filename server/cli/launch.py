@@ -88,6 +88,7 @@ def status_command(
 @app.command("steward", hidden=True)
 def watchdog_command(root: Root) -> None:
     """Keep a study running: start it again where its run died, turn expired centers away, raise alarms."""
+    from server.notices.notifier import Notifier
     from server.runs.watchdog import Watchdog
     from server.study.file import read_study
     from server.superlink.control import connect_to
@@ -98,6 +99,7 @@ def watchdog_command(root: Root) -> None:
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
+    Notifier(directory, connect=lambda: connect_to(directory)).start(ended)
     Watchdog(directory, connect=lambda: connect_to(directory)).keep(ended)
 
 

@@ -131,10 +131,23 @@ def score_label(study: Table) -> str:
 
 def center_curves(study: Table) -> list[CenterCurves]:
     """The curves of every center that took part in a round, all over the same rounds."""
-    order, drawn = _round_order(study), []
+    numbers = {center: number for number, center in enumerate(study["centers"])}
+    return [
+        CenterCurves(center, rounds, curves_svg(curves, f"curves-{numbers[center]}"))
+        for center, (rounds, curves) in curves_of(study).items()
+    ]
+
+
+def curves_of(study: Table) -> dict[str, tuple[int, Curves]]:
+    """Center -> rounds that it took part in, and its figures over the rounds of the study; not drawn yet."""
+    order = _round_order(study)
+    found: dict[str, tuple[int, Curves]] = {}
     metrics = {stage["name"]: primary(stage["task"]).name for stage in study["stages"]}
-    for number, center in enumerate(study["centers"]):
-        records = {(row["stage"], row["server_round"]): row for row in study["rounds"] if row["center"] == center}
+    of_centers: dict[str, dict[tuple[str, int], Any]] = {}
+    for row in study["rounds"]:
+        of_centers.setdefault(row["center"], {})[row["stage"], row["server_round"]] = row
+    for center in study["centers"]:
+        records = of_centers.get(center, {})
         if not records:
             continue
         rows = [records.get(place) for place in order]
@@ -151,8 +164,8 @@ def center_curves(study: Table) -> list[CenterCurves]:
             up=tuple(row and row["bytes_up"] for row in rows),
             failed=tuple(bool(row and row["error"]) for row in rows),
         )
-        drawn.append(CenterCurves(center, len(records), curves_svg(curves, f"curves-{number}")))
-    return drawn
+        found[center] = (len(records), curves)
+    return found
 
 
 def _validated(row: Table, setting: str, metric: str) -> float | None:

@@ -24,6 +24,7 @@ class Cell:
     cases: int
     undefined: int
     why: str = ""
+    value: float | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ def _heat_map(study: Table, setting: str, task: TaskName, low: float, high: floa
                     cases=matrix["cases"][row][column] or 0,
                     undefined=matrix["undefined"][metric.name][row][column] or 0,
                     why=why_without(matrix, failures, metric.name, row, column),
+                    value=value,
                 )
                 for column, (center, value) in enumerate(zip(matrix["centers"], matrix[metric.name][row], strict=True))
             ],

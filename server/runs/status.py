@@ -27,7 +27,7 @@ COPIED = ("code", "reason", "stage", "stage_round", "stage_rounds", "server_roun
 
 @dataclass(frozen=True)
 class CenterStatus:
-    """One center: whether it may come, whether it is there, and the last that was heard of it."""
+    """One center: whether it may come, whether it is there and since when, and the last that was heard of it."""
 
     name: str
     enrolled: str
@@ -35,6 +35,7 @@ class CenterStatus:
     last_seen: datetime | None
     waited_for: bool
     last: CenterProgress | None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def _centers(
             last_seen=nodes[name].last_seen if nodes and name in nodes else None,
             waited_for=name in waiting,
             last=progress.centers.get(name),
+            since=nodes[name].since if nodes and name in nodes else None,
         )
         for name in study.centers
     )

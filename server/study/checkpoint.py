@@ -126,6 +126,25 @@ def load_named(path: Path) -> tuple[str, Checkpoint] | None:
         ) from error
 
 
+def load_facts(path: Path) -> Checkpoint | None:
+    """A checkpoint without its tensors, and unverified: for those who show a study, which may be large.
+
+    Raises:
+        StorageError: as `load`.
+    """
+    if not path.exists():
+        return None
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            metadata = json.loads((file.metadata() or {})["checkpoint"])
+        _check_schema(path, metadata)
+        return _checkpoint(json.loads(metadata["facts"]), {})
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError, ValidationError) as error:
+        raise StorageError(
+            f"checkpoint {path} is damaged ({error}); restore it from a copy, or move it away to start the study anew"
+        ) from error
+
+
 def _check_schema(path: Path, metadata: Mapping[str, Any]) -> None:
     """The first schema had no number."""
     schema = metadata.get("schema", 1)

@@ -26,6 +26,7 @@ launch.json           what the coordinator wants; progress.json: where the run i
 pace.json             how long the centers took for their rounds, by which they are waited for
 turned_away.json     the centers of the registry that are turned away, for the run, which does not see the registry
 roster.json           the enrolled keys of the centers, signed by the authority, where they sum in secret
+notices.toml          whom to tell of what (server.notices.settings); notices.json: what was told
 study.lock            held by the process that runs the study
 """
 
@@ -87,6 +88,8 @@ class StudyDirectory:
     pace = Below("pace.json")
     turned_away = Below("turned_away.json")
     roster = Below("roster.json")
+    notice_settings = Below("notices.toml")
+    notices = Below("notices.json")
     lock = Below("study.lock")
 
     @property

@@ -229,6 +229,7 @@ def _node(info: NodeInfo) -> RegisteredNode:
         public_key=key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode(),
         status=info.status,
         last_seen=_last_seen(info),
+        since=_time(info.last_activated_at if info.status == "online" else info.last_deactivated_at),
     )
 
 

@@ -18,6 +18,7 @@ class RegisteredNode:
         public_key: OpenSSH text without a comment.
         status: "registered" (never seen), "online" or "offline".
         last_seen: of its last heartbeat; None when it was never seen.
+        since: since when it is online or offline; None when it was never seen.
     """
 
     name: str
@@ -25,6 +26,7 @@ class RegisteredNode:
     public_key: str
     status: str
     last_seen: datetime | None
+    since: datetime | None = None
 
     @property
     def online(self) -> bool:

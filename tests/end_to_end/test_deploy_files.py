@@ -134,9 +134,24 @@ def test_a_container_of_a_pod_calls_nobody(container: dict[str, Any]) -> None:
 def test_only_the_door_of_the_coordinator_is_open_to_other_machines():
     published = {name: service["ports"] for name, service in services("coordinator.yaml").items() if "ports" in service}
     assert published == {
+        "dashboard": ["${DASHBOARD_LISTEN:-127.0.0.1:8443}:8443"],
         "proxy": ["${LISTEN:-0.0.0.0:443}:4443"],
         "mlflow": ["${MLFLOW_LISTEN:-127.0.0.1:5000}:5000"],
     }
+
+
+def test_the_page_is_on_loopback_and_reads_only():
+    """Nobody else in the consortium's network reaches it, and what it shows it cannot change."""
+    service = services("coordinator.yaml")["dashboard"]
+    assert "${STUDY}:/study:ro" in service["volumes"]
+    assert set(service["networks"]) == {"page"}
+    unit = (DEPLOY / "systemd/concilium-dashboard.service").read_text()
+    assert "--listen 127.0.0.1:8443\n" in unit
+    assert "\nReadOnlyPaths=/var/lib/concilium\n" in unit
+    pod = next(c for c in dict(pods())["coordinator"]["containers"] if c["name"] == "dashboard")
+    assert "--listen=127.0.0.1:8443" in pod["args"]
+    assert "ports" not in pod
+    assert all(m.get("readOnly") for m in pod["volumeMounts"] if m["name"] == "study")
 
 
 def test_postgres_is_reached_by_mlflow_alone():
@@ -152,7 +167,9 @@ def test_the_superlink_has_no_network():
 
 
 @pytest.mark.parametrize(
-    ("program", "own"), [("proxy", "fleet"), ("superexec", "runtime"), ("watchdog", "control")], ids=str
+    ("program", "own"),
+    [("proxy", "fleet"), ("superexec", "runtime"), ("watchdog", "control"), ("dashboard", "control")],
+    ids=str
 )
 def test_a_program_of_the_coordinator_sees_its_own_door_to_the_superlink_and_no_other(program, own):
     """In containers by what is mounted, in a pod likewise, with systemd by what is hidden."""
@@ -171,7 +188,7 @@ def test_a_program_of_the_coordinator_sees_its_own_door_to_the_superlink_and_no_
     )
 
 
-@pytest.mark.parametrize("program", ["superlink", "superexec", "watchdog", "proxy"])
+@pytest.mark.parametrize("program", ["superlink", "superexec", "watchdog", "proxy", "dashboard"])
 def test_no_unit_of_the_coordinator_sees_the_authority(program):
     unit = (DEPLOY / f"systemd/concilium-{program}.service").read_text()
     assert "-/var/lib/concilium/study.authority" in unit

@@ -34,6 +34,17 @@ def test_first_everything_is_sent_then_what_changed():
     assert parts == [{"a": "1", "b": "1"}, {"b": "2"}, {}]
 
 
+def test_a_stream_ends_when_the_server_does():
+    async def end_it() -> list[str]:
+        live = LiveParts(lambda: {"a": "1"}, every_s=60)
+        events = live.events()
+        first = await anext(events)
+        live.end()
+        return [first, *[event async for event in events]]
+
+    assert len(asyncio.run(end_it())) == 1
+
+
 def test_all_browsers_share_a_look():
     looks: list[int] = []
 

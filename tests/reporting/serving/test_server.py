@@ -34,6 +34,7 @@ def test_it_answers_until_a_signal_ends_it_and_gives_the_port_back(number: signa
     """The signal comes once the first answer is there."""
     bound, answers = bind(0), []
     host, port = bound.getsockname()
+    ended: list[bool] = []
 
     def ask() -> None:
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -44,9 +45,9 @@ def test_it_answers_until_a_signal_ends_it_and_gives_the_port_back(number: signa
     before = signal.getsignal(signal.SIGTERM)
     asking = threading.Thread(target=ask)
     asking.start()
-    serve(PlainTextResponse("here"), bound)
+    serve(PlainTextResponse("here"), bound, on_end=lambda: ended.append(True))
     asking.join()
-    assert answers == [(b"here", False)]
+    assert (answers, ended) == ([(b"here", False)], [True])
     assert signal.getsignal(signal.SIGTERM) == before
     with socket.socket() as again:
         assert again.connect_ex((host, port)) != 0

@@ -1,0 +1,103 @@
+"""What stands in the parts of the page, and that a part that cannot be shown leaves the others as they are."""
+
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+from server.dashboard.page_content import PARTS, Around, PageContent
+from server.dashboard.study_reader import StudyReader
+from server.runs.state_files import WatchdogState, write_state
+from server.study.directory import StudyDirectory
+from server.tls.authority import utc_now
+from tests.support.coordinator_root import CENTERS, init_root, report
+from tests.support.listed_link import ListedLink, NoLink
+from tests.support.shown_study import LinkInAFile, make_shown_study, tell, write_nodes
+
+AROUND = Around("https://mlflow.example", "localhost:9443")
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyDirectory:
+    return make_shown_study(tmp_path / "root")
+
+
+class AwayLink(NoLink):
+    """One that is away only once it is asked, as a client of the SuperLink finds."""
+
+    def __enter__(self) -> Self:
+        return self
+
+
+def content_of(study: StudyDirectory, link: type[ListedLink] | None = None) -> PageContent:
+    connect = link or (lambda: LinkInAFile(study))
+    return PageContent(StudyReader(study), connect, AROUND, utc_now)
+
+
+def test_a_study_that_goes_well_needs_nobody_and_shows_everything(study: StudyDirectory):
+    parts = content_of(study).look()
+    assert tuple(parts) == PARTS
+    assert "Nobody has to do anything now" in parts["concerns"]
+    assert "5 of 8 rounds completed" in parts["summary"]
+    assert "round 2 of 4, stage second, for" in parts["centers"]
+    assert "2.0 MB" in parts["traffic"]
+    assert "serves 2 of 3 centers better" in parts["gates"]
+    assert "shared/0001" in parts["bank"]
+    assert "moved far more than updates" in parts["updates"]
+    assert parts["curves"].count("<figure") == 3
+    assert not any("cannot be shown" in html for html in parts.values())
+    assert not any(' style="' in html for html in parts.values())
+
+
+def test_a_lost_center_is_named_with_its_remedy(study: StudyDirectory):
+    content = content_of(study)
+    content.look()
+    write_nodes(study, {**dict.fromkeys(CENTERS, "online"), "center-b": "offline"})
+    told = content.look()["concerns"]
+    assert "center &#39;center-b&#39; was last seen at" in told
+    assert "concilium-center join" in told
+
+
+def test_parts_of_the_history_are_drawn_once_a_round(study: StudyDirectory):
+    content = content_of(study)
+    assert content.look()["curves"] is content.look()["curves"]
+
+
+def test_with_the_superlink_away_the_rest_stands_and_its_absence_is_told(study: StudyDirectory):
+    parts = content_of(study, AwayLink).look()
+    assert "nothing answers" in parts["concerns"]
+    assert "</span> unknown</span>" in parts["centers"]
+    assert "<polyline" in parts["curves"]
+
+
+def test_a_checkpoint_that_is_damaged_takes_its_own_parts_alone(study: StudyDirectory):
+    study.checkpoint.write_bytes(b"torn")
+    parts = content_of(study).look()
+    assert "is damaged" in parts["curves"]
+    assert "round 2 of 4" in parts["centers"]
+    assert "shared/0001" in parts["bank"]
+
+
+def test_a_run_that_failed_is_told_once(study: StudyDirectory):
+    report(study, "failed", run_id="1", code="quorum", reason="1 of 3 centers", server_round=5)
+    alarm = "the study stopped after round 5 (quorum): 1 of 3 centers. It is tried again every 600 s"
+    write_state(study.watchdog, WatchdogState(alive_at=utc_now(), alarms=(alarm,)))
+    told = content_of(study).look()["concerns"]
+    assert told.count("1 of 3 centers") == 1
+
+
+def test_what_a_center_s_name_or_a_reason_says_is_text(study: StudyDirectory):
+    tell(study)
+    write_state(
+        study.watchdog, WatchdogState(alive_at=utc_now(), alarms=("<script>alert(1)</script>; do <b>this</b>",))
+    )
+    told = content_of(study).look()["concerns"]
+    assert "<script>" not in told
+    assert "do &lt;b&gt;this&lt;/b&gt;" in told
+
+
+def test_before_the_launch_the_page_says_so(tmp_path: Path):
+    parts = content_of(init_root(tmp_path / "root"), ListedLink).look()
+    assert "not launched yet" in parts["summary"]
+    assert "No round has been completed yet" in parts["curves"]
+    assert "The bank holds no adapter yet" in parts["bank"]
