@@ -94,7 +94,7 @@ def mail(email: EmailSettings, told: Notice, study: str, timeout_s: float = TIME
                 server.login(email.user, Path(email.password_file).read_text(encoding="utf-8").strip())
             server.send_message(message)
     except (smtplib.SMTPException, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+        reason = getattr(error, "strerror", None) or type(error).__name__
         raise LaunchError(
             f"the mail server {email.host}:{email.port} did not take the notice ({reason}); see [email] in notices.toml"
         ) from error

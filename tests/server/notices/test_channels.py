@@ -35,7 +35,7 @@ def test_a_webhook_gets_a_text_and_the_parts():
     with webhook() as (url, posted):
         post(url, trial(), "roots")
     (told,) = posted
-    assert told["text"].startswith("Concilium, study roots: a trial\n")  # type: ignore[attr-defined]
+    assert told["text"].startswith("Concilium, study roots: a trial\n")
     assert (told["event"], told["study"], told["urgent"]) == ("trial", "roots", False)
 
 
