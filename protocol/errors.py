@@ -244,6 +244,12 @@ class KitError(ConciliumError):
     code = "kit"
 
 
+class RevokedError(ConciliumError):
+    """A center whose key the coordinator turns away for good."""
+
+    code = "revoked"
+
+
 class EnrolmentError(ConciliumError):
     """A center that cannot be enrolled, renewed or revoked as asked."""
 

@@ -178,6 +178,14 @@ def check_authentication(situation: Situation) -> Finding:
     return _refusal(situation, contact, asked)
 
 
+def check_authentication_to_come(situation: Situation) -> Finding:
+    """The coordinator accepts this center's key, or will once it has the answer that is made here."""
+    finding, asked = check_authentication(situation), situation.key_standing
+    if asked is None or asked.standing != "unknown" or situation.node_id:
+        return finding
+    return warning(finding.text, finding.remedy)
+
+
 def _refusal(situation: Situation, contact: Contact, asked: KeyStanding) -> Finding:
     refusals = {
         "online": failure(

@@ -5,7 +5,7 @@ own checks are in `client.join.site_checks`, those on the way to the coordinator
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from client.join import data_check, network_checks, privacy_check, site_checks
@@ -42,6 +42,11 @@ CHECKS: tuple[Check, ...] = (
     Check("socket", 22, site_checks.check_socket),
     Check("isolation", 0, site_checks.check_isolation),
 )
+PREPARING_CHECKS: tuple[Check, ...] = tuple(
+    replace(check, judge=network_checks.check_authentication_to_come) if check.name == "authentication" else check
+    for check in CHECKS
+)
+"""Before the coordinator has the answer: a key that it does not know yet is no failure."""
 OF_THE_DATA_SIDE = frozenset({"privacy", "data", "gpu", "disk", "isolation"})
 NODE_CHECKS: tuple[Check, ...] = tuple(check for check in CHECKS if check.name not in OF_THE_DATA_SIDE)
 """Those of the network side alone, which sees no data and no GPU."""

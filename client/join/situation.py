@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from client.data.manifest import Manifest
     from protocol.messages.instruction import Part
 
-ONLINE_PATIENCE_S = 75.0
+PATIENCE_S = 75.0
+PASSING = frozenset({"online", "down", "unreachable"})
+"""What ends by itself: a node that times out, a SuperLink that starts anew."""
 ASK_AGAIN_S = 5.0
 GPU_PROBE_S = 120.0
 GPU_PROBE = """
@@ -54,8 +56,8 @@ class Situation:
 
     kit_finding: what was found when the kit was read; membership and authority are None where that failed.
     home_error: why this home cannot be used, empty where it can. settings: None where no data folder is known.
-    device: what was asked for, "auto" included. online_patience_s: how long a key that is connected elsewhere may take
-    to time out.
+    device: what was asked for, "auto" included. patience_s: how long a key that is connected elsewhere may take to
+    time out, and a SuperLink that is away to be back.
     """
 
     home: CenterHome
@@ -65,7 +67,7 @@ class Situation:
     settings: CenterSettings | None = None
     home_error: str = ""
     device: str = "auto"
-    online_patience_s: float = ONLINE_PATIENCE_S
+    patience_s: float = PATIENCE_S
     contact_timeout_s: float = 10.0
 
     @cached_property
@@ -81,10 +83,10 @@ class Situation:
         contact = self.contact
         if contact is None or contact.presented is None or contact.tls_error or not self.home.key.exists():
             return None
-        patience_s = 0.0 if self.home_error else self.online_patience_s
+        patience_s = 0.0 if self.home_error else self.patience_s
         ends_at = time.monotonic() + patience_s
         found = self._ask()
-        while found.standing == "online" and time.monotonic() < ends_at:
+        while found.standing in PASSING and time.monotonic() < ends_at:
             time.sleep(ASK_AGAIN_S)
             found = self._ask()
         if found.standing == "unknown" and adopt_accepted_key(self.home):

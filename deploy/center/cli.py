@@ -18,7 +18,7 @@ from client.home.center_home import DEFAULT_PORT, CenterHome
 from client.home.own_privacy import read_own_privacy
 from deploy.supervision.idle_threads import let_idle_threads_sleep
 from deploy.supervision.telemetry import switch_off_telemetry
-from protocol.errors import ConciliumError, StorageError
+from protocol.errors import ConciliumError, RevokedError, StorageError
 from protocol.modalities import ModalitySetting, modalities_in
 from protocol.storage.full_disk import explain_full_disk
 
@@ -33,6 +33,8 @@ Home = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the checks as one JSON object.")]
 DeviceName = Literal["auto", "cpu", "cuda"]
+NOT_ACCEPTED = 16
+"""As the check `authentication` has it, where a center is revoked while it runs."""
 
 
 @app.command("join")
@@ -74,7 +76,7 @@ def join(
     What is given is kept in HOME/center.toml: a later start needs --home alone.
     """
     from client.join.joining import hold_home, provide_backbone
-    from client.join.preflight import CHECKS
+    from client.join.preflight import CHECKS, PREPARING_CHECKS
     from deploy.center.start import Options, describe, examine_home, keep_center_alive, prepare_home
 
     log_to_stderr()
@@ -85,7 +87,7 @@ def join(
     center = CenterHome(home.absolute())
     with hold_home(center, made=center.node.is_dir() or (kit is not None and not dry_run)) as in_use:
         situation = (examine_home if dry_run else prepare_home)(center, options, in_use)
-        code = show(situation, CHECKS, as_json=as_json)
+        code = show(situation, PREPARING_CHECKS if prepare else CHECKS, as_json=as_json)
         if code or dry_run or situation.membership is None:
             raise typer.Exit(code)
         if backbone is not None:
@@ -152,7 +154,7 @@ def main() -> None:
         app()
     except ConciliumError as error:
         typer.echo(f"error ({error.code}): {error}", err=True)
-        sys.exit(1)
+        sys.exit(NOT_ACCEPTED if isinstance(error, RevokedError) else 1)
     except OSError as error:
         if not (told := explain_full_disk(error)):
             raise

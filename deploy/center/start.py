@@ -13,8 +13,10 @@ from client.join.joining import find_membership, judge_kit, keep_settings, merge
 from client.join.situation import Situation
 from deploy.center.node_health import HealthWatch
 from deploy.center.programs import SUPERNODE, health_address, node_programs, trainer_program
+from deploy.center.standing_watch import StandingWatch, ask_standing
 from deploy.supervision.supervisor import Program, Supervisor
 from protocol.enrolment.kit import Kit
+from protocol.errors import RevokedError
 from reporting.formats import size
 
 logger = logging.getLogger(__name__)
@@ -72,7 +74,11 @@ def examine_node(home: CenterHome, port: int, in_use: str) -> Situation:
 
 
 def keep_center_alive(situation: Situation) -> None:
-    """Run trainer, SuperNode and SuperExec until SIGTERM; returns when they have ended."""
+    """Run trainer, SuperNode and SuperExec until SIGTERM; returns when they have ended.
+
+    Raises:
+        RevokedError: the coordinator turned the center's key away for good, and they have ended for it.
+    """
     home, membership, settings = situation.home, situation.membership, situation.settings
     if membership is None or settings is None:
         raise HomeError(f"home {home.root} has no agreement or no settings; join with the kit and --data")
@@ -80,12 +86,12 @@ def keep_center_alive(situation: Situation) -> None:
     blind = () if hides_too_much(home, folders) else without_data(folders)
     trainer = trainer_program(home, without_network(), home.trainer / "trainer.log")
     node = node_programs(home, membership, settings.port, isolation=blind, log=home.node / "node.log")
-    _keep_alive([trainer, *node], settings.port)
+    _keep_alive(home, [trainer, *node], settings.port)
 
 
 def keep_node_alive(home: CenterHome, port: int) -> None:
-    """Run SuperNode and SuperExec until SIGTERM, their output on this process's own."""
-    _keep_alive(node_programs(home, read_membership(home), port), port)
+    """Run SuperNode and SuperExec until SIGTERM, their output on this process's own; raises as `keep_center_alive`."""
+    _keep_alive(home, node_programs(home, read_membership(home), port), port)
 
 
 def describe(membership: Membership) -> str:
@@ -97,13 +103,25 @@ def describe(membership: Membership) -> str:
     )
 
 
-def _keep_alive(programs: Sequence[Program], port: int) -> None:
-    supervisor = Supervisor(programs)
+def _keep_alive(home: CenterHome, programs: Sequence[Program], port: int) -> None:
+    watch = StandingWatch(SUPERNODE, lambda: ask_standing(home))
+
+    def note_end(name: str, exit_code: int) -> None:
+        watch.note_end(name, exit_code)
+        if watch.revoked:
+            supervisor.stop()
+
+    supervisor = Supervisor(programs, on_restart=note_end)
     done = HealthWatch(supervisor, SUPERNODE, health_address(port)).start()
     try:
         supervisor.run()
     finally:
         done.set()
+    if watch.revoked:
+        raise RevokedError(
+            "the coordinator no longer accepts this center's key: it was revoked, or its membership ended; nothing "
+            "runs here any more. Ask the coordinator; a new kit is needed to come back"
+        )
 
 
 def _situation(home: CenterHome, options: Options, in_use: str) -> tuple[Situation, Kit | None]:

@@ -182,7 +182,7 @@ join() {
   hardened "$(at "$center")" --add-host "$NAME:$COORDINATOR_IP" --volume "$work/$center:/center" \
     --volume "$work/study/kits/$center.kit:/kit:ro" "$(image client)" \
     concilium-center join /kit --home /center --minimum-cases 1 --prepare || code=$?
-  ((code == 16)) || { echo "join --prepare of $center left with $code, expected 16: not yet accepted" >&2; return 1; }
+  ((code == 0)) || { echo "join --prepare of $center left with $code, expected 0: prepared" >&2; return 1; }
   cp --preserve=ownership "$work/$center/$center.answer" "$work/answers/"
   admin concilium enroll --accept "/answers/$center.answer" --study /study
   start "$center-trainer" --network none --volume "$work/cohort/$center:/data:ro" \

@@ -2,7 +2,7 @@
 
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -53,12 +53,13 @@ def test_the_number_of_an_accepted_key_is_kept(home: CenterHome, certified: Cert
     assert (of.key_standing, of.node_id) == (KeyStanding("accepted", 7), 7)
 
 
-def test_a_key_that_is_connected_elsewhere_has_time_to_leave(
-    home: CenterHome, certified: Certified, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("word", ["online", "down", "unreachable"])
+def test_a_key_connected_elsewhere_and_a_superlink_that_is_away_have_time(
+    home: CenterHome, certified: Certified, monkeypatch: pytest.MonkeyPatch, word: Literal["online", "down"]
 ) -> None:
     monkeypatch.setattr(module, "ASK_AGAIN_S", 0)
     provide_node_key(home.key)
-    words = [KeyStanding("online"), KeyStanding("online"), KeyStanding("accepted", 7)]
+    words = [KeyStanding(word), KeyStanding(word), KeyStanding("accepted", 7)]
     assert Reached(home, words, certified).key_standing == KeyStanding("accepted", 7)
 
 

@@ -78,7 +78,7 @@ def stopped_run(link: Loopback) -> int:
 
 def situation(link: Loopback, home: CenterHome) -> Situation:
     of = membership_of(kit(f"localhost:{link.port}"))
-    return Situation(home, ok("kit"), of, authority(link), device="cpu", online_patience_s=0)
+    return Situation(home, ok("kit"), of, authority(link), device="cpu", patience_s=0)
 
 
 def standing(link: Loopback, key: ec.EllipticCurvePrivateKey, known_id: int = 0) -> tuple[Standing, int]:
