@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
+from markupsafe import Markup, escape
+
 from protocol.errors import ConciliumError
 from reporting.pages import open_templates
 from server.centers.expiry_notices import expiry_notices
@@ -61,7 +63,7 @@ class PageContent:
         self._doings = Doings()
         self._drawn: tuple[Past, Mapping[str, str]] | None = None
         self._environment = open_templates("server.dashboard")
-        self._environment.filters.update(mark=legend_mark)
+        self._environment.filters.update(mark=legend_mark, commands=mark_commands)
         self._environment.globals.update(shade=shade_of)
 
     @property
@@ -149,6 +151,15 @@ class PageContent:
             "traffic": traffic(result),
             "updates": update_alarms(result),
         }
+
+
+def mark_commands(text: str) -> Markup:
+    """A sentence in which what stands between backticks is shown as a command."""
+    pieces = text.split("`")
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if number % 2 and number < len(pieces) - 1 else escape(piece)
+        for number, piece in enumerate(pieces)
+    )
 
 
 def _try(read: Callable[[], T]) -> tuple[T | None, str]:

@@ -5,7 +5,7 @@ from typing import Self
 
 import pytest
 
-from server.dashboard.page_content import PARTS, Around, PageContent
+from server.dashboard.page_content import PARTS, Around, PageContent, mark_commands
 from server.dashboard.study_reader import StudyReader
 from server.runs.state_files import WatchdogState, write_state
 from server.study.directory import StudyDirectory
@@ -94,6 +94,11 @@ def test_what_a_center_s_name_or_a_reason_says_is_text(study: StudyDirectory):
     told = content_of(study).look()["concerns"]
     assert "<script>" not in told
     assert "do &lt;b&gt;this&lt;/b&gt;" in told
+
+
+def test_commands_in_a_sentence_are_marked_and_all_else_is_text():
+    assert mark_commands("do `x <y>`, <now>") == "do <code>x &lt;y&gt;</code>, &lt;now&gt;"
+    assert mark_commands("a lone ` tick") == "a lone  tick"
 
 
 def test_before_the_launch_the_page_says_so(tmp_path: Path):
