@@ -33,8 +33,9 @@ ALPHA, RANK = 4, 2
 
 
 def study_text(scheme: str, method: str, strategy: str = "") -> str:
-    """The small study without its last stage, under another scheme; both centers weigh by their cases."""
-    head, *_ = STUDY.rpartition("[[stages]]")
+    """The small study's second stage alone, under another scheme; both centers weigh by their cases."""
+    first, _, adapt, _ = STUDY.split("[[stages]]")
+    head = f"{first}[[stages]]{adapt}"
     table = f'[strategy.aggregation]\nscheme = "{scheme}"\nweight_exponent = 1\n{strategy}\n[centers.center-a]'
     adapter = f'method = "{method}"\ntargets = ["attn.qkv", "attn.out_proj"]'
     text = head.replace("[centers.center-a]", table).replace('method = "dora"', adapter)

@@ -1,12 +1,15 @@
 """Every local term and server optimiser through Flower, over two stages with a newcomer: nobody is refused."""
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from server.study import checkpoint as checkpoints
+from server.study.directory import StudyDirectory
 from tests.support.federation import GROWING, federation
 
 TERMS = {
@@ -26,27 +29,36 @@ TERMS = {
 }
 
 
+@pytest.fixture(scope="module")
+def grown(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], StudyDirectory]:
+    """Runs the growing federation under a term or optimiser, each once."""
+
+    @cache
+    def run(term: str) -> StudyDirectory:
+        text = GROWING.replace("[centers.center-a]", f"{TERMS[term]}\n[centers.center-a]")
+        found = federation(tmp_path_factory.mktemp(term), cohort, text)
+        found.run()
+        return found.directory
+
+    return run
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("term", TERMS)
-def test_a_growing_federation_ends_without_a_refusal(term: str, cohort: Path, tmp_path: Path) -> None:
-    text = GROWING.replace("[centers.center-a]", f"{TERMS[term]}\n[centers.center-a]")
-    found = federation(tmp_path, cohort, text)
-    found.run()
-    result = json.loads(found.directory.result.read_text())
+def test_a_growing_federation_ends_without_a_refusal(term: str, grown: Callable[[str], StudyDirectory]) -> None:
+    directory = grown(term)
+    result = json.loads(directory.result.read_text())
     assert result["status"] == "complete"
     assert {row["error"] for row in result["rounds"]} == {""}
     assert {query["error"] for query in result["queries"]} <= {""}
-    state = checkpoints.load(found.directory.checkpoint)
+    state = checkpoints.load(directory.checkpoint)
     assert state is not None
     assert all(np.isfinite(array).all() for array in (*state.shared.values(), *state.memory.values()))
 
 
-def test_the_shared_control_is_the_mean_of_the_centers_own(cohort: Path, tmp_path: Path) -> None:
+def test_the_shared_control_is_the_mean_of_the_centers_own(grown: Callable[[str], StudyDirectory]) -> None:
     """SCAFFOLD from c = c_i = 0 with everybody taking part: c stays the plain mean of the c_i."""
-    text = GROWING.replace("[centers.center-a]", f"{TERMS['scaffold']}\n[centers.center-a]")
-    found = federation(tmp_path, cohort, text)
-    found.run()
-    state = checkpoints.load(found.directory.checkpoint)
+    state = checkpoints.load(grown("scaffold").checkpoint)
     assert state is not None
     keys = [key.removesuffix("@shared-control") for key in state.memory if key.endswith("@shared-control")]
     assert keys
