@@ -13,7 +13,7 @@ from protocol.messages.reply import Reply
 from protocol.messages.scores import Comparison
 from server.study import checkpoint as checkpoints
 from strategies.bank.bank import AdapterBank
-from tests.support.federation import CENTERS, GROWING, errors_of, federation, result_of, when_round_starts
+from tests.support.federation import CENTERS, GROWING, Federation, errors_of, federation, result_of, when_round_starts
 from tests.support.study_text import stage_text
 
 GATED = GROWING.replace("[centers.center-a]", '[strategy]\npersonal = ["center"]\n[strategy.gate]\n[centers.center-a]')
@@ -31,13 +31,19 @@ def compared(difference: float) -> Any:
     return changed
 
 
-def test_a_stage_that_harms_an_earlier_center_stays_private_to_the_new_one(cohort: Path, tmp_path: Path) -> None:
-    found = federation(tmp_path, cohort, GATED)
+@pytest.fixture(scope="module")
+def harmed(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Federation:
+    """A finished study whose second stage harms center-a."""
+    found = federation(tmp_path_factory.mktemp("harmed"), cohort, GATED)
     found.change = compared(-0.02)
     found.run()
-    gate = result_of(found)["gates"][-1]
+    return found
+
+
+def test_a_stage_that_harms_an_earlier_center_stays_private_to_the_new_one(harmed: Federation) -> None:
+    gate = result_of(harmed)["gates"][-1]
     assert (gate["stage"], gate["promoted"], gate["branches"]) == ("arrive", False, ["center-d"])
-    bank = AdapterBank(found.directory.bank)
+    bank = AdapterBank(harmed.directory.bank)
     first, second = (bank.entry("shared", version) for version in (1, 2))
     assert first.sha256 == second.sha256, "the shared adapter is the one that was accepted before"
     assert bank.head("center-d").stage == "arrive"
@@ -45,13 +51,10 @@ def test_a_stage_that_harms_an_earlier_center_stays_private_to_the_new_one(cohor
     assert any(not np.array_equal(branch[key], shared[key]) for key in shared), "center-d keeps the candidate"
 
 
-def test_the_old_center_is_served_what_it_was_served_before(cohort: Path, tmp_path: Path) -> None:
-    found = federation(tmp_path, cohort, GATED)
-    found.change = compared(-0.02)
-    found.run()
-    matrix = result_of(found)["matrices"]["ct+pet"]
+def test_the_old_center_is_served_what_it_was_served_before(harmed: Federation) -> None:
+    matrix = result_of(harmed)["matrices"]["ct+pet"]
     assert matrix["dice"][-1][0] == matrix["dice"][-2][0]
-    served = [i.tensors for i, r in found.notes if i.kind == "evaluate" and r.center == "center-a"]
+    served = [i.tensors for i, r in harmed.notes if i.kind == "evaluate" and r.center == "center-a"]
     assert served[-1].keys() == served[-2].keys()
     assert all(np.array_equal(served[-1][key], served[-2][key]) for key in served[-1])
 
