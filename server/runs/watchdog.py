@@ -25,7 +25,7 @@ from server.runs.state_files import (
     write_state,
     write_turned_away,
 )
-from server.runs.watchdog_rules import Decision, decide
+from server.runs.watchdog_rules import TAKEN_WITHIN_S, Decision, decide
 from server.study.directory import StudyDirectory
 from server.superlink.control_causes import LinkAwayError
 from server.superlink.link import Link
@@ -34,8 +34,8 @@ from server.tls.authority import utc_now
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 5.0
-RESTART_EVERY_S = 60.0
 LINK_STARTING = "the SuperLink does not answer yet: it is starting"
+READY = "ready: the SuperLink answers, centers may join and `concilium launch` may start the study"
 
 
 def nobody_restarts() -> None:
@@ -55,7 +55,8 @@ class Watchdog:
         connect: opens a client of the SuperLink.
         bundle: gives the bundle that runs are started with.
         clock: the time, aware.
-        restart_superexec: called, at most once a minute, while a run waits for a SuperExec that does not take it.
+        restart_superexec: called, at most once in `TAKEN_WITHIN_S`, while a run waits for a SuperExec that does not
+            take it.
         link_starting: whether the SuperLink may still be on its way up, so that its absence needs nobody.
     """
 
@@ -70,10 +71,10 @@ class Watchdog:
     ) -> None:
         self._directory, self._connect, self._bundle, self._clock = directory, connect, bundle, clock
         self._restart_superexec, self._link_starting = restart_superexec, link_starting
-        self._restarted_at = -RESTART_EVERY_S
+        self._restarted_at = -TAKEN_WITHIN_S
         self._expiries_logged_on: date | None = None
         self._alarms: tuple[str, ...] = ()
-        self._disk_full = False
+        self._disk_full = self._is_ready = False
 
     def keep(self, stopped: threading.Event, look_every_s: float = LOOK_EVERY_S) -> None:
         """Look until `stopped` is set."""
@@ -85,6 +86,7 @@ class Watchdog:
         """Look once and do what is to be done; gives the alarms, which `watchdog.json` holds from now on."""
         alarms: list[str] = []
         away: tuple[str, ...] = ()
+        failed = False
         for duty in (
             self._look_at_disk,
             self._tell_turned_away,
@@ -95,13 +97,18 @@ class Watchdog:
             try:
                 alarms += duty()
             except LinkAwayError as error:
-                away = (LINK_STARTING,) if self._link_starting() else (str(error),)
+                away, failed = (LINK_STARTING,) if self._link_starting() else (str(error),), True
             except ConciliumError as error:
+                failed = True
                 alarms.append(str(error))
             except Exception as error:
+                failed = True
                 logger.exception("the watchdog met what it does not know")
                 alarms.append(f"the watchdog met {type(error).__name__}; see its log")
         self._tell(tuple(dict.fromkeys((*away, *alarms))))
+        if not failed and not self._is_ready:
+            logger.info("%s", READY)
+        self._is_ready = not failed
         return self._alarms
 
     def _look_at_disk(self) -> tuple[str, ...]:
@@ -160,7 +167,7 @@ class Watchdog:
         return ()
 
     def _restart_if_due(self) -> None:
-        if time.monotonic() - self._restarted_at >= RESTART_EVERY_S:
+        if time.monotonic() - self._restarted_at >= TAKEN_WITHIN_S:
             self._restarted_at = time.monotonic()
             logger.warning("a run is pending and no SuperExec takes it: the SuperExec is restarted")
             self._restart_superexec()

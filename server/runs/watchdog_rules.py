@@ -13,10 +13,13 @@ from datetime import datetime
 from typing import Literal
 
 from protocol.errors import StorageError
+from protocol.flower_start_time import START_S
 from server.runs.state_files import Launch, RunProgress
 from server.superlink.link import Run
 
 PENDING_S = 60.0
+TAKEN_WITHIN_S = START_S + PENDING_S
+"""A run that is taken stays pending while its ServerApp loads, and Flower gives that `START_S`; then nobody has it."""
 LASTED_S = 300.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 600.0
 QUORUM_HEALS_IN_S = 600.0
@@ -31,7 +34,7 @@ class Decision:
 
     Attributes:
         step: "start" a run, "stop" the active one, "finish" (nothing more is wanted), or "nothing".
-        superexec_idle: a run waits for a SuperExec that does not take it.
+        superexec_idle: a run waits for a SuperExec that does not take it, and none is loading what it started for it.
     """
 
     step: Step = "nothing"
@@ -91,12 +94,13 @@ def _about_ended(last: Run, progress: RunProgress | None, runs: Sequence[Run], n
 
 
 def _about_active(run: Run, now: datetime) -> Decision:
-    if not stuck_for_s(run, now):
+    waited_s = stuck_for_s(run, now)
+    if not waited_s:
         return Decision()
     since = f"since {run.pending_at:%H:%M:%S} UTC" if run.pending_at else "for long"
     return Decision(
         alarms=(f"run {run.run_id} is pending {since}: no SuperExec takes it; look into logs/superexec.log",),
-        superexec_idle=True,
+        superexec_idle=waited_s > TAKEN_WITHIN_S,
     )
 
 
