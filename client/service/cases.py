@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
+from client.data.census import PARTS
 from client.data.checks import Grade
 from client.data.label_checks import raise_if_mislabelled, raise_if_unlearnable
 from client.data.labelled_cases import NO_ROWS, Rows
@@ -16,6 +17,7 @@ from client.data.split_file import draw_parts_once, fixed_parts
 from client.data.targets import add_labels
 from client.learning.cancellation import Check
 from client.service.preparation import Job, prepare_missing
+from client.service.stage_cases import StageCases
 from client.service.work_limits import NO_END, case_findings, refuse
 from protocol.messages.instruction import Part
 from protocol.messages.labels import Labels
@@ -53,6 +55,7 @@ class Cases:
         self._center, self._folders, self._modalities, self._home = center, folders, modalities, home
         self._rows, self._memory = rows, memory
         self._scanned: Listing | None = None
+        self._of_stage = StageCases(home)
         self._cache = home / "cache"
         self._scan = cache(self._scan_images)
         self._joined = lru_cache(maxsize=KNOWN_SCHEMAS)(self._join)
@@ -70,24 +73,50 @@ class Cases:
     def refresh(self) -> bool:
         """Scan the folders again if a file in them came, went or changed since they were scanned; whether one did.
 
-        For the beginning of a stage: cases that came since, such as corrected contours, belong to it. Within a stage
-        all rounds are of the same cases.
+        For the beginning of a stage: cases that came since, such as corrected contours, belong to it.
         """
-        if self._scanned in (None, _list_files(self._folders)):
-            return False
+        return self._scanned not in (None, _list_files(self._folders)) and self._forget()
+
+    def refresh_known(self) -> bool:
+        """Scan again if a file that was scanned went or changed; whether one did. What came waits for `refresh`."""
+        known = self._scanned
+        return known is not None and not set(known) <= set(_list_files(self._folders)) and self._forget()
+
+    def fix(self, settings: StudySettings) -> dict[str, int]:
+        """Let the rounds until the next call be of the cases that can be used now; counts of them, as facts.
+
+        Raises:
+            CaseError, LabelError: as `split`.
+            StorageError: the disk refuses.
+        """
+        manifest = self._joined(settings.labels.model_dump_json())
+        self._of_stage.fix(settings.study, manifest)
+        parts = list(self.split(settings).values())
+        counts = {f"{part}_cases": parts.count(part) for part in PARTS}
+        return {**counts, "cases": len(manifest.usable), "refused_cases": len(manifest.quarantined)}
+
+    def count_missing(self, settings: StudySettings) -> int:
+        """How many cases that were fixed are gone or cannot be used any more; the log names them.
+
+        Raises:
+            CaseError, LabelError: as `manifest`.
+        """
+        return self._of_stage.count_missing(settings.study, self._joined(settings.labels.model_dump_json()))
+
+    def _forget(self) -> bool:
         logger.info("the data folders changed; they are scanned again")
         for kept in (self._scan, self._joined, self._prepared):
             kept.cache_clear()
         return True
 
     def manifest(self, settings: StudySettings) -> Manifest:
-        """What is in the center's folders, with the labels that a study asks for.
+        """What is in the center's folders, with the labels that a study asks for; of a stage, its cases alone.
 
         Raises:
             CaseError: no case can be used.
             LabelError: the table says what cannot be.
         """
-        return self._joined(settings.labels.model_dump_json())
+        return self._of_stage.within(settings.study, self._joined(settings.labels.model_dump_json()))
 
     def split(self, settings: StudySettings) -> Mapping[str, Part]:
         """Case name -> its part, fixed when it was first asked for.

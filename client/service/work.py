@@ -1,13 +1,13 @@
 """What a center does for each kind of instruction, on its own cases; what may leave of it is the trainer's to say."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from torch import nn
 
 from client.audit.candidate_check import DECIDING, check_candidate
-from client.data.census import PARTS
 from client.data.cohort import Cohort
 from client.data.cohorts import Cohorts
 from client.data.labelled_cases import NO_ROWS, Rows
@@ -39,7 +39,8 @@ from client.tasks.contract import CenterTask
 from client.tasks.precision import available_precision
 from protocol.errors import ModelError
 from protocol.messages.benefit import Benefit
-from protocol.messages.instruction import Instruction, Kind
+from protocol.messages.facts import MISSING_CASES
+from protocol.messages.instruction import Instruction
 from protocol.messages.reference import trains_alone
 from protocol.messages.reply import Reply
 from protocol.messages.settings import StudySettings, Training
@@ -105,24 +106,24 @@ class CenterWork:
         Raises:
             ConciliumError: it cannot be done, or `check` raised.
         """
-        handlers: Mapping[Kind, Callable[[Instruction, Check], Reply]] = {
-            "register": self._register,
+        handlers = {
             "train": self._train,
             "evaluate": self._evaluate,
             "compare": self._compare,
             "observe": self._observe,
         }
-        return handlers[instruction.kind](instruction, check)
+        if instruction.kind == "register":
+            return self._register(instruction)
+        self._scores = ScoreCache() if self.cases.refresh_known() else self._scores
+        missing = self.cases.count_missing(instruction.settings)
+        reply = handlers[instruction.kind](instruction, check)
+        return replace(reply, facts={**reply.facts, MISSING_CASES: missing}) if missing else reply
 
-    def _register(self, instruction: Instruction, _check: Check) -> Reply:
+    def _register(self, instruction: Instruction) -> Reply:
         if self.cases.refresh():
             self._scores = ScoreCache()
-        parts = list(self.cases.split(instruction.settings).values())
-        facts: dict[str, int | float | str] = {f"{part}_cases": parts.count(part) for part in PARTS}
-        manifest = self.cases.manifest(instruction.settings)
-        facts |= {"cases": len(manifest.usable), "refused_cases": len(manifest.quarantined)}
-        facts |= {"modalities": "+".join(sorted(self._modalities)), "device": self.device}
-        facts |= {"precision": available_precision(self.device)}
+        facts: dict[str, int | float | str] = {**self.cases.fix(instruction.settings), "device": self.device}
+        facts |= {"modalities": "+".join(sorted(self._modalities)), "precision": available_precision(self.device)}
         return Reply(center=self.center, kind="register", facts=facts)
 
     def _train(self, instruction: Instruction, check: Check) -> Reply:
@@ -231,10 +232,9 @@ class CenterWork:
 
     def _evaluate(self, instruction: Instruction, check: Check) -> Reply:
         network = self._network(instruction, instruction.tensors)
-        tasks = build_tasks(network.settings)
-        found: dict[CenterTask, list[Scored]] = {task: [] for task in tasks}
+        found: dict[CenterTask, list[Scored]] = {task: [] for task in build_tasks(network.settings)}
         for case in self.cases.part(network.settings, "test", check):
-            for task in tasks:
+            for task in found:
                 of_case = list(self._scores.scores(network, task, [case], network.row.settings, check))
                 found[task] += of_case
                 for fullest in of_case[-1:]:

@@ -10,12 +10,15 @@ from protocol.plain_text import SHOWN_OF_A_NAME, shown
 
 MAXIMUM_CASES = 1_000_000
 """More cases than any hospital has; a count above it is an error or a lie."""
+MISSING_CASES = "missing_cases"
+"""How many of the cases that a center registered with are gone or unreadable since; said with what it answers."""
 FACTS: Mapping[str, type] = {
     "cases": int,
     "train_cases": int,
     "validation_cases": int,
     "test_cases": int,
     "refused_cases": int,
+    MISSING_CASES: int,
     "modalities": str,
     "device": str,
     "precision": str,

@@ -37,6 +37,10 @@ KINDS: Mapping[str, tuple[str, str]] = {
         "holds the very tensors that another center of the round sent; it was used",
         "Ask both: one may have been set up from a copy of the other's home or data, or sends what it received.",
     ),
+    "fewer-cases": (
+        "stands on fewer cases than the center registered for the stage; it was used",
+        "Ask what became of the others: the trainer's log there names each that is gone or cannot be read any more.",
+    ),
     LEFT_OUT: (
         "had no weight in a tensor group under the robust rule",
         "A rule cannot tell a rare scanner from a liar. Where it is always this center, look at its updates with it.",

@@ -4,6 +4,7 @@
     unmoved     no group moved by more than UNMOVED of what the steps of the round can do: nobody trained
     replayed    the very tensors that an update of an earlier round had
     copied      the very tensors of another center in the same round
+    fewer-cases cases that its center registered for the stage are gone or unreadable (`server.rounds.records`)
 
 Honest centers may raise each of them: a new scanner moves far, a factor beside zeros does not move. What a center
 changed by one bit is neither replayed nor copied, and noise is not unmoved.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
 from protocol.errors import NO_ANSWER, BackboneMissingError, QuorumError
-from protocol.messages.facts import PARTS, case_finding
+from protocol.messages.facts import MISSING_CASES, PARTS, case_finding
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from server.grid.center_answer import CenterAnswer
@@ -63,7 +63,9 @@ class Dispatcher:
     def register(self, stage: str, centers: Collection[str]) -> Iterator[CenterAnswer]:
         """Learn what each center has, also those that are connected but not awaited.
 
-        A center that does not answer, or has no usable data, is left out while the quorum of `centers` holds.
+        Those that registered at an earlier stage are asked what they have now: cases that came since take part from
+        this one on. One that is at work, or does not answer that in `reconnect_s`, counts with what it said before. Any
+        other that does not answer, or has no usable data, is left out while the quorum of `centers` holds.
 
         Yields:
             The late answers that arrive meanwhile.
@@ -71,6 +73,8 @@ class Dispatcher:
         Raises:
             QuorumError: too few of `centers` registered before the deadline.
         """
+        again = (self.cases.keys() & set(self.idle())) - self.turned_away().keys()
+        yield from self._introduce(again, min(self._deadline_s, max(OTHERS_DEADLINE_S, self._study.reconnect_s)))
         missing = set(centers) - self.cases.keys() - self.turned_away().keys()
         needed = self._study.quorum_of(len(centers))
         known = len(set(centers) & self.cases.keys())
@@ -129,13 +133,19 @@ class Dispatcher:
     def _of_registered(self, answer: CenterAnswer) -> CenterAnswer:
         """The answer without scores of more cases than its center registered with; all of one that has not."""
         part, scores = SCORED.get(answer.reply.kind, ""), answer.reply.scores
+        if missing := answer.reply.facts.get(MISSING_CASES):
+            logger.warning(
+                "center '%s': %d case(s) that it registered with are gone or cannot be read; its trainer's log names "
+                "them, and they take part in nothing",
+                *(answer.center, missing),
+            )
         most = self.cases.get(answer.center, {}).get(part)
         if most is None or all(score.cases <= most for score in scores.values()):
             return answer
         kept = {setting: score for setting, score in scores.items() if score.cases <= most}
         logger.warning(
             "center '%s': scores of settings %s stand on more %s cases than the %d that it registered with and are "
-            "left out; where cases were added there, stop the study and resume it, so that the center registers anew",
+            "left out; the center registers anew when the next stage begins",
             *(answer.center, sorted(scores.keys() - kept.keys()), part, most),
         )
         return replace(answer, reply=replace(answer.reply, scores=kept))
@@ -154,11 +164,15 @@ class Dispatcher:
                 replies[answer.center] = answer.reply
         for center, reply in sorted(replies.items()):
             if reply.error:
-                logger.warning("center '%s' registered with error '%s'; it is left out", center, reply.error)
+                kept = "what it said before counts" if center in self.cases else "it is left out"
+                logger.warning("center '%s' registered with error '%s'; %s", center, reply.error, kept)
             elif finding := case_finding(reply.facts):
                 logger.warning("center '%s' registers and %s; it is left out", center, finding)
             elif center in self._study.centers:
+                before = self.cases.get(center)
                 self.cases[center] = {part: int(reply.facts[f"{part}_cases"]) for part in PARTS}
+                if before not in (None, self.cases[center]):
+                    logger.warning("center '%s' has cases %s now, %s before", center, self.cases[center], before)
                 device, precision = (reply.facts.get(name, "unknown") for name in ("device", "precision"))
                 logger.info("center '%s' computes on %s, in %s where it is asked to", center, device, precision)
         for center in sorted(set(centers) - replies.keys()):

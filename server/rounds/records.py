@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from protocol.errors import PayloadError
+from protocol.messages.facts import MISSING_CASES
 from protocol.messages.payload import Payload
 from protocol.messages.settings import Training
 from protocol.messages.suppression import Suppressed
@@ -15,6 +16,9 @@ from server.study.history import RoundRecord
 from server.study.stage import Stage
 from strategies.aggregation.contract import Base
 from strategies.aggregation.linear_form import linear_form, modules_of
+
+FEWER_CASES = "fewer-cases"
+"""The alarm of an update that stands on fewer cases than its center registered for the stage."""
 
 
 def record_of(answer: CenterAnswer, stage: Stage, number: int, error: str, norms: Mapping[str, float]) -> RoundRecord:
@@ -36,6 +40,7 @@ def record_of(answer: CenterAnswer, stage: Stage, number: int, error: str, norms
         phase="" if reply.payload is None or error else reply.payload.phase,
         update_norms={} if error else norms,
         diagnostics=reply.diagnostics,
+        alarms=(FEWER_CASES,) if reply.facts.get(MISSING_CASES) and not error else (),
         sha256="" if reply.payload is None or error else content_hash(reply.payload.tensors),
         suppressed=reply.suppressed.names(),
     )

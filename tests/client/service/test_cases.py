@@ -146,5 +146,30 @@ def test_a_stage_begins_with_the_cases_that_came_since_and_nobody_moves(tmp_path
     assert not cases.refresh(), "nothing changed since"
 
 
+def test_within_a_stage_what_came_waits_what_went_is_out_and_what_changed_is_what_it_is(
+    tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether or not the trainer starts anew in between."""
+    running = Cases("a", (folder,), ("ct",), tmp_path / "home")
+    assert running.fix(SEGMENTED)["cases"] == 2
+    (trains,) = running.part(SEGMENTED, "train", lambda: None)
+    (tests,) = {"one", "two"} - {trains.name}
+    shutil.copytree(folder / "one", folder / "three")
+    assert not running.refresh_known(), "what came alone needs no second look"
+    mask = sound_gtv()
+    mask[:, 0, :] = 1
+    write_file(folder / trains.name / "gtv.nii.gz", mask, 2.0, "mask")
+    shutil.rmtree(folder / tests)
+    assert running.refresh_known()
+    for cases in (running, Cases("a", (folder,), ("ct",), tmp_path / "home")):
+        (now,) = cases.part(SEGMENTED, "train", lambda: None)
+        assert (now.name, cases.part(SEGMENTED, "test", lambda: None)) == (trains.name, [])
+        assert now.targets["segmentation"].sum() > trains.targets["segmentation"].sum()
+        assert cases.count_missing(SEGMENTED) == 1
+    assert f"case '{tests}' takes part in nothing" in caplog.text
+    assert running.fix(SEGMENTED)["cases"] == 2, "three has come, and the other is gone"
+    assert running.count_missing(SEGMENTED) == 0
+
+
 def test_folders_that_nobody_asked_about_need_no_second_look(tmp_path: Path, folder: Path) -> None:
     assert not Cases("a", (folder,), ("ct",), tmp_path / "home").refresh()

@@ -50,6 +50,13 @@ def test_it_registers_with_counts_and_without_names(both: Trainer, study: Study)
     assert (both.home / "manifest.json").exists()
 
 
+def test_how_many_cases_are_gone_leaves_with_an_answer(
+    ct_only: Trainer, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ct_only._work.cases, "count_missing", lambda _settings: 2)
+    assert ct_only.perform(start.instruction()).facts == {"missing_cases": 2}
+
+
 LIVE = {"lora_b", "magnitude"}
 
 

@@ -61,6 +61,28 @@ def test_a_center_that_comes_later_is_registered_when_it_is_there(tmp_path: Path
     assert sorted(dispatcher.cases) == ["a", "b"]
 
 
+def test_a_stage_begins_with_what_each_center_has_by_then(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One that is away meanwhile counts with what it said before."""
+    entered = enter(tmp_path)
+    dispatcher = dispatcher_of(entered)
+    assert list(dispatcher.register("adapt", ("a", "b"))) == []
+    for center in "ab":
+        entered.found.centers[center].change = lambda _, reply: replace(reply, facts={**reply.facts, "train_cases": 7})
+    entered.found.grid.away.add("b")
+    assert list(dispatcher.register("later", ("a", "b"))) == []
+    assert {center: cases["train"] for center, cases in dispatcher.cases.items()} == {"a": 7, "b": 5}
+    assert "center 'a' has cases" in caplog.text
+
+
+def test_cases_that_are_gone_are_told_by_number(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    entered = enter(tmp_path)
+    dispatcher = dispatcher_of(entered)
+    assert list(dispatcher.register("adapt", ("a",))) == []
+    entered.found.centers["a"].change = lambda _, reply: replace(reply, facts={"missing_cases": 2})
+    list(dispatcher.ask(scoring(entered, "a")))
+    assert "center 'a': 2 case(s) that it registered with are gone" in caplog.text
+
+
 def test_a_center_that_is_turned_away_is_not_asked(tmp_path: Path) -> None:
     entered = enter(tmp_path)
     dispatcher = dispatcher_of(entered, turned_away=lambda: {"b": "revoked"})

@@ -14,7 +14,8 @@ from protocol.messages.suppression import Suppressed
 from protocol.messages.tensors import PEFT, PET, TensorSpec
 from protocol.validation import Expected, unusual, update_norms, validate
 from server.grid.center_answer import CenterAnswer
-from server.rounds.records import as_asked, norm_medians
+from server.results.update_alarms import KINDS
+from server.rounds.records import FEWER_CASES, as_asked, norm_medians, record_of
 from server.study.history import RoundRecord
 from server.study.stage import Stage
 from tests.support.small_training import stage as training
@@ -148,3 +149,12 @@ def test_a_round_that_asked_for_no_scores_keeps_what_is_said_of_loss_and_tensors
     left = as_asked(answer, training(validate_first=False)).reply.suppressed
     assert left == Suppressed(parts=("loss",), groups=("pet",))
     assert as_asked(answer, training()).reply.suppressed == held
+
+
+def test_an_update_of_a_center_that_lost_cases_raises_an_alarm() -> None:
+    def of(**more: Any) -> RoundRecord:
+        return record_of(CenterAnswer(Reply("a", "train", payload=MOVED, **more)), STAGE, 3, "", {})
+
+    assert of(facts={"missing_cases": 2}).alarms == (FEWER_CASES,)
+    assert of().alarms == ()
+    assert FEWER_CASES in KINDS
