@@ -13,6 +13,7 @@ from client.cli.audit import audit_command
 from client.cli.check import check
 from client.cli.convert import convert
 from client.cli.corrections import corrections
+from client.cli.dashboard import dashboard
 from client.cli.ledger import show_ledger
 from client.cli.predict import predict
 from client.cli.preview import preview
@@ -47,6 +48,7 @@ app.command("pull")(pull_studies)
 app.command("predict")(predict)
 app.command("renew-key")(renew_key)
 app.command("view")(view)
+app.command("dashboard")(dashboard)
 
 Data = Annotated[Path, typer.Option(help="Folder with one folder per case (ct, pet, gtv .nii.gz), a table, or both.")]
 Home = Annotated[Path, typer.Option(help="Where the center keeps manifest, cache, scores and outgoing log.")]
@@ -180,7 +182,8 @@ def trainer(
     logger.info("loaded in %.0f s; looks at the cases", time.monotonic() - begun)
     made.check_images()
     logger.info("ready: answers at %s", found.socket)
-    serve(made, found.socket, provide_key(key_path(found.socket)))
+    with made.activity.beating():
+        serve(made, found.socket, provide_key(key_path(found.socket)))
 
 
 def build_trainer(options: "TrainerOptions") -> "Trainer":

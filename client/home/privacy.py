@@ -11,6 +11,7 @@ logger = logging.getLogger(__name__)
 
 OTHERS = 0o077
 OURS = (
+    *("activity.json", "alone", "benefits.json", "calibration.json"),
     *("agreement.json", "backbones", "cache", "cohorts.json", "data-check.txt", "draws.*", "manifest.json", "outbox"),
     *(
         "cases.key",

@@ -29,6 +29,7 @@ from client.outgoing.queries import ASKING, Inquiry, QueryLedger, figures_of
 from client.outgoing.sealed_reply import SealedReply
 from client.outgoing.summed_figures import without_figures
 from client.privacy.private_rounds import PrivateRounds, planned_trainings
+from client.service.activity import Activity
 from client.service.failure import failure_reply, perform_safely
 from client.service.private_round import refuse_unaffordable
 from client.service.release_record import ReleaseRecord
@@ -96,6 +97,7 @@ class Trainer:
         self.center, self.home, self.device = center, home, device
         self._agreement, self._maximum_steps, self._bearable = agreement, maximum_steps, limits
         make_private_folder(home)
+        self.activity = Activity(home)
         close_to_others(home)
         plan = None if agreement is None else agreement.plan
         self._rounds = PrivateRounds(center, home, plan, privacy)
@@ -166,7 +168,8 @@ class Trainer:
         if waiting is not None:
             logger.info("round %d was trained before; its update is sent again", instruction.server_round)
             return self._leave(instruction, waiting, again=True)
-        return self._leave(instruction, *self._do(instruction, check))
+        with self.activity.during(instruction, check) as counted:
+            return self._leave(instruction, *self._do(instruction, counted))
 
     def _check_privacy(self, agreement: TrainerAgreement, highest_auc: float) -> None:
         """Refuse a study that cannot be private enough, and say what it guarantees each patient."""
