@@ -20,7 +20,7 @@ from client.app import build_client_app
 from deploy.simulation.in_process import InProcessGrid
 from deploy.supervision.telemetry import SWITCHED_OFF
 from server.grid.center_grid import CenterGrid
-from server.rounds.study_run import run_study
+from server.rounds.running import run_study
 from server.study.directory import read_prepared
 from server.study.events import Event, RoundStarted
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 NO_ANSWER, UNREADABLE, TRAINER_UNAVAILABLE = "no-answer", "unreadable", "trainer-unavailable"
 REFUSED, INTERNAL = "egress-refused", "internal"
 UNKNOWN = "unknown-error"
+NOT_AGREED = "not-agreed"
+"""Stands for the answer of a center that is not asked, since the stage came after what it agreed to."""
 OF_CENTERS = frozenset(
     {
         "agreement",

@@ -24,9 +24,9 @@ from protocol.messages.settings import findings
 from server.grid.center_grid import CenterGrid
 from server.grid.pace import Pace
 from server.grid.pulling import pull_apart
-from server.rounds.study_run import run_study
+from server.rounds.running import run_study
 from server.runs.progress_file import ProgressFile
-from server.runs.state_files import read_turned_away
+from server.runs.state_files import read_not_agreed, read_turned_away
 from server.study.directory import StudyDirectory
 from server.study.display import Display
 from server.study.events import tell_all
@@ -95,4 +95,5 @@ def run_here(grid: Grid, directory: StudyDirectory, run_id: str, tracking_uri: s
             listen=tell_all(progress.listen, display.listen),
             tracking_uri=tracking_uri,
             turned_away=lambda: read_turned_away(directory),
+            not_agreed=lambda: read_not_agreed(directory),
         )

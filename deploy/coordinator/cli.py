@@ -13,7 +13,8 @@ from deploy.supervision.telemetry import switch_off_telemetry
 from deploy.supervision.termination import interrupt_on_sigterm
 from server.cli.app import app
 from server.cli.console import log_to_stderr, wide_console
-from server.cli.enrolment import study_app
+from server.cli.enrolment import ask_passphrase, study_app
+from server.study.directory import StudyDirectory
 
 __all__ = ["app", "main"]
 
@@ -146,6 +147,26 @@ def study_init_command(
     for line in outlook(read_study(file)):
         typer.echo(line)
     typer.echo(f"{out}: ready. Next: `concilium enroll CENTER --study {out}` for each center, `concilium serve {out}`")
+
+
+@app.command("extend")
+def extend_command(
+    file: Annotated[Path, typer.Argument(help="A file with the [centers.NAME] and [[stages]] to add.")],
+    root: Annotated[Path, typer.Option("--study", help="The study's directory: ROOT, or OUT of a simulation.")],
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what would be added, and who has to agree.")] = False,
+) -> None:
+    """Add centers and stages to a study that is under way or done; its past stays as it is."""
+    from deploy.study.extend_command import done_lines, plan_lines
+    from deploy.study.study_extension import extend_study, plan_extension
+    from server.study.extension import read_addition
+
+    directory, addition = StudyDirectory(root), read_addition(file)
+    if plan:
+        lines = plan_lines(directory, plan_extension(directory, addition))
+    else:
+        lines = done_lines(directory, extend_study(directory, addition, ask=ask_passphrase))
+    for line in lines:
+        typer.echo(line)
 
 
 @app.command("serve")

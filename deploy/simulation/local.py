@@ -27,7 +27,7 @@ from protocol.messages.settings import Split
 from protocol.storage.atomic_files import make_private_folder
 from server.centers.study_plan import plan_of
 from server.grid.center_grid import CenterGrid
-from server.rounds.study_run import run_study
+from server.rounds.running import run_study
 from server.study.directory import StudyDirectory
 from server.study.display import Display
 from server.study.file import Study

@@ -53,15 +53,30 @@ def member_findings(directory: StudyDirectory, study: str, events: Sequence[Audi
 
 
 def _file_findings(directory: StudyDirectory, events: Sequence[AuditEvent]) -> Iterator[Finding]:
+    told = [found for found in events if found.event in {"started", "prepared", "extended"}]
+    path = directory.root / CHECKSUMS
+    there = digest(path.read_bytes()) if path.exists() else ""
+    if told and _is_cut_off(directory, there, told, events):
+        found = f"event {told[-1].number} extended the study, and its file is as before; `concilium extend` again"
+        yield Finding("unfinished", str(directory.study_file), found)
+        return
     try:
         read_prepared(directory.root)
     except StudyError as error:
         yield Finding("broken", str(directory.root), str(error))
-    starts = [found for found in events if found.event in {"started", "prepared"}]
-    path = directory.root / CHECKSUMS
-    there = digest(path.read_bytes()) if path.exists() else ""
-    if starts and there != starts[-1].facts["files_sha256"]:
-        yield Finding("broken", str(path), f"it is not as event {starts[-1].number} found it")
+    if told and there != told[-1].facts["files_sha256"]:
+        yield Finding("broken", str(path), f"it is not as event {told[-1].number} found it")
+
+
+def _is_cut_off(
+    directory: StudyDirectory, checksums: str, told: Sequence[AuditEvent], events: Sequence[AuditEvent]
+) -> bool:
+    """Whether the study was about to be extended, and a kill left its file, and perhaps the checksums, as they were."""
+    last = told[-1]
+    if last.event != "extended" or not is_last_of_its_writer(events, last):
+        return False
+    known = {found.facts["files_sha256"] for found in told[-2:]}
+    return checksums in known and digest(directory.study_file.read_bytes()) == last.facts["study_sha256_before"]
 
 
 def _checkpoint_findings(path: Path, events: Sequence[AuditEvent]) -> Iterator[Finding]:

@@ -35,6 +35,7 @@ from server.centers.registry import (
     write_registry,
 )
 from server.centers.study_agreement import study_agreement
+from server.centers.unagreed import stages_not_agreed
 from server.study.audit_log import AuditLog, read_events
 from server.study.coordinator_settings import CoordinatorSettings, read_coordinator
 from server.study.directory import StudyDirectory
@@ -122,7 +123,8 @@ class Enrolment:
         with self._changing() as registry:
             now = self._clock()
             before = registry.members.get(center)
-            _refuse_enrolled(center, before, now)
+            if not stages_not_agreed(self._directory, self._study, registry.members).get(center):
+                _refuse_enrolled(center, before, now)
             signer = open_kit_signer(self._directory, now)
             kit = self._kit(center, coordinator, now, min(now + timedelta(days=days), signer.valid_until))
             self._directory.kits.mkdir(exist_ok=True, mode=0o700)

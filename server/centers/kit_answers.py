@@ -14,7 +14,21 @@ from server.centers.registry import CenterRegistry, Member, day_of
 
 
 def member_of_kit(kit: Kit, member_days: int, before: Member | None) -> Member:
-    """The entry of a center to which `kit` goes out; the keys that it had before stay known."""
+    """The entry of a center to which `kit` goes out; the keys that it had before stay known.
+
+    One that is enrolled, and is asked to agree to what was added, stays so with its key until its answer is accepted.
+    """
+    if before is not None and before.accepted and not before.just_expired(kit.issued_at):
+        return before.model_copy(
+            update={
+                "serial": kit.serial,
+                "token_verifier": token_verifier(kit.token),
+                "kit_expires_at": kit.expires_at,
+                "member_days": member_days,
+                "offered_sha256": kit.agreement.agreed_sha256,
+                "offered_bundle_sha256": kit.agreement.bundle_sha256,
+            }
+        )
     return Member(
         state="invited",
         serial=kit.serial,
@@ -68,8 +82,21 @@ def _enroll(before: Member, key: str, now: datetime, *, joining: bool) -> Member
             "past_fingerprints": before.all_fingerprints,
             "node_id": "",
             "spent": False,
+            **(_agreed(before) if joining else {}),
         }
     )
+
+
+def _agreed(before: Member) -> dict[str, str]:
+    """What an enrolled center agrees to that answers a kit."""
+    if not before.offered_sha256:
+        return {}
+    return {
+        "agreed_sha256": before.offered_sha256,
+        "bundle_sha256": before.offered_bundle_sha256,
+        "offered_sha256": "",
+        "offered_bundle_sha256": "",
+    }
 
 
 def _check_renewal(before: Member, answer: EnrolmentAnswer, now: datetime) -> None:
@@ -93,12 +120,12 @@ def _check_renewal(before: Member, answer: EnrolmentAnswer, now: datetime) -> No
 def _check_invitation(before: Member, answer: EnrolmentAnswer, now: datetime) -> None:
     center, again = answer.center, f"send a new kit with `concilium enroll {answer.center}`"
     state = before.state_at(now)
-    if state == "enrolled":
+    if state == "enrolled" and not before.offered_sha256:
         raise EnrolmentError(
             f"center '{center}' is enrolled with key {before.fingerprint} already, and a kit is used once; where "
             f"another machine takes its place, `concilium revoke {center}`, then {again}"
         )
-    if state != "invited":
+    if state not in {"invited", "enrolled"}:
         raise EnrolmentError(f"center '{center}' is {state} since it was sent this kit; to take it in, {again}")
     if answer.serial != before.serial:
         raise KitError(

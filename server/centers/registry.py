@@ -40,7 +40,8 @@ class Member(Settings):
     public_key: OpenSSH line of the key it registered with. spent: the key was turned away, and Flower takes no key
     twice. node_id: Flower's; empty until the SuperLink has it. past_fingerprints: of its earlier keys.
     agreed_sha256, bundle_sha256: what its last kit made it agree to; empty in older registries. settings_sha256: of
-    the settings alone, to which kits of earlier versions bound a center.
+    the settings alone, to which kits of earlier versions bound a center. offered_sha256, offered_bundle_sha256: what
+    a kit asks an enrolled center to agree to, while that kit is out.
     """
 
     state: State
@@ -57,6 +58,8 @@ class Member(Settings):
     settings_sha256: str = ""
     agreed_sha256: str = ""
     bundle_sha256: str = ""
+    offered_sha256: str = ""
+    offered_bundle_sha256: str = ""
 
     @property
     def accepted(self) -> bool:

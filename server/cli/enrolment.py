@@ -67,6 +67,7 @@ def centers(root: Root) -> None:
     from server.centers.enrolment import Enrolment
     from server.centers.expiry_notices import expiry_notices
     from server.centers.registry import day_of
+    from server.centers.unagreed import agreement_notices
     from server.tls.authority import utc_now
 
     directory, now = directory_at(root), utc_now()
@@ -82,7 +83,7 @@ def centers(root: Root) -> None:
             day_of(member.kit_expires_at) if state == "invited" else "-",
         )
     wide_console().print(table)
-    for line in expiry_notices(directory, now):
+    for line in (*agreement_notices(directory), *expiry_notices(directory, now)):
         typer.echo(line)
 
 

@@ -112,6 +112,11 @@ def _start(directory: StudyDirectory, patience_s: float, accepted_bundle: str) -
     ready = check_ready(directory, now, accepted_bundle)
     for center in ready.missing:
         typer.echo(f"center '{center}' of stage '{ready.stage.name}' is not enrolled: the study goes on without it")
+    for center in ready.not_agreed:
+        typer.echo(
+            f"center '{center}' has not agreed to stage '{ready.stage.name}', which was added after it joined: it sits "
+            f"out there until it joins with a new kit, `concilium enroll {center} --study {directory.root}`"
+        )
     with connect_to(directory) as control:
         run_id = launch(directory, control, bundle_bytes(), now)
         typer.echo(f"run {run_id} of study '{ready.study.name}' is queued, from stage '{ready.stage.name}' on")

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 
-from protocol.errors import NO_ANSWER, BackboneMissingError, QuorumError
+from protocol.errors import NO_ANSWER, NOT_AGREED, BackboneMissingError, QuorumError
 from protocol.messages.facts import MISSING_CASES, PARTS, case_finding
-from protocol.messages.instruction import Instruction
+from protocol.messages.instruction import SUM_KINDS, Instruction
 from protocol.messages.reply import Reply
 from server.grid.center_answer import CenterAnswer
 from server.grid.center_grid import CenterGrid
@@ -25,11 +25,19 @@ LONGEST_S = 21600.0
 """How long a center is waited for where neither the study says it nor the center's pace is known."""
 SCORED: Mapping[str, str] = {"train": "validation", "evaluate": "test"}
 """Whose cases the scores in an answer are of."""
+OF_THE_PLAN = frozenset({"train", "observe"})
+"""What a center does in no stage that its own plan does not name; it compares and scores after any stage."""
 TurnedAway = Callable[[], Mapping[str, str]]
+NotAgreed = Callable[[], Mapping[str, Collection[str]]]
 
 
 def nobody() -> Mapping[str, str]:
     """Of a federation without a registry, where no center is turned away."""
+    return {}
+
+
+def nothing() -> Mapping[str, Collection[str]]:
+    """Of a federation without a registry, where every center has agreed to every stage."""
     return {}
 
 
@@ -50,14 +58,21 @@ class Dispatcher:
         backbones: what a center without the frozen backbone is sent.
         turned_away: read whenever centers are asked: those that are turned away by now, each with the error code that
             stands for its answer; they are not asked, and nobody waits for them.
+        not_agreed: read likewise: center -> the stages in which it is not asked to train, since it agreed to none.
     """
 
     def __init__(
-        self, center_grid: CenterGrid, study: Study, backbones: BackboneShipping, *, turned_away: TurnedAway = nobody
+        self,
+        center_grid: CenterGrid,
+        study: Study,
+        backbones: BackboneShipping,
+        *,
+        turned_away: TurnedAway = nobody,
+        not_agreed: NotAgreed = nothing,
     ) -> None:
         self._center_grid, self._study, self._backbones = center_grid, study, backbones
         self._deadline_s = study.deadline_s or LONGEST_S
-        self.turned_away = turned_away
+        self.turned_away, self._not_agreed = turned_away, not_agreed
         self.cases: dict[str, dict[str, int]] = {}
 
     def register(self, stage: str, centers: Collection[str]) -> Iterator[CenterAnswer]:
@@ -105,10 +120,10 @@ class Dispatcher:
         """
         lacking: dict[str, CenterAnswer] = {}
         ends_at = time.monotonic() + self._deadline_s
-        turned_away = self.turned_away()
-        for center in instructions.keys() & turned_away.keys():
-            yield CenterAnswer(Reply(center=center, kind=instructions[center].kind, error=turned_away[center]))
-        wanted = {center: instruction for center, instruction in instructions.items() if center not in turned_away}
+        sitting_out = self._sitting_out(instructions)
+        for center, code in sitting_out.items():
+            yield CenterAnswer(Reply(center=center, kind=instructions[center].kind, error=code))
+        wanted = {center: instruction for center, instruction in instructions.items() if center not in sitting_out}
         for answer in self._center_grid.ask(wanted, deadline_s=self._deadline_s):
             if answer.reply.error == BackboneMissingError.code and not answer.late:
                 lacking[answer.center] = answer
@@ -129,6 +144,16 @@ class Dispatcher:
     def collect(self, instructions: Mapping[str, Instruction]) -> Iterator[CenterAnswer]:
         """Yield each answer to a `collect`; a center that is slow to answer does not hold up the others."""
         return self._center_grid.ask(instructions, deadline_s=min(self._deadline_s, COLLECT_DEADLINE_S))
+
+    def _sitting_out(self, instructions: Mapping[str, Instruction]) -> dict[str, str]:
+        """The centers that are not asked, each with the code that stands for its answer."""
+        turned_away, lacking = self.turned_away(), self._not_agreed()
+        not_agreed = {
+            center: NOT_AGREED
+            for center, asked in instructions.items()
+            if _asked_for(asked) in OF_THE_PLAN and asked.stage in lacking.get(center, ())
+        }
+        return not_agreed | {center: turned_away[center] for center in sorted(instructions.keys() & turned_away.keys())}
 
     def _of_registered(self, answer: CenterAnswer) -> CenterAnswer:
         """The answer without scores of more cases than its center registered with; all of one that has not."""
@@ -177,3 +202,9 @@ class Dispatcher:
                 logger.info("center '%s' computes on %s, in %s where it is asked to", center, device, precision)
         for center in sorted(set(centers) - replies.keys()):
             logger.warning("center '%s' did not register", center)
+
+
+def _asked_for(instruction: Instruction) -> str:
+    """What an instruction is about; a phase of a sum is about what is summed."""
+    is_phase = instruction.kind in SUM_KINDS and instruction.secure is not None
+    return instruction.secure.of if is_phase and instruction.secure is not None else instruction.kind

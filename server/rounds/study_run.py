@@ -12,6 +12,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from protocol.errors import NO_ANSWER, ConciliumError
 from protocol.messages.instruction import Instruction
@@ -23,7 +24,7 @@ from server.rounds import closing, gate_step
 from server.rounds.backbone_shipping import BackboneShipping
 from server.rounds.banking import bank_stage, current_shared
 from server.rounds.clipping import clip_roots
-from server.rounds.dispatcher import Dispatcher, TurnedAway, no_answers, nobody
+from server.rounds.dispatcher import Dispatcher, NotAgreed, TurnedAway, no_answers
 from server.rounds.inbox import Inbox
 from server.rounds.instructions import InstructionBuilder
 from server.rounds.intake import Intake
@@ -41,54 +42,33 @@ from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared, StudyDirectory, read_prepared
 from server.study.events import Listen
 from server.study.history import RoundRecord, StageRow
-from server.study.lock import hold_study
 from server.study.recorder import Recorder
 from server.study.stage import INITIAL, Stage
-from server.study.withdrawn import refuse_withdrawn
+from server.study.versions import is_extended
 from server.tracking.remote import open_tracker
 from strategies.bank.bank import AdapterBank
 
 logger = logging.getLogger(__name__)
 
+Ending = Literal["complete", "extended"]
 FRESH = Checkpoint(stage_index=0, server_round=0, backbone_hash="", shared={})
-
-
-def run_study(
-    center_grid: CenterGrid,
-    root: Path,
-    *,
-    listen: Listen | None = None,
-    tracking_uri: str | None = None,
-    turned_away: TurnedAway = nobody,
-) -> None:
-    """Run a prepared study from its last completed round to its end, and leave its outputs in `root`.
-
-    Args:
-        center_grid: the way to the centers.
-        root: the study's directory.
-        listen: told of what happens.
-        tracking_uri: of an MLflow server; None keeps the tracking in `root`.
-        turned_away: read whenever centers are asked: those that nobody asks any more, each with an error code.
-
-    Raises:
-        StudyError: the directory holds no study, another process runs it, or a center of it cannot take part.
-        QuorumError: too few centers answered a round; everything before it is kept.
-        StorageError: the disk refuses; the last checkpoint is untouched.
-    """
-    with hold_study(StudyDirectory(root).lock):
-        refuse_withdrawn(StudyDirectory(root))
-        tell = events.tell_all(*([] if listen is None else [listen]))
-        StudyRun(center_grid, root, tell, tracking_uri, turned_away).run()
 
 
 class StudyRun:
     """One run of one study; its state is `state`, everything else is fixed."""
 
     def __init__(
-        self, center_grid: CenterGrid, root: Path, tell: Listen, tracking_uri: str | None, turned_away: TurnedAway
+        self,
+        center_grid: CenterGrid,
+        root: Path,
+        tell: Listen,
+        tracking_uri: str | None,
+        turned_away: TurnedAway,
+        not_agreed: NotAgreed,
     ) -> None:
         self._tell, self.tracking_uri = tell, tracking_uri
         self.directory = StudyDirectory(root)
+        self._text = self.directory.study_file.read_bytes()  # before it is parsed: what comes in between is seen later
         self.prepared: Prepared = read_prepared(root)
         self.study = self.prepared.study
         self.recorder = Recorder(self.directory)
@@ -102,13 +82,17 @@ class StudyRun:
             self.study,
             BackboneShipping(self.bank, self.directory.backbones, self.study.backbone_by_message_bytes),
             turned_away=turned_away,
+            not_agreed=not_agreed,
         )
         center_grid.expect(reply_bounds(self.prepared))
         self.summed = summed_scores_of(self.study, self.directory.roster, self._ask_all, turned_away)
         self._clock = time.monotonic()
 
-    def run(self) -> None:
-        """All stages that are left, then the outputs; what was completed is written out also when a stage fails."""
+    def run(self) -> Ending:
+        """All stages that are left, then the outputs; what was completed is written out also when a stage fails.
+
+        Between two stages it ends as "extended" where the study file has become another, for which a run begins anew.
+        """
         tracking = dict(self.state.tracking)
         with open_tracker(
             self.directory.root, self.study, run_ids=tracking, tracking_uri=self.tracking_uri
@@ -123,8 +107,11 @@ class StudyRun:
                 self._tell(events.Ended(error))
                 self._leave_what_is_there("failed" if isinstance(error, Exception) else "interrupted")
                 raise
+            if is_extended(self.directory, self._text):
+                return "extended"
             self._write_outputs("complete")
         self._tell(events.Ended(None))
+        return "complete"
 
     def _run_stages(self) -> None:
         for index in range(self.state.stage_index, len(self.study.stages)):
@@ -142,6 +129,8 @@ class StudyRun:
             self.state = leave_stage(self.state, stage, following, self.study)
             self._save()
             self.recorder.keep_stage(self.state)
+            if is_extended(self.directory, self._text):
+                return
 
     def _enter(self, stage: Stage) -> None:
         """Start a stage from the version of the shared adapter in use; without pretraining, score it first."""

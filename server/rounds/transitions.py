@@ -1,6 +1,6 @@
 """How the state of a study changes at stage borders and rounds: pure functions from checkpoint to checkpoint."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
@@ -35,7 +35,9 @@ def enter_stage(state: Checkpoint, stage: Stage, prepared: Prepared, bank: Adapt
     that a stage is the first to train start from the study's initial state. What the stage may be taken back to is
     kept as `accepted`. With O-LoRA, earlier stages' directions go into the frozen residual and the adapter starts anew.
     """
-    trained = set(stage.trained)
+    study, trained = prepared.study, set(stage.trained)
+    if index := study.stages.index(stage):  # where the study ended before and was extended, nobody knew what followed
+        state = replace(state, own=_own_across(state.own, study, [study.stages[index - 1], stage]))
     backbone = of_groups(state.shared, prepared.groups, {BACKBONE})
     if not backbone:
         initial = of_groups(prepared.initial, prepared.groups, {BACKBONE})
@@ -47,14 +49,14 @@ def enter_stage(state: Checkpoint, stage: Stage, prepared: Prepared, bank: Adapt
     if BACKBONE in trained:
         shared = {**missing, **rest, **backbone}
         state = replace(state, shared=shared, memory=memory)
-        judged = prepared.study.strategy.gate is not False
+        judged = study.strategy.gate is not False
         return replace(state, accepted=shared, accepted_own=state.own) if judged else state
     own = {
         center: {key: array for key, array in tensors.items() if not key.endswith(FORGOTTEN)}
         for center, tensors in state.own.items()
     }
     shared = {**missing, **rest}
-    folds = any(term.folds for term in terms_with_weight(prepared.study.strategy.terms))
+    folds = any(term.folds for term in terms_with_weight(study.strategy.terms))
     if folds and "peft" in trained and rest:
         shared = fold(shared, prepared.initial, base_of(prepared, backbone, roles=(), seed=state.server_round))
     return replace(
@@ -172,17 +174,22 @@ def after_warm_up(state: Checkpoint) -> Checkpoint:
 
 def leave_stage(state: Checkpoint, stage: Stage, following: Stage | None, study: Study) -> Checkpoint:
     """The state after a stage: of a center's own tensors those go on that are personal or that both schemes keep."""
-    schemes = [study.scheme_of(stage)] + ([] if following is None else [study.scheme_of(following)])
-    own = {
+    own = _own_across(state.own, study, [stage] if following is None else [stage, following])
+    return replace(forget_scored(state), stage_index=state.stage_index + 1, done=(), own=own)
+
+
+def _own_across(own: Mapping[str, Tensors], study: Study, stages: Sequence[Stage]) -> dict[str, Tensors]:
+    """What is each center's own and outlives the border of stages; a center without any is left out."""
+    schemes = [study.scheme_of(stage) for stage in stages]
+    lasting = {
         center: {
             key: array
             for key, array in tensors.items()
             if is_personal(key, study) or is_statistic(key) or all(scheme.keeps(key) for scheme in schemes)
         }
-        for center, tensors in state.own.items()
+        for center, tensors in own.items()
     }
-    own = {center: tensors for center, tensors in own.items() if tensors}
-    return replace(forget_scored(state), stage_index=state.stage_index + 1, done=(), own=own)
+    return {center: tensors for center, tensors in lasting.items() if tensors}
 
 
 def is_personal(key: str, study: Study) -> bool:

@@ -19,12 +19,13 @@ from server.centers.enrolment import Enrolment
 from server.centers.federation_init import refuse_expired
 from server.centers.registry import Member
 from server.centers.study_plan import digest_of
+from server.centers.unagreed import stages_not_agreed
 from server.results.result import read_result
 from server.runs.state_files import Launch, hold_launch, read_launch, write_state
 from server.study.audit_log import AuditLog
 from server.study.checkpoint import load
 from server.study.directory import StudyDirectory, read_prepared
-from server.study.file import Study
+from server.study.file import Study, read_study
 from server.study.stage import Stage
 from server.superlink.link import Link, Run
 
@@ -35,12 +36,16 @@ PENDING_S, STOP_S, POLL_S = 60.0, 120.0, 0.5
 
 @dataclass(frozen=True)
 class Readiness:
-    """What a study can begin with: its next stage, and which of that stage's centers are enrolled."""
+    """What a study can begin with: its next stage, and which of that stage's centers are enrolled.
+
+    not_agreed: those that are enrolled and agreed to the study as it was before the stage came.
+    """
 
     study: Study
     stage: Stage
     enrolled: tuple[str, ...]
     missing: tuple[str, ...]
+    not_agreed: tuple[str, ...] = ()
 
 
 def check_ready(directory: StudyDirectory, now: datetime, accepted_bundle: str = "") -> Readiness:
@@ -70,12 +75,14 @@ def check_ready(directory: StudyDirectory, now: datetime, accepted_bundle: str =
     enrolled_members = {
         name: member for name, member in members.items() if member.accepted and not member.just_expired(now)
     }
-    enrolled = tuple(name for name in stage.centers if name in enrolled_members)
-    missing = tuple(name for name in stage.centers if name not in enrolled)
-    _refuse_too_few(study, stage, enrolled, missing)
-    _refuse_other_settings(study, enrolled_members)
+    behind = stages_not_agreed(directory, study, enrolled_members)
+    not_agreed = tuple(name for name in stage.centers if stage.name in behind.get(name, ()))
+    enrolled = tuple(name for name in stage.centers if name in enrolled_members and name not in not_agreed)
+    missing = tuple(name for name in stage.centers if name not in enrolled_members)
+    _refuse_too_few(study, stage, enrolled, missing, not_agreed)
+    _refuse_other_settings(study, {name: member for name, member in enrolled_members.items() if name not in behind})
     _refuse_other_bundle(enrolled_members, accepted_bundle)
-    return Readiness(study, stage, enrolled, missing)
+    return Readiness(study, stage, enrolled, missing, not_agreed)
 
 
 def next_stage(directory: StudyDirectory, study: Study) -> Stage:
@@ -90,12 +97,25 @@ def next_stage(directory: StudyDirectory, study: Study) -> Stage:
 
 
 def is_complete(directory: StudyDirectory) -> bool:
-    """Whether the study has been finished."""
+    """Whether the study has been finished, with all stages that it has by now."""
     try:
         found = read_result(directory.result)
     except StudyError:
         return False
-    return found is not None and found.get("status") == "complete"
+    return found is not None and found.get("status") == "complete" and not stages_to_come(directory)
+
+
+def stages_to_come(directory: StudyDirectory) -> tuple[Stage, ...]:
+    """The stages of a study that was extended which are not behind yet; none of any other.
+
+    Raises:
+        StudyError: there is no study.
+        StorageError: the checkpoint is damaged.
+    """
+    state = load(directory.checkpoint)
+    if state is None or not directory.versions.exists():
+        return ()
+    return read_study(directory.study_file).stages[state.stage_index :]
 
 
 def launch(directory: StudyDirectory, control: Link, bundle: bytes, now: datetime) -> str:
@@ -199,13 +219,17 @@ def _wait_until_released(directory: StudyDirectory, control: Link, ends_at: floa
         time.sleep(POLL_S)
 
 
-def _refuse_too_few(study: Study, stage: Stage, enrolled: tuple[str, ...], missing: tuple[str, ...]) -> None:
+def _refuse_too_few(
+    study: Study, stage: Stage, enrolled: tuple[str, ...], missing: tuple[str, ...], not_agreed: tuple[str, ...]
+) -> None:
     quorum = study.quorum_of(len(stage.centers))
     if len(enrolled) >= quorum:
         return
+    names = {"not enrolled": missing, "enrolled before the stage was added": not_agreed}
+    lacking = "; ".join(f"{what}: {', '.join(centers)}" for what, centers in names.items() if centers)
     raise LaunchError(
         f"stage '{stage.name}' needs {quorum} of its {len(stage.centers)} centers, and {len(enrolled)} are enrolled; "
-        f"not enrolled: {', '.join(missing)}. Send each its kit (`concilium enroll CENTER`) and accept its answer "
+        f"{lacking}. Send each its kit (`concilium enroll CENTER`) and accept its answer "
         "(`concilium enroll --accept ANSWER`)"
     )
 

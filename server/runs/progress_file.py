@@ -18,6 +18,7 @@ from server.study.events import (
     CenterAnswered,
     Ended,
     Event,
+    Extended,
     Resumed,
     RoundKept,
     RoundStarted,
@@ -71,6 +72,9 @@ class ProgressFile:
                 self._write(stage=stage_name, waiting_for=centers)
             case StageScored():
                 self._write(waiting_for=())
+            case Extended(study):
+                self._study = study
+                self._write(rounds=sum(stage.all_rounds for stage in study.stages))
             case Ended(error):
                 self.end(error)
             case _:

@@ -111,9 +111,13 @@ class WatchdogState(Written):
 
 
 class TurnedAway(Written):
-    """The centers that are turned away, each with the code that stands for its answers: revoked or expired."""
+    """The centers that are turned away, each with the code that stands for its answers: revoked or expired.
+
+    not_agreed: center -> stages that were added since it agreed to the study; of those alone it is not asked.
+    """
 
     centers: Mapping[str, str] = {}
+    not_agreed: Mapping[str, tuple[str, ...]] = {}
 
 
 def read_launch(directory: StudyDirectory) -> Launch | None:
@@ -137,15 +141,23 @@ def read_turned_away(directory: StudyDirectory) -> Mapping[str, str]:
     return {} if found is None else found.centers
 
 
-def write_turned_away(directory: StudyDirectory, centers: Mapping[str, str]) -> None:
-    """Write who is turned away, where that is not what the file says.
+def read_not_agreed(directory: StudyDirectory) -> Mapping[str, tuple[str, ...]]:
+    """Center -> the stages that it has not agreed to. LaunchError where the file is damaged."""
+    found = _read(directory.turned_away, TurnedAway)
+    return {} if found is None else found.not_agreed
+
+
+def write_turned_away(
+    directory: StudyDirectory, centers: Mapping[str, str], not_agreed: Mapping[str, tuple[str, ...]]
+) -> None:
+    """Write who is turned away, and who has not agreed to which stages, where that is not what the file says.
 
     Raises:
         LaunchError: the file is damaged.
         StorageError: the disk refuses.
     """
-    if read_turned_away(directory) != centers:
-        write_state(directory.turned_away, TurnedAway(centers=centers))
+    if (read_turned_away(directory), read_not_agreed(directory)) != (centers, not_agreed):
+        write_state(directory.turned_away, TurnedAway(centers=centers, not_agreed=not_agreed))
 
 
 def write_state(path: Path, content: Written) -> None:

@@ -13,8 +13,9 @@ from protocol.errors import ConciliumError
 from protocol.tasks import TASKS, metric_named
 from server.centers.enrolment import Enrolment
 from server.centers.expiry_notices import expiry_notices
+from server.centers.unagreed import agreement_notices
 from server.runs.disk_alarm import DISK, disk_alarms, look_at
-from server.runs.launch import is_complete
+from server.runs.launch import is_complete, stages_to_come
 from server.runs.state_files import CenterProgress, RunProgress, read_launch, read_progress, read_watchdog
 from server.runs.watchdog_rules import latest, stuck_for_s
 from server.study.directory import StudyDirectory
@@ -22,7 +23,7 @@ from server.study.file import Study, read_study
 from server.superlink.link import Link, RegisteredNode, Run
 
 WATCHDOG_SILENT_S = 60.0
-COPIED = ("code", "reason", "stage", "stage_round", "stage_rounds", "server_round", "rounds")
+COPIED = ("code", "reason", "stage", "stage_round", "stage_rounds", "server_round")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class StudyStatus:
         wanted: "running", "stopped", or "" when it was never launched.
         run: Flower's latest run of it; None when there is none or the SuperLink cannot be asked.
         state: the study's own word: "running", "complete", "failed", "interrupted", or "" where there is none yet;
-            "starting" while the latest run has said nothing.
+            "starting" while the latest run has said nothing, "extended" where stages were added to one that was done.
+        to_come: the stages of an extended study that are not behind yet.
         metrics: the primary metric of each of the study's tasks.
         notes: what a person should read: alarms, expiries, a SuperLink that is down.
     """
@@ -63,6 +65,7 @@ class StudyStatus:
     server_round: int
     rounds: int
     waiting_for: tuple[str, ...]
+    to_come: tuple[str, ...]
     centers: tuple[CenterStatus, ...]
     metrics: tuple[str, ...]
     notes: tuple[str, ...]
@@ -84,11 +87,15 @@ def study_status(directory: StudyDirectory, control: Link, now: datetime) -> Stu
     study = read_study(directory.study_file)
     runs, nodes, down = _ask(control)
     launch, found = read_launch(directory), read_progress(directory)
-    progress = found or RunProgress(state="interrupted", rounds=sum(stage.all_rounds for stage in study.stages))
+    progress = found or RunProgress(state="interrupted")
     alarms = _alarms(directory, now) if launch else ()
-    notes = (*down, *_pending(runs, alarms, now), *alarms, *expiry_notices(directory, now))
+    ours = (*agreement_notices(directory), *expiry_notices(directory, now))
+    notes = (*down, *_pending(runs, alarms, now), *alarms, *ours)
     run = latest(launch, found, runs)
     state: str = "complete" if is_complete(directory) else found.state if found else ""
+    to_come = tuple(stage.name for stage in stages_to_come(directory))
+    if state == "complete" and to_come:
+        state, notes = "extended", (f"stages were added: go on with `concilium launch {directory.root}`", *notes)
     if run is not None and run.active and run.run_id != progress.run_id:
         state = "starting"
     elif run is not None and not run.active and state == "running":
@@ -100,6 +107,8 @@ def study_status(directory: StudyDirectory, control: Link, now: datetime) -> Stu
         run=run,
         state=state,
         waiting_for=waiting,
+        to_come=to_come,
+        rounds=sum(stage.all_rounds for stage in study.stages),
         centers=_centers(directory, study, progress, nodes, waiting, now),
         metrics=tuple(TASKS[task].primary for task in study.tasks),
         notes=notes,
@@ -152,6 +161,8 @@ def _facts(status: StudyStatus) -> list[tuple[str, str]]:
     stage = f"{status.stage} {status.stage_round}/{status.stage_rounds}" if status.stage else "-"
     rows.append(("stage and its round", stage))
     rows.append(("completed rounds", f"{status.server_round}/{status.rounds}"))
+    if status.to_come:
+        rows.append(("stages to come", ", ".join(status.to_come)))
     rows.append(("waiting for", ", ".join(status.waiting_for) or "-"))
     return rows
 

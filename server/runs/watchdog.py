@@ -15,6 +15,7 @@ from protocol.storage.locks import is_held
 from server.centers.bundle import bundle_bytes
 from server.centers.enrolment import Enrolment
 from server.centers.expiry_notices import expiry_notices
+from server.centers.unagreed import stages_not_agreed
 from server.runs.disk_alarm import disk_alarms, look_at
 from server.runs.launch import start
 from server.runs.state_files import (
@@ -27,6 +28,7 @@ from server.runs.state_files import (
 )
 from server.runs.watchdog_rules import TAKEN_WITHIN_S, Decision, decide
 from server.study.directory import StudyDirectory
+from server.study.file import read_study
 from server.superlink.control_causes import LinkAwayError
 from server.superlink.link import Link
 from server.tls.authority import utc_now
@@ -152,9 +154,10 @@ class Watchdog:
         return ()
 
     def _tell_turned_away(self) -> tuple[str, ...]:
-        """Let the run know whom it need not wait for, without the registry's secrets."""
-        registry = Enrolment(self._directory, self._clock).registry
-        write_turned_away(self._directory, registry.find_turned_away(self._clock()))
+        """Let the run know whom it need not ask, without the registry's secrets."""
+        registry, study = Enrolment(self._directory, self._clock).registry, read_study(self._directory.study_file)
+        not_agreed = stages_not_agreed(self._directory, study, registry.members)
+        write_turned_away(self._directory, registry.find_turned_away(self._clock()), not_agreed)
         return ()
 
     def _log_expiry_notices(self) -> tuple[str, ...]:

@@ -25,8 +25,21 @@ def write_checksums(root: Path, contents: Mapping[str, bytes]) -> None:
     Raises:
         StorageError: the disk refuses.
     """
-    files = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    write_bytes(root / CHECKSUMS, seal({"files": files}))
+    write_bytes(root / CHECKSUMS, checksums_bytes(contents))
+
+
+def checksums_bytes(contents: Mapping[str, bytes]) -> bytes:
+    """The file that keeps the checksums of these contents."""
+    return seal({"files": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}})
+
+
+def expects(root: Path, name: str, content: bytes) -> bool:
+    """Whether the checksums say that the file of this name has this content, whatever it has."""
+    try:
+        kept: str = unseal((root / CHECKSUMS).read_bytes())["files"][name]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return kept == hashlib.sha256(content).hexdigest()
 
 
 def check_files(root: Path, names: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ checkpoint.safetensors, bank/, mlflow.db, mlartifacts/, result.json, report.html
 audit.jsonl           what became of the study, chained line by line (server.study.audit_log)
 stages/               the checkpoint as it was after each stage (server.study.stage_states)
 withdrawals/          certificates of centers that withdrew (server.withdrawal)
+versions/             study file and outputs as they were before the study was extended (server.study.versions)
 service.json          which centers are served what they trained alone, where that was asked (server.results.service)
 
 Of a study that runs over a network:
@@ -67,6 +68,7 @@ class StudyDirectory:
     audit = Below("audit.jsonl")
     stage_states = Below("stages")
     withdrawals = Below("withdrawals")
+    versions = Below("versions")
     report = Below("report.html")
     coordinator = Below("coordinator.toml")
     authority = Below("authority")
@@ -91,6 +93,7 @@ class StudyDirectory:
     notice_settings = Below("notices.toml")
     notices = Below("notices.json")
     lock = Below("study.lock")
+    extension_lock = Below("extension.lock")
 
     @property
     def hidden_from_runs(self) -> tuple[Path, ...]:
@@ -124,9 +127,23 @@ def write_prepared(
     write_specs(root / SPECS, specs)
     write_bytes(root / INITIAL, save(dict(initial)))
     write_text(root / ADAPTER_CONFIG, json.dumps(adapter_config, indent=1))
-    there = {name: (root / name).read_bytes() for name in (*PREPARED, BACKBONE, RECIPE) if (root / name).exists()}
-    write_checksums(root, {**there, STUDY: study_text.encode()})
+    replace_study(root, study_text)
+
+
+def replace_study(root: Path, study_text: str) -> None:
+    """Put a longer study file in the place of a prepared one; its checksum first, so that what was cut off can be told.
+
+    Raises:
+        StorageError: the disk refuses; where the checksum stands already, the study file alone is left to write.
+    """
+    write_checksums(root, contents_with(root, study_text))
     write_text(StudyDirectory(root).study_file, study_text)
+
+
+def contents_with(root: Path, study_text: str) -> dict[str, bytes]:
+    """The prepared files, with this text for the study file."""
+    there = {name: (root / name).read_bytes() for name in (*PREPARED, BACKBONE, RECIPE) if (root / name).exists()}
+    return {**there, STUDY: study_text.encode()}
 
 
 def read_prepared(root: Path) -> Prepared:

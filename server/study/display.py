@@ -15,6 +15,7 @@ from reporting.formats import ABSENT, FAILED, UNDEFINED, WITHHELD, figure, headi
 from server.study.events import (
     CenterAnswered,
     Event,
+    Extended,
     GateDecided,
     LateFound,
     Resumed,
@@ -70,8 +71,22 @@ class Display:
             case StageScored(row):
                 for task in self._study.tasks:
                     self._console.print(score_table(f"after {row.stage}", row, task))
-            case LateFound(record) if record.fate == "set-aside":
-                self._say(late_line(record))
+            case LateFound(record):
+                self._say_late(record)
+            case _:
+                self._extend(event)
+
+    def _extend(self, event: Event) -> None:
+        """More rounds, and names of more stages, where that is what the event tells."""
+        if isinstance(event, Extended):
+            stages = event.study.stages
+            self._study = event.study
+            self._say(f"the study was extended: its stages are {', '.join(stage.name for stage in stages)}")
+            self._progress.update(self._task, total=sum(stage.all_rounds for stage in stages))
+
+    def _say_late(self, record: LateRecord) -> None:
+        if record.fate == "set-aside":
+            self._say(late_line(record))
 
     def _say(self, line: str) -> None:
         """A line as it stands: names and codes are nothing that the screen may act on."""

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from server.grid.containment import describe
+from server.study.file import Study
 from server.study.history import GateRecord, LateRecord, RollbackRecord, RoundRecord, StageRow
 from server.study.stage import Stage
 
@@ -78,6 +79,13 @@ class LateFound:
 
 
 @dataclass(frozen=True)
+class Extended:
+    """The study has more stages, and perhaps centers, than when the run began, which goes on with them."""
+
+    study: Study
+
+
+@dataclass(frozen=True)
 class Ended:
     """The study has come to its end, or to an early one by `error`."""
 
@@ -94,6 +102,7 @@ Event = (
     | ScoringStarted
     | StageScored
     | LateFound
+    | Extended
     | Ended
 )
 Listen = Callable[[Event], None]

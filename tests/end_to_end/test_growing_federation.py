@@ -7,13 +7,28 @@ import pytest
 
 from client.learning.assembly import row_of
 from client.scores.bank_evaluation import load_adapter
-from protocol.errors import QuorumError
+from deploy.study.study_extension import extend_study
+from protocol.errors import QuorumError, StudyError
 from protocol.local_steps import is_gate
 from protocol.messages.tensors import Tensors, role_of
+from server.audit.verification import verify
 from server.study import checkpoint as checkpoints
+from server.study.checkpoint import Checkpoint
+from server.study.directory import StudyDirectory
 from strategies.bank.bank import AdapterBank
-from tests.support.federation import GROWING, TOGETHER, errors_of, federation, result_of, when_round_starts
-from tests.support.study_text import NO_GATE
+from tests.support.extended_study import addition
+from tests.support.federation import (
+    CENTERS,
+    GROWING,
+    HEAD,
+    TOGETHER,
+    errors_of,
+    federation,
+    result_of,
+    when_round_starts,
+)
+from tests.support.small_study import run, write_study
+from tests.support.study_text import NO_GATE, stage_text
 
 
 def test_a_center_that_only_later_stages_name_may_come_later(cohort: Path, tmp_path: Path) -> None:
@@ -100,3 +115,27 @@ def test_centers_of_other_ranks_work_with_one_shared_adapter(cohort: Path, tmp_p
         tensors = bank.tensors(bank.head(name))
         assert {array.shape[0] for key, array in tensors.items() if key.endswith("#lora_a")} == {rank}
         load_adapter(bank, row_of(bank.settings), name, None, device="cpu")
+
+
+@pytest.mark.slow
+def test_a_simulated_study_that_was_extended_runs_only_what_was_added(cohort: Path, tmp_path: Path) -> None:
+    """Another study file is refused; the one that `concilium extend` wrote is resumed by real trainers."""
+    before = HEAD.partition("[centers.center-d]")[0] + stage_text("adapt", CENTERS[:1], local_steps=1)
+    text = '[centers.center-d]\nmodalities = ["ct"]\n' + stage_text("arrive", CENTERS[1:], kind="arrive", local_steps=1)
+    file = write_study(tmp_path / "study.toml", before)
+    directory = run(file, cohort, tmp_path / "out")
+    with pytest.raises(StudyError, match="holds another study"):
+        run(write_study(tmp_path / "edited.toml", before + text), cohort, tmp_path / "out", resume=True)
+    (first,) = load(directory).history.rounds
+    extend_study(directory, addition(tmp_path, text))
+    run(directory.study_file, cohort, tmp_path / "out", resume=True)
+    rounds = load(directory).history.rounds
+    assert rounds[0] == first
+    assert [(found.stage, found.center, found.error) for found in rounds[1:]] == [("arrive", "center-d", "")]
+    assert verify(directory).findings == ()
+
+
+def load(directory: StudyDirectory) -> Checkpoint:
+    state = checkpoints.load(directory.checkpoint)
+    assert state is not None
+    return state

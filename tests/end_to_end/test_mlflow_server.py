@@ -22,7 +22,7 @@ from deploy.simulation.in_process import InProcessGrid
 from protocol.storage.sealed_json import read_sealed
 from server.cli.app import app
 from server.grid.center_grid import CenterGrid
-from server.rounds.study_run import run_study
+from server.rounds.running import run_study
 from server.study import checkpoint as checkpoints
 from server.study.events import Event, Listen, RoundStarted
 from server.study.file import read_study

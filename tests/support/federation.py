@@ -17,7 +17,7 @@ from deploy.study.prepare import prepare
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
 from server.grid.center_grid import CenterGrid
-from server.rounds.study_run import run_study
+from server.rounds.running import run_study
 from server.study.directory import StudyDirectory
 from server.study.events import Event, Listen, RoundStarted
 from tests.support.small_study import STUDY, write_study

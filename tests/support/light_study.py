@@ -27,7 +27,7 @@ from protocol.messages.reply import Reply
 from protocol.messages.settings import Training
 from protocol.messages.tensors import BACKBONE, PEFT, TensorSpec, group_in, role_of
 from server.grid.center_grid import CenterGrid
-from server.rounds.study_run import run_study
+from server.rounds.running import run_study
 from server.study import checkpoint as checkpoints
 from server.study.checkpoint import Checkpoint
 from server.study.directory import StudyDirectory, write_prepared

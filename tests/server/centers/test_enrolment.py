@@ -10,6 +10,7 @@ from protocol.enrolment.kit import read_kit
 from protocol.errors import ConciliumError, EnrolmentError
 from server.centers.enrolment import Enrolment
 from server.study.directory import StudyDirectory
+from server.study.versions import keep_version
 from server.tls.authority import read_certificate
 from tests.support.enrolled_study import (
     Clock,
@@ -20,6 +21,7 @@ from tests.support.enrolled_study import (
     openssh,
     renewal_answer,
 )
+from tests.support.study_text import stage_text
 
 
 def test_an_accepted_answer_registers_the_centers_key_under_its_name(enrolment: Enrolment, register: Register) -> None:
@@ -204,3 +206,49 @@ def test_another_user_than_the_directorys_owner_writes_no_registry(
     with pytest.raises(EnrolmentError, match=rf"runs as {owner + 54321}: .*`runuser -u \S+ -- concilium"):
         enrolment.invite("center-a")
     assert not directory.enrolment.exists()
+
+
+def extend_by_center_a(directory: StudyDirectory) -> Enrolment:
+    """A stage of center a is added; its enrolment as the next command finds it."""
+    keep_version(directory)
+    text = directory.study_file.read_text() + stage_text("again", ["center-a"])
+    directory.study_file.write_text(text)
+    return Enrolment(directory)
+
+
+def test_a_center_agrees_to_what_was_added_with_a_new_kit_and_is_a_member_meanwhile(
+    enrolment: Enrolment, register: Register, directory: StudyDirectory
+) -> None:
+    first = enroll(enrolment, register, ["center-a"])["center-a"]
+    before = enrolment.registry.member("center-a")
+    later, second = extend_by_center_a(directory), new_key()
+    kit = later.invite("center-a")
+    waiting = later.registry.member("center-a")
+    assert (waiting.state, waiting.agreed_sha256) == ("enrolled", before.agreed_sha256)
+    assert [node.public_key for node in register.nodes()] == [openssh(first)]
+    later.accept(answer_to(kit, second), register)
+    assert [node.public_key for node in register.nodes()] == [openssh(second)]
+    agreed = later.registry.member("center-a")
+    assert agreed.agreed_sha256 == read_kit(kit)[0].agreement.agreed_sha256 != before.agreed_sha256
+    assert (agreed.offered_sha256, agreed.token_verifier) == ("", "")
+    with pytest.raises(EnrolmentError, match="is enrolled with key"):
+        later.invite("center-a")
+
+
+def test_a_key_that_is_renewed_meanwhile_agrees_to_nothing(
+    enrolment: Enrolment, register: Register, directory: StudyDirectory
+) -> None:
+    first = enroll(enrolment, register, ["center-a"])["center-a"]
+    before = enrolment.registry.member("center-a").agreed_sha256
+    later = extend_by_center_a(directory)
+    kit = later.invite("center-a")
+    later.accept(renewal_answer(kit, new_key(), first), register)
+    assert later.registry.member("center-a").agreed_sha256 == before
+
+
+def test_whom_the_addition_asks_for_nothing_gets_no_new_kit(
+    enrolment: Enrolment, register: Register, directory: StudyDirectory
+) -> None:
+    enroll(enrolment, register, ["center-d"])
+    with pytest.raises(EnrolmentError, match="is enrolled with key"):
+        extend_by_center_a(directory).invite("center-d")

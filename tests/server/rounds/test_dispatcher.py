@@ -90,6 +90,24 @@ def test_a_center_that_is_turned_away_is_not_asked(tmp_path: Path) -> None:
     assert (answer.center, answer.reply.error, entered.found.centers["b"].performed) == ("b", "revoked", [])
 
 
+def test_a_center_is_not_asked_to_train_where_it_has_not_agreed(tmp_path: Path) -> None:
+    """It is asked to train in other stages, and scores after any."""
+    entered = enter(tmp_path)
+    shipping = BackboneShipping(entered.bank, entered.found.directory.backbones, 1024)
+    dispatcher = Dispatcher(
+        CenterGrid(entered.found.grid, poll_s=0.005),
+        entered.prepared.study,
+        shipping,
+        not_agreed=lambda: {"b": ("come",)},
+    )
+    scored = replace(scoring(entered, "b")["b"], stage="come")
+    (answer,) = dispatcher.ask({"b": replace(scored, kind="train")})
+    assert (answer.reply.error, entered.found.centers["b"].performed) == ("not-agreed", [])
+    for asked in (scored, replace(scored, kind="train", stage="adapt")):
+        (answer,) = dispatcher.ask({"b": asked})
+        assert answer.reply.error != "not-agreed"
+
+
 def test_a_center_without_the_backbone_is_sent_it_and_both_messages_weigh(tmp_path: Path) -> None:
     """8 bytes, then 8 and the backbone of 32 float32 values: 144."""
     entered = enter(tmp_path)

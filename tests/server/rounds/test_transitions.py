@@ -191,3 +191,12 @@ def test_leaving_a_stage_keeps_nothing_that_is_shared(prepared: Prepared, entere
     left = leave_stage(replace(entered, own=own, done=("score",)), stages[0], stages[1], prepared.study)
     assert set(left.own["center-a"]) == {"features.ct@mean"}
     assert (left.stage_index, left.done) == (1, ())
+
+
+def test_entering_a_stage_that_came_later_keeps_no_more_than_leaving_for_it_would(
+    prepared: Prepared, bank: AdapterBank, entered: Checkpoint
+) -> None:
+    """A study that ended with the first stage, and was extended by the second, is the one that had both."""
+    own = {"center-a": {"m#lora_b": np.ones(1, np.float32), "features.ct@mean": np.ones(1, np.float32)}}
+    after = enter_stage(replace(entered, own=own), prepared.study.stages[1], prepared, bank)
+    assert set(after.own["center-a"]) == {"features.ct@mean"}

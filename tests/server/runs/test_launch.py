@@ -1,6 +1,7 @@
 """When a study is launched, resumed and stopped, and when that is refused; the SuperLink is a list of runs here."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,12 +11,13 @@ from protocol.errors import ConciliumError, LaunchError, StudyError
 from server.centers.bundle import bundle_sha256
 from server.centers.registry import read_registry, write_registry
 from server.centers.study_plan import digest_of
-from server.runs.launch import check_ready, launch, stop, wait_until_taken
+from server.runs.launch import check_ready, is_complete, launch, stages_to_come, stop, wait_until_taken
 from server.study.checkpoint import Checkpoint, save
 from server.study.checksums import CHECKSUMS
-from server.study.directory import StudyDirectory
+from server.study.directory import StudyDirectory, replace_study
 from server.study.file import Study, read_study
 from server.study.lock import hold_study
+from server.study.versions import keep_version
 from server.tls.authority import open_authority, provide_server_certificate, utc_now
 from tests.support.coordinator_root import CENTERS, enroll, init_root, report, want, wanted_of
 from tests.support.listed_link import LinkWithStranger, ListedLink, NoLink, run
@@ -204,3 +206,33 @@ def test_study_is_wanted_stopped_although_the_superlink_is_away(directory: Study
     with pytest.raises(ConciliumError):
         stop(directory, NoLink())
     assert wanted_of(directory).wanted == "stopped"
+
+
+def extended(directory: StudyDirectory, centers: Sequence[str]) -> None:
+    """Everybody agreed, the study is done, then a stage of these centers was added."""
+    enroll(directory, CENTERS)
+    for center in CENTERS:
+        change_member(directory, center, agreed_sha256=digest_of(study_of(directory), center))
+    save(directory.checkpoint, Checkpoint(1, 2, "", {}))
+    directory.result.write_text(json.dumps({"status": "complete"}))
+    keep_version(directory)
+    replace_study(directory.root, directory.study_file.read_text() + stage_text("again", centers))
+
+
+def test_a_finished_study_goes_on_with_a_stage_that_was_added(directory: StudyDirectory) -> None:
+    """Centers that have not agreed to it sit out and are named; here they are too few without them."""
+    extended(directory, CENTERS)
+    with pytest.raises(LaunchError, match=r"'again' needs 2 of its 3 .*enrolled before the stage was added: center-a"):
+        check_ready(directory, utc_now())
+    for center in CENTERS[1:]:
+        change_member(directory, center, agreed_sha256=digest_of(study_of(directory), center))
+    ready = check_ready(directory, utc_now())
+    assert (ready.stage.name, ready.enrolled, ready.not_agreed) == ("again", CENTERS[1:], ("center-a",))
+    assert [stage.name for stage in stages_to_come(directory)] == ["again"]
+
+
+def test_a_study_is_complete_again_when_its_added_stages_are_behind(directory: StudyDirectory) -> None:
+    extended(directory, CENTERS)
+    assert not is_complete(directory)
+    save(directory.checkpoint, Checkpoint(2, 3, "", {}))
+    assert is_complete(directory)

@@ -14,12 +14,14 @@ import pytest
 
 from protocol.errors import QuorumError
 from server.runs.progress_file import ProgressFile
-from server.study.events import CenterAnswered, Event, LateFound, Resumed, RoundKept, RoundStarted, tell_all
+from server.study.events import CenterAnswered, Event, Extended, LateFound, Resumed, RoundKept, RoundStarted, tell_all
 from server.study.file import read_study
 from server.study.history import LateRecord, RoundRecord
 from server.study.lock import StudyInUseError, hold_study
+from tests.support.extended_study import FROM_THE_BEGINNING
 from tests.support.light_study import STUDY, Light, light
 from tests.support.segmentation_scores import dice_score
+from tests.support.small_study import write_study
 
 RECORD = RoundRecord("adapt", 1, "a", loss=0.5, seconds=2.0, validation={"ct": dice_score(3, 0.25, None)})
 
@@ -190,3 +192,10 @@ def test_what_a_center_holds_back_stands_by_name_and_never_as_a_score(found: Lig
     progress(found).listen(CenterAnswered(record))
     heard = read(found)["centers"]["a"]
     assert (heard["loss"], heard["scores"], heard["suppressed"]) == (None, {}, list(suppressed))
+
+
+def test_the_rounds_of_a_study_that_was_extended_are_counted_anew(found: Light) -> None:
+    longer = read_study(write_study(found.root.parent / "longer.toml", FROM_THE_BEGINNING))
+    with progress(found) as file:
+        file.listen(Extended(longer))
+        assert read(found)["rounds"] == 5

@@ -12,6 +12,7 @@ from server.runs.state_files import (
     WatchdogState,
     hold_launch,
     read_launch,
+    read_not_agreed,
     read_progress,
     read_turned_away,
     read_watchdog,
@@ -51,11 +52,12 @@ def test_a_damaged_file_is_named_with_its_remedy(directory: StudyDirectory, text
 
 
 def test_who_is_turned_away_is_written_where_it_has_changed(directory: StudyDirectory) -> None:
-    write_turned_away(directory, {"a": "revoked"})
+    write_turned_away(directory, {"a": "revoked"}, {"b": ("late",)})
     first = directory.turned_away.stat().st_ino
-    write_turned_away(directory, {"a": "revoked"})
+    write_turned_away(directory, {"a": "revoked"}, {"b": ("late",)})
     assert directory.turned_away.stat().st_ino == first
-    write_turned_away(directory, {})
+    assert read_not_agreed(directory) == {"b": ("late",)}
+    write_turned_away(directory, {}, {})
     assert read_turned_away(directory) == {}
 
 

@@ -11,9 +11,12 @@ from protocol.storage.full_disk import DiskRoom
 from server.runs.state_files import Launch, WatchdogState, write_state
 from server.runs.status import study_status, tables
 from server.runs.watchdog_rules import decide
-from server.study.directory import StudyDirectory
+from server.study.checkpoint import Checkpoint, save
+from server.study.directory import StudyDirectory, replace_study
+from server.study.versions import keep_version
 from tests.support.coordinator_root import enroll, init_root, report, want
 from tests.support.listed_link import NOW, ListedLink, NoLink, run
+from tests.support.study_text import stage_text
 
 
 def wanted(state: str = "running") -> Launch:
@@ -140,3 +143,15 @@ def test_a_loss_and_scores_that_a_center_withholds_are_told(directory: StudyDire
     assert [cell.strip() for cell in row.split("│")[7:9]] == ["withheld", "ct withheld  pet undefined"]
     last = study_status(directory, ListedLink(run("running")), NOW).as_json()["centers"][0]["last"]
     assert last["suppressed"] == ["loss", "ct/dice"]
+
+
+def test_a_study_that_was_extended_shows_what_is_to_come(directory: StudyDirectory) -> None:
+    report(directory, "complete", stage="adapt", server_round=2, rounds=2)
+    save(directory.checkpoint, Checkpoint(1, 2, "", {}))
+    directory.result.write_text('{"status": "complete"}')
+    keep_version(directory)
+    replace_study(directory.root, directory.study_file.read_text() + stage_text("again", ["center-a"]))
+    status = study_status(directory, ListedLink(), NOW)
+    assert (status.state, status.to_come, status.server_round, status.rounds) == ("extended", ("again",), 2, 3)
+    assert f"concilium launch {directory.root}" in " ".join(status.notes)
+    assert "stages to come" in shown(directory, ("dice",))

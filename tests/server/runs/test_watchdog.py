@@ -7,12 +7,17 @@ from typing import Any
 import pytest
 
 from protocol.storage.full_disk import DiskRoom
-from server.runs.state_files import WatchdogState, read_watchdog
+from server.centers.registry import read_registry, write_registry
+from server.centers.study_plan import digest_of
+from server.runs.state_files import WatchdogState, read_not_agreed, read_watchdog
 from server.runs.watchdog import LINK_STARTING, READY, Watchdog
-from server.study.directory import StudyDirectory
+from server.study.directory import StudyDirectory, replace_study
+from server.study.file import read_study
 from server.study.lock import hold_study
+from server.study.versions import keep_version
 from tests.support.coordinator_root import enroll, init_root, want, wanted_of
 from tests.support.listed_link import NOW, LinkWithStranger, ListedLink, NoLink, run
+from tests.support.study_text import stage_text
 
 FAILED = run("finished:failed")
 
@@ -150,6 +155,18 @@ def test_expired_center_is_turned_away(directory: StudyDirectory) -> None:
     later = Watchdog(directory, lambda: link, lambda: b"", clock=lambda: NOW + timedelta(hours=2))
     later.look()
     assert link.registered == []
+
+
+def test_the_run_is_told_who_has_not_agreed_to_an_added_stage(directory: StudyDirectory) -> None:
+    enroll(directory, ["center-a"], until=NOW + timedelta(days=99))
+    registry = read_registry(directory.enrolment, "roots")
+    agreed = digest_of(read_study(directory.study_file), "center-a")
+    member = registry.member("center-a").model_copy(update={"agreed_sha256": agreed})
+    write_registry(directory.enrolment, registry.having("center-a", member))
+    keep_version(directory)
+    replace_study(directory.root, directory.study_file.read_text() + stage_text("again", ["center-a"]))
+    watchdog(directory, ListedLink()).look()
+    assert read_not_agreed(directory) == {"center-a": ("again",)}
 
 
 def test_what_expires_is_logged_once_a_day(directory: StudyDirectory, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import StudyError
-from server.study.checksums import CHECKSUMS
+from server.study.checksums import CHECKSUMS, expects
 from server.study.directory import read_prepared
 from tests.support.light_study import light
 
@@ -38,3 +38,12 @@ def test_a_directory_of_an_earlier_version_is_taken_and_this_is_said(
     (root / CHECKSUMS).unlink()
     assert read_prepared(root).study.name == "light"
     assert "is not checked" in caplog.text
+
+
+def test_what_a_file_is_to_hold_is_known_without_it(tmp_path: Path) -> None:
+    root = light(tmp_path).root
+    content = (root / "study.toml").read_bytes()
+    (root / "study.toml").write_text("")
+    assert expects(root, "study.toml", content)
+    assert not expects(root, "study.toml", b"")
+    assert not expects(tmp_path, "study.toml", content)

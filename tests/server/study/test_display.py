@@ -13,6 +13,7 @@ from server.study.display import Display, score_table
 from server.study.events import (
     CenterAnswered,
     Event,
+    Extended,
     GateDecided,
     Resumed,
     RoundStarted,
@@ -178,3 +179,7 @@ def test_every_task_has_a_table_with_its_main_metrics(study: Study) -> None:
     assert "after prognosis: Dice / HD95 in mm" in text
     assert "after prognosis: concordance / Uno's concordance" in text
     assert "0.625 / undefined" in text
+
+
+def test_a_study_that_was_extended_names_its_stages(study: Study) -> None:
+    assert "the study was extended: its stages are pretrain, adapt, arrive" in show(study, Extended(study))
