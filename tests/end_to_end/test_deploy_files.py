@@ -169,7 +169,7 @@ def test_the_superlink_has_no_network():
 @pytest.mark.parametrize(
     ("program", "own"),
     [("proxy", "fleet"), ("superexec", "runtime"), ("watchdog", "control"), ("dashboard", "control")],
-    ids=str
+    ids=str,
 )
 def test_a_program_of_the_coordinator_sees_its_own_door_to_the_superlink_and_no_other(program, own):
     """In containers by what is mounted, in a pod likewise, with systemd by what is hidden."""
