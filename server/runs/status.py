@@ -65,10 +65,10 @@ class StudyStatus:
     server_round: int
     rounds: int
     waiting_for: tuple[str, ...]
-    to_come: tuple[str, ...]
     centers: tuple[CenterStatus, ...]
     metrics: tuple[str, ...]
     notes: tuple[str, ...]
+    to_come: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For machines; times are ISO 8601."""
