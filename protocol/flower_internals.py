@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flwr.proto.control_pb2 import RegisterNodeRequest as RegisterNodeRequest
     from flwr.proto.control_pb2 import StartRunRequest as StartRunRequest
     from flwr.proto.control_pb2 import StopRunRequest as StopRunRequest
+    from flwr.proto.control_pb2 import StreamLogsRequest as StreamLogsRequest
     from flwr.proto.control_pb2 import UnregisterNodeRequest as UnregisterNodeRequest
     from flwr.proto.fab_pb2 import Fab as Fab
     from flwr.proto.fleet_pb2 import ActivateNodeRequest as ActivateNodeRequest
@@ -93,6 +94,7 @@ WHERE: Mapping[str, str] = {
     "SqlLinkState": "flwr.server.superlink.linkstate:SqlLinkState",
     "StartRunRequest": "flwr.proto.control_pb2:StartRunRequest",
     "StopRunRequest": "flwr.proto.control_pb2:StopRunRequest",
+    "StreamLogsRequest": "flwr.proto.control_pb2:StreamLogsRequest",
     "SubprocessExecutor": "flwr.supercore.superexec.executor.subprocess_executor:SubprocessExecutor",
     "TASK_TYPE_TO_COMMAND": "flwr.supercore.constant:TASK_TYPE_TO_COMMAND",
     "Task": "flwr.supercore.state.schema.corestate_models:Task",

@@ -4,6 +4,7 @@ import json
 import signal
 import threading
 import time
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -82,6 +83,26 @@ def status_command(
         else:
             now = utc_now()
             console.print(tables(study_status(directory, control, now), now))
+
+
+@app.command("log")
+def log_command(root: Root) -> None:
+    """Show what the ServerApp of the latest run has printed, and what it prints until the run ends or Ctrl-C."""
+    from protocol.errors import LaunchError
+    from server.runs.state_files import read_launch, read_progress
+    from server.runs.watchdog_rules import latest
+    from server.superlink.control import connect_to
+
+    directory = StudyDirectory(root)
+    with connect_to(directory) as control, suppress(KeyboardInterrupt):
+        run = latest(read_launch(directory), read_progress(directory), control.runs())
+        if run is None:
+            raise LaunchError(
+                f"the SuperLink knows no run of the study in {root}; begin it with `concilium launch {root}`"
+            )
+        typer.echo(f"run {run.run_id} is {run.status}", err=True)
+        for text in control.log(run.run_id):
+            typer.echo(text, nl=False)
 
 
 @app.command("watchdog")

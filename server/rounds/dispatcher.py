@@ -16,6 +16,7 @@ from protocol.messages.reply import Reply
 from server.grid.center_answer import CenterAnswer
 from server.grid.center_grid import CenterGrid
 from server.rounds.backbone_shipping import BackboneShipping
+from server.study.events import CenterHeard, CentersAsked, Listen, tell_nobody
 from server.study.file import Study
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Dispatcher:
         turned_away: read whenever centers are asked: those that are turned away by now, each with the error code that
             stands for its answer; they are not asked, and nobody waits for them.
         not_agreed: read likewise: center -> the stages in which it is not asked to train, since it agreed to none.
+        tell: told whom the study waits for, and who was heard.
     """
 
     def __init__(
@@ -69,10 +71,11 @@ class Dispatcher:
         *,
         turned_away: TurnedAway = nobody,
         not_agreed: NotAgreed = nothing,
+        tell: Listen = tell_nobody,
     ) -> None:
         self._center_grid, self._study, self._backbones = center_grid, study, backbones
         self._deadline_s = study.deadline_s or LONGEST_S
-        self.turned_away, self._not_agreed = turned_away, not_agreed
+        self.turned_away, self._not_agreed, self._tell = turned_away, not_agreed, tell
         self.cases: dict[str, dict[str, int]] = {}
 
     def register(self, stage: str, centers: Collection[str]) -> Iterator[CenterAnswer]:
@@ -124,26 +127,43 @@ class Dispatcher:
         for center, code in sitting_out.items():
             yield CenterAnswer(Reply(center=center, kind=instructions[center].kind, error=code))
         wanted = {center: instruction for center, instruction in instructions.items() if center not in sitting_out}
+        kind = self._wait_for(wanted)
         for answer in self._center_grid.ask(wanted, deadline_s=self._deadline_s):
             if answer.reply.error == BackboneMissingError.code and not answer.late:
                 lacking[answer.center] = answer
             else:
-                yield self._of_registered(answer)
+                yield self._of_registered(self._hear(answer))
         again = {}
         for center, answer in lacking.items():
             backbone = self._backbones.by_message(center, instructions[center].backbone_hash)
             if backbone is None:
-                yield answer
+                yield self._hear(answer)
             else:
                 again[center] = replace(instructions[center], backbone=backbone)
         if again:
             for answer in self._center_grid.ask(again, deadline_s=max(0.0, ends_at - time.monotonic())):
                 before = 0 if answer.late else lacking[answer.center].bytes_down
-                yield self._of_registered(replace(answer, bytes_down=answer.bytes_down + before))
+                yield self._of_registered(self._hear(replace(answer, bytes_down=answer.bytes_down + before)))
+        self._tell(CentersAsked(kind, ()))
 
     def collect(self, instructions: Mapping[str, Instruction]) -> Iterator[CenterAnswer]:
         """Yield each answer to a `collect`; a center that is slow to answer does not hold up the others."""
-        return self._center_grid.ask(instructions, deadline_s=min(self._deadline_s, COLLECT_DEADLINE_S))
+        kind = self._wait_for(instructions)
+        for answer in self._center_grid.ask(instructions, deadline_s=min(self._deadline_s, COLLECT_DEADLINE_S)):
+            yield self._hear(answer)
+        self._tell(CentersAsked(kind, ()))
+
+    def _wait_for(self, instructions: Mapping[str, Instruction]) -> str:
+        """Tell who is waited for; gives the kind of what is asked, "" where nobody is."""
+        kind = next((instruction.kind for instruction in instructions.values()), "")
+        self._tell(CentersAsked(kind, tuple(instructions)))
+        return kind
+
+    def _hear(self, answer: CenterAnswer) -> CenterAnswer:
+        """The answer, told of where somebody waits for it."""
+        if not answer.late:
+            self._tell(CenterHeard(answer.reply.kind, answer.center))
+        return answer
 
     def _sitting_out(self, instructions: Mapping[str, Instruction]) -> dict[str, str]:
         """The centers that are not asked, each with the code that stands for its answer."""
@@ -182,11 +202,13 @@ class Dispatcher:
             return
         instruction = Instruction(kind="register", settings=self._study.settings)
         replies: dict[str, Reply] = {}
+        self._tell(CentersAsked(instruction.kind, tuple(sorted(centers))))
         for answer in self._center_grid.register(instruction, deadline_s=deadline_s, expected=centers, enough=enough):
             if answer.late:
                 yield answer
             else:
-                replies[answer.center] = answer.reply
+                replies[answer.center] = self._hear(answer).reply
+        self._tell(CentersAsked(instruction.kind, ()))
         for center, reply in sorted(replies.items()):
             if reply.error:
                 kept = "what it said before counts" if center in self.cases else "it is left out"

@@ -77,12 +77,9 @@ class StudyRun:
         self.state = checkpoints.load(self.directory.checkpoint) or FRESH
         self.inbox = Inbox(root / "inbox")
         self.late = LateUpdates(self.inbox, tell, self.state.history.late)
+        shipping = BackboneShipping(self.bank, self.directory.backbones, self.study.backbone_by_message_bytes)
         self.dispatcher = Dispatcher(
-            center_grid,
-            self.study,
-            BackboneShipping(self.bank, self.directory.backbones, self.study.backbone_by_message_bytes),
-            turned_away=turned_away,
-            not_agreed=not_agreed,
+            center_grid, self.study, shipping, turned_away=turned_away, not_agreed=not_agreed, tell=tell
         )
         center_grid.expect(reply_bounds(self.prepared))
         self.summed = summed_scores_of(self.study, self.directory.roster, self._ask_all, turned_away)

@@ -16,6 +16,8 @@ from server.runs.state_files import CenterProgress, RunProgress, read_progress, 
 from server.study.directory import StudyDirectory
 from server.study.events import (
     CenterAnswered,
+    CenterHeard,
+    CentersAsked,
     Ended,
     Event,
     Extended,
@@ -23,13 +25,15 @@ from server.study.events import (
     RoundKept,
     RoundStarted,
     ScoringStarted,
-    StageScored,
 )
 from server.study.file import Study
 from server.study.history import RoundRecord
 from server.study.lock import StudyInUseError
 
 logger = logging.getLogger(__name__)
+
+NOBODY: dict[str, object] = {"waiting_for": (), "waiting_kind": "", "waiting_since": None}
+"""The changes where nobody is waited for."""
 
 
 class ProgressFile:
@@ -62,16 +66,18 @@ class ProgressFile:
         match event:
             case Resumed(server_round):
                 self._write(server_round=server_round, centers=self._earlier())
-            case RoundStarted(stage, number, centers):
-                self._write(stage=stage.name, stage_round=number, stage_rounds=stage.all_rounds, waiting_for=centers)
+            case RoundStarted(stage, number):
+                self._write(stage=stage.name, stage_round=number, stage_rounds=stage.all_rounds)
+            case CentersAsked(kind, centers):
+                self._write(**_waiting(kind, centers))
+            case CenterHeard(kind, center):
+                self._hear(kind, center)
             case CenterAnswered(record):
-                self._write(**self._without(record))
+                self._write(**self._with_round(record))
             case RoundKept(server_round):
-                self._write(server_round=server_round, waiting_for=())
-            case ScoringStarted(stage_name, centers):
-                self._write(stage=stage_name, waiting_for=centers)
-            case StageScored():
-                self._write(waiting_for=())
+                self._write(server_round=server_round)
+            case ScoringStarted(stage_name):
+                self._write(stage=stage_name)
             case Extended(study):
                 self._study = study
                 self._write(rounds=sum(stage.all_rounds for stage in study.stages))
@@ -85,20 +91,28 @@ class ProgressFile:
         if self._now.state != "running":
             return
         if error is None:
-            self._write(state="complete", waiting_for=())
+            self._write(state="complete", **NOBODY)
         elif isinstance(error, ConciliumError):
-            self._write(state="failed", code=error.code, reason=str(error), waiting_for=())
+            self._write(state="failed", code=error.code, reason=str(error), **NOBODY)
         elif isinstance(error, Exception):
-            self._write(state="failed", code="internal", reason=type(error).__name__, waiting_for=())
+            self._write(state="failed", code="internal", reason=type(error).__name__, **NOBODY)
         else:
-            self._write(state="interrupted", reason="stopped", waiting_for=())
+            self._write(state="interrupted", reason="stopped", **NOBODY)
 
     def interrupt(self) -> None:
         """Say that the run was stopped, unless it has ended."""
         self.end(KeyboardInterrupt())
 
-    def _without(self, record: RoundRecord) -> dict[str, object]:
-        """The changes that a center's round makes: it is heard of, and not waited for any more."""
+    def _hear(self, kind: str, center: str) -> None:
+        """One less is waited for; of a round that is written with what the center answered, which follows at once."""
+        waiting_for = tuple(name for name in self._now.waiting_for if name != center)
+        if kind == "train":
+            self._now = self._now.model_copy(update={"waiting_for": waiting_for})
+        else:
+            self._write(waiting_for=waiting_for)
+
+    def _with_round(self, record: RoundRecord) -> dict[str, object]:
+        """The change that a center's round makes: it is heard of."""
         metric = self._study.judged_by(record.stage).name
         heard = CenterProgress(
             server_round=record.server_round,
@@ -110,8 +124,7 @@ class ProgressFile:
             seconds=record.seconds,
             at=datetime.now(UTC),
         )
-        waiting_for = tuple(center for center in self._now.waiting_for if center != record.center)
-        return {"waiting_for": waiting_for, "centers": {**self._now.centers, record.center: heard}}
+        return {"centers": {**self._now.centers, record.center: heard}}
 
     def _earlier(self) -> dict[str, CenterProgress]:
         try:
@@ -129,6 +142,11 @@ class ProgressFile:
             if not self._told:
                 logger.warning("the run goes on without its progress file: %s", error)
             self._told = True
+
+
+def _waiting(kind: str, centers: tuple[str, ...]) -> dict[str, object]:
+    """That these centers are waited for from now on."""
+    return {"waiting_for": centers, "waiting_kind": kind, "waiting_since": datetime.now(UTC)} if centers else NOBODY
 
 
 def _scores(record: RoundRecord, metric: str) -> dict[str, float | None]:

@@ -87,7 +87,11 @@ class CenterProgress(Written):
 
 
 class RunProgress(Written):
-    """Where the run is; `code` and `reason` say why it is not running any more."""
+    """Where the run is; `code` and `reason` say why it is not running any more.
+
+    waiting_for: centers that were asked and have not answered; waiting_kind: what they were asked, an instruction's
+    kind; waiting_since: when.
+    """
 
     state: State
     code: str = ""
@@ -99,6 +103,8 @@ class RunProgress(Written):
     server_round: int = 0
     rounds: int = 0
     waiting_for: tuple[str, ...] = ()
+    waiting_kind: str = ""
+    waiting_since: datetime | None = None
     centers: Mapping[str, CenterProgress] = {}
     updated_at: datetime | None = None
 

@@ -23,6 +23,18 @@ from server.study.file import Study, read_study
 from server.superlink.link import Link, RegisteredNode, Run
 
 WATCHDOG_SILENT_S = 60.0
+ASKED: Mapping[str, str] = {
+    "register": "to register",
+    "train": "to train",
+    "evaluate": "to score test cases",
+    "compare": "to compare the candidate for the gate",
+    "observe": "to observe training cases",
+    "collect": "to hand in what came late",
+    "advertise": "to send keys of a sum",
+    "share": "to send shares of a sum",
+    "unmask": "to open a sum",
+}
+"""Kind of an instruction -> what a center that is waited for was asked."""
 COPIED = ("code", "reason", "stage", "stage_round", "stage_rounds", "server_round")
 
 
@@ -46,6 +58,7 @@ class StudyStatus:
     Attributes:
         wanted: "running", "stopped", or "" when it was never launched.
         run: Flower's latest run of it; None when there is none or the SuperLink cannot be asked.
+        waiting_for, waiting_kind, waiting_since: who was asked and has not answered; what, an instruction's kind; when.
         state: the study's own word: "running", "complete", "failed", "interrupted", or "" where there is none yet;
             "starting" while the latest run has said nothing, "extended" where stages were added to one that was done.
         to_come: the stages of an extended study that are not behind yet.
@@ -69,6 +82,8 @@ class StudyStatus:
     metrics: tuple[str, ...]
     notes: tuple[str, ...]
     to_come: tuple[str, ...] = ()
+    waiting_kind: str = ""
+    waiting_since: datetime | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For machines; times are ISO 8601."""
@@ -107,6 +122,8 @@ def study_status(directory: StudyDirectory, control: Link, now: datetime) -> Stu
         run=run,
         state=state,
         waiting_for=waiting,
+        waiting_kind=progress.waiting_kind if waiting else "",
+        waiting_since=progress.waiting_since if waiting else None,
         to_come=to_come,
         rounds=sum(stage.all_rounds for stage in study.stages),
         centers=_centers(directory, study, progress, nodes, waiting, now),
@@ -142,7 +159,7 @@ def _centers(
 def tables(status: StudyStatus, now: datetime) -> Group:
     """The status for people."""
     facts = Table(show_header=False, title=f"study {escape(status.study)}")
-    for key, value in _facts(status):
+    for key, value in _facts(status, now):
         facts.add_row(key, escape(value))
     scores = f"validation {' / '.join(metric_named(metric).label for metric in status.metrics)}"
     centers = Table("center", "enrolled", "connected", "last seen", "round", "last answer", "loss", scores)
@@ -151,7 +168,7 @@ def tables(status: StudyStatus, now: datetime) -> Group:
     return Group(facts, centers, *(f"! {escape(note)}" for note in status.notes))
 
 
-def _facts(status: StudyStatus) -> list[tuple[str, str]]:
+def _facts(status: StudyStatus, now: datetime) -> list[tuple[str, str]]:
     run = status.run
     rows = [("wanted", status.wanted or "not launched yet")]
     rows.append(("run", f"{run.run_id} {run.status}{f' ({run.details})' if run.details else ''}" if run else "-"))
@@ -163,8 +180,17 @@ def _facts(status: StudyStatus) -> list[tuple[str, str]]:
     rows.append(("completed rounds", f"{status.server_round}/{status.rounds}"))
     if status.to_come:
         rows.append(("stages to come", ", ".join(status.to_come)))
-    rows.append(("waiting for", ", ".join(status.waiting_for) or "-"))
+    rows.append(("waiting for", _waiting_text(status, now)))
     return rows
+
+
+def _waiting_text(status: StudyStatus, now: datetime) -> str:
+    """Who is waited for, what they were asked, and since when."""
+    if not status.waiting_for:
+        return "-"
+    what = ASKED.get(status.waiting_kind, status.waiting_kind)
+    since = f", asked {ago(now - status.waiting_since)}" if status.waiting_since else ""
+    return f"{', '.join(status.waiting_for)}{f': {what}{since}' if what else since}"
 
 
 def _row(center: CenterStatus, now: datetime, metrics: Sequence[str]) -> tuple[str, ...]:

@@ -29,6 +29,22 @@ class RoundStarted:
 
 
 @dataclass(frozen=True)
+class CentersAsked:
+    """These centers are asked something, of this kind, and waited for from now on; nobody is where the wait is over."""
+
+    kind: str
+    centers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CenterHeard:
+    """One of those that are waited for has answered, or is not waited for any longer."""
+
+    kind: str
+    center: str
+
+
+@dataclass(frozen=True)
 class CenterAnswered:
     """One center's round is in."""
 
@@ -95,6 +111,8 @@ class Ended:
 Event = (
     Resumed
     | RoundStarted
+    | CentersAsked
+    | CenterHeard
     | CenterAnswered
     | RolledBack
     | RoundKept
@@ -106,6 +124,10 @@ Event = (
     | Ended
 )
 Listen = Callable[[Event], None]
+
+
+def tell_nobody(_event: Event) -> None:
+    """Where nobody watches."""
 
 
 def tell_all(*listeners: Listen) -> Listen:

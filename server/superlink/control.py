@@ -36,6 +36,7 @@ from protocol.flower_internals import (
     RuntimeVersionMetadata,
     StartRunRequest,
     StopRunRequest,
+    StreamLogsRequest,
     UnregisterNodeRequest,
     run_pb2,
     user_config_to_proto,
@@ -143,6 +144,12 @@ class ControlClient:
         """Stop a run; one that is finished already is left at that."""
         with self._asking(f"to stop run {run_id}", already=ApiErrorCode.RUN_ALREADY_FINISHED):
             self._client.StopRun(StopRunRequest(run_id=int(run_id)))
+
+    def log(self, run_id: str) -> Iterator[str]:
+        """What the ServerApp of a run has printed, then what it prints, until the run ends."""
+        with self._asking(f"for the log of run {run_id}"):
+            for answer in self._client.StreamLogs(StreamLogsRequest(run_id=int(run_id))):
+                yield answer.log_output
 
     @contextmanager
     def _asking(self, what: str, already: ApiErrorCode | None = None) -> Iterator[None]:

@@ -12,16 +12,29 @@ from typing import Any
 
 import pytest
 
-from protocol.errors import QuorumError
+from protocol.errors import NoVoiceError, QuorumError
+from server.grid.center_grid import CenterGrid
 from server.runs.progress_file import ProgressFile
-from server.study.events import CenterAnswered, Event, Extended, LateFound, Resumed, RoundKept, RoundStarted, tell_all
+from server.study.events import (
+    CenterAnswered,
+    CenterHeard,
+    CentersAsked,
+    Event,
+    Extended,
+    LateFound,
+    Resumed,
+    RoundKept,
+    RoundStarted,
+    tell_all,
+)
 from server.study.file import read_study
 from server.study.history import LateRecord, RoundRecord
 from server.study.lock import StudyInUseError, hold_study
 from tests.support.extended_study import FROM_THE_BEGINNING
-from tests.support.light_study import STUDY, Light, light
+from tests.support.light_study import STUDY, Light, light, run_untracked
 from tests.support.segmentation_scores import dice_score
 from tests.support.small_study import write_study
+from tests.support.study_text import centers_text, stage_text
 
 RECORD = RoundRecord("adapt", 1, "a", loss=0.5, seconds=2.0, validation={"ct": dice_score(3, 0.25, None)})
 
@@ -57,13 +70,7 @@ def test_the_file_follows_a_run_from_its_first_round_to_its_end(found: Light) ->
     with progress(found) as written:
         looking = Looking(found)
         found.run(tell_all(written.listen, looking.listen))
-    assert looking.seen[:5] == [
-        (1, 0, ("a", "b")),
-        (1, 0, ("b",)),
-        (1, 0, ()),
-        (1, 1, ()),
-        (2, 1, ("a", "b")),
-    ]
+    assert looking.seen[:5] == [(1, 0, ()), (1, 0, ("b",)), (1, 0, ()), (1, 1, ()), (2, 1, ())]
     end = read(found)
     assert [end[key] for key in ("state", "run_id", "stage", "server_round", "rounds")] == [
         "complete",
@@ -75,6 +82,38 @@ def test_the_file_follows_a_run_from_its_first_round_to_its_end(found: Light) ->
     heard = end["centers"]["b"]
     assert [heard[key] for key in ("server_round", "error", "loss")] == [3, "", 0.5]
     assert (heard["metric"], heard["scores"]) == ("dice", {"ct": 0.5})
+
+
+def test_the_file_says_who_is_waited_for_in_every_phase_what_for_and_since_when(tmp_path: Path) -> None:
+    """Of two centers and one that is revoked, up to a gate that nobody can judge."""
+    text = STUDY.partition("\n[centers.a]")[0].replace("gate = false\n", "")
+    found = light(tmp_path, text + centers_text("abc") + stage_text("adapt", "abc", rounds=1))
+    seen: list[tuple[str, list[str], bool]] = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, CentersAsked) and event.centers:
+            now = read(found)
+            seen.append((now["waiting_kind"], sorted(now["waiting_for"]), now["waiting_since"] is not None))
+
+    with pytest.raises(NoVoiceError), progress(found) as written:
+        run_untracked(
+            CenterGrid(found.grid, poll_s=0.01),
+            found.root,
+            listen=tell_all(written.listen, look),
+            turned_away=lambda: {"c": "revoked"},
+        )
+    assert [kind for kind, _, _ in seen] == ["register", "evaluate", "train", "compare"]
+    assert all(who == ["a", "b"] and since for _, who, since in seen)
+    assert (read(found)["waiting_for"], read(found)["waiting_since"]) == ([], None)
+
+
+def test_who_was_heard_of_anything_is_waited_for_no_more(found: Light) -> None:
+    written = progress(found)
+    written.listen(CentersAsked("compare", ("a", "b")))
+    written.listen(CenterHeard("compare", "a"))
+    assert (read(found)["waiting_for"], read(found)["waiting_kind"]) == (["b"], "compare")
+    written.listen(CentersAsked("compare", ()))
+    assert (read(found)["waiting_for"], read(found)["waiting_kind"]) == ([], "")
 
 
 def test_what_is_not_a_number_is_null(found: Light) -> None:

@@ -1,15 +1,18 @@
 """What `concilium status` knows, also with the SuperLink down."""
 
 from dataclasses import replace
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from rich.console import Console
 
+from protocol.messages.instruction import Kind
 from protocol.storage.full_disk import DiskRoom
 from server.runs.state_files import Launch, WatchdogState, write_state
-from server.runs.status import study_status, tables
+from server.runs.status import ASKED, study_status, tables
 from server.runs.watchdog_rules import decide
 from server.study.checkpoint import Checkpoint, save
 from server.study.directory import StudyDirectory, replace_study
@@ -88,6 +91,17 @@ def test_status_says_which_center_a_run_waits_for(directory: StudyDirectory) -> 
         ("center-b", True),
     ]
     assert status.as_json()["centers"][0]["last"]["error"] == "payload"
+
+
+def test_status_says_what_a_center_that_is_waited_for_was_asked_and_since_when(directory: StudyDirectory) -> None:
+    want(directory)
+    since = NOW - timedelta(minutes=12)
+    waiting = {"waiting_for": ["center-b"], "waiting_kind": "compare", "waiting_since": since}
+    report(directory, "running", run_id="1", **waiting)
+    assert "center-b: to compare the candidate for the gate, asked 12 min ago" in shown(directory, ("dice",))
+    found = study_status(directory, ListedLink(run("running")), NOW).as_json()
+    assert (found["waiting_kind"], found["waiting_since"]) == ("compare", since.isoformat())
+    assert ASKED.keys() == set(get_args(Kind))
 
 
 def test_status_is_what_the_directory_says_while_the_superlink_is_down(directory: StudyDirectory) -> None:

@@ -86,6 +86,16 @@ def test_run_without_a_superexec_stays_pending_until_it_is_stopped(control: Cont
     control.stop_run(run_id)
 
 
+def test_the_log_of_a_run_ends_with_it_and_of_one_that_is_not_known_is_refused(
+    control: ControlClient, bundle: bytes
+) -> None:
+    run_id = control.start_run(bundle, {"study-directory": "/nowhere"})
+    control.stop_run(run_id)
+    assert list(control.log(run_id)) == []
+    with pytest.raises(LaunchError, match="for the log of run 7"):
+        list(control.log("7"))
+
+
 def test_launch_says_that_a_run_stays_pending(control: ControlClient, bundle: bytes, tmp_path: Path) -> None:
     run_id = control.start_run(bundle, {"study-directory": "/nowhere"})
     with pytest.raises(LaunchError, match=f"run {run_id} is still pending after 1 s: no SuperExec takes it"):
