@@ -19,6 +19,7 @@ from client.cli.predict import predict
 from client.cli.preview import preview
 from client.cli.pull import pull_studies
 from client.cli.renew_key import renew_key
+from client.cli.version import center as center_callback
 from client.cli.view import view
 from client.home.agreement import agreed_by
 from client.home.draw_key import provide_draw_key
@@ -38,6 +39,7 @@ ROUTED = "routed"
 
 app = typer.Typer(no_args_is_help=True, help="One center of a federation.", pretty_exceptions_show_locals=False)
 
+app.callback()(center_callback)
 app.command("audit")(audit_command)
 app.command("convert")(convert)
 app.command("check")(check)
@@ -102,15 +104,16 @@ def evaluate(
 def report(
     home: Home,
     out: Annotated[Path | None, typer.Option(help="The page; HOME/report.html by default.")] = None,
-    center: Annotated[str, typer.Option(help="The center's name; the home's folder name by default.")] = "",
+    center: Annotated[str, typer.Option(help="The center's name; the one it trained under by default.")] = "",
 ) -> None:
     """Write the center's own page. It shows patients' images and stays at the center."""
     from client.report.center_report import write_center_report
 
+    home = home / "trainer" if (home / "trainer" / "manifest.json").exists() else home
     if not (home / "manifest.json").exists():
         raise CaseError(f"{home} is no center's home: manifest.json not found; give the home of a trainer that has run")
     path = out or home / "report.html"
-    write_center_report(home, path, center=center or home.name)
+    write_center_report(home, path, center=center)
     typer.echo(str(path))
 
 

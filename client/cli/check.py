@@ -75,7 +75,9 @@ def check(
     if estimate and part is None:
         raise typer.BadParameter("--estimate needs --study, which says what a round is")
     if home and not home.is_dir():
-        raise typer.BadParameter(f"--home {home} is no folder; give the home that `concilium-center join` made")
+        # Not as an option's error: its frame would cut the path at the width of the terminal.
+        typer.echo(f"--home {home} is no folder; give the home that `concilium-center join` made", err=True)
+        raise typer.Exit(2)
     offered = modalities_in(modalities) if modalities else ()
     with exit_on_signals():
         with show_cases() as progress:

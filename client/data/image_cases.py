@@ -140,11 +140,18 @@ def _absences(subject: Subject, paths: Mapping[File, Path], offered: Sequence[Fi
     if not set(paths) & set(IMAGES):
         found = ", ".join(sorted(path.name for path in subject.folder.iterdir())) or "an empty folder"
         step = "add an image, or remove the folder"
+        if _holds_cases(subject.folder):
+            step = f"give --data {subject.folder}: it holds folders of cases, such as a center's, and is none itself"
         issues.append(subject.issue(NO_IMAGE, "", found, f"at least one of {', '.join(images)}", step))
     if "gtv" not in paths:
         step = "add the mask, or accept that the case neither trains for segmentation nor is scored on it"
         issues.append(subject.issue("no-mask", f"gtv{SUFFIX}", "no file", "a tumour mask", step, grade="warning"))
     return issues
+
+
+def _holds_cases(folder: Path) -> bool:
+    """Whether the folders in a folder are cases, so that it is somebody's data and no case with something missing."""
+    return any((inner / f"{file}{SUFFIX}").is_file() for inner in folder.iterdir() if inner.is_dir() for file in IMAGES)
 
 
 def _mask_grids(folder: Path, volumes: Mapping[File, Volume], paths: Mapping[File, Path]) -> tuple[Grid, ...]:

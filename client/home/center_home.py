@@ -203,8 +203,8 @@ def check_same_owner(home: CenterHome, kit: Membership) -> None:
     found = read_membership(home)
     if found.issued_at > kit.issued_at:
         raise HomeError(
-            f"home {home.root} has joined with a kit of {found.issued_at:%Y-%m-%d %H:%M} UTC, this one is of "
-            f"{kit.issued_at:%Y-%m-%d %H:%M}; use the newer one, or none"
+            f"home {home.root} has joined with a kit of {found.issued_at:%Y-%m-%d %H:%M:%S} UTC, this one is of "
+            f"{kit.issued_at:%Y-%m-%d %H:%M:%S}, before it; use the newer one, or none"
         )
     there, here = _owner(found), _owner(kit)
     if there != here:

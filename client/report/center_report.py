@@ -18,14 +18,15 @@ def write_center_report(home: Path, path: Path, *, center: str, formed_by: str =
     Args:
         home: where the trainer keeps manifest.json, scores.json, cohorts.json and predictions/.
         path: the HTML file, for its owner alone; replaced whole or left as it was.
-        center: the name the center registered with.
+        center: the center's name; "" for the one that the manifest was made under.
         formed_by: how the centers were formed, in words; printed with the scores when given.
 
     Raises:
         CaseError: there is no readable manifest, or scores.json or cohorts.json is broken.
         StorageError: the file cannot be written.
     """
-    html = center_html(home, read_manifest(home / "manifest.json"), center, formed_by)
+    manifest = read_manifest(home / "manifest.json")
+    html = center_html(home, manifest, center or manifest.center, formed_by)
     write_private(path, html.encode())
 
 

@@ -14,6 +14,7 @@ from client.join.situation import Situation
 from deploy.center.node_health import HealthWatch
 from deploy.center.programs import SUPERNODE, health_address, node_programs, trainer_program
 from deploy.center.standing_watch import StandingWatch, ask_standing
+from deploy.center.work_shown import WorkShown
 from deploy.supervision.supervisor import Program, Supervisor
 from protocol.enrolment.kit import Kit
 from protocol.errors import RevokedError
@@ -86,7 +87,11 @@ def keep_center_alive(situation: Situation) -> None:
     blind = () if hides_too_much(home, folders) else without_data(folders)
     trainer = trainer_program(home, without_network(), home.trainer / "trainer.log")
     node = node_programs(home, membership, settings.port, isolation=blind, log=home.node / "node.log")
-    _keep_alive(home, [trainer, *node], settings.port)
+    shown = WorkShown(home.trainer / "trainer.log").start()
+    try:
+        _keep_alive(home, [trainer, *node], settings.port)
+    finally:
+        shown.set()
 
 
 def keep_node_alive(home: CenterHome, port: int) -> None:

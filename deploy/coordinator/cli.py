@@ -69,6 +69,19 @@ def simulate_command(
         console.print(brought)
 
 
+@app.command("phantoms")
+def phantoms_command(
+    out: Annotated[Path, typer.Argument(help="Folder to write to: one folder per center, one per case in it.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same images.")] = 0,
+) -> None:
+    """Write the synthetic cohort alone: computed phantoms, to try `check`, `join` or a study of one's own on."""
+    from client.data.synthetic import write_synthetic_cohort
+
+    with Console(stderr=True).status("making the synthetic cohort"):
+        write_synthetic_cohort(out, seed=seed)
+    typer.echo(f"{out}: computed phantoms, no patient is in them; {out / 'README.txt'} says what they are")
+
+
 @app.command("benchmark")
 def benchmark_command(
     file: Annotated[Path, typer.Argument(help="The benchmark file.")],

@@ -10,10 +10,12 @@ from server.study.file import read_study
 from server.tls.authority import read_certificate
 
 NOTICE = timedelta(days=30)
+KIT_NOTICE = timedelta(days=3)
+"""Of a kit, which lasts 14 days: a fresh one is no alarm."""
 
 
 def expiry_notices(directory: StudyDirectory, now: datetime) -> tuple[str, ...]:
-    """One line for everything that ends within 30 days of `now` (aware) or has ended; empty where nothing does.
+    """One line for all that ends within 30 days of `now` (aware), of kits within 3, or has ended; empty for nothing.
 
     Raises:
         StudyError: this is no study's directory.
@@ -26,7 +28,7 @@ def expiry_notices(directory: StudyDirectory, now: datetime) -> tuple[str, ...]:
 
 def _of_member(center: str, member: Member, directory: StudyDirectory, now: datetime) -> Iterator[str]:
     study = f"--study {directory.root}"
-    if member.state == "invited" and _soon(member.kit_expires_at, now):
+    if member.state == "invited" and _soon(member.kit_expires_at, now, KIT_NOTICE):
         ending = _ending("its kit", member.kit_expires_at, now)
         yield f"center '{center}': {ending}, and no answer was accepted; a new one: `concilium enroll {center} {study}`"
     if member.state in {"enrolled", "expired"} and member.member_until and _soon(member.member_until, now):
@@ -54,8 +56,8 @@ def _end_of(certificate: Path) -> datetime:
     return read_certificate(certificate).not_valid_after_utc
 
 
-def _soon(end: datetime, now: datetime) -> bool:
-    return end - now <= NOTICE
+def _soon(end: datetime, now: datetime, notice: timedelta = NOTICE) -> bool:
+    return end - now <= notice
 
 
 def _ending(what: str, end: datetime, now: datetime) -> str:

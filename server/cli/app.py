@@ -3,7 +3,7 @@
 import typer
 
 from server.cli import audit, bank, card, dashboard, enrolment, launch, notices, tracking, withdrawal
-from server.cli.console import MessageGroup
+from server.cli.console import MessageGroup, Version
 
 app = typer.Typer(
     cls=MessageGroup,
@@ -23,5 +23,5 @@ app.add_typer(withdrawal.app)
 
 
 @app.callback()
-def coordinator() -> None:
+def coordinator(_version: Version = False) -> None:
     """A council of centers that teaches one model without moving one patient."""

@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -29,6 +30,16 @@ class MessageGroup(TyperGroup):
                 raise
             typer.echo(f"error ({StorageError.code}): {told}", err=True)
             raise typer.Exit(1) from error
+
+
+def show_version(wanted: bool) -> None:  # noqa: FBT001 -- typer calls it with the flag
+    """Print the releases of Concilium and Flower, and end."""
+    if wanted:
+        typer.echo(f"concilium {version('concilium')}, Flower {version('flwr')}")
+        raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the release.")]
 
 
 def wide_console() -> Console:

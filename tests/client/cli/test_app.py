@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -145,6 +146,15 @@ def test_report_writes_the_centers_own_page_and_names_it(place: Path, tmp_path: 
     assert found.exit_code == 0, found.output
     assert found.stdout.strip() == str(tmp_path / "page.html")
     assert "center-a" in (tmp_path / "page.html").read_text()
+
+
+def test_report_names_the_center_and_not_the_folder_of_its_trainer(place: Path, tmp_path: Path) -> None:
+    """`join` keeps what the trainer has in HOME/trainer; both that folder and HOME may be given."""
+    home = tmp_path / "home"
+    shutil.copytree(place / "center-a", home / "trainer")
+    for given in (home, home / "trainer"):
+        assert run("report", "--home", given, "--out", tmp_path / "page.html").exit_code == 0
+        assert "<title>center-a" in (tmp_path / "page.html").read_text()
 
 
 def test_report_of_a_folder_that_is_no_home_is_refused(

@@ -60,6 +60,12 @@ def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("│").split("│")]
 
 
+def test_a_home_that_is_no_folder_is_named_whole_however_narrow_the_terminal(tmp_path: Path) -> None:
+    home = tmp_path / "a-folder-of-a-name-that-is-longer" / "than-a-terminal-of-eighty-columns-is-wide" / "home"
+    found = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["check", "--data", str(tmp_path), "--home", str(home)])
+    assert (found.exit_code, f"--home {home} is no folder" in found.stderr) == (2, True)
+
+
 def test_check_lists_every_case_and_counts_the_usable(images: Path) -> None:
     found = run("check", "--data", images)
     assert found.exit_code == 0, found.output

@@ -22,6 +22,7 @@ from client.data.manifest import raise_if_unusable
 from client.data.scan import scan_center
 from client.data.volume import Volume, read_volume
 from protocol.errors import CaseError
+from protocol.modalities import IMAGES
 from tests.support.two_cases import case_of, codes_of, scan, sound_ct, sound_gtv, sound_pet, write_file
 
 
@@ -58,6 +59,16 @@ def test_a_case_without_ct_and_pet_is_quarantined(folder: Path):
     assert "PT.nii.gz" in manifest.all_issues[0].message
     assert [case.name for case in manifest.usable] == ["two"]
     raise_if_unusable(manifest)
+
+
+def test_a_folder_that_holds_case_folders_is_not_to_be_removed(folder: Path, tmp_path: Path):
+    """`check` of the folder above: the center's folder is taken for a case, and is all of its data."""
+    center = tmp_path / "above" / "center"
+    shutil.copytree(folder, center)
+    manifest = scan_center("above", [tmp_path / "above"], IMAGES)
+    (issue,) = [issue for issue in manifest.all_issues if issue.code == "no-image"]
+    assert issue.remedy.startswith(f"give --data {center}")
+    assert "remove" not in issue.remedy
 
 
 def test_a_case_without_a_mask_is_told_and_used(folder: Path):

@@ -2,6 +2,7 @@
 
 import json
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from client.home.center_home import (
     CenterHome,
     CenterSettings,
     HomeError,
+    check_same_owner,
     membership_of,
     read_membership,
     read_settings,
@@ -36,6 +38,13 @@ def test_the_folders_are_for_their_owner_alone(home: CenterHome, name: str) -> N
 
 def test_the_agreement_is_kept_without_the_token(home: CenterHome) -> None:
     assert read_membership(home) == membership_of(kit(ENDPOINT, changes={"issued_at": read_membership(home).issued_at}))
+
+
+def test_an_older_kit_of_the_same_minute_is_told_from_the_newer_one(home: CenterHome) -> None:
+    before = read_membership(home).issued_at - timedelta(seconds=1)
+    with pytest.raises(HomeError) as refused:
+        check_same_owner(home, membership_of(kit(ENDPOINT, changes={"issued_at": before})))
+    assert f"{before:%H:%M:%S}, before it" in str(refused.value)
 
 
 def test_a_changed_digit_in_the_settings_is_noticed_and_a_change_that_is_meant_is_taken(tmp_path: Path) -> None:

@@ -112,6 +112,16 @@ def test_a_missing_study_file_is_one_message(cohort: Path, tmp_path: Path) -> No
     assert "none.toml does not exist" in found.stderr
 
 
+def test_the_phantoms_are_written_alone_with_the_seed_that_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[Path, int]] = []
+    monkeypatch.setattr("client.data.synthetic.write_synthetic_cohort", lambda root, *, seed: made.append((root, seed)))
+    result = CliRunner().invoke(app, ["phantoms", str(tmp_path / "cohort"), "--seed", "3"])
+    assert (result.exit_code, made) == (0, [(tmp_path / "cohort", 3)])
+    assert "no patient is in them" in result.stdout
+
+
 def test_the_synthetic_cohort_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 

@@ -31,6 +31,16 @@ def test_nothing_is_listed_while_everything_lasts(
     assert expiry_notices(directory, clock()) == ()
 
 
+def test_a_fresh_kit_is_no_alarm_and_one_that_nobody_used_is_three_days_before_its_end(
+    enrolment: Enrolment, directory: StudyDirectory, clock: Clock
+) -> None:
+    enrolment.invite("center-d")
+    assert expiry_notices(directory, clock()) == ()
+    clock.pass_days(11)
+    (kit,) = expiry_notices(directory, clock())
+    assert "center 'center-d': its kit ends on" in kit
+
+
 def test_the_servers_certificate_is_listed_in_time(directory: StudyDirectory, clock: Clock) -> None:
     end = read_certificate(directory.server_certificate).not_valid_after_utc
     clock.pass_days((end - clock()).days - 29)

@@ -1,7 +1,10 @@
 """The coordinator's commands, put together."""
 
+from importlib.metadata import version
+
 import typer
 from click import Group
+from typer.testing import CliRunner
 
 from server.cli.app import app
 
@@ -26,6 +29,11 @@ def test_the_earlier_name_of_the_watchdog_still_works_and_is_not_shown() -> None
     assert found["steward"].hidden
     assert found["steward"].callback is not None
     assert found["steward"].help == found["watchdog"].help
+
+
+def test_the_releases_are_shown_without_a_command() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"concilium {version('concilium')}, Flower {version('flwr')}\n")
 
 
 def test_the_bank_has_its_four_commands() -> None:
