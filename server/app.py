@@ -64,7 +64,7 @@ def read_options(run_config: Mapping[str, bool | int | float | str]) -> RunOptio
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Run the study named in the options, from its last completed round on; `flwr log` shows a line an answer."""
+    """Run the study named in the options, from its last completed round on; `concilium log` shows a line an answer."""
     directory = StudyDirectory(read_options(context.run_config).study_directory)
     run_here(grid, directory, str(context.run_id), os.environ.get(TRACKING_VARIABLE) or None)
 
