@@ -26,7 +26,7 @@ RUNTIME_CALLS = (
     *("acquire-task", "send-task-heartbeat", "pull-task-input", "push-task-output", "push-logs", "get-nodes"),
     *("push-messages", "pull-messages", "push-object", "pull-object", "confirm-message-received"),
 )
-CONTROL_CALLS = ("start-run", "stop-run", "list-runs", "register-node", "unregister-node", "list-nodes")
+CONTROL_CALLS = ("start-run", "stop-run", "list-runs", "stream-logs", "register-node", "unregister-node", "list-nodes")
 VERSION_PATH = "/openapi.json"
 
 ALLOWED: Mapping[str, frozenset[str]] = {
