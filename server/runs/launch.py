@@ -23,7 +23,7 @@ from server.centers.unagreed import stages_not_agreed
 from server.results.result import read_result
 from server.runs.state_files import Launch, hold_launch, read_launch, write_state
 from server.study.audit_log import AuditLog
-from server.study.checkpoint import load
+from server.study.checkpoint import load, load_facts
 from server.study.directory import StudyDirectory, read_prepared
 from server.study.file import Study, read_study
 from server.study.stage import Stage
@@ -112,8 +112,8 @@ def stages_to_come(directory: StudyDirectory) -> tuple[Stage, ...]:
         StudyError: there is no study.
         StorageError: the checkpoint is damaged.
     """
-    state = load(directory.checkpoint)
-    if state is None or not directory.versions.exists():
+    state = load_facts(directory.checkpoint) if directory.versions.exists() else None
+    if state is None:
         return ()
     return read_study(directory.study_file).stages[state.stage_index :]
 

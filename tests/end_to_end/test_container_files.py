@@ -136,6 +136,7 @@ BROUGHT_ALONG = {
     "starlette",
     "click",
     "pydantic-core",
+    "markupsafe",
 }
 
 

@@ -18,6 +18,7 @@ from client.scores.calibration_rows import read_calibration
 from client.scores.score_rows import read_rows
 from protocol.errors import ConciliumError, StorageError
 from protocol.storage.chain_check import check_chain
+from protocol.storage.sealed_json import unseal
 from server.results.result import read_result
 from server.study import checkpoint
 from server.study.audit_log import read_events
@@ -47,6 +48,13 @@ def privacy_ledger_of(home: Path, _path: Path) -> object:
 def split_of(home: Path, _path: Path) -> object:
     study = read_study(home.parent.parent / "study.toml")
     return fixed_parts(read_manifest(home / "manifest.json"), study.settings, home)
+
+
+def stage_cases_of(_home: Path, path: Path) -> object:
+    try:
+        return unseal(path.read_bytes())
+    except ValueError as error:
+        raise StorageError(str(error)) from error
 
 
 def bank_of(root: Path, _path: Path) -> object:
@@ -90,6 +98,7 @@ HOME: dict[str, Read] = {
     "cohorts.json": lambda _home, path: read_rows(path),
     "calibration.json": lambda _home, path: read_calibration(path),
     "cache/*": lambda _home, path: bytes_of(read_cached(path)),
+    "stage-cases.json": stage_cases_of,
     "backbones/*": lambda home, path: bytes_of(BackboneStore(home / "backbones").get(path.stem)),
     "predictions/*/*": lambda _home, path: bytes_of(read_arrays(path)),
     "outgoing.jsonl": ledger_of,

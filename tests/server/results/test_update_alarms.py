@@ -42,7 +42,7 @@ def test_every_alarm_that_a_round_can_raise_has_its_words() -> None:
     """The words of `server.rounds.alarms`, and that of `server.rounds.clipping`."""
     assert alarms.__doc__ is not None
     named = {line.split()[0] for line in alarms.__doc__.splitlines() if line.startswith("    ") and line[4] != " "}
-    assert named == {"unusual", "unmoved", "replayed", "copied"}
+    assert named == {"unusual", "unmoved", "replayed", "copied", "fewer-cases"}
     assert {*named, clipping.LONG} <= KINDS.keys()
 
 
