@@ -105,10 +105,11 @@ def at_real_centers(split: Split, counts: Mapping[str, Mapping[Part, int]]) -> s
         split: the study's.
         counts: center -> part -> cases.
     """
-    thin = {center: thin_parts(parts, split, DEFAULT_MINIMUM_CASES) for center, parts in counts.items()}
-    who = [
-        f"{center} ({split_words(counts[center])}): {withheld_words(parts)}" for center, parts in thin.items() if parts
-    ]
+    alike: dict[str, list[str]] = {}
+    for center, parts in counts.items():
+        if thin := thin_parts(parts, split, DEFAULT_MINIMUM_CASES):
+            alike.setdefault(f"({split_words(parts)}): {withheld_words(thin)}", []).append(center)
+    who = [f"{', '.join(centers)} {told}" for told, centers in alike.items()]
     if not who:
         return ""
     return (

@@ -73,6 +73,9 @@ def test_a_simulation_says_what_real_centers_would_withhold() -> None:
     assert "small (train 5, validation 1, test 2): validation scores" in told
     assert "large" not in told
     assert at_real_centers(Split(), {"large": enough}) == ""
+    assert "one, other (train 5, validation 1, test 2): validation" in at_real_centers(
+        Split(), {"one": few, "other": few}
+    )
 
 
 def test_a_shared_folder_is_found_again_when_all_of_it_moves(tmp_path: Path) -> None:
