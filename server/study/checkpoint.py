@@ -121,9 +121,7 @@ def load_named(path: Path) -> tuple[str, Checkpoint] | None:
             raise ValueError(f"content does not match its SHA-256 {metadata['sha256']}")
         return str(metadata["sha256"]), _checkpoint(json.loads(metadata["facts"]), tensors)
     except (safetensors.SafetensorError, OSError, KeyError, ValueError, ValidationError) as error:
-        raise StorageError(
-            f"checkpoint {path} is damaged ({error}); restore it from a copy, or move it away to start the study anew"
-        ) from error
+        raise _damaged(path, error) from error
 
 
 def load_facts(path: Path) -> Checkpoint | None:
@@ -140,9 +138,13 @@ def load_facts(path: Path) -> Checkpoint | None:
         _check_schema(path, metadata)
         return _checkpoint(json.loads(metadata["facts"]), {})
     except (safetensors.SafetensorError, OSError, KeyError, ValueError, ValidationError) as error:
-        raise StorageError(
-            f"checkpoint {path} is damaged ({error}); restore it from a copy, or move it away to start the study anew"
-        ) from error
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> StorageError:
+    return StorageError(
+        f"checkpoint {path} is damaged ({error}); restore it from a copy, or move it away to start the study anew"
+    )
 
 
 def _check_schema(path: Path, metadata: Mapping[str, Any]) -> None:
