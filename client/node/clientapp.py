@@ -6,7 +6,7 @@ always the one that was installed with this package (`client.app`), and no depen
 upgrade of Flower takes these names away, the process refuses to run.
 
 What is refused is answered with a code, which goes into the node's outgoing log before it is sent; a text never
-travels. While the trainer works, the coordinator is asked every ten seconds whether the run is still wanted.
+travels.
 """
 
 import argparse
@@ -24,7 +24,6 @@ from client.home.center_home import CenterHome, read_membership
 from client.node.bundle_guard import check_bundle, check_run_options, read_accepted
 from client.node.node_home import home_of_node
 from client.node.node_key import read_node_key
-from client.node.run_watch import watch_run
 from client.node.sum_signing import perform_and_sign
 from client.service.failure import Perform
 from protocol.errors import ConciliumError
@@ -97,8 +96,7 @@ class Guard:
         except ConciliumError as error:
             logger.error("refused: %s", error)
             return self._refuse(error.code, message)
-        with watch_run(self._home, run_id=message.metadata.run_id, node_id=context.node_id):
-            return self._app(message=message, context=context)
+        return self._app(message=message, context=context)
 
     def _performer(self, context: Context) -> Perform:
         """The trainer beside this node, whose part in sums is signed with the center's key."""

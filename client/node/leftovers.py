@@ -8,6 +8,7 @@ which leaves with the one after, and so on: a center that lags one message behin
 """
 
 import logging
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -32,13 +33,7 @@ def end_with_leftovers(loop: ModuleType) -> None:
     Raises:
         OtherFlowerError: the loop does not ask for messages as in the Flower that this was made for.
     """
-    pull = getattr(loop, PULL, None)
-    used = getattr(getattr(loop, "start_client_internal", None), "__code__", None)
-    if pull is None or used is None or PULL not in used.co_names:
-        raise OtherFlowerError(
-            f"this version of Flower does not use {PULL} where 1.41 does, so a SuperNode that lags behind would not be "
-            "noticed; nothing runs. Install the version of Flower that concilium names"
-        )
+    pull = pull_of(loop)
 
     def pull_between_messages(*, state: Any, **others: Any) -> int | None:
         _end_if_any(state)
@@ -48,6 +43,22 @@ def end_with_leftovers(loop: ModuleType) -> None:
         return run_id
 
     setattr(loop, PULL, pull_between_messages)
+
+
+def pull_of(loop: ModuleType) -> Callable[..., int | None]:
+    """What the loop asks for the next message with, to be replaced.
+
+    Raises:
+        OtherFlowerError: the loop does not ask for messages as in the Flower that this was made for.
+    """
+    pull: Callable[..., int | None] | None = getattr(loop, PULL, None)
+    used = getattr(getattr(loop, "start_client_internal", None), "__code__", None)
+    if pull is None or used is None or PULL not in used.co_names:
+        raise OtherFlowerError(
+            f"this version of Flower does not use {PULL} where 1.41 does, so a SuperNode that lags behind would not be "
+            "noticed; nothing runs. Install the version of Flower that concilium names"
+        )
+    return pull
 
 
 def _end_if_any(state: Any) -> None:

@@ -2,9 +2,9 @@
 
 Flower's process outlives its main loop: after one HTTP 500 the loop ends, a thread goes on, and the node stays
 offline until somebody looks. Here the process ends with the loop, with any of its threads, and where a run that ended
-left a message behind. A renewed key is taken into use before the start, once the coordinator has accepted it. The
-node's own programs ask it at a socket of this account, where Flower's would listen on a port for everybody on the
-machine; what it starts has time to load.
+left a message behind. While a message is under way, its run is watched. A renewed key is taken into use before the
+start, once the coordinator has accepted it. The node's own programs ask it at a socket of this account, where Flower's
+would listen on a port for everybody on the machine; what it starts has time to load.
 """
 
 import logging
@@ -15,6 +15,7 @@ import threading
 from client.node.leftovers import end_with_leftovers
 from client.node.node_home import home_of_node
 from client.node.renewal import adopt_accepted_key
+from client.node.run_watch import watch_messages
 from protocol.errors import ConciliumError
 from protocol.flower_sockets import module_of, serve_at
 from protocol.flower_start_time import give_time_to_start, prolong_in_memory
@@ -35,6 +36,7 @@ def main() -> None:
         home = home_of_node()
         adopt_accepted_key(home)
         give_time_to_start(InMemoryNodeState, prolong_in_memory)
+        watch_messages(start_client_internal, home)
         end_with_leftovers(start_client_internal)
         serve_at(module_of(flower_supernode), [listen_privately(home.api)])
         flower_supernode()

@@ -10,7 +10,7 @@ from server.dashboard.doings import Doing
 from server.runs.status import CenterStatus, StudyStatus
 
 MOST_ROWS = 200
-SIGNS: Mapping[str, str] = {"online": "●", "offline": "✖", "never seen": "○", "unknown": "?"}
+SIGNS: Mapping[str, str] = {"online": "●", "silent": "▲", "offline": "✖", "never seen": "○", "unknown": "?"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class CenterRow:
     @property
     def needs_attention(self) -> bool:
         """Whether it comes first where there are too many."""
-        return self.link == "offline" or self.doing is not None or self.answer not in {"", "ok"}
+        return self.link in {"silent", "offline"} or self.doing is not None or self.answer not in {"", "ok"}
 
 
 def center_rows(
@@ -65,7 +65,7 @@ def _row(center: CenterStatus, status: StudyStatus, doing: Doing | None, moved: 
         enrolled=center.enrolled,
         link=link,
         sign=SIGNS[link],
-        link_since=center.since or center.last_seen,
+        link_since=center.silent_since or center.since or center.last_seen,
         doing=doing,
         answer="" if last is None else last.error or "ok",
         answered_at=last.at if last else None,
@@ -81,5 +81,5 @@ def _link_of(center: CenterStatus) -> str:
     if center.online is None:
         return "unknown"
     if center.online:
-        return "online"
+        return "silent" if center.silent_since else "online"
     return "offline" if center.last_seen else "never seen"

@@ -128,6 +128,7 @@ class PageContent:
             "estimate": estimate if status.state == "running" else None,
             "notices": sorted(notices, key=lambda found: not found.urgent),
             "notes": [note.partition("; ") for note in others],
+            "silence": status.silence.partition("; "),
             "rows": center_rows(status, doings, past.result if past else None),
         }
 

@@ -19,6 +19,7 @@ from protocol.flower_start_time import give_time_to_start, prolong_in_database
 from protocol.storage.private_socket import give_to, listen_privately
 from server.runs.bundle_check import check_bundles
 from server.superlink.doors import Doors, let_through, proxy_account
+from server.superlink.last_calls import LastCalls
 
 
 def superlink_command(root: Path, *options: str) -> tuple[str, ...]:
@@ -43,7 +44,8 @@ def run_superlink(root: Path) -> None:
     if account := proxy_account():
         give_to(doors["fleet"], account.pw_uid)
     give_time_to_start(SqlLinkState, prolong_in_database)
-    serve_at(module_of(flower_superlink), sockets, lambda app: let_through(app, doors))
+    calls = LastCalls()
+    serve_at(module_of(flower_superlink), sockets, lambda app: let_through(calls.note(app), doors))
     flower_superlink()
 
 

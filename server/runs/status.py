@@ -16,6 +16,7 @@ from server.centers.expiry_notices import expiry_notices
 from server.centers.unagreed import agreement_notices
 from server.runs.disk_alarm import DISK, disk_alarms, look_at
 from server.runs.launch import is_complete, stages_to_come
+from server.runs.silence import silence_note, silent_since
 from server.runs.state_files import CenterProgress, RunProgress, read_launch, read_progress, read_watchdog
 from server.runs.watchdog_rules import latest, stuck_for_s
 from server.study.directory import StudyDirectory
@@ -40,7 +41,10 @@ COPIED = ("code", "reason", "stage", "stage_round", "stage_rounds", "server_roun
 
 @dataclass(frozen=True)
 class CenterStatus:
-    """One center: whether it may come, whether it is there and since when, and the last that was heard of it."""
+    """One center: whether it may come, whether it is there and since when, and the last that was heard of it.
+
+    silent_since: its last call, where it counts as online and has not called as often as it should.
+    """
 
     name: str
     enrolled: str
@@ -49,6 +53,7 @@ class CenterStatus:
     waited_for: bool
     last: CenterProgress | None
     since: datetime | None = None
+    silent_since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -85,9 +90,20 @@ class StudyStatus:
     waiting_kind: str = ""
     waiting_since: datetime | None = None
 
+    @property
+    def silence(self) -> str:
+        """What a person should know of centers that are silent while the study runs; "" where none is."""
+        silent = {center.name: center.silent_since for center in self.centers if center.silent_since}
+        return silence_note(silent) if self.state == "running" else ""
+
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """The notes, and what is said of silent centers."""
+        return (*self.notes, *filter(None, [self.silence]))
+
     def as_json(self) -> dict[str, Any]:
         """For machines; times are ISO 8601."""
-        plain: dict[str, Any] = _plain(asdict(self))
+        plain: dict[str, Any] = {**_plain(asdict(self)), "notes": list(self.all_notes)}
         for table, center in zip(plain["centers"], self.centers, strict=True):
             table["last"] = center.last.model_dump(mode="json") if center.last else None
         return plain
@@ -151,6 +167,7 @@ def _centers(
             waited_for=name in waiting,
             last=progress.centers.get(name),
             since=nodes[name].since if nodes and name in nodes else None,
+            silent_since=silent_since(nodes[name], now) if nodes and name in nodes else None,
         )
         for name in study.centers
     )
@@ -165,7 +182,7 @@ def tables(status: StudyStatus, now: datetime) -> Group:
     centers = Table("center", "enrolled", "connected", "last seen", "round", "last answer", "loss", scores)
     for center in status.centers:
         centers.add_row(*(escape(text) for text in _row(center, now, status.metrics)))
-    return Group(facts, centers, *(f"! {escape(note)}" for note in status.notes))
+    return Group(facts, centers, *(f"! {escape(note)}" for note in status.all_notes))
 
 
 def _facts(status: StudyStatus, now: datetime) -> list[tuple[str, str]]:
@@ -196,6 +213,8 @@ def _waiting_text(status: StudyStatus, now: datetime) -> str:
 def _row(center: CenterStatus, now: datetime, metrics: Sequence[str]) -> tuple[str, ...]:
     last = center.last
     there = {True: "online", False: "offline", None: "unknown"}[center.online]
+    if center.silent_since:
+        there = f"silent for {(now - center.silent_since).total_seconds():.0f} s"
     return (
         center.name,
         center.enrolled,

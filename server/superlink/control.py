@@ -45,7 +45,8 @@ from protocol.storage.private_socket import knock
 from server.study.coordinator_settings import read_coordinator
 from server.study.directory import StudyDirectory
 from server.superlink.control_causes import LinkAwayError, explain_refusal, explain_unreachable
-from server.superlink.doors import Doors
+from server.superlink.doors import LAST_CALLS_PATH, Doors
+from server.superlink.last_calls import name_of, read_table
 from server.superlink.link import RegisteredNode, Run
 from server.superlink.link_trust import trust, trust_in_server
 
@@ -110,8 +111,8 @@ class ControlClient:
     def nodes(self) -> tuple[RegisteredNode, ...]:
         """The registered SuperNodes, in order of their names."""
         with self._asking("for its nodes"):
-            answer = self._client.ListNodes(ListNodesRequest())
-            found = [_node(info) for info in answer.nodes_info if not info.unregistered_at]
+            answer, calls = self._client.ListNodes(ListNodesRequest()), self._client.last_calls()
+            found = [_node(info, calls) for info in answer.nodes_info if not info.unregistered_at]
         return tuple(sorted(found, key=lambda node: node.name))
 
     def start_run(self, bundle: bytes, options: Mapping[str, str]) -> str:
@@ -207,6 +208,13 @@ class _DoorClient(ControlHttpClient):
         answer = self._client.get(f"{self._base_url}/openapi.json").raise_for_status()
         return str(answer.json()["info"]["version"])
 
+    def last_calls(self) -> Mapping[str, float]:
+        """When each SuperNode last called, by the name of its key; nothing where the SuperLink does not tell."""
+        answer = self._client.get(f"{self._base_url}{LAST_CALLS_PATH}")
+        if answer.status_code == httpx.codes.FORBIDDEN:
+            return {}
+        return read_table(answer.raise_for_status().text)
+
 
 class _OwnVersion:
     """Tells the SuperLink our version of Flower; Flower's own interceptor ends the process where versions differ."""
@@ -228,7 +236,8 @@ def _minor(version: str) -> list[str]:
     return version.split(".")[:2]
 
 
-def _node(info: NodeInfo) -> RegisteredNode:
+def _node(info: NodeInfo, calls: Mapping[str, float]) -> RegisteredNode:
+    called_at = calls.get(name_of(info.public_key))
     key: Any = load_pem_public_key(info.public_key)
     return RegisteredNode(
         name=info.name,
@@ -237,6 +246,7 @@ def _node(info: NodeInfo) -> RegisteredNode:
         status=info.status,
         last_seen=_last_seen(info),
         since=_time(info.last_activated_at if info.status == "online" else info.last_deactivated_at),
+        last_call=None if called_at is None else datetime.fromtimestamp(called_at, UTC),
     )
 
 

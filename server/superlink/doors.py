@@ -2,7 +2,7 @@
 
 fleet      the proxy's: the twelve calls of a SuperNode
 runtime    SuperExec's and the ServerApp's: the calls of a run
-control    the watchdog's and the commands': nodes and runs
+control    the watchdog's and the commands': nodes and runs, and when each node last called
 
 Flower serves everything on one port to everybody. Who holds one door here does not reach what is behind another: a
 proxy that was taken over starts no run, and a ServerApp registers no node.
@@ -28,19 +28,21 @@ RUNTIME_CALLS = (
 )
 CONTROL_CALLS = ("start-run", "stop-run", "list-runs", "stream-logs", "register-node", "unregister-node", "list-nodes")
 VERSION_PATH = "/openapi.json"
+LAST_CALLS_PATH = "/concilium/last-calls"
+"""No call of Flower's: `last_calls` answers it."""
 
 ALLOWED: Mapping[str, frozenset[str]] = {
     "fleet": frozenset(f"/v1/fleet/{call}" for call in FLEET_CALLS),
     "runtime": frozenset(f"/v1/runtime/{call}" for call in RUNTIME_CALLS),
-    "control": frozenset({VERSION_PATH, *(f"/v1/control/{call}" for call in CONTROL_CALLS)}),
+    "control": frozenset({VERSION_PATH, LAST_CALLS_PATH, *(f"/v1/control/{call}" for call in CONTROL_CALLS)}),
 }
-
-PROXY_ACCOUNTS = ("nginx", "www-data", "nobody")
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+PROXY_ACCOUNTS = ("nginx", "www-data", "nobody")
 
 
 class Doors:

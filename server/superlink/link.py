@@ -19,6 +19,7 @@ class RegisteredNode:
         status: "registered" (never seen), "online" or "offline".
         last_seen: of its last heartbeat; None when it was never seen.
         since: since when it is online or offline; None when it was never seen.
+        last_call: when it last called, to the second; None where this SuperLink, since its start, has heard nothing.
     """
 
     name: str
@@ -27,6 +28,7 @@ class RegisteredNode:
     status: str
     last_seen: datetime | None
     since: datetime | None = None
+    last_call: datetime | None = None
 
     @property
     def online(self) -> bool:

@@ -136,7 +136,7 @@ def nodes_file(directory: StudyDirectory) -> Path:
 
 
 def write_nodes(directory: StudyDirectory, standing: Mapping[str, str], seen: datetime | None = None) -> None:
-    """Say which center is "online" or "offline", since a minute ago."""
+    """Say which center is "online", "silent" or "offline", since a minute ago."""
     moment = (seen or utc_now() - timedelta(minutes=1)).isoformat()
     text = json.dumps({center: [status, moment] for center, status in standing.items()})
     nodes_file(directory).with_suffix(".new").write_text(text)
@@ -151,11 +151,14 @@ class LinkInAFile(ListedLink):
         super().__init__(Run("1", "running", "", "", begun, begun, None))
         told = json.loads(nodes_file(directory).read_text())
         self.registered = [
-            RegisteredNode(
-                name, str(number), "", status, datetime.fromisoformat(moment), datetime.fromisoformat(moment)
-            )
+            _node(name, str(number), status, datetime.fromisoformat(moment))
             for number, (name, (status, moment)) in enumerate(told.items())
         ]
+
+
+def _node(name: str, number: str, status: str, moment: datetime) -> RegisteredNode:
+    last_call = moment if status == "silent" else utc_now()
+    return RegisteredNode(name, number, "", status.replace("silent", "online"), moment, moment, last_call)
 
 
 def main(root: Path) -> None:

@@ -52,6 +52,13 @@ def ended(repository: Path, home: CenterHome, body: str) -> int:
         ("sys.exit(0)", 0),
         ("threading.Thread(target=lambda: 1 / 0).start()\ntime.sleep(600)", 70),
         ("sys.exit(3 * (InMemoryNodeState.claim_task.__module__ == 'protocol.flower_start_time'))", 3),
+        (
+            (
+                "inner = loop._pull_and_store_message.__closure__[0].cell_contents\n"
+                "sys.exit(5 * (inner.__module__ == 'client.node.run_watch'))"
+            ),
+            5,
+        ),
         ("sys.exit(4 * (loop._pull_and_store_message.__module__ == 'client.node.leftovers'))", 4),
     ],
     ids=[
@@ -60,6 +67,7 @@ def ended(repository: Path, home: CenterHome, body: str) -> int:
         "an orderly end",
         "a thread dies",
         "what it starts has time to load",
+        "it watches the runs of its messages",
         "it looks for leftovers",
     ],
 )

@@ -32,11 +32,17 @@ def test_a_row_tells_connection_work_last_answer_and_bytes():
         ({"online": False}, "offline"),
         ({"online": False, "last_seen": None}, "never seen"),
         ({"online": None}, "unknown"),
+        ({"silent_since": NOW}, "silent"),
     ],
 )
 def test_a_connection_is_told_in_a_word(changes, link: str):
     ((row,), _) = center_rows(replace(RUNNING, centers=(replace(CENTER, **changes),)), {}, None)
     assert row.link == link
+
+
+def test_a_silent_center_needs_somebody_and_is_silent_since_its_last_call():
+    ((row,), _) = center_rows(replace(RUNNING, centers=(replace(CENTER, silent_since=NOW),)), {}, None)
+    assert (row.sign, row.link_since, row.needs_attention) == ("▲", NOW, True)
 
 
 def test_of_too_many_centers_those_that_need_somebody_come_first(monkeypatch: pytest.MonkeyPatch):

@@ -58,6 +58,15 @@ def test_a_lost_center_is_named_with_its_remedy(study: StudyDirectory):
     assert "concilium-center join" in told
 
 
+def test_a_silent_center_is_told_with_its_remedy_and_is_not_lost(study: StudyDirectory):
+    write_nodes(study, {**dict.fromkeys(CENTERS, "online"), "center-b": "silent"})
+    parts = content_of(study).look()
+    assert "no word from a center</strong>: center &#39;center-b&#39; has not called since" in parts["concerns"]
+    assert "that <code>concilium-center join</code> runs" in parts["concerns"]
+    assert "a center is lost" not in parts["concerns"]
+    assert "</span> silent</span> for" in parts["centers"]
+
+
 def test_parts_of_the_history_are_drawn_once_a_round(study: StudyDirectory):
     content = content_of(study)
     assert content.look()["curves"] is content.look()["curves"]

@@ -17,6 +17,7 @@ from server.runs.watchdog_rules import decide
 from server.study.checkpoint import Checkpoint, save
 from server.study.directory import StudyDirectory, replace_study
 from server.study.versions import keep_version
+from server.superlink.link import RegisteredNode
 from tests.support.coordinator_root import enroll, init_root, report, want
 from tests.support.listed_link import NOW, ListedLink, NoLink, run
 from tests.support.study_text import stage_text
@@ -114,6 +115,22 @@ def test_status_is_what_the_directory_says_while_the_superlink_is_down(directory
         ("not invited", None),
     ]
     assert status.notes[0].startswith("nothing answers")
+
+
+def test_a_silent_center_is_said_to_be_so_while_the_study_runs(directory: StudyDirectory) -> None:
+    """Silent, not lost: it is online as long as Flower says so."""
+    enroll(directory, ["center-a"])
+    report(directory, "running", run_id="1")
+    link, called = ListedLink(run("running")), NOW - timedelta(seconds=8)
+    link.registered = [RegisteredNode("center-a", "1", "", "online", NOW, NOW, called)]
+    status = study_status(directory, link, NOW)
+    assert (status.centers[0].online, status.centers[0].silent_since) == (True, called)
+    assert "center 'center-a' has not called since 11:59:52 UTC" in " ".join(status.as_json()["notes"])
+    told = StringIO()
+    Console(file=told, width=200).print(tables(status, NOW))
+    assert "silent for 8 s" in told.getvalue()
+    assert "! center 'center-a' has not called since" in told.getvalue()
+    assert replace(status, state="complete").silence == ""
 
 
 def test_run_that_has_said_nothing_yet_is_starting(directory: StudyDirectory) -> None:

@@ -2,19 +2,27 @@
 
 import hashlib
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+from flwr.proto.heartbeat_pb2 import SendNodeHeartbeatRequest
+from flwr.supercore.interceptors.http import RuntimeVersionHttpInterceptor
 
 from protocol.errors import LaunchError
+from protocol.flower_internals import FleetHttpClient, Node, NodeAuthHttpInterceptor
 from protocol.storage.private_socket import listen_privately
 from server.centers.bundle import bundle_bytes
 from server.runs.launch import wait_until_taken
 from server.study.directory import StudyDirectory
 from server.superlink.control import ControlClient, connect_to
 from server.superlink.doors import Doors
+from server.tls.authority import utc_now
 from tests.support.coordinator_root import init_root
 from tests.support.loopback import Loopback, free_port, write_certificates, write_node_key
 from tests.support.served_root import start_superlink
@@ -55,6 +63,42 @@ def test_registered_center_is_listed_under_its_name_with_its_key(control: Contro
     node_id = control.register(key, "center-a")
     node = next(node for node in control.nodes() if node.name == "center-a")
     assert (node.node_id, node.public_key, node.status, node.last_seen) == (node_id, key.strip(), "registered", None)
+
+
+def test_a_node_that_calls_is_listed_with_its_last_call(
+    superlink: StudyDirectory, control: ControlClient, tmp_path: Path
+) -> None:
+    """A call as a SuperNode signs it, at the fleet door; and one that shows the key and cannot sign for it."""
+    node_id = control.register(public_key(tmp_path, "center-f"), "center-f")
+    public_key(tmp_path, "stranger")
+    own, foreign = (private_key(tmp_path / name) for name in ("center-f", "stranger"))
+    with pytest.raises(httpx.HTTPStatusError, match="401"):
+        beat(superlink, node_id, NodeAuthHttpInterceptor(foreign, own.public_key()))
+    assert [node.last_call for node in control.nodes() if node.name == "center-f"] == [None]
+    before = utc_now()
+    beat(superlink, node_id, NodeAuthHttpInterceptor(own, own.public_key()))
+    [called] = [node.last_call for node in control.nodes() if node.name == "center-f"]
+    assert called is not None
+    assert before <= called <= utc_now()
+
+
+def private_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    key = load_ssh_private_key(path.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
+
+
+def beat(superlink: StudyDirectory, node_id: str, signing: NodeAuthHttpInterceptor) -> None:
+    """A heartbeat."""
+    verify = str(superlink.authority_certificate)
+    transport = httpx.HTTPTransport(
+        uds=str(Doors(superlink.root).fleet), verify=ssl.create_default_context(cafile=verify)
+    )
+    versions = RuntimeVersionHttpInterceptor(component_name="SuperNode")
+    with FleetHttpClient.from_server_address("localhost:443", False, None, [versions, signing]) as client:
+        client._client.close()
+        client._client = httpx.Client(transport=transport)
+        client.SendNodeHeartbeat(SendNodeHeartbeatRequest(node=Node(node_id=int(node_id)), heartbeat_interval=30))
 
 
 def test_unregistered_center_is_listed_no_more(control: ControlClient, tmp_path: Path) -> None:
