@@ -155,11 +155,17 @@ def count_lines(result: CheckResult) -> list[str]:
 def estimate_lines(estimates: Sequence["RoundCost"]) -> list[str]:
     """What a round of each stage takes on this machine, as busy as it is now."""
     return [
-        f"stage '{cost.stage}': about {cost.minutes:.1f} min a round ({cost.local_steps} steps of {cost.step_s:.2f} s, "
+        f"stage '{cost.stage}': about {cost.minutes:.1f} min a round ({_steps_of(cost)} of {cost.step_s:.2f} s, "
         f"{cost.predictions} predictions of {cost.prediction_s:.2f} s), {cost.peak_bytes / MEBIBYTE:.0f} MiB of memory "
         "on this machine's CPU, as busy as it is now"
         for cost in estimates
     ]
+
+
+def _steps_of(cost: "RoundCost") -> str:
+    """How many steps; those of the adapter that the center trains alone apart."""
+    alone = f" and {cost.alone_steps} of the adapter trained alone," if cost.alone_steps else ""
+    return f"{cost.local_steps} steps{alone}"
 
 
 def _tally(values: Mapping[str, int]) -> str:

@@ -1,11 +1,12 @@
 """What a round of a stage takes on this machine: a few steps of the study's own model are run and timed, not guessed.
 
-    round  =  local_steps * step  +  validations * prediction
+    round  =  (local_steps + alone_steps) * step  +  validations * prediction
     memory =  peak of the process that ran the steps  +  the prepared cases that it did not load
 
 The steps are those that a trainer takes, on the center's own cases at the study's crop and batch, from a network drawn
 from the study's seed; they run in a process of their own, so that its peak is that of this work alone. The first step,
-which allocates, is not timed. A second center, or a busier machine, takes longer.
+which allocates, is not timed. An adapter that the center trains alone beside the study takes as many steps as it does
+in the study, and as long for each. A second center, or a busier machine, takes longer.
 """
 
 import multiprocessing
@@ -29,8 +30,9 @@ from client.tasks.building import build_task
 from client.tasks.contract import CenterTask, runnable_settings, with_target
 from fusion_models.registry import ModelRow
 from protocol.errors import ModelError
+from protocol.messages.reference import trains_alone
 from protocol.messages.settings import StudySettings, Training
-from protocol.messages.tensors import PEFT, groups_reached
+from protocol.messages.tensors import BACKBONE, PEFT, groups_reached
 from protocol.modalities import Modality
 from protocol.tasks import TaskName
 
@@ -61,7 +63,7 @@ class RoundCost:
 
     step_s: of one step. prediction_s: of one case under one modality setting, 0 without validation. predictions: of a
     round. peak_bytes: main memory of a trainer with all training and validation cases, of which loaded_cases were
-    measured.
+    measured. alone_steps: of the adapter that the center trains alone beside the study.
     """
 
     stage: str
@@ -71,11 +73,12 @@ class RoundCost:
     predictions: int
     peak_bytes: int
     loaded_cases: int
+    alone_steps: int = 0
 
     @property
     def minutes(self) -> float:
         """Of one round."""
-        return (self.local_steps * self.step_s + self.predictions * self.prediction_s) / 60
+        return ((self.local_steps + self.alone_steps) * self.step_s + self.predictions * self.prediction_s) / 60
 
 
 def measure_apart(work: RoundWork) -> RoundCost:
@@ -115,7 +118,14 @@ def measure_round(work: RoundWork) -> RoundCost:
     mean_bytes = int(np.mean([_bytes_of(case) for case in in_memory]))
     predictions = each * len(work.validation) if work.training.validate_first else 0
     peak = _peak_bytes() + others * mean_bytes
-    return RoundCost(work.stage, work.training.local_steps, step_s, prediction_s, predictions, peak, len(in_memory))
+    steps, alone = work.training.local_steps, _alone_steps(work)
+    return RoundCost(work.stage, steps, step_s, prediction_s, predictions, peak, len(in_memory), alone)
+
+
+def _alone_steps(work: RoundWork) -> int:
+    """As many as the round has, where the study asks and the round is one that moves what lies on the backbone."""
+    trains = trains_alone(work.settings.reference) and BACKBONE not in work.training.groups
+    return work.training.local_steps if trains else 0
 
 
 def _network(work: RoundWork, row: ModelRow) -> tuple[nn.Module, Mapping[str, nn.Parameter]]:

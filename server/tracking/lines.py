@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
+from protocol.messages.benefit import Benefit
 from protocol.messages.suppression import NOTHING_SUPPRESSED, Suppressed, of_figure
-from protocol.tasks import metric_named
+from protocol.tasks import TASKS, metric_named
+from reporting.benefits import verdict
 from server.study.file import Study
 from server.study.history import (
     ALL_CENTERS,
@@ -29,6 +31,7 @@ from server.study.history import (
     Scores,
     StageRow,
 )
+from strategies.continual.paired_interval import entry_of
 from strategies.evaluation.over_centers import over_centers
 
 STUDY_RUN, SHARED_RUN = "study", "shared"
@@ -127,8 +130,30 @@ def _row_lines(row: StageRow, step: int) -> Iterator[Line]:
         tags = {f"test_error/{step:04d}": error} if error else {}
         metrics |= {"test/failed": 1.0} if error else {}
         yield Line(f"row/{row.stage}/{center}", center_run(center), step, metrics, tags)
+    for center, told in row.benefits.items():
+        yield _benefit_line(row.stage, center, told, step)
     means = {**dict(_means_over_centers(row)), **_centers_that_hold_back(row.suppressed)}
     yield Line(f"row/{row.stage}", STUDY_RUN, step, means, {f"stage/{step:04d}": row.stage})
+
+
+def _benefit_line(stage: str, center: str, told: Iterable[Benefit], step: int) -> Line:
+    """What federation brought a center, in its run: differences with the ends of their intervals, and what they say."""
+    metrics, tags = Metrics(), dict[str, str]()
+    for found in told:
+        name = f"benefit/{TASKS[found.task].primary}/{_suffix(found.setting)}/{found.against}"
+        entry = entry_of(found.comparison, found.cases)
+        ends = {name: entry["difference"], f"{name}_low": entry["low"], f"{name}_high": entry["high"]}
+        metrics |= {place: value for place, value in ends.items() if value is not None}
+        metrics |= _without_difference(name, found)
+        tags[name] = verdict(entry)
+    return Line(f"benefit/{stage}/{center}", center_run(center), step, metrics, tags)
+
+
+def _without_difference(name: str, found: Benefit) -> Metrics:
+    """That a center holds a comparison back, or how many of its cases do not define it."""
+    if found.comparison is None:
+        return {f"{name}_suppressed": 1.0}
+    return {f"{name}_undefined": float(found.cases - found.comparison.cases)}
 
 
 def _means_over_centers(row: StageRow) -> Iterator[tuple[str, float]]:

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from protocol.messages.benefit import AGAINST, Benefit
 from protocol.messages.facts import FACT_TEXT
 from protocol.messages.instruction import Instruction, Kind
 from protocol.messages.payload import Payload, phase_of
@@ -19,6 +20,7 @@ from protocol.messages.text import to_text
 from protocol.modalities import SETTINGS
 from protocol.names import NAME
 from protocol.observations import OBSERVED
+from protocol.tasks import TASKS
 from tests.support.segmentation_scores import dice_score
 
 PRINTED = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
@@ -96,6 +98,14 @@ COMPARISONS = st.builds(
     difference=st.none() | st.floats(-1, 1),
     standard_error=st.none() | st.floats(0, 1),
 )
+BENEFITS = st.builds(
+    Benefit,
+    task=st.sampled_from(list(TASKS)),
+    setting=st.sampled_from(SETTINGS),
+    against=st.sampled_from(AGAINST),
+    cases=st.just(10**6),
+    comparison=st.none() | COMPARISONS,
+)
 REPLIES = st.builds(
     Reply,
     center=CENTERS,
@@ -104,6 +114,7 @@ REPLIES = st.builds(
     payload=st.none() | PAYLOADS,
     scores=st.dictionaries(st.sampled_from(SETTINGS), SCORES),
     comparison=st.none() | COMPARISONS,
+    benefits=st.lists(BENEFITS, max_size=4, unique_by=lambda told: (told.task, told.setting, told.against)).map(tuple),
     diagnostics=st.dictionaries(st.sampled_from(["gate/0/ct/mean", "gate/3/pet/std"]), st.floats(0, 0.5)),
     loss=st.none() | st.floats(-1e9, 1e9),
     seconds=st.floats(0, 1e7),

@@ -1,6 +1,7 @@
 """What `check` found, in words and as one object; the command's tests are in test_check.py."""
 
 import json
+from dataclasses import replace
 
 from client.cli.check_view import CheckResult, as_object, count_lines, estimate_lines
 from client.data.census import count_cases, expect_folders
@@ -22,6 +23,11 @@ def test_an_estimate_says_where_and_of_what_it_is() -> None:
     (line,) = estimate_lines([COST])
     assert line.startswith("stage 'adapt': about 2.0 min a round (40 steps of 1.50 s, 6 predictions of 10.00 s), ")
     assert line.endswith("1024 MiB of memory on this machine's CPU, as busy as it is now")
+
+
+def test_an_estimate_counts_the_steps_of_the_adapter_trained_alone() -> None:
+    (line,) = estimate_lines([replace(COST, alone_steps=40)])
+    assert "about 3.0 min a round (40 steps and 40 of the adapter trained alone, of 1.50 s, 6 predictions" in line
 
 
 def test_what_was_found_while_measuring_is_counted_too() -> None:

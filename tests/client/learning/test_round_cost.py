@@ -1,11 +1,14 @@
 """What a round takes here: measured on the center's own cases, in a process of its own."""
 
+from dataclasses import replace
+
 import pytest
 
 from client.data.manifest import Case
 from client.data.scan import scan_center
 from client.learning.round_cost import TIMED_STEPS, RoundCost, RoundWork, measure_apart, measure_round, replace_steps
 from protocol.errors import ModelError
+from protocol.messages.reference import Reference
 from protocol.messages.settings import Adapter, Model, Preprocessing, StudySettings, Training
 from tests.support.two_cases import write_two_cases
 
@@ -32,6 +35,16 @@ def work(cases: tuple[Case, ...], training: Training = ADAPT) -> RoundWork:
 def test_a_round_is_its_steps_and_its_predictions() -> None:
     """40 steps of 1.5 s and 6 predictions of 10 s are 2 minutes."""
     assert RoundCost("s", 40, 1.5, 10.0, 6, 0, 1).minutes == 2.0
+
+
+def test_the_adapter_that_is_trained_alone_takes_its_steps_too(cases: tuple[Case, ...]) -> None:
+    """40 more steps of 1.5 s are a minute more; a round that trains the backbone has none."""
+    assert RoundCost("s", 40, 1.5, 10.0, 6, 0, 1, alone_steps=40).minutes == 3.0
+    asking = SETTINGS.model_copy(update={"reference": Reference(local_only=True)})
+    assert measure_round(replace(work(cases), settings=asking)).alone_steps == 40
+    pretraining = ADAPT.model_copy(update={"groups": ("backbone",)})
+    assert measure_round(replace(work(cases, pretraining), settings=asking)).alone_steps == 0
+    assert measure_round(work(cases)).alone_steps == 0
 
 
 def test_steps_and_predictions_are_timed_and_counted(cases: tuple[Case, ...]) -> None:

@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from protocol.messages.scores import Score
+from protocol.messages.benefit import Benefit
+from protocol.messages.scores import Comparison, Score
 from protocol.messages.suppression import Suppressed
 from server.study.history import History, QueryRecord, RollbackRecord, StageRow
 from server.tracking.lines import flat, lines_of, score_metrics, study_parameters
@@ -137,3 +138,31 @@ def test_a_center_that_could_not_be_scored_is_marked_as_failed_with_its_code():
     assert told["center/b"] == ({"test/failed": 1.0}, {"test_error/0003": "internal"})
     assert told["center/c"] == ({"test/failed": 1.0}, {"test_error/0003": "no-answer"})
     assert "test/failed" not in told["center/a"][0]
+
+
+def test_what_federation_brought_is_its_centers_with_the_ends_of_its_interval():
+    """Of four cases that differ by 0.25 each, noise 0: the interval is the difference; a fifth case defines none."""
+    told = Benefit("segmentation", "ct+pet", "local-only", 5, Comparison(4, 0.25, 0.0))
+    row = StageRow("pet", {"a": {}}, benefits={"a": (told,)})
+    name, line = "benefit/dice/ct_pet/local-only", said(rows=(row,))[1]
+    assert line == (
+        "center/a",
+        3,
+        {name: 0.25, f"{name}_low": 0.25, f"{name}_high": 0.25, f"{name}_undefined": 1.0},
+        {name: "better with federation"},
+    )
+
+
+def test_what_federation_brought_is_no_number_where_it_is_held_back_undefined_or_of_one_case():
+    withheld = Benefit("segmentation", "ct", "ct-network", 2, None)
+    undefined = Benefit("segmentation", "pet", "local-only", 6, Comparison(0, None))
+    single = Benefit("segmentation", "ct", "local-only", 1, Comparison(1, 0.5))
+    row = StageRow("pet", {"a": {}}, benefits={"a": (withheld, undefined, single)})
+    _, _, metrics, tags = said(rows=(row,))[1]
+    assert metrics == {
+        "benefit/dice/ct/ct-network_suppressed": 1.0,
+        "benefit/dice/pet/local-only_undefined": 6.0,
+        "benefit/dice/ct/local-only": 0.5,
+        "benefit/dice/ct/local-only_undefined": 0.0,
+    }
+    assert list(tags.values()) == ["too few cases to say", "nothing defines it", "one case says nothing of its noise"]
