@@ -104,7 +104,7 @@ def _lines(name: TaskName, scores: Sequence[Score | None]) -> Iterator[FigureLin
 def _cell(name: TaskName, metric: str, score: Score | None) -> str:
     """A figure and the cases that it stands on."""
     if score is None or metric not in score.values:
-        return "not scored"
+        return formats.ABSENT
     row = TASKS[name].metric(metric)
     shown = formats.figure(score.values[metric], row.decimals, row.unit)
     return shown if row.of == "count" else f"{shown} ({score.behind(metric)} cases)"

@@ -14,7 +14,6 @@ from protocol.errors import CaseError
 from reporting import formats
 from reporting.tints import tint
 
-NOT_SCORED = "not scored"
 UNKNOWN = (0.0,) * 9
 
 
@@ -75,7 +74,7 @@ class MaskSection:
     """The task as the page shows it.
 
     settings: inputs, the columns. latest: the score of a case from an input after the last stage; scored: its cases.
-    means, courses: for each input. window: of the CT in pictures, in HU.
+    means, courses: for each input. window: of the CT in pictures, in HU. absent: the word for what was not scored.
     """
 
     settings: Sequence[str]
@@ -85,6 +84,7 @@ class MaskSection:
     courses: Mapping[str, Sequence[Course]]
     pictures: Sequence[CasePicture]
     window: tuple[float, float] = CT_WINDOW_HU
+    absent: ClassVar[str] = formats.ABSENT
     template: ClassVar[str] = "mask_section.html"
 
 
@@ -136,7 +136,7 @@ def course(scores: Sequence[StageScore], case: str, setting: str, stages: Sequen
     defined = [dice for dice in (found.get(stage) for stage in stages) if dice is not None]
     change = formats.difference(defined[-1] - defined[0] if len(defined) > 1 else None)
     return Course(
-        case, tuple(_cell(found[stage]) if stage in found else DiceCell(NOT_SCORED) for stage in stages), change
+        case, tuple(_cell(found[stage]) if stage in found else DiceCell(formats.ABSENT) for stage in stages), change
     )
 
 

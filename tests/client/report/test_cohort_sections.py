@@ -53,7 +53,7 @@ def test_what_is_said_of_a_case_is_of_the_latest_stage() -> None:
 
 def test_an_input_that_was_not_scored_says_so() -> None:
     (found,) = cohort_sections(HOME, COHORTS[:1], {"survival": ROWS}, ["first", "second"])
-    assert found.courses == (FigureLine("ct+ehr", ("not scored",) * 2), FigureLine("ct", ("not scored",) * 2))
+    assert found.courses == (FigureLine("ct+ehr", ("absent",) * 2), FigureLine("ct", ("absent",) * 2))
 
 
 def test_a_task_whose_metrics_are_of_cases_has_no_cohort() -> None:

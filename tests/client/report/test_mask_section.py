@@ -76,6 +76,6 @@ def test_a_broken_prediction_is_told_and_the_others_are_shown(tmp_path: Path, pa
 def test_a_case_without_a_second_score_has_no_change():
     rows = [StageScore("one", "a", "ct", None, None), StageScore("two", "a", "ct", 0.5, 3.0)]
     found = course(rows, "a", "ct", ["one", "two", "three"])
-    assert [cell.text for cell in found.cells] == ["undefined", "0.500", "not scored"]
+    assert [cell.text for cell in found.cells] == ["undefined", "0.500", "absent"]
     assert found.change == "undefined"
     assert (means(rows).dice, means(rows).dice_undefined, means(rows).hd95_mm) == (0.5, 1, 3.0)
