@@ -2,8 +2,8 @@
 
 import json
 import logging
-import time
 from collections.abc import Collection, Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,14 +26,13 @@ from client.home.draw_key import provide_draw_key
 from client.home.own_privacy import read_own_privacy
 from protocol.errors import CaseError
 from protocol.modalities import IMAGES, MODALITIES, SETTINGS, Modality, ModalitySetting, modalities_in
+from protocol.storage.atomic_files import make_private_folder
 from protocol.tasks import metric_named
 from reporting import formats
 
 if TYPE_CHECKING:
     from client.service.trainer import Trainer
     from client.service.trainer_options import TrainerOptions
-
-logger = logging.getLogger(__name__)
 
 ROUTED = "routed"
 
@@ -154,7 +153,8 @@ def trainer(
     ] = None,
 ) -> None:
     """Start the warm trainer: it holds the data, has no network, and answers the ClientApp over a local socket."""
-    from client.service.thread_count import keep_thread_count
+    from client.service.activity import Activity
+    from client.service.lean_imports import without
     from client.service.trainer_link import key_path
     from client.service.trainer_options import trainer_options
     from client.service.trainer_service import provide_key, serve
@@ -177,14 +177,20 @@ def trainer(
         agreement=agreement,
         privacy=read_own_privacy(privacy) if privacy else None,
     )
+    make_private_folder(found.home)
+    start = Activity(found.home)
     # Else nothing is said for half a minute on a slow machine, and whoever started it takes it for hung.
-    logger.info("loads the network's libraries: torch, MONAI, peft")
-    begun = time.monotonic()
-    keep_thread_count(found.home)
-    made = build_trainer(found)
-    logger.info("loaded in %.0f s; looks at the cases", time.monotonic() - begun)
-    made.check_images()
-    logger.info("ready: answers at %s", found.socket)
+    start.begin("starts: loads the network's libraries (torch, MONAI, peft)")
+    with start.beating():
+        with without():
+            import_module("client.service.trainer")
+        from client.service.thread_count import keep_thread_count
+
+        keep_thread_count(found.home)
+        made = build_trainer(found)
+        start.begin("starts: looks at the cases")
+        made.check_images()
+    made.activity.wait()
     with made.activity.beating():
         serve(made, found.socket, provide_key(key_path(found.socket)))
 

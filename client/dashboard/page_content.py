@@ -14,7 +14,8 @@ from client.privacy.ledger_file import LEDGER
 from client.privacy.privacy_ledger import PrivacyLedger
 from client.report.benefit_section import benefit_section
 from client.scores.score_log import BENEFITS
-from client.service.activity import read_activity
+from client.service.activity import SILENT_S, read_activity
+from client.service.work_told import describe_end
 from protocol.errors import ConciliumError
 from reporting.pages import open_templates
 
@@ -39,6 +40,7 @@ class PageContent:
         self.membership = read_membership(home)
         read_settings(home)
         trainer, templates = home.trainer, open_templates("client.dashboard")
+        templates.filters["ending"] = describe_end
         self._templates = {name: templates.get_template(f"parts/{name}.html") for name in PARTS}
         self._ledger = _Kept([trainer / LOG, home.node / LOG], lambda: read_ledger(home.root))
         self._cases = _Kept([trainer / "manifest.json"], lambda: read_manifest(trainer / "manifest.json"))
@@ -58,7 +60,7 @@ class PageContent:
                 "links": links_of(self._home, self.membership, read_settings(self._home), silent_s),
                 "agreement": self.membership.agreement,
             },
-            "doing": {"doing": doing, "silent_s": silent_s},
+            "doing": {"doing": doing, "heard": doing is not None and silent_s <= SILENT_S},
             "helped": self._of_helped(),
             "sent": self._of_ledger(),
             "privacy": self._of_privacy(),

@@ -1,10 +1,11 @@
-"""What a trainer does now, for people at its own center: `activity.json` in its home, which never leaves.
+"""What a trainer does now, for people at its own center: `activity.json` in its home, which never leaves, and its log.
 
-    {"kind", "stage", "server_round", "since", "until", "error", "done"}
+    {"work", "since", "until", "error", "done"}
 
-`until` is null while it works; `done` counts the steps and cases behind it. While the program runs the file is touched
+`work` is in the words of `work_told`, "" where nothing was asked yet; `until` is null while it is under way; `error` is
+the code with which it ended; `done` counts the steps and cases behind it. While the program runs the file is touched
 every few seconds, so that one which is old says that no trainer is there; a trainer that is no program of its own, as
-in a simulation, writes none. A disk that refuses costs a line in the log, never the work.
+in a simulation, writes none and tells nothing. A disk that refuses costs a line in the log, never the work.
 """
 
 import json
@@ -14,13 +15,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from client.learning.cancellation import Check
-from protocol.errors import StorageError
+from client.service.work_told import describe_work, tell_begun, tell_done, tell_progress
+from protocol.errors import ConciliumError, StorageError
 from protocol.messages.instruction import Instruction
 from protocol.storage.atomic_files import write_private
 from protocol.storage.regular_files import read_regular
@@ -28,18 +30,18 @@ from protocol.storage.regular_files import read_regular
 logger = logging.getLogger(__name__)
 
 ACTIVITY = "activity.json"
-BEAT_S, SILENT_S = 4.0, 15.0
+BEAT_S, SILENT_S = 2.0, 7.0
+"""A page that looks every two seconds names a trainer that was killed within ten."""
+TELL_EVERY = timedelta(minutes=1)
 MOST_BYTES = 1 << 16
 
 
 class Doing(BaseModel):
-    """An instruction under way, or the last one that was done."""
+    """Work under way, or the last that was done."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    kind: str = ""
-    stage: str = ""
-    server_round: int = 0
+    work: str = ""
     since: AwareDatetime
     until: AwareDatetime | None = None
     error: str = ""
@@ -57,35 +59,54 @@ class Activity:
         self._path, self._lock = home / ACTIVITY, threading.Lock()
         self._doing: Doing | None = None
         self._told, self._is_beating = 0, False
+        self._progress_at = datetime.now(UTC)
+
+    def begin(self, work: str) -> None:
+        """Tell what is done before anything can be asked."""
+        self._tell(Doing(work=work, since=datetime.now(UTC)))
+        tell_begun(work)
+
+    def wait(self) -> None:
+        """Tell that from now on instructions are waited for."""
+        self._tell(Doing(since=datetime.now(UTC), until=datetime.now(UTC)))
+        tell_begun("waits for the coordinator")
 
     @contextmanager
     def during(self, instruction: Instruction, check: Check) -> Iterator[Check]:
         """Tell of an instruction until the block ends; what is called in place of `check` counts steps and cases."""
-        place = {"kind": instruction.kind, "stage": instruction.stage, "server_round": instruction.server_round}
-        self._tell(Doing.model_validate({**place, "since": datetime.now(UTC)}))
-        count = 0
+        work, count = describe_work(instruction), 0
+        self._tell(Doing(work=work, since=datetime.now(UTC)))
+        if self._is_beating:
+            tell_begun(work)
 
         def counting() -> None:
             nonlocal count
             check()
             count += 1
-            if self._doing is not None:
-                self._doing = self._doing.model_copy(update={"done": count})
+            self._note(done=count)
 
         error = "interrupted"
         try:
             yield counting
             error = ""
+        except ConciliumError as failed:
+            error = failed.code
+            raise
         finally:
-            if self._doing is not None:
-                self._tell(self._doing.model_copy(update={"until": datetime.now(UTC), "error": error}))
+            self._end(error)
+
+    def fail(self, error: str) -> None:
+        """Note the code with which what is under way was answered; "" where it was done."""
+        self._note(error=error)
 
     @contextmanager
-    def beating(self, every_s: float = BEAT_S) -> Iterator[None]:
-        """Say every few seconds that the trainer is there, and how far it is, until the block ends."""
+    def beating(self, every_s: float = BEAT_S, tell_every: timedelta = TELL_EVERY) -> Iterator[None]:
+        """Say every few seconds that the trainer is there, and in its log at times how far, until the block ends."""
         ended, self._is_beating = threading.Event(), True
         self._tell(self._doing or Doing(since=datetime.now(UTC), until=datetime.now(UTC)))
-        thread = threading.Thread(target=self._beat, args=(ended, every_s), name="trainer-activity", daemon=True)
+        thread = threading.Thread(
+            target=self._beat, args=(ended, every_s, tell_every), name="trainer-activity", daemon=True
+        )
         thread.start()
         try:
             yield
@@ -95,20 +116,46 @@ class Activity:
             self._is_beating = False
             self._path.unlink(missing_ok=True)
 
-    def _beat(self, ended: threading.Event, every_s: float) -> None:
+    def _note(self, **facts: int | str) -> None:
+        if self._doing is not None:
+            self._doing = self._doing.model_copy(update=facts)
+
+    def _end(self, error: str) -> None:
+        doing = self._doing
+        if doing is None:
+            return
+        ended = doing.model_copy(update={"until": datetime.now(UTC), "error": error or doing.error})
+        self._tell(ended)
+        if self._is_beating:
+            tell_done(ended.work, ended.error, (datetime.now(UTC) - ended.since).total_seconds())
+
+    def _beat(self, ended: threading.Event, every_s: float, tell_every: timedelta) -> None:
         while not ended.wait(every_s):
             doing = self._doing
             if doing is not None and doing.done != self._told:
-                self._tell(doing)
+                self._write()
             else:
                 with suppress(OSError):
                     os.utime(self._path)
+            if doing is not None and doing.until is None:
+                self._tell_progress(doing, datetime.now(UTC), tell_every)
+
+    def _tell_progress(self, doing: Doing, now: datetime, every: timedelta) -> None:
+        if now - max(doing.since, self._progress_at) >= every:
+            self._progress_at = now
+            tell_progress(doing.work, doing.done, (now - doing.since).total_seconds())
 
     def _tell(self, doing: Doing) -> None:
+        self._doing = doing
+        self._write()
+
+    def _write(self) -> None:
+        """What stands now: what a beat read a moment ago may be over."""
         with self._lock:
-            self._doing, self._told = doing, doing.done
-            if not self._is_beating:
+            doing = self._doing
+            if doing is None or not self._is_beating:
                 return
+            self._told = doing.done
             try:
                 write_private(self._path, doing.model_dump_json().encode())
             except StorageError as error:

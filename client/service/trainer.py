@@ -160,6 +160,13 @@ class Trainer:
             CaseError, RecordsError: the ledger for life cannot be added to; nothing may leave then.
             StorageError: it, or the outgoing log, could not be written; likewise.
         """
+        with self.activity.during(instruction, check) as counted:
+            sealed = self._answer_agreed(instruction, counted)
+            self.activity.fail(sealed.reply.error)
+            return sealed
+
+    def _answer_agreed(self, instruction: Instruction, check: Check) -> SealedReply:
+        """A refusal, an update that was not fetched yet, or what comes of the work."""
         try:
             self._check_agreed(instruction)
             waiting = self._outbox.waiting_for(instruction)
@@ -168,8 +175,7 @@ class Trainer:
         if waiting is not None:
             logger.info("round %d was trained before; its update is sent again", instruction.server_round)
             return self._leave(instruction, waiting, again=True)
-        with self.activity.during(instruction, check) as counted:
-            return self._leave(instruction, *self._do(instruction, counted))
+        return self._leave(instruction, *self._do(instruction, check))
 
     def _check_privacy(self, agreement: TrainerAgreement, highest_auc: float) -> None:
         """Refuse a study that cannot be private enough, and say what it guarantees each patient."""

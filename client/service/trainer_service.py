@@ -14,7 +14,6 @@ import signal
 import socket
 import stat
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,6 @@ from client.learning.cancellation import Check
 from client.outgoing.sealed_reply import SealedReply
 from client.service.failure import failure_reply
 from client.service.request_queue import Job, open_queue
-from client.service.work_told import tell_begun, tell_done
 from protocol.errors import UNREADABLE, ConciliumError
 from protocol.messages.instruction import Instruction
 from protocol.messages.reply import Reply
@@ -118,17 +116,11 @@ def _answer(trainer: Performer, job: Job) -> bytes:
     except Exception:
         logger.exception("a frame of %d bytes is no instruction", len(job.frame))
         return pack_reply(Reply(center="", kind="register", error=UNREADABLE))
-    begun_at = time.monotonic()
-    tell_begun(instruction)
     try:
         job.check()
-        sealed = trainer.answer(instruction, job.check)
-        frame, error = sealed.frame, sealed.reply.error
+        return trainer.answer(instruction, job.check).frame
     except Exception as failed:  # noqa: BLE001 -- `failure_reply` logs it; its text must not travel
-        reply = failure_reply(failed, instruction)
-        frame, error = pack_reply(reply), reply.error
-    tell_done(instruction, error, time.monotonic() - begun_at)
-    return frame
+        return pack_reply(failure_reply(failed, instruction))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
-"""What a trainer does now, as lines of its log: when an instruction begins, and when it is done or could not be.
+"""What a trainer does, in the words of its log, of `join`'s terminal and of the center's own page.
 
-`join` shows them on its terminal. They say no more than the coordinator knows, and no case.
+`join` shows each line of this log on its terminal. They say no more than the coordinator knows and how far the work is,
+and no case.
 """
 
 import logging
@@ -20,7 +21,7 @@ KINDS = {
 
 
 def describe_work(instruction: Instruction) -> str:
-    """An instruction in words, such as `trains stage 'adapt' in round 3, 40 steps`."""
+    """An instruction in words, such as `trains, stage 'adapt', round 3, 40 steps`."""
     what = KINDS.get(instruction.kind, f"takes part in a sum ({instruction.kind})")
     stage = f", stage '{instruction.stage}'" if instruction.stage else ""
     number = f", round {instruction.server_round}" if instruction.server_round else ""
@@ -30,12 +31,21 @@ def describe_work(instruction: Instruction) -> str:
     return f"{what}{stage}{number}{steps}"
 
 
-def tell_begun(instruction: Instruction) -> None:
-    """That an instruction is worked on from now on."""
-    logger.info("%s", describe_work(instruction))
+def describe_end(error: str) -> str:
+    """How work ended, from its code, "" where it was done."""
+    return f"failed with '{error}'" if error else "done"
 
 
-def tell_done(instruction: Instruction, error: str, seconds: float) -> None:
+def tell_begun(work: str) -> None:
+    """That work is under way from now on."""
+    logger.info("%s", work)
+
+
+def tell_progress(work: str, done: int, seconds: float) -> None:
+    """How far it is."""
+    logger.info("%s: %d steps and cases done after %.0f s", work, done, seconds)
+
+
+def tell_done(work: str, error: str, seconds: float) -> None:
     """That it is done, or with which code it was not."""
-    outcome = f"failed with '{error}'" if error else "done"
-    logger.info("%s: %s after %.0f s", describe_work(instruction), outcome, seconds)
+    logger.info("%s: %s after %.0f s", work, describe_end(error), seconds)

@@ -13,6 +13,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from client.cli.app import app, format_figures, table_lines
+from client.service.activity import ACTIVITY
 from client.service.trainer import Trainer
 from deploy.center.cli import main
 from deploy.study.prepare import initial_state
@@ -172,14 +173,14 @@ def test_the_trainer_checks_its_cases_before_it_listens(
         "client.service.trainer_service.serve", lambda made, socket, _: served.append((made.center, socket))
     )
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
-    caplog.set_level(logging.INFO, logger="client.cli.app")
+    caplog.set_level(logging.INFO, logger="client.service.work_told")
     socket = tmp_path / "t.sock"
     arguments = ("--center", "center-d", "--home", tmp_path / "home", "--socket", socket, "--modalities", "ct")
     assert run("trainer", "--data", cohort / "center-d", *arguments).exit_code == 0
     assert served == [("center-d", socket)]
-    said = [record.getMessage() for record in caplog.records if record.name == "client.cli.app"]
-    assert [line.split()[0] for line in said] == ["loads", "loaded", "ready:"]
-    assert str(socket) in said[-1]
+    said = [record.getMessage() for record in caplog.records if record.name == "client.service.work_told"]
+    assert [line[:13] for line in said] == ["starts: loads", "starts: looks", "waits for the"]
+    assert not (tmp_path / "home" / ACTIVITY).exists(), "it ended"
     refused = run("trainer", "--data", cohort / "nowhere", *arguments)
     assert (type(refused.exception).__name__, len(served)) == ("CaseError", 1)
     assert run("trainer", "--data", tmp_path / "none", *arguments).exit_code == 1

@@ -1,6 +1,7 @@
 """The parts of a center's page, from the files of a home."""
 
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from tests.support.dashboard_home import dashboard_home
 from tests.support.joined_home import joined_home
 from tests.support.outgoing_logs import SCORED, TRAIN, send
 
+WORK = "trains, stage 'adapt', round 3"
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> CenterHome:
@@ -22,7 +25,7 @@ def home(tmp_path: Path) -> CenterHome:
 
 
 def text(html: str) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", html)).split())
 
 
 def test_every_part_says_what_the_home_holds(home: CenterHome) -> None:
@@ -55,10 +58,10 @@ def test_what_is_under_way_is_shown_and_what_left_is_read_again(home: CenterHome
             send(SCORED, home.trainer / LOG)
             during = content.look()
         after = content.look()
-    assert "train of stage adapt , round 3" in text(during["doing"])
+    assert f"{WORK} , for" in text(during["doing"])
     assert "evaluate 2 0 0" in text(during["sent"])
     assert "evaluate 1 0 0" in text(before["sent"])
-    assert "Waits for the coordinator. Last: train of stage adapt" in text(after["doing"])
+    assert f"Waits for the coordinator. Last: {WORK} : done" in text(after["doing"])
 
 
 def test_a_damaged_file_is_named_and_the_other_parts_stand(home: CenterHome) -> None:

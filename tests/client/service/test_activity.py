@@ -1,3 +1,5 @@
+import logging
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from tests.support.loopback import wait_until
 from tests.support.outgoing_logs import SETTINGS
 
 TRAIN = Instruction("train", SETTINGS, "adapt", 3)
+WORK = "trains, stage 'adapt', round 3"
 
 
 def test_an_instruction_is_told_while_it_is_done_and_counted(tmp_path: Path) -> None:
@@ -20,11 +23,43 @@ def test_an_instruction_is_told_while_it_is_done_and_counted(tmp_path: Path) -> 
             check()
             doing, silent_s = read_activity(tmp_path)
             assert doing is not None
-            assert (doing.kind, doing.stage, doing.server_round, doing.until) == ("train", "adapt", 3, None)
+            assert (doing.work, doing.until) == (WORK, None)
             assert silent_s < 60
         done, _ = read_activity(tmp_path)
     assert done is not None
     assert (done.until is not None, done.done, done.error) == (True, 2, "")
+
+
+def test_terminal_and_page_are_told_the_same(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What starts, what is under way, how far it is where it takes longer, and how it ended: a code, not "done"."""
+    caplog.set_level(logging.INFO)
+    activity = Activity(tmp_path)
+    activity.begin("starts")
+    with activity.beating(every_s=0.01, tell_every=timedelta(seconds=0.01)):
+        found, _ = read_activity(tmp_path)
+        assert found is not None
+        assert (found.work, found.until) == ("starts", None)
+        activity.wait()
+        with activity.during(TRAIN, never_cancelled) as check:
+            check()
+            wait_until(lambda: f"{WORK}: 1 steps and cases done after 0 s" in caplog.messages, "a line", within_s=20)
+            activity.fail("internal")
+        found, _ = read_activity(tmp_path)
+    assert found is not None
+    assert (found.error, found.done) == ("internal", 1)
+    told = [line for line in caplog.messages if "steps and cases" not in line]
+    assert told[:3] == ["starts", "waits for the coordinator", WORK]
+    assert told[3].startswith(f"{WORK}: failed with 'internal' after ")
+
+
+def test_work_that_raises_ends_with_its_code(tmp_path: Path) -> None:
+    activity = Activity(tmp_path)
+    with activity.beating(every_s=60):
+        with pytest.raises(StorageError), activity.during(TRAIN, never_cancelled):
+            raise StorageError("no space left")
+        found, _ = read_activity(tmp_path)
+    assert found is not None
+    assert found.error == "storage"
 
 
 def test_work_that_is_broken_off_is_told_as_such(tmp_path: Path) -> None:
