@@ -1,4 +1,4 @@
-"""`python -m deploy.center` is the command, and its trainer comes without Flower, a network, or libraries it has no use for."""
+"""`python -m deploy.center` is the command, and its trainer comes without Flower, a network, or idle libraries."""
 
 import subprocess
 import sys
