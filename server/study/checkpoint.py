@@ -203,7 +203,8 @@ def _checkpoint(facts: dict[str, Any], tensors: Tensors) -> Checkpoint:
     for part in BY_CENTER:
         centers = facts.pop(part)
         fields[part] = {center: parts.get(f"{part}/{position}", {}) for position, center in enumerate(centers)}
-    history = TypeAdapter(History).validate_python(facts.pop("history"))
+    # As JSON, since what is a message of the protocol's inside it is strict, and takes no table for one otherwise.
+    history = TypeAdapter(History).validate_json(json.dumps(facts.pop("history")))
     return Checkpoint(**{**facts, **fields, "done": tuple(facts["done"]), "history": history})
 
 

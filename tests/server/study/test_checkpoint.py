@@ -11,6 +11,8 @@ from hypothesis.extra import numpy as arrays
 from safetensors.numpy import save as safetensors_bytes
 
 from protocol.errors import StorageError
+from protocol.messages.benefit import Benefit
+from protocol.messages.scores import Comparison
 from server.study import checkpoint
 from server.study.checkpoint import Checkpoint
 from server.study.history import History, RoundRecord, StageRow
@@ -22,7 +24,18 @@ HISTORY = History(
         RoundRecord("adapt", 1, "center-a", loss=1 / 3, cases=7, seconds=0.1, bytes_up=5, validation={"ct": SCORE}),
         RoundRecord("adapt", 1, "center-b", error="cases"),
     ),
-    rows=(StageRow("adapt", {"center-a": {"ct": SCORE, "ct+pet": SCORE}}),),
+    rows=(
+        StageRow(
+            "adapt",
+            {"center-a": {"ct": SCORE, "ct+pet": SCORE}},
+            benefits={
+                "center-a": (
+                    Benefit("segmentation", "ct", "local-only", 3, Comparison(3, 0.1 + 0.2, 0.01)),
+                    Benefit("segmentation", "ct", "ct-network", 3, None),
+                )
+            },
+        ),
+    ),
 )
 
 
