@@ -1,12 +1,11 @@
-"""What a federation costs: time beyond training, bytes on the wire, and the coordinator's memory with many centers.
+"""What a federation costs: time beyond training, and bytes on the wire; with many centers: speed/many_centers.py.
 
-    python benchmarks/federation.py [--rounds 8] [--only overhead|bytes|centers] [--repeats 2]
+    python benchmarks/federation.py [--rounds 8] [--only overhead|bytes] [--repeats 2]
 
 overhead  seconds a round beyond the slowest center's training, of a study and of Flower's own FedAvg over an array of
           as many bytes, on the same SuperNodes (round_overhead.py); the project asks for a ratio of at most 1.2
 bytes     tensor bytes to and from a center in a round, by the tensors of each model, against FedAvg over the whole
           model (backbone and all pathways, both ways); and what SuperLink counted in the runs of `overhead`
-centers   seconds a round and memory of the coordinator with 2 to 64 light centers (many_centers.py)
 
 The last line is one JSON object.
 """
@@ -16,8 +15,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -25,26 +22,21 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from many_centers import study_text
+from light_study import write_study
 from rich.console import Console
 from rich.table import Table
 from round_overhead import Bounds, Rounds, measure
 
 from client.learning.assembly import study_specs
-from deploy.study.prepare import prepare
 from deploy.supervision.telemetry import SWITCHED_OFF
-from fusion_models.registry import model_row
 from protocol.messages.settings import Training
 from protocol.messages.tensors import BACKBONE, FUSION, PEFT, PET, TensorSpec, role_of
 from server.study.file import Study, read_study
 from server.study.stage import Stage
 
-SIZES = (2, 8, 16, 64)
 MODELS = ("pemma-unetr-small", "pemma-unetr-paper", "vmambax-small", "vmambax-paper")
-SIMULATED, CENTERS_ROUNDS = "pemma-unetr-small", 6
 TRAINING = Bounds(2, 5)
 TARGET, MIB = 1.2, 1024**2
-HERE = Path(__file__).resolve().parent
 
 
 def overhead(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -120,33 +112,9 @@ def _moves(spec: TensorSpec, training: Training) -> bool:
     return spec.group in training.groups and (spec.group != PEFT or role_of(spec.key) in training.roles)
 
 
-def many_centers(folder: Path, _options: argparse.Namespace) -> dict[str, Any]:
-    """Seconds a round and memory of the coordinator, by number of centers; each number in a process of its own."""
-    table = Table("centers", "s a round", "MiB before", "MiB peak", title=f"Light centers, {SIMULATED}, in one process")
-    found: dict[str, Any] = {}
-    for centers in SIZES:
-        root = folder / f"centers-{centers}"
-        prepare(write_study(folder / f"{centers}.toml", SIMULATED, centers, CENTERS_ROUNDS), root)
-        command = (sys.executable, str(HERE / "many_centers.py"), str(root))
-        done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own script
-        row = json.loads(done.stdout.splitlines()[-1])
-        found[str(centers)] = row
-        table.add_row(str(centers), *(f"{row[name]:.2f}" for name in ("seconds_a_round", "mib_before", "mib_peak")))
-    Console(width=140).print(table)
-    return found
-
-
-def write_study(path: Path, model: str, centers: int, rounds: int) -> Path:
-    """Write a study of so many light centers over a model, with a crop that it takes."""
-    names = [f"center-{number:02d}" for number in range(1, centers + 1)]
-    path.write_text(study_text(model, model_row(model).crop_zyx, names, rounds))
-    return path
-
-
 PARTS: Mapping[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
     "overhead": overhead,
     "bytes": bytes_on_the_wire,
-    "centers": many_centers,
 }
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 import deployed_study
 import numpy as np
 from deployed_study import DeployedStudy, wait_until
-from many_centers import study_text
+from light_study import study_text
 from summed_center import DIES_AT, share_of
 
 from protocol.local_steps import reach_of

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from deployed_study import DeployedStudy, free_port
 from light_center import training_s
-from many_centers import study_text
+from light_study import study_text
 
 from protocol.errors import StorageError
 from protocol.messages.settings import Preprocessing
