@@ -7,7 +7,7 @@ from protocol.errors import EnrolmentError, StorageError, StudyError
 from server.audit.finding import Finding, Weight, is_last_of_its_writer
 from server.audit.told_file import told_file_findings
 from server.centers.registry import read_registry, standing
-from server.study.audit_log import AuditEvent
+from server.study.audit_log import AuditEvent, content_of
 from server.study.checkpoint import load_named
 from server.study.checksums import CHECKSUMS
 from server.study.directory import StudyDirectory, read_prepared
@@ -102,12 +102,12 @@ def _checkpoint_findings(path: Path, events: Sequence[AuditEvent]) -> Iterator[F
             yield Finding("broken", str(path), "no event of the log saved this checkpoint")
             return
     if state is not None:
-        known = [(found.event, dict(found.facts)) for found in events]
+        known = {content_of(found.event, found.facts) for found in events}
         missing = [
             f"{name} {dict(facts)}"
             for name, all_facts in history_events(state).items()
             for facts in all_facts
-            if (name, dict(facts)) not in known
+            if content_of(name, facts) not in known
         ]
         if missing:
             yield Finding(

@@ -103,10 +103,11 @@ class CenterGrid:
         registration = Registration(
             self._transport, instruction, expected, enough=enough, patience_s=patience_s, ttl_s=ttl_s
         )
-        started = time.monotonic()
+        started, found = time.monotonic(), list[tuple[PendingMessage, Reply]]()
         try:
             while True:
-                registration.invite(self._names_by_node())
+                if not found:  # who came meanwhile is asked once no answer waits
+                    registration.invite(self._names_by_node())
                 found = registration.take()
                 yield from self._introduce_all(found)
                 passed_s = time.monotonic() - started
@@ -241,7 +242,7 @@ class CenterGrid:
 
 def _longest(waits: Mapping[str, float], centers: Iterable[str], deadline_s: float) -> float:
     """Seconds until the last of `centers` has had its time."""
-    return max((waits.get(center, deadline_s) for center in centers), default=0.0)
+    return deadline_s if not waits else max((waits.get(center, deadline_s) for center in centers), default=0.0)
 
 
 def _time_to_live(deadline_s: float) -> float:

@@ -1,6 +1,7 @@
 """The nodes that are asked to introduce themselves, and whose answer counts."""
 
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping
 
 from protocol.messages.instruction import Instruction
@@ -39,6 +40,7 @@ class Registration:
         self._enough, self._patience_s, self._ttl_s = enough, patience_s, ttl_s
         self._retry_policy = RetryPolicy(patience_s)
         self._invited: set[Node] = set()
+        self._copies: Counter[str | int] = Counter()
         self.waiting: dict[str, PendingMessage] = {}
         self.received: dict[str, Reply] = {}
 
@@ -51,6 +53,7 @@ class Registration:
                 continue
             if sent := self._transport.send(self._instruction, name, node, self._ttl_s):
                 self.waiting |= sent
+                self._copies[name or node.node_id] += 1
                 self._invited.add(node)
                 self._retry_policy.note_asked(str(node.node_id), now)
 
@@ -64,7 +67,8 @@ class Registration:
             if reply.error in PASSING and key not in self._retry_policy.out_of_patience(now):
                 self._invited.discard(message.node)
                 continue
-            withdraw(self.waiting, [message])
+            if self._copies[message.center or message.node.node_id] > 1:  # of thousands, few have been asked again
+                withdraw(self.waiting, [message])
             counting.append((message, reply))
             if reply.center:
                 self.received[reply.center] = reply

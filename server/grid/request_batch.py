@@ -39,14 +39,15 @@ class RequestBatch:
         self._transport, self._instructions, self._ttl_s = transport, instructions, ttl_s
         self._retry_policy = RetryPolicy(patience_s)
         self._bytes_down: Counter[str] = Counter()
-        self.open = list(instructions)
+        self.open = dict.fromkeys(instructions)
+        self._sent: dict[str, list[str]] = {}
         self.waiting: dict[str, PendingMessage] = {}
         self.left: dict[str, PendingMessage] = {}
 
     def send_due(self, nodes: Mapping[str, Node]) -> None:
         """Send what has to be sent, given the centers that are connected now."""
         now = time.monotonic()
-        for center in self.open:
+        for center in list(self.open):
             node, under_way = nodes.get(center), self._under_way(center)
             if node is None:
                 self._lose(center, UNAVAILABLE, now)
@@ -61,7 +62,7 @@ class RequestBatch:
             if message.center not in self.open:
                 logger.debug("center '%s' answered a second copy", message.center)
             elif reply.error not in PASSING:
-                self.open.remove(message.center)
+                self._close(message.center)
                 through.append(self._answer(reply))
             elif not self._under_way(message.center):
                 self._lose(message.center, reply.error, now)
@@ -91,11 +92,9 @@ class RequestBatch:
         Args:
             replies: centers to give up -> what stands for each.
         """
-        leaving = [center for center in self.open if center in replies]
+        leaving = [center for center in self.open if center in replies] if replies else []
         for center in leaving:
-            self.open.remove(center)
-            self.left |= self._under_way(center)
-        self.waiting = {key: message for key, message in self.waiting.items() if message.center in self.open}
+            self.left |= self._close(center)
         return [self._answer(replies[center]) for center in leaving]
 
     def _send(self, center: str, node: Node, now: float) -> None:
@@ -109,6 +108,7 @@ class RequestBatch:
             logger.info("center '%s' is connected and asked (%s)", center, next(iter(sent.values())).about)
         self._retry_policy.note_asked(center, now)
         self.waiting |= sent
+        self._sent.setdefault(center, []).extend(sent)
         self._bytes_down[center] += sum(message.bytes_down for message in sent.values())
 
     def _lose(self, center: str, error: str, now: float) -> None:
@@ -118,5 +118,14 @@ class RequestBatch:
         logger.warning("center '%s' is lost (%s), %s/%d", center, error, instruction.stage, instruction.server_round)
         self._retry_policy.lose(center, Reply(center=center, kind=instruction.kind, error=error), now)
 
+    def _close(self, center: str) -> dict[str, PendingMessage]:
+        """Wait for a center no longer; what was still under way to it."""
+        under_way = self._under_way(center)
+        del self.open[center]
+        for key in under_way:
+            del self.waiting[key]
+        return under_way
+
     def _under_way(self, center: str) -> dict[str, PendingMessage]:
-        return {key: message for key, message in self.waiting.items() if message.center == center}
+        """What a center may still answer; looked up by center, since a batch may be of thousands."""
+        return {key: self.waiting[key] for key in self._sent.get(center, ()) if key in self.waiting}

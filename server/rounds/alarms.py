@@ -18,7 +18,6 @@ from dataclasses import replace
 from protocol.messages.tensors import PERSONAL, kind_of
 from protocol.validation import unusual
 from server.rounds.clipping import farthest
-from server.rounds.records import norm_medians
 from server.rounds.round_under_way import RoundUnderWay
 from server.study.history import History, RoundRecord
 
@@ -49,7 +48,7 @@ def _alarms_of(
     copies: int,
 ) -> Iterator[str]:
     where = f"center '{record.center}', round {record.server_round}"
-    medians = norm_medians(history.rounds, under_way.builder.stage, record.phase)
+    medians = under_way.medians(history, record.phase)
     if any(unusual(group, norm, medians.get(group)) for group, norm in record.update_norms.items()):
         yield "unusual"
     if _is_unmoved(under_way, record):

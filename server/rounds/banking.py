@@ -25,11 +25,14 @@ def bank_stage(bank: AdapterBank, state: Checkpoint, builder: InstructionBuilder
     """
     stage, groups = builder.stage, builder.prepared.groups
     last = _last_records(state, stage)
-    entries = [_add(bank, SHARED, state.shared, state, stage, groups, sum_support(list(last.values())))]
+    parents = _parents(bank, stage)
+    entries = [_add(bank, SHARED, state.shared, state, stage, groups, sum_support(list(last.values())), parents)]
     for center, record in sorted(last.items()):
         averaged = BACKBONE in stage.trained and not of_groups(state.own.get(center, {}), groups, {BACKBONE})
         if not averaged:  # an averaged backbone is nobody's own
-            entries.append(_add(bank, center, builder.to_serve(state, center), state, stage, groups, record.support))
+            entries.append(
+                _add(bank, center, builder.to_serve(state, center), state, stage, groups, record.support, parents)
+            )
     if study.strategy.router:
         shared = {name: own for name, own in state.own.items() if name not in state.branches}
         write_routers(bank.root, shared, bank.tell)
@@ -70,6 +73,7 @@ def _add(
     stage: Stage,
     groups: Mapping[str, str],
     support: Mapping[str, int],
+    parents: Mapping[str, str],
 ) -> Entry:
     tensors = {key: array for key, array in tensors.items() if not is_statistic(key)}
     moving = of_groups(tensors, groups, {BACKBONE})
@@ -81,15 +85,10 @@ def _add(
         server_round=state.server_round,
         backbone=bank.put_backbone(moving) if moving else state.backbone_hash,
         support=support,
-        parent=_parent(bank, name, stage),
+        parent=parents.get(name, parents.get(SHARED)),
     )
 
 
-def _parent(bank: AdapterBank, name: str, stage: Stage) -> str | None:
-    """The newest version from an earlier stage: of this name, or for a center's first one of the shared adapter."""
-    earlier = [entry for entry in bank.entries() if entry.stage != stage.name]
-    for candidate in (name, SHARED):
-        versions = [entry for entry in earlier if entry.name == candidate]
-        if versions:
-            return versions[-1].reference
-    return None
+def _parents(bank: AdapterBank, stage: Stage) -> dict[str, str]:
+    """Name -> its newest version from an earlier stage; a center's first one comes of the shared adapter's."""
+    return {entry.name: entry.reference for entry in bank.entries() if entry.stage != stage.name}

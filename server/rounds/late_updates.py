@@ -5,8 +5,8 @@ late, or the center says that it has none. Until that is acknowledged the center
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 
 from protocol.errors import NO_ANSWER, TRAINER_UNAVAILABLE, LateError, NothingWaitingError, StorageError
@@ -31,6 +31,14 @@ OPEN = frozenset({UNAVAILABLE, TRAINER_UNAVAILABLE, NO_ANSWER, LateError.code, S
 UPDATE, OTHER = "late", "late, and no update"
 
 
+@dataclass(frozen=True)
+class MissedRounds:
+    """What `rounds` say of centers that were not heard: center -> its records, in order."""
+
+    rounds: tuple[RoundRecord, ...]
+    records: Mapping[str, list[RoundRecord]]
+
+
 class LateUpdates:
     """What is known of updates that missed their round.
 
@@ -43,15 +51,15 @@ class LateUpdates:
     def __init__(self, inbox: Inbox, tell: Listen, records: Iterable[LateRecord]) -> None:
         self._inbox, self._tell = inbox, tell
         self.records = tuple(records)
+        self._missed = of_each_center((), OPEN)
 
-    def open_rounds(self, center: str, rounds: Iterable[RoundRecord]) -> dict[int, str]:
+    def open_rounds(self, center: str, rounds: tuple[RoundRecord, ...]) -> dict[int, str]:
         """The rounds, in order, of whose update nothing is known, each with its stage."""
-        known = {(record.center, record.server_round) for record in self.records}
-        return {
-            record.server_round: record.stage
-            for record in rounds
-            if record.center == center and record.error in OPEN and (center, record.server_round) not in known
-        }
+        if self._missed.rounds is not rounds:  # read once for all centers, whose number may be large
+            self._missed = of_each_center(rounds, OPEN)
+        missed = self._missed.records.get(center)
+        known = {record.server_round for record in self.records if record.center == center} if missed else ()
+        return {record.server_round: record.stage for record in missed or () if record.server_round not in known}
 
     def last_acknowledged(self, center: str, state: Checkpoint) -> int:
         """The last round up to which everything is known of a center's updates; it may forget those."""
@@ -160,3 +168,12 @@ class LateUpdates:
         )
         self.records = (*self.records, record)
         self._tell(LateFound(record))
+
+
+def of_each_center(rounds: tuple[RoundRecord, ...], errors: Collection[str]) -> MissedRounds:
+    """The records with one of these errors, by center."""
+    found: dict[str, list[RoundRecord]] = {}
+    for record in rounds:
+        if record.error in errors:
+            found.setdefault(record.center, []).append(record)
+    return MissedRounds(rounds, found)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from server.rounds.records import gain_findings, norm_medians
 from server.rounds.starts import starts_of
 from server.rounds.transitions import base_of, hash_for, without_backbone
 from server.study.checkpoint import Checkpoint
-from server.study.history import RoundRecord
+from server.study.history import History, RoundRecord
 from strategies.aggregation.contract import Base
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class RoundUnderWay:
     training: Training
     number: int
 
-    @property
+    @cached_property
     def base(self) -> Base:
         """What stands fixed in the round, as aggregation wants it."""
         return base_of(self.builder.prepared, self.builder.backbone, roles=self.training.roles, seed=self.number)
@@ -69,13 +69,24 @@ class RoundUnderWay:
                 gains=partial(gain_findings, start=start, base=self.base),
                 start=start,
                 reach=self.reach,
-                medians=norm_medians(state.history.rounds, builder.stage, phase),
+                medians=self.medians(state.history, phase),
             )
             validate(reply.payload, expected)
         except PayloadError as error:
             logger.warning("%s", error)
             return {}, error.code
         return update_norms(reply.payload, start, builder.prepared.specs), ""
+
+    def medians(self, history: History, phase: str) -> Mapping[str, float]:
+        """`norm_medians` of a phase, read once for all centers of the round."""
+        known = self._medians.get(phase)
+        if known is None or known[0] is not history.rounds:
+            known = self._medians[phase] = history.rounds, norm_medians(history.rounds, self.builder.stage, phase)
+        return known[1]
+
+    @cached_property
+    def _medians(self) -> dict[str, tuple[tuple[RoundRecord, ...], Mapping[str, float]]]:
+        return {}
 
     def starts(self, state: Checkpoint, center: str) -> dict[str, NDArray[np.floating]]:
         """What a center was sent, and what its tensors began from that were not."""

@@ -1,5 +1,9 @@
 """`progress.json`: where a run is and how it ended, for the programs that watch it; replaced whole at every event.
 
+Each answer of a center is an event, and the file has a row of every center: beyond `EACH` centers, answers that follow
+each other closely are written together, at most `PAUSE_S` for each center apart, so that a round of thousands does not
+write millions of rows.
+
 It says sooner what the checkpoint and the history say. The watchdog takes from it why a run ended, and whether trying
 again helps; without it every end counts as one without a verdict. Where a study goes on is in the checkpoint alone. A
 disk that refuses the file stops nothing.
@@ -12,6 +16,7 @@ from typing import Self
 
 from protocol.errors import ConciliumError, StorageError
 from protocol.messages.suppression import figure_name
+from server.runs.paced_writes import PacedWrites
 from server.runs.state_files import CenterProgress, RunProgress, read_progress, write_state
 from server.study.directory import StudyDirectory
 from server.study.events import (
@@ -32,6 +37,7 @@ from server.study.lock import StudyInUseError
 
 logger = logging.getLogger(__name__)
 
+EACH, PAUSE_S = 50, 1e-3
 NOBODY: dict[str, object] = {"waiting_for": (), "waiting_kind": "", "waiting_since": None}
 """The changes where nobody is waited for."""
 
@@ -50,6 +56,9 @@ class ProgressFile:
         rounds = sum(stage.all_rounds for stage in study.stages)
         self._now = RunProgress(state="running", run_id=run_id, rounds=rounds)
         self._told = False
+        self._centers: dict[str, CenterProgress] = {}
+        self._waiting_for: dict[str, None] = {}
+        self._paced = PacedWrites(self._put, self._pause_s)
 
     def __enter__(self) -> Self:
         return self
@@ -65,15 +74,18 @@ class ProgressFile:
         """Write what an event changes; each one says that the run is alive."""
         match event:
             case Resumed(server_round):
-                self._write(server_round=server_round, centers=self._earlier())
+                self._centers = self._earlier()
+                self._write(server_round=server_round)
             case RoundStarted(stage, number):
                 self._write(stage=stage.name, stage_round=number, stage_rounds=stage.all_rounds)
             case CentersAsked(kind, centers):
+                self._waiting_for = dict.fromkeys(centers)
                 self._write(**_waiting(kind, centers))
             case CenterHeard(kind, center):
                 self._hear(kind, center)
             case CenterAnswered(record):
-                self._write(**self._with_round(record))
+                self._centers[record.center] = self._of_round(record)
+                self._paced.write_soon()
             case RoundKept(server_round):
                 self._write(server_round=server_round)
             case ScoringStarted(stage_name):
@@ -90,6 +102,7 @@ class ProgressFile:
         """Say how the run ended, once; a text goes in only where it was written to be shown."""
         if self._now.state != "running":
             return
+        self._waiting_for = {}
         if error is None:
             self._write(state="complete", **NOBODY)
         elif isinstance(error, ConciliumError):
@@ -105,16 +118,14 @@ class ProgressFile:
 
     def _hear(self, kind: str, center: str) -> None:
         """One less is waited for; of a round that is written with what the center answered, which follows at once."""
-        waiting_for = tuple(name for name in self._now.waiting_for if name != center)
-        if kind == "train":
-            self._now = self._now.model_copy(update={"waiting_for": waiting_for})
-        else:
-            self._write(waiting_for=waiting_for)
+        self._waiting_for.pop(center, None)
+        if kind != "train":
+            self._paced.write_soon()
 
-    def _with_round(self, record: RoundRecord) -> dict[str, object]:
-        """The change that a center's round makes: it is heard of."""
+    def _of_round(self, record: RoundRecord) -> CenterProgress:
+        """What a center's round says of it."""
         metric = self._study.judged_by(record.stage).name
-        heard = CenterProgress(
+        return CenterProgress(
             server_round=record.server_round,
             error=record.error,
             loss=record.loss,
@@ -124,7 +135,6 @@ class ProgressFile:
             seconds=record.seconds,
             at=datetime.now(UTC),
         )
-        return {"centers": {**self._now.centers, record.center: heard}}
 
     def _earlier(self) -> dict[str, CenterProgress]:
         try:
@@ -135,9 +145,19 @@ class ProgressFile:
         return {} if earlier is None else dict(earlier.centers)
 
     def _write(self, **changes: object) -> None:
-        self._now = self._now.model_copy(update={**changes, "updated_at": datetime.now(UTC)})
+        self._now = self._now.model_copy(update=changes)
+        self._paced.write_now()
+
+    def _pause_s(self) -> float:
+        """How far apart answers are written."""
+        centers = len(self._centers)
+        return PAUSE_S * centers if centers > EACH else 0.0
+
+    def _put(self) -> None:
+        heard = {"centers": dict(self._centers), "waiting_for": tuple(self._waiting_for)}
+        now = self._now.model_copy(update={**heard, "updated_at": datetime.now(UTC)})
         try:
-            write_state(self._directory.progress, self._now)
+            write_state(self._directory.progress, now)
         except (StorageError, ValueError) as error:
             if not self._told:
                 logger.warning("the run goes on without its progress file: %s", error)

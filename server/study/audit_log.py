@@ -7,16 +7,18 @@ carried out, which is then the last of its writer, or a checkpoint whose events 
 `concilium audit verify` holds the log against the files (`server.audit`).
 """
 
+import hashlib
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from protocol.errors import StorageError
-from protocol.storage.chain import Head, append_made, lines_in, link_of
+from protocol.storage.chain import Head, append_lines, append_made, lines_in, link_of
 from protocol.storage.locks import LockHeldError
 
 OF_THE_CHAIN = ("number", "chain", "time", "by", "event")
@@ -39,6 +41,8 @@ class AuditLog:
 
     def __init__(self, path: Path) -> None:
         self.path, self._by = path, secrets.token_hex(4)
+        self._known: set[bytes] = set()
+        self._has_read = False
 
     def record(self, event: str, facts: Mapping[str, Any]) -> None:
         """Append an event and wait until the disk has it.
@@ -54,8 +58,14 @@ class AuditLog:
         Raises:
             StorageError: it cannot be written.
         """
-        try:
+        with self._explained():
             append_made(self.path, lambda end: {**make(end), **self._frame(event)})
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Trouble while the log is written, in words that say what to do."""
+        try:
+            yield
         except (OSError, LockHeldError) as error:
             raise StorageError(
                 f"audit log {self.path} cannot be written ({getattr(error, 'strerror', None) or error}); nothing is "
@@ -65,14 +75,24 @@ class AuditLog:
     def record_new(self, events: Mapping[str, list[Mapping[str, Any]]]) -> None:
         """Append those of some events, by name, that do not stand in the log yet with the same facts.
 
+        The log is read once; of what another writer appends later it is not asked again.
+
         Raises:
             StorageError: they cannot be written.
         """
-        known = {_content(found.event, found.facts) for found in read_events(self.path)}
-        for event, all_facts in events.items():
-            for facts in all_facts:
-                if _content(event, facts) not in known:
-                    self.record(event, facts)
+        if not self._has_read:
+            self._known |= {content_of(found.event, found.facts) for found in read_events(self.path)}
+            self._has_read = True
+        new = {
+            content: {**facts, **self._frame(event)}
+            for event, all_facts in events.items()
+            for facts in all_facts
+            if (content := content_of(event, facts)) not in self._known
+        }
+        if new:
+            with self._explained():
+                append_lines(self.path, list(new.values()))
+            self._known |= new.keys()
 
     def announce_checkpoint(self, sha256: str) -> None:
         """Say which checkpoint is about to be written."""
@@ -107,5 +127,6 @@ def _event_of(line: bytes) -> AuditEvent | None:
     return AuditEvent(link.number, link.chain, time, by, event, facts)
 
 
-def _content(event: str, facts: Mapping[str, Any]) -> str:
-    return json.dumps([event, facts], sort_keys=True)
+def content_of(event: str, facts: Mapping[str, Any]) -> bytes:
+    """What an event is known by: a hash, since those of a round name all its centers."""
+    return hashlib.sha256(json.dumps([event, facts], sort_keys=True).encode()).digest()

@@ -1,8 +1,8 @@
 """What happened in a study so far: one record per center and round, one row of test scores per stage."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self
 
 from protocol.messages.benefit import Benefit
 from protocol.messages.scores import Score
@@ -163,3 +163,14 @@ class History:
     queries: tuple[QueryRecord, ...] = ()
     late: tuple[LateRecord, ...] = ()
     rollbacks: tuple[RollbackRecord, ...] = ()
+
+    def after(self, earlier: "History") -> Self:
+        """What came to this history since an earlier one; of a kind of which the earlier is not the beginning, all."""
+        kinds = (found.name for found in fields(self))
+        return type(self)(**{kind: _added(getattr(self, kind), getattr(earlier, kind)) for kind in kinds})
+
+
+def _added(now: tuple[Any, ...], before: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Records are appended and never changed: the last of the earlier ones tells whether all of them stand here."""
+    begins_so = len(before) <= len(now) and (not before or now[len(before) - 1] is before[-1])
+    return now[len(before) :] if begins_so else now

@@ -1,12 +1,14 @@
 """What a run leaves on the disk between its rounds: the checkpoint, those of stage borders, and the audit log."""
 
 import hashlib
+from dataclasses import replace
 
 from server.study import checkpoint as checkpoints
 from server.study.audit_log import AuditLog
 from server.study.checkpoint import Checkpoint
 from server.study.checksums import CHECKSUMS
 from server.study.directory import StudyDirectory
+from server.study.history import History
 from server.study.history_events import history_events
 from server.study.stage_states import keep_stage_state
 from server.study.taking_over import take_over_bank, take_over_files
@@ -18,6 +20,7 @@ class Recorder:
 
     def __init__(self, directory: StudyDirectory) -> None:
         self._directory, self.log = directory, AuditLog(directory.audit)
+        self._told = History()
 
     def prepare(self) -> None:
         """Write what the study was prepared with."""
@@ -32,7 +35,8 @@ class Recorder:
     def save(self, state: Checkpoint) -> None:
         """Announce the checkpoint, replace it, and write what it says has happened."""
         checkpoints.save(self._directory.checkpoint, state, self.log.announce_checkpoint)
-        self.log.record_new(history_events(state))
+        self.log.record_new(history_events(replace(state, history=state.history.after(self._told))))
+        self._told = state.history
 
     def keep_stage(self, state: Checkpoint) -> None:
         """Keep the checkpoint, just saved, as the state before the stage that comes next."""

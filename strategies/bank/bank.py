@@ -248,7 +248,7 @@ class AdapterBank:
         }
 
     def _set_head(self, entry: Entry) -> None:
-        if entry.name not in self.names() or self.head(entry.name) != entry:
+        if not (self._adapter_path(entry.name) / HEAD_FILE).exists() or self.head(entry.name) != entry:
             self.tell("head", naming(entry))
         atomic_files.write_private(self._adapter_path(entry.name) / HEAD_FILE, seal({"version": entry.version}))
 

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from protocol.errors import NoVoiceError, QuorumError
 from server.grid.center_grid import CenterGrid
+from server.runs import progress_file
 from server.runs.progress_file import ProgressFile
 from server.study.events import (
     CenterAnswered,
@@ -238,3 +240,20 @@ def test_the_rounds_of_a_study_that_was_extended_are_counted_anew(found: Light) 
     with progress(found) as file:
         file.listen(Extended(longer))
         assert read(found)["rounds"] == 5
+
+
+def test_a_round_of_a_thousand_centers_does_not_write_a_row_of_each_for_each(
+    found: Light, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`EACH` answers are written as they come; the others together, a second apart."""
+    written: list[int] = []
+    monkeypatch.setattr(progress_file, "write_state", lambda _, state: written.append(len(state.centers)))
+    file = progress(found)
+    names = [f"c{number}" for number in range(1000)]
+    file.listen(CentersAsked("train", tuple(names)))
+    for name in names:
+        file.listen(CenterHeard("train", name))
+        file.listen(CenterAnswered(replace(RECORD, center=name)))
+    file.listen(RoundKept(1))
+    assert written[-1] == 1000
+    assert sum(written) < 50 * 1000

@@ -1,11 +1,14 @@
 """An event a line, each chained to all before it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from protocol.errors import StorageError
+from server.study import audit_log
 from server.study.audit_log import AuditLog, read_events
 
 
@@ -40,3 +43,21 @@ def test_a_log_that_cannot_be_written_stops_what_it_announces(tmp_path: Path) ->
         AuditLog(tmp_path / "audit.jsonl").record("saved", {})
     with pytest.raises(StorageError, match="cannot be read"):
         read_events(tmp_path / "audit.jsonl")
+
+
+def test_many_events_are_one_write_and_the_log_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study's first checkpoint tells of each center that registered, and each round of all centers again."""
+    log = AuditLog(tmp_path / "audit.jsonl")
+    written: list[int] = []
+    read: list[Path] = []
+
+    def read_none(path: Path) -> tuple[()]:
+        read.append(path)
+        return ()
+
+    monkeypatch.setattr(audit_log, "append_lines", lambda _, lines: written.append(len(lines)))
+    monkeypatch.setattr(audit_log, "read_events", read_none)
+    registered: list[Mapping[str, Any]] = [{"center": f"c{number}"} for number in range(1000)]
+    for server_round in (1, 2, 3):
+        log.record_new({"registered": registered, "round": [{"server_round": server_round}]})
+    assert (written, len(read)) == ([1001, 1, 1], 1)

@@ -1,6 +1,6 @@
 """A history comes back from plain values as it was."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from pydantic import TypeAdapter
 
@@ -20,3 +20,13 @@ def test_a_history_comes_back_from_plain_values() -> None:
 
 def test_a_new_history_is_empty() -> None:
     assert set(asdict(History()).values()) == {()}
+
+
+def test_what_came_since_an_earlier_history_and_all_of_one_that_went_another_way() -> None:
+    one, two, other = (RoundRecord("adapt", number, "a") for number in (1, 2, 2))
+    earlier = History(rounds=(one,), late=(LateRecord("adapt", 1, "b", 2, "set-aside"),))
+    now = replace(earlier, rounds=(one, two))
+    assert now.after(earlier) == History(rounds=(two,))
+    assert now.after(History()) == now
+    assert History(rounds=(one, other)).after(now).rounds == (one, other)
+    assert History(rounds=(one,)).after(now).rounds == (one,)
