@@ -5,7 +5,7 @@ Of the last row in which a center said anything. An interval is Student's over t
 of another seed or another study.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from protocol.messages.benefit import Benefit
@@ -30,8 +30,16 @@ def benefit_lines(result: Mapping[str, Any]) -> list[BenefitLine]:
     """The entries of a result, by center, the fullest input first; none where the study did not ask."""
     entries = result.get("benefits", ())
     return [
-        benefit_line(center, metric.label, metric.decimals, entry)
-        for center in dict.fromkeys(entry["center"] for entry in entries)
-        for entry in in_order_of_inputs(one for one in entries if one["center"] == center)
+        benefit_line(entry["center"], metric.label, metric.decimals, entry)
+        for of_center in _by_center(entries)
+        for entry in in_order_of_inputs(of_center)
         for metric in [TASKS[entry["task"]].metric(TASKS[entry["task"]].primary)]
     ]
+
+
+def _by_center(entries: Iterable[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """The entries of each center."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        found.setdefault(entry["center"], []).append(entry)
+    return list(found.values())

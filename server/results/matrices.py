@@ -4,7 +4,7 @@ One entry a modality setting holds the rows of every metric of the study's tasks
 task's primary metric, and of the stages that train that task.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ def evaluation_matrix(study: Study, matrix: Mapping[str, Any], task: TaskName) -
         stages=tuple(matrix["stages"]),
         centers=tuple(matrix["centers"]),
         values=values.reshape(len(matrix["stages"]), len(matrix["centers"])),
-        learned=tuple(_first_row_of(study, center, matrix["stages"], task) for center in matrix["centers"]),
+        learned=_first_rows(study, matrix["centers"], matrix["stages"], task),
     )
 
 
@@ -135,27 +135,45 @@ def _held(rows: Sequence[StageRow], centers: Sequence[str], setting: ModalitySet
     ]
 
 
-def _first_row_of(study: Study, center: str, rows: Sequence[str], task: TaskName) -> int | None:
-    """The row after which a center's cases had first been trained on for a task, by itself or in a pooled center."""
-    if center == ALL_CENTERS:
-        return None
-    trained = {stage.name: stage.centers for stage in study.stages if stage.task == task}
-    return next(
-        (
-            row
-            for row, stage in enumerate(rows)
-            if row and any(_share_cases(study, center, other) for other in trained.get(stage, ()))
-        ),
-        None,
+def _first_rows(study: Study, centers: Sequence[str], rows: Sequence[str], task: TaskName) -> tuple[int | None, ...]:
+    """The row after which each center's cases had first been trained on for a task, by itself or in a pooled center."""
+    trained = {stage.name: _by_folder(study, stage.centers) for stage in study.stages if stage.task == task}
+    return tuple(
+        next(
+            (
+                row
+                for row, stage in enumerate(rows)
+                if row and center != ALL_CENTERS and _is_trained(study, center, trained.get(stage, {}))
+            ),
+            None,
+        )
+        for center in centers
     )
 
 
-def _share_cases(study: Study, one: str, other: str) -> bool:
-    """Whether two centers of the study file may hold the same cases: a folder of both, and rows that do not differ."""
+def _by_folder(study: Study, centers: Iterable[str]) -> dict[str, list[str]]:
+    """Folder -> the centers that have it, so that not each of thousands is held against each other."""
+    found: dict[str, list[str]] = {}
+    for center in centers:
+        for folder in _folders(study, center):
+            found.setdefault(folder, []).append(center)
+    return found
+
+
+def _is_trained(study: Study, center: str, by_folder: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a center may hold cases of one of some others: a folder of both, and rows that do not differ."""
+    others = (other for folder in _folders(study, center) for other in by_folder.get(folder, ()))
+    return any(_rows_meet(study, center, other) for other in others)
+
+
+def _folders(study: Study, center: str) -> tuple[str, ...]:
+    return tuple(study.centers[center].folders) or (center,)
+
+
+def _rows_meet(study: Study, one: str, other: str) -> bool:
     first, second = study.centers[one], study.centers[other]
-    folders = set(first.folders or (one,)) & set(second.folders or (other,))
     both = first.rows.keys() & second.rows.keys()
-    return bool(folders) and all(_values(first.rows[column]) & _values(second.rows[column]) for column in both)
+    return all(_values(first.rows[column]) & _values(second.rows[column]) for column in both)
 
 
 def _values(rows: str | tuple[str, ...]) -> set[str]:

@@ -12,6 +12,7 @@ from protocol.tasks import TASKS, TaskName
 from reporting.formats import UNDEFINED, WITHHELD, figure, in_reading_order, label
 from reporting.pages import open_templates
 from server.results.benefits import benefit_lines
+from server.results.center_lines import DRAWN, center_lines, gate_lines
 from server.results.charts import DOWN, UP, Curves, curves_svg, legend_mark
 from server.results.gate_charts import gates_among, gates_svg
 from server.results.task_blocks import TaskBlock, primary, task_blocks
@@ -57,7 +58,7 @@ class CenterCurves:
 def report_html(result: Mapping[str, object]) -> str:
     """The report of a study as one HTML document, from the content of `result.json`."""
     study: Table = result
-    environment = open_templates("server.results")
+    environment, drawn = open_templates("server.results"), len(study["centers"]) <= DRAWN
     environment.filters.update(mark=legend_mark)
     return environment.get_template("report.html").render(
         study=study,
@@ -66,8 +67,11 @@ def report_html(result: Mapping[str, object]) -> str:
         blocks=task_blocks(study),
         undefined_as=" or ".join(TASKS[task].undefined_as for task in study["tasks"]),
         score_label=score_label(study),
-        curves=center_curves(study),
-        gates=center_gates(study),
+        curves=center_curves(study) if drawn else [],
+        lines=[] if drawn else center_lines(curves_of(study), in_reading_order(study["matrices"])),
+        gates=center_gates(study) if drawn else [],
+        gate_lines=[] if drawn else gate_lines(study["rounds"], study["centers"]),
+        drawn=drawn,
         alarms=update_alarms(study),
         benefits=benefit_lines(study),
         images=IMAGES,
@@ -143,11 +147,9 @@ def curves_of(study: Table) -> dict[str, tuple[int, Curves]]:
     order = _round_order(study)
     found: dict[str, tuple[int, Curves]] = {}
     metrics = {stage["name"]: primary(stage["task"]).name for stage in study["stages"]}
-    of_centers: dict[str, dict[tuple[str, int], Any]] = {}
-    for row in study["rounds"]:
-        of_centers.setdefault(row["center"], {})[row["stage"], row["server_round"]] = row
+    by_center = _by_center(study)
     for center in study["centers"]:
-        records = of_centers.get(center, {})
+        records = {(row["stage"], row["server_round"]): row for row in by_center.get(center, ())}
         if not records:
             continue
         rows = [records.get(place) for place in order]
@@ -176,12 +178,11 @@ def _validated(row: Table, setting: str, metric: str) -> float | None:
 
 def center_gates(study: Table) -> list[CenterCurves]:
     """The gates of every center that reported any, over the rounds of `center_curves`."""
-    order, drawn = _round_order(study), []
+    order, drawn, by_center = _round_order(study), [], _by_center(study)
     for number, center in enumerate(study["centers"]):
         records = {
             (row["stage"], row["server_round"]): gates_among(row.get("diagnostics", {}))
-            for row in study["rounds"]
-            if row["center"] == center
+            for row in by_center.get(center, ())
         }
         rows = [records.get(place, {}) for place in order]
         if any(rows):
@@ -194,9 +195,9 @@ def traffic(study: Table) -> list[Traffic]:
     """Bytes of every center that exchanged any, in study order."""
     totals = study["bytes"]["by_center"]
     largest = max([1, *(total[way] for total in totals.values() for way in ("down", "up"))])
-    rows = []
+    rows, by_center = [], _by_center(study)
     for center, total in totals.items():
-        records = [row for row in study["rounds"] if row["center"] == center]
+        records = by_center.get(center, ())
         rows.append(
             Traffic(
                 center=center,
@@ -213,17 +214,25 @@ def traffic(study: Table) -> list[Traffic]:
 
 def attendance(study: Table) -> list[Attendance]:
     """For every center: the rounds its stages held so far, the rounds it completed, and its errors by code."""
-    members = {stage["name"]: stage["centers"] for stage in study["stages"]}
-    order = _round_order(study)
+    members = {stage["name"]: set(stage["centers"]) for stage in study["stages"]}
+    order, by_center = _round_order(study), _by_center(study)
     rows = []
     for center in study["centers"]:
-        records = [row for row in study["rounds"] if row["center"] == center]
+        records = by_center.get(center, ())
         asked = sum(center in members.get(stage, ()) for stage, _ in order)
         errors = Counter(row["error"] for row in records if row["error"])
         rows.append(
             Attendance(center, asked, len(records) - errors.total(), max(asked - len(records), 0), dict(errors))
         )
     return rows
+
+
+def _by_center(study: Table) -> dict[str, list[Any]]:
+    """Center -> its rounds, sorted out once: centers times rounds may be millions."""
+    found: dict[str, list[Any]] = {}
+    for row in study["rounds"]:
+        found.setdefault(row["center"], []).append(row)
+    return found
 
 
 def _round_order(study: Table) -> list[tuple[str, int]]:

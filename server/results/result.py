@@ -203,12 +203,12 @@ def _gate(record: GateRecord) -> dict[str, Any]:
 
 def _bytes(study: Study, history: History) -> dict[str, Any]:
     """Tensor bytes of all messages, those that asked for test scores included."""
-    records: tuple[RoundRecord | QueryRecord, ...] = (*history.rounds, *history.queries)
+    records = _by_center(history)
     by_center = {
         name: {
-            "down": sum(record.bytes_down for record in records if record.center == name)
+            "down": sum(record.bytes_down for record in records.get(name, ()))
             + sum(row.bytes_down.get(name, 0) for row in history.rows),
-            "up": sum(record.bytes_up for record in records if record.center == name),
+            "up": sum(record.bytes_up for record in records.get(name, ())),
         }
         for name in study.centers
     }
@@ -220,12 +220,21 @@ def _bytes(study: Study, history: History) -> dict[str, Any]:
 
 
 def _seconds(study: Study, history: History) -> dict[str, float]:
-    records: tuple[RoundRecord | QueryRecord, ...] = (*history.rounds, *history.queries)
+    records = _by_center(history)
     return {
-        name: sum(record.seconds for record in records if record.center == name)
+        name: sum(record.seconds for record in records.get(name, ()))
         + sum(row.seconds.get(name, 0.0) for row in history.rows)
         for name in study.centers
     }
+
+
+def _by_center(history: History) -> dict[str, list[RoundRecord | QueryRecord]]:
+    """Center -> what it was asked in rounds and between them."""
+    found: dict[str, list[RoundRecord | QueryRecord]] = {}
+    records: tuple[RoundRecord | QueryRecord, ...] = (*history.rounds, *history.queries)
+    for record in records:
+        found.setdefault(record.center, []).append(record)
+    return found
 
 
 def _served(services: Sequence[Service], entries: Iterable[Entry]) -> dict[str, Any]:
