@@ -21,6 +21,7 @@ from server.results.service import Service, read_services, write_services
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared, StudyDirectory
 from server.study.withdrawn import read_withdrawn
+from server.tracking.background import BackgroundTracker
 from server.tracking.tracker import Tracker
 from strategies.bank.bank import AdapterBank
 
@@ -30,7 +31,7 @@ def write_outputs(
     prepared: Prepared,
     state: Checkpoint,
     bank: AdapterBank,
-    tracker: Tracker,
+    tracker: BackgroundTracker | Tracker,
     cases: Mapping[str, Mapping[str, int]],
     status: Status,
 ) -> None:

@@ -45,7 +45,8 @@ from server.study.history import RoundRecord, StageRow
 from server.study.recorder import Recorder
 from server.study.stage import INITIAL, Stage
 from server.study.versions import is_extended
-from server.tracking.remote import open_tracker
+from server.tracking.background import BackgroundTracker
+from server.tracking.remote import make_tracker
 from strategies.bank.bank import AdapterBank
 
 logger = logging.getLogger(__name__)
@@ -91,9 +92,8 @@ class StudyRun:
         Between two stages it ends as "extended" where the study file has become another, for which a run begins anew.
         """
         tracking = dict(self.state.tracking)
-        with open_tracker(
-            self.directory.root, self.study, run_ids=tracking, tracking_uri=self.tracking_uri
-        ) as self.tracker:
+        made = make_tracker(self.directory.root, self.study, run_ids=tracking, tracking_uri=self.tracking_uri)
+        with BackgroundTracker(made) as self.tracker:
             self.recorder.start(self.state, self.bank)
             self._save()
             self._tell(events.Resumed(self.state.server_round))
@@ -124,6 +124,7 @@ class StudyRun:
             self._close(builder)
             following = self.study.stages[index + 1] if index + 1 < len(self.study.stages) else None
             self.state = leave_stage(self.state, stage, following, self.study)
+            self.tracker.wait_for_runs()
             self._save()
             self.recorder.keep_stage(self.state)
             if is_extended(self.directory, self._text):

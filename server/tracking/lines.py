@@ -55,8 +55,14 @@ def center_run(center: str) -> str:
     return f"center/{center}"
 
 
-def lines_of(history: History, study: Study) -> Iterator[Line]:
-    """Everything the history says, in the order of rounds; a step is a round counted over the study."""
+def lines_of(history: History, study: Study, queries_before: int = 0) -> Iterator[Line]:
+    """Everything the history says, in the order of rounds; a step is a round counted over the study.
+
+    Args:
+        history: all of it, or what came to one.
+        study: says how many rounds there are.
+        queries_before: of a part, how many answers to queries came before it.
+    """
     ends = accumulate(stage.all_rounds for stage in study.stages)
     steps = dict(zip((stage.name for stage in study.stages), ends, strict=True))
     for record in history.rounds:
@@ -67,7 +73,7 @@ def lines_of(history: History, study: Study) -> Iterator[Line]:
         yield _rollback_line(rollback)
     for gate in history.gates:
         yield from _gate_lines(gate, steps.get(gate.stage, 0))
-    for place, query in enumerate(history.queries):
+    for place, query in enumerate(history.queries, start=queries_before):
         yield from _query_lines(query, place, steps.get(query.stage, 0))
     for row in history.rows:
         yield from _row_lines(row, steps.get(row.stage, 0))

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from protocol.errors import StorageError
 from server.study.checkpoint import Checkpoint
+from server.study.directory import StudyDirectory
 from server.study.file import Study
 from server.tracking.store import RunStatus, is_remote
-from server.tracking.tracker import Tracker
+from server.tracking.tracker import Tracker, store_of
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ class RemoteTracker(Tracker):
     behind = ""
     _state: Checkpoint | None = None
     _not_before = 0.0
+
+    def open_store(self) -> None:
+        """Nothing: a server that is away is no trouble."""
 
     def start(self) -> None:
         """Continue or make every run, now or with a later `catch_up`."""
@@ -87,11 +91,22 @@ class RemoteTracker(Tracker):
 
 
 def open_tracker(root: Path, study: Study, *, run_ids: Mapping[str, str], tracking_uri: str | None = None) -> Tracker:
-    """The tracker of a running study, started: of a server, which may be away, or of a local store, which must work.
+    """The tracker of a study, started: of a server, which may be away, or of a local store, which must work.
 
     Raises:
         StorageError: a local store cannot be opened or written; then the disk is full or damaged, and the study's
             own files are next.
     """
+    tracker = make_tracker(root, study, run_ids=run_ids, tracking_uri=tracking_uri)
+    tracker.start()
+    return tracker
+
+
+def make_tracker(root: Path, study: Study, *, run_ids: Mapping[str, str], tracking_uri: str | None = None) -> Tracker:
+    """As `open_tracker`, and not started yet.
+
+    Raises:
+        StorageError: the study's directory cannot be written.
+    """
     kind = RemoteTracker if tracking_uri is not None and is_remote(tracking_uri) else Tracker
-    return kind.open(root, study, run_ids=run_ids, tracking_uri=tracking_uri)
+    return kind(store_of(root, tracking_uri), StudyDirectory(root), study, run_ids)

@@ -6,10 +6,11 @@ MLflow's own variables: MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD, MLFL
 
 import logging
 import os
+import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 STORE_LIBRARIES = ("mlflow.", "sqlalchemy.", "requests.", "urllib3.", "json.", "google.protobuf.")
+OLD_WAYS = r"(mlflow|sqlalchemy|alembic|requests|urllib3|google)\b"
 # A server tells who is not its administrator "forbidden" of a run that it does not have.
 GONE = ("RESOURCE_DOES_NOT_EXIST", "PERMISSION_DENIED")
 REMOTE_PATIENCE = {
@@ -63,8 +65,9 @@ class Store:
         self.uri, self._artifacts, self._token = uri, artifacts, token
         self._opened: MlflowClient | None = None
         self._ends_at = inf
-        self._steps: dict[tuple[str, str], set[int]] = {}
-        self._stamps: dict[tuple[str, int], int] = {}
+        self._steps: dict[tuple[str, str], int] = {}
+        self._new: set[str] = set()
+        self._stamps: dict[str, dict[int, int]] = {}
 
     def allow(self, seconds: float) -> None:
         """From now on, calls that begin after `seconds` are refused: a slow server must not hold up training."""
@@ -73,6 +76,7 @@ class Store:
     def forget(self) -> None:
         """After a failure nobody knows what arrived: ask the store again which steps it has."""
         self._steps.clear()
+        self._new.clear()
 
     def experiment(self, name: str) -> str:
         """The id of an experiment, made where it is missing."""
@@ -102,7 +106,9 @@ class Store:
     def new_run(self, experiment: str, tags: Mapping[str, str]) -> str:
         """Make a run."""
         with self._call() as client:
-            return str(client.create_run(experiment, tags={**tags, TOKEN_TAG: self._token}).info.run_id)
+            made = str(client.create_run(experiment, tags={**tags, TOKEN_TAG: self._token}).info.run_id)
+            self._new.add(made)
+            return made
 
     def parametrise(self, run_id: str, parameters: Mapping[str, str]) -> None:
         """Log the parameters that a run does not have yet."""
@@ -115,12 +121,17 @@ class Store:
                 client.log_batch(run_id, params=rows[start : start + REST_AT_ONCE])
 
     def log(self, run_id: str, points: Mapping[tuple[str, int], float], tags: Mapping[str, str]) -> None:
-        """Log values by metric and step, those that the run has at that step left out, and set tags."""
+        """Log values by metric and step, those that the run has at that step left out, and set tags.
+
+        What is known of the steps of a metric is one number, a bit a step, whatever their number.
+        """
         from mlflow.entities import RunTag
 
         with self._call() as client:
             self._look_up(client, run_id, {key for key, _ in points})
-            fresh = {place: value for place, value in points.items() if place[1] not in self._steps[run_id, place[0]]}
+            fresh = {
+                (key, step): value for (key, step), value in points.items() if not self._steps[run_id, key] >> step & 1
+            }
             rows = [self._metric(run_id, key, step, value) for (key, step), value in fresh.items()]
             marks = [RunTag(key, value) for key, value in tags.items()]
             for start in range(0, len(rows), METRICS_AT_ONCE):
@@ -128,7 +139,9 @@ class Store:
             for start in range(0, len(marks), REST_AT_ONCE):
                 client.log_batch(run_id, tags=marks[start : start + REST_AT_ONCE])
             for key, step in fresh:
-                self._steps[run_id, key].add(step)
+                self._steps[run_id, key] |= 1 << step
+            stamps = self._stamps.pop(run_id, {})
+            self._stamps[run_id] = {step: stamps[step] for step in sorted(stamps)[-1:]}
 
     def tag(self, run_id: str, key: str, value: str) -> None:
         """Set a tag of a run."""
@@ -207,15 +220,16 @@ class Store:
         """A point that is the same row of the database when it is sent again: the time is of the first attempt."""
         from mlflow.entities import Metric
 
-        return Metric(key, value, self._stamps.setdefault((run_id, step), int(time.time() * 1000)), step)
+        stamps = self._stamps.setdefault(run_id, {})
+        return Metric(key, value, stamps.setdefault(step, int(time.time() * 1000)), step)
 
     def _look_up(self, client: "MlflowClient", run_id: str, keys: set[str]) -> None:
-        """Learn which steps the run has of each key."""
+        """Learn which steps the run has of each key; one that was just made has none."""
         unknown = {key for key in keys if (run_id, key) not in self._steps}
-        there = client.get_run(run_id).data.metrics if unknown else {}
+        there = client.get_run(run_id).data.metrics if unknown and run_id not in self._new else {}
         for key in unknown:
             found = client.get_metric_history(run_id, key) if key in there else ()
-            self._steps[run_id, key] = {point.step for point in found}
+            self._steps[run_id, key] = sum(1 << step for step in {point.step for point in found})
 
     @contextmanager
     def _call(self) -> Iterator["MlflowClient"]:
@@ -247,13 +261,12 @@ def _client(uri: str) -> "MlflowClient":
 
 @contextmanager
 def trouble(uri: str) -> Iterator[None]:
-    """Turn errors of MLflow and of the disk into one message that says what is safe and what to do.
-
-    What MLflow uses of its own libraries' past is theirs to mend: deprecations in here are not shown.
-    """
+    """Turn errors of MLflow and of the disk into one message that says what is safe and what to do."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
+        with ExitStack() as around:
+            if threading.current_thread() is threading.main_thread():  # else whoever started the thread has said it
+                around.enter_context(warnings.catch_warnings())
+                expect_old_ways()
             yield
     except Exception as error:
         if not isinstance(error, OSError) and not f"{type(error).__module__}.".startswith(STORE_LIBRARIES):
@@ -262,6 +275,11 @@ def trouble(uri: str) -> Iterator[None]:
             f"MLflow store {uri} refused ({str(error).splitlines()[0] if str(error) else type(error).__name__}); the "
             f"bank and the checkpoint are untouched. {_remedy(uri, str(error))}"
         ) from error
+
+
+def expect_old_ways() -> None:
+    """What MLflow uses of its own libraries' past is theirs to mend: their deprecations are not shown."""
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=OLD_WAYS)
 
 
 def _remedy(uri: str, text: str) -> str:

@@ -25,6 +25,7 @@ from server.tracking.lines import SHARED_RUN, STUDY_RUN, Line, center_run, flat,
 from server.tracking.models import Models
 from server.tracking.store import NAME_TAG, RunStatus, Store
 from strategies.bank.bank import SHARED, AdapterBank
+from strategies.bank.entry import Entry
 from strategies.bank.living import living_entries, living_names
 from strategies.bank.settings_file import SETTINGS_FILE
 
@@ -52,6 +53,8 @@ class Tracker:
         self._models = Models(store, study.name)
         self._started: set[str] = set()
         self._sent: set[str] = set()
+        self._told = History()
+        self._published: dict[str, int] = {}
 
     @classmethod
     def open(cls, root: Path, study: Study, *, run_ids: Mapping[str, str], tracking_uri: str | None = None) -> Self:
@@ -71,6 +74,14 @@ class Tracker:
         tracker.start()
         return tracker
 
+    def open_store(self) -> None:
+        """Find out whether the store can be opened at all.
+
+        Raises:
+            StorageError: it cannot.
+        """
+        self.store.experiment(self._study.name)
+
     def start(self) -> None:
         """Continue or make every run that is not started yet."""
         for key, experiment, tags, parameters in self._plan():
@@ -85,7 +96,7 @@ class Tracker:
             self._log_backbone(state.backbone_hash)
         self._log_history(state.history)
         if (self.directory.bank / SETTINGS_FILE).exists():
-            self._publish(AdapterBank(self.directory.bank))
+            self._publish_changes()
         self._copy_outputs()
 
     def finish(self, status: RunStatus) -> None:
@@ -106,6 +117,7 @@ class Tracker:
 
     def forget(self) -> None:
         """After a failure nobody knows what arrived: the store is asked again before anything is repeated."""
+        self._published = {}
         self.store.forget()
         self._models.forget()
 
@@ -119,9 +131,10 @@ class Tracker:
         self._sent.add(f"backbone/{sha256}")
 
     def _log_history(self, history: History) -> None:
-        """Log the lines of the history: one call for each run."""
+        """Log the lines of what came to the history: one call for each run, and keys are kept until all are through."""
         waiting: dict[str, list[Line]] = {}
-        for line in lines_of(history, self._study):
+        new = history.after(self._told)
+        for line in lines_of(new, self._study, len(history.queries) - len(new.queries)):
             if line.key not in self._sent:
                 waiting.setdefault(line.run, []).append(line)
         for run, lines in waiting.items():
@@ -129,14 +142,25 @@ class Tracker:
             tags = {key: value for line in lines for key, value in line.tags.items()}
             self.store.log(self.run_ids[run], points, tags)
             self._sent.update(line.key for line in lines)
+        self._sent -= {line.key for lines in waiting.values() for line in lines}
+        self._told = history
+
+    def _publish_changes(self) -> None:
+        """Register what changed in the bank; a version and HEAD change the time of the folder that they lie in."""
+        folders = sorted((self.directory.bank / "adapters").glob("*"))
+        changed = {folder.name: folder.stat().st_mtime_ns for folder in folders}
+        if changed != self._published:
+            self._publish(AdapterBank(self.directory.bank))
+            self._published = changed
 
     def _publish(self, bank: AdapterBank) -> None:
         """Register the bank's adapters that are not registered yet, and point `champion` at those in use."""
-        entries = living_entries(bank)
+        entries: dict[str, list[Entry]] = {}
+        for entry in living_entries(bank):
+            entries.setdefault(entry.name, []).append(entry)
         for name in living_names(bank):
             run_id = self.run_ids[SHARED_RUN if name == SHARED else center_run(name)]
-            versions = [entry for entry in entries if entry.name == name]
-            self._models.publish(run_id, versions, bank.head(name), bank.root / "adapters" / name)
+            self._models.publish(run_id, entries[name], bank.head(name), bank.root / "adapters" / name)
 
     def _copy_outputs(self) -> None:
         """Copy reports and results to the study's run, those that were written since the last copy."""

@@ -36,7 +36,7 @@ def test_a_point_whose_answer_was_lost_is_the_same_row_when_it_is_sent_again(sto
     run_id = store.new_run(store.experiment("points"), {})
     for _ in range(2):
         store.log(run_id, {("loss", 7): 0.5}, {})
-        store._steps[run_id, "loss"] = set()
+        store._steps[run_id, "loss"] = 0
     points = MlflowClient(store.uri).get_metric_history(run_id, "loss")
     assert [(point.step, point.value) for point in points] == [(7, 0.5)]
 

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from mlflow.tracking import MlflowClient
 
 from protocol.errors import StorageError
 from server.study.history import History
+from server.tracking import tracker as module
 from server.tracking.tracker import Tracker
 from tests.support.tracked_study import AGAIN, FIRST, GATE, LATE, ROW, STUDY, state_after
 
@@ -145,3 +147,32 @@ def test_a_report_is_copied_again_only_after_it_was_written_again(tmp_path, monk
             os.utime(tmp_path / "report.html", (len(change), len(change)))
         tracker.catch_up(state_after())
     assert [path.name for path in copied] == ["report.html", "report.html"]
+
+
+def test_a_round_is_sent_without_those_before_it_in_one_batch_a_center(tmp_path, monkeypatch):
+    """After fifty rounds, one more is two records that are read and two calls; no key of a line is kept."""
+    tracker = Tracker.open(tmp_path, STUDY, run_ids={})
+    logged = []
+    monkeypatch.setattr(tracker.store, "log", lambda run_id, points, _: logged.append((run_id, len(points))))
+    rounds = tuple(replace(record, server_round=number) for number in range(1, 51) for record in FIRST[:2])
+    tracker.catch_up(state_after(rounds))
+    before = len(logged)
+    read = []
+    monkeypatch.setattr(module, "lines_of", lambda new, *_: read.append(len(new.rounds)) or ())
+    tracker.catch_up(state_after((*rounds, *(replace(record, server_round=51) for record in FIRST[:2]))))
+    assert (read, before <= len(STUDY.centers), tracker._sent) == ([2], True, set())
+
+
+def test_a_bank_that_did_not_change_is_not_read_again(tmp_path, monkeypatch):
+    tracker = Tracker.open(tmp_path, STUDY, run_ids={})
+    folder = tmp_path / "bank" / "adapters" / "shared"
+    folder.mkdir(parents=True)
+    (tmp_path / "bank" / "study.json").write_text("")
+    published = []
+    monkeypatch.setattr(tracker, "_publish", published.append)
+    monkeypatch.setattr(module, "AdapterBank", lambda root: root)
+    for _ in range(3):
+        tracker.catch_up(state_after())
+    (folder / "0001").mkdir()
+    tracker.catch_up(state_after())
+    assert len(published) == 2
