@@ -124,7 +124,7 @@ def check_socket(situation: Situation) -> Finding:
             "give --home a shorter path",
         )
     port = situation.settings.port if situation.settings else DEFAULT_PORT
-    if not _is_free(port + 1) and not situation.home_error:
+    if not is_free(port + 1) and not situation.home_error:
         return failure(
             f"port {port + 1} on 127.0.0.1 is in use", "give --port another number; the port after it is used"
         )
@@ -161,7 +161,8 @@ def _series(text: str) -> list[str]:
     return text.split(".")[:2]
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody on this machine listens on a port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

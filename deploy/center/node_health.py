@@ -6,6 +6,7 @@ A process that ended is the supervisor's business; this finds the one that hangs
 import logging
 import threading
 
+from client.join.site_checks import is_free
 from deploy.images.probe import ProbeError, check_grpc
 from deploy.supervision.supervisor import Supervisor
 
@@ -23,6 +24,16 @@ def is_well(address: str) -> bool:
     except ProbeError:
         return False
     return True
+
+
+def tell_taken_port(port: int) -> None:
+    """Say so where another program took the port of a SuperNode that has ended: Flower's own ends without a word."""
+    if not is_free(port):
+        logger.warning(
+            "port %d on 127.0.0.1, where the SuperNode answers health probes, is in use by another program, so that it "
+            "cannot start; end that one, or join again with another --port",
+            port,
+        )
 
 
 class HealthWatch:

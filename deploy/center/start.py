@@ -11,7 +11,7 @@ from client.home.own_privacy import OwnPrivacy
 from client.join.isolation import data_of, hides_too_much, without_data, without_network
 from client.join.joining import find_membership, judge_kit, keep_settings, merge_settings, prepare
 from client.join.situation import Situation
-from deploy.center.node_health import HealthWatch
+from deploy.center.node_health import HealthWatch, tell_taken_port
 from deploy.center.programs import SUPERNODE, health_address, node_programs, trainer_program
 from deploy.center.standing_watch import StandingWatch, ask_standing
 from deploy.center.work_shown import WorkShown
@@ -102,8 +102,9 @@ def keep_node_alive(home: CenterHome, port: int) -> None:
 def describe(membership: Membership) -> str:
     """What joining means, in one line: study, model, bytes a round."""
     found = membership.agreement
+    whose = "" if membership.consortium == found.title else f" of {membership.consortium}"
     return (
-        f"study '{found.study}' ({found.title}) of {membership.consortium}, model {found.model}; a round brings at "
+        f"study '{found.study}' ({found.title}){whose}, model {found.model}; a round brings at "
         f"most {size(found.bytes_down_per_round)} and sends at most {size(found.bytes_up_per_round)}"
     )
 
@@ -113,6 +114,8 @@ def _keep_alive(home: CenterHome, programs: Sequence[Program], port: int) -> Non
 
     def note_end(name: str, exit_code: int) -> None:
         watch.note_end(name, exit_code)
+        if name == SUPERNODE:
+            tell_taken_port(port + 1)
         if watch.revoked:
             supervisor.stop()
 

@@ -105,6 +105,7 @@ def extend_study(directory: StudyDirectory, addition: Addition, *, ask: AskPassp
     """
     if directory.coordinator.exists():
         refuse_other_user(directory)
+    read_study(directory.study_file)  # before a lock is made where there is no study
     with ExitStack() as held:
         held.enter_context(hold_lock(directory.extension_lock, wait_s=OTHER_EXTENDS_S, otherwise=_busy))
         under_way = False

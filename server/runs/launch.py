@@ -67,7 +67,8 @@ def check_ready(directory: StudyDirectory, now: datetime, accepted_bundle: str =
     if is_complete(directory):
         raise LaunchError(
             f"study '{study.name}' in {directory.root} is complete; its results are in {directory.result.name} and "
-            f"{directory.report.name}. Another study needs a directory of its own: `concilium study init`"
+            f"{directory.report.name}. `concilium extend` adds centers and stages to it; another study needs a "
+            "directory of its own: `concilium study init`"
         )
     refuse_expired(directory, now)
     stage = next_stage(directory, study)

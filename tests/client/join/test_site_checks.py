@@ -51,7 +51,7 @@ def test_a_local_port_in_use_is_named(tmp_path: Path) -> None:
 
 
 def test_without_settings_the_port_is_the_usual_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site_checks, "_is_free", lambda _port: True)
+    monkeypatch.setattr(site_checks, "is_free", lambda _port: True)
     result = check(Situation(CenterHome(tmp_path), ok("kit")), "socket")["socket"]
     assert "port 9095 on 127.0.0.1" in result.finding.text
 

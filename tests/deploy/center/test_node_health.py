@@ -1,12 +1,13 @@
 """A SuperNode that hangs is restarted."""
 
 import signal
+import socket
 import time
 
 import pytest
 from flwr.supercore.grpc_health import run_health_server_grpc_no_tls
 
-from deploy.center.node_health import HealthWatch, is_well
+from deploy.center.node_health import HealthWatch, is_well, tell_taken_port
 from deploy.supervision.supervisor import Program, Supervisor
 from tests.support.loopback import free_port
 
@@ -20,6 +21,20 @@ def test_a_health_server_that_serves_is_well_and_a_closed_port_is_not() -> None:
     finally:
         server.stop(None).wait()
     assert not is_well(f"127.0.0.1:{port}")
+
+
+@pytest.mark.network
+def test_a_port_that_another_program_took_is_named_and_a_free_one_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    """Two centers that join at once on one machine: the checks of both saw the port free."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        tell_taken_port(port)
+    assert caplog.text.count(f"port {port} on 127.0.0.1, where the SuperNode answers") == 1
+    caplog.clear()
+    tell_taken_port(free_port())
+    assert not caplog.text
 
 
 @pytest.mark.network

@@ -70,6 +70,12 @@ def test_what_joining_means_is_told_in_one_line_with_its_bytes_a_round() -> None
     assert line.endswith("a round brings at most 1.0 MB and sends at most 500.0 kB")
 
 
+def test_a_consortium_that_is_called_as_its_study_is_named_once() -> None:
+    found = membership_of(kit(ENDPOINT))
+    line = describe(found.model_copy(update={"consortium": found.agreement.title}))
+    assert line.startswith("study 'small' (A small study), model")
+
+
 def test_a_home_can_be_held_once(home: CenterHome) -> None:
     with only_instance(home), pytest.raises(HomeError, match="in use"), only_instance(home):
         pass

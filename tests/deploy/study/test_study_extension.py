@@ -53,6 +53,12 @@ def test_a_plan_changes_nothing(directory: StudyDirectory, tmp_path: Path) -> No
     assert not directory.versions.exists()
 
 
+def test_a_folder_without_a_study_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"nowhere/study\.toml does not exist"):
+        extend_study(StudyDirectory(tmp_path / "nowhere"), addition(tmp_path, NEW))
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_a_run_that_holds_the_study_is_told_of(directory: StudyDirectory, tmp_path: Path) -> None:
     with hold_study(directory.lock):
         assert extend_study(directory, addition(tmp_path, NEW)).under_way

@@ -67,7 +67,7 @@ def test_center_whose_membership_is_over_does_not_count(directory: StudyDirector
 def test_complete_study_is_refused(directory: StudyDirectory) -> None:
     enroll(directory, CENTERS)
     directory.result.write_text(json.dumps({"status": "complete"}))
-    with pytest.raises(LaunchError, match="is complete"):
+    with pytest.raises(LaunchError, match=r"is complete.*`concilium extend` adds centers and stages"):
         check_ready(directory, utc_now())
 
 
