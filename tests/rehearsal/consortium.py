@@ -35,12 +35,16 @@ class Consortium:
     Args:
         network: hosts `coordinator` and one for each center; `sink` where there is one.
         folder: for everything; its path must be short, since sockets lie below it.
+
+    Attributes:
+        minimum_cases: what centers that join from now on say.
     """
 
     def __init__(self, network: Network, folder: Path) -> None:
         self.network, self.folder = network, folder
         self.directory = StudyDirectory(folder / "root")
         self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self.minimum_cases = 1
         (folder / "log").mkdir(parents=True, exist_ok=True)
 
     @property
@@ -138,7 +142,7 @@ class Consortium:
             "--device",
             "cpu",
             "--minimum-cases",
-            "1",
+            str(self.minimum_cases),
             *words,
         ]
 

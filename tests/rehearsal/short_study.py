@@ -11,6 +11,8 @@ from tests.rehearsal.consortium import Consortium
 from tests.support.study_text import NETWORK, NO_GATE, QUARTERS, centers_text, head_text, stage_text
 
 NAMES = ("center-a", "center-b", "center-c")
+DISK_CENTER = NAMES[-1]
+"""Whose home has a disk of its own."""
 STUDY = (
     head_text(
         "rehearsal", "A short study to disturb", "seed = 11", "quorum = 2", "deadline_s = 420", "reconnect_s = 240"
@@ -31,21 +33,32 @@ KEPT = frozenset(
 )
 
 
-def set_up(consortium: Consortium) -> dict[str, Path]:
+def set_up(consortium: Consortium, study: str = STUDY, patients: int = 4) -> dict[str, Path]:
     """Make the study and bring all centers online; gives their kits."""
     folder = consortium.folder
-    chosen = [replace(center, patients=4) for center in CENTERS if center.name in NAMES]
-    write_synthetic_cohort(folder / "data", centers=chosen, seed=0)
-    (folder / "study.toml").write_text(STUDY)
+    write_synthetic_cohort(folder / "data", centers=[replace(each, patients=patients) for each in CENTERS], seed=0)
+    (folder / "study.toml").write_text(study)
     consortium.init_study(folder / "study.toml")
     kits = {center: consortium.invite(center) for center in NAMES}
     consortium.serve()
     for center in NAMES:
-        consortium.run(center, consortium.join_command(center, kits[center], "--prepare"))
-        consortium.accept(center)
-        consortium.join(center, kits[center])
+        bring_in(consortium, center, kits[center])
     consortium.wait_online(NAMES)
     return kits
+
+
+def bring_in(consortium: Consortium, center: str, kit: Path) -> str:
+    """From a kit to a center that runs; gives what its checks said.
+
+    It draws as any center of that name would, so that banks of a study are equal from one layout of hosts to the next.
+    """
+    prepared = consortium.run(center, consortium.join_command(center, kit, "--prepare"))
+    trainer = consortium.home(center) / "trainer"
+    trainer.mkdir(mode=0o700, exist_ok=True)
+    (trainer / "draws.key").write_text("public\n")
+    consortium.accept(center)
+    consortium.join(center, kit)
+    return prepared.stdout + prepared.stderr
 
 
 def begin_again(consortium: Consortium, centers: Sequence[str] = NAMES) -> None:
