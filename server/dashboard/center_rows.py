@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from protocol.tasks import metric_named
+from reporting.formats import label
 from server.dashboard.doings import Doing
+from server.runs.state_files import CenterProgress
 from server.runs.status import CenterStatus, StudyStatus
 
 MOST_ROWS = 200
@@ -22,7 +24,7 @@ class CenterRow:
         doing: what is asked of it; None where nothing is.
         answer: of its last round: "ok", an error's code, or "".
         answered_at, server_round: of the same; None and 0 where it never answered.
-        loss, scores: of the same, in words.
+        loss, scores: of the same, in words; a score for each modality setting.
         down, up: tensor bytes over the study.
     """
 
@@ -36,7 +38,7 @@ class CenterRow:
     answered_at: datetime | None
     server_round: int
     loss: str
-    scores: str
+    scores: tuple[str, ...]
     down: int
     up: int
 
@@ -59,7 +61,6 @@ def center_rows(
 
 def _row(center: CenterStatus, status: StudyStatus, doing: Doing | None, moved: Mapping[str, int]) -> CenterRow:
     link, last = _link_of(center), center.last
-    named = last is not None and len(status.metrics) > 1 and last.metric
     return CenterRow(
         name=center.name,
         enrolled=center.enrolled,
@@ -71,10 +72,16 @@ def _row(center: CenterStatus, status: StudyStatus, doing: Doing | None, moved: 
         answered_at=last.at if last else None,
         server_round=last.server_round if last else 0,
         loss=last.loss_text if last else "-",
-        scores=f"{metric_named(last.metric).label} " * bool(named) + last.scores_text if last else "-",
+        scores=_scores_of(last, status) if last else ("-",),
         down=moved.get("down", 0),
         up=moved.get("up", 0),
     )
+
+
+def _scores_of(last: CenterProgress, status: StudyStatus) -> tuple[str, ...]:
+    """The last scores, each with its modality setting, and with what they are where a study has several tasks."""
+    what = f"{metric_named(last.metric).label} " if len(status.metrics) > 1 and last.metric else ""
+    return tuple(f"{what}{label(name)} {score}" for name, score in last.told_scores.items()) or (last.no_score,)
 
 
 def _link_of(center: CenterStatus) -> str:

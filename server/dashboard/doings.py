@@ -1,51 +1,34 @@
-"""What is asked of each center now and since when, from one look to the next: no file says when a wait began."""
+"""What is asked of each center now, in words, and since when."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from server.runs.status import CenterStatus, StudyStatus
+from server.runs.status import ASKED, StudyStatus
 
 
 @dataclass(frozen=True)
 class Doing:
-    """What a center is asked for, in words, and since when (aware)."""
+    """What a center is asked, in words, and since when (aware)."""
 
     work: str
     since: datetime
 
 
-class Doings:
-    """Remembers since when each center is waited for."""
+def doings_of(status: StudyStatus, now: datetime) -> Mapping[str, Doing]:
+    """Center -> what it is asked; a center that nothing is asked of is not in it.
 
-    def __init__(self) -> None:
-        self._now: Mapping[str, Doing] = {}
-
-    def see(self, status: StudyStatus, changed_at: datetime | None, now: datetime) -> Mapping[str, Doing]:
-        """Center -> what it is asked for; a center that nothing is asked of is not in it.
-
-        Args:
-            status: of the study.
-            changed_at: when the run last said something; a wait that is new to us began then.
-            now: aware.
-        """
-        works = {center.name: _work_of(center, status) for center in status.centers if center.waited_for}
-        self._now = {
-            name: self._now[name]
-            if name in self._now and self._now[name].work == work
-            else Doing(work, min(changed_at or now, now))
-            for name, work in works.items()
-        }
-        return self._now
+    Args:
+        status: of the study.
+        now: aware; no wait begins after it.
+    """
+    doing = Doing(_work_of(status), min(status.waiting_since or now, now))
+    return dict.fromkeys(status.waiting_for, doing)
 
 
-def waiting_since(doings: Mapping[str, Doing]) -> datetime | None:
-    """Since when the longest wait lasts; None where nobody is waited for."""
-    return min((doing.since for doing in doings.values()), default=None)
-
-
-def _work_of(center: CenterStatus, status: StudyStatus) -> str:
-    """What the run waits for: a round while one is under way, else what opens or closes a stage."""
-    if center.waited_for and status.stage and status.stage_round:
-        return f"round {status.stage_round} of {status.stage_rounds}, stage {status.stage}"
-    return f"stage {status.stage}" if status.stage else "its answer"
+def _work_of(status: StudyStatus) -> str:
+    """What the run waits for; a round of a stage has a number, what opens or closes a stage has none."""
+    asked = f"asked {ASKED.get(status.waiting_kind, status.waiting_kind) or 'to answer'}"
+    if status.waiting_kind == "train":
+        return f"{asked}, round {status.stage_round} of {status.stage_rounds}, stage {status.stage}"
+    return f"{asked}, stage {status.stage}" if status.stage else asked

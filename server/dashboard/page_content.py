@@ -12,27 +12,31 @@ from typing import Any, TypeVar
 from markupsafe import Markup, escape
 
 from protocol.errors import ConciliumError
+from protocol.messages.reference import trains_alone
 from reporting.pages import open_templates
 from server.centers.expiry_notices import expiry_notices
 from server.dashboard.center_rows import center_rows
 from server.dashboard.curve_drawing import draw_curves, tell_curves
-from server.dashboard.doings import Doings, waiting_since
+from server.dashboard.doings import doings_of
 from server.dashboard.study_reader import Past, StudyReader
 from server.dashboard.style import shade_of
 from server.notices.findings import Disk, Place, find_notices
+from server.results.benefits import benefit_lines
 from server.results.charts import legend_mark
 from server.results.report import curves_of, score_label, traffic
 from server.results.task_blocks import primary, task_blocks
 from server.results.update_alarms import update_alarms
-from server.runs.state_files import read_progress
 from server.runs.status import StudyStatus, study_status
 from server.superlink.link import Link
 
 T = TypeVar("T")
 
-PARTS = ("summary", "concerns", "centers", "stages", "matrix", "curves", "gates", "updates", "traffic", "bank")
+PARTS = (
+    *("summary", "concerns", "centers", "stages", "matrix", "curves", "gates", "benefits", "updates", "traffic"),
+    "bank",
+)
 OF_NOW = ("summary", "concerns", "centers")
-OF_HISTORY = ("stages", "matrix", "curves", "gates", "updates", "traffic")
+OF_HISTORY = ("stages", "matrix", "curves", "gates", "benefits", "updates", "traffic")
 LOST_S = 0.0
 """The page names a center as soon as the SuperLink says that it is gone; a notice waits longer."""
 MOST_DRAWN = 48
@@ -60,7 +64,6 @@ class PageContent:
         self, reader: StudyReader, connect: Callable[[], Link], around: Around, clock: Callable[[], datetime]
     ) -> None:
         self._reader, self._connect, self._around, self._clock = reader, connect, around, clock
-        self._doings = Doings()
         self._drawn: tuple[Past, Mapping[str, str]] | None = None
         self._environment = open_templates("server.dashboard")
         self._environment.filters.update(mark=legend_mark, commands=mark_commands)
@@ -104,8 +107,6 @@ class PageContent:
     def _of_now(self, status: StudyStatus, past: Past | None, now: datetime) -> dict[str, Any]:
         """What changes from one look to the next."""
         directory = self._reader.directory
-        progress, _ = _try(lambda: read_progress(directory))
-        doings = self._doings.see(status, progress.updated_at if progress else None, now)
         expiring, _ = _try(lambda: expiry_notices(directory, now))
         usage = shutil.disk_usage(directory.root)
         estimate = past.estimate if past else None
@@ -117,7 +118,7 @@ class PageContent:
             now,
             expiring=expiring or (),
             round_s=estimate.round_s if estimate else None,
-            waiting_since=waiting_since(doings),
+            waiting_since=status.waiting_since,
             lost_s=LOST_S,
         )
         told = {*(expiring or ()), *(found.what for found in notices)}
@@ -129,7 +130,7 @@ class PageContent:
             "notices": sorted(notices, key=lambda found: not found.urgent),
             "notes": [note.partition("; ") for note in others],
             "silence": status.silence.partition("; "),
-            "rows": center_rows(status, doings, past.result if past else None),
+            "rows": center_rows(status, doings_of(status, now), past.result if past else None),
         }
 
     def _of_history(self, past: Past) -> dict[str, Any]:
@@ -149,6 +150,8 @@ class PageContent:
             "undrawn": max(len(curves) - MOST_DRAWN, 0),
             "drawn_settings": list(dict.fromkeys(name for _, drawn in curves.values() for name in drawn.scores)),
             "score_label": score_label(result),
+            "asks_benefits": trains_alone(self._reader.study.reference),
+            "benefits": benefit_lines(result),
             "traffic": traffic(result),
             "updates": update_alarms(result),
         }

@@ -60,10 +60,19 @@ class CenterProgress(Written):
     at: datetime | None = None
 
     @property
+    def told_scores(self) -> Mapping[ModalitySetting, str]:
+        """The validation score of each modality setting, with those that are undefined and those held back."""
+        return {name: self._score(name) for name in SETTINGS if name in self.scores or self._withholds(name)}
+
+    @property
     def scores_text(self) -> str:
-        """The validation scores of each modality setting, with those that are undefined and those held back."""
-        told = [f"{name} {self._score(name)}" for name in SETTINGS if name in self.scores or self._withholds(name)]
-        return "  ".join(told) or self._nothing
+        """The same on one line; the word for it where nothing was scored."""
+        return "  ".join(f"{name} {score}" for name, score in self.told_scores.items()) or self.no_score
+
+    @property
+    def no_score(self) -> str:
+        """The word where nothing was scored."""
+        return self._nothing
 
     @property
     def loss_text(self) -> str:

@@ -68,6 +68,8 @@ def tell(directory: StudyDirectory) -> None:
         server_round=5,
         rounds=2 * ROUNDS,
         waiting_for=["center-c"],
+        waiting_kind="train",
+        waiting_since=now,
         centers={"center-a": heard, "center-b": heard, "center-c": {**heard, "error": "case"}},
         updated_at=now,
     )

@@ -22,7 +22,7 @@ def test_a_row_tells_connection_work_last_answer_and_bytes():
     result = {"bytes": {"by_center": {"center-a": {"down": 5, "up": 3}}}}
     ((row,), left_out) = center_rows(replace(RUNNING, centers=(CENTER,)), {"center-a": doing}, result)
     assert (row.sign, row.link, row.link_since, row.doing) == ("●", "online", NOW - timedelta(hours=1), doing)
-    assert (row.answer, row.server_round, row.loss, row.scores) == ("ok", 2, "0.500", "ct 0.610")
+    assert (row.answer, row.server_round, row.loss, row.scores) == ("ok", 2, "0.500", ("CT 0.610",))
     assert (row.down, row.up, left_out) == (5, 3, 0)
 
 
@@ -56,7 +56,19 @@ def test_of_too_many_centers_those_that_need_somebody_come_first(monkeypatch: py
 def test_scores_say_of_what_they_are_where_a_study_has_several_tasks():
     status = replace(RUNNING, centers=(CENTER,), metrics=("dice", "concordance"))
     ((row,), _) = center_rows(status, {}, None)
-    assert row.scores == "Dice ct 0.610"
+    assert row.scores == ("Dice CT 0.610",)
+
+
+def test_what_is_no_score_has_the_words_of_the_report():
+    held = LAST.model_copy(update={"scores": {"ct": 0.61, "pet": None}, "suppressed": ("ct+pet/dice",)})
+    others = [LAST.model_copy(update={"scores": {}, "error": error}) for error in ("", "case")]
+    centers = tuple(replace(CENTER, last=last) for last in (held, *others))
+    rows, _ = center_rows(replace(RUNNING, centers=centers), {}, None)
+    assert [row.scores for row in rows] == [
+        ("CT 0.610", "PET undefined", "CT+PET withheld"),
+        ("absent",),
+        ("failed",),
+    ]
 
 
 def test_an_answer_that_failed_needs_somebody():

@@ -1,45 +1,38 @@
-"""Since when a center is waited for, from one look to the next."""
+"""What a center that is waited for was asked, and since when."""
 
 from dataclasses import replace
 from datetime import timedelta
 
-from server.dashboard.doings import Doing, Doings, waiting_since
-from server.runs.status import CenterStatus
+import pytest
+
+from server.dashboard.doings import Doing, doings_of
 from tests.support.listed_link import NOW
 from tests.support.running_study import RUNNING
 
-WAITED = CenterStatus("center-a", "enrolled", True, NOW, True, None)
-STATUS = replace(RUNNING, centers=(WAITED, replace(WAITED, name="center-b", waited_for=False)))
-LATER = NOW + timedelta(minutes=5)
+SINCE = NOW - timedelta(minutes=5)
+ASKED = replace(RUNNING, waiting_kind="train", waiting_since=SINCE)
 
 
-def test_a_wait_began_when_the_run_last_spoke_and_lasts_while_it_is_the_same():
-    doings = Doings()
-    first = doings.see(STATUS, NOW - timedelta(seconds=7), NOW)
-    assert first == {"center-a": Doing("round 3 of 5, stage adapt", NOW - timedelta(seconds=7))}
-    assert doings.see(STATUS, LATER, LATER) == first
-    assert waiting_since(first) == NOW - timedelta(seconds=7)
+def test_a_center_that_trains_is_said_to_with_round_and_stage():
+    assert doings_of(ASKED, NOW) == {"center-a": Doing("asked to train, round 3 of 5, stage adapt", SINCE)}
 
 
-def test_another_round_is_another_wait():
-    doings = Doings()
-    doings.see(STATUS, NOW, NOW)
-    assert doings.see(replace(STATUS, stage_round=4), LATER, LATER)["center-a"].since == LATER
+@pytest.mark.parametrize(
+    ("kind", "stage", "work"),
+    [
+        ("evaluate", "adapt", "asked to score test cases, stage adapt"),
+        ("register", "", "asked to register"),
+        ("", "adapt", "asked to answer, stage adapt"),
+    ],
+)
+def test_what_opens_and_closes_a_stage_is_no_round(kind: str, stage: str, work: str):
+    assert doings_of(replace(ASKED, waiting_kind=kind, stage=stage), NOW)["center-a"].work == work
 
 
 def test_nobody_is_waited_for():
-    doings = Doings()
-    doings.see(STATUS, NOW, NOW)
-    idle = replace(STATUS, centers=(replace(WAITED, waited_for=False),))
-    assert doings.see(idle, NOW, NOW) == {}
-    assert waiting_since({}) is None
+    assert doings_of(replace(ASKED, waiting_for=()), NOW) == {}
 
 
-def test_a_clock_that_is_ahead_begins_no_wait_in_the_future():
-    assert Doings().see(STATUS, LATER, NOW)["center-a"].since == NOW
-
-
-def test_before_and_after_the_rounds_of_a_stage_the_stage_is_named():
-    status = replace(STATUS, stage_round=0)
-    assert Doings().see(status, None, NOW)["center-a"].work == "stage adapt"
-    assert Doings().see(replace(status, stage=""), None, NOW)["center-a"].work == "its answer"
+def test_no_wait_begins_in_the_future():
+    ahead = replace(ASKED, waiting_since=NOW + timedelta(minutes=1))
+    assert doings_of(ahead, NOW)["center-a"].since == NOW

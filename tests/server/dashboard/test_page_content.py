@@ -1,18 +1,22 @@
 """What stands in the parts of the page, and that a part that cannot be shown leaves the others as they are."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 import pytest
 
+from protocol.messages.benefit import Benefit
+from protocol.messages.scores import Comparison
 from server.dashboard.page_content import PARTS, Around, PageContent, mark_commands
 from server.dashboard.study_reader import StudyReader
 from server.runs.state_files import WatchdogState, write_state
+from server.study.checkpoint import save
 from server.study.directory import StudyDirectory
 from server.tls.authority import utc_now
 from tests.support.coordinator_root import CENTERS, init_root, report
 from tests.support.listed_link import ListedLink, NoLink
-from tests.support.shown_study import LinkInAFile, make_shown_study, tell, write_nodes
+from tests.support.shown_study import LinkInAFile, checkpoint, make_shown_study, tell, write_nodes
 
 AROUND = Around("https://mlflow.example", "localhost:9443")
 
@@ -39,7 +43,7 @@ def test_a_study_that_goes_well_needs_nobody_and_shows_everything(study: StudyDi
     assert tuple(parts) == PARTS
     assert "Nobody has to do anything now" in parts["concerns"]
     assert "5 of 8 rounds completed" in parts["summary"]
-    assert "round 2 of 4, stage second, for" in parts["centers"]
+    assert "asked to train, round 2 of 4, stage second, for" in parts["centers"]
     assert "2.0 MB" in parts["traffic"]
     assert "serves 2 of 3 centers better" in parts["gates"]
     assert "shared/0001" in parts["bank"]
@@ -65,6 +69,18 @@ def test_a_silent_center_is_told_with_its_remedy_and_is_not_lost(study: StudyDir
     assert "that <code>concilium-center join</code> runs" in parts["concerns"]
     assert "a center is lost" not in parts["concerns"]
     assert "</span> silent</span> for" in parts["centers"]
+
+
+def test_what_federation_brought_is_told_once_a_stage_was_scored(study: StudyDirectory):
+    """This study does not ask; one that does has nothing to show before its first row."""
+    assert "This study does not ask" in content_of(study).look()["benefits"]
+    brought = Benefit("segmentation", "ct", "local-only", 7, Comparison(7, 0.06, 0.01))
+    state = checkpoint()
+    rows = (replace(state.history.rows[0], benefits={"center-a": (brought,)}),)
+    save(study.checkpoint, replace(state, history=replace(state.history, rows=rows)))
+    told = content_of(study).look()["benefits"]
+    assert "+0.060" in told
+    assert "✓ better with federation" in told
 
 
 def test_parts_of_the_history_are_drawn_once_a_round(study: StudyDirectory):
