@@ -3,10 +3,12 @@
 import signal
 import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 from flwr.supercore.grpc_health import run_health_server_grpc_no_tls
 
+from deploy.center import node_health
 from deploy.center.node_health import HealthWatch, is_well, tell_taken_port
 from deploy.supervision.supervisor import Program, Supervisor
 from tests.support.loopback import free_port
@@ -35,6 +37,18 @@ def test_a_port_that_another_program_took_is_named_and_a_free_one_is_not(caplog:
     caplog.clear()
     tell_taken_port(free_port())
     assert not caplog.text
+
+
+@pytest.mark.parametrize(("looks", "restarted"), [(23, []), (24, ["supernode"])])
+def test_a_node_that_loads_has_four_minutes(looks: int, restarted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a loaded machine it took more than two, and was ended before it could answer, again and again."""
+    monkeypatch.setattr(node_health, "is_well", lambda _address: False)
+    told: list[str] = []
+    supervisor = SimpleNamespace(pids=lambda: {"supernode": 7}, restart=told.append)
+    watch = HealthWatch(supervisor, "supernode", "127.0.0.1:1")  # type: ignore[arg-type]
+    for _ in range(looks):
+        watch.look()
+    assert told == restarted
 
 
 @pytest.mark.network
