@@ -11,12 +11,16 @@ from protocol.messages.scores import Comparison
 from server.dashboard.page_content import PARTS, Around, PageContent, mark_commands
 from server.dashboard.study_reader import StudyReader
 from server.runs.state_files import WatchdogState, write_state
-from server.study.checkpoint import save
+from server.study.checkpoint import Checkpoint, save
 from server.study.directory import StudyDirectory
+from server.study.history import GateRecord, History, RoundRecord, StageRow
 from server.tls.authority import utc_now
+from strategies.continual.gate import Verdict
 from tests.support.coordinator_root import CENTERS, init_root, report
 from tests.support.listed_link import ListedLink, NoLink
+from tests.support.segmentation_scores import dice_score
 from tests.support.shown_study import LinkInAFile, checkpoint, make_shown_study, tell, write_nodes
+from tests.support.study_text import centers_text, stage_text
 
 AROUND = Around("https://mlflow.example", "localhost:9443")
 
@@ -131,3 +135,25 @@ def test_before_the_launch_the_page_says_so(tmp_path: Path):
     assert "not launched yet" in parts["summary"]
     assert "No round has been completed yet" in parts["curves"]
     assert "The bank holds no adapter yet" in parts["bank"]
+
+
+def test_of_a_thousand_centers_the_page_stays_small(tmp_path: Path):
+    """What changed goes to each browser: of the matrix, the alarms and the bytes the first, and how many more."""
+    names = [f"center-{number:04d}" for number in range(1000)]
+    directory = init_root(tmp_path / "root")
+    directory.study_file.write_text(
+        'name = "roots"\ntitle = "Many"\nformed_by = "nobody"\n\n[model]\nname = "pemma-unetr-tiny"\n'
+        + centers_text(names)
+        + stage_text("first", names, rounds=2)
+    )
+    rounds = tuple(RoundRecord("first", 1, name, loss=0.5, bytes_down=5, alarms=("unmoved",)) for name in names)
+    verdict = Verdict(promoted=True, worst=None, mean=0.0, lower_bound=0.0, reason="none loses", unheard=tuple(names))
+    row = StageRow("first", {name: {"ct": dice_score(3, 0.5, None)} for name in names})
+    history = History(rounds=rounds, rows=(row,), gates=(GateRecord("first", verdict),))
+    save(directory.checkpoint, Checkpoint(0, 1, "", {}, history=history))
+    parts = content_of(directory, AwayLink).look()
+    assert "950 more centers" in parts["matrix"]
+    assert "800 more are in the report" in parts["updates"]
+    assert "800 more centers are in the report" in parts["traffic"]
+    assert "and 980 more" in parts["gates"]
+    assert sum(len(html.encode()) for html in parts.values()) < 250_000
