@@ -12,7 +12,7 @@ FILE (safetensors)   shared/<key>            the shared state: adapters, pathway
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from protocol.errors import StorageError
 from protocol.messages.tensors import Tensors, content_hash
 from protocol.storage.atomic_files import write_private
 from server.study.history import History
+from server.study.history_text import HistoryText
 
 SCHEMA = 4
 WHOLE = ("shared", "accepted", "memory", "scored_shared", "scored_memory")
@@ -74,19 +75,25 @@ class Checkpoint:
     scored_own: Mapping[str, Tensors] = field(default_factory=dict)
 
 
-def save(path: Path, checkpoint: Checkpoint, announce: Callable[[str], None] | None = None) -> None:
+def save(
+    path: Path,
+    checkpoint: Checkpoint,
+    announce: Callable[[str], None] | None = None,
+    text: HistoryText | None = None,
+) -> None:
     """Replace the checkpoint at `path`.
 
     Args:
         path: its file.
         checkpoint: what it is to say.
         announce: told its SHA-256 before anything is written.
+        text: knows the history's text as it was last saved, where it is saved again and again.
 
     Raises:
         StorageError: the disk is full or refuses; the previous checkpoint is untouched.
     """
     tensors = _join(checkpoint)
-    facts = json.dumps(_facts(checkpoint))
+    facts = _facts_text(checkpoint, (text or HistoryText()).of(checkpoint.history))
     sha256 = _digest(facts, tensors)
     if announce is not None:
         announce(sha256)
@@ -181,6 +188,11 @@ def _split(tensors: Tensors) -> dict[str, dict[str, NDArray[np.float32]]]:
     return found
 
 
+def _facts_text(checkpoint: Checkpoint, history: str) -> str:
+    """All but the tensors as JSON."""
+    return f'{json.dumps(_facts(checkpoint))[:-1]}, "history": {history}}}'
+
+
 def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "stage_index": checkpoint.stage_index,
@@ -188,7 +200,6 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
         "done": list(checkpoint.done),
         "backbone_hash": checkpoint.backbone_hash,
         **{part: list(getattr(checkpoint, part)) for part in BY_CENTER},
-        "history": asdict(checkpoint.history),
         "tracking": dict(checkpoint.tracking),
         "elapsed_s": checkpoint.elapsed_s,
         "agreed_cases": dict(checkpoint.agreed_cases),

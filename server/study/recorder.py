@@ -10,6 +10,7 @@ from server.study.checksums import CHECKSUMS
 from server.study.directory import StudyDirectory
 from server.study.history import History
 from server.study.history_events import history_events
+from server.study.history_text import HistoryText
 from server.study.stage_states import keep_stage_state
 from server.study.taking_over import take_over_bank, take_over_files
 from strategies.bank.bank import AdapterBank
@@ -20,7 +21,7 @@ class Recorder:
 
     def __init__(self, directory: StudyDirectory) -> None:
         self._directory, self.log = directory, AuditLog(directory.audit)
-        self._told = History()
+        self._told, self._text = History(), HistoryText()
 
     def prepare(self) -> None:
         """Write what the study was prepared with."""
@@ -34,7 +35,7 @@ class Recorder:
 
     def save(self, state: Checkpoint) -> None:
         """Announce the checkpoint, replace it, and write what it says has happened."""
-        checkpoints.save(self._directory.checkpoint, state, self.log.announce_checkpoint)
+        checkpoints.save(self._directory.checkpoint, state, self.log.announce_checkpoint, self._text)
         self.log.record_new(history_events(replace(state, history=state.history.after(self._told))))
         self._told = state.history
 
