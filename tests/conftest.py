@@ -4,13 +4,16 @@ The environment is set before a test module imports torch or ITK, which read it 
 """
 
 import os
+import sqlite3
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from jinja2 import Environment
 
 from deploy.supervision.telemetry import SWITCHED_OFF
 
@@ -61,6 +64,33 @@ def _tables_made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _disk_not_awaited() -> Iterator[None]:
+    """Let this process write without waiting for the disk: no test cuts the power, and a study waits 700 times."""
+    from sqlalchemy import Engine, event
+
+    def hasten(connection: object, _: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = OFF")
+
+    event.listen(Engine, "connect", hasten)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield
+    event.remove(Engine, "connect", hasten)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _templates_compiled_once() -> Iterator[None]:
+    """Keep the compiled templates of pages in this process: compiling is half the cost of a small page."""
+    from tests.support.compiled_templates import CompiledOnce
+
+    kept = CompiledOnce()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reporting.pages.Environment", partial(Environment, bytecode_cache=kept))
+        yield
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""
@@ -107,3 +137,10 @@ def finished(cohort: Path, study_file: Path, tmp_path_factory: pytest.TempPathFa
     from tests.support.small_study import run
 
     return run(study_file, cohort, tmp_path_factory.mktemp("run") / "out")
+
+
+@pytest.fixture
+def no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For studies whose pages nobody looks at: drawing a report is a fifth of a study as small as a test's."""
+    monkeypatch.setattr("server.rounds.outputs.report_html", lambda _: "")
+    monkeypatch.setattr("deploy.simulation.local._write_center_reports", lambda *_: None)
