@@ -18,6 +18,11 @@ from server.study.events import CenterAnswered, Event, RoundStarted, ScoringStar
 from strategies.bank.bank import AdapterBank
 from tests.support.small_study import STUDY, run, write_study
 
+pytestmark = pytest.mark.usefixtures("no_report")
+STOPS = ((CenterAnswered, 1), (CenterAnswered, 5), (RoundStarted, 2), (ScoringStarted, 1), (StageScored, 2))
+"""Where a study stops, counted from where it went on: in round 1, after the last answer of round 3, before round 4 is
+sent, before the second stage is scored, and with the last stage scored."""
+
 
 def hashes(directory: StudyDirectory) -> dict[str, str]:
     return {entry.reference: entry.sha256 + entry.backbone for entry in AdapterBank(directory.bank).entries()}
@@ -42,26 +47,20 @@ class StopAt:
                 raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize(
-    ("kind", "count"),
-    [(CenterAnswered, 1), (RoundStarted, 4), (CenterAnswered, 6), (ScoringStarted, 2), (StageScored, 3)],
-)
-def test_an_interrupted_study_ends_with_the_same_bank(
-    kind: type,
-    count: int,
-    finished: StudyDirectory,
-    cohort: Path,
-    study_file: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_study_interrupted_at_five_moments_ends_with_the_same_bank(
+    finished: StudyDirectory, cohort: Path, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr("deploy.simulation.local.Display", lambda *_: StopAt(kind, count))
-        with pytest.raises(KeyboardInterrupt):
-            run(study_file, cohort, tmp_path / "out")
-    interrupted = StudyDirectory(tmp_path / "out")
-    assert json.loads(interrupted.result.read_text())["status"] == "interrupted"
-    resumed = run(study_file, cohort, tmp_path / "out", resume=True)
+    """One study for all moments: an interruption that changed anything would be seen at the end, whichever it was."""
+    interrupted, rounds_kept = StudyDirectory(tmp_path / "out"), []
+    for stop in STOPS:
+        with monkeypatch.context() as patch:
+            patch.setattr("deploy.simulation.local.Display", lambda *_, stop=stop: StopAt(*stop))
+            with pytest.raises(KeyboardInterrupt):
+                run(study_file, cohort, interrupted.root, resume=stop != STOPS[0])
+        assert json.loads(interrupted.result.read_text())["status"] == "interrupted"
+        rounds_kept.append(completed_rounds(interrupted.root))
+    assert rounds_kept == [0, 2, 3, 4, 5]
+    resumed = run(study_file, cohort, interrupted.root, resume=True)
     assert hashes(resumed) == hashes(finished)
     assert steps_in_mlflow(resumed) == steps_in_mlflow(finished)
     assert json.loads(resumed.result.read_text())["matrices"] == json.loads(finished.result.read_text())["matrices"]
