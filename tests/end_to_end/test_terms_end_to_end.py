@@ -10,33 +10,33 @@ import pytest
 
 from server.study import checkpoint as checkpoints
 from server.study.directory import StudyDirectory
+from strategies.continual.terms import TERMS
 from tests.support.federation import GROWING, federation
 
-TERMS = {
-    "proximal": "[strategy.terms]\nproximal = 0.1",
+STUDIES = {
     "scaffold": "[strategy.terms]\nscaffold = true\n[strategy.aggregation]\nscheme = 'fedit'",
-    "gram-anchor": "[strategy.terms]\ngram_anchor = 0.1",
-    "ewc": "[strategy.terms]\newc = 1.0\n[strategy.aggregation]\nscheme = 'fedit'",
-    "distillation": "[strategy.terms]\ndistillation = 1.0",
-    "orthogonality": "[strategy.terms]\northogonality = 1.0",
     "ditto": "[strategy.terms]\nditto = 0.1",
-    "fedadam": "[strategy.aggregation]\nserver_optimiser = { name = 'fedadam', rate = 1e-3 }",
-    "fedyogi": "[strategy.aggregation]\nscheme = 'fedit'\nserver_optimiser = { name = 'fedyogi', rate = 1e-3 }",
-    "fedavgm": "[strategy.aggregation]\nserver_optimiser = { name = 'fedavgm' }",
-    "gauge-step": "[strategy.aggregation]\ngauge_step = true",
-    "one-phase": "[strategy.aggregation]\nphases = ['b']",
-    "all-at-once": "[strategy.terms]\nproximal = 0.1\ngram_anchor = 0.1\ndistillation = 0.5\northogonality = 0.1",
+    "proximal, one phase": "[strategy.terms]\nproximal = 0.1\n[strategy.aggregation]\nphases = ['b']",
+    "gram-anchor, gauge step": "[strategy.terms]\ngram_anchor = 0.1\n[strategy.aggregation]\ngauge_step = true",
+    "distillation, fedadam": "[strategy.terms]\ndistillation = 1.0\n"
+    "[strategy.aggregation]\nserver_optimiser = { name = 'fedadam', rate = 1e-3 }",
+    "ewc, fedyogi": "[strategy.terms]\newc = 1.0\n"
+    "[strategy.aggregation]\nscheme = 'fedit'\nserver_optimiser = { name = 'fedyogi', rate = 1e-3 }",
+    "orthogonality, fedavgm": "[strategy.terms]\northogonality = 1.0\n"
+    "[strategy.aggregation]\nserver_optimiser = { name = 'fedavgm' }",
+    "all at once": "[strategy.terms]\nproximal = 0.1\ngram_anchor = 0.1\ndistillation = 0.5\northogonality = 0.1",
 }
+"""A term acts at the centers and an optimiser at the coordinator, so that one study has room for one of each."""
 
 
 @pytest.fixture(scope="module")
 def grown(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], StudyDirectory]:
-    """Runs the growing federation under a term or optimiser, each once."""
+    """Runs the growing federation under a term and an optimiser, each once."""
 
     @cache
-    def run(term: str) -> StudyDirectory:
-        text = GROWING.replace("[centers.center-a]", f"{TERMS[term]}\n[centers.center-a]")
-        found = federation(tmp_path_factory.mktemp(term), cohort, text)
+    def run(study: str) -> StudyDirectory:
+        text = GROWING.replace("[centers.center-a]", f"{STUDIES[study]}\n[centers.center-a]")
+        found = federation(tmp_path_factory.mktemp("grown"), cohort, text)
         found.run()
         return found.directory
 
@@ -44,9 +44,9 @@ def grown(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("term", TERMS)
-def test_a_growing_federation_ends_without_a_refusal(term: str, grown: Callable[[str], StudyDirectory]) -> None:
-    directory = grown(term)
+@pytest.mark.parametrize("study", STUDIES)
+def test_a_growing_federation_ends_without_a_refusal(study: str, grown: Callable[[str], StudyDirectory]) -> None:
+    directory = grown(study)
     result = json.loads(directory.result.read_text())
     assert result["status"] == "complete"
     assert {row["error"] for row in result["rounds"]} == {""}
@@ -54,6 +54,10 @@ def test_a_growing_federation_ends_without_a_refusal(term: str, grown: Callable[
     state = checkpoints.load(directory.checkpoint)
     assert state is not None
     assert all(np.isfinite(array).all() for array in (*state.shared.values(), *state.memory.values()))
+
+
+def test_every_term_has_its_study() -> None:
+    assert [name for name in TERMS if not any(f"{name} = " in text for text in STUDIES.values())] == []
 
 
 def test_the_shared_control_is_the_mean_of_the_centers_own(grown: Callable[[str], StudyDirectory]) -> None:
