@@ -34,20 +34,21 @@ RESIDUAL_ROLES = {"residual_a", "residual_b"}
 
 
 class Round:
-    """One round of a scheme on a Linear and a Conv3d with DoRA: two centers with PET and one without."""
+    """One round of a scheme on a Linear and a Conv3d, with DoRA unless told: two centers with PET and one without."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, shapes: dict[str, tuple[int, ...]] = SHAPES) -> None:
         self.scheme: Scheme = SCHEMES[name]
+        self.shapes = shapes
         self.settings = Aggregation(scheme=name)
         self.roles = self.scheme.live(0, self.settings)
         self.base = Base({STEM: PET}, drawn(9, FROZEN), 4.0, 2, self.settings, self.roles)
-        self.shared = drawn(0, SHAPES)
+        self.shared = drawn(0, shapes)
         supports = [{PEFT: 30, PET: 20}, {PEFT: 11, PET: 7}, {PEFT: 5}]
         self.payloads = [self.sent(center, n, supports[n]) for n, center in enumerate("abc")]
 
     def sent(self, center: str, seed: int, support: dict[str, int]) -> Payload:
-        live = {key for key in SHAPES if role_of(key) in self.roles} | ({STEM} if PET in support else set())
-        moved = drawn(seed + 1, {**SHAPES, **GRAMS})
+        live = {key for key in self.shapes if role_of(key) in self.roles} | ({STEM} if PET in support else set())
+        moved = drawn(seed + 1, {**self.shapes, **GRAMS})
         tensors = {key: moved[key] for key in moved if key in live or key in GRAMS}
         return Payload(center, "hash", "adapt", 1, tensors, support)
 
@@ -74,6 +75,15 @@ def test_result_has_the_shared_keys_and_shapes_in_float32(one_round: Round) -> N
 
 def test_the_result_is_finite(one_round: Round) -> None:
     assert all(np.isfinite(array).all() for array in one_round.aggregate(one_round.payloads).shared.values())
+
+
+@pytest.mark.parametrize("name", sorted(SCHEMES))
+def test_lora_gets_no_magnitude_and_stays_finite(name: str) -> None:
+    lora = {key: shape for key, shape in SHAPES.items() if not key.endswith("#magnitude")}
+    one_round = Round(name, lora)
+    result = one_round.aggregate(one_round.payloads).shared
+    assert {key for key in result if role_of(key) not in RESIDUAL_ROLES} == lora.keys()
+    assert all(np.isfinite(array).all() for array in result.values())
 
 
 def test_keys_come_sorted(one_round: Round) -> None:
