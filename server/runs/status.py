@@ -23,7 +23,8 @@ from server.study.directory import StudyDirectory
 from server.study.file import Study, read_study
 from server.superlink.link import Link, RegisteredNode, Run
 
-WATCHDOG_SILENT_S = 60.0
+WATCHDOG_SILENT_S, WATCHDOG_LATE_S = 60.0, 15.0
+"""A watchdog writes every five seconds: one that is late may have met a full disk, on which it can tell nobody."""
 ASKED: Mapping[str, str] = {
     "register": "to register",
     "train": "to train",
@@ -256,7 +257,8 @@ def _alarms(directory: StudyDirectory, now: datetime) -> tuple[str, ...]:
     watchdog = read_watchdog(directory)
     silent_s = float("inf") if watchdog is None else (now - watchdog.alive_at).total_seconds()
     alarms = () if watchdog is None or silent_s > WATCHDOG_SILENT_S else watchdog.alarms
-    if not any(alarm.startswith(DISK) for alarm in alarms) and (room := look_at(directory)).is_full:
+    told = silent_s <= WATCHDOG_LATE_S or any(alarm.startswith(DISK) for alarm in alarms)
+    if not told and (room := look_at(directory)).is_full:
         return (*disk_alarms(room), *alarms)
     if silent_s > WATCHDOG_SILENT_S:
         return ("no watchdog watches this study; start `concilium serve` or `concilium watchdog`",)

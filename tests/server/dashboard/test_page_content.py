@@ -1,6 +1,11 @@
 """What stands in the parts of the page, and that a part that cannot be shown leaves the others as they are."""
 
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
@@ -105,6 +110,37 @@ def test_a_checkpoint_that_is_damaged_takes_its_own_parts_alone(study: StudyDire
     assert "is damaged" in parts["curves"]
     assert "round 2 of 4" in parts["centers"]
     assert "shared/0001" in parts["bank"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_while_the_page_is_open_is_named_and_the_page_stands(small_disk: Path):
+    """The watchdog, which would say so, cannot write its word; the page leaves nothing behind. Then there is room."""
+    study = make_shown_study(small_disk / "root")
+    content = content_of(study)
+    before = content.look()
+    write_state(study.watchdog, WatchdogState(alive_at=utc_now() - timedelta(seconds=20)))
+    (small_disk / "other").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    assert shutil.disk_usage(small_disk).free == 0
+    files = sorted(study.root.rglob("*"))
+    full = content.look()
+    assert "the coordinator&#39;s disk takes no file: the disk is full, 0 bytes of 4 MiB are free" in full["concerns"]
+    assert "free some space there" in full["concerns"]
+    unchanged = set(PARTS) - {"summary", "concerns", "centers"}
+    assert {name: full[name] for name in unchanged} == {name: before[name] for name in unchanged}
+    assert sorted(study.root.rglob("*")) == files
+    (small_disk / "other").unlink()
+    assert "takes no file" not in content.look()["concerns"]
 
 
 def test_a_run_that_failed_is_told_once(study: StudyDirectory):

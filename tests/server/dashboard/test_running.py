@@ -47,6 +47,20 @@ def test_two_on_one_port_are_told_apart(directory: StudyDirectory):
         run_by_token(directory, taken.getsockname()[1], lambda _: None, with_browser=False)
 
 
+def test_two_for_teams_on_one_port_are_told_apart(directory: StudyDirectory):
+    write_password(login_file(directory), "a long password")
+    with bind(0) as taken, pytest.raises(PortError, match="Address already in use"):
+        run_by_login(directory, door(directory, f"127.0.0.1:{taken.getsockname()[1]}"), lambda _: None)
+
+
+def test_a_directory_of_another_version_is_refused_before_anything_listens(directory: StudyDirectory, served):
+    study = directory.study_file.read_text()
+    directory.study_file.write_text(f"of_a_later_version = true\n{study}")
+    with pytest.raises(StudyError, match="of_a_later_version"):
+        run_by_token(directory, 0, lambda _: None, with_browser=False)
+    assert served == []
+
+
 def test_by_login_it_needs_a_password_first(directory: StudyDirectory, served):
     with pytest.raises(LaunchError, match="--set-password"):
         run_by_login(directory, door(directory, "127.0.0.1:18443"), lambda _: None)

@@ -57,6 +57,20 @@ def test_status_names_the_full_disk_and_no_missing_watchdog(
     assert note.startswith("the coordinator's disk takes no file: the disk is full, 0 bytes of 16 GiB are free")
 
 
+def test_a_disk_that_a_watchdog_looks_at_is_not_tried_once_more(
+    directory: StudyDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trying writes a file: a page that looks every two seconds would for as long as all is well."""
+    tried: list[DiskRoom] = []
+    room = DiskRoom(directory.root, 0, 1, "the disk is full")
+    monkeypatch.setattr("server.runs.status.look_at", lambda _directory: tried.append(room) or room)
+    want(directory)
+    for silent_s, times in ((14, 0), (16, 1)):
+        write_state(directory.watchdog, WatchdogState(alive_at=NOW - timedelta(seconds=silent_s)))
+        study_status(directory, ListedLink(), NOW)
+        assert len(tried) == times
+
+
 def test_status_names_a_disk_once_that_the_watchdog_names(
     directory: StudyDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
