@@ -160,6 +160,14 @@ def test_postgres_is_reached_by_mlflow_alone():
     assert networks["postgres"] == {"database"}
 
 
+def test_only_the_watchdog_can_be_given_a_way_out_and_has_none_until_somebody_does():
+    """For notices; an .env of before says nothing of it."""
+    text = (DEPLOY / "compose/coordinator.yaml").read_text()
+    assert services("coordinator.yaml")["watchdog"]["network_mode"] == "${WATCHDOG_NETWORK:-none}"
+    assert text.count("WATCHDOG_NETWORK") == 1
+    assert "\nWATCHDOG_NETWORK=none\n" in (DEPLOY / "compose/coordinator.env.example").read_text()
+
+
 def test_the_superlink_has_no_network():
     assert services("coordinator.yaml")["superlink"]["network_mode"] == "none"
     unit = (DEPLOY / "systemd/concilium-superlink.service").read_text()

@@ -61,9 +61,13 @@ def test_a_disk_that_a_watchdog_looks_at_is_not_tried_once_more(
     directory: StudyDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Trying writes a file: a page that looks every two seconds would for as long as all is well."""
-    tried: list[DiskRoom] = []
-    room = DiskRoom(directory.root, 0, 1, "the disk is full")
-    monkeypatch.setattr("server.runs.status.look_at", lambda _directory: tried.append(room) or room)
+    tried: list[StudyDirectory] = []
+
+    def look_at(found: StudyDirectory) -> DiskRoom:
+        tried.append(found)
+        return DiskRoom(found.root, 0, 1, "the disk is full")
+
+    monkeypatch.setattr("server.runs.status.look_at", look_at)
     want(directory)
     for silent_s, times in ((14, 0), (16, 1)):
         write_state(directory.watchdog, WatchdogState(alive_at=NOW - timedelta(seconds=silent_s)))
