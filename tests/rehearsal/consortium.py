@@ -24,7 +24,8 @@ COORDINATOR, SINK, PORT = "coordinator", "sink", 443
 BIN = Path(sys.executable).parent
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 NOT_PASSED_ON = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy", "FLWR_HOME")
-END_S = 25.0
+END_S, COMMAND_S, START_S = 25.0, 900.0, 1800.0
+"""Generous: on a loaded machine programs load for minutes, and a fault is judged by what came, not by when."""
 
 Command = Sequence[str | Path]
 
@@ -64,7 +65,7 @@ class Consortium:
         environment, log = self.environment(host, extra), self.log(name)
         self.running[name] = self.network.start(host, command, environment=environment, log=log)
 
-    def run(self, host: str, command: Command, *, within_s: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(self, host: str, command: Command, *, within_s: float = COMMAND_S) -> subprocess.CompletedProcess[str]:
         """Run a command to its end, whatever its exit code."""
         return self.network.run(host, command, environment=self.environment(host, {}), within_s=within_s)
 
@@ -83,7 +84,7 @@ class Consortium:
         """What called home."""
         return self.folder / "calls.jsonl"
 
-    def coordinate(self, *words: str | Path, within_s: float = 300) -> str:
+    def coordinate(self, *words: str | Path, within_s: float = COMMAND_S) -> str:
         """What a `concilium` command at the coordinator prints.
 
         Raises:
@@ -91,7 +92,7 @@ class Consortium:
         """
         return self._output_of(COORDINATOR, [BIN / "concilium", *words], within_s)
 
-    def python(self, host: str, program: str, *arguments: str | Path, within_s: float = 300) -> str:
+    def python(self, host: str, program: str, *arguments: str | Path, within_s: float = COMMAND_S) -> str:
         """What a few lines of Python at a host print.
 
         Raises:
@@ -108,8 +109,8 @@ class Consortium:
         """Start the coordinator's programs, with more variables; centers can come in when this returns."""
         self.start("serve", COORDINATOR, [BIN / "concilium", "serve", self.directory.root], **extra)
         doors = Doors(self.directory.root).by_name().values()
-        self.wait_until(lambda: all(door.is_socket() for door in doors), "the SuperLink's doors", within_s=300)
-        self.wait_until(lambda: self._listens(PORT), f"the coordinator's port {PORT}", within_s=300)
+        self.wait_until(lambda: all(door.is_socket() for door in doors), "the SuperLink's doors", within_s=START_S)
+        self.wait_until(lambda: self._listens(PORT), f"the coordinator's port {PORT}", within_s=START_S)
 
     def _listens(self, port: int) -> bool:
         probe = f"import socket; socket.create_connection(('127.0.0.1', {port}), 1).close()"
@@ -155,7 +156,7 @@ class Consortium:
         found: dict[str, Any] = json.loads(self.coordinate("status", self.directory.root, "--json"))
         return found
 
-    def wait_online(self, centers: Sequence[str], within_s: float = 600) -> None:
+    def wait_online(self, centers: Sequence[str], within_s: float = START_S) -> None:
         """Wait until these centers are connected."""
 
         def online() -> bool:

@@ -41,7 +41,7 @@ from tests.rehearsal.own_studies import OWN
 from tests.rehearsal.short_study import DISK_CENTER, NAMES, begin_again, set_up
 from tests.rehearsal.small_disk import small_disks
 
-LIMIT_S, BACK_S = 1500.0, 600.0
+LIMIT_S, BACK_S = 2400.0, 1500.0
 TIMES = 2
 """How often each cell is tried."""
 EARLIEST, LATEST = 0.05, 0.85  # no run is exactly as long as the quiet one, and a fault must not come after its end

@@ -21,7 +21,7 @@ from tests.rehearsal.pulled_message import freeze_at_message
 from tests.rehearsal.short_study import DISK_CENTER, bring_in
 from tests.rehearsal.small_disk import fill, make_room
 
-MOMENT_S, SOON_S = 600.0, 300.0
+MOMENT_S, SOON_S = 1500.0, 900.0
 TRIES, LEFT_S = 6, 45.0
 AWAY_S, SLOW_S, RESTARTED_S, FULL_S = 15.0, 150.0, 420.0, 40.0
 TORN = b'{"chain": "cut off'
