@@ -20,6 +20,7 @@ from protocol.storage.private_socket import give_to, listen_privately
 from server.runs.bundle_check import check_bundles
 from server.superlink.doors import Doors, let_through, proxy_account
 from server.superlink.last_calls import LastCalls
+from server.superlink.routine_lines import leave_out_routine_lines
 
 
 def superlink_command(root: Path, *options: str) -> tuple[str, ...]:
@@ -44,6 +45,7 @@ def run_superlink(root: Path) -> None:
     if account := proxy_account():
         give_to(doors["fleet"], account.pw_uid)
     give_time_to_start(SqlLinkState, prolong_in_database)
+    leave_out_routine_lines()
     calls = LastCalls()
     serve_at(module_of(flower_superlink), sockets, lambda app: let_through(calls.note(app), doors))
     flower_superlink()

@@ -41,6 +41,7 @@ def test_what_the_superlink_starts_has_time_to_load_before_it_serves(
     monkeypatch.setattr(flower_programs, "listen_privately", str)
     monkeypatch.setattr(flower_programs, "proxy_account", lambda: None)
     monkeypatch.setattr(flower_programs, "module_of", str)
+    monkeypatch.setattr(flower_programs, "leave_out_routine_lines", lambda: None)
     monkeypatch.setattr(flower_programs, "give_time_to_start", lambda state, _prolong: done.append(state.__name__))
     monkeypatch.setattr(flower_programs, "serve_at", lambda *_: done.append("serves"))
     monkeypatch.setattr(flower_programs, "flower_superlink", lambda: done.append("runs"))
