@@ -2,17 +2,16 @@
 
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.enrolment.endpoint import host_and_port
 from protocol.errors import LaunchError
-from reporting.serving.admission import Admission
+from reporting.serving.alone import serve_alone
 from reporting.serving.guard import THIS_MACHINE
-from reporting.serving.server import LOOPBACK, Certificate, bind, opened_browser, serve
-from reporting.serving.token_session import serve_by_token
-from server.dashboard.application import Dashboard
+from reporting.serving.live_page import LivePage
+from reporting.serving.server import Certificate, bind, serve
+from server.dashboard.application import make_dashboard
 from server.dashboard.login_session import serve_by_login
 from server.dashboard.page_content import Around, PageContent
 from server.dashboard.password_file import read_password
@@ -48,12 +47,7 @@ def run_by_token(directory: StudyDirectory, port: int, tell: Tell, *, with_brows
         StudyError: the directory is no coordinator's, or of a version that this one cannot read.
         PortError: the port cannot be had.
     """
-    dashboard, admission = _dashboard(directory, leave=False), Admission()
-    with bind(port) as bound:
-        address = f"http://{LOOPBACK}:{bound.getsockname()[1]}/open?token={admission.token}"
-        tell(f"{dashboard.title}: open this address once, in a browser on this machine:\n{address}")
-        with opened_browser(address) if with_browser else nullcontext():
-            serve(serve_by_token(dashboard.answers, admission, "dashboard"), bound, on_end=dashboard.live.end)
+    serve_alone(_dashboard(directory, leave=False), port, tell, with_browser=with_browser)
 
 
 def run_by_login(directory: StudyDirectory, door: Door, tell: Tell) -> None:
@@ -90,9 +84,9 @@ def _address_of(listen: str, coordinator: CoordinatorSettings) -> tuple[str, int
     return address, port
 
 
-def _dashboard(directory: StudyDirectory, *, leave: bool) -> Dashboard:
+def _dashboard(directory: StudyDirectory, *, leave: bool) -> LivePage:
     coordinator = read_coordinator(directory.coordinator)
     uri = os.environ.get(TRACKING_VARIABLE, "")
     around = Around(mlflow=uri if uri.startswith(("http://", "https://")) else "", endpoint=coordinator.endpoint)
     content = PageContent(StudyReader(directory), lambda: connect_to(directory), around, utc_now)
-    return Dashboard(content, directory.report, around.mlflow, leave=leave)
+    return make_dashboard(content, directory.report, around.mlflow, leave=leave)

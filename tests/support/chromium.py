@@ -34,6 +34,7 @@ FLAGS = (
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
+PATIENCE_MS = 120_000
 SCREENSHOTS = "CONCILIUM_SCREENSHOTS"
 OWN = ("http://127.0.0.1:", "https://127.0.0.1:", "data:", "blob:", "file:")
 
@@ -92,7 +93,7 @@ def pixels(what: "Page | Locator") -> NDArray[np.uint8]:
 
 def keep(page: "Page", name: str) -> None:
     """A picture of the whole page, which is not blank; in the folder CONCILIUM_SCREENSHOTS, for people to look at."""
-    picture = page.screenshot(full_page=True)
+    picture = page.screenshot(full_page=True, timeout=PATIENCE_MS)
     assert len(picture) > 10_000
     if folder := os.environ.get(SCREENSHOTS):
         Path(folder).mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from client.cli.app import app
 from client.home.center_home import HomeError
 from protocol.errors import PortError
-from reporting.serving import server
+from reporting.serving import alone
 from reporting.serving.server import bind
 from tests.support.dashboard_home import dashboard_home
 
@@ -17,7 +17,7 @@ from tests.support.dashboard_home import dashboard_home
 def test_it_prints_an_address_with_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The token has 256 random bits: 43 characters."""
     served: list[object] = []
-    monkeypatch.setattr(server, "serve", lambda pages, *_args, **_kwargs: served.append(pages))
+    monkeypatch.setattr(alone, "serve", lambda pages, *_args, **_kwargs: served.append(pages))
     ran = CliRunner().invoke(app, ["dashboard", "--home", str(dashboard_home(tmp_path / "home").root)])
     assert ran.exit_code == 0
     told, address = ran.stdout.splitlines()

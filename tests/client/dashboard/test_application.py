@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from client.dashboard.application import REPORT_POLICY, Dashboard
+from client.dashboard.application import make_dashboard
 from client.dashboard.page_content import PARTS, PageContent
 from client.home.center_home import CenterHome
 from reporting.serving.admission import Admission
+from reporting.serving.live_page import REPORT_POLICY
 from reporting.serving.token_session import serve_by_token
 from tests.support.dashboard_home import dashboard_home
 
@@ -29,7 +30,7 @@ def home(tmp_path: Path) -> CenterHome:
 
 @pytest.fixture
 def browser(home: CenterHome, admission: Admission) -> TestClient:
-    answers = Dashboard(home, PageContent(home)).answers
+    answers = make_dashboard(home, PageContent(home)).answers
     found = TestClient(serve_by_token(answers, admission, "dashboard"), base_url="http://127.0.0.1:8080")
     assert found.get(f"/open?token={admission.token}").status_code == 200
     return found

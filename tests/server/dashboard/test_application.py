@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from reporting.serving.admission import Admission
+from reporting.serving.live_page import REPORT_POLICY
 from reporting.serving.token_session import serve_by_token
-from server.dashboard.application import NO_REPORT, REPORT_POLICY, Dashboard
+from server.dashboard.application import NO_REPORT, make_dashboard
 from server.dashboard.page_content import PARTS, Around, PageContent
 from server.dashboard.study_reader import StudyReader
 from server.tls.authority import utc_now
@@ -29,7 +30,7 @@ def inside(tmp_path: Path, report: Path) -> tuple[TestClient, str]:
     """A browser that was let in, and where the page is."""
     directory, admission = init_root(tmp_path / "root"), Admission()
     content = PageContent(StudyReader(directory), ListedLink, Around("", "localhost:9443"), utc_now)
-    dashboard = Dashboard(content, report, "https://mlflow.example", leave=False)
+    dashboard = make_dashboard(content, report, "https://mlflow.example", leave=False)
     browser = TestClient(serve_by_token(dashboard.answers, admission, "dashboard"), base_url="http://127.0.0.1")
     browser.get(f"/open?token={admission.token}")
     return browser, f"/{admission.path}"

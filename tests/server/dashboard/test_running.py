@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import LaunchError, PortError, StudyError
+from reporting.serving import alone
 from reporting.serving.server import Certificate, bind
 from server.dashboard import running
 from server.dashboard.password_file import write_password
@@ -27,7 +28,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Sequence[object], Cert
     def serve(_pages, bound, *, certificate=None, on_end=None) -> None:
         found.append((bound.getsockname(), certificate))
 
-    monkeypatch.setattr(running, "serve", serve)
+    for place in (alone, running):
+        monkeypatch.setattr(place, "serve", serve)
     return found
 
 
