@@ -26,6 +26,8 @@ from tests.support.loopback import wait_until
 from tests.support.one_center import QUIT, Service, asked, service
 from tests.support.performing import Performing
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 SETTINGS = StudySettings(study="demo", seed=0, model=Model(name="none"))
 
 

@@ -30,6 +30,8 @@ from tests.support.federation import (
 from tests.support.small_study import run, write_study
 from tests.support.study_text import NO_GATE, stage_text
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 
 def test_a_center_that_only_later_stages_name_may_come_later(cohort: Path, tmp_path: Path) -> None:
     found = federation(tmp_path, cohort, GROWING)

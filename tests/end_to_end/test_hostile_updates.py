@@ -23,6 +23,8 @@ from tests.support.hostile_updates import claiming, filled, first_row_only, time
 from tests.support.light_study import Light, light
 from tests.support.segmentation_scores import dice_score
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 SHARED = sorted(set(SCHEMES) - {"lorm", "local-only"})
 """What can be trained without an observation, and exchanges anything."""
 OnReply = Callable[[Instruction, Reply], Reply]

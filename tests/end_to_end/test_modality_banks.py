@@ -24,6 +24,8 @@ from tests.support.small_study import write_cohort
 from tests.support.smallest_models import inputs
 from tests.support.study_text import centers_text, head_text, stage_text
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 NETWORK = """[model]
 name = "pemma-unetr-tiny"
 [adapter]

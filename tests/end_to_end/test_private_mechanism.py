@@ -19,6 +19,8 @@ from client.privacy.release import Release
 from tests.support.epsilon_audit import lower_bound
 from tests.support.vector_patients import loss_of, weights
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 RUNS, DELTA, NORM, EXPECTED = 1500, 1e-2, 1.0, 2.0
 ONE = (10.0, 0.0)
 OTHERS: dict[str, Sequence[float]] = {"a": (0.0, 0.7), "b": (0.0, -3.0)}

@@ -16,6 +16,8 @@ from tests.support import summed_study
 from tests.support.light_study import Light
 from tests.support.summed_study import in_the_open, summed
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 CLOSE = 5e-7
 """A few float32 steps: a round moves tensors by about 1e-4, so that another weight shows from 1e-6 on."""
 

@@ -21,6 +21,8 @@ from tests.support.summed_score_study import (
 )
 from tests.support.summed_study import CASES_OF
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 
 def weighted(values: dict[str, float], names: str) -> float:
     weights = {name: CASES_OF[name] for name in names}

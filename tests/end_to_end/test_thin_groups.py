@@ -32,6 +32,8 @@ from tests.support.leaving import lines_of
 from tests.support.small_study import write_study
 from tests.support.study_text import NETWORK, NO_GATE, centers_text, head_text, stage_text
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 NAMES = ("center-a", "center-b")
 CASES = {"center-a": 8, "center-b": 2}
 MINIMUM = {"center-a": 5, "center-b": 1}

@@ -12,6 +12,8 @@ from tests.support.small_study import run, write_study
 from tests.support.study_text import NETWORK, centers_text, head_text, stage_text
 from tests.support.withdrawn_study import no_link
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 HEAD = head_text("small", "A small synthetic study", "seed = 5") + NETWORK
 STAYS, LEAVES = "center-a", "center-d"
 BOTH = (STAYS, LEAVES)
