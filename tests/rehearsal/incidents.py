@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from protocol.storage.torn_line import torn_path
 from tests.rehearsal.consortium import BIN, COORDINATOR, Command, Consortium
 from tests.rehearsal.disturbances import AT_COORDINATOR, find_trainer
 from tests.rehearsal.findings import Cells, Findings
@@ -147,7 +148,7 @@ def tear_line(consortium: Consortium, center: str, _kits: dict[str, Path], found
     """A trainer dies while it writes a line of its log of what leaves."""
     wait_for_round(consortium, 2)
     log = consortium.home(center) / "trainer" / "outgoing.jsonl"
-    aside = log.with_name(log.name + ".torn")
+    aside = torn_path(log)
     before = aside.stat().st_size if aside.exists() else 0
     pid = find_trainer(consortium, center)
     if pid is not None:
