@@ -37,7 +37,7 @@ from server.study.lock import StudyInUseError
 
 logger = logging.getLogger(__name__)
 
-EACH, PAUSE_S = 50, 1e-3
+EACH, PAUSE_S = 50, 3e-3
 NOBODY: dict[str, object] = {"waiting_for": (), "waiting_kind": "", "waiting_since": None}
 """The changes where nobody is waited for."""
 

@@ -98,3 +98,17 @@ def test_registration_waits_for_enough_until_the_deadline(grid: ComingAndGoing) 
     soon(grid.away.clear, 0.6)
     replies = in_time(patient(grid, 0.1).register(REGISTER, deadline_s=30, expected=["a", "b"], enough=2))
     assert sorted(replies) == ["a", "b"]
+
+
+def test_nodes_are_not_looked_up_anew_for_each_that_answers() -> None:
+    names = [f"c{number:02d}" for number in range(40)]
+    looks: list[int] = []
+
+    class Counted(InProcessGrid):
+        def get_nodes(self) -> list[Any]:
+            looks.append(1)
+            return super().get_nodes()
+
+    center_grid = CenterGrid(Counted(apps(*names)), poll_s=0.01)
+    assert len(in_time(center_grid.register(REGISTER, deadline_s=5, expected=names))) == 40
+    assert len(looks) == 1

@@ -6,6 +6,7 @@ import pytest
 
 from protocol.messages.scores import Score
 from protocol.messages.suppression import Suppressed
+from server.results import matrices
 from server.results.matrices import count_undefined, evaluation_matrix, matrices_of, matrix_rows, transfer_of
 from server.study.file import Study
 from server.study.history import History, Scores, StageRow
@@ -125,3 +126,19 @@ def test_every_task_has_its_rows_and_what_was_learned_in_its_own_stages() -> Non
     assert (dice and dice.learned, concordance and concordance.learned) == ((1, None, None), (2, 2, None))
     assert transfer_of(TWO_TASKS, matrix, "segmentation")["forgetting"] == pytest.approx(0.1)
     assert transfer_of(TWO_TASKS, matrix, "survival")["average"] == pytest.approx(0.7)
+
+
+def test_a_center_is_held_against_those_alone_that_have_a_folder_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a hundred centers a hundred pairs, not five thousand."""
+    names = tuple(f"c{number:03d}" for number in range(100))
+    study = study_of([("all", "adapt", list(names))], centers={name: {} for name in names})
+    compared: list[str] = []
+    meet = matrices._rows_meet
+
+    def count(of: Study, one: str, other: str) -> bool:
+        compared.append(one)
+        return meet(of, one, other)
+
+    monkeypatch.setattr(matrices, "_rows_meet", count)
+    assert matrices._first_rows(study, names, ["initial", "all"], "segmentation") == (1,) * 100
+    assert len(compared) == 100

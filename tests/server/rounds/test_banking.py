@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from server.rounds.banking import bank_stage, current_shared, sum_support
 from server.study.history import History, RoundRecord
+from strategies.bank.entry import Entry
 from tests.support.entered_study import enter
 
 RECORDS = (
@@ -58,3 +60,17 @@ def test_a_rollback_takes_the_later_versions_residual_away(tmp_path: Path) -> No
     back = current_shared(bank, state, groups)
     assert sorted(back) == sorted(first)
     assert all(np.array_equal(back[key], first[key]) for key in first)
+
+
+def test_the_bank_is_read_once_for_the_parents_of_all_centers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, read = enter(tmp_path), list[int]()
+    entries = entered.bank.entries
+
+    def count() -> tuple[Entry, ...]:
+        read.append(1)
+        return entries()
+
+    monkeypatch.setattr(entered.bank, "entries", count)
+    state = replace(entered.state, history=History(rounds=RECORDS), server_round=2)
+    assert len(bank_stage(entered.bank, state, entered.builder, entered.prepared.study)) == 3
+    assert len(read) == 1

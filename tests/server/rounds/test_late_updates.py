@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -208,3 +208,20 @@ def test_center_that_never_comes_is_named_where_the_quorum_needs_it(tmp_path: Pa
     found.grid.away.add("b")
     with pytest.raises(QuorumError, match=r"1 of 2 center\(s\) registered, quorum is 2; missing: \['b'\]"):
         found.run(patience_s=0.1)
+
+
+def test_the_history_is_read_once_for_all_centers_of_a_round(tmp_path: Path) -> None:
+    """Of a thousand centers with a thousand records, not a million."""
+    read: list[int] = []
+
+    class Counted(tuple[RoundRecord, ...]):  # noqa: SLOT001 - counts how often it is read
+        def __iter__(self) -> Iterator[RoundRecord]:
+            read.append(len(self))
+            return super().__iter__()
+
+    names = [f"c{number}" for number in range(1000)]
+    rounds = Counted(RoundRecord("adapt", 1, name, error="node-unavailable") for name in names)
+    state = checkpoints.Checkpoint(0, 2, "", {}, history=History(rounds=rounds))
+    updates = LateUpdates(Inbox(tmp_path), tell_all(), ())
+    assert {updates.last_acknowledged(name, state) for name in names} == {0}
+    assert len(read) == 1

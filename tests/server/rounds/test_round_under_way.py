@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from protocol.errors import QuorumError
 from protocol.messages.reply import Reply
+from server.rounds import records, round_under_way
 from server.rounds.round_under_way import RoundUnderWay
-from server.study.history import RoundRecord
+from server.study.history import History, RoundRecord
 from tests.support.entered_study import Entered, enter
 
 
@@ -58,3 +60,24 @@ def test_too_few_updates_stop_the_round_and_every_center_is_named(tmp_path: Path
     with pytest.raises(QuorumError, match=r"0 of 2 .* quorum is 1 \(a: internal, b: no-answer\)\. Round 0 is kept"):
         first_round(entered).check_quorum(records)
     first_round(entered).check_quorum({**records, "a": RoundRecord("adapt", 1, "a")})
+
+
+def test_earlier_norms_are_read_once_for_all_centers_of_a_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    medians = records.norm_medians
+
+    def count(*given: Any) -> dict[str, float]:
+        read.append(1)
+        return medians(*given)
+
+    monkeypatch.setattr(round_under_way, "norm_medians", count)
+    entered = enter(tmp_path)
+    under_way = first_round(entered)
+    for center in ("a", "b"):
+        assert under_way.check(trained(entered, center), entered.state, 5)[1] == ""
+    assert len(read) == 1
+    grown = replace(entered.state, history=History(rounds=(RoundRecord("adapt", 1, "a"),)))
+    under_way.check(trained(entered), grown, 5)
+    assert len(read) == 2
