@@ -55,6 +55,11 @@ class DeployedStudy:
             self.join(center, least_s, most_s)
         self.wait_online()
 
+    @property
+    def programs(self) -> list[int]:
+        """The processes that were started here; each has others below it."""
+        return [process.pid for process in self._running.values()]
+
     def wait_online(self) -> None:
         """Wait until all centers are connected."""
         wait_until(self._all_online, "the centers", within_s=ONLINE_S, pause_s=1)
