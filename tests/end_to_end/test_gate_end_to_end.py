@@ -16,6 +16,8 @@ from strategies.bank.bank import AdapterBank
 from tests.support.federation import CENTERS, GROWING, Federation, errors_of, federation, result_of, when_round_starts
 from tests.support.study_text import stage_text
 
+pytestmark = pytest.mark.usefixtures("no_report")
+
 GATED = GROWING.replace("[centers.center-a]", '[strategy]\npersonal = ["center"]\n[strategy.gate]\n[centers.center-a]')
 
 
