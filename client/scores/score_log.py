@@ -15,13 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from client.scores.score_rows import read_rows
-from client.tasks.contract import CaseScore
 from protocol.errors import CaseError
 from protocol.messages.benefit import NOTHING_DEFINES_IT, Benefit
 from protocol.messages.scores import Score
@@ -30,12 +29,15 @@ from protocol.storage.atomic_files import write_private
 from protocol.storage.sealed_json import seal
 from protocol.tasks import TaskName
 
+if TYPE_CHECKING:  # the contract brings torch, which the pages that read these files do without
+    from client.tasks.contract import CaseScore
+
 logger = logging.getLogger(__name__)
 
 SCORES, COHORTS, BENEFITS = "scores.json", "cohorts.json", "benefits.json"
 
 
-def record_scores(home: Path, stage: str, rows: Mapping[TaskName, Sequence[CaseScore]]) -> None:
+def record_scores(home: Path, stage: str, rows: Mapping[TaskName, Sequence["CaseScore"]]) -> None:
     """Replace the stage's rows in `scores.json`, so that a repeated evaluation counts once."""
     found = [(task, row) for task, of_task in rows.items() for row in of_task]
     new = [

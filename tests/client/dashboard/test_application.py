@@ -1,5 +1,7 @@
 """The center's page as a browser gets it: one session by one token, every part, and the report with its pictures."""
 
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -59,3 +61,8 @@ def test_another_browser_sees_nothing(browser: TestClient, admission: Admission)
     assert other.get(f"/{admission.path}/").status_code == 403
     assert other.get(f"/open?token={admission.token}").status_code == 403, "a replayed token"
     assert TestClient(browser.app, base_url="http://center.example").get("/open").status_code == 421
+
+
+def test_a_page_that_nothing_was_computed_for_starts_without_torch() -> None:
+    code = "import sys, client.dashboard.application; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
