@@ -10,9 +10,8 @@ than `fewest` centers there is no telling who moved too far, and nothing is cut.
 Clipping to the median of norms: Sun et al. 2019 (arXiv 1911.07963), section 4, with a median in place of a constant.
 """
 
-from collections.abc import Mapping
-
-import numpy as np
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 
 CLIP = 2.0
 
@@ -31,9 +30,18 @@ def shares_left(
     if len(norms) < fewest:
         return {}
     left: dict[str, float] = {}
+    ordered = sorted(map(float, norms.values()))  # once: of thousands of centers each has thousands of others
     for center, norm in sorted(norms.items()):
-        others = [other for name, other in norms.items() if name != center]
-        limit = max(clip * float(np.median(others)), (floors or {}).get(center, 0.0))
+        others = _median_without(ordered, bisect_left(ordered, norm))
+        limit = max(clip * others, (floors or {}).get(center, 0.0))
         if norm > limit:
             left[center] = limit / norm
     return left
+
+
+def _median_without(ordered: Sequence[float], place: int) -> float:
+    """The median of numbers in order without the one at a place."""
+    low, high = (
+        (count if count < place else count + 1) for count in ((len(ordered) - 2) // 2, (len(ordered) - 1) // 2)
+    )
+    return (ordered[low] + ordered[high]) / 2

@@ -1,9 +1,11 @@
 """How far one center may move beside the others of its round."""
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strategies.aggregation.clipping import shares_left
+from strategies.aggregation.clipping import _median_without, shares_left
 
 NORMS = st.dictionaries(st.sampled_from("abcdefg"), st.floats(0, 1e30), min_size=1, max_size=7)
 
@@ -33,3 +35,11 @@ def test_nothing_stays_longer_than_twice_the_median_of_the_others(norms: dict[st
         assert all(
             after[name] <= 2 * max(other for key, other in norms.items() if key != name) * (1 + 1e-9) for name in norms
         )
+
+
+@pytest.mark.parametrize("values", [[3.0, 1.0], [2.0, 2.0, 9.0], [1.0, 5.0, 5.0, 7.0], [4.0, 1.0, 8.0, 2.0, 6.0]])
+def test_the_median_of_the_others_is_that_of_the_numbers_left(values: list[float]) -> None:
+    ordered = sorted(values)
+    for place in range(len(ordered)):
+        others = ordered[:place] + ordered[place + 1 :]
+        assert _median_without(ordered, place) == np.median(others)
