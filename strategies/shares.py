@@ -20,11 +20,12 @@ With `s` of at least 1/2 two centers cannot both exceed it and one cut is enough
 until none exceeds it, or all weigh the same.
 """
 
+from bisect import bisect_left
 from collections.abc import Collection, Hashable, Mapping
 from typing import TypeVar
 
 from protocol.errors import StudyError
-from strategies.peers import FEWEST_PEERS, upper_median
+from strategies.peers import FEWEST_PEERS
 
 ROUNDING = 1e-12
 FACTOR = 4
@@ -49,7 +50,9 @@ def believed_cases(cases: Mapping[str, float], named: Collection[str] = (), fact
     found = {name: count for name, count in sorted(cases.items()) if count > 0}
     if len(found) <= FEWEST_PEERS:
         return found
-    limits = {name: factor * upper_median(n for other, n in found.items() if other != name) for name in found}
+    ordered, middle = sorted(found.values()), (len(found) - 1) // 2  # the upper median of the others, sorted once
+    others = {name: ordered[middle + (bisect_left(ordered, count) <= middle)] for name, count in found.items()}
+    limits = {name: factor * count for name, count in others.items()}
     return {name: count if name in named else min(count, limits[name]) for name, count in found.items()}
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import StudyError
+from strategies.peers import FEWEST_PEERS
 from strategies.shares import believed_cases, capped_shares, capped_weights
 
 CASES = st.dictionaries(st.sampled_from("abcdefg"), st.integers(1, 10**9), min_size=2, max_size=7)
@@ -101,3 +102,14 @@ def test_more_cases_never_weigh_less(cases: dict[str, int], maximum: float) -> N
     found = capped_weights(cases, exponent=0.5, maximum_share=maximum)
     by_cases = [found[name] for name in sorted(cases, key=lambda name: cases[name])]
     assert all(low <= high * (1 + 1e-9) for low, high in pairwise(by_cases))
+
+
+@given(st.lists(st.integers(0, 200), min_size=1, max_size=12))
+def test_what_is_believed_is_four_times_the_upper_median_of_the_others(counts: list[int]) -> None:
+    """As it is said of each center by itself; the counts are put in order once for all."""
+    cases = {f"c{number:02d}": count for number, count in enumerate(counts)}
+    found = {name: count for name, count in cases.items() if count}
+    for name, believed in believed_cases(cases).items():
+        others = sorted(count for other, count in found.items() if other != name)
+        limit = 4 * others[len(others) // 2] if len(found) > FEWEST_PEERS else found[name]
+        assert believed == min(found[name], limit)
