@@ -142,7 +142,7 @@ class ClinicalFMamba(nn.Module):
         (first_detail, first_maps), (second_detail, second_maps) = self.encoder(first), self.encoder(second)
         x = self.decoder(self.fuse(first_maps, second_maps))
         if self.cmca is not None:
-            x = x + self.cmca(first_detail, second_detail) + self.cmca(second_detail, first_detail)
+            x = self.cmca(x, first_detail, second_detail)
         return torch.sigmoid(self.conv_out(x))
 
     def fuse(self, first: Tensor, second: Tensor) -> Tensor:

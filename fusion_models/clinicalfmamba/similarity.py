@@ -4,8 +4,8 @@
     MS-SSIM = prod_i cs_i^w_i * SSIM_last^w_last,  cs the second of both fractions, sides halved by averages in between
 
 (Wang et al., IEEE TIP 13(4), 2004; Asilomar 2003.) MONAI's functions give the same numbers for windows that lie inside
-the image; they have no zero border, which the loss needs, and their dense window of 11^3 takes over fifty times as
-long as three of 11: the window here is a product of banded matrices, one an axis.
+the image; they have no zero border, which the loss needs, and their dense window of 11^3 takes about twenty times as
+long as the product of banded matrices here, one an axis.
 """
 
 import torch

@@ -66,9 +66,10 @@ class DirectionalScan(nn.Module):
         """
         tokens = F.pad(sequences.transpose(1, 2).flatten(2), (0, 0, TAPS - 1, 0))
         length = sequences.shape[2]
-        out = cast("Tensor", self.conv.bias)
-        for tap in range(TAPS):
-            out = torch.addcmul(out, tokens[:, tap : tap + length], self.conv.weight[:, 0, tap])
+        weight = self.conv.weight[:, 0]
+        out = torch.addcmul(cast("Tensor", self.conv.bias), tokens[:, :length], weight[:, 0])
+        for tap in range(1, TAPS):
+            out.addcmul_(tokens[:, tap : tap + length], weight[:, tap])
         return F.silu(out).unflatten(2, (len(self.orders), -1)).transpose(1, 2)
 
     def _selection(self, u: Tensor, selectors: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -27,7 +27,7 @@ def test_weights_are_the_sigmoid_of_largest_and_mean() -> None:
         attention.query.weight.fill_(2)
     reference, query = torch.tensor([0.0, 1.0, 5.0]).view(1, 1, 1, 3), torch.tensor([1.0, 0.0, -1.0]).view(1, 1, 1, 3)
     expected = torch.sigmoid(torch.tensor(7.0)) * 2 * query
-    torch.testing.assert_close(attention(reference, query), expected)
+    torch.testing.assert_close(attention.add(torch.ones_like(query), reference, query), 1 + expected)
 
 
 @pytest.mark.parametrize("axes", [2, 3])
@@ -35,4 +35,13 @@ def test_the_figures_form_is_3_wide_and_adds_the_reference(axes: int) -> None:
     attention = ChannelAttention(4, axes=axes, kernel=3, residual=True)
     reference = inp(0, (1, 4, *SIZES[axes]))
     assert attention.reference.weight.shape[2:] == (3,) * axes
-    torch.testing.assert_close(attention(reference, torch.zeros_like(reference)), reference)
+    nothing = torch.zeros_like(reference)
+    torch.testing.assert_close(attention.add(nothing, reference, nothing), reference)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_both_modalities_are_reference_once_and_query_once(axes: int) -> None:
+    attention, (x, first, second) = ChannelAttention(4, axes=axes), inp(0, (3, 1, 4, *SIZES[axes]))
+    one, other = (attention.add(torch.zeros_like(x), *pair) for pair in ((first, second), (second, first)))
+    torch.testing.assert_close(attention(x, first, second), x + one + other)
+    torch.testing.assert_close(attention(x, first, second), attention(x, second, first))
