@@ -6,8 +6,8 @@
     z        = join((FM_1(t_1 | t_2) + FM_2(t_2 | t_1)) / 2)
     fused    = sigmoid(Conv3(decoder(z) + CMCA(e_1 -> e_2) + CMCA(e_2 -> e_1)))
 
-Which image is first is a choice that has to stay: MRI, T2 or CT in the paper's pairs, then CT, the Y of SPECT or FLAIR,
-or PET. Shapes: images (b, 1, *size), any box whose sides are multiples of 2^halvings; nothing depends on the size.
+Which image is first is a choice that has to stay: MRI before CT or the Y of SPECT, T2 before FLAIR, CT before PET.
+Shapes: images (b, 1, *size), any box whose sides are multiples of 2^halvings; nothing depends on the size.
 
 Differs from the release: no output is flipped twice, no scan and no convolution is held unused, and each image is
 normalised by itself, so that no running statistics travel between centers; `norm=nn.BatchNorm2d` is the paper's.

@@ -7,6 +7,7 @@ import torch
 
 from fusion_models.clinicalfmamba import fsim as module
 from fusion_models.clinicalfmamba.fsim import fsim, fsim_unit
+from fusion_models.clinicalfmamba.phase_congruency import phase_congruency
 
 
 def image(*, blur: float = 0.0) -> torch.Tensor:
@@ -35,6 +36,17 @@ def test_the_codes_gradient_is_whole_and_loses_what_falls() -> None:
     ramp = 0.03 * torch.arange(5.0, dtype=torch.float64).expand(5, 5)
     assert module._integer_gradient(ramp)[2, 2] == 1
     assert module._integer_gradient(ramp.flip(1))[2, 2] == 0
+
+
+def test_the_constants_are_085_and_160() -> None:
+    """One image with gradients 0 and 40 matches by 160 / 1760; two with the same gradient as their congruencies do."""
+    x, y = image().double(), image(blur=0.8).double()
+    none, steep = torch.zeros_like(x), torch.full_like(x, 40.0)
+    assert module._similarity(x, x, none, steep) == pytest.approx(160 / 1760)
+    one, other = phase_congruency(x), phase_congruency(y)
+    weight = torch.maximum(one, other)
+    expected = ((2 * one * other + 0.85) / (one**2 + other**2 + 0.85) * weight).sum() / weight.sum()
+    assert module._similarity(x, y, steep, steep) == pytest.approx(expected.item())
 
 
 def test_the_codes_variant_hardly_sees_the_gradient() -> None:

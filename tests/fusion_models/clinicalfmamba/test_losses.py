@@ -46,6 +46,9 @@ def test_the_gradient_of_a_step_by_hand() -> None:
     assert found[1].tolist() == [0, 4, 4, 4]
     # In the first row Sobel_y is 0, 1, 3 and 3 as well: the zeros outside are below.
     assert found[0].tolist() == [0, 3 + 1, 3 + 3, 3 + 3]
+    # A step down counts as one up: in the last row, and turned round.
+    assert torch.equal(found[2], found[0])
+    assert torch.equal(gradient_magnitude(step.flip(3), (0, 1))[0, 0], found.flip(1))
 
 
 def test_the_weights_are_2_10_and_5_and_in_the_released_3d_loss_1() -> None:

@@ -112,6 +112,18 @@ def test_exchanged_images_exchange_what_the_encoder_gives(axes: int) -> None:
 
 
 @pytest.mark.parametrize("axes", [2, 3])
+def test_each_modality_is_fused_once_with_the_other_driving(axes: int) -> None:
+    network, given = tiny(axes), []
+    for fusion in (network.first_fusion, network.second_fusion):
+        fusion.register_forward_pre_hook(lambda _, pair: given.append(pair))
+    network(*pair(axes))
+    (one, other), (second, driving) = given
+    assert torch.equal(one, driving)
+    assert torch.equal(other, second)
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
 def test_equal_images_and_tied_weights_give_both_modalities_the_same(axes: int) -> None:
     network, (image, _) = tiny(axes), pair(axes)
     network.second_latent.load_state_dict(network.first_latent.state_dict())

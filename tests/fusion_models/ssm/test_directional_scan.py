@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from fusion_models.ssm.directional_scan import DirectionalScan
 from fusion_models.ssm.s6 import S6
@@ -66,18 +66,25 @@ def test_one_direction_is_causal_and_four_are_not(orders: tuple[ScanOrder, ...],
     assert before.any().item() is not causal
 
 
-def test_selectors_drive_the_scan_and_the_values_feed_it() -> None:
-    scan, v, other = scan_of(FORWARDS), inp(0, (1, 5, WIDTH)), inp(1, (1, 5, WIDTH))
-    s6 = scan.directions[0]
+def step_through(s6: nn.Module, u: Tensor, other: Tensor) -> Tensor:
+    """The recurrence fed by u and driven by another sequence, both (1, l, d), one step after another."""
     assert isinstance(s6, S6)
-    u = convolve(scan, 0, v)
     delta, b, c = s6.parameters_from(s6.x_proj(other))
     state, steps = torch.zeros(WIDTH, 3), []
-    for t in range(5):
+    for t in range(u.shape[1]):
         step = F.softplus(delta[0, t])[:, None]
         state = torch.exp(step * s6.A) * state + step * b[0, t] * u[0, t][:, None]
         steps.append(state @ c[0, t] + s6.D * u[0, t])
-    torch.testing.assert_close(scan(v, other)[0], torch.stack(steps), atol=1e-6, rtol=1e-5)
+    return torch.stack(steps)[None]
+
+
+def test_selectors_drive_every_scan_in_its_own_order_and_the_values_feed_it() -> None:
+    scan, v, other = scan_of(*SIX_DIRECTIONS), inp(0, (1, *SIZE, WIDTH)), inp(1, (1, *SIZE, WIDTH))
+    singles = []
+    for k, (order, s6) in enumerate(zip(scan.orders, scan.directions, strict=True)):
+        singles.append(step_through(s6, convolve(scan, k, read(v, order)), read(other, order)))
+    expected = merge(torch.stack(singles, dim=1), SIZE, SIX_DIRECTIONS) / 6
+    torch.testing.assert_close(scan(v, other), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_every_parameter_gets_a_gradient_and_half_precision_comes_back_full() -> None:

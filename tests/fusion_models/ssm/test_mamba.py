@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from fusion_models.adapters.injection import adapter_layers, inject, lora_config
+from fusion_models.ssm.directional_scan import DirectionalScan
 from fusion_models.ssm.mamba import Mamba, MambaBlock
 from fusion_models.ssm.scan_orders import FOUR_DIRECTIONS, ROWS, TRI_PLANE, ScanOrder
 from tests.support.model_measures import gradient, weights_of
@@ -21,6 +23,22 @@ def test_parameters_of_the_plain_mamba() -> None:
     """65,536 + 1,280 + 6,144 + 2,304 + 2,048 + 256 + 32,768."""
     with torch.device("meta"):
         assert weights_of(Mamba(128, orders=(ROWS,), state=8, inner_norm=nn.Identity)) == 110_336
+
+
+def test_every_direction_is_gated_by_the_second_half_of_in_proj_before_the_norm() -> None:
+    """Gated one by one and averaged, as the paper's code does; the gate is the same for all."""
+    torch.manual_seed(0)
+    mamba, x = Mamba(8, orders=TRI_PLANE, state=2), inp(0, (1, 2, 3, 4, 8))
+    v, gate = mamba.in_proj(x)[..., :16], F.silu(mamba.in_proj(x)[..., 16:])
+    gated = []
+    for k, order in enumerate(TRI_PLANE):
+        one = DirectionalScan(16, orders=(order,), state=2, rank=1)
+        one.directions[0].load_state_dict(mamba.scan.directions[k].state_dict())
+        for name, parameter in one.conv.named_parameters():
+            parameter.data = mamba.scan.conv.get_parameter(name).data[16 * k : 16 * k + 16]
+        gated.append(one(v) * gate)
+    expected = mamba.out_proj(mamba.inner_norm(torch.stack(gated).mean(0)))
+    torch.testing.assert_close(mamba(x), expected, atol=1e-6, rtol=1e-5)
 
 
 def test_a_block_whose_out_proj_is_zero_is_the_identity() -> None:
