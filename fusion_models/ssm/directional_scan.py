@@ -69,7 +69,8 @@ class DirectionalScan(nn.Module):
         weight = self.conv.weight[:, 0]
         out = torch.addcmul(cast("Tensor", self.conv.bias), tokens[:, :length], weight[:, 0])
         for tap in range(1, TAPS):
-            out.addcmul_(tokens[:, tap : tap + length], weight[:, tap])
+            # Not in place: torch.func maps that one by one, and says so.
+            out = torch.addcmul(out, tokens[:, tap : tap + length], weight[:, tap])
         return F.silu(out).unflatten(2, (len(self.orders), -1)).transpose(1, 2)
 
     def _selection(self, u: Tensor, selectors: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

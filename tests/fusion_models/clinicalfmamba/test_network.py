@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
 
 from fusion_models.adapters.injection import inject, lora_config
+from fusion_models.clinicalfmamba.losses import fusion_loss
 from fusion_models.clinicalfmamba.network import (
     CLINICALFMAMBA_2D_PAPER,
     CLINICALFMAMBA_2D_TINY,
@@ -159,6 +161,22 @@ def test_a_fresh_adapter_on_every_projection_is_the_identity(axes: int) -> None:
     targets = ("in_proj", "out_proj", "x_proj", "other_proj")
     inject(network, lora_config(method="lora", rank=2, alpha=4, targets=targets), seed=0)
     torch.testing.assert_close(network(*images), fused, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_gradients_of_cases_mapped_together_are_those_of_each_alone(axes: int) -> None:
+    network = tiny(axes).double()
+    parameters = dict(network.named_parameters())
+    cases = torch.rand(2, 2, 1, *SIZES[axes], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def loss(given: dict[str, Tensor], case: Tensor) -> Tensor:
+        first, second = case[:1], case[1:]
+        return fusion_loss(functional_call(network, given, (first, second)), first, second)
+
+    together = vmap(grad(loss), in_dims=(None, 0))(parameters, cases)
+    alone = grad(loss)(parameters, cases[1])
+    for name, found in together.items():
+        torch.testing.assert_close(found[1], alone[name], atol=1e-9, rtol=1e-6, msg=name)
 
 
 def test_unknown_scans_are_refused_with_those_that_there_are() -> None:
