@@ -166,7 +166,7 @@ def test_a_fresh_adapter_on_every_projection_is_the_identity(axes: int) -> None:
 @pytest.mark.parametrize("axes", [2, 3])
 def test_gradients_of_cases_mapped_together_are_those_of_each_alone(axes: int) -> None:
     network = tiny(axes).double()
-    parameters = dict(network.named_parameters())
+    parameters: dict[str, Tensor] = dict(network.named_parameters())
     cases = torch.rand(2, 2, 1, *SIZES[axes], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
     def loss(given: dict[str, Tensor], case: Tensor) -> Tensor:
