@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 WITHIN_MS = 10_000
 LOADED_MS = 240_000
-"""The first look at a ledger that has entries loads the accountant."""
+"""The first look at a ledger that has entries loads the accountant, and that at scores draws pictures."""
 COMMAND = (sys.executable, "-c", "from client.cli.app import app; app()", "dashboard", "--home")
 
 
@@ -91,7 +91,7 @@ def look_while_it_trains(page: "Page", center: TrainingCenter) -> None:
 
 def look_at_pictures(page: "Page") -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
-    page.get_by_role("link", name="Scores and pictures of each case").click()
+    page.get_by_role("link", name="Scores and pictures of each case").click(timeout=LOADED_MS)
     page.locator(".case h3").first.scroll_into_view_if_needed(timeout=LOADED_MS)
     page.locator(".case img").first.wait_for()
     assert broken_rules(page) == []
