@@ -24,6 +24,7 @@ from client.service.trainer_link import (
     START_IT,
     TrainerLink,
     TrainerUnavailableError,
+    asker_of,
     key_path,
     read_key,
     try_patiently,
@@ -112,17 +113,19 @@ def perform_with_trainer(context: Context) -> Perform:
             f"this SuperNode was not told where its trainer listens; give --node-config 'trainer=\"SOCKET\"' or set "
             f"{SOCKET_VARIABLE}, and if no trainer runs yet, {START_IT}"
         )
-    return trainer_at(Path(str(configured)), context.node_config.get("trainer-key"), patience_s()).perform
+    key, asker = context.node_config.get("trainer-key"), asker_of(context.run_id)
+    return trainer_at(Path(str(configured)), key, patience_s(), asker).perform
 
 
-def trainer_at(socket_path: Path, key: object = None, patience_s: float = 0) -> TrainerLink:
+def trainer_at(socket_path: Path, key: object = None, patience_s: float = 0, asker: str = "") -> TrainerLink:
     """The trainer that listens at `socket_path`; its key is in the file `key`, the environment's, or beside it.
 
     Raises:
         TrainerUnavailableError: the key cannot be read within `patience_s` seconds.
     """
     path = Path(str(key or os.environ.get(KEY_VARIABLE) or key_path(socket_path)))
-    return TrainerLink(socket_path, try_patiently(lambda: read_key(path), patience_s), patience_s=patience_s)
+    authkey = try_patiently(lambda: read_key(path), patience_s)
+    return TrainerLink(socket_path, authkey, patience_s=patience_s, asker=asker)
 
 
 def patience_s() -> float:

@@ -20,6 +20,7 @@ from client.home.center_home import CenterHome, read_membership
 from client.node.fleet_api import FleetApi, fleet_api
 from client.node.leftovers import PULL, pull_of
 from client.node.node_key import read_node_key
+from client.service.trainer_link import asker_of
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +81,8 @@ def _watch(home: CenterHome, run_id: int, node_id: int, interval_s: float, done:
                 api = api or connection.enter_context(_connect(home))
                 if api.is_run_over(run_id, node_id) and not done.is_set():
                     logger.warning("the coordinator ended run %d; the trainer is told to stop", run_id)
-                    if trainer_at(Path(os.environ.get(SOCKET_VARIABLE) or home.socket)).cancel():
+                    socket_path = Path(os.environ.get(SOCKET_VARIABLE) or home.socket)
+                    if trainer_at(socket_path, asker=asker_of(run_id)).cancel():
                         return
                 failed = ""
             except Exception as error:  # noqa: BLE001 - a thread that dies would end the SuperNode with it

@@ -67,6 +67,11 @@ class TrainerDiedError(TrainerUnavailableError):
     code = TrainerUnavailableError.code
 
 
+def asker_of(run_id: int) -> str:
+    """The name under which a run's instructions are given to a trainer, and called off."""
+    return f"run {run_id}"
+
+
 def key_path(socket_path: Path) -> Path:
     """Where a trainer leaves the key of its socket: beside it, readable by its own user alone."""
     return socket_path.with_name(socket_path.name + ".key")
@@ -96,12 +101,14 @@ class TrainerLink:
         authkey: the key of its socket.
         patience_s: how long to wait, all in all, for a trainer that is not there or dies over an instruction; it is
             asked again then, which costs nothing that it had finished. 0 asks once.
+        asker: what tells its instructions from others' beside the same trainer, and who may cancel them.
     """
 
-    def __init__(self, socket_path: Path, authkey: bytes, *, patience_s: float = 0) -> None:
+    def __init__(self, socket_path: Path, authkey: bytes, *, patience_s: float = 0, asker: str = "") -> None:
         self._socket_path = socket_path
         self._authkey = authkey
         self._patience_s = patience_s
+        self._asker = asker.encode()
 
     def perform(self, instruction: Instruction) -> Reply:
         """Hand an instruction to the trainer and wait for its reply.
@@ -115,21 +122,21 @@ class TrainerLink:
         return try_patiently(lambda: self._ask(instruction), self._patience_s)
 
     def cancel(self) -> bool:
-        """Cancel what this process waits for at the trainer; True where there was something.
+        """Cancel what its asker waits for at the trainer, in whichever process; True where there was something.
 
-        Only this process's own: a stopped run must not end the work of the next one.
+        Only its own: a stopped run must not end the work of the next one.
 
         Raises:
             TrainerUnavailableError: as `perform`.
         """
         with self._connect("cancel") as connection:
-            connection.send_bytes(CANCEL + _own_name())
+            connection.send_bytes(CANCEL + self._asker)
             return connection.recv_bytes(len(CANCELLED)) == CANCELLED
 
     def _ask(self, instruction: Instruction) -> Reply:
         about = f"'{instruction.kind}' of stage '{instruction.stage}', round {instruction.server_round}"
         with self._connect(about) as connection:
-            connection.send_bytes(ASKER + _own_name())
+            connection.send_bytes(ASKER + self._asker)
             connection.send_bytes(pack_instruction(instruction))
             reply = unpack_reply(connection.recv_bytes(MAXIMUM_FRAME_BYTES))
             return replace(reply, kind=instruction.kind) if reply.error else reply
@@ -237,8 +244,3 @@ def hang_up_after(connection: "Connection[bytes, bytes]", seconds: float) -> Ite
         yield late
     finally:
         timer.cancel()
-
-
-def _own_name() -> bytes:
-    """What tells this process's instructions from those of another ClientApp beside the same trainer."""
-    return str(os.getpid()).encode()

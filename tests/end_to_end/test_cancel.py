@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flwr.app import Context, RecordDict
 
+from client.app import perform_with_trainer, trainer_at
 from client.learning.cancellation import Check, never_cancelled
 from client.service.request_queue import Job
 from client.service.trainer import Trainer
-from client.service.trainer_link import CANCEL, TrainerLink, TrainerUnavailableError
+from client.service.trainer_link import CANCEL, TrainerLink, TrainerUnavailableError, asker_of
 from client.service.trainer_service import _answer
 from protocol.errors import CancelledError
 from protocol.messages.instruction import Instruction, Kind
@@ -181,6 +183,20 @@ def test_another_process_cannot_cancel_what_it_did_not_ask_for(folder: Path) -> 
             assert connection.recv_bytes() == b"idle"
         worker.enough.set()
         assert waiting.result(20).error == ""
+
+
+def test_a_supernode_calls_off_what_the_clientapp_of_its_run_asked_for(folder: Path) -> None:
+    """They are two processes; what they share is the run. The run before and the run after are others."""
+    with served(folder) as (worker, found, pool):
+        key = folder / "key"
+        key.write_bytes(found.key)
+        config = {"trainer": str(found.socket_path), "trainer-key": str(key)}
+        context = Context(run_id=7, node_id=2, node_config={**config}, state=RecordDict(), run_config={})
+        waiting = pool.submit(perform_with_trainer(context), in_stage("long"))
+        wait_until(lambda: bool(worker.begun), "work", within_s=20)
+        assert not trainer_at(found.socket_path, key, asker=asker_of(6)).cancel()
+        assert trainer_at(found.socket_path, key, asker=asker_of(7)).cancel()
+        assert waiting.result(20) == Reply("", "train", error="cancelled")
 
 
 def test_instructions_are_performed_one_at_a_time_in_the_order_they_came(folder: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from client.app import SOCKET_VARIABLE
+from client.app import SOCKET_VARIABLE, trainer_at
 from client.home.center_home import CenterHome, membership_of
 from client.join.findings import ok
 from client.join.network_checks import check_authentication
@@ -19,7 +19,7 @@ from client.node.fleet_api import FleetApi, Standing, fleet_api
 from client.node.node_key import provide_node_key
 from client.node.renewal import adopt_accepted_key
 from client.node.run_watch import watch_run
-from client.service.trainer_link import TrainerUnavailableError
+from client.service.trainer_link import TrainerUnavailableError, asker_of
 from protocol.messages.instruction import Instruction
 from protocol.messages.settings import Model, StudySettings
 from protocol.storage.atomic_files import write_text
@@ -157,7 +157,8 @@ def test_when_the_run_is_over_the_trainer_is_told_to_stop(
         monkeypatch.setenv(SOCKET_VARIABLE, str(trainer.socket_path))
         with watch_run(home, run_id=run_id, node_id=node_id, interval_s=0.2):
             started_at = time.monotonic()
-            reply = trainer.link().perform(Instruction("register", SETTINGS, "slow", 1))
+            asked = trainer_at(trainer.socket_path, asker=asker_of(run_id))
+            reply = asked.perform(Instruction("register", SETTINGS, "slow", 1))
         with suppress(TrainerUnavailableError):
             trainer.link().perform(Instruction("register", SETTINGS, "quit", 1))
         trainer.thread.join()

@@ -41,7 +41,7 @@ def watch_with(answers: list[Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
             return bool(found)
 
     monkeypatch.setattr(run_watch, "_connect", lambda _home: nullcontext(Api()))
-    monkeypatch.setattr(run_watch, "trainer_at", lambda _path: trainer)
+    monkeypatch.setattr(run_watch, "trainer_at", lambda _path, *, asker: trainer if asker == "run 1" else None)
     with watch_run(CenterHome(tmp_path), run_id=1, node_id=2, interval_s=0.001):
         done.wait(10)
         trainer.stopped.wait(1 if answers == [] else 0)
