@@ -16,27 +16,23 @@ import json
 import math
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from flwr.app import Context, Message
-from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
+from many_performers import Timed, perform_in_earnest, perform_lightly, write_cases
 from rich.console import Console
 from rich.table import Table
+from round_moments import MIB, Clock, figures, peak_bytes, resident_bytes
 
 from client.app import build_client_app
-from client.service.failure import Perform
 from deploy.simulation.in_process import InProcessGrid
 from deploy.supervision.telemetry import SWITCHED_OFF
 from server.grid.center_grid import CenterGrid
@@ -45,101 +41,12 @@ from server.results.result import read_result
 from server.rounds.running import run_study
 from server.runs.progress_file import ProgressFile
 from server.study.directory import StudyDirectory, read_prepared
-from server.study.events import Event, RoundStarted, ScoringStarted, tell_all
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where light centers lie
+from server.study.events import tell_all
 
 SIZES, ROUNDS = (64, 250, 1000, 3000), 4
 FEWEST_FITTED = 64
 MODEL, HEAVY_MODEL = "pemma-unetr-small", "pemma-unetr-tiny"
-HEAVY_STEPS, HEAVY_PATIENTS = 20, 10
-MIB, KIB = 1024**2, 1024
-PAGE = resource.getpagesize()
-
-
-@dataclass(frozen=True)
-class Moment:
-    """What this process and the study's directory had used when a round began."""
-
-    wall_s: float
-    cpu_s: float
-    process_cpu_s: float
-    centers_s: float
-    resident: int
-    written: int
-    checkpoint: int
-    audit: int
-
-
-class Clock:
-    """Notes a moment when a round begins, and when the last one has ended.
-
-    Args:
-        directory: of the study.
-        centers_s: tells how many seconds of this process the centers' apps have taken.
-    """
-
-    def __init__(self, directory: StudyDirectory, centers_s: Callable[[], float]) -> None:
-        self._directory, self._centers_s = directory, centers_s
-        self.moments: list[Moment] = []
-
-    def listen(self, event: Event) -> None:
-        """Note the time when a round begins, and the one before has ended."""
-        if isinstance(event, RoundStarted) or (isinstance(event, ScoringStarted) and self.moments):
-            self.moments.append(self._moment())
-
-    def _moment(self) -> Moment:
-        return Moment(
-            time.perf_counter(),
-            time.thread_time(),
-            time.process_time(),
-            self._centers_s(),
-            resident_bytes(),
-            written_bytes(),
-            _size(self._directory.checkpoint),
-            _size(self._directory.audit),
-        )
-
-
-class Timed:
-    """Apps of centers in this process, and the seconds of the processor that they took."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def wrap(self, app: ClientApp) -> ClientApp:
-        """The app with its time taken."""
-        return partial(self._call, app)  # type: ignore[return-value]
-
-    def _call(self, app: ClientApp, message: Message, context: Context) -> Message:
-        begun = time.thread_time()
-        try:
-            return app(message, context)
-        finally:
-            self.seconds += time.thread_time() - begun
-
-
-def resident_bytes() -> int:
-    """Memory of this process that is in use now."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has had in use; unlike getrusage, without what its parent had before."""
-    return 1024 * _figure_of("/proc/self/status", "VmHWM:")
-
-
-def written_bytes() -> int:
-    """What this process has written to files so far."""
-    return _figure_of("/proc/self/io", "wchar:")
-
-
-def _figure_of(path: str, name: str) -> int:
-    return next(int(line.split()[1]) for line in Path(path).read_text().splitlines() if line.startswith(name))
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+HEAVY_STEPS = 20
 
 
 def _size_below(folder: Path) -> int:
@@ -182,45 +89,6 @@ def run_one(root: Path, engine: str, data: Path | None) -> dict[str, float]:
     return found
 
 
-def figures(moments: Sequence[Moment], centers: int, resident_before: int) -> dict[str, float]:
-    """What the rounds took, the first left out.
-
-    Args:
-        moments: when each round began, and when the last one had ended; at least three.
-        centers: their number.
-        resident_before: bytes in use before the study.
-    """
-    rounds = list(pairwise(moments[1:]))
-    cpu = [_own_s(first, second) for first, second in rounds]
-    return {
-        "centers": centers,
-        "rounds": len(moments) - 1,
-        "wall_s": statistics.median(second.wall_s - first.wall_s for first, second in rounds),
-        "cpu_s": statistics.median(cpu),
-        "beside_cpu_s": statistics.median(_beside_s(first, second) for first, second in rounds),
-        "centers_cpu_s": statistics.median(second.centers_s - first.centers_s for first, second in rounds),
-        "growth": cpu[-1] / cpu[0] if cpu[0] else math.nan,
-        "mib_before": resident_before / MIB,
-        "mib_growth_a_round": (moments[-1].resident - moments[1].resident) / MIB / len(rounds),
-        "written_mib": statistics.median((second.written - first.written) / MIB for first, second in rounds),
-        "written_growth": (rounds[-1][1].written - rounds[-1][0].written)
-        / max(1, rounds[0][1].written - rounds[0][0].written),
-        "checkpoint_kib": moments[-1].checkpoint / KIB,
-        "checkpoint_growth_kib": (moments[-1].checkpoint - moments[1].checkpoint) / KIB / len(rounds),
-        "audit_kib": (moments[-1].audit - moments[1].audit) / KIB / len(rounds),
-    }
-
-
-def _own_s(first: Moment, second: Moment) -> float:
-    """Seconds of the processor between two moments, without those of the centers."""
-    return (second.cpu_s - first.cpu_s) - (second.centers_s - first.centers_s)
-
-
-def _beside_s(first: Moment, second: Moment) -> float:
-    """Seconds of the processor that other threads took meanwhile: what is sent to MLflow."""
-    return (second.process_cpu_s - first.process_cpu_s) - (second.cpu_s - first.cpu_s)
-
-
 def exponent(rows: Sequence[Mapping[str, float]], name: str) -> float:
     """The slope of log(figure) over log(centers) of the rows with `FEWEST_FITTED` centers or more; NaN of one alone."""
     fitted = [row for row in rows if row["centers"] >= FEWEST_FITTED]
@@ -228,33 +96,6 @@ def exponent(rows: Sequence[Mapping[str, float]], name: str) -> float:
         return math.nan
     x, y = ([math.log(row[key]) for row in fitted] for key in ("centers", name))
     return statistics.linear_regression(x, y).slope
-
-
-def perform_lightly(root: Path, center: str) -> Perform:
-    """What performs for a light center."""
-    from light_center import LightCenter
-
-    return LightCenter(center, specs_of(root)).perform
-
-
-def specs_of(root: Path) -> Any:
-    """The study's tensors, read once for all centers of a process."""
-    if root not in _SPECS:
-        _SPECS[root] = read_prepared(root).specs
-    return _SPECS[root]
-
-
-_SPECS: dict[Path, Any] = {}
-
-
-def perform_in_earnest(root: Path, data: Path, center: str) -> Perform:
-    """What performs for a center with a trainer and cases of its own."""
-    import torch
-
-    from deploy.simulation.local import make_trainer
-
-    torch.set_num_threads(1)
-    return make_trainer(read_prepared(root).study, data, root, "cpu", center).perform
 
 
 def measure(
@@ -274,14 +115,6 @@ def measure(
     command += ["--data", str(data)] if heavy else []
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)  # noqa: S603 - this very script
     return json.loads(done.stdout.splitlines()[-1])
-
-
-def write_cases(data: Path, centers: Sequence[str]) -> None:
-    """Phantoms for each center."""
-    from client.data.synthetic import CENTERS, write_synthetic_cohort
-
-    made = [replace(CENTERS[0], name=center, patients=HEAVY_PATIENTS) for center in centers]
-    write_synthetic_cohort(data, centers=made, seed=0)
 
 
 def show(rows: Sequence[Mapping[str, float]], title: str) -> None:

@@ -153,8 +153,6 @@ def trainer(
     ] = None,
 ) -> None:
     """Start the warm trainer: it holds the data, has no network, and answers the ClientApp over a local socket."""
-    from client.service.activity import Activity
-    from client.service.lean_imports import without
     from client.service.trainer_link import key_path
     from client.service.trainer_options import trainer_options
     from client.service.trainer_service import provide_key, serve
@@ -177,8 +175,18 @@ def trainer(
         agreement=agreement,
         privacy=read_own_privacy(privacy) if privacy else None,
     )
-    make_private_folder(found.home)
-    start = Activity(found.home)
+    made = load_trainer(found)
+    with made.activity.beating():
+        serve(made, found.socket, provide_key(key_path(found.socket)))
+
+
+def load_trainer(options: "TrainerOptions") -> "Trainer":
+    """The trainer that the options ask for, ready to work; what it does until then is told at its home."""
+    from client.service.activity import Activity
+    from client.service.lean_imports import without
+
+    make_private_folder(options.home)
+    start = Activity(options.home)
     # Else nothing is said for half a minute on a slow machine, and whoever started it takes it for hung.
     start.begin("starts: loads the network's libraries (torch, MONAI, peft)")
     with start.beating():
@@ -186,13 +194,12 @@ def trainer(
             import_module("client.service.trainer")
         from client.service.thread_count import keep_thread_count
 
-        keep_thread_count(found.home)
-        made = build_trainer(found)
+        keep_thread_count(options.home)
+        made = build_trainer(options)
         start.begin("starts: looks at the cases")
         made.check_images()
     made.activity.wait()
-    with made.activity.beating():
-        serve(made, found.socket, provide_key(key_path(found.socket)))
+    return made
 
 
 def build_trainer(options: "TrainerOptions") -> "Trainer":

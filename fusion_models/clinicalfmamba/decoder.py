@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from torch import Tensor, nn
 
 from fusion_models.clinicalfmamba.dgcb import CONVOLUTIONS, SLOPE
-from fusion_models.ssm.mamba import MambaBlock
+from fusion_models.ssm.mamba import Mamba, MambaBlock
 from fusion_models.ssm.scan_orders import ROWS
 from fusion_models.vmambax.norms import NormFactory
 
@@ -27,7 +27,7 @@ class MapDecoder(nn.Module):
     def __init__(self, width: int, *, halvings: int, blocks: int, state: int, norm: NormFactory) -> None:
         super().__init__()
         self.mambas = nn.Sequential(
-            *[MambaBlock(4 * width, orders=(ROWS,), state=state, inner_norm=nn.Identity) for _ in range(blocks)]
+            *[MambaBlock(Mamba(4 * width, orders=(ROWS,), state=state, inner_norm=nn.Identity)) for _ in range(blocks)]
         )
         self.norm = nn.LayerNorm(4 * width)
         stages = [

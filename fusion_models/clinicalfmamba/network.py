@@ -28,7 +28,7 @@ from fusion_models.clinicalfmamba.fusion_mamba import FusionMamba
 from fusion_models.clinicalfmamba.input_checks import check_pair
 from fusion_models.clinicalfmamba.unused_weights import UnusedWeights
 from fusion_models.options import Sizes
-from fusion_models.ssm.mamba import MambaBlock
+from fusion_models.ssm.mamba import Mamba, MambaBlock
 from fusion_models.ssm.scan_orders import (
     AXIAL,
     FOUR_DIRECTIONS,
@@ -117,7 +117,7 @@ class ClinicalFMamba(nn.Module):
         orders, latent = scans_of(axes, scans), 4 * width
         self.encoder = FusionEncoder(width, axes=axes, halvings=halvings, norm=norm)
         self.first_latent, self.second_latent = (
-            nn.Sequential(*[MambaBlock(latent, orders=orders.latent, state=state) for _ in range(latent_blocks)])
+            nn.Sequential(*[MambaBlock(Mamba(latent, orders=orders.latent, state=state)) for _ in range(latent_blocks)])
             for _ in range(2)
         )
         self.exchange = ChannelExchange(latent, axes=axes, state=2 * state, rounds=channel_mix) if channel_mix else None

@@ -51,19 +51,16 @@ class Mamba(nn.Module):
 
 
 class MambaBlock(nn.Module):
-    """x + Mamba(LayerNorm(x)) over maps of `width` channels; arguments as in `Mamba`."""
+    """x + Mamba(LayerNorm(x)).
 
-    def __init__(
-        self,
-        width: int,
-        *,
-        orders: Sequence[ScanOrder],
-        state: int,
-        inner_norm: Callable[[int], nn.Module] = nn.LayerNorm,
-    ) -> None:
+    Args:
+        mamba: what mixes the positions.
+    """
+
+    def __init__(self, mamba: Mamba) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.mamba = Mamba(width, orders=orders, state=state, inner_norm=inner_norm)
+        self.norm = nn.LayerNorm(mamba.in_proj.in_features)
+        self.mamba = mamba
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps (b, *size, c) -> the same."""

@@ -37,12 +37,12 @@ ALLOWED: Mapping[str, frozenset[str]] = {
     "control": frozenset({VERSION_PATH, LAST_CALLS_PATH, *(f"/v1/control/{call}" for call in CONTROL_CALLS)}),
 }
 
+PROXY_ACCOUNTS = ("nginx", "www-data", "nobody")
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
-
-PROXY_ACCOUNTS = ("nginx", "www-data", "nobody")
 
 
 class Doors:

@@ -16,7 +16,7 @@ from tests.support.official_weights import inp
 @pytest.mark.parametrize(("orders", "parameters"), [(FOUR_DIRECTIONS, 147_200), (TRI_PLANE, 135_168)])
 def test_parameters_of_a_latent_block(orders: tuple[ScanOrder, ...], parameters: int) -> None:
     with torch.device("meta"):
-        assert weights_of(MambaBlock(128, orders=orders, state=8)) == parameters
+        assert weights_of(MambaBlock(Mamba(128, orders=orders, state=8))) == parameters
 
 
 def test_parameters_of_the_plain_mamba() -> None:
@@ -42,7 +42,7 @@ def test_every_direction_is_gated_by_the_second_half_of_in_proj_before_the_norm(
 
 
 def test_a_block_whose_out_proj_is_zero_is_the_identity() -> None:
-    block, x = MambaBlock(8, orders=FOUR_DIRECTIONS, state=2), inp(0, (1, 2, 3, 8))
+    block, x = MambaBlock(Mamba(8, orders=FOUR_DIRECTIONS, state=2)), inp(0, (1, 2, 3, 8))
     nn.init.zeros_(block.mamba.out_proj.weight)
     assert torch.equal(block(x), x)
 
@@ -50,7 +50,7 @@ def test_a_block_whose_out_proj_is_zero_is_the_identity() -> None:
 @pytest.mark.parametrize(("orders", "causal"), [((ROWS,), True), (FOUR_DIRECTIONS, False)])
 def test_a_block_of_one_direction_is_causal_and_of_four_is_not(orders: tuple[ScanOrder, ...], causal: bool) -> None:
     torch.manual_seed(0)
-    block, x = MambaBlock(8, orders=orders, state=2), inp(0, (1, 3, 4, 8))
+    block, x = MambaBlock(Mamba(8, orders=orders, state=2)), inp(0, (1, 3, 4, 8))
     changed = x.clone()
     changed[0, 2, 0] += 1
     reached = (block(x) != block(changed)).any(-1).flatten()
@@ -59,7 +59,7 @@ def test_a_block_of_one_direction_is_causal_and_of_four_is_not(orders: tuple[Sca
 
 
 def test_adapters_wrap_every_projection_and_every_parameter_learns() -> None:
-    block, x = MambaBlock(16, orders=TRI_PLANE, state=2), inp(0, (1, 2, 3, 4, 16))
+    block, x = MambaBlock(Mamba(16, orders=TRI_PLANE, state=2)), inp(0, (1, 2, 3, 4, 16))
     block(x).square().sum().backward()
     assert all(gradient(parameter).any() for parameter in block.parameters())
     fresh = block(x)
