@@ -1,6 +1,7 @@
 """All that the checks before joining may look at: home, membership, settings, and what is found out when asked."""
 
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from client.data.manifest import Manifest
     from protocol.messages.instruction import Part
 
-PATIENCE_S = 75.0
+logger = logging.getLogger(__name__)
+
+PATIENCE_S, AWAY_S = 75.0, 240.0
 PASSING = frozenset({"online", "down", "unreachable"})
 """What ends by itself: a node that times out, a SuperLink that starts anew."""
 ASK_AGAIN_S = 5.0
@@ -57,7 +60,8 @@ class Situation:
     kit_finding: what was found when the kit was read; membership and authority are None where that failed.
     home_error: why this home cannot be used, empty where it can. settings: None where no data folder is known.
     device: what was asked for, "auto" included. patience_s: how long a key that is connected elsewhere may take to
-    time out, and a SuperLink that is away to be back.
+    time out, and a SuperLink that is away to be back. away_s: likewise of a coordinator that refuses connections, where
+    it has accepted this home's key before: one that was never reached may never be.
     """
 
     home: CenterHome
@@ -68,6 +72,7 @@ class Situation:
     home_error: str = ""
     device: str = "auto"
     patience_s: float = PATIENCE_S
+    away_s: float = AWAY_S
     contact_timeout_s: float = 10.0
 
     @cached_property
@@ -75,7 +80,15 @@ class Situation:
         """The way to the coordinator; None where it is not known whom to reach."""
         if self.membership is None or self.authority is None:
             return None
-        return make_contact(self.membership.endpoint, self.authority, self.contact_timeout_s)
+        found = make_contact(self.membership.endpoint, self.authority, self.contact_timeout_s)
+        away_s = self.away_s if self.node_id and not self.home_error else 0.0
+        ends_at = time.monotonic() + away_s
+        if found.connect_error and away_s:
+            logger.warning("%s does not answer (%s); waits %.0f s for it", found.first_hop, found.connect_error, away_s)
+        while found.connect_error and time.monotonic() < ends_at:
+            time.sleep(ASK_AGAIN_S)
+            found = make_contact(self.membership.endpoint, self.authority, self.contact_timeout_s)
+        return found
 
     @cached_property
     def key_standing(self) -> KeyStanding | None:

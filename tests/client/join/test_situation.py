@@ -63,6 +63,48 @@ def test_a_key_connected_elsewhere_and_a_superlink_that_is_away_have_time(
     assert Reached(home, words, certified).key_standing == KeyStanding("accepted", 7)
 
 
+def contacts(monkeypatch: pytest.MonkeyPatch, *errors: str) -> list[str]:
+    """A coordinator found with these errors, one after another; gives the list of those not asked for yet."""
+    left = list(errors)
+    monkeypatch.setattr(module, "ASK_AGAIN_S", 0)
+    monkeypatch.setattr(module, "make_contact", lambda *_: Contact("localhost", 1, connect_error=left.pop(0)))
+    return left
+
+
+@pytest.mark.parametrize(
+    ("node_id", "home_error", "found"), [("7", "", ""), ("", "", "refused"), ("7", "in use", "refused")]
+)
+def test_a_coordinator_that_refuses_is_waited_for_where_it_was_reached_before(
+    home: CenterHome,
+    certified: Certified,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    node_id: str,
+    home_error: str,
+    found: str,
+) -> None:
+    """Its proxy goes with it: seen in a federation, where `join` ended while `serve` was started again."""
+    left = contacts(monkeypatch, "refused", "refused", "")
+    home.node_id.write_text(node_id)
+    membership = membership_of(kit("localhost:1"))
+    contact = Situation(home, ok("kit"), membership, certified.authority, home_error=home_error).contact
+    assert contact is not None
+    assert (contact.connect_error, len(left)) == (found, 2 if found else 0)
+    assert ("waits 240 s" in caplog.text) is not bool(found)
+
+
+def test_the_wait_for_a_coordinator_ends(
+    home: CenterHome, certified: Certified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = contacts(monkeypatch, *["refused"] * 3)
+    home.node_id.write_text("7")
+    moments = iter([0.0, 1.0, 300.0])
+    monkeypatch.setattr("client.join.situation.time.monotonic", lambda: next(moments))
+    contact = Situation(home, ok("kit"), membership_of(kit("localhost:1")), certified.authority).contact
+    assert contact is not None
+    assert (contact.connect_error, len(left)) == ("refused", 1)
+
+
 def test_a_home_in_use_is_not_waited_for(home: CenterHome, certified: Certified) -> None:
     provide_node_key(home.key)
     of = Reached(home, [KeyStanding("online"), KeyStanding("accepted", 7)], certified, home_error="in use")
