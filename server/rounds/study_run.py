@@ -36,7 +36,6 @@ from server.rounds.summed_round import SummedRound, Taking
 from server.rounds.summed_scores import summed_scores_of
 from server.rounds.transitions import after_warm_up, enter_stage, leave_stage
 from server.rounds.weighing import agree
-from server.study import checkpoint as checkpoints
 from server.study import events
 from server.study.checkpoint import Checkpoint
 from server.study.directory import Prepared, StudyDirectory, read_prepared
@@ -75,7 +74,7 @@ class StudyRun:
         self.recorder = Recorder(self.directory)
         adapter_config, record = self.prepared.adapter_config, self.recorder.log.record
         self.bank = AdapterBank.create(self.directory.bank, self.study.settings, adapter_config, record)
-        self.state = checkpoints.load(self.directory.checkpoint) or FRESH
+        self.state = self.recorder.load() or FRESH
         self.inbox = Inbox(root / "inbox")
         self.late = LateUpdates(self.inbox, tell, self.state.history.late)
         shipping = BackboneShipping(self.bank, self.directory.backbones, self.study.backbone_by_message_bytes)

@@ -1,5 +1,7 @@
 """Where a study stands after a completed round: one file, replaced atomically, from which a run continues exactly.
 
+What happened so far stands beside it, in a file that grows (`history_file`); the checkpoint says how much of it counts.
+
 FILE (safetensors)   shared/<key>            the shared state: adapters, pathway, and the backbone while it trains
                      accepted/<key>          the shared state before the current stage
                      memory/<key>            what the strategy remembers: anchors, moments, control variates
@@ -12,23 +14,22 @@ FILE (safetensors)   shared/<key>            the shared state: adapters, pathway
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 from safetensors.numpy import save as safetensors_bytes
 
 from protocol.errors import StorageError
 from protocol.messages.tensors import Tensors, content_hash
 from protocol.storage.atomic_files import write_private
 from server.study.history import History
-from server.study.history_text import HistoryText
+from server.study.history_file import Extent, HistoryFile
 
-SCHEMA = 4
+SCHEMA = 5
 WHOLE = ("shared", "accepted", "memory", "scored_shared", "scored_memory")
 BY_CENTER = ("own", "accepted_own", "branches", "scored_own")
 
@@ -79,7 +80,7 @@ def save(
     path: Path,
     checkpoint: Checkpoint,
     announce: Callable[[str], None] | None = None,
-    text: HistoryText | None = None,
+    history: HistoryFile | None = None,
 ) -> None:
     """Replace the checkpoint at `path`.
 
@@ -87,13 +88,13 @@ def save(
         path: its file.
         checkpoint: what it is to say.
         announce: told its SHA-256 before anything is written.
-        text: knows the history's text as it was last saved, where it is saved again and again.
+        history: the file beside `path`, where it is written again and again by one who knows what it holds.
 
     Raises:
         StorageError: the disk is full or refuses; the previous checkpoint is untouched.
     """
     tensors = _join(checkpoint)
-    facts = _facts_text(checkpoint, (text or HistoryText()).of(checkpoint.history))
+    facts = json.dumps(_facts(checkpoint, (history or HistoryFile(path)).write(checkpoint.history)))
     sha256 = _digest(facts, tensors)
     if announce is not None:
         announce(sha256)
@@ -101,17 +102,21 @@ def save(
     write_private(path, safetensors_bytes(tensors, {"checkpoint": metadata}))
 
 
-def load(path: Path) -> Checkpoint | None:
+def load(path: Path, history: HistoryFile | None = None) -> Checkpoint | None:
     """The checkpoint at `path`, bit for bit as saved; None when there is none.
+
+    Args:
+        path: its file.
+        history: the file beside it, where it is to be written on.
 
     Raises:
         StorageError: the file is damaged, or another version of concilium wrote it in another schema.
     """
-    found = load_named(path)
+    found = load_named(path, history)
     return None if found is None else found[1]
 
 
-def load_named(path: Path) -> tuple[str, Checkpoint] | None:
+def load_named(path: Path, history: HistoryFile | None = None) -> tuple[str, Checkpoint] | None:
     """The SHA-256 that `save` announced for the checkpoint at `path`, and the checkpoint, as `load` gives it.
 
     Raises:
@@ -126,8 +131,10 @@ def load_named(path: Path) -> tuple[str, Checkpoint] | None:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
         if metadata["sha256"] != _digest(metadata["facts"], tensors):
             raise ValueError(f"content does not match its SHA-256 {metadata['sha256']}")
-        return str(metadata["sha256"]), _checkpoint(json.loads(metadata["facts"]), tensors)
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError, ValidationError) as error:
+        facts = json.loads(metadata["facts"])
+        told = (history or HistoryFile(path)).read(Extent(**facts.pop("history")))
+        return str(metadata["sha256"]), _checkpoint(facts, told, tensors)
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise _damaged(path, error) from error
 
 
@@ -143,8 +150,9 @@ def load_facts(path: Path) -> Checkpoint | None:
         with safetensors.safe_open(path, framework="np") as file:
             metadata = json.loads((file.metadata() or {})["checkpoint"])
         _check_schema(path, metadata)
-        return _checkpoint(json.loads(metadata["facts"]), {})
-    except (safetensors.SafetensorError, OSError, KeyError, ValueError, ValidationError) as error:
+        facts = json.loads(metadata["facts"])
+        return _checkpoint(facts, HistoryFile(path).read(Extent(**facts.pop("history"))), {})
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise _damaged(path, error) from error
 
 
@@ -188,13 +196,9 @@ def _split(tensors: Tensors) -> dict[str, dict[str, NDArray[np.float32]]]:
     return found
 
 
-def _facts_text(checkpoint: Checkpoint, history: str) -> str:
-    """All but the tensors as JSON."""
-    return f'{json.dumps(_facts(checkpoint))[:-1]}, "history": {history}}}'
-
-
-def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
+def _facts(checkpoint: Checkpoint, history: Extent) -> dict[str, Any]:
     return {
+        "history": asdict(history),
         "stage_index": checkpoint.stage_index,
         "server_round": checkpoint.server_round,
         "done": list(checkpoint.done),
@@ -208,14 +212,12 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def _checkpoint(facts: dict[str, Any], tensors: Tensors) -> Checkpoint:
+def _checkpoint(facts: dict[str, Any], history: History, tensors: Tensors) -> Checkpoint:
     parts = _split(tensors)
     fields: dict[str, Any] = {part: parts.get(part, {}) for part in WHOLE}
     for part in BY_CENTER:
         centers = facts.pop(part)
         fields[part] = {center: parts.get(f"{part}/{position}", {}) for position, center in enumerate(centers)}
-    # As JSON, since what is a message of the protocol's inside it is strict, and takes no table for one otherwise.
-    history = TypeAdapter(History).validate_json(json.dumps(facts.pop("history")))
     return Checkpoint(**{**facts, **fields, "done": tuple(facts["done"]), "history": history})
 
 

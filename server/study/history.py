@@ -15,7 +15,7 @@ ALL_CENTERS = "all centers"
 """Whose scores a row holds where they are summed; no center can have such a name."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RoundRecord:
     """One center in one round; `validation` scores the state the center received, before it trained.
 
@@ -170,7 +170,10 @@ class History:
         return type(self)(**{kind: _added(getattr(self, kind), getattr(earlier, kind)) for kind in kinds})
 
 
+def begins_with(now: tuple[Any, ...], before: tuple[Any, ...]) -> bool:
+    """Whether records of a kind begin with earlier ones: they are appended and never changed, so the last one tells."""
+    return len(before) <= len(now) and (not before or now[len(before) - 1] is before[-1])
+
+
 def _added(now: tuple[Any, ...], before: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Records are appended and never changed: the last of the earlier ones tells whether all of them stand here."""
-    begins_so = len(before) <= len(now) and (not before or now[len(before) - 1] is before[-1])
-    return now[len(before) :] if begins_so else now
+    return now[len(before) :] if begins_with(now, before) else now

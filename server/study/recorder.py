@@ -10,7 +10,7 @@ from server.study.checksums import CHECKSUMS
 from server.study.directory import StudyDirectory
 from server.study.history import History
 from server.study.history_events import history_events
-from server.study.history_text import HistoryText
+from server.study.history_file import HistoryFile
 from server.study.stage_states import keep_stage_state
 from server.study.taking_over import take_over_bank, take_over_files
 from strategies.bank.bank import AdapterBank
@@ -21,7 +21,7 @@ class Recorder:
 
     def __init__(self, directory: StudyDirectory) -> None:
         self._directory, self.log = directory, AuditLog(directory.audit)
-        self._told, self._text = History(), HistoryText()
+        self._told, self._history = History(), HistoryFile(directory.checkpoint)
 
     def prepare(self) -> None:
         """Write what the study was prepared with."""
@@ -33,9 +33,17 @@ class Recorder:
         take_over_files(bank, self._directory.result, self.log)
         self.log.record("started", {"files_sha256": self._files_sha256(), **_place(state)})
 
+    def load(self) -> Checkpoint | None:
+        """The checkpoint that was saved last, whose history goes on where it ends; None where there is none.
+
+        Raises:
+            StorageError: it is damaged.
+        """
+        return checkpoints.load(self._directory.checkpoint, self._history)
+
     def save(self, state: Checkpoint) -> None:
         """Announce the checkpoint, replace it, and write what it says has happened."""
-        checkpoints.save(self._directory.checkpoint, state, self.log.announce_checkpoint, self._text)
+        checkpoints.save(self._directory.checkpoint, state, self.log.announce_checkpoint, self._history)
         self.log.record_new(history_events(replace(state, history=state.history.after(self._told))))
         self._told = state.history
 

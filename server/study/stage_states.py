@@ -1,9 +1,10 @@
 """The checkpoint as it was when a stage began: what a center that withdraws can be undone from exactly.
 
     ROOT/stages/0002.safetensors    after the first two stages, before a round of the third
+    ROOT/stages/history.jsonl       the study's history, of whose lines each of them counts the first
 
 Each is a second name of the checkpoint's file, which is replaced and never changed: it costs no time, and its room
-once the next checkpoint is written.
+once the next checkpoint is written. So is the history, which grows and is never replaced.
 """
 
 import os
@@ -14,6 +15,7 @@ from protocol.errors import StorageError
 from protocol.storage.atomic_files import make_private_folder
 from server.study.checkpoint import Checkpoint, load
 from server.study.directory import StudyDirectory
+from server.study.history_file import HistoryFile
 
 
 def keep_stage_state(directory: StudyDirectory, stage_index: int) -> None:
@@ -22,16 +24,24 @@ def keep_stage_state(directory: StudyDirectory, stage_index: int) -> None:
     Raises:
         StorageError: the disk refuses, or knows no second names.
     """
-    path, unfinished = state_path(directory, stage_index), state_path(directory, stage_index).with_suffix(".part")
+    path = state_path(directory, stage_index)
     make_private_folder(path.parent)
+    history = HistoryFile(directory.checkpoint).path
+    if history.exists():
+        _name_again(history, path.parent / history.name)
+    _name_again(directory.checkpoint, path)
+
+
+def _name_again(file: Path, path: Path) -> None:
+    unfinished = path.with_suffix(".part")
     try:
         unfinished.unlink(missing_ok=True)
-        os.link(directory.checkpoint, unfinished)
+        os.link(file, unfinished)
         unfinished.replace(path)
     except OSError as error:
         raise StorageError(
-            f"{path} cannot be made a second name of {directory.checkpoint} ({error.strerror or error}); keep a study "
-            "on a disk that knows them"
+            f"{path} cannot be made a second name of {file} ({error.strerror or error}); keep a study on a disk that "
+            "knows them"
         ) from error
     finally:
         with suppress(OSError):

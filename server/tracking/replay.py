@@ -8,6 +8,7 @@ from server.results.result import read_result
 from server.study import checkpoint as checkpoints
 from server.study.audit_log import AuditLog
 from server.study.directory import StudyDirectory, read_prepared
+from server.study.history_file import HistoryFile
 from server.study.lock import hold_study
 from server.tracking.marking import mark_all
 from server.tracking.store import RunStatus
@@ -31,12 +32,13 @@ def replay(root: Path, tracking_uri: str | None) -> Tracker:
     """
     directory, study = StudyDirectory(root), read_prepared(root).study
     with hold_study(directory.lock, patience_s=0):
-        state = checkpoints.load(directory.checkpoint)
+        history = HistoryFile(directory.checkpoint)
+        state = checkpoints.load(directory.checkpoint, history)
         if state is None:
             raise StudyError(f"study {root} has not begun: it has no {directory.checkpoint.name}; launch it first")
         tracker = Tracker.open(root, study, run_ids=state.tracking, tracking_uri=tracking_uri)
         announce = AuditLog(directory.audit).announce_checkpoint
-        checkpoints.save(directory.checkpoint, replace(state, tracking=tracker.run_ids), announce)
+        checkpoints.save(directory.checkpoint, replace(state, tracking=tracker.run_ids), announce, history)
         tracker.catch_up(state)
         mark_all(tracker.store, directory, study.name, tracker.run_ids)
         tracker.finish(_ending(directory.result))

@@ -55,6 +55,6 @@ def _history_without_center(history: History, center: str) -> History:
 def _row_without_center(row: StageRow, center: str) -> StageRow:
     fields: Mapping[str, Any] = {
         name: {key: value for key, value in getattr(row, name).items() if key != center}
-        for name in ("test", "bytes_down", "seconds", "errors", "suppressed")
+        for name in ("test", "bytes_down", "seconds", "errors", "suppressed", "benefits")
     }
     return replace(row, **fields)

@@ -78,6 +78,11 @@ def checkpoint_of(_root: Path, path: Path) -> object:
     return bytes_of(state.shared), bytes_of(state.memory), state.history, state.tracking
 
 
+def stage_states_of(root: Path, path: Path) -> object:
+    """All of them: a byte of the history may be one that only the last of them counts."""
+    return [checkpoint_of(root, state) for state in sorted(path.parent.glob("*.safetensors"))]
+
+
 def audit_of(root: Path, _path: Path) -> object:
     """The events, where the chain holds."""
     if check_chain(root / "audit.jsonl").broken:
@@ -110,7 +115,9 @@ STUDY: dict[str, Read] = {
     "recipe.json": prepared_of,
     "checksums.json": prepared_of,
     "checkpoint.safetensors": checkpoint_of,
-    "stages/*": checkpoint_of,
+    "history.jsonl": lambda root, _path: checkpoint_of(root, root / "checkpoint.safetensors"),
+    "stages/*.safetensors": checkpoint_of,
+    "stages/history.jsonl": stage_states_of,
     **dict.fromkeys(("audit.jsonl", "audit.head"), audit_of),
     "result.json": lambda _root, path: read_result(path),
     "bank/study.json": bank_of,

@@ -13,7 +13,7 @@ from server.study.file import Study, read_study
 from tests.support.one_center import asked
 
 OTHERS = 0o077
-MODELS = ("bank", "inbox", "checkpoint.safetensors")
+MODELS = ("bank", "inbox", "checkpoint.safetensors", "history.jsonl", "stages")
 """What the coordinator keeps that centers' patients shaped, beside scores."""
 
 

@@ -59,5 +59,5 @@ def test_a_checkpoint_of_another_version_is_named(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(module, "SCHEMA", 3)
     save(directory.checkpoint, Checkpoint(0, 0, "", {}))
     monkeypatch.undo()
-    with pytest.raises(StorageError, match="has schema 3, this version of concilium reads 4"):
+    with pytest.raises(StorageError, match="has schema 3, this version of concilium reads 5"):
         StudyReader(directory).past()

@@ -16,6 +16,7 @@ from protocol.messages.scores import Comparison
 from server.study import checkpoint
 from server.study.checkpoint import Checkpoint
 from server.study.history import History, RoundRecord, StageRow
+from server.study.history_file import HistoryFile
 from tests.support.segmentation_scores import dice_score
 
 SCORE = dice_score(cases=3, dice=0.1 + 0.2, hd95_mm=None, hd95_undefined=3)
@@ -90,9 +91,29 @@ def test_a_checkpoint_comes_back_bit_for_bit(tmp_path):
 
 
 def test_saving_what_was_loaded_gives_the_same_bytes(tmp_path):
-    checkpoint.save(tmp_path / "one", full())
-    checkpoint.save(tmp_path / "two", saved_at(tmp_path / "one"))
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    checkpoint.save(tmp_path / "one" / "c", full())
+    checkpoint.save(tmp_path / "two" / "c", saved_at(tmp_path / "one" / "c"))
+    assert (tmp_path / "one" / "c").read_bytes() == (tmp_path / "two" / "c").read_bytes()
+
+
+def test_a_checkpoint_is_as_large_after_many_rounds_as_after_few(tmp_path):
+    """It once held the history: after 143 rounds of a thousand centers no file could have held it."""
+    path, file = tmp_path / "c", HistoryFile(tmp_path / "c")
+    records, sizes = (), []
+    for number in range(1, 61):
+        records = (*records, *(RoundRecord("s", number, center, loss=0.5) for center in "abcdefgh"))
+        checkpoint.save(path, Checkpoint(0, 10, "", {}, history=History(records)), history=file)
+        sizes.append(path.stat().st_size)
+    assert sizes[-1] - sizes[9] <= 8
+    assert saved_at(path).history.rounds == records
+
+
+def test_a_checkpoint_without_its_history_is_refused(tmp_path):
+    checkpoint.save(tmp_path / "c", full())
+    (tmp_path / "history.jsonl").unlink()
+    for read in (checkpoint.load, checkpoint.load_facts):
+        with pytest.raises(StorageError, match=r"history .* is damaged"):
+            read(tmp_path / "c")
 
 
 def test_more_than_ten_centers_keep_their_own_tensors(tmp_path):
@@ -124,14 +145,14 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("written", "named"), [({}, 1), ({"schema": 3}, 3), ({"schema": 5}, 5)], ids=["before numbers", "former", "later"]
+    ("written", "named"), [({}, 1), ({"schema": 4}, 4), ({"schema": 6}, 6)], ids=["before numbers", "former", "later"]
 )
 def test_a_checkpoint_of_another_schema_is_refused(tmp_path, written, named):
     """A history of the first schema holds `errands` where there are `queries` now."""
     metadata = json.dumps({"facts": json.dumps({"history": {"errands": []}}), "sha256": "", **written})
     (tmp_path / "c").write_bytes(safetensors_bytes({}, {"checkpoint": metadata}))
     with pytest.raises(
-        StorageError, match=rf"has schema {named}, this version of concilium reads 4; end the study with"
+        StorageError, match=rf"has schema {named}, this version of concilium reads 5; end the study with"
     ):
         checkpoint.load(tmp_path / "c")
 

@@ -9,16 +9,21 @@ from protocol.errors import StorageError
 from server.study import checkpoint as checkpoints
 from server.study.checkpoint import Checkpoint
 from server.study.directory import StudyDirectory
+from server.study.history import History, RoundRecord
+from server.study.history_file import HistoryFile
 from server.study.stage_states import keep_stage_state, kept_stage_states, read_stage_state, state_path
 
 
 def test_a_kept_state_does_not_follow_the_checkpoint(tmp_path: Path) -> None:
-    directory, first = StudyDirectory(tmp_path), Checkpoint(1, 2, "", {})
-    checkpoints.save(directory.checkpoint, first)
+    directory, file = StudyDirectory(tmp_path), HistoryFile(tmp_path / "checkpoint.safetensors")
+    two, three = (History(tuple(RoundRecord("s", number, "a") for number in range(rounds))) for rounds in (2, 3))
+    first = Checkpoint(1, 2, "", {}, history=two)
+    checkpoints.save(directory.checkpoint, first, history=file)
     keep_stage_state(directory, 1)
     assert state_path(directory, 1).stat().st_nlink == 2  # one file with two names until the next checkpoint
-    checkpoints.save(directory.checkpoint, Checkpoint(1, 3, "", {}))
+    checkpoints.save(directory.checkpoint, Checkpoint(1, 3, "", {}, history=three), history=file)
     assert read_stage_state(directory, 1) == first
+    assert checkpoints.load(directory.checkpoint) != first
     assert kept_stage_states(directory) == (1,)
     assert read_stage_state(directory, 2) is None
 
