@@ -51,11 +51,14 @@ def run_log(consortium: Consortium) -> str:
 
 
 def stop_while_pulling(consortium: Consortium, center: str, _kits: dict[str, Path], found: Findings) -> None:
-    """`stop`, while a node has a message and has not confirmed it: again and again, until one is left behind."""
+    """`stop`, while a node has a message and has not confirmed it: again and again, until one is left behind.
+
+    A run's first message is let pass: before it is kept, the node asks about the run, and is told there that it ended.
+    """
     root, left = consortium.directory.root, "supernode ended with 71"
     before = said_by(consortium, center).count(left)
     for attempt in range(1, TRIES + 1):
-        with freeze_at_message(consortium, center, within_s=MOMENT_S):
+        with freeze_at_message(consortium, center, within_s=MOMENT_S, passing=1):
             consortium.coordinate("stop", root)
         hit = wait_quietly(lambda: said_by(consortium, center).count(left) > before, LEFT_S)
         consortium.coordinate("resume", root)

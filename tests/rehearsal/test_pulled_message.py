@@ -3,6 +3,7 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -58,6 +59,26 @@ def test_a_node_stands_still_from_its_message_on_until_the_block_ends(log: Path)
         over.set()
         writer.join()
         node.send_signal(signal.SIGKILL)
+        node.wait()
+
+
+@pytest.mark.parametrize(("passing", "is_found"), [(1, True), (2, False)])
+def test_messages_are_let_pass(log: Path, monkeypatch: pytest.MonkeyPatch, passing: int, is_found: bool) -> None:
+    """Two come, and one for another center, once the log has been read to its end."""
+    left = [LINE + LINE.replace("10.0.0.2 ", "10.0.0.3 ") + LINE]
+
+    def write(_: float) -> None:
+        with log.open("a") as lines:
+            lines.write(left.pop() if left else "")
+
+    monkeypatch.setattr("tests.rehearsal.pulled_message.time.sleep", write)
+    node = subprocess.Popen(["sleep", "60"])
+    held = freeze_at_message(consortium(log, node.pid), "center-a", 20 if is_found else 0.5, passing)  # type: ignore[arg-type]
+    try:
+        with nullcontext() if is_found else pytest.raises(RehearsalError), held:
+            assert is_found
+    finally:
+        node.kill()
         node.wait()
 
 
