@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 from jinja2 import UndefinedError
 
@@ -17,6 +20,19 @@ def test_a_page_has_its_title_its_style_and_its_cells_in_the_common_frame() -> N
     found = render(name="a < b", dice=0.5)
     assert "<title>a &lt; b</title>" in found
     assert found.index("--ink") < found.index("b { color: red; }") < found.index('<td class="number">0.500</td>')
+
+
+def test_a_card_that_scrolls_sideways_on_a_phone_can_be_reached_with_the_keyboard(repository: Path) -> None:
+    """Live pages scroll in boxes of their own, and what stands in the login is not wider than a phone."""
+    cards = {
+        found
+        for room in ("client", "server", "deploy")
+        for page in sorted((repository / room).rglob("templates/*.html"))
+        if page.name != "login.html"
+        for found in re.findall(r'<section class="card[^>]*>', page.read_text())
+    }
+    assert cards
+    assert all('tabindex="0"' in card for card in cards)
 
 
 def test_what_is_undefined_is_marked() -> None:
