@@ -6,6 +6,7 @@ initial.safetensors   the initial state, made once from the study's seed: backbo
 adapter_config.json   peft's configuration of the adapter
 recipe.json           [training] of the study with every default, as it was when the study was prepared
 checksums.json        SHA-256 of the five, checked at each start
+history.jsonl         what happened, a line a round (server.study.history_file)
 checkpoint.safetensors, bank/, mlflow.db, mlartifacts/, result.json, report.html, evaluation_matrix.json
 audit.jsonl           what became of the study, chained line by line (server.study.audit_log)
 stages/               the checkpoint as it was after each stage (server.study.stage_states)
