@@ -9,7 +9,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_BACKEND ?=
-TEST_JOBS ?= 2
+# One more than the two cores it is measured on: tests of real federations, browsers and databases mostly wait.
+TEST_JOBS ?= 3
 UV_VERSION := $(shell sed -n 's/^uv==//p' constraints.txt)
 
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
