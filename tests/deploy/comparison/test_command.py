@@ -102,8 +102,7 @@ def test_figures_are_the_means_of_the_runs_results(finished: Path) -> None:
 
 def test_interrupted_failed_and_resumed_equals_uninterrupted(finished: Path, home: Path) -> None:
     out = home / "resumed"
-    for complete in ("backbone", "runs/together/forward/2", "runs/in-turn/forward/1"):
-        shutil.copytree(finished / complete, out / complete, symlinks=True)
+    shutil.copytree(finished / "backbone", out / "backbone", symlinks=True)
     first, last = (out / "runs" / arm / "forward" / seed for arm, seed in (("together", "1"), ("in-turn", "2")))
     interrupt_at(first / "checkpoint.safetensors", home, out)
     assert isinstance(read_outcome(read_plan(home / "benchmark.toml").runs[0], first), Missing)
