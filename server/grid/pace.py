@@ -12,7 +12,8 @@ work that was finished before the coordinator was started again is answered at o
 Rounds are of a kind where they are of one stage, train the same tensors, and both or neither score first. The first
 `ENOUGH` answers of a kind have the longest wait: at the first, scores may be known from the round before. What arrives
 late counts too, so that a center that became slow has the time that it needs in the next round. What is asked once a
-stage (scores, comparisons, observations) has the longest wait each time: nothing tells how long it takes.
+stage (scores, comparisons, observations) has the longest wait each time, since nothing tells how long it takes; but a
+center that was given up and has not been heard since is waited for by its slowest of any kind.
 """
 
 import json
@@ -57,6 +58,7 @@ class Pace:
         self._path, self._reconnect_s, self._clock = path, reconnect_s, clock
         self._seen = _read(path)
         self._asked: dict[tuple[str, str, str], tuple[str, float]] = {}
+        self._unheard = set[str]()
 
     def ask(self, instructions: Mapping[str, Instruction], longest_s: float) -> dict[str, float]:
         """Note what is asked now; seconds to wait for each center whose pace is known, which the log tells.
@@ -67,12 +69,13 @@ class Pace:
         """
         waits = {}
         for center, instruction in instructions.items():
-            if not (work := _work(instruction)):
-                continue
-            self._asked[center, instruction.kind, about(instruction)] = work, self._clock()
-            seen = self._seen.get((center, work), _Seen())
-            if seen.answers >= ENOUGH:
-                waits[center] = min(longest_s, self._reconnect_s + max(SHORTEST_S, TIMES * seen.slowest_s))
+            work = _work(instruction)
+            slowest_s = self._slowest_of(center, work)
+            if work:
+                self._asked[center, instruction.kind, about(instruction)] = work, self._clock()
+            if slowest_s is not None:
+                waits[center] = min(longest_s, self._reconnect_s + max(SHORTEST_S, TIMES * slowest_s))
+        self._unheard |= instructions.keys()
         if waits:
             each = ", ".join(f"'{center}' {duration(seconds)}" for center, seconds in sorted(waits.items()))
             logger.info("by their own pace so far, centers are waited for: %s; any other %s", each, duration(longest_s))
@@ -85,6 +88,7 @@ class Pace:
             reply: with the name of its center; an error tells nothing.
             asked_about: where what it answers belongs, as `about` says it.
         """
+        self._unheard.discard(reply.center)
         asked = None if reply.error else self._asked.pop((reply.center, reply.kind, asked_about), None)
         if asked is None:
             return
@@ -94,6 +98,14 @@ class Pace:
         self._seen[key] = now = _Seen(min(before.answers + 1, ENOUGH), max(before.slowest_s, took_s))
         if now != before:
             self._keep()
+
+    def _slowest_of(self, center: str, work: str) -> float | None:
+        """The seconds by which a center is waited for; None where nothing tells."""
+        seen = self._seen.get((center, work), _Seen())
+        if seen.answers >= ENOUGH:
+            return seen.slowest_s
+        known = [found.slowest_s for (name, _), found in self._seen.items() if name == center]
+        return max(known, default=None) if center in self._unheard else None
 
     def _keep(self) -> None:
         """Write the file; a disk that refuses costs the pace, not the round."""

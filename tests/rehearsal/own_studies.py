@@ -27,7 +27,7 @@ WITHOUT_DEADLINE = (
     + QUARTERS
     + NO_GATE
     + centers_text(NAMES)
-    + stage_text("pretrain", NAMES, kind="pretrain", rounds=5, local_steps=20)
+    + stage_text("pretrain", NAMES, kind="pretrain", rounds=4, local_steps=20)
 )
 WITH_GATE = (
     head_text("small", "Eight cases a center", "seed = 6", "quorum = 2", "reconnect_s = 240")
@@ -51,7 +51,7 @@ def federation(*more: str) -> Iterator[Consortium]:
 
 
 def silent(found: Findings) -> None:
-    """A center is connected and says nothing, in a study that names no deadline."""
+    """A center is connected and says nothing in a last round, nor when it is asked for scores; no deadline is named."""
     center = NAMES[1]
     with federation() as consortium:
         set_up(consortium, WITHOUT_DEADLINE)

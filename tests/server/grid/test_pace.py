@@ -89,8 +89,9 @@ def test_other_rounds_tell_nothing(pace: Pace, clock: Clock) -> None:
     """Another stage, or a round that scores first where the others did not; nor does a failure, or a question."""
     answer(pace, clock, train(1), 10)
     answer(pace, clock, train(2), 10)
-    assert pace.ask({"a": train(3, "arrive")}, LONGEST_S) == {}
-    assert pace.ask({"a": train(3, scored=False)}, LONGEST_S) == {}
+    for other in (train(3, "arrive"), train(3, scored=False)):
+        assert pace.ask({"a": other}, LONGEST_S) == {}
+        pace.hear(Reply("a", "train", error="internal"), f"{other.stage}/3")
     for number in (1, 2):
         answer(pace, clock, Instruction("compare", SETTINGS, "adapt", number), 10)
     assert pace.ask({"a": Instruction("compare", SETTINGS, "adapt", 3)}, LONGEST_S) == {}
@@ -98,6 +99,22 @@ def test_other_rounds_tell_nothing(pace: Pace, clock: Clock) -> None:
     pace.hear(Reply("b", "train", error="internal"), "adapt/3")
     pace.hear(Reply("b", "train"), "adapt/3")
     assert pace.ask({"b": train(4)}, LONGEST_S) == {}
+
+
+def test_a_center_that_was_given_up_is_not_waited_for_longest_when_it_is_asked_for_scores(
+    pace: Pace, clock: Clock
+) -> None:
+    """Seen in a federation: a trainer that hung in training held up the scores of its stage for six hours."""
+    scores = Instruction("evaluate", SETTINGS, "adapt", 3)
+    answer(pace, clock, train(1), 300)
+    assert pace.ask({"a": scores, "b": scores}, LONGEST_S) == {}
+    pace.hear(Reply("a", "evaluate"), "adapt/1")
+    pace.ask({"a": train(2), "b": train(2)}, LONGEST_S)
+    assert pace.ask({"a": scores, "b": scores}, LONGEST_S) == {"a": 1260.0}
+    pace.hear(Reply("a", "train", seconds=700), "adapt/2")
+    assert pace.ask({"a": scores}, LONGEST_S) == {}
+    pace.hear(Reply("a", "evaluate", error="internal"), "adapt/3")
+    assert pace.ask({"a": scores}, LONGEST_S) == {}
 
 
 def test_a_coordinator_that_starts_again_knows_the_pace(pace: Pace, clock: Clock, tmp_path: Path) -> None:
