@@ -30,7 +30,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where light cent
 MODEL, MIB = "pemma-unetr-small", 1024**2
 LOOK_S, WEIGH_EVERY = 0.5, 20
 WITHIN_S = 3600
-ROLES = {"superlink": "flower-superlink", "serverapp": "flwr-serverapp", "node": "flower-supernode"}
+ROLES = {
+    "superlink": "server.runs.flower_programs superlink",
+    "serverapp": "server.runs.flower_programs serverapp",
+    "node": "client.node.supernode",
+}
+"""Role -> what the command lines of its programs have in common."""
 
 
 @dataclass
@@ -121,6 +126,8 @@ def watch(deployed: Any, rounds: int) -> tuple[list[float], dict[str, Seen]]:
         time.sleep(LOOK_S)
     if len(ends) <= rounds:
         raise TimeoutError(f"{len(ends) - 1} of {rounds} rounds after {WITHIN_S} s; see the logs in {deployed.folder}")
+    if unseen := sorted(name for name, role in seen.items() if not role.programs):
+        raise LookupError(f"no program was seen of {', '.join(unseen)}: do the commands still have the words of ROLES?")
     return ends, seen
 
 

@@ -11,9 +11,12 @@ work that was finished before the coordinator was started again is answered at o
 
 Rounds are of a kind where they are of one stage, train the same tensors, and both or neither score first. The first
 `ENOUGH` answers of a kind have the longest wait: at the first, scores may be known from the round before. What arrives
-late counts too, so that a center that became slow has the time that it needs in the next round. What is asked once a
-stage (scores, comparisons, observations) has the longest wait each time, since nothing tells how long it takes; but a
-center that was given up and has not been heard since is waited for by its slowest of any kind.
+late counts too, so that a center that became slow has the time that it needs in the next round. Of what is asked once a
+stage (scores, comparisons, observations) nothing tells how long it takes, so that a center whose pace is known is given
+
+    reconnect_s + max(ONCE_SHORTEST_S, ONCE_TIMES * its slowest of any kind so far)
+
+there; but one that was given up and has not been heard since is waited for as in a round, by its slowest of any kind.
 """
 
 import json
@@ -34,6 +37,7 @@ from server.grid.transport import about
 logger = logging.getLogger(__name__)
 
 SHORTEST_S, TIMES, ENOUGH = 600.0, 4.0, 2
+ONCE_SHORTEST_S, ONCE_TIMES = 3600.0, 20.0
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,11 @@ class Pace:
         waits = {}
         for center, instruction in instructions.items():
             work = _work(instruction)
-            slowest_s = self._slowest_of(center, work)
+            at_work_s = self._at_work_s(center, work)
             if work:
                 self._asked[center, instruction.kind, about(instruction)] = work, self._clock()
-            if slowest_s is not None:
-                waits[center] = min(longest_s, self._reconnect_s + max(SHORTEST_S, TIMES * slowest_s))
+            if at_work_s is not None:
+                waits[center] = min(longest_s, self._reconnect_s + at_work_s)
         self._unheard |= instructions.keys()
         if waits:
             each = ", ".join(f"'{center}' {duration(seconds)}" for center, seconds in sorted(waits.items()))
@@ -99,13 +103,19 @@ class Pace:
         if now != before:
             self._keep()
 
-    def _slowest_of(self, center: str, work: str) -> float | None:
-        """The seconds by which a center is waited for; None where nothing tells."""
-        seen = self._seen.get((center, work), _Seen())
-        if seen.answers >= ENOUGH:
-            return seen.slowest_s
-        known = [found.slowest_s for (name, _), found in self._seen.items() if name == center]
-        return max(known, default=None) if center in self._unheard else None
+    def _at_work_s(self, center: str, work: str) -> float | None:
+        """How long a connected center may be at work; None where nothing tells."""
+        alike = self._seen.get((center, work), _Seen())
+        if alike.answers >= ENOUGH:
+            return max(SHORTEST_S, TIMES * alike.slowest_s)
+        known = [seen for (name, _), seen in self._seen.items() if name == center]
+        slowest_s = max((seen.slowest_s for seen in known), default=None)
+        if slowest_s is None:
+            return None
+        if center in self._unheard:
+            return max(SHORTEST_S, TIMES * slowest_s)
+        is_paced = not work and any(seen.answers >= ENOUGH for seen in known)
+        return max(ONCE_SHORTEST_S, ONCE_TIMES * slowest_s) if is_paced else None
 
     def _keep(self) -> None:
         """Write the file; a disk that refuses costs the pace, not the round."""

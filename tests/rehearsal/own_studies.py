@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from client.data.synthetic import write_synthetic_cohort
 from tests.rehearsal.consortium import BIN, COORDINATOR, Consortium
@@ -21,6 +22,7 @@ from tests.support.study_text import NETWORK, NO_GATE, QUARTERS, centers_text, h
 
 NEW = "center-d"
 RECONNECT_S, LONGEST_S, END_S = 60, 1500.0, 1800.0
+SCORES_S = 4500.0
 WITHOUT_DEADLINE = (
     head_text("unhurried", "No deadline is named", "seed = 5", "quorum = 2", f"reconnect_s = {RECONNECT_S}")
     + NETWORK
@@ -51,31 +53,53 @@ def federation(*more: str) -> Iterator[Consortium]:
 
 
 def silent(found: Findings) -> None:
-    """A center is connected and says nothing in a last round, nor when it is asked for scores; no deadline is named."""
+    """A center is connected and silent in the last round, and when it is asked for scores; no deadline is named."""
+    _hold_trainer(found, "train", LONGEST_S)
+
+
+def silent_at_scores(found: Findings) -> None:
+    """The same from the scoring on, of which nothing tells how long it takes."""
+    _hold_trainer(found, "evaluate", SCORES_S)
+
+
+def _hold_trainer(found: Findings, asked: str, longest_s: float) -> None:
+    """Hold a center's trainer from the last round on, once it is asked for that, until the study has ended."""
     center = NAMES[1]
     with federation() as consortium:
         set_up(consortium, WITHOUT_DEADLINE)
         consortium.coordinate("launch", consortium.directory.root)
-        wait_for_round(consortium, 4)
+        consortium.wait_until(lambda: _waits_in_last_round(consortium, asked), f"'{asked}' of it", within_s=END_S)
         begun, held = time.monotonic(), find_trainer(consortium, center)
         if held is None:
             found.unseen.append(f"a trainer at {center}")
             return
         os.kill(held, signal.SIGSTOP)
         try:
-            consortium.wait_until(lambda: _at_end(consortium), "the end of the study", within_s=END_S)
+            consortium.wait_until(lambda: _at_end(consortium), "the end of the study", within_s=longest_s)
         finally:
             with suppress(ProcessLookupError):
                 os.kill(held, signal.SIGCONT)
         took_s = time.monotonic() - begun
-        found.note(
-            f"trainer of {center} held from round 4 on, its node stayed connected; complete {took_s:.0f} s later"
-        )
-        missed = [row for row in consortium.result()["rounds"] if row["error"]]
+        found.note(f"trainer of {center} held from '{asked}' on, its node connected; complete {took_s:.0f} s later")
+        result = consortium.result()
+        missed = [row for row in result["rounds"] if row["error"]]
         named = (f"{row['center']} of round {row['server_round']} ({row['error']})" for row in missed)
-        found.note(f"left out: {', '.join(named)}")
-        if {row["center"] for row in missed} != {center} or took_s > LONGEST_S:
-            found.unseen.append("that center alone left out, by its own pace")
+        found.note(f"left out of rounds: {', '.join(named) or 'nobody'}; of scores: {', '.join(_unscored(result))}")
+        if {row["center"] for row in missed} != ({center} if asked == "train" else set()):
+            found.unseen.append("only that center left out of a round" if asked == "train" else "whole rounds")
+        if _unscored(result) != [center]:
+            found.unseen.append("only that center left out of the scores")
+
+
+def _waits_in_last_round(consortium: Consortium, asked: str) -> bool:
+    progress = consortium.progress()
+    at_last = progress.get("stage_round") == progress.get("stage_rounds")
+    return at_last and progress.get("waiting_kind") == asked and NAMES[1] in progress.get("waiting_for", ())
+
+
+def _unscored(result: Mapping[str, Any]) -> list[str]:
+    """The centers without scores after the last stage, for whatever reason."""
+    return sorted(result["evaluations"][-1]["errors"])
 
 
 def withheld(found: Findings) -> None:
@@ -166,6 +190,7 @@ def _simulate(folder: Path, out: str, *words: str) -> "subprocess.Popen[bytes]":
 
 OWN: Mapping[str, Callable[[Findings], None]] = {
     "silent": silent,
+    "silent-at-scores": silent_at_scores,
     "withheld": withheld,
     "extended": extended,
     "term": term,

@@ -87,18 +87,32 @@ def test_a_late_answer_gives_the_next_round_the_time_that_it_took(pace: Pace, cl
 
 def test_other_rounds_tell_nothing(pace: Pace, clock: Clock) -> None:
     """Another stage, or a round that scores first where the others did not; nor does a failure, or a question."""
+    for number in (1, 2):
+        answer(pace, clock, Instruction("compare", SETTINGS, "adapt", number), 10)
+    assert pace.ask({"a": Instruction("compare", SETTINGS, "adapt", 3)}, LONGEST_S) == {}
+    pace.hear(Reply("a", "compare"), "adapt/3")
     answer(pace, clock, train(1), 10)
     answer(pace, clock, train(2), 10)
     for other in (train(3, "arrive"), train(3, scored=False)):
         assert pace.ask({"a": other}, LONGEST_S) == {}
         pace.hear(Reply("a", "train", error="internal"), f"{other.stage}/3")
-    for number in (1, 2):
-        answer(pace, clock, Instruction("compare", SETTINGS, "adapt", number), 10)
-    assert pace.ask({"a": Instruction("compare", SETTINGS, "adapt", 3)}, LONGEST_S) == {}
     pace.ask({"b": train(3)}, LONGEST_S)
     pace.hear(Reply("b", "train", error="internal"), "adapt/3")
     pace.hear(Reply("b", "train"), "adapt/3")
     assert pace.ask({"b": train(4)}, LONGEST_S) == {}
+
+
+@pytest.mark.parametrize(("slowest_s", "wait_s"), [(12, 3660.0), (300, 6060.0), (7200, LONGEST_S)])
+def test_what_is_asked_once_a_stage_has_an_hour_or_twenty_times_the_slowest_round(
+    pace: Pace, clock: Clock, slowest_s: float, wait_s: float
+) -> None:
+    """Seen in a federation: a trainer with rounds of 12 s that hung in scoring held up its study for six hours."""
+    scores = Instruction("evaluate", SETTINGS, "adapt", 2)
+    answer(pace, clock, train(1), slowest_s)
+    assert pace.ask({"a": scores}, LONGEST_S) == {}
+    pace.hear(Reply("a", "evaluate"), "adapt/2")
+    answer(pace, clock, train(2), 10)
+    assert pace.ask({"a": scores, "b": scores}, LONGEST_S) == {"a": wait_s}
 
 
 def test_a_center_that_was_given_up_is_not_waited_for_longest_when_it_is_asked_for_scores(
@@ -112,9 +126,9 @@ def test_a_center_that_was_given_up_is_not_waited_for_longest_when_it_is_asked_f
     pace.ask({"a": train(2), "b": train(2)}, LONGEST_S)
     assert pace.ask({"a": scores, "b": scores}, LONGEST_S) == {"a": 1260.0}
     pace.hear(Reply("a", "train", seconds=700), "adapt/2")
-    assert pace.ask({"a": scores}, LONGEST_S) == {}
+    assert pace.ask({"a": scores}, LONGEST_S) == {"a": 14060.0}
     pace.hear(Reply("a", "evaluate", error="internal"), "adapt/3")
-    assert pace.ask({"a": scores}, LONGEST_S) == {}
+    assert pace.ask({"a": scores}, LONGEST_S) == {"a": 14060.0}
 
 
 def test_a_coordinator_that_starts_again_knows_the_pace(pace: Pace, clock: Clock, tmp_path: Path) -> None:
