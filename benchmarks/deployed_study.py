@@ -22,6 +22,9 @@ HERE = Path(__file__).resolve().parent
 BIN = Path(sys.executable).parent
 END_S = 25
 ONLINE_S = 180
+LOOK_S = 2.0
+AT_ONCE = 4
+"""So many centers start side by side: each takes seconds of a core, and the SuperLink must answer meanwhile."""
 
 
 class DeployedStudy:
@@ -52,17 +55,20 @@ class DeployedStudy:
         wait_until(lambda: door.is_socket() and listens(port), "the coordinator", within_s=ONLINE_S)
         for center in self.centers:
             self._enrol(center)
-            self.join(center, least_s, most_s)
-        self.wait_online()
+        for first in range(0, len(self.centers), AT_ONCE):
+            some = self.centers[first : first + AT_ONCE]
+            for center in some:
+                self.join(center, least_s, most_s)
+            self.wait_online(some)
 
     @property
     def programs(self) -> list[int]:
         """The processes that were started here; each has others below it."""
         return [process.pid for process in self._running.values()]
 
-    def wait_online(self) -> None:
-        """Wait until all centers are connected."""
-        wait_until(self._all_online, "the centers", within_s=ONLINE_S, pause_s=1)
+    def wait_online(self, centers: Sequence[str]) -> None:
+        """Wait until these centers are connected."""
+        wait_until(lambda: self._online() >= set(centers), ", ".join(centers), within_s=ONLINE_S, pause_s=LOOK_S)
 
     def concilium(self, *words: str | Path) -> str:
         """What a command of the coordinator prints."""
@@ -115,9 +121,9 @@ class DeployedStudy:
             started = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603 - as above
         self._running[name] = started
 
-    def _all_online(self) -> bool:
+    def _online(self) -> set[str]:
         found = json.loads(self.concilium("status", self.directory.root, "--json"))
-        return all(center["online"] for center in found["centers"])
+        return {center["name"] for center in found["centers"] if center["online"]}
 
     def _is_complete(self) -> bool:
         with suppress(OSError, ValueError):

@@ -111,7 +111,7 @@ class Killing:
     def run(self, phase: str) -> Outcome:
         """Launch, let the center die at its phase, and wait for the end."""
         deployed, directory = self.deployed, self.deployed.directory
-        deployed.wait_online()
+        deployed.wait_online(deployed.centers)
         forget(directory.root)
         died = deployed.folder / KILLED / DIES_AT
         died.write_text(phase)
