@@ -1,4 +1,4 @@
-"""What every network of the platform is: an encoder, and what reads its features, for a mask, for a case, or for both.
+"""What every network of the platform is: an encoder, and what reads its features: for a mask, a case or an image.
 
 Images are (b, 1, z, y, x) in [0, 1], health records (EHR) a vector (b, covariates), both float32. What a case does not
 have is None all the way down, never zeros. What a network never reads it refuses, so that nothing is lost in silence.
@@ -65,6 +65,22 @@ class Segmenter(FusionModel):
     def mirror_axes(self) -> tuple[int, ...]:
         """The axes of 0 (z), 1 (y) and 2 (x) along which a volume's mirror image is another input to the network."""
         return (0, 1, 2)
+
+
+class Fuser(FusionModel):
+    """A network that makes one image of those of a case."""
+
+    @abstractmethod
+    def fuse(self, features: Any) -> Tensor:
+        """The fused image (b, 1, z, y, x) in (0, 1) of what `encode` gave; of one modality its reconstruction."""
+
+    def forward(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> Tensor:
+        """The fused image (b, 1, z, y, x); input and errors as in `encode`."""
+        return self.fuse(self.encode(ct, pet, ehr))
+
+    def window_zyx(self, shape_zyx: Sequence[int], crop_zyx: Sequence[int]) -> tuple[int, ...]:  # noqa: ARG002  (for networks of slices)
+        """The window by which it fuses volumes of some shape, where it trains on crops."""
+        return tuple(crop_zyx)
 
 
 class Assessor(FusionModel):

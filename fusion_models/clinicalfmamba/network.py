@@ -6,6 +6,10 @@
     z        = join((FM_1(t_1 | t_2) + FM_2(t_2 | t_1)) / 2)
     fused    = sigmoid(Conv3(decoder(z) + CMCA(e_1 -> e_2) + CMCA(e_2 -> e_1)))
 
+One image alone is reconstructed, which is how the CT network is trained before there is a second:
+
+    z = join(t_1),   fused = sigmoid(Conv3(decoder(z)))       neither the second's blocks nor what fuses both is called
+
 Which image is first is a choice that has to stay: MRI before CT or the Y of SPECT, T2 before FLAIR, CT before PET.
 Shapes: images (b, 1, *size), any box whose sides are multiples of 2^halvings; nothing depends on the size.
 
@@ -15,6 +19,7 @@ normalised by itself, so that no running statistics travel between centers; `nor
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -80,6 +85,13 @@ CLINICALFMAMBA_3D_SMALL: Sizes = {**CLINICALFMAMBA_3D_PAPER, "width": 16, "laten
 CLINICALFMAMBA_3D_TINY: Sizes = {**CLINICALFMAMBA_3D_SMALL, "width": 4, "latent_blocks": 1, "state": 2}
 
 
+class Fused(NamedTuple):
+    """What a decoder reads: z (b, *latent size, 4w), and e_1 and e_2 (b, w, *size), none of one image alone."""
+
+    z: Tensor
+    details: tuple[Tensor, ...]
+
+
 class ClinicalFMamba(nn.Module):
     """Fusion of two images.
 
@@ -132,17 +144,28 @@ class ClinicalFMamba(nn.Module):
         self.conv_out = CONVOLUTIONS[axes](width, 1, 3, padding=1)
         self.unused = UnusedWeights(axes) if legacy_dead_weights else None
 
-    def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """The fused image (b, 1, *size) of two (b, 1, *size).
+    def forward(self, first: Tensor, second: Tensor | None = None) -> Tensor:
+        """The fused image (b, 1, *size) of two (b, 1, *size), or of one its reconstruction; errors as in `encode`."""
+        return self.decode(self.encode(first, second))
+
+    def encode(self, first: Tensor, second: Tensor | None = None) -> Fused:
+        """What the decoder reads of two images (b, 1, *size), or of the first alone.
 
         Raises:
             ValueError: shapes that differ, other channels than one, or sides that cannot be halved so often.
         """
-        check_pair(first, second, axes=self.axes, multiple=self.multiple)
-        (first_detail, first_maps), (second_detail, second_maps) = self.encoder(first), self.encoder(second)
-        x = self.decoder(self.fuse(first_maps, second_maps))
-        if self.cmca is not None:
-            x = self.cmca(x, first_detail, second_detail)
+        check_pair(first, first if second is None else second, axes=self.axes, multiple=self.multiple)
+        first_detail, first_maps = self.encoder(first)
+        if second is None:
+            return Fused(self.join(self.first_latent(first_maps)), ())
+        second_detail, second_maps = self.encoder(second)
+        return Fused(self.fuse(first_maps, second_maps), (first_detail, second_detail))
+
+    def decode(self, fused: Fused) -> Tensor:
+        """The image (b, 1, *size) in (0, 1) of what `encode` gave."""
+        x = self.decoder(fused.z)
+        if self.cmca is not None and fused.details:
+            x = self.cmca(x, *fused.details)
         return torch.sigmoid(self.conv_out(x))
 
     def fuse(self, first: Tensor, second: Tensor) -> Tensor:

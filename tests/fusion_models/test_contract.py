@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fusion_models.contract import Assessor, NoFeaturesOfCtError, Segmenter, refuse_ehr
+from fusion_models.contract import Assessor, Fuser, NoFeaturesOfCtError, Segmenter, refuse_ehr
 
 ONE, TWO = torch.ones(1, 1, 1, 1, 1), torch.full((1, 1, 1, 1, 1), 2.0)
 
@@ -42,6 +42,14 @@ def test_an_assessor_alone_answers_forward() -> None:
         encode, answer, pool_features = Sum.encode, Sum.answer, Sum.pool_features
 
     assert Answer()(ONE, None).tolist() == [[-1]]
+
+
+def test_a_fuser_gives_its_image_forward_and_fuses_by_crops() -> None:
+    class Third(Fuser):
+        encode, fuse, pool_features = Sum.encode, Sum.decode, Sum.pool_features
+
+    assert Third()(ONE, TWO).item() == 30
+    assert Third().window_zyx((9, 9, 9), [4, 4, 4]) == (4, 4, 4)
 
 
 def test_a_network_of_images_refuses_health_records_by_name() -> None:
