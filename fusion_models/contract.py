@@ -40,7 +40,23 @@ class FusionModel(nn.Module, ABC):
         """
 
 
-class Segmenter(FusionModel):
+class VoxelModel(FusionModel):
+    """A network that answers for every voxel, so that whole volumes are asked about window by window."""
+
+    @abstractmethod
+    def forward(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> Tensor:
+        """An answer (b, channels, z, y, x); input and errors as in `encode`."""
+
+    def window_zyx(self, shape_zyx: Sequence[int], crop_zyx: Sequence[int]) -> tuple[int, ...]:  # noqa: ARG002  (for networks of slices)
+        """The window by which it predicts a volume of some shape, where it trains on crops."""
+        return tuple(crop_zyx)
+
+    def mirror_axes(self) -> tuple[int, ...]:
+        """The axes of 0 (z), 1 (y) and 2 (x) along which a volume's mirror image is another input to the network."""
+        return (0, 1, 2)
+
+
+class Segmenter(VoxelModel):
     """A network that gives every voxel a class.
 
     One that is an `Assessor` too names `Segmenter` first among its bases: its forward pass is then the mask's.
@@ -58,16 +74,8 @@ class Segmenter(FusionModel):
         """The logits that are trained, finest first: (b, classes, z / f, y / f, x / f) each."""
         return [self(ct, pet, ehr)]
 
-    def window_zyx(self, shape_zyx: Sequence[int], crop_zyx: Sequence[int]) -> tuple[int, ...]:  # noqa: ARG002  (for networks of slices)
-        """The window by which it predicts a volume of some shape, where it trains on crops."""
-        return tuple(crop_zyx)
 
-    def mirror_axes(self) -> tuple[int, ...]:
-        """The axes of 0 (z), 1 (y) and 2 (x) along which a volume's mirror image is another input to the network."""
-        return (0, 1, 2)
-
-
-class Fuser(FusionModel):
+class Fuser(VoxelModel):
     """A network that makes one image of those of a case."""
 
     @abstractmethod
@@ -77,10 +85,6 @@ class Fuser(FusionModel):
     def forward(self, ct: Tensor | None, pet: Tensor | None, ehr: Tensor | None = None) -> Tensor:
         """The fused image (b, 1, z, y, x); input and errors as in `encode`."""
         return self.fuse(self.encode(ct, pet, ehr))
-
-    def window_zyx(self, shape_zyx: Sequence[int], crop_zyx: Sequence[int]) -> tuple[int, ...]:  # noqa: ARG002  (for networks of slices)
-        """The window by which it fuses volumes of some shape, where it trains on crops."""
-        return tuple(crop_zyx)
 
 
 class Assessor(FusionModel):
@@ -103,6 +107,7 @@ ROLES: Mapping[str, type] = {
     "segmentation": Segmenter,
     "classification": Assessor,
     "survival": Assessor,
+    "fusion": Fuser,
 }
 """Task -> class of this module that a network of the task is."""
 

@@ -1,15 +1,15 @@
 """The options of a model: what a study file may override of its sizes, and what it must not."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 Option = int | float | str | tuple[int, ...] | tuple[str, ...]
 Sizes = Mapping[str, Option]
 
 
-def check_options(known: Sizes, given: Mapping[str, object]) -> None:
+def check_options(known: Sizes, given: Mapping[str, object], omissible: Collection[str] = ()) -> None:
     """Refuse options that a model does not have, or of another kind than its own: words, numbers, counts from 1.
 
-    A count that a model has as 0 may be 0.
+    A count that a model has as 0 may be 0, and so may the `omissible`: counts of parts that can be left out.
 
     Raises:
         ValueError: the first of them, with what was found and expected.
@@ -18,7 +18,7 @@ def check_options(known: Sizes, given: Mapping[str, object]) -> None:
     if unknown:
         raise ValueError(f"the model has no option(s) {unknown}; known: {sorted(known)}")
     for name, value in given.items():
-        expected = _mismatch(value, known[name])
+        expected = _mismatch(value, 0 if name in omissible else known[name])
         if expected:
             raise ValueError(f"option '{name}' must be {expected}, found {value!r}")
 

@@ -4,79 +4,23 @@ A new model is one file, one row here and one test; the contract tests run over 
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 
-from fusion_models.contract import ROLES, Assessor, FusionModel, Segmenter
-from fusion_models.diagnostics import Diagnostics, NoDiagnostics
+from fusion_models.clinicalfmamba import network as clinicalfmamba
+from fusion_models.clinicalfmamba import volumes
+from fusion_models.contract import FusionModel
 from fusion_models.log_vmamba import ct_pet_2d, ct_pet_3d
 from fusion_models.modality import MODALITIES, settings_of
+from fusion_models.model_row import Crop, ModelRow
 from fusion_models.multistage import baselines, network
 from fusion_models.options import Sizes, check_options
 from fusion_models.pemma import early_fusion, early_fusion_swin, prognosis, swin, swin_checkpoint, swin_unetr, unetr
-from fusion_models.public_weights import PublicWeights
 from fusion_models.resenc import ct_pet
 from fusion_models.ssm import vmamba_checkpoint
 from fusion_models.survival import ehr
 from fusion_models.vmambax import gate_statistics, slices
-
-Crop = tuple[int, int, int]
-
-
-@dataclass(frozen=True)
-class ModelRow:
-    """One model.
-
-    build: called with `crop_zyx` and the options, with `outputs` where the row answers for cases (outputs of its head;
-        0 where a study asks for none), and with `covariates` where it reads EHR (length of the vector).
-    options: what a study file may override.
-    crop_zyx: a crop that these sizes take; the published one of the published sizes.
-    settings: modality settings the architecture can run.
-    adapter_targets: module suffixes, named in full; none where nothing is to be adapted.
-    pathways: group -> module prefixes that only PET ("pet"), only EHR ("ehr"), or only CT and PET at once ("fusion")
-        run through, and the case's head ("head"); options decide which of them a model has. The rest is the backbone,
-        the CT network.
-    tasks: keys of `contract.ROLES` that it can be trained for.
-    spatial_dims: 2 where the network sees slices, or stacks of neighbouring slices.
-    routed: whether its forward pass says whose rows its adapters are given, so that they may have a bank for each
-        modality (`fusion_models.adapters.routing`).
-    diagnostics: makes what watches the network while cases are scored.
-    public_weights: loads a public checkpoint into the CT network; None where there is none that fits.
-    """
-
-    build: Callable[..., FusionModel]
-    options: Sizes
-    crop_zyx: Crop
-    settings: tuple[str, ...]
-    adapter_targets: tuple[str, ...]
-    pathways: Mapping[str, tuple[str, ...]]
-    tasks: tuple[str, ...] = ("segmentation",)
-    spatial_dims: int = 3
-    routed: bool = False
-    diagnostics: Callable[[], Diagnostics] = NoDiagnostics
-    public_weights: PublicWeights | None = None
-
-    @property
-    def pathway_modules(self) -> tuple[str, ...]:
-        """The module prefixes of all pathways."""
-        return tuple(prefix for prefixes in self.pathways.values() for prefix in prefixes)
-
-    @property
-    def known_options(self) -> Sizes:
-        """What a study file may give: the row's options, and the classes of a mask."""
-        return {**self.options, "classes": 2} if self.is_for(Segmenter) else self.options
-
-    def is_for(self, role: type) -> bool:
-        """Whether one of its tasks is a `Segmenter`'s, or an `Assessor`'s."""
-        return any(ROLES[task] is role for task in self.tasks)
-
-    def case_sizes(self, outputs: int, covariates: int) -> dict[str, int]:
-        """Which of a case's sizes the row is built with."""
-        reads_ehr = any("ehr" in setting.split("+") for setting in self.settings)
-        sizes = (("outputs", outputs, self.is_for(Assessor)), ("covariates", covariates, reads_ehr))
-        return {name: size for name, size, needed in sizes if needed}
-
 
 ALL_SETTINGS = settings_of(("ct", "pet"))
 EVERY_SETTING = settings_of(MODALITIES)
@@ -105,6 +49,11 @@ MULTISTAGE_PATHWAYS = {
 LATE_PATHWAYS = {"pet": ("pet_stream", "pet_head"), "head": ("ct_head",)}
 RESENC_CONVOLVED = ("conv1.conv", "conv2.conv", "mix.conv")
 RESENC_PATHWAY = {"pet": ("pet_encoder", "pet_merge")}
+FUSED = ("in_proj", "x_proj", "out_proj", "join")
+FUSION_PATHWAYS = {
+    "pet": ("network.second_latent",),
+    "fusion": ("network.first_fusion", "network.second_fusion", "network.exchange", "network.cmca"),
+}
 CLASSES = ("classification",)
 EHR_PATHWAYS = {"ehr": ("ehr",), "head": ("head",)}
 # There is no image; a study's crop is then of no one.
@@ -211,6 +160,28 @@ def _multistage_late(options: Sizes, crop_zyx: Crop) -> ModelRow:
     )
 
 
+def _fuser(build: Callable[..., FusionModel], options: Sizes, crop_zyx: Crop, spatial_dims: int) -> ModelRow:
+    return ModelRow(
+        build,
+        options,
+        crop_zyx,
+        ("ct", "ct+pet"),
+        FUSED,
+        FUSION_PATHWAYS,
+        tasks=("fusion",),
+        spatial_dims=spatial_dims,
+        omissible=("channel_mix", "cmca_kernel", "decoder_blocks"),
+    )
+
+
+def _fuser_2d(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return _fuser(volumes.build_slices, options, crop_zyx, 2)
+
+
+def _fuser_3d(options: Sizes, crop_zyx: Crop) -> ModelRow:
+    return _fuser(volumes.build_volumes, options, crop_zyx, 3)
+
+
 def _ehr(build: Callable[..., FusionModel], options: Sizes) -> ModelRow:
     return ModelRow(build, options, NO_CROP, ("ehr",), (), EHR_PATHWAYS, tasks=("survival",))
 
@@ -258,6 +229,12 @@ MODELS: Mapping[str, ModelRow] = {
     "multistage-late-paper": _multistage_late(network.STREAM_PAPER, (96, 176, 256)),
     "multistage-late-small": _multistage_late(network.STREAM_SMALL, (48, 48, 48)),
     "multistage-late-tiny": _multistage_late(network.STREAM_TINY, (16, 16, 16)),
+    "clinicalfmamba-2d-paper": _fuser_2d(clinicalfmamba.CLINICALFMAMBA_2D_PAPER, (1, 256, 256)),
+    "clinicalfmamba-2d-small": _fuser_2d(clinicalfmamba.CLINICALFMAMBA_2D_SMALL, (1, 64, 64)),
+    "clinicalfmamba-2d-tiny": _fuser_2d(clinicalfmamba.CLINICALFMAMBA_2D_TINY, (1, 64, 32)),
+    "clinicalfmamba-3d-paper": _fuser_3d(clinicalfmamba.CLINICALFMAMBA_3D_PAPER, (128, 128, 128)),
+    "clinicalfmamba-3d-small": _fuser_3d(clinicalfmamba.CLINICALFMAMBA_3D_SMALL, (32, 32, 32)),
+    "clinicalfmamba-3d-tiny": _fuser_3d(clinicalfmamba.CLINICALFMAMBA_3D_TINY, (16, 16, 16)),
     "ehr-survival-linear-small": _ehr(ehr.build_linear, ehr.LINEAR_SMALL),
     "ehr-survival-linear-tiny": _ehr(ehr.build_linear, ehr.LINEAR_TINY),
     "ehr-survival-mlp-small": _ehr(ehr.build_mlp, ehr.MLP_SMALL),
@@ -293,7 +270,7 @@ def build_model(
     Raises:
         ValueError: unknown option, an option of another kind, or sizes that do not fit each other.
     """
-    check_options(row.known_options, options)
+    check_options(row.known_options, options, row.omissible)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return row.build(crop_zyx=crop_zyx, **{**row.options, **options}, **row.case_sizes(outputs, covariates))

@@ -14,7 +14,7 @@ from typing import Literal
 
 from protocol.names import ENDPOINT
 
-TaskName = Literal["segmentation", "classification", "survival"]
+TaskName = Literal["segmentation", "classification", "survival", "fusion"]
 Of = Literal["case", "cohort", "count"]
 Better = Literal["higher", "lower", ""]
 FEWEST_OF_A_COHORT = 5
@@ -23,6 +23,8 @@ MAXIMUM_ENDPOINTS = 32
 """Of a study; the bounds of a message follow from it. Eleven are the most that anybody described so far."""
 LONGEST_DISTANCE_MM = 10_000.0
 """Ten metres: no scan is longer."""
+LARGEST_PSNR_DB = 300.0
+"""Of float32 images that differ in the last bit of one voxel in a billion: about 235 dB."""
 LARGEST_COUNT = 1e12
 """Pairs of a million cases."""
 
@@ -109,6 +111,15 @@ def _count(name: str, label: str, *, pairs: bool = False) -> Metric:
     return Metric(name, label, minimum_cases=FEWEST_OF_A_COHORT, per_endpoint=True, **shown)  # type: ignore[arg-type]
 
 
+def _psnr(name: str, label: str, better: Better = "higher") -> Metric:
+    return Metric(name, label, high=LARGEST_PSNR_DB, better=better, unit="dB", decimals=1)
+
+
+def _entropy(name: str, label: str, bits: float) -> Metric:
+    """Noise has the most of it, so neither direction is better."""
+    return Metric(name, label, high=bits, better="", unit="bit", decimals=2)
+
+
 TASKS: Mapping[TaskName, Task] = {
     "segmentation": Task(
         metrics=(
@@ -147,6 +158,26 @@ TASKS: Mapping[TaskName, Task] = {
         target="a time and whether the event came",
         undefined_as="a concordance without a comparable pair",
         groups=("ehr", "head"),
+    ),
+    "fusion": Task(
+        metrics=(
+            Metric("ssim", "SSIM"),
+            _psnr("psnr", "PSNR"),
+            Metric("ms_ssim", "MS-SSIM"),
+            Metric("fsim", "FSIM"),
+            Metric("fmi_pixel", "FMI (pixel)"),
+            _entropy("entropy_values", "entropy of values", 32),
+            _entropy("entropy_256", "entropy of 256 bins", 8),
+            Metric("ssim_average", "SSIM of the average", better=""),
+            Metric("ssim_maximum", "SSIM of the maximum", better=""),
+            Metric("ssim_laplacian", "SSIM of the Laplacian pyramid", better=""),
+            _psnr("psnr_average", "PSNR of the average", better=""),
+            _psnr("psnr_maximum", "PSNR of the maximum", better=""),
+            _psnr("psnr_laplacian", "PSNR of the Laplacian pyramid", better=""),
+        ),
+        primary="ssim",
+        target="a CT",
+        undefined_as="a similarity in windows larger than the image",
     ),
 }
 

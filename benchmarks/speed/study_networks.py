@@ -10,7 +10,7 @@ from client.learning.assembly import MEMORY_FORMATS, build, inject_adapter, row_
 from client.learning.trainable import train_only
 from fusion_models.adapters.injection import lay_out
 from fusion_models.contract import Segmenter
-from fusion_models.registry import ModelRow
+from fusion_models.model_row import ModelRow
 from protocol.messages.settings import StudySettings
 
 ADAPT = ("pet", "fusion", "peft")

@@ -23,7 +23,7 @@ from client.learning.cancellation import Check
 from client.learning.features import FEATURES
 from client.learning.observation import observe
 from client.tasks.contract import CenterTask
-from fusion_models.registry import ModelRow
+from fusion_models.model_row import ModelRow
 from protocol.errors import ModelError
 from protocol.messages.settings import Statistic, StudySettings
 from strategies.evaluation.matrix import Floats

@@ -215,5 +215,6 @@ COLUMNS: Mapping[TaskName, Callable[[Labels], Columns]] = {
     "segmentation": lambda _labels: {"contour": _contour},
     "classification": _class_column,
     "survival": _endpoint_columns,
+    "fusion": lambda _labels: {},
 }
-"""Task -> the columns of its targets, by the study's labels."""
+"""Task -> the columns of its targets, by the study's labels; those of fusion are the images, which are shown anyway."""

@@ -45,7 +45,7 @@ class Case:
         return images if self.labels.ehr is None else (*images, "ehr")
 
     def has_target(self, task: TaskName) -> bool:
-        """Whether the case has what a task teaches: a mask file, a class, or time and event of some endpoint."""
+        """Whether the case has what a task teaches: a mask file, a class, time and event of an endpoint, a CT."""
         return TARGETS[task](self)
 
     @property
@@ -58,6 +58,7 @@ TARGETS: Mapping[TaskName, Callable[[Case], bool]] = {
     "segmentation": lambda case: "gtv" in case.paths,
     "classification": lambda case: case.labels.class_index is not None,
     "survival": lambda case: any(endpoint is not None for endpoint in case.labels.endpoints),
+    "fusion": lambda case: "ct" in case.paths,
 }
 
 

@@ -25,8 +25,9 @@ from fusion_models.adapters.keys import parameters_by_key
 from fusion_models.adapters.local_norm import inject_local_norms, reset_local_norms
 from fusion_models.adapters.routing import insert_banks
 from fusion_models.contract import FusionModel
+from fusion_models.model_row import ModelRow
 from fusion_models.outline import outline
-from fusion_models.registry import ModelRow, build_model, model_row
+from fusion_models.registry import build_model, model_row
 from protocol.errors import ModelError
 from protocol.messages.labels import Labels
 from protocol.messages.settings import StudySettings
@@ -51,6 +52,7 @@ HEAD_OUTPUTS: Mapping[TaskName, Callable[[Labels], int]] = {
     "segmentation": lambda _: 0,
     "classification": lambda labels: len(labels.classes.values) if labels.classes else 0,
     "survival": lambda labels: len(labels.endpoints) * labels.survival.outputs,
+    "fusion": lambda _: 0,
 }
 """Task -> outputs of the case's head, by the study's labels: one a class, or those of one endpoint after another."""
 MASK_CLASSES = 2

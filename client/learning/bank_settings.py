@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fusion_models.adapters.keys import is_inside
-from fusion_models.registry import ModelRow
+from fusion_models.model_row import ModelRow
 from protocol.messages.settings import StudySettings
 from protocol.messages.tensors import FUSION, PET, Tensors, module_of, role_of, weight_of
 

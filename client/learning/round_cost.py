@@ -28,7 +28,7 @@ from client.learning.trainable import train_only
 from client.learning.training import train_locally
 from client.tasks.building import build_task
 from client.tasks.contract import CenterTask, runnable_settings, with_target
-from fusion_models.registry import ModelRow
+from fusion_models.model_row import ModelRow
 from protocol.errors import ModelError
 from protocol.messages.reference import trains_alone
 from protocol.messages.settings import StudySettings, Training

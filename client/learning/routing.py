@@ -10,7 +10,7 @@ from client.data.preprocessing import PreparedCase
 from client.learning.assembly import assemble
 from client.learning.bank_settings import settings_behind
 from client.learning.features import features_of
-from fusion_models.registry import ModelRow
+from fusion_models.model_row import ModelRow
 from protocol.messages.tensors import role_of
 from strategies.bank.bank import SHARED, AdapterBank
 from strategies.bank.living import living_names

@@ -41,8 +41,19 @@ def _endpoints(prediction: NDArray[Any], settings: StudySettings) -> dict[str, A
     }
 
 
+def _fused(prediction: NDArray[Any], _settings: StudySettings) -> dict[str, Any]:
+    """Mean and range of the fused image; the image itself is written by the command that fuses."""
+    return {
+        "mean": float(prediction.mean()),
+        "lowest": float(prediction.min()),
+        "highest": float(prediction.max()),
+        "voxels_zyx": list(prediction.shape),
+    }
+
+
 ANSWERS: Mapping[TaskName, Callable[[NDArray[Any], StudySettings], dict[str, Any]]] = {
     "classification": _classes,
     "survival": _endpoints,
+    "fusion": _fused,
 }
 """Task -> its answer for a record; a task with a mask has none."""

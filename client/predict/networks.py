@@ -11,7 +11,7 @@ from client.dicom.algorithm import Algorithm, program_version
 from client.learning.routing import RoutedModels
 from client.predict.contract import Answering
 from client.scores.bank_evaluation import load_adapter
-from fusion_models.registry import ModelRow
+from fusion_models.model_row import ModelRow
 from strategies.bank.bank import SHARED, AdapterBank
 from strategies.bank.entry import Entry
 from strategies.bank.trained_alone import entry_beside_shared

@@ -21,7 +21,7 @@ from client.tasks.building import build_tasks
 from client.tasks.contract import CenterTask, runnable_settings
 from client.tasks.sliding_windows import PredictedVolume, predict_logits
 from fusion_models.contract import Segmenter
-from fusion_models.registry import ModelRow
+from fusion_models.model_row import ModelRow
 from protocol.errors import CaseError
 from protocol.messages.settings import StudySettings
 from protocol.modalities import ModalitySetting, parts_of

@@ -18,7 +18,7 @@ from client.learning.assembly import assemble
 from client.learning.bank_settings import settings_behind
 from client.tasks.building import build_tasks
 from client.tasks.contract import CaseScore, CenterTask, runnable_settings
-from fusion_models.registry import ModelRow
+from fusion_models.model_row import ModelRow
 from protocol.errors import CaseError
 from protocol.messages.labels import Labels
 from protocol.messages.scores import Score

@@ -22,7 +22,7 @@ from client.learning.assembly import assemble
 from client.learning.cancellation import Check, never_cancelled
 from client.tasks.contract import CaseScore, CenterTask, runnable_settings, with_target
 from client.tasks.margins import Margins
-from fusion_models.registry import ModelRow
+from fusion_models.model_row import ModelRow
 from protocol.messages.scores import Score
 from protocol.messages.settings import StudySettings
 from protocol.messages.tensors import Tensors, content_hash, is_statistic

@@ -1,4 +1,4 @@
-"""Prediction over whole volumes. No step here sees a label.
+"""Masks of whole volumes, by windows. No step here sees a label.
 
     z            logits (classes, z, y, x): the mean, with Gaussian weights, of all windows over a voxel
     with flips   z = log 1/n sum_k M_k softmax(z(M_k image)),   M_0 the identity, M_k a mirror image along one axis
@@ -10,23 +10,18 @@ The log of the mean is a logit again (its softmax is the mean), so that class, p
 taken from it as from any other.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from monai.inferers import sliding_window_inference
 from numpy.typing import NDArray
 from torch import Tensor
 
 from client.data.preprocessing import PreparedCase
-from client.tasks.precision import choose_precision, compute_in
+from client.tasks.window_mean import AS_PLAIN, mean_of_views, mean_of_windows
 from fusion_models.contract import Segmenter
-from fusion_models.full_precision import widen
 from protocol.messages.recipe import Prediction
-
-WINDOWS_AT_ONCE = 2
-AS_PLAIN = Prediction()
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,42 +65,11 @@ def predict_logits(
 
 def _logits(model: Segmenter, case: PreparedCase, setting: str, crop_zyx: Sequence[int], how: Prediction) -> Tensor:
     """Logits (classes, z, y, x) of a case under a setting."""
-    names = setting.split("+")
-    device = next(model.parameters()).device
-    image = torch.from_numpy(np.stack([getattr(case, name) for name in names]))[None].to(device)
-    model.eval()
-    with torch.inference_mode():
-        if not how.flips:
-            return _mean_of_windows(model, image, names, crop_zyx, how)
-        views = _views(model, image, names, crop_zyx, how)
-        total, passes = next(views), 1
-        for probability in views:
-            total, passes = total + probability, passes + 1
-        return (total / passes).clamp_min(torch.finfo(total.dtype).tiny).log()
+    if not how.flips:
+        return mean_of_windows(model, case, setting, crop_zyx, how)
+    mean = mean_of_views(model, case, setting, crop_zyx, how, _probabilities)
+    return mean.clamp_min(torch.finfo(mean.dtype).tiny).log()
 
 
-def _views(
-    model: Segmenter, image: Tensor, names: Sequence[str], crop_zyx: Sequence[int], how: Prediction
-) -> Iterator[Tensor]:
-    """Probabilities (classes, z, y, x) from the image and from each of its mirror images, turned back."""
-    for axes in ((), *((axis - 3,) for axis in model.mirror_axes())):
-        mirrored = _mean_of_windows(model, image.flip(axes), names, crop_zyx, how)
-        yield mirrored.flip(axes).float().softmax(dim=0)
-
-
-def _mean_of_windows(
-    model: Segmenter, image: Tensor, names: Sequence[str], crop_zyx: Sequence[int], how: Prediction
-) -> Tensor:
-    """Logits (classes, z, y, x) of images (1, images, z, y, x), the weighted mean of all windows over a voxel."""
-
-    def forward(window: Tensor) -> Tensor:
-        channels = dict(zip(names, window.split(1, dim=1), strict=True))
-        return widen(model(channels.get("ct"), channels.get("pet")))
-
-    window = model.window_zyx(image.shape[2:], crop_zyx)
-    device = str(image.device)
-    with compute_in(choose_precision(how.precision, device, "prediction"), device):
-        logits: Tensor = sliding_window_inference(
-            image, window, WINDOWS_AT_ONCE, forward, overlap=how.overlap, mode="gaussian"
-        )
-    return logits[0]
+def _probabilities(logits: Tensor) -> Tensor:
+    return logits.float().softmax(dim=0)

@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 
 from client.learning.assembly import arrays_of, build, row_of
 from fusion_models.adapters.keys import parameters_by_key
+from fusion_models.model_row import ModelRow
 from fusion_models.public_weights import CheckpointReport, PublicWeights
-from fusion_models.registry import MODELS, ModelRow
+from fusion_models.registry import MODELS
 from protocol.errors import ModelError, StudyError
 from protocol.messages.tensors import BACKBONE, group_of
 from protocol.storage.atomic_files import write_bytes

@@ -95,6 +95,10 @@ class SliceFuser(VolumeFuser):
         """All slices of the crop's size at once."""
         return (shape_zyx[0], *crop_zyx[1:])
 
+    def mirror_axes(self) -> tuple[int, ...]:
+        """Those of the slice: the order of slices means nothing to it."""
+        return (1, 2)
+
     def _images(self, ct: Tensor, pet: Tensor | None) -> tuple[Tensor, Tensor | None]:
         return _slices(ct), None if pet is None else _slices(pet)
 

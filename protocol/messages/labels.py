@@ -179,5 +179,6 @@ NEEDED: Mapping[TaskName, Callable[[Labels], Iterable[str]]] = {
     "segmentation": lambda _labels: (),
     "classification": _lacking_class,
     "survival": _lacking_time,
+    "fusion": lambda _labels: (),
 }
 """What a task needs of the schema and does not find, in words."""

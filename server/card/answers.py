@@ -15,6 +15,7 @@ OUTPUTS: Mapping[str, str] = {
     "segmentation": "a mask of 0 and 1, cut from probabilities at one half",
     "classification": "a probability of each class",
     "survival": "a risk, and a curve of being free of each event",
+    "fusion": "one image in [0, 1] of CT and PET, or a reconstruction of CT alone",
 }
 """Task -> what a network answers with."""
 

@@ -19,9 +19,10 @@ from client.privacy.gradient_clipping import ClippedSum, group_parameters
 from client.privacy.secret_randomness import SecretRandomness
 from client.tasks.contract import Batch, CenterTask
 from fusion_models.adapters.keys import parameters_by_key
-from fusion_models.contract import Assessor, Segmenter
+from fusion_models.contract import Assessor, Fuser, Segmenter
 from fusion_models.modality import Inputs, restrict
-from fusion_models.registry import MODELS, ModelRow
+from fusion_models.model_row import ModelRow
+from fusion_models.registry import MODELS
 from protocol.messages.settings import Adapter, Model, Preprocessing, StudySettings
 from protocol.messages.tensors import group_of
 from tests.support.clinical_table import SCHEMA
@@ -76,6 +77,7 @@ def loss_of(model: nn.Module, inputs: Inputs) -> Tensor:
     torch.manual_seed(0)
     outputs = list(model.scales(*inputs[:2])) if isinstance(model, Segmenter) else []
     outputs += [model.assess(*inputs)] if isinstance(model, Assessor) else []
+    outputs += [model(*inputs)] if isinstance(model, Fuser) else []
     return torch.stack([output.double().square().mean() for output in outputs]).sum()
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from client.learning.assembly import arrays_of, assemble, build, inject_adapter
 from client.learning.trainable import train_only
 from fusion_models.adapters.keys import parameters_by_key
-from fusion_models.contract import Assessor, Segmenter
+from fusion_models.contract import Assessor, Fuser, Segmenter
 from fusion_models.modality import Inputs
 from fusion_models.registry import model_row
 from protocol.messages.settings import ROLES, Adapter, Model, OptionValue, Preprocessing, StudySettings
@@ -23,7 +23,7 @@ from tests.support.smallest_models import inputs
 
 MODELS_TRIED = (
     *("pemma-unetr-tiny", "pemma-swin-tiny", "vmambax-tiny", "log-vmamba-2d-tiny", "log-vmamba-3d-tiny"),
-    *("pemma-prognosis-tiny", "multistage-tiny", "resenc-tiny"),
+    *("pemma-prognosis-tiny", "multistage-tiny", "resenc-tiny", "clinicalfmamba-2d-tiny", "clinicalfmamba-3d-tiny"),
 )
 Arrays = dict[str, NDArray[np.float32]]
 PHASES = [
@@ -96,6 +96,7 @@ def gradients(model: nn.Module, name: str) -> dict[str, Tensor | None]:
     model.train()
     outputs = model.scales(*given) if isinstance(model, Segmenter) else []
     outputs += [model.assess(*given)] if isinstance(model, Assessor) else []
+    outputs += [model(*given)] if isinstance(model, Fuser) else []
     torch.stack([output.square().mean() for output in outputs]).sum().backward()
     return {key: parameter.grad for key, parameter in parameters_by_key(model).items()}
 

@@ -39,3 +39,12 @@ def test_an_unknown_option_is_refused_with_the_known_ones() -> None:
 def test_an_option_of_another_kind_is_refused(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_model(MODELS[name], options, crop_zyx=MODELS[name].crop_zyx, seed=0)
+
+
+def test_a_count_of_a_part_that_can_be_left_out_may_be_0_and_no_other() -> None:
+    row = MODELS["clinicalfmamba-2d-tiny"]
+    build_model(row, dict.fromkeys(row.omissible, 0), crop_zyx=row.crop_zyx, seed=0)
+    with pytest.raises(ValueError, match="option 'cmca_kernel' must be a whole number of at least 0, found -1"):
+        build_model(row, {"cmca_kernel": -1}, crop_zyx=row.crop_zyx, seed=0)
+    with pytest.raises(ValueError, match="option 'latent_blocks' must be a whole number of at least 1, found 0"):
+        build_model(row, {"latent_blocks": 0}, crop_zyx=row.crop_zyx, seed=0)

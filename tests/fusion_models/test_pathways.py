@@ -21,7 +21,11 @@ WITH_PET = [name for name in SMALLEST if {"ct", "ct+pet"} <= set(MODELS[name].se
 STARTED = [name for name in WITH_PET if "pathway" in MODELS[name].options]
 ALWAYS_IDENTITY = {"pemma-swin-tiny", "resenc-tiny"}
 COPYING = ("pemma", "log")
-FIXED = {"multistage-late-tiny": "two networks, each trained by itself, whose probabilities are averaged"}
+FIXED = {
+    "multistage-late-tiny": "two networks, each trained by itself, whose probabilities are averaged",
+    "clinicalfmamba-2d-tiny": "what fuses two images is not what reconstructs one",
+    "clinicalfmamba-3d-tiny": "what fuses two images is not what reconstructs one",
+}
 
 
 def answer(model: FusionModel, given: Inputs) -> torch.Tensor:

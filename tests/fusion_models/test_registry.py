@@ -68,7 +68,7 @@ def test_every_task_of_the_platform_has_its_role_among_networks() -> None:
 def test_a_network_is_what_the_tasks_of_its_row_ask_for_and_no_more(name: str) -> None:
     model, row = built(name), MODELS[name]
     assert row.tasks
-    for role in (contract.Segmenter, contract.Assessor):
+    for role in (contract.Segmenter, contract.Assessor, contract.Fuser):
         assert isinstance(model, role) == row.is_for(role)
 
 
@@ -269,6 +269,7 @@ VARIATIONS: list[tuple[str, dict[str, Any]]] = [
     ("vmambax-tiny", {"pathway": "identity", "gate": 0.5}),
     *((name, {"pathway": "identity", "gain": 0.5}) for name in ("log-vmamba-2d-tiny", "log-vmamba-3d-tiny")),
     ("multistage-tiny", {"pathway": "identity", "gain": 0.5}),
+    ("clinicalfmamba-2d-tiny", {"cmca_kernel": 0, "scans": "one", "channel_mix": 0, "decoder_blocks": 0}),
     *((name, {"pathway": "copied"}) for name in ("log-vmamba-2d-tiny", "log-vmamba-3d-tiny")),
 ]
 

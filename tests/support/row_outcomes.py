@@ -8,9 +8,9 @@ from tests.support.smallest_models import inputs
 
 
 def outcome_of(model: torch.nn.Module, given: Inputs) -> torch.Tensor:
-    """Every output that the network has, in one row; a mask where there is an image."""
-    masks = isinstance(model, contract.Segmenter) and not (given.ct is None and given.pet is None)
-    parts = [model(*given).flatten()] if masks else []
+    """Every output that the network has, in one row; a mask or an image where there is an image."""
+    shown = isinstance(model, contract.VoxelModel) and not (given.ct is None and given.pet is None)
+    parts = [model(*given).flatten()] if shown else []
     parts += [model.assess(*given).flatten()] if isinstance(model, contract.Assessor) else []
     return torch.cat(parts)
 

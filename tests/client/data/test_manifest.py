@@ -24,7 +24,8 @@ def case(labels: CaseLabels, *files: str) -> Case:
 @pytest.mark.parametrize(
     ("found", "targets"),
     [
-        (case(CaseLabels(), "ct"), []),
+        (case(CaseLabels(), "ct"), ["fusion"]),
+        (case(CaseLabels(), "pet"), []),
         (case(CaseLabels(), "gtv"), ["segmentation"]),
         (case(CaseLabels(class_index=0)), ["classification"]),
         (case(CaseLabels(endpoints=(None, None))), []),

@@ -27,3 +27,9 @@ def test_an_endpoint_has_a_risk_and_a_curve_in_days() -> None:
 def test_a_mask_is_no_answer_for_a_record() -> None:
     with pytest.raises(ModelError, match="'segmentation' answers with a mask"):
         describe_answer("segmentation", np.zeros((1, 1, 1)), STUDY)
+
+
+def test_a_fused_image_is_told_by_its_size_mean_and_range() -> None:
+    image = np.array([[[0.25, 0.5], [0.75, 0.5]]], np.float32)
+    found = describe_answer("fusion", image, STUDY)
+    assert found == {"mean": 0.5, "lowest": 0.25, "highest": 0.75, "voxels_zyx": [1, 2, 2]}

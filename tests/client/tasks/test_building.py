@@ -38,7 +38,7 @@ def test_a_study_has_the_tasks_of_its_settings() -> None:
     assert [task.name for task in build_tasks(SETTINGS)] == ["segmentation"]
 
 
-@pytest.mark.parametrize("name", ["segmentation", "classification", "survival"])
+@pytest.mark.parametrize("name", ["segmentation", "classification", "survival", "fusion"])
 def test_every_task_varies_its_training_crops_as_the_recipe_asks(name: TaskName) -> None:
     """The recipe outlives the fit to a center's cases; a crop raised to a power of its own is another one."""
     ct = np.random.default_rng(0).random((6, 6, 6), dtype=np.float32)

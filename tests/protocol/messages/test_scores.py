@@ -38,7 +38,7 @@ NUMBERS = (("difference is not a number", -1), ("standard_error is not a number"
             ["rarest holds something else than counts of the figures' cases"],
         ),
         (Score(3, {"dice": None}, {"dice": 4}), ["undefined of 'dice' is not a count of at most the cases"]),
-        (Score(3, {f"dice{n}": 1.0 for n in range(176)}), ["has more than 175 figures"]),
+        (Score(3, {f"dice{n}": 1.0 for n in range(189)}), ["has more than 188 figures"]),
     ],
 )
 def test_what_a_score_cannot_be(score: Score, findings: list[str]) -> None:
