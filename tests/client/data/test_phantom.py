@@ -18,6 +18,18 @@ def test_each_modality_shows_a_part_of_the_tumour_that_the_other_does_not():
     assert min(hot.sum(), dull.sum()) > 0.15 * maps.tumour.sum()
 
 
+def test_bone_shows_in_the_ct_alone_and_uptake_in_the_pet_alone() -> None:
+    """Ribs and spine are 200 HU above muscle and within SUV 1 of it; the tumour's hot part is the other way round."""
+    phantom = draw_phantom(np.random.default_rng(5))
+    muscle = phantom.below[1]
+    bones = [tissue for tissue in phantom.above if tissue.name in {"ribs", "spine"}]
+    assert len(bones) == 2
+    assert min(bone.hu for bone in bones) > muscle.hu + 190
+    assert max(abs(bone.suv - muscle.suv) for bone in bones) < 1
+    assert phantom.tumour.hot_hu == muscle.hu
+    assert phantom.tumour.hot_suv > muscle.suv + 2.5
+
+
 def test_an_ellipsoid_ends_at_its_radii() -> None:
     """Radii 2, 1, 1 along x, y, z; turned by a quarter the long axis lies along y."""
     line = np.array([0, 1, 2, 3], np.float32)
