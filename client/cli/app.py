@@ -14,6 +14,7 @@ from client.cli.check import check
 from client.cli.convert import convert
 from client.cli.corrections import corrections
 from client.cli.dashboard import dashboard
+from client.cli.fuse import fuse
 from client.cli.ledger import show_ledger
 from client.cli.predict import predict
 from client.cli.preview import preview
@@ -43,6 +44,7 @@ app.command("audit")(audit_command)
 app.command("convert")(convert)
 app.command("check")(check)
 app.command("corrections")(corrections)
+app.command("fuse")(fuse)
 app.command("ledger")(show_ledger)
 app.command("preview")(preview)
 app.command("pull")(pull_studies)

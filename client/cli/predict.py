@@ -107,24 +107,24 @@ def predict(
 
 
 @contextmanager
-def show_progress(scans: int) -> Iterator[Callable[["Outcome"], None]]:
-    """A bar on the error stream, moved by each outcome; what went wrong is told at once."""
+def show_progress(scans: int, work: str = "predict", done: str = "predicted") -> Iterator[Callable[["Outcome"], None]]:
+    """A bar on the error stream, named by the work, moved by each outcome; what went wrong is told at once."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("predict", total=scans)
+        bar = progress.add_task(work, total=scans)
 
         def advance(outcome: "Outcome") -> None:
             progress.advance(bar)
-            for line in lines_of(outcome):
+            for line in lines_of(outcome, done):
                 progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
         yield advance
 
 
-def lines_of(outcome: "Outcome") -> list[str]:
-    """What is told of a scan while others follow: why it was not predicted, or what speaks against the prediction."""
+def lines_of(outcome: "Outcome", done: str = "predicted") -> list[str]:
+    """What is told of a scan while others follow: why nothing was made of it, or what speaks against what was."""
     if outcome.record is None:
-        return [f"case '{outcome.case}' was not predicted: {outcome.error}"]
+        return [f"case '{outcome.case}' was not {done}: {outcome.error}"]
     return [issue["message"] for issue in outcome.record["warnings"] if issue["grade"] != "note"]
 
 
@@ -185,14 +185,16 @@ def _review(record: dict[str, Any]) -> bool | None:
     return None if uncertainty is None else uncertainty["review"]
 
 
-def raise_unless_complete(outcomes: "Sequence[Outcome]", scans: int, unsent: Sequence[str], note: StopNote) -> None:
+def raise_unless_complete(
+    outcomes: "Sequence[Outcome]", scans: int, unsent: Sequence[str], note: StopNote, done: str = "predicted"
+) -> None:
     """End with the code of the signal that stopped it, or with 1 where a scan was not predicted or not stored.
 
     Raises:
         typer.Exit: in both cases.
     """
     if note and len(outcomes) < scans:
-        typer.echo(f"stopped: {scans - len(outcomes)} scan(s) were not begun; what was predicted stays", err=True)
+        typer.echo(f"stopped: {scans - len(outcomes)} scan(s) were not begun; what was {done} stays", err=True)
         raise typer.Exit(note.exit_code)
     if unsent or any(outcome.record is None for outcome in outcomes):
         raise typer.Exit(1)
