@@ -10,10 +10,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from client.home.center_home import CenterHome, read_membership
+from deploy.center.programs import node_programs
 from server.study.coordinator_settings import read_coordinator
 from server.study.directory import StudyDirectory
 from server.superlink.doors import Doors
@@ -25,6 +27,7 @@ ONLINE_S = 180
 LOOK_S = 2.0
 AT_ONCE = 4
 """So many centers start side by side: each takes seconds of a core, and the SuperLink must answer meanwhile."""
+NOTHING_MORE: Mapping[str, str] = {}
 
 
 class DeployedStudy:
@@ -113,12 +116,17 @@ class DeployedStudy:
         bounds = ("--least", str(least_s), "--most", str(most_s))
         trainer = home / "run" / "trainer.sock"
         self._start(f"trainer-{center}", sys.executable, self._trainer, root, center, trainer, *bounds)
+        self._start_node(center)
+
+    def _start_node(self, center: str) -> None:
+        home = self.folder / center
         self._start(center, BIN / "concilium-center", "node", "--home", home, "--port", str(free_port_pair()))
 
-    def _start(self, name: str, *words: str | Path) -> None:
+    def _start(self, name: str, *words: str | Path, environment: Mapping[str, str] = NOTHING_MORE) -> None:
+        whole = {**os.environ, **environment}
         with (self.folder / f"{name}.log").open("wb") as log:
             command = [str(word) for word in words]
-            started = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)  # noqa: S603 - as above
+            started = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=whole)  # noqa: S603 - as above
         self._running[name] = started
 
     def _online(self) -> set[str]:
@@ -129,6 +137,16 @@ class DeployedStudy:
         with suppress(OSError, ValueError):
             return bool(json.loads(self.directory.progress.read_text())["state"] == "complete")
         return False
+
+
+class BareStudy(DeployedStudy):
+    """The same without the supervisor of each center, whose 105 MiB times 64 no small machine has."""
+
+    def _start_node(self, center: str) -> None:
+        home = CenterHome(self.folder / center)
+        wait_until(home.socket.exists, f"the trainer of {center}", within_s=ONLINE_S)
+        for program in node_programs(home, read_membership(home), free_port_pair()):
+            self._start(f"{program.name}-{center}", *program.command, environment=program.environment)
 
 
 def wait_until(condition: Callable[[], bool], what: str, within_s: float = 180, pause_s: float = 0.2) -> None:

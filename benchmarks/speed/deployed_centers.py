@@ -2,10 +2,12 @@
 
     python benchmarks/speed/deployed_centers.py [--centers 64] [--rounds 3]
 
-Everything is as hospitals run it, on loopback: `concilium serve` with proxy and watchdog, a SuperNode and a guarded
-ClientApp for each center, and trainers that answer at once (`light_center.py`). A SuperNode takes some 200 MiB and
-starts a Python process for each message: with two cores most of a round is waiting for those of the centers, and the
-figures of the SuperLink and the ServerApp are what counts. The last line is one JSON object.
+Everything is as hospitals run it, on loopback, but for the supervisors of the centers: `concilium serve` with proxy and
+watchdog, SuperNode, SuperExec and a guarded ClientApp for each center, and trainers that answer at once
+(`light_center.py`). A center takes some 220 MiB and starts a Python process for each message: with two cores most of a
+round is waiting for those of the centers, and the figures of the SuperLink and the ServerApp are what counts. 64 of
+them take 15 GiB, a quarter of an hour to enrol and start, and three to four minutes a message. The last line is one
+JSON object.
 """
 
 import argparse
@@ -64,11 +66,12 @@ def figures_of(processes: Iterable[psutil.Process]) -> Iterator[tuple[float, flo
 
 
 def by_role(starters: Iterable[int]) -> dict[str, list[psutil.Process]]:
-    """The programs that some processes have started, by what they are; all of them under "all"."""
+    """Some processes and the programs that they have started, by what they are; all of them under "all"."""
     found: dict[str, list[psutil.Process]] = {name: [] for name in (*ROLES, "all")}
     for starter in starters:
         with suppress(psutil.Error):
-            for process in psutil.Process(starter).children(recursive=True):
+            first = psutil.Process(starter)
+            for process in (first, *first.children(recursive=True)):
                 found["all"].append(process)
                 with suppress(psutil.Error):
                     words = " ".join(process.cmdline())
@@ -87,7 +90,7 @@ def measure(folder: Path, centers: int, rounds: int) -> dict[str, Any]:
     deployed_study.ONLINE_S = WITHIN_S
     file = write_study(folder / "study.toml", MODEL, centers, rounds)
     names = tuple(read_study(file).centers)
-    deployed = deployed_study.DeployedStudy(folder, file, names)
+    deployed = deployed_study.BareStudy(folder, file, names)
     begun = time.perf_counter()
     try:
         deployed.start(0, 0)
