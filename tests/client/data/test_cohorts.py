@@ -75,4 +75,5 @@ def test_a_center_that_sends_from_one_case_on_keeps_no_blocks(tmp_path: Path) ->
 
 
 def test_a_case_is_known_by_part_modalities_and_targets() -> None:
-    assert unit_of(case("p", pet=True), "train").qualities == {"part:train", "ct", "pet", "target:segmentation"}
+    targets = {"target:segmentation", "target:fusion"}
+    assert unit_of(case("p", pet=True), "train").qualities == {"part:train", "ct", "pet", *targets}
