@@ -94,12 +94,8 @@ def test_a_center_that_is_not_accepted_yet_is_prepared(rehearsed: Rehearsed, cen
 
 def test_status_shows_stage_round_and_centers_while_the_study_runs(rehearsed: Rehearsed) -> None:
     first, second = rehearsed.while_running
-    # On a busy machine the study may have gone on before the command looks.
-    assert (first["wanted"], first["rounds"]) == ("running", 3)
-    assert first["stage"] in {"pretrain", "adapt", "arrive"}
-    assert second["state"] == "running"
-    assert second["stage"] in {"adapt", "arrive"}
-    assert second["server_round"] in {1, 2}
+    assert (first["wanted"], first["stage"], first["rounds"]) == ("running", "pretrain", 3)
+    assert (second["state"], second["stage"], second["server_round"]) == ("running", "adapt", 1)
     assert {center["name"]: center["online"] for center in second["centers"]} == dict.fromkeys(NAMES, True)
 
 

@@ -97,6 +97,24 @@ def _slow(consortium: Consortium, center: str) -> str:
 
 
 @contextmanager
+def hold_trainer(consortium: Consortium, center: str) -> Iterator[None]:
+    """Let a center's trainer do nothing until the block ends; its node stays connected.
+
+    Raises:
+        RehearsalError: the center has no trainer.
+    """
+    pid = find_trainer(consortium, center)
+    if pid is None:
+        raise RehearsalError(f"no trainer runs at {center}, so none can be held")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
 def slow_down(consortium: Consortium, center: str) -> Iterator[None]:
     """Let a center's trainer run for a fifth of the time only, until the block ends."""
     over = threading.Event()

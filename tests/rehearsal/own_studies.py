@@ -1,19 +1,18 @@
 """Faults that need a study, or hosts, of their own: each lays out what it needs, and takes it away."""
 
 import json
-import os
 import signal
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from client.data.synthetic import write_synthetic_cohort
 from tests.rehearsal.consortium import BIN, COORDINATOR, Consortium
-from tests.rehearsal.disturbances import find_trainer
+from tests.rehearsal.disturbances import hold_trainer
 from tests.rehearsal.findings import Findings
 from tests.rehearsal.incidents import MOMENT_S, SOON_S, run_log, wait_for_round, wait_quietly
 from tests.rehearsal.network import Network
@@ -69,16 +68,9 @@ def _hold_trainer(found: Findings, asked: str, longest_s: float) -> None:
         set_up(consortium, WITHOUT_DEADLINE)
         consortium.coordinate("launch", consortium.directory.root)
         consortium.wait_until(lambda: _waits_in_last_round(consortium, asked), f"'{asked}' of it", within_s=END_S)
-        begun, held = time.monotonic(), find_trainer(consortium, center)
-        if held is None:
-            found.unseen.append(f"a trainer at {center}")
-            return
-        os.kill(held, signal.SIGSTOP)
-        try:
+        begun = time.monotonic()
+        with hold_trainer(consortium, center):
             consortium.wait_until(lambda: _at_end(consortium), "the end of the study", within_s=longest_s)
-        finally:
-            with suppress(ProcessLookupError):
-                os.kill(held, signal.SIGCONT)
         took_s = time.monotonic() - begun
         found.note(f"trainer of {center} held from '{asked}' on, its node connected; complete {took_s:.0f} s later")
         result = consortium.result()

@@ -13,7 +13,7 @@ from typing import Any
 
 from client.data.synthetic import CENTERS, write_synthetic_cohort
 from tests.rehearsal.consortium import BIN, COORDINATOR, Consortium, wait_until
-from tests.rehearsal.disturbances import slow_down
+from tests.rehearsal.disturbances import hold_trainer, slow_down
 from tests.support.study_text import NETWORK, NO_GATE, QUARTERS, centers_text, head_text, stage_text
 
 NAMES = ("center-a", "center-b", "center-c", "center-d")
@@ -86,11 +86,13 @@ def rehearse(consortium: Consortium) -> Rehearsed:
     held = damage_images(consortium.folder)
     consortium.coordinate("launch", found.root)
     wait_for_stage(consortium, "pretrain")
-    start_tampered_run(consortium)
-    found.while_running.append(consortium.status())
+    with hold_trainer(consortium, NAMES[0]):  # on a busy machine the stage would be over before the command looks
+        start_tampered_run(consortium)
+        found.while_running.append(consortium.status())
     wait_for_stage(consortium, "adapt")
     restore_images(held)
-    found.while_running.append(consortium.status())
+    with hold_trainer(consortium, NAMES[0]):
+        found.while_running.append(consortium.status())
     with slow_down(consortium, NAMES[3]):
         answers = consortium.folder / "tampered" / "answers.json"
         consortium.wait_until(answers.exists, "answers to the tampered run", within_s=300)
