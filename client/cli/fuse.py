@@ -12,40 +12,44 @@ from client.cli.finding_view import NOTHING, count_grades, few_counts, open_cons
 from client.cli.interruption import note_stop
 from client.cli.predict import raise_unless_complete, show_progress
 from client.cli.predict_input import Where, find_scans
+from client.cli.scan_options import (
+    CtOption,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    LayoutOption,
+    ModalitiesOption,
+    OutArgument,
+    PetIsSuvOption,
+    PetOption,
+    PrivateOption,
+    SourceOption,
+    SuvOption,
+    VersionOption,
+)
 from client.convert.contract import Choices
-from client.data.conversion import Layout, SuvKind
 from client.dicom.algorithm import RESEARCH
-from protocol.modalities import ModalitySetting
 
 if TYPE_CHECKING:
     from client.predict.prediction_run import Outcome
 
 
 def fuse(
-    out: Annotated[Path, typer.Argument(help="Folder that gets one folder a case. Private: it holds identities.")],
+    out: OutArgument,
     bank: Annotated[Path, typer.Option(help="An adapter bank of a study of fusion, OUT/bank after a run.")],
     adapter: Annotated[str, typer.Option(help='"shared", or a center.')] = "shared",
-    version: Annotated[int | None, typer.Option(min=1, help="A version; the one in use where none is given.")] = None,
-    source: Annotated[
-        Path | None, typer.Option(help="DICOM of one or many studies, or a published layout, as `convert` reads them.")
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder with one folder per case, as `convert` makes it.")] = None,
-    ct: Annotated[Path | None, typer.Option(help="One CT as NIfTI, in HU.")] = None,
-    pet: Annotated[Path | None, typer.Option(help="One PET as NIfTI, in SUV by body weight.")] = None,
-    modalities: Annotated[
-        ModalitySetting | None, typer.Option(help="What the network is shown; all that a scan has if left out.")
-    ] = None,
-    layout: Annotated[Layout | None, typer.Option(help="Layout of the source; told by what is there.")] = None,
-    suv: Annotated[SuvKind, typer.Option(help="SUV by body weight, lean body mass or body surface area.")] = "bw",
-    pet_is_suv: Annotated[
-        bool, typer.Option("--pet-is-suv", help="Values of PET files are SUV of that kind already.")
-    ] = False,
-    private: Annotated[
-        Path | None,
-        typer.Option(help="Private folder of a conversion: ids of studies, DICOM of cases. As for `predict`."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    device: Annotated[str, typer.Option(help='"cpu" or "cuda".')] = "cpu",
+    version: VersionOption = None,
+    source: SourceOption = None,
+    data: DataOption = None,
+    ct: CtOption = None,
+    pet: PetOption = None,
+    modalities: ModalitiesOption = None,
+    layout: LayoutOption = None,
+    suv: SuvOption = "bw",
+    pet_is_suv: PetIsSuvOption = False,
+    private: PrivateOption = None,
+    as_json: JsonOption = False,
+    device: DeviceOption = "cpu",
 ) -> None:
     """Fuse scans: NIfTI, PNG pages, and DICOM secondary capture where the scan was DICOM. Research, no diagnosis.
 

@@ -15,10 +15,23 @@ from client.cli.finding_view import NOTHING, count_grades, few_counts, open_cons
 from client.cli.interruption import StopNote, note_stop
 from client.cli.predict_input import Where, find_scans, open_predictor
 from client.cli.predict_pacs import store_results
+from client.cli.scan_options import (
+    CtOption,
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    LayoutOption,
+    ModalitiesOption,
+    OutArgument,
+    PetIsSuvOption,
+    PetOption,
+    PrivateOption,
+    SourceOption,
+    SuvOption,
+    VersionOption,
+)
 from client.convert.contract import Choices
-from client.data.conversion import Layout, SuvKind
 from client.dicom.algorithm import RESEARCH
-from protocol.modalities import ModalitySetting
 from reporting import formats
 
 if TYPE_CHECKING:
@@ -37,16 +50,14 @@ REVIEWS = {True: "by hand", False: "not asked for", None: "not judged"}
 
 
 def predict(
-    out: Annotated[Path, typer.Argument(help="Folder that gets one folder a case. Private: it holds identities.")],
+    out: OutArgument,
     bank: Annotated[Path, typer.Option(help="An adapter bank, OUT/bank after a run.")],
     adapter: Annotated[str, typer.Option(help='"shared", a center, or "routed": per scan, by the router.')] = "shared",
-    version: Annotated[int | None, typer.Option(min=1, help="A version; the one in use where none is given.")] = None,
-    source: Annotated[
-        Path | None, typer.Option(help="DICOM of one or many studies, or a published layout, as `convert` reads them.")
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder with one folder per case, as `convert` makes it.")] = None,
-    ct: Annotated[Path | None, typer.Option(help="One CT as NIfTI, in HU.")] = None,
-    pet: Annotated[Path | None, typer.Option(help="One PET as NIfTI, in SUV by body weight.")] = None,
+    version: VersionOption = None,
+    source: SourceOption = None,
+    data: DataOption = None,
+    ct: CtOption = None,
+    pet: PetOption = None,
     study_uid: Annotated[
         list[str] | None, typer.Option(help="StudyInstanceUID of a study in the PACS; give it again for each.")
     ] = None,
@@ -54,20 +65,11 @@ def predict(
         Path | None, typer.Option(help="The PACS and its credentials: a TOML file that only you may read.")
     ] = None,
     store: Annotated[bool, typer.Option("--store", help="Send SEG, SR and RTSTRUCT to the PACS of --server.")] = False,
-    modalities: Annotated[
-        ModalitySetting | None, typer.Option(help="What the network is shown; all that a scan has if left out.")
-    ] = None,
-    layout: Annotated[Layout | None, typer.Option(help="Layout of the source; told by what is there.")] = None,
-    suv: Annotated[SuvKind, typer.Option(help="SUV by body weight, lean body mass or body surface area.")] = "bw",
-    pet_is_suv: Annotated[
-        bool, typer.Option("--pet-is-suv", help="Values of PET files are SUV of that kind already.")
-    ] = False,
-    private: Annotated[
-        Path | None,
-        typer.Option(
-            help="Private folder of a conversion: ids of studies, DICOM of cases. OUT.private; of --data DATA.private."
-        ),
-    ] = None,
+    modalities: ModalitiesOption = None,
+    layout: LayoutOption = None,
+    suv: SuvOption = "bw",
+    pet_is_suv: PetIsSuvOption = False,
+    private: PrivateOption = None,
     probability: Annotated[
         bool, typer.Option("--probability", help="Write the probability of each voxel as well.")
     ] = False,
@@ -75,8 +77,8 @@ def predict(
         Path | None,
         typer.Option(help="A center's calibration.json, by which masks of its adapter are marked for review."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    device: Annotated[str, typer.Option(help='"cpu" or "cuda".')] = "cpu",
+    as_json: JsonOption = False,
+    device: DeviceOption = "cpu",
 ) -> None:
     """Predict scans: masks as NIfTI, DICOM SEG and RTSTRUCT, figures as JSON and DICOM SR. Research, no diagnosis.
 

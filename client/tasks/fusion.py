@@ -9,7 +9,7 @@ there is PET, and a center without PET, as one without contours, takes part. A c
 the fused volume with its sources (`client.tasks.fusion_figures`), which no label is needed for either.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import numpy as np
@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
-from client.tasks.batches import draw_crops, plain_crops
 from client.tasks.contract import Batch, CaseScore
 from client.tasks.divergence import TEMPERATURE, divergence
 from client.tasks.fusion_figures import judge_fusion
-from client.tasks.pairing import compare_pairs, mean_score
+from client.tasks.voxel_task import VoxelTask
 from client.tasks.window_mean import hat, mean_of_views, mean_of_windows
 from fusion_models.clinicalfmamba.losses import fusion_loss
 from fusion_models.contract import Fuser
@@ -30,7 +29,6 @@ from fusion_models.full_precision import compute_in_float32
 from fusion_models.registry import model_row
 from protocol.errors import ModelError
 from protocol.messages.recipe import PLAIN, UNVARIED, Augmentation, Prediction, Recipe
-from protocol.messages.scores import Comparison, Score
 from protocol.messages.settings import Preprocessing, StudySettings
 from protocol.modalities import IMAGES, parts_of
 from protocol.tasks import TASKS, TaskName
@@ -39,7 +37,7 @@ AS_PLAIN = Prediction()
 NEAREST_TO_CERTAIN = 1e-6
 
 
-class Fusion:
+class Fusion(VoxelTask):
     """The task on a study's grid.
 
     Args:
@@ -58,8 +56,8 @@ class Fusion:
         prediction: Prediction = AS_PLAIN,
         augmentation: Augmentation = UNVARIED,
     ) -> None:
-        self._grid, self._spatial_dims = grid, spatial_dims
-        self._prediction, self._augmentation = prediction, augmentation
+        super().__init__(grid, prediction, augmentation)
+        self._spatial_dims = spatial_dims
 
     def has_target(self, case: PreparedCase) -> bool:
         """Whether the case has a CT, the first of its sources and the only one without PET."""
@@ -68,22 +66,6 @@ class Fusion:
     def runs(self, setting: str) -> bool:
         """Whether the setting is of images alone, CT among them."""
         return "ct" in parts_of(setting) and parts_of(setting) <= set(IMAGES)
-
-    def fitted_to(self, _cases: Sequence[PreparedCase]) -> "Fusion":
-        """The task itself."""
-        return self
-
-    def draw_batch(
-        self, cases: Sequence[PreparedCase], setting: str, size: int, device: torch.device, rng: np.random.Generator
-    ) -> Batch:
-        """`size` random crops of randomly drawn cases."""
-        return draw_crops(cases, setting, size, self._grid, device, rng, self._augmentation)
-
-    def passes(
-        self, case: PreparedCase, settings: Sequence[str], device: torch.device, rng: np.random.Generator
-    ) -> list[Batch]:
-        """Crops that keep their sides and intensities, each under every setting."""
-        return plain_crops(case, settings, self._grid.crop_zyx, device, rng)
 
     def forward(self, model: nn.Module, batch: Batch) -> Tensor:
         """The fused crops (b, 1, z, y, x) in (0, 1)."""
@@ -121,24 +103,6 @@ class Fusion:
     def score(self, case: PreparedCase, setting: str, prediction: NDArray[Any]) -> CaseScore:
         """What the fused volume keeps of its sources, beside what simple ways of fusing them keep."""
         return CaseScore(case.name, setting, judge_fusion(prediction, *_sources(case, setting)))
-
-    def outcomes(self, _row: CaseScore) -> frozenset[str]:
-        """None: an image is no outcome."""
-        return frozenset()
-
-    def conceal(self, row: CaseScore, _outcomes: Collection[str]) -> CaseScore:
-        """The row itself."""
-        return row
-
-    def summarise(self, rows: Sequence[CaseScore]) -> Score:
-        """Means over cases."""
-        return mean_score(rows, TASKS[self.name])
-
-    def compare(
-        self, new: Mapping[str, CaseScore], old: Mapping[str, CaseScore], _rng: np.random.Generator
-    ) -> Comparison:
-        """The mean difference of SSIM, paired by case."""
-        return compare_pairs(new, old, TASKS[self.name].primary)
 
     def record(self, case: PreparedCase, setting: str, prediction: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         """Sources and fused volume in [0, 1] (z, y, x) on the study grid, and what they were made from."""

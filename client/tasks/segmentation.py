@@ -4,27 +4,24 @@ Crops train with Dice plus cross-entropy at every scale; whole volumes are predi
 Dice and HD95 against the contour. Two networks are compared by their Dice on the same cases, paired.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from client.data.preprocessing import PreparedCase
-from client.tasks.batches import draw_crops, plain_crops
 from client.tasks.contract import Batch, CaseScore
 from client.tasks.divergence import TEMPERATURE, divergence, worth_hearing
 from client.tasks.margins import Margins, count_margins
 from client.tasks.overlap import dice, hd95_mm
-from client.tasks.pairing import compare_pairs, mean_score
 from client.tasks.sliding_windows import predict_logits, predict_volume
+from client.tasks.voxel_task import VoxelTask
 from fusion_models.contract import Segmenter
 from fusion_models.losses import SEGMENTATION_LOSSES, deeply_supervised
 from protocol.errors import ModelError
 from protocol.messages.recipe import PLAIN, Prediction, Recipe
-from protocol.messages.scores import Comparison, Score
 from protocol.messages.settings import Preprocessing, StudySettings
 from protocol.modalities import IMAGES, parts_of
 from protocol.tasks import TASKS, TaskName
@@ -33,14 +30,14 @@ AS_PLAIN = Prediction()
 NEAR_MM = 10.0
 
 
-class Segmentation:
+class Segmentation(VoxelTask):
     """The task on a study's grid, trained by a recipe and predicted as the study asks for it."""
 
     name: Final[TaskName] = "segmentation"
 
     def __init__(self, grid: Preprocessing, prediction: Prediction = AS_PLAIN, recipe: Recipe = PLAIN) -> None:
-        self._grid, self._prediction = grid, prediction
-        self._loss, self._augmentation = SEGMENTATION_LOSSES[recipe.loss], recipe.augmentation
+        super().__init__(grid, prediction, recipe.augmentation)
+        self._loss = SEGMENTATION_LOSSES[recipe.loss]
 
     def has_target(self, case: PreparedCase) -> bool:
         """Whether the case has a contour."""
@@ -49,22 +46,6 @@ class Segmentation:
     def runs(self, setting: str) -> bool:
         """Whether the setting is of images alone."""
         return parts_of(setting) <= set(IMAGES)
-
-    def fitted_to(self, _cases: Sequence[PreparedCase]) -> "Segmentation":
-        """The task itself."""
-        return self
-
-    def draw_batch(
-        self, cases: Sequence[PreparedCase], setting: str, size: int, device: torch.device, rng: np.random.Generator
-    ) -> Batch:
-        """`size` random crops of randomly drawn cases."""
-        return draw_crops(cases, setting, size, self._grid, device, rng, self._augmentation)
-
-    def passes(
-        self, case: PreparedCase, settings: Sequence[str], device: torch.device, rng: np.random.Generator
-    ) -> list[Batch]:
-        """Crops that keep their sides and intensities, each under every setting."""
-        return plain_crops(case, settings, self._grid.crop_zyx, device, rng)
 
     def forward(self, model: nn.Module, batch: Batch) -> Tensor:
         """Logits (b, classes, z, y, x)."""
@@ -108,24 +89,6 @@ class Segmentation:
         truth = case.targets[self.name]
         values = {"dice": dice(prediction, truth), "hd95_mm": hd95_mm(prediction, truth, self._grid.spacing_zyx_mm)}
         return CaseScore(case.name, setting, values)
-
-    def outcomes(self, _row: CaseScore) -> frozenset[str]:
-        """None: a contour is no outcome."""
-        return frozenset()
-
-    def conceal(self, row: CaseScore, _outcomes: Collection[str]) -> CaseScore:
-        """The row itself."""
-        return row
-
-    def summarise(self, rows: Sequence[CaseScore]) -> Score:
-        """Means over cases."""
-        return mean_score(rows, TASKS[self.name])
-
-    def compare(
-        self, new: Mapping[str, CaseScore], old: Mapping[str, CaseScore], _rng: np.random.Generator
-    ) -> Comparison:
-        """The mean difference of Dice, paired by case."""
-        return compare_pairs(new, old, TASKS[self.name].primary)
 
     def record(self, case: PreparedCase, setting: str, prediction: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
         """Images in HU and SUV, contour and prediction (0 or 1) on the study grid, and what they were made from."""
